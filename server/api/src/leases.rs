@@ -1,0 +1,325 @@
+//! What a processor asks and says.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Base64, Item, SignedGet, SignedPut};
+
+/// Asks for work, and waits for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LeaseRequest {
+    /// The node's own id, new at each start; 1 to 64 characters of `[A-Za-z0-9._-]`.
+    pub node: String,
+    /// The pool it belongs to.
+    pub pool: String,
+    /// Majors of the engine contract that it runs.
+    pub contracts: Vec<u32>,
+    /// Backends that it has, `component` today.
+    pub backends: Vec<String>,
+    /// At most this many jobs, up to [`crate::limits::MAX_LEASED_JOBS`].
+    pub max_jobs: u32,
+    /// How many jobs of incomplete uploads it would take in idle slots.
+    pub idle_slots: u32,
+    /// How long to wait for work, up to [`crate::limits::MAX_WAIT_MS`].
+    pub wait_ms: u32,
+}
+
+/// The work, grouped by upload. Empty: nothing came in time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LeaseAnswer {
+    /// Uploads with runs for this node.
+    pub uploads: Vec<LeasedUpload>,
+    /// For how long, from the answer; report within a third of it.
+    pub lease_ms: u32,
+}
+
+/// One upload some of whose jobs are leased.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LeasedUpload {
+    /// Its id.
+    pub upload: String,
+    /// Digest of the release to run, hex.
+    pub release: String,
+    /// The sealed header.
+    pub header: SignedGet,
+    /// Number of chunks of the whole upload.
+    pub chunks_expected: u32,
+    /// The first chunks of the leased runs that are stored; ask for others by [`ChunksRequest`].
+    pub chunks: Vec<ChunkUrl>,
+    /// The runs.
+    pub runs: Vec<LeasedRun>,
+}
+
+/// Neighbouring jobs under one lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LeasedRun {
+    /// Its id.
+    pub run: i64,
+    /// The claim's number; it grows with every claim of a job.
+    pub fence: i64,
+    /// Indexes of its files, ascending, at most [`crate::limits::MAX_RUN_FILES`].
+    pub indexes: Vec<u32>,
+    /// The chunk in which the first file begins.
+    pub first_chunk: u32,
+    /// The chunk in which the last file ends.
+    pub last_chunk: u32,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// A node died while it ran this job: run it with nothing beside it.
+    pub alone: bool,
+}
+
+/// One stored chunk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ChunkUrl {
+    /// Its sequence number.
+    pub sequence: u32,
+    /// Where it is.
+    pub get: SignedGet,
+}
+
+/// Names a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunKey {
+    /// Id of the run.
+    pub run: i64,
+    /// Its fence.
+    pub fence: i64,
+}
+
+/// Asks for chunk URLs, and waits for the first of them to be stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ChunksRequest {
+    /// Under which lease.
+    #[serde(flatten)]
+    pub lease: RunKey,
+    /// From this sequence number on.
+    pub from: u32,
+    /// At most this many, up to [`crate::limits::MAX_WANTED_CHUNKS`].
+    pub count: u32,
+    /// How long to wait, up to [`crate::limits::MAX_WAIT_MS`].
+    pub wait_ms: u32,
+}
+
+/// The stored chunks from the one asked for on, without a gap; empty: it did not come in time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ChunksAnswer {
+    /// In order.
+    pub chunks: Vec<ChunkUrl>,
+}
+
+/// Says what a node's leases are doing, which also prolongs them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ReportRequest {
+    /// The node.
+    pub node: String,
+    /// Every lease it holds, at most [`crate::limits::MAX_LEASES_PER_REQUEST`].
+    pub leases: Vec<LeaseReport>,
+}
+
+/// What one lease is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LeaseReport {
+    /// Which.
+    #[serde(flatten)]
+    pub lease: RunKey,
+    /// Jobs that are about to run, by file index: suspects if the node dies now. A node reports before it runs.
+    #[serde(default)]
+    pub started: Vec<u32>,
+    /// How far the lease's running jobs are, 0 to 1000.
+    #[serde(default)]
+    pub per_mille: u32,
+}
+
+/// Which leases to stop working on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ReportAnswer {
+    /// The uploader cancelled these; complete them as cancelled or let them go.
+    pub cancelled: Vec<RunKey>,
+    /// These have passed to another.
+    pub lost: Vec<RunKey>,
+    /// For how long the others are held, from the answer.
+    pub lease_ms: u32,
+}
+
+/// Hands leases back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ReturnRequest {
+    /// The node.
+    pub node: String,
+    /// At most [`crate::limits::MAX_LEASES_PER_REQUEST`].
+    pub leases: Vec<LeaseReturn>,
+}
+
+/// Hands one lease back: the jobs in it that are not completed wait for another, without blame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LeaseReturn {
+    /// Which.
+    #[serde(flatten)]
+    pub lease: RunKey,
+    /// Why.
+    pub reason: ReturnReason,
+}
+
+/// Why a lease is handed back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ReturnReason {
+    /// No new chunk came in time: it waits until all its chunks are stored.
+    Stalled,
+    /// The node is shutting down.
+    ShuttingDown,
+    /// The node has a fault of its own (disk, memory, release not to be had); another may not.
+    NodeFault,
+}
+
+/// Says that stored chunks are not there, or not what the row says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MissingRequest {
+    /// The node.
+    pub node: String,
+    /// Under which lease; it ends with this, and its jobs wait for the chunks.
+    #[serde(flatten)]
+    pub lease: RunKey,
+    /// The chunks, with the digests that were looked for, so that one stored anew meanwhile is left alone.
+    pub chunks: Vec<(u32, String)>,
+}
+
+/// How a job ended. `docs/protocol.md` says what each means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the list stands in docs/protocol.md")]
+pub enum Outcome {
+    Succeeded,
+    Rejected,
+    Failed,
+    Trapped,
+    TimedOut,
+    OverMemory,
+    OverOutput,
+    OverLog,
+    OverHostCalls,
+    Void,
+    Refused,
+    Cancelled,
+    HostFailed,
+    Quarantined,
+    #[serde(other)]
+    Unknown,
+}
+
+/// Completes jobs, each by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CompleteRequest {
+    /// The node.
+    pub node: String,
+    /// Leases with what was completed of each; at most [`crate::limits::MAX_COMPLETIONS`] jobs in all.
+    pub leases: Vec<Complete>,
+}
+
+/// What was completed of one lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Complete {
+    /// Which.
+    #[serde(flatten)]
+    pub lease: RunKey,
+    /// Its completed jobs.
+    pub jobs: Vec<Completion>,
+}
+
+/// One completed job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Completion {
+    /// The file's index.
+    pub index: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What the uploader may read; absent only where the header could not be opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<SealedBody>,
+}
+
+/// A sealed result on its way in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SealedBody {
+    /// The age file itself, at most [`crate::limits::MAX_INLINE_RESULT_BYTES`] bytes.
+    Inline(Base64),
+    /// It was stored under the URL that [`ResultUrlRequest`] gave.
+    Object {
+        /// Its length in bytes.
+        length: u64,
+        /// Its SHA-256, hex.
+        sha256: String,
+    },
+}
+
+/// Answers [`CompleteRequest`], lease by lease in the order sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CompleteAnswer {
+    /// One for each lease: code `fenced` when it has passed to another.
+    pub leases: Vec<Item<Completed>>,
+}
+
+/// What became of a lease's completions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Completed {
+    /// How many are recorded, now or before.
+    pub recorded: u32,
+    /// Whether the lease has ended with this: all its jobs are done.
+    pub ended: bool,
+}
+
+/// Asks where large results go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ResultUrlRequest {
+    /// The results, at most [`crate::limits::MAX_WANTED_CHUNKS`].
+    pub results: Vec<WantResult>,
+}
+
+/// One large result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WantResult {
+    /// Under which lease.
+    #[serde(flatten)]
+    pub lease: RunKey,
+    /// The file's index.
+    pub index: u32,
+    /// Its exact length in bytes.
+    pub length: u64,
+    /// Its SHA-256, hex.
+    pub sha256: String,
+}
+
+/// Where each goes, in the order asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ResultUrls {
+    /// One for each result.
+    pub results: Vec<Item<SignedPut>>,
+}

@@ -1,0 +1,39 @@
+//! The wire types of Filemill's HTTP API, major 1.
+//!
+//! Client, processor and server share these and nothing else; `docs/protocol.md` says what each call does. All of them are
+//! plain data: whoever receives one checks it against [`limits`] and its own state.
+//!
+//! Within a major, fields are added as optional and never change their meaning; unknown fields are ignored.
+//!
+//! ```
+//! use filemill_api::{Item, OpenedUpload};
+//!
+//! let answer = r#"{"error": {"code": "conflict", "message": "upload `00…` exists with another header"}}"#;
+//! let item: Item<OpenedUpload> = serde_json::from_str(answer).unwrap();
+//! assert_eq!(item.into_result().unwrap_err().code, filemill_api::ErrorCode::Conflict);
+//! ```
+
+mod encoding;
+mod error;
+mod events;
+mod leases;
+pub mod limits;
+pub mod paths;
+mod releases;
+mod requests;
+mod uploads;
+
+pub use encoding::Base64;
+pub use error::{ErrorBody, ErrorCode, Item, Problem};
+pub use events::{Event, EventKind, EventPage, EventQuery, SealedResult};
+pub use leases::{
+    ChunkUrl, ChunksAnswer, ChunksRequest, Complete, CompleteAnswer, CompleteRequest, Completed, Completion, LeaseAnswer,
+    LeaseReport, LeaseRequest, LeaseReturn, LeasedRun, LeasedUpload, MissingRequest, Outcome, ReportAnswer, ReportRequest,
+    ResultUrlRequest, ResultUrls, ReturnReason, ReturnRequest, RunKey, SealedBody, WantResult,
+};
+pub use releases::{ComponentUrl, Pools, PublishPool, Release, Releases, SignedStatement, WhoAmI};
+pub use requests::{SignedGet, SignedPut};
+pub use uploads::{
+    AdvanceAnswer, AdvanceRequest, AdvanceUpload, AdvancedUpload, CancelRequest, Cancelled, ChunkWant, JobRange, JobStates,
+    OpenAnswer, OpenRequest, OpenUpload, OpenedUpload, StateRange, UploadState, UploadSummary, Uploads, WaitReason,
+};

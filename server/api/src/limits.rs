@@ -1,0 +1,36 @@
+//! The bounds the server checks. A body over its bound is refused before it is read.
+
+/// Largest request body, in bytes.
+pub const MAX_BODY_BYTES: usize = 16 << 20;
+/// Uploads opened, advanced or cancelled in one request.
+pub const MAX_UPLOADS_PER_REQUEST: usize = 256;
+/// Chunk URLs wanted for one upload in one request.
+pub const MAX_WANTED_CHUNKS: usize = 64;
+/// Chunks reported as stored for one upload in one request.
+pub const MAX_STORED_CHUNKS: usize = 4096;
+/// Files in one upload.
+pub const MAX_FILES: u32 = 65_536;
+/// Chunks in one upload.
+pub const MAX_CHUNKS: u32 = 1 << 20;
+/// Length of a sealed header, in bytes.
+pub const MAX_HEADER_BYTES: u64 = 4 << 20;
+/// Length of a sealed chunk, in bytes: the largest chunk, its verdicts and its frame.
+pub const MAX_CHUNK_BYTES: u64 = (64 << 20) + (4 << 20);
+/// A sealed result up to this many bytes goes inline, a larger one by presigned PUT.
+pub const MAX_INLINE_RESULT_BYTES: usize = 64 << 10;
+/// Length of a sealed result, in bytes.
+pub const MAX_RESULT_BYTES: u64 = 17 << 20;
+/// Jobs completed in one request.
+pub const MAX_COMPLETIONS: usize = 1024;
+/// Jobs leased in one request.
+pub const MAX_LEASED_JOBS: u32 = 1024;
+/// Leases reported or returned in one request.
+pub const MAX_LEASES_PER_REQUEST: usize = 1024;
+/// Files in one run: what one 64-bit mask can tell apart.
+pub const MAX_RUN_FILES: u32 = 64;
+/// Events in one page.
+pub const MAX_EVENTS: u32 = 1000;
+/// How long a long poll may wait, in milliseconds.
+pub const MAX_WAIT_MS: u32 = 30_000;
+/// How long a presigned request is good, in seconds.
+pub const PRESIGNED_SECONDS: u32 = 900;

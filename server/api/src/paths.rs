@@ -1,0 +1,40 @@
+//! Where each call lives. The major stands in the path.
+
+/// `POST` [`crate::OpenRequest`] → [`crate::OpenAnswer`]; `GET` → [`crate::Uploads`] (scope user).
+pub const UPLOADS: &str = "/v1/uploads";
+/// `GET` → [`crate::JobStates`] (scope user).
+pub const UPLOAD: &str = "/v1/uploads/{upload}";
+/// `POST` [`crate::AdvanceRequest`] → [`crate::AdvanceAnswer`] (scope user).
+pub const ADVANCE: &str = "/v1/uploads/advance";
+/// `POST` [`crate::CancelRequest`] → [`crate::Cancelled`] (scope user).
+pub const CANCEL: &str = "/v1/uploads/cancel";
+/// `GET` [`crate::EventQuery`] → [`crate::EventPage`] (scope user).
+pub const EVENTS: &str = "/v1/events";
+/// `GET`, `Last-Event-ID` → server-sent events named `page`, each an [`crate::EventPage`] (scope user).
+pub const EVENT_STREAM: &str = "/v1/events/stream";
+/// `GET` → [`crate::Releases`] (scope user, processor).
+pub const RELEASES: &str = "/v1/releases";
+/// `GET` → [`crate::ComponentUrl`] (scope processor).
+pub const COMPONENT: &str = "/v1/releases/{digest}/component";
+/// `GET` → [`crate::Pools`] (scope user, processor); `POST` [`crate::PublishPool`] (scope processor).
+pub const POOLS: &str = "/v1/pools";
+/// `GET` → [`crate::WhoAmI`] (any scope).
+pub const WHOAMI: &str = "/v1/whoami";
+/// `POST` [`crate::LeaseRequest`] → [`crate::LeaseAnswer`], long poll (scope processor).
+pub const LEASES: &str = "/v1/leases";
+/// `POST` [`crate::ChunksRequest`] → [`crate::ChunksAnswer`], long poll (scope processor).
+pub const LEASE_CHUNKS: &str = "/v1/leases/chunks";
+/// `POST` [`crate::ReportRequest`] → [`crate::ReportAnswer`] (scope processor).
+pub const LEASE_REPORT: &str = "/v1/leases/report";
+/// `POST` [`crate::ReturnRequest`] → [`crate::ReportAnswer`] (scope processor).
+pub const LEASE_RETURN: &str = "/v1/leases/return";
+/// `POST` [`crate::MissingRequest`] → [`crate::ReportAnswer`] (scope processor).
+pub const LEASE_MISSING: &str = "/v1/leases/missing";
+/// `POST` [`crate::CompleteRequest`] → [`crate::CompleteAnswer`] (scope processor).
+pub const RESULTS: &str = "/v1/results";
+/// `POST` [`crate::ResultUrlRequest`] → [`crate::ResultUrls`] (scope processor).
+pub const RESULT_URLS: &str = "/v1/results/urls";
+/// `GET`, no token: 200 when the server can work.
+pub const HEALTH: &str = "/health";
+/// `GET`, no token: the OpenAPI document.
+pub const OPENAPI: &str = "/v1/openapi.json";

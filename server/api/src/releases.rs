@@ -1,0 +1,81 @@
+//! Engine releases, pools, and who is asking.
+
+use serde::{Deserialize, Serialize};
+
+use crate::SignedGet;
+
+/// One immutable version of an engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Release {
+    /// Name of the engine.
+    pub engine: String,
+    /// The release's version, SemVer.
+    pub version: String,
+    /// SHA-256 of the component, hex: what a header names.
+    pub digest: String,
+    /// Major of the engine contract it was built for.
+    pub contract: u32,
+    /// Length of the component in bytes.
+    pub length: u64,
+    /// Whether this is the release that the caller's organisation uses now.
+    pub current: bool,
+}
+
+/// The releases an organisation may use, newest first within an engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Releases {
+    /// All of them.
+    pub releases: Vec<Release>,
+}
+
+/// Where a component's bytes are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ComponentUrl {
+    /// Where to fetch it; check the digest.
+    pub get: SignedGet,
+}
+
+/// A pool's statement about its recipient, as it was signed. The server passes it on unread.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SignedStatement {
+    /// The signed bytes, a JSON object.
+    pub statement: String,
+    /// Ed25519 signature, hex.
+    pub signature: String,
+}
+
+/// The statements the server was given, newest first for each pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Pools {
+    /// All of them.
+    pub pools: Vec<SignedStatement>,
+}
+
+/// A processor announces its pool's recipient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PublishPool {
+    /// What the pool's root signed.
+    pub pool: SignedStatement,
+}
+
+/// Who the token stands for, and where it is used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WhoAmI {
+    /// Name of the organisation.
+    pub organisation: String,
+    /// Name of the user or node the token was made for.
+    pub user: String,
+    /// `user`, `processor` or `operator`.
+    pub scope: String,
+    /// Version of the server.
+    pub server: String,
+    /// Origins that presigned URLs point to.
+    pub storage_origins: Vec<String>,
+}

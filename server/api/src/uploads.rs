@@ -1,0 +1,245 @@
+//! Opening, advancing and following uploads.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ErrorBody, Item, SignedPut};
+
+/// Opens uploads, each by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OpenRequest {
+    /// At most [`crate::limits::MAX_UPLOADS_PER_REQUEST`].
+    pub uploads: Vec<OpenUpload>,
+}
+
+/// One upload to open. Opening it again with the same content answers the same; with another it is a conflict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OpenUpload {
+    /// The client's own id, 32 hex characters.
+    pub id: String,
+    /// Digest of the release that should run, hex. The sealed header must name it too.
+    pub release: String,
+    /// Name of the pool whose recipient the header is sealed for.
+    pub pool: String,
+    /// Length of the sealed header in bytes.
+    pub header_length: u64,
+    /// SHA-256 of the sealed header, hex.
+    pub header_sha256: String,
+    /// Number of chunks.
+    pub chunks: u32,
+    /// The jobs, as ranges of neighbouring files that touch the same chunks, in order, without gaps.
+    pub jobs: Vec<JobRange>,
+    /// Chunks that are sealed already and want their URLs with this answer (at most [`crate::limits::MAX_WANTED_CHUNKS`]).
+    #[serde(default)]
+    pub want: Vec<ChunkWant>,
+}
+
+/// Neighbouring files that lie in the same chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobRange {
+    /// Index of the first file.
+    pub first_index: u32,
+    /// Number of files.
+    pub count: u32,
+    /// The chunk in which each of them begins.
+    pub first_chunk: u32,
+    /// The chunk in which each of them ends.
+    pub last_chunk: u32,
+}
+
+/// A sealed chunk to store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ChunkWant {
+    /// Its sequence number.
+    pub sequence: u32,
+    /// Its exact length in bytes.
+    pub length: u64,
+    /// Its SHA-256, hex.
+    pub sha256: String,
+}
+
+/// Answers [`OpenRequest`], item by item in the order asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OpenAnswer {
+    /// One for each upload.
+    pub uploads: Vec<Item<OpenedUpload>>,
+}
+
+/// An upload that is open, newly or since before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OpenedUpload {
+    /// Where the sealed header goes; absent when it was already confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<SignedPut>,
+    /// Where each wanted chunk goes, in the order asked.
+    pub chunks: Vec<SignedPut>,
+    /// Chunks that count as stored, as sorted ranges `[first, last]`: a client that resumes skips them.
+    pub stored: Vec<(u32, u32)>,
+    /// What the upload is doing.
+    pub state: UploadState,
+}
+
+/// Advances uploads, each by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AdvanceRequest {
+    /// At most [`crate::limits::MAX_UPLOADS_PER_REQUEST`].
+    pub uploads: Vec<AdvanceUpload>,
+}
+
+/// "These are stored, I want URLs for those." The upload is complete when its header and all its chunks are stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AdvanceUpload {
+    /// Id of the upload.
+    pub id: String,
+    /// The sealed header is stored.
+    #[serde(default)]
+    pub header_stored: bool,
+    /// Chunks that storage has confirmed (at most [`crate::limits::MAX_STORED_CHUNKS`]). A chunk said again with another
+    /// content replaces the former while no processor has finished with it.
+    #[serde(default)]
+    pub stored: Vec<ChunkWant>,
+    /// Chunks that want a URL (at most [`crate::limits::MAX_WANTED_CHUNKS`]).
+    #[serde(default)]
+    pub want: Vec<ChunkWant>,
+}
+
+/// Answers [`AdvanceRequest`], item by item in the order asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AdvanceAnswer {
+    /// One for each upload.
+    pub uploads: Vec<Item<AdvancedUpload>>,
+}
+
+/// An upload that went on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AdvancedUpload {
+    /// Where each wanted chunk goes, in the order asked.
+    pub chunks: Vec<SignedPut>,
+    /// What the upload is doing.
+    pub state: UploadState,
+}
+
+/// What an upload is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum UploadState {
+    /// Chunks are still to come.
+    Uploading,
+    /// Everything is stored; jobs wait or run.
+    Stored,
+    /// Every job has its result.
+    Done,
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// Cancels the jobs of uploads that have no result yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CancelRequest {
+    /// Ids of the uploads, at most [`crate::limits::MAX_UPLOADS_PER_REQUEST`].
+    pub uploads: Vec<String>,
+}
+
+/// Answers [`CancelRequest`], item by item: how many jobs were cancelled now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Cancelled {
+    /// One for each upload.
+    pub uploads: Vec<Item<u32>>,
+}
+
+/// The caller's uploads that are not done, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Uploads {
+    /// At most 1,000.
+    pub uploads: Vec<UploadSummary>,
+}
+
+/// One upload at a glance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UploadSummary {
+    /// Its id.
+    pub id: String,
+    /// What it is doing.
+    pub state: UploadState,
+    /// Number of files.
+    pub files: u32,
+    /// Files that have their result.
+    pub done: u32,
+    /// Number of chunks.
+    pub chunks: u32,
+    /// Chunks stored.
+    pub stored: u32,
+}
+
+/// Each job of an upload and why it is not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobStates {
+    /// The upload at a glance.
+    #[serde(flatten)]
+    pub upload: UploadSummary,
+    /// Jobs in neighbouring ranges, in order, that have no result yet. What is not listed is done.
+    pub waiting: Vec<StateRange>,
+}
+
+/// Neighbouring jobs that wait for the same thing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StateRange {
+    /// Index of the first file.
+    pub first_index: u32,
+    /// Number of files.
+    pub count: u32,
+    /// What they wait for.
+    #[serde(flatten)]
+    pub reason: WaitReason,
+}
+
+/// Why a job has no result yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "reason", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WaitReason {
+    /// Its chunks are still to come.
+    Uploading,
+    /// Chunks must be sent again.
+    ChunksMissing,
+    /// No processor that was seen lately can run this release, or none was seen.
+    NoProcessor,
+    /// Others come first.
+    Turn,
+    /// A processor has it.
+    Running {
+        /// How far, from 0 to 1000, as the engine says.
+        per_mille: u32,
+        /// Which attempt this is, from 1.
+        attempt: u32,
+    },
+    /// The organisation's plan allows no more now.
+    OverQuota,
+    /// A reason that this build does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl From<Result<OpenedUpload, ErrorBody>> for OpenAnswer {
+    fn from(one: Result<OpenedUpload, ErrorBody>) -> Self {
+        Self { uploads: vec![one.into()] }
+    }
+}
