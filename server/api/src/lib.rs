@@ -27,13 +27,15 @@ pub use encoding::Base64;
 pub use error::{ErrorBody, ErrorCode, Item, Problem};
 pub use events::{Event, EventKind, EventPage, EventQuery, SealedResult};
 pub use leases::{
-    ChunkUrl, ChunksAnswer, ChunksRequest, Complete, CompleteAnswer, CompleteRequest, Completed, Completion, LeaseAnswer,
-    LeaseReport, LeaseRequest, LeaseReturn, LeasedRun, LeasedUpload, MissingRequest, Outcome, ReportAnswer, ReportRequest,
-    ResultUrlRequest, ResultUrls, ReturnReason, ReturnRequest, RunKey, SealedBody, WantResult,
+    ChunkUrl, ChunksAnswer, ChunksRequest, Complete, CompleteAnswer, CompleteRequest, Completed, Completion,
+    LeaseAnswer, LeaseReport, LeaseRequest, LeaseReturn, LeasedRun, LeasedUpload, MissingRequest, Outcome,
+    ReportAnswer, ReportRequest, ResultUrlRequest, ResultUrls, ReturnReason, ReturnRequest, RunKey, SealedBody,
+    WantResult,
 };
 pub use releases::{ComponentUrl, Pools, PublishPool, Release, Releases, SignedStatement, WhoAmI};
 pub use requests::{SignedGet, SignedPut};
 pub use uploads::{
-    AdvanceAnswer, AdvanceRequest, AdvanceUpload, AdvancedUpload, CancelRequest, Cancelled, ChunkWant, JobRange, JobStates,
-    OpenAnswer, OpenRequest, OpenUpload, OpenedUpload, StateRange, UploadState, UploadSummary, Uploads, WaitReason,
+    AdvanceAnswer, AdvanceRequest, AdvanceUpload, AdvancedUpload, CancelRequest, Cancelled, ChunkWant, JobRange,
+    JobStates, OpenAnswer, OpenRequest, OpenUpload, OpenedUpload, StateRange, UploadState, UploadSummary, Uploads,
+    WaitReason,
 };
