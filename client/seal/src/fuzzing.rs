@@ -1,0 +1,45 @@
+//! What lies behind encryption and signatures, for tests and fuzz targets only: no input gets past those by chance.
+
+use zeroize::Zeroizing;
+
+use crate::chunk::{ChunkSealer, ChunkShape};
+use crate::data_key::DataKey;
+use crate::header::{Header, HeaderError};
+use crate::identifiers::UploadId;
+use crate::pool::{PoolError, PoolRoot, SignedStatement, Statement};
+use crate::result::{ResultError, UnverifiedResult, first_line};
+
+/// Decodes the plaintext of a header.
+pub fn decode_header(plaintext: &[u8]) -> Result<Header, HeaderError> {
+    Header::decode(plaintext)
+}
+
+/// Encodes a header without checking it. Its number of files, names and so on may be out of bounds.
+pub fn encode_header(header: &Header) -> Vec<u8> {
+    header.encode().to_vec()
+}
+
+/// Parses the plaintext of a result, as far as is done before it is verified.
+pub fn parse_result(plaintext: &[u8]) -> Result<UnverifiedResult, ResultError> {
+    UnverifiedResult::parse(Zeroizing::new(plaintext.to_vec()))
+}
+
+/// Puts in front of `body` the first line of a result of that upload.
+pub fn authenticate_result(body: &[u8], key: &DataKey, upload: &UploadId) -> Vec<u8> {
+    [first_line(body, key, upload), body.to_vec()].concat()
+}
+
+/// Parses the text of a statement, as is done once its signature was checked.
+pub fn parse_statement(text: &str) -> Result<Statement, PoolError> {
+    Statement::from_text(text)
+}
+
+/// Signs any text as if it were a statement.
+pub fn sign_anything(root: &PoolRoot, text: &str) -> Result<SignedStatement, PoolError> {
+    root.sign_text(text.to_owned())
+}
+
+/// Seals any plaintext as a chunk of any codec.
+pub fn seal_anything(sealer: &ChunkSealer, shape: &ChunkShape, codec: u8, plaintext: &[u8]) -> Vec<u8> {
+    sealer.seal_anything(shape, codec, plaintext)
+}

@@ -1,0 +1,225 @@
+//! The sealed description of an upload: what it holds, with which key, and what may run over it.
+
+mod encoding;
+mod error;
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use crate::bounds::{HEADER_MAX_BYTES, NAME_MAX_BYTES, PARAMETERS_MAX_BYTES, POOL_RECIPIENTS_MAX, RELEASES_MAX};
+use crate::data_key::DataKey;
+use crate::envelope::{self, EnvelopeError};
+use crate::identifiers::{Digest, UploadId};
+use crate::identity::{Identity, Recipient};
+use crate::json;
+use crate::layout::Layout;
+pub use error::HeaderError;
+
+/// Everything a processor must know of an upload, and nobody else may.
+///
+/// `Debug` shows neither key, names nor lengths.
+#[derive(Clone)]
+pub struct Header {
+    /// The upload it describes.
+    pub upload: UploadId,
+    /// Seals the upload's chunks and authenticates its results.
+    pub key: DataKey,
+    /// Whom results are sealed for.
+    pub uploader: Recipient,
+    /// Releases of which any may run, 1 to [`RELEASES_MAX`]; nothing else may.
+    pub releases: Vec<Digest>,
+    /// Engine parameters: a JSON object of at most [`PARAMETERS_MAX_BYTES`] bytes.
+    pub parameters: String,
+    /// In bytes; a power of two from [`CHUNK_SIZE_MIN`](crate::CHUNK_SIZE_MIN) to [`CHUNK_SIZE_MAX`](crate::CHUNK_SIZE_MAX).
+    pub chunk_size: u32,
+    /// Seconds since 1970-01-01 UTC; nothing runs later.
+    pub not_after: u64,
+    /// The files in the order of the stream, 1 to [`FILES_MAX`](crate::FILES_MAX).
+    pub files: Vec<FileEntry>,
+}
+
+/// One file of an upload. `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct FileEntry {
+    /// As the uploader's system has it, 1 to [`NAME_MAX_BYTES`] bytes of any value.
+    pub name: Vec<u8>,
+    /// Announced length, in bytes.
+    pub length: u64,
+}
+
+/// A header as it is stored: an age file of at most [`HEADER_MAX_BYTES`] bytes, with its digest.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedHeader {
+    bytes: Vec<u8>,
+    digest: Digest,
+}
+
+impl Header {
+    /// Seals the header for the recipients of the pool and for the uploader.
+    ///
+    /// Seal an upload's header once, and keep the bytes: sealing again gives others with another digest, to which chunks
+    /// and results that are already sealed do not belong.
+    ///
+    /// # Errors
+    ///
+    /// [`HeaderError::PoolRecipients`] without recipients of the pool, or with more than [`POOL_RECIPIENTS_MAX`];
+    /// [`HeaderError::TooLong`] if the sealed bytes are too many (see
+    /// [`FILES_MAX_ENCODED_BYTES`](crate::FILES_MAX_ENCODED_BYTES)); else the error for the field that is out of bounds.
+    pub fn seal(&self, pool: &[Recipient]) -> Result<SealedHeader, HeaderError> {
+        if !(1..=POOL_RECIPIENTS_MAX).contains(&pool.len()) {
+            return Err(HeaderError::PoolRecipients { found: pool.len() });
+        }
+        self.check()?;
+        let plaintext = self.encode();
+        if plaintext.len() > HEADER_MAX_BYTES {
+            return Err(HeaderError::TooLong { found: plaintext.len() });
+        }
+        let uploader = Some(&self.uploader).filter(|uploader| !pool.contains(uploader));
+        SealedHeader::from_bytes(envelope::seal(&plaintext, pool.iter().chain(uploader)))
+    }
+
+    /// Opens a sealed header with the first of `identities` that fits, and checks all of it.
+    ///
+    /// Does not look at the time: see [`is_expired`](Self::is_expired).
+    ///
+    /// # Errors
+    ///
+    /// [`HeaderError::Envelope`] if it does not open; else the error for the field that is malformed or out of bounds. In
+    /// no case is more memory taken than the sealed bytes stand for.
+    pub fn open(sealed: &SealedHeader, identities: &[Identity]) -> Result<Self, HeaderError> {
+        let plaintext = envelope::open(&sealed.bytes, identities, HEADER_MAX_BYTES).map_err(HeaderError::Envelope)?;
+        Self::decode(&plaintext)
+    }
+
+    /// Encodes the header as it is.
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+        encoding::encode(self)
+    }
+
+    /// Decodes the plaintext of a header and checks all of it.
+    pub(crate) fn decode(plaintext: &[u8]) -> Result<Self, HeaderError> {
+        let header = encoding::decode(plaintext)?;
+        header.check()?;
+        // Deterministic CBOR has one encoding for each value, so that this one comparison finds every other.
+        if *header.encode() != plaintext {
+            return Err(HeaderError::NotDeterministic);
+        }
+        Ok(header)
+    }
+
+    /// The layout of the upload's stream.
+    ///
+    /// # Errors
+    ///
+    /// [`HeaderError::Layout`] if a bound is crossed; never for a header that was opened or has been sealed.
+    pub fn layout(&self) -> Result<Layout, HeaderError> {
+        Layout::new(self.chunk_size, self.files.iter().map(|file| file.length)).map_err(HeaderError::Layout)
+    }
+
+    /// Whether the uploader allows `release` to run.
+    pub fn allows(&self, release: &Digest) -> bool {
+        self.releases.contains(release)
+    }
+
+    /// Whether it is too late to run anything, at `now` in seconds since 1970-01-01 UTC.
+    pub fn is_expired(&self, now: u64) -> bool {
+        now > self.not_after
+    }
+
+    /// Checks the bounds of every field.
+    fn check(&self) -> Result<(), HeaderError> {
+        if !(1..=RELEASES_MAX).contains(&self.releases.len()) {
+            return Err(HeaderError::Releases {
+                found: self.releases.len() as u64,
+            });
+        }
+        if self.parameters.len() > PARAMETERS_MAX_BYTES {
+            return Err(HeaderError::ParametersTooLong {
+                found: self.parameters.len(),
+            });
+        }
+        if !json::is_object(&self.parameters) {
+            return Err(HeaderError::Parameters);
+        }
+        let misnamed = |file: &FileEntry| !(1..=NAME_MAX_BYTES).contains(&file.name.len());
+        if let Some(index) = self.files.iter().position(misnamed) {
+            return Err(HeaderError::Name {
+                index,
+                found: self.files[index].name.len(),
+            });
+        }
+        self.layout().map(|_| ())
+    }
+}
+
+impl FileEntry {
+    /// Bytes that the file takes in a header: for whoever fills one up to
+    /// [`FILES_MAX_ENCODED_BYTES`](crate::FILES_MAX_ENCODED_BYTES).
+    pub fn encoded_bytes(&self) -> usize {
+        1 + encoding::head_bytes(self.name.len() as u64) + self.name.len() + encoding::head_bytes(self.length)
+    }
+}
+
+impl SealedHeader {
+    /// Takes sealed bytes as they come from storage or from a journal, and computes their digest. Nothing is opened.
+    ///
+    /// # Errors
+    ///
+    /// [`HeaderError::TooLong`] above [`HEADER_MAX_BYTES`].
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, HeaderError> {
+        if bytes.len() > HEADER_MAX_BYTES {
+            return Err(HeaderError::TooLong { found: bytes.len() });
+        }
+        let digest = Digest::of(&bytes);
+        Ok(Self { bytes, digest })
+    }
+
+    /// The sealed bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The sealed bytes, without a copy.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// SHA-256 of the sealed bytes: the *header digest* that chunks and results are bound to.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+impl From<EnvelopeError> for HeaderError {
+    fn from(error: EnvelopeError) -> Self {
+        Self::Envelope(error)
+    }
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Header")
+            .field("upload", &self.upload)
+            .field("uploader", &self.uploader)
+            .field("releases", &self.releases)
+            .field("chunk_size", &self.chunk_size)
+            .field("not_after", &self.not_after)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for FileEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FileEntry { .. }")
+    }
+}
+
+impl fmt::Debug for SealedHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedHeader")
+            .field("bytes", &self.bytes.len())
+            .field("digest", &self.digest)
+            .finish()
+    }
+}

@@ -1,0 +1,103 @@
+//! Filemill's sealed stream: what a client seals, a processor opens, and nobody between them can read or change.
+//!
+//! `docs/protocol.md`, part one, is the specification; this crate is what both ends use, and does nothing else: no files,
+//! no network, no clock.
+//!
+//! An upload is one [`Header`], sealed for a pool and its uploader, and the chunks of its [`Layout`]; a processor answers
+//! each file with one result.
+//!
+//! ```
+//! use filemill_seal::*;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (uploader, pool) = (Identity::generate(), Identity::generate());
+//! let content = b"one small file";
+//!
+//! // The client seals a header, once, and then the chunks.
+//! let header = Header {
+//!     upload: UploadId::random(),
+//!     key: DataKey::random(),
+//!     uploader: uploader.recipient(),
+//!     releases: vec![Digest::of(b"the engine's component")],
+//!     parameters: "{}".to_owned(),
+//!     chunk_size: CHUNK_SIZE_DEFAULT,
+//!     not_after: 1_800_000_000,
+//!     files: vec![FileEntry { name: b"small.txt".to_vec(), length: content.len() as u64 }],
+//! };
+//! let sealed_header = header.seal(&[pool.recipient()])?;
+//! let shape = header.layout()?.shape(0).ok_or("no chunk")?;
+//! let verdict = Verdict::Intact(Digest::of(content));
+//! let mut sealed_chunk = Vec::new();
+//! ChunkSealer::new(&header.key, header.upload, sealed_header.digest())
+//!     .seal(&shape, content, &[verdict], &mut Compressor::new(3), &mut sealed_chunk)?;
+//!
+//! // A processor of the pool opens both, runs the engine, and seals what it said.
+//! let opened = Header::open(&sealed_header, &[pool])?;
+//! let chunk = ChunkOpener::new(&opened.key, opened.upload, sealed_header.digest())
+//!     .open(&shape, sealed_chunk, &mut Decompressor::new())?;
+//! assert_eq!(chunk.data(), content);
+//! let body = ResultBody {
+//!     upload: opened.upload,
+//!     index: 0,
+//!     header: sealed_header.digest(),
+//!     release: Some(opened.releases[0]),
+//!     outcome: Outcome::Succeeded,
+//!     input: Some(EngineInput { length: 14, sha256: Digest::of(chunk.data()) }),
+//!     report: Some(Report::from_json(r#"{"bytes":14}"#.to_owned())?),
+//!     failure: None,
+//!     log: Vec::new(),
+//!     resources: Resources::default(),
+//! };
+//! let sealed_result = seal_result(&body, &opened.key, &opened.uploader)?;
+//!
+//! // The client believes it only if it fits what was sent.
+//! let expected = Expected::from_header(&header, sealed_header.digest(), 0).ok_or("no file")?;
+//! let result = open_result(&sealed_result, &[uploader])?.verify(&header.key, &expected)?;
+//! assert_eq!(result, body);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What is deliberately absent: reading files and hashing them against their verdicts (the client and the processor do, as
+//! the bytes go by), keeping keys, and choosing what to trust. A pool's recipients are checked by [`Enrolment::verify`]
+//! before anything is sealed for them.
+
+mod bounds;
+mod chunk;
+mod compression;
+mod data_key;
+mod envelope;
+#[doc(hidden)]
+pub mod fuzzing;
+mod header;
+mod identifiers;
+mod identity;
+mod json;
+mod layout;
+mod outcome;
+mod pool;
+mod random;
+mod result;
+mod verdict;
+
+pub use bounds::{
+    AGE_HEADER_MAX_BYTES, AGE_STANZAS_MAX, CHUNK_SIZE_DEFAULT, CHUNK_SIZE_MAX, CHUNK_SIZE_MIN, CHUNKS_MAX, FILES_MAX,
+    FILES_MAX_ENCODED_BYTES, HEADER_MAX_BYTES, NAME_MAX_BYTES, PARAMETERS_MAX_BYTES, POOL_NAME_MAX_BYTES,
+    POOL_RECIPIENTS_MAX, RELEASES_MAX, RESULT_MAX_BYTES, RESULT_MAX_SEALED_BYTES, STATEMENT_MAX_BYTES,
+    STATEMENT_MAX_SECONDS, TOTAL_MAX_BYTES,
+};
+pub use chunk::{ChunkError, ChunkOpener, ChunkSealer, ChunkShape, OpenedChunk, SealedChunk};
+pub use compression::{Compressor, Decompressor};
+pub use data_key::DataKey;
+pub use envelope::EnvelopeError;
+pub use header::{FileEntry, Header, HeaderError, SealedHeader};
+pub use identifiers::{Digest, HexError, Sha256, UploadId};
+pub use identity::{Identity, KeyError, Recipient};
+pub use layout::{FileSpan, JobRange, Layout, LayoutError, Piece};
+pub use outcome::{Outcome, UnknownOutcome};
+pub use pool::{Enrolment, PoolError, PoolRoot, SignedStatement, Statement};
+pub use result::{
+    EngineInput, Expected, Failure, LogLine, Report, Resources, ResultBody, ResultError, UnverifiedResult, open_result,
+    seal_result,
+};
+pub use verdict::{Verdict, VoidReason};

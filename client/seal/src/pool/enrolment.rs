@@ -1,0 +1,147 @@
+//! The public half of a pool: what a client pins.
+
+use std::fmt;
+
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+use data_encoding::{BASE32_NOPAD, HEXLOWER};
+use serde::{Deserialize, Serialize};
+
+use super::{PoolError, SignedStatement, Statement, Version, check_name};
+use crate::bounds::STATEMENT_MAX_BYTES;
+use crate::identifiers::{Sha256, parse_hex};
+
+/// A pool's name and the public key of its root, as a client got them out of band; never from the server.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Enrolment {
+    pool: String,
+    root: [u8; 32],
+}
+
+/// An enrolment as JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EnrolmentText {
+    filemill_enrolment: u64,
+    pool: String,
+    root: String,
+}
+
+impl Enrolment {
+    pub(super) fn from_parts(pool: String, root: [u8; 32]) -> Self {
+        Self { pool, root }
+    }
+
+    /// Parses an enrolment file.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::TooLong`] above [`STATEMENT_MAX_BYTES`], [`PoolError::Version`], [`PoolError::Name`], or
+    /// [`PoolError::Malformed`] for anything else that is none.
+    pub fn from_json(text: &str) -> Result<Self, PoolError> {
+        if text.len() > STATEMENT_MAX_BYTES {
+            return Err(PoolError::TooLong { found: text.len() });
+        }
+        let version = Version::of(text, |fields| fields.filemill_enrolment)?;
+        if version != 1 {
+            return Err(PoolError::Version { found: version });
+        }
+        let text: EnrolmentText = serde_json::from_str(text).map_err(PoolError::malformed)?;
+        check_name(&text.pool)?;
+        let root = parse_hex(&text.root).map_err(|error| PoolError::Malformed {
+            detail: format!("the root's key: {error}"),
+        })?;
+        Ok(Self { pool: text.pool, root })
+    }
+
+    /// The enrolment file: one line of JSON, without a line feed.
+    pub fn to_json(&self) -> String {
+        let text = EnrolmentText {
+            filemill_enrolment: 1,
+            pool: self.pool.clone(),
+            root: HEXLOWER.encode(&self.root),
+        };
+        serde_json::to_string(&text).expect("a number and two strings are valid JSON")
+    }
+
+    /// Name of the pool.
+    pub fn pool(&self) -> &str {
+        &self.pool
+    }
+
+    /// The root's public key.
+    pub fn root(&self) -> &[u8; 32] {
+        &self.root
+    }
+
+    /// Six groups of four characters for people to compare, over the telephone for example: the first 120 bits of
+    /// SHA-256 over `"filemill/1 fingerprint"`, the root's key and the pool's name, in lower-case base32 (RFC 4648).
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(b"filemill/1 fingerprint");
+        hash.update(&self.root);
+        hash.update(self.pool.as_bytes());
+        let characters = BASE32_NOPAD.encode(&hash.finish().as_bytes()[..15]).to_lowercase();
+        let (groups, _) = characters.as_bytes().as_chunks::<4>();
+        groups
+            .iter()
+            .map(|group| group.iter().copied().map(char::from).collect::<String>())
+            .collect::<Vec<_>>()
+            .join("-")
+    }
+
+    /// Checks that the pinned root signed the statement, for this pool, and that it is valid at `now` (seconds since
+    /// 1970-01-01 UTC). `lowest_serial` is the highest serial that was accepted before, 0 if there was none.
+    ///
+    /// # Errors
+    ///
+    /// Each reason to refuse it is a [`PoolError`] of its own. Nothing is to be sealed for its recipient then.
+    pub fn verify(&self, signed: &SignedStatement, now: u64, lowest_serial: u64) -> Result<Statement, PoolError> {
+        let message = SignedStatement::message(&signed.statement)?;
+        let signature: [u8; 64] = parse_hex(&signed.signature).map_err(|_| self.not_signed())?;
+        UnparsedPublicKey::new(&ED25519, self.root)
+            .verify(&message, &signature)
+            .map_err(|_| self.not_signed())?;
+
+        let statement = Statement::from_text(&signed.statement)?;
+        if statement.pool != self.pool {
+            return Err(PoolError::OtherPool {
+                expected: self.pool.clone(),
+                found: statement.pool,
+            });
+        }
+        if now < statement.not_before {
+            return Err(PoolError::NotYetValid {
+                not_before: statement.not_before,
+                now,
+            });
+        }
+        if now > statement.not_after {
+            return Err(PoolError::Expired {
+                not_after: statement.not_after,
+                now,
+            });
+        }
+        if statement.serial < lowest_serial {
+            return Err(PoolError::Superseded {
+                lowest: lowest_serial,
+                found: statement.serial,
+            });
+        }
+        Ok(statement)
+    }
+
+    fn not_signed(&self) -> PoolError {
+        PoolError::NotSigned {
+            pool: self.pool.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for Enrolment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Enrolment")
+            .field("pool", &self.pool)
+            .field("root", &HEXLOWER.encode(&self.root))
+            .finish()
+    }
+}

@@ -1,0 +1,11 @@
+//! What the sealed stream promises, one module for each of its parts.
+
+mod arbitrary;
+mod chunk;
+mod envelope;
+mod header;
+mod layout;
+mod pool;
+mod result;
+mod support;
+mod vectors;

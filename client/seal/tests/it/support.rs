@@ -1,0 +1,99 @@
+//! Things that every test here needs.
+
+use filemill_seal::{
+    ChunkOpener, ChunkSealer, DataKey, Digest, EngineInput, FileEntry, Header, Identity, Outcome, Report, Resources,
+    ResultBody, UploadId,
+};
+
+/// One pool, one uploader, one upload; all keys fixed.
+pub(crate) struct Scene {
+    pub(crate) pool: Identity,
+    pub(crate) uploader: Identity,
+    pub(crate) stranger: Identity,
+    pub(crate) header: Header,
+}
+
+impl Scene {
+    /// An upload of these files.
+    pub(crate) fn new(chunk_size: u32, lengths: &[u64]) -> Self {
+        let (pool, uploader) = (Identity::generate(), Identity::generate());
+        let header = Header {
+            upload: UploadId::from_bytes([0x11; 16]),
+            key: DataKey::from_bytes([0x22; 32]),
+            uploader: uploader.recipient(),
+            releases: vec![Digest::of(b"release one"), Digest::of(b"release two")],
+            parameters: r#"{"depth":3}"#.to_owned(),
+            chunk_size,
+            not_after: 1_800_000_000,
+            files: lengths
+                .iter()
+                .enumerate()
+                .map(|(index, length)| FileEntry {
+                    name: format!("file {index}").into_bytes(),
+                    length: *length,
+                })
+                .collect(),
+        };
+        Self {
+            pool,
+            uploader,
+            stranger: Identity::generate(),
+            header,
+        }
+    }
+
+    /// Both ends of the upload's chunks, under a header of that digest.
+    pub(crate) fn chunk_ends(&self, header: Digest) -> (ChunkSealer, ChunkOpener) {
+        let (key, upload) = (&self.header.key, self.header.upload);
+        (
+            ChunkSealer::new(key, upload, header),
+            ChunkOpener::new(key, upload, header),
+        )
+    }
+
+    /// A result for file `index`, whose bytes are `content`.
+    pub(crate) fn succeeded(&self, header: Digest, index: u32, content: &[u8]) -> ResultBody {
+        ResultBody {
+            upload: self.header.upload,
+            index,
+            header,
+            release: Some(self.header.releases[1]),
+            outcome: Outcome::Succeeded,
+            input: Some(EngineInput {
+                length: content.len() as u64,
+                sha256: Digest::of(content),
+            }),
+            report: Some(Report::from_json(r#"{"bytes": 5, "lines": 1}"#.to_owned()).expect("an object")),
+            failure: None,
+            log: Vec::new(),
+            resources: Resources {
+                bytes_read: content.len() as u64,
+                ..Resources::default()
+            },
+        }
+    }
+}
+
+/// Every way to change `bytes` by one bit.
+pub(crate) fn flips(bytes: &[u8]) -> impl Iterator<Item = (usize, Vec<u8>)> + '_ {
+    (0..bytes.len() * 8).map(|bit| {
+        let mut changed = bytes.to_vec();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        (bit, changed)
+    })
+}
+
+/// `bytes` cut off at every length, and with a byte more.
+pub(crate) fn resized(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
+    let longer = [0_u8, b'\n', 0xff]
+        .into_iter()
+        .map(move |more| [bytes, &[more]].concat());
+    (0..bytes.len())
+        .map(move |length| bytes[..length].to_vec())
+        .chain(longer)
+}
+
+/// The recipient of `identity` for the `age` crate itself, to seal what this crate would not.
+pub(crate) fn age_recipient(identity: &Identity) -> age::x25519::Recipient {
+    identity.recipient().to_string().parse().expect("a recipient")
+}
