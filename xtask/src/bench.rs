@@ -1,0 +1,30 @@
+//! `cargo xtask bench …`: measurements, with their raw figures under `docs/bench/`.
+
+mod inputs;
+mod queue;
+mod record;
+mod way;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Jobs leased and completed through the HTTP API, on SQLite and PostgreSQL
+    Queue(queue::QueueOptions),
+    /// From a dropped file to its opened result, next to s5cmd and rclone merely uploading
+    Way(way::WayOptions),
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// When something does not build or start, or a measured program fails.
+pub fn run(command: &BenchCommand) -> Result<()> {
+    match command {
+        BenchCommand::Queue(options) => queue::run(options),
+        BenchCommand::Way(options) => way::run(options),
+    }
+}

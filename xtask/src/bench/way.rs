@@ -1,0 +1,171 @@
+//! `cargo xtask bench way`: from a dropped file to its opened result, next to what merely uploads the same to the same S3.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::inputs;
+use super::record::{Record, median};
+use crate::engine;
+use crate::program;
+use crate::stack::{Binaries, Profile, Stack, StackOptions};
+use crate::tree::Tree;
+
+/// How to measure.
+#[derive(Debug, Args)]
+pub struct WayOptions {
+    /// Rounds, of which the median counts
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Length of the log file in MiB
+    #[arg(long, default_value_t = 1024)]
+    log_mib: u64,
+    /// Number of small files
+    #[arg(long, default_value_t = 5_000)]
+    files: u64,
+    /// Measure the dev profile
+    #[arg(long)]
+    dev: bool,
+}
+
+/// What is sent.
+struct Input {
+    name: &'static str,
+    path: PathBuf,
+    bytes: u64,
+    files: u64,
+}
+
+pub(super) fn run(options: &WayOptions) -> Result<()> {
+    let tree = Tree::locate()?;
+    let engines = engine::build(&tree, &["size".into()])?;
+    let (profile, name) = if options.dev { (Profile::Dev, "dev") } else { (Profile::Release, "release") };
+    let binaries = Binaries::build(&tree, profile)?;
+    let dir = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let inputs = make_inputs(dir.path(), options)?;
+    let record = Record::begin(&tree, "way", name)?;
+    for input in &inputs {
+        let mut stack = Stack::start(StackOptions::new(dir.path().join(input.name), binaries.clone(), engines.clone()))?;
+        let mut times: [Vec<f64>; 3] = Default::default();
+        for round in 0..options.rounds {
+            for (number, runner) in [filemill, s5cmd, rclone].into_iter().enumerate() {
+                let figures = runner(&stack, input, round)?;
+                times[number].extend(figures.get("seconds").and_then(Value::as_f64));
+                record.add(&figures)?;
+            }
+        }
+        let server = stack.server_mut().peak_resident_bytes()?;
+        let processor = stack.processors_mut().first().context("no processor runs")?.peak_resident_bytes()?;
+        let [filemill, s5cmd, rclone] = times.map(|times| median(&times));
+        record.add(&json!({
+            "input": input.name, "bytes": input.bytes, "files": input.files, "median_seconds":
+            { "filemill to result": filemill, "s5cmd upload": s5cmd, "rclone upload": rclone },
+            "files_per_s": filemill.map(|seconds| (input.files as f64 / seconds).round()),
+            "server_peak_mib": server >> 20, "processor_peak_mib": processor >> 20,
+        }))?;
+        stack.stop()?;
+    }
+    Ok(())
+}
+
+fn make_inputs(dir: &Path, options: &WayOptions) -> Result<Vec<Input>> {
+    eprintln!("bench: making the inputs");
+    let log = dir.join("service.log");
+    inputs::logs(&log, options.log_mib << 20)?;
+    let small = dir.join("files");
+    inputs::small_files(&small, options.files)?;
+    let small_bytes = tree_bytes(&small)?;
+    Ok(vec![
+        Input { name: "log", bytes: fs::metadata(&log)?.len(), path: log, files: 1 },
+        Input { name: "small", bytes: small_bytes, path: small, files: options.files },
+    ])
+}
+
+fn tree_bytes(dir: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let meta = entry.metadata()?;
+        bytes += if meta.is_dir() { tree_bytes(&entry.path())? } else { meta.len() };
+    }
+    Ok(bytes)
+}
+
+/// Sends and waits for the opened results, as a user of its own each round: nothing is known from before.
+fn filemill(stack: &Stack, input: &Input, round: usize) -> Result<Value> {
+    let client = stack.client(&format!("round-{round}"))?;
+    let mut command = client.command();
+    command.args(["send", "--json"]).arg(&input.path);
+    let (seconds, peak) = timed(&mut command)?;
+    Ok(json!({ "input": input.name, "program": "filemill", "seconds": seconds, "client_peak_mib": peak }))
+}
+
+fn s5cmd(stack: &Stack, input: &Input, round: usize) -> Result<Value> {
+    let mut command = Command::new("s5cmd");
+    let source = if input.path.is_dir() { format!("{}/", input.path.display()) } else { input.path.display().to_string() };
+    command.args(["--endpoint-url", &stack.addresses().storage, "cp", &source]);
+    command.arg(format!("s3://{}/bench/s5cmd-{round}/", bucket(stack)?));
+    upload(stack, &mut command, input, "s5cmd")
+}
+
+fn rclone(stack: &Stack, input: &Input, round: usize) -> Result<Value> {
+    let mut command = Command::new("rclone");
+    command.args(["copy", "--s3-provider", "Other", "--s3-env-auth", "--s3-no-check-bucket"]);
+    command.args(["--s3-force-path-style", "--transfers", "16", "--s3-endpoint", &stack.addresses().storage]);
+    command.arg(&input.path).arg(format!(":s3:{}/bench/rclone-{round}", bucket(stack)?));
+    upload(stack, &mut command, input, "rclone")
+}
+
+fn upload(stack: &Stack, command: &mut Command, input: &Input, name: &str) -> Result<Value> {
+    let secrets = secrets(stack)?;
+    let secret = |key: &str| secrets[key].as_str().with_context(|| format!("`secrets.json` has no `{key}`"));
+    command.env("AWS_ACCESS_KEY_ID", secret("access_key_id")?).env("AWS_SECRET_ACCESS_KEY", secret("secret_access_key")?);
+    command.env("AWS_REGION", "us-east-1");
+    let (seconds, _) = timed(command)?;
+    Ok(json!({ "input": input.name, "program": name, "seconds": seconds }))
+}
+
+fn secrets(stack: &Stack) -> Result<Value> {
+    let file = stack.dir().join("server/secrets.json");
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+fn bucket(stack: &Stack) -> Result<String> {
+    let objects = stack.dir().join("server/objects");
+    for entry in fs::read_dir(&objects).with_context(|| format!("cannot read `{}`", objects.display()))? {
+        let entry = entry?;
+        if entry.metadata()?.is_dir()
+            && let Some(name) = entry.file_name().to_str().filter(|name| !name.starts_with('.'))
+        {
+            return Ok(name.to_owned());
+        }
+    }
+    bail!("there is no bucket in `{}`", objects.display())
+}
+
+/// Runs a command to its end under `time`; answers seconds and peak resident memory in MiB.
+fn timed(command: &mut Command) -> Result<(f64, u64)> {
+    let report = tempfile::NamedTempFile::new()?;
+    let mut time = Command::new("/usr/bin/time");
+    time.args(["--format", "%M", "--output"]).arg(report.path()).arg(command.get_program()).args(command.get_args());
+    time.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let begun = Instant::now();
+    let output = time
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .output()
+        .context("cannot start `/usr/bin/time`\nhint: install it (on Debian: `apt-get install time`)")?;
+    let seconds = begun.elapsed().as_secs_f64();
+    if !output.status.success() {
+        bail!("{} failed: {}", program::shown(command), String::from_utf8_lossy(&output.stderr));
+    }
+    let text = fs::read_to_string(report.path())?;
+    let kib: u64 = text.lines().last().unwrap_or_default().trim().parse().context("`time` reported no memory")?;
+    Ok(((seconds * 1000.0).round() / 1000.0, kib / 1024))
+}

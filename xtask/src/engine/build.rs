@@ -1,0 +1,144 @@
+//! Cargo's part of building engines: flags, messages, and silence when there is nothing to do.
+
+use std::env;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use super::toolchain::{TARGET, Toolchain};
+use crate::program;
+use crate::tree::{Package, Tree};
+
+/// The guest's stack in bytes. A pooled instance clears it before it is used again, so it is as small as a parser can live
+/// with; the linker's default is 1 MiB. The memory's other bounds are the host's.
+const STACK_BYTES: u32 = 64 * 1024;
+
+/// Builds `packages` and returns the component of each, in the same order.
+pub(super) fn build(tree: &Tree, packages: &[Package]) -> Result<Vec<PathBuf>> {
+    let toolchain = Toolchain::find_or_set_up()?;
+    let mut cargo = toolchain.cargo();
+    cargo
+        .current_dir(tree.root().join("engines"))
+        .args(["build", "--release", "--target", TARGET])
+        .args(["--message-format", "json-render-diagnostics", "--target-dir"])
+        .arg(tree.engines())
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(tree, &toolchain)?)
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", toolchain.linker());
+    if program::has_terminal() {
+        cargo.args(["--color", "always"]);
+    }
+    for package in packages {
+        cargo.args(["--package", &package.name]);
+    }
+
+    let mut child = cargo
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", program::shown(&cargo)))?;
+    let stderr = child.stderr.take().context("cargo's standard error is not connected")?;
+    let stdout = child
+        .stdout
+        .take()
+        .context("cargo's standard output is not connected")?;
+    let artifacts = thread::scope(|scope| {
+        scope.spawn(|| pass_on(stderr));
+        artifacts(stdout)
+    });
+    let status = child.wait().context("cannot wait for cargo")?;
+    if !status.success() {
+        bail!("engines do not build with {} ({status})", toolchain.name());
+    }
+    let artifacts = artifacts?;
+    let of = |package: &Package| {
+        artifacts
+            .iter()
+            .find(|(manifest, _)| *manifest == package.manifest_path)
+            .map(|(_, component)| component.clone())
+            .with_context(|| format!("cargo built no component for engine `{}`", package.name))
+    };
+    packages.iter().map(of).collect()
+}
+
+/// Compiler flags of every guest, separated as `CARGO_ENCODED_RUSTFLAGS` wants it.
+///
+/// `simd128` is what every host of contract 1 runs (wasmtime has it on by default), and makes counting and searching several
+/// times faster. The remapped paths make the digest independent of where the checkout lies.
+fn flags(tree: &Tree, toolchain: &Toolchain) -> Result<String> {
+    let utf8 = |path: &Path| {
+        path.to_str()
+            .map(str::to_owned)
+            .with_context(|| format!("`{}` is not UTF-8\nhint: build elsewhere", path.display()))
+    };
+    let mut flags = vec![
+        "-Ctarget-feature=+simd128".to_owned(),
+        format!("-Clink-arg=-zstack-size={STACK_BYTES}"),
+        format!("-Clink-arg=--wasm-ld-path={}", utf8(&toolchain.core_linker())?),
+        format!("--remap-path-prefix={}=filemill", utf8(tree.root())?),
+    ];
+    let home = |name: &str| env::var_os("HOME").map(|home| Path::new(&home).join(name));
+    let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| home(".cargo"));
+    if let Some(cargo_home) = cargo_home {
+        flags.push(format!("--remap-path-prefix={}=cargo", utf8(&cargo_home)?));
+    }
+    Ok(flags.join("\u{1f}"))
+}
+
+/// One line of cargo's messages, as far as it is of use here.
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    manifest_path: Option<PathBuf>,
+    #[serde(default)]
+    filenames: Vec<PathBuf>,
+}
+
+/// The components that cargo built or found fresh, by manifest.
+fn artifacts(messages: impl Read) -> Result<Vec<(PathBuf, PathBuf)>> {
+    let mut found = Vec::new();
+    for line in BufReader::new(messages).lines() {
+        let line = line.context("cannot read cargo's messages")?;
+        let message: Message =
+            serde_json::from_str(&line).with_context(|| format!("unexpected message from cargo: {line}"))?;
+        let (true, Some(manifest)) = (message.reason == "compiler-artifact", message.manifest_path) else {
+            continue;
+        };
+        let component = message
+            .filenames
+            .into_iter()
+            .find(|file| file.extension().is_some_and(|extension| extension == "wasm"));
+        found.extend(component.map(|component| (manifest, component)));
+    }
+    Ok(found)
+}
+
+/// Passes on what cargo says to a person, but not that it has finished: without anything to compile it says nothing else.
+fn pass_on(stderr: impl Read) {
+    for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line);
+        if !line.contains("Finished") {
+            eprintln!("{line}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_component_of_each_engine_is_found_in_cargos_messages() {
+        let messages = r#"{"reason":"compiler-artifact","manifest_path":"/r/memchr/Cargo.toml","filenames":["/t/libmemchr.rlib"]}
+{"reason":"build-script-executed","package_id":"x"}
+{"reason":"compiler-artifact","manifest_path":"/e/size/Cargo.toml","filenames":["/t/size.wasm"],"fresh":true}
+{"reason":"build-finished","success":true}
+"#;
+        let found = artifacts(messages.as_bytes()).expect("well formed");
+        assert_eq!(found, [("/e/size/Cargo.toml".into(), "/t/size.wasm".into())]);
+    }
+}

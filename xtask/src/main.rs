@@ -1,0 +1,51 @@
+//! `cargo xtask`: see `cargo xtask --help`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use xtask::{bench, demo, engine, test, tidy};
+
+/// What a developer runs on this repository
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build everything, start it on this machine, and analyse files through it
+    Demo(demo::DemoOptions),
+    /// Work on engines
+    #[command(subcommand)]
+    Engine(engine::EngineCommand),
+    /// Run every test, with everything it needs built and started first
+    Test(test::TestOptions),
+    /// Measure, and keep the raw figures
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
+    /// Check the tree: dependency direction, order in files, links, lints
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Demo(options) => demo::run(&options),
+        Command::Engine(command) => engine::run(&command).map(|()| ExitCode::SUCCESS),
+        Command::Test(options) => test::run(&options),
+        Command::Bench(command) => bench::run(&command).map(|()| ExitCode::SUCCESS),
+        Command::Tidy => tidy::run(),
+    }
+}

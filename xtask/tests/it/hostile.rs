@@ -1,0 +1,300 @@
+//! A hostile server, and storage that hands out something else than was stored: each lie is refused by the other side, with
+//! its reason, and nothing wrong is ever shown.
+
+mod objects;
+mod work;
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use data_encoding::BASE64;
+use filemill_api::paths;
+use filemill_seal::{
+    DataKey, Digest, EngineInput, Identity, Outcome, PoolRoot, Report, Resources, ResultBody, Statement, seal_result,
+};
+use serde_json::{Value, json};
+use xtask::stack::{ProcessorOptions, Scope};
+use xtask::wait;
+
+use crate::harness::{Backend, Between, Call, Files, LIMIT, Line, Person, Stage};
+
+/// A stage with a hostile server, and somebody whose upload is complete and whose results are there, unread.
+struct Scene {
+    stage: Stage,
+    between: Between,
+    ada: Person,
+    files: Files,
+}
+
+impl Scene {
+    fn with_results(contents: &[&str]) -> Result<Self> {
+        let mut stage = Stage::new(Backend::Sqlite)?;
+        let between = stage.put_between()?;
+        let files = stage.folder("files")?;
+        for (index, content) in contents.iter().enumerate() {
+            files.write(format!("file-{index}"), content)?;
+        }
+        let ada = stage.person("ada")?;
+        let sending = ada.start_sending([files.path()])?;
+        until_stored(&ada)?;
+        sending.kill()?;
+        stage.processor(ProcessorOptions::default())?;
+        wait::until("every result", LIMIT, || {
+            Ok((ada.asker().results()?.len() == contents.len()).then_some(()))
+        })?;
+        Ok(Self {
+            stage,
+            between,
+            ada,
+            files,
+        })
+    }
+
+    /// Reads the results, as the server now tells them.
+    fn read(&self) -> Result<Vec<Line>> {
+        let said = self.ada.send([self.files.path()])?;
+        assert_ne!(said.code, Some(0), "a lie was taken for a success:\n{}", said.out);
+        said.lines()
+    }
+}
+
+/// Waits until all that `person` sends is stored.
+fn until_stored(person: &Person) -> Result<()> {
+    wait::until("the upload to be stored", LIMIT, || {
+        let uploads = person.asker().uploads()?;
+        Ok(uploads.iter().any(|upload| upload.stored == upload.chunks).then_some(()))
+    })
+}
+
+/// The results in an answer, if it is a page of events.
+fn results_in(answer: &mut Value) -> Vec<&mut Value> {
+    let events = answer.get_mut("events").and_then(Value::as_array_mut);
+    let events = events.map(|events| events.iter_mut()).into_iter().flatten();
+    events.filter(|event| event["kind"] == "result").collect()
+}
+
+fn reason(line: &Line) -> &str {
+    line.message.as_deref().unwrap_or_default()
+}
+
+#[test]
+fn two_results_that_were_swapped_are_not_shown() -> Result<()> {
+    let scene = Scene::with_results(&["one\n", "one\ntwo\n"])?;
+    scene.between.api.twist(|_, answer| {
+        if let [one, two] = &mut results_in(answer)[..] {
+            let (one, two) = (one["sealed"].take(), std::mem::replace(&mut two["sealed"], Value::Null));
+            for (event, sealed) in results_in(answer).into_iter().zip([two, one]) {
+                event["sealed"] = sealed;
+            }
+        }
+    });
+    let lines = scene.read()?;
+    assert_eq!(lines.len(), 2);
+    for line in &lines {
+        assert!(line.report.is_none() && reason(line).contains("result is for file"), "{line:?}");
+    }
+    scene.stage.end()
+}
+
+#[test]
+fn a_result_of_an_earlier_upload_is_not_shown() -> Result<()> {
+    let mut scene = Scene::with_results(&["one\n"])?;
+    let earlier = scene.ada.send([scene.files.path()])?.well()?.lines()?;
+    assert_eq!(earlier[0].number("lines"), Some(1));
+    let pages = [paths::EVENTS, paths::EVENT_STREAM].map(|path| scene.between.api.heard(path));
+    let mut pages: Vec<Value> = pages.into_iter().flatten().map(|heard| heard.answer).collect();
+    let old = pages.iter_mut().find_map(|page| results_in(page).first().map(|event| event["sealed"].clone()));
+    let old = old.context("no result was told")?;
+
+    scene.files.write("file-0", "one\ntwo\nthree\n")?;
+    scene.between.api.twist(move |_, answer| {
+        for event in results_in(answer) {
+            event["sealed"] = old.clone();
+        }
+    });
+    let lines = scene.read()?;
+    let line = lines.first().context("no report")?;
+    assert!(line.report.is_none() && reason(line).contains("result is for upload"), "{line:?}");
+    scene.stage.stack().expect_running()?;
+    scene.stage.end()
+}
+
+#[test]
+fn a_result_that_no_processor_made_is_not_shown() -> Result<()> {
+    let scene = Scene::with_results(&["one\n"])?;
+    // All that the server knows, and all that it could guess: everything but the data key.
+    let opened = scene.between.api.heard(paths::UPLOADS);
+    let opened = opened.iter().find(|heard| heard.call.asked.is_object()).context("no upload was opened")?;
+    let upload = &opened.call.asked["uploads"][0];
+    let text = |field: &str| upload[field].as_str().with_context(|| format!("an upload has `{field}`"));
+    let body = ResultBody {
+        upload: text("id")?.parse()?,
+        index: 0,
+        header: text("header_sha256")?.parse()?,
+        release: Some(text("release")?.parse()?),
+        outcome: Outcome::Succeeded,
+        input: Some(EngineInput {
+            length: 4,
+            sha256: Digest::of(b"one\n"),
+        }),
+        report: Some(Report::from_json(r#"{"bytes":4,"lines":4000}"#.to_owned())?),
+        failure: None,
+        log: Vec::new(),
+        resources: Resources::default(),
+    };
+    let forged = seal_result(&body, &DataKey::random(), &scene.ada.identity()?.recipient())?;
+    let forged = BASE64.encode(&forged);
+    scene.between.api.twist(move |_, answer| {
+        for event in results_in(answer) {
+            event["sealed"] = json!({"inline": forged});
+        }
+    });
+    let lines = scene.read()?;
+    let line = lines.first().context("no report")?;
+    assert!(line.report.is_none(), "{line:?}");
+    assert!(reason(line).contains("not made by a processor of the pool"), "{line:?}");
+    scene.stage.end()
+}
+
+#[test]
+fn a_result_for_somebody_else_is_not_shown() -> Result<()> {
+    let scene = Scene::with_results(&["one\n"])?;
+    let foreign = age_file_for(&Identity::generate())?;
+    scene.between.api.twist(move |_, answer| {
+        for event in results_in(answer) {
+            event["sealed"] = json!({"inline": foreign});
+        }
+    });
+    let lines = scene.read()?;
+    let line = lines.first().context("no report")?;
+    assert!(line.report.is_none() && reason(line).contains("none of the"), "{line:?}");
+    scene.stage.end()
+}
+
+/// Some result for the owner of `identity`, as base64.
+fn age_file_for(identity: &Identity) -> Result<String> {
+    let body = ResultBody {
+        upload: filemill_seal::UploadId::random(),
+        index: 0,
+        header: Digest::of(b"header"),
+        release: None,
+        outcome: Outcome::HostFailed,
+        input: None,
+        report: None,
+        failure: Some(filemill_seal::Failure {
+            kind: "host_failed".into(),
+            message: "none".into(),
+        }),
+        log: Vec::new(),
+        resources: Resources::default(),
+    };
+    Ok(BASE64.encode(&seal_result(&body, &DataKey::random(), &identity.recipient())?))
+}
+
+/// A pool whose root this test has, and what a server passes on of it.
+struct OwnPool {
+    root: PoolRoot,
+}
+
+impl OwnPool {
+    /// A statement that is valid from `from` to `to`, in seconds from now.
+    fn offer(&self, serial: u64, from: i64, to: i64) -> Result<Value> {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+        let statement = Statement {
+            pool: xtask::stack::ORGANISATION.into(),
+            recipient: Identity::generate().recipient(),
+            not_before: now.saturating_add_signed(from),
+            not_after: now.saturating_add_signed(to),
+            serial,
+        };
+        Ok(json!({"pools": [serde_json::to_value(self.root.sign(&statement)?)?]}))
+    }
+
+    /// Somebody who has pinned this pool.
+    fn person(&self, stage: &mut Stage, between: &Between) -> Result<Person> {
+        let enrolment = stage.folder("enrolment")?.write(
+            "own.json",
+            self.root.enrolment(xtask::stack::ORGANISATION)?.to_json(),
+        )?;
+        stage.person_of_pool("bob", &between.api.origin(), &enrolment)
+    }
+}
+
+/// Offers `offer` as the pool's recipient.
+fn offer(between: &Between, offer: Value) {
+    between.api.twist(move |call: &Call, answer| {
+        if call.path == paths::POOLS {
+            *answer = offer.clone();
+        }
+    });
+}
+
+#[test]
+fn nothing_is_sealed_for_a_recipient_of_the_servers_own() -> Result<()> {
+    let mut stage = Stage::complete(Backend::Sqlite)?;
+    let between = stage.put_between()?;
+    let ada = stage.person("ada")?;
+    let file = stage.folder("files")?.write("file", "secret\n")?;
+    let own = OwnPool {
+        root: PoolRoot::generate(),
+    };
+    offer(&between, own.offer(9, -60, 3600)?);
+    refused(&ada, &file, "did not sign this recipient")?;
+    offer(&between, json!({"pools": []}));
+    refused(&ada, &file, "has no recipient of pool")?;
+    between.api.untwist();
+    ada.send([&file])?.well()?;
+    stage.end()
+}
+
+#[test]
+fn nothing_is_sealed_for_an_expired_early_or_older_recipient() -> Result<()> {
+    let mut stage = Stage::complete(Backend::Sqlite)?;
+    let between = stage.put_between()?;
+    let file = stage.folder("files")?.write("file", "secret\n")?;
+    let own = OwnPool {
+        root: PoolRoot::generate(),
+    };
+    offer(&between, own.offer(4, -60, 3600)?);
+    let bob = own.person(&mut stage, &between)?;
+    // Serial 4 is accepted, and from then on nothing older.
+    let sending = bob.start_sending([&file])?;
+    until_stored(&bob)?;
+    sending.kill()?;
+    for (statement, message) in [
+        (own.offer(5, -7200, -3600)?, "recipient expired at"),
+        (own.offer(5, 3600, 7200)?, "recipient is valid from"),
+        (own.offer(3, -60, 3600)?, "recipient has serial 3, but 4"),
+    ] {
+        offer(&between, statement);
+        refused(&bob, &file, message)?;
+    }
+    stage.end()
+}
+
+/// Sends `file`, which must be refused with `message` before anything is opened.
+fn refused(person: &Person, file: &std::path::Path, message: &str) -> Result<()> {
+    let before = person.asker().uploads()?.len();
+    let said = person.send([file])?;
+    assert_ne!(said.code, Some(0), "{said:?}");
+    assert!(said.log.contains(message), "no `{message}` in: {}", said.log);
+    assert_eq!(person.asker().uploads()?.len(), before, "an upload was opened");
+    Ok(())
+}
+
+#[test]
+fn a_token_that_is_wrong_or_of_another_scope_logs_nobody_in() -> Result<()> {
+    let mut stage = Stage::new(Backend::Sqlite)?;
+    let dir = stage.folder("tokens")?;
+    let wrong = dir.write("wrong", "fm_0000000000000000000000000000000000000000000")?;
+    let processors = stage.stack().token(xtask::stack::ORGANISATION, "eve", Scope::Processor)?;
+    for (token, message) in [(wrong, "does not accept the token"), (processors, "may not do this")] {
+        let enrolment = stage.stack().enrolment();
+        let client = stage.client("eve");
+        let server = stage.stack().addresses().listening.clone();
+        let error = client.log_in(&server, &token, &enrolment).expect_err("no login").to_string();
+        assert!(error.contains(message), "{error}");
+        assert!(!error.contains(fs::read_to_string(&token)?.trim()), "the token is in: {error}");
+    }
+    stage.end()
+}

@@ -1,0 +1,12 @@
+//! What needs more than one function: the tree as it is, real processes, a real database.
+
+mod chaos;
+mod faults;
+mod harness;
+mod hostile;
+mod postgres;
+mod secrecy;
+mod streaming;
+mod tidy;
+mod watch;
+mod way;
