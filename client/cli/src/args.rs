@@ -1,0 +1,174 @@
+//! What can be asked on the command line. The text here is the help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use filemill_client::{KeyPlace, UploadId};
+
+/// Files in, private results out.
+///
+/// Files are compressed and sealed on this machine, analysed by a processor that the server cannot look into, and the
+/// results come back sealed so that only you can open them.
+#[derive(Debug, Parser)]
+#[command(name = "filemill", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// Folder with login, key and journal; the platform's folder for application data if absent
+    #[arg(long, env = "FILEMILL_HOME", global = true, value_name = "DIR", hide_env_values = true)]
+    pub(crate) home: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Log in to a server: pins it, its storage and the pool, and makes your key if there is none
+    Login(Login),
+    /// Send files and folders, wait for the results and print them
+    Send(Send),
+    /// Send what is in folders and what appears in them, until interrupted
+    Watch(Watch),
+    /// Go on with everything that was begun and not finished, and print the results
+    Resume {
+        /// One JSON object a file on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch new results, and print all that are in the journal
+    Results {
+        /// One JSON object a file on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Open a sealed result, check it, and print it
+    Open {
+        /// A sealed result, as `--out` keeps them
+        file: PathBuf,
+        /// One JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print every file that has no result yet, and why
+    Status {
+        /// One JSON object a file on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Cancel uploads that are not finished
+    Cancel {
+        /// Ids of uploads
+        #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "UPLOAD")]
+        uploads: Vec<UploadId>,
+        /// Cancel all of them
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show, export or import your key
+    Key {
+        #[command(subcommand)]
+        command: Key,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// Address of the server
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: String,
+    /// File with the token
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: PathBuf,
+    /// Enrolment file of the pool, from its operator and never from the server
+    #[arg(long, value_name = "ENROLMENT")]
+    pub(crate) pool: PathBuf,
+    #[command(flatten)]
+    pub(crate) store: Store,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Store {
+    /// Where to keep the secret key: the system's keychain, or a file that only you can read
+    #[arg(long, env = "FILEMILL_KEY_STORE", value_enum, default_value_t = KeyStore::Keychain, value_name = "PLACE")]
+    pub(crate) key_store: KeyStore,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyStore {
+    Keychain,
+    File,
+}
+
+impl From<KeyStore> for KeyPlace {
+    fn from(store: KeyStore) -> Self {
+        match store {
+            KeyStore::Keychain => Self::Keychain,
+            KeyStore::File => Self::File,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// Files and folders; symbolic links below them are not followed
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) analysis: Analysis,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// Folders
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) folders: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) analysis: Analysis,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Analysis {
+    /// Engine to run; the only one, or `size`, if absent
+    #[arg(long, value_name = "NAME")]
+    pub(crate) engine: Option<String>,
+    /// One JSON object a file on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Keep the sealed results in DIR, as NAME.age
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Send even what was sent before
+    #[arg(long)]
+    pub(crate) again: bool,
+    /// Leave out what matches the pattern, as in .gitignore; may be given several times
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) ignore: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Print the public key: whom results are sealed for
+    Show,
+    /// Print the secret key, as the `age` tool reads it
+    Export,
+    /// Take over a secret key, from a file or, with `-`, from standard input
+    Import {
+        /// File with the key, or `-`
+        file: PathBuf,
+        /// Take the place of another key; results sealed for that one can then only be opened with a copy of it
+        #[arg(long)]
+        replace: bool,
+        #[command(flatten)]
+        store: Store,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,93 @@
+//! `results`, `open`, `status` and `cancel`: questions that are answered at once.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use filemill_client::{Error, Finished, Home, UploadId};
+use tokio_util::sync::CancellationToken;
+
+use super::open_client;
+use crate::lines::{Output, tell, tell_error};
+use crate::report;
+
+pub(crate) async fn results(home: Home, json: bool, stop: &CancellationToken) -> Result<ExitCode, Error> {
+    let (client, _told) = open_client(home).await?;
+    let work = async {
+        // What is in the journal can be shown all the same.
+        let mut code = ExitCode::SUCCESS;
+        if let Err(error) = client.fetch_results().await {
+            tell_error(&error);
+            code = ExitCode::FAILURE;
+        }
+        let mut output = Output::new();
+        let mut after = 0;
+        loop {
+            let page = client.results(after).await?;
+            if page.next == after || output.is_closed() {
+                break;
+            }
+            if after == 0 && !json {
+                output.line(&report::heading());
+            }
+            after = page.next;
+            for file in &page.files {
+                output.line(&line(file, json));
+            }
+            output.flush();
+        }
+        Ok(code)
+    };
+    let result = tokio::select! {
+        result = work => result,
+        () = stop.cancelled() => Err(Error::Stopped),
+    };
+    client.close().await;
+    result
+}
+
+pub(crate) async fn open(home: Home, file: &Path, json: bool) -> Result<ExitCode, Error> {
+    let (client, _told) = open_client(home).await?;
+    let opened = client.open_file(file).await;
+    client.close().await;
+    let opened = opened?;
+    let mut output = Output::new();
+    if !json {
+        output.line(&report::heading());
+    }
+    output.line(&line(&opened, json));
+    output.flush();
+    Ok(if opened.ending.succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+pub(crate) async fn status(home: Home, json: bool, stop: &CancellationToken) -> Result<ExitCode, Error> {
+    let (client, _told) = open_client(home).await?;
+    let mut output = Output::new();
+    let mut waiting = 0_u64;
+    let work = client.status(|file| {
+        waiting += 1;
+        output.line(&if json { report::waiting_json(&file) } else { report::waiting_row(&file) });
+    });
+    let result = tokio::select! {
+        result = work => result,
+        () = stop.cancelled() => Err(Error::Stopped),
+    };
+    output.flush();
+    client.close().await;
+    result?;
+    if waiting == 0 {
+        tell("every file has its result");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) async fn cancel(home: Home, uploads: &[UploadId], all: bool) -> Result<ExitCode, Error> {
+    let (client, _told) = open_client(home).await?;
+    let cancelled = client.cancel(if all { &[] } else { uploads }).await;
+    client.close().await;
+    tell(&format!("{} files cancelled", cancelled?));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(file: &Finished, json: bool) -> String {
+    if json { report::json(file) } else { report::row(file) }
+}

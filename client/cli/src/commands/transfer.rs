@@ -1,0 +1,109 @@
+//! `send`, `watch` and `resume`: work that prints each file's last word as it comes.
+
+use std::process::ExitCode;
+
+use filemill_client::{Client, Error, Home, Notice, SendOptions, WatchOptions};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{open_client, tell_notice};
+use crate::args;
+use crate::lines::Output;
+use crate::progress::Shown;
+use crate::report;
+
+/// Lines that are written at once, with the bars out of the way.
+const LINES_AT_ONCE: usize = 256;
+
+pub(crate) async fn send(home: Home, send: args::Send, stop: &CancellationToken) -> Result<ExitCode, Error> {
+    let (client, told) = open_client(home).await?;
+    let options = SendOptions {
+        paths: send.paths,
+        engine: send.analysis.engine,
+        again: send.analysis.again,
+        ignore: send.analysis.ignore,
+        out: send.analysis.out,
+    };
+    let printed = print(&client, told, send.analysis.json, client.send(options, stop)).await;
+    client.close().await;
+    printed
+}
+
+pub(crate) async fn watch(home: Home, watch: args::Watch, stop: &CancellationToken) -> Result<ExitCode, Error> {
+    let (client, told) = open_client(home).await?;
+    let options = WatchOptions {
+        folders: watch.folders,
+        engine: watch.analysis.engine,
+        again: watch.analysis.again,
+        ignore: watch.analysis.ignore,
+        out: watch.analysis.out,
+    };
+    let printed = print(&client, told, watch.analysis.json, client.watch(options, stop)).await;
+    client.close().await;
+    // Files that failed were said; being stopped is how a watcher ends.
+    printed.map(|_| ExitCode::SUCCESS)
+}
+
+pub(crate) async fn resume(home: Home, json: bool, stop: &CancellationToken) -> Result<ExitCode, Error> {
+    let (client, told) = open_client(home).await?;
+    let printed = print(&client, told, json, client.resume(stop)).await;
+    client.close().await;
+    printed
+}
+
+/// Prints what comes until `work` is done. Succeeds if every file did.
+async fn print(
+    client: &Client,
+    mut told: mpsc::Receiver<Notice>,
+    json: bool,
+    work: impl Future<Output = Result<(), Error>>,
+) -> Result<ExitCode, Error> {
+    let mut printer = Printer { output: Output::new(), json, heading: !json };
+    let mut shown = Shown::new(client.progress().clone());
+    let mut tick = tokio::time::interval(shown.interval());
+    let mut batch = Vec::with_capacity(LINES_AT_ONCE);
+    tokio::pin!(work);
+    let result = loop {
+        tokio::select! {
+            // What is told before the end is printed before the end.
+            biased;
+            _ = told.recv_many(&mut batch, LINES_AT_ONCE) => {
+                shown.aside(|| printer.print(&mut batch));
+            }
+            _ = tick.tick() => shown.tick(),
+            result = &mut work => break result,
+        }
+    };
+    while let Ok(notice) = told.try_recv() {
+        batch.push(notice);
+    }
+    shown.aside(|| printer.print(&mut batch));
+    shown.end();
+    result?;
+    let failed = client.progress().now().failed_files;
+    Ok(if failed == 0 && !printer.output.is_closed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+struct Printer {
+    output: Output,
+    json: bool,
+    heading: bool,
+}
+
+impl Printer {
+    fn print(&mut self, batch: &mut Vec<Notice>) {
+        for notice in batch.drain(..) {
+            match notice {
+                Notice::Finished(file) if self.json => self.output.line(&report::json(&file)),
+                Notice::Finished(file) => {
+                    if std::mem::take(&mut self.heading) {
+                        self.output.line(&report::heading());
+                    }
+                    self.output.line(&report::row(&file));
+                }
+                other => tell_notice(&other),
+            }
+        }
+        self.output.flush();
+    }
+}

@@ -1,0 +1,81 @@
+//! Lines on standard output and standard error.
+
+use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
+
+use filemill_client::Error;
+
+/// Standard output. A reader that goes away ends the program's output, not its work.
+pub(crate) struct Output {
+    stdout: BufWriter<Stdout>,
+    closed: bool,
+}
+
+impl Output {
+    pub(crate) fn new() -> Self {
+        Self { stdout: BufWriter::new(io::stdout()), closed: false }
+    }
+
+    pub(crate) fn line(&mut self, line: &str) {
+        if !self.closed {
+            let written = writeln!(self.stdout, "{line}");
+            self.check(written);
+        }
+    }
+
+    pub(crate) fn flush(&mut self) {
+        if !self.closed {
+            let flushed = self.stdout.flush();
+            self.check(flushed);
+        }
+    }
+
+    /// Whether whoever read it is gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    fn check(&mut self, written: io::Result<()>) {
+        if let Err(error) = written {
+            self.closed = true;
+            if error.kind() != ErrorKind::BrokenPipe {
+                tell(&format!("error: cannot write to standard output: {error}"));
+            }
+        }
+    }
+}
+
+/// Says something that is no result.
+pub(crate) fn tell(line: &str) {
+    // There is nobody left to be told if this fails.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Says an error and what to do about it.
+pub(crate) fn tell_error(error: &Error) {
+    tell(&format!("error: {}", plain(&error.to_string())));
+    if let Some(hint) = error.hint() {
+        tell(&format!("hint: {}", plain(&hint)));
+    }
+}
+
+/// Text of a server or an engine, without anything that a terminal would obey.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars()
+        .flat_map(|character| {
+            let escape = character.is_control();
+            let escaped = escape.then(|| character.escape_default());
+            escaped.into_iter().flatten().chain((!escape).then_some(character))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_of_others_are_shown_not_obeyed() {
+        assert_eq!(plain("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
+        assert_eq!(plain("naïve ✓"), "naïve ✓");
+    }
+}

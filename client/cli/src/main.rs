@@ -1,0 +1,99 @@
+//! `filemill`: files in, private results out.
+
+mod args;
+mod commands;
+mod lines;
+mod progress;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use filemill_client::{Error, Home};
+use tokio_util::sync::CancellationToken;
+
+use args::{Arguments, Command};
+
+/// Threads that may block at the same time: those that read, seal and open are bounded by what they wait for.
+const BLOCKING_THREADS: usize = 64;
+/// What a shell expects of a program that a signal ended.
+const EXIT_SIGNAL: u8 = 130;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            lines::tell(&format!("error: cannot start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let signals = tokio::spawn(stop_on_signal(stop.clone()));
+        let result = run(arguments, &stop).await;
+        signals.abort();
+        match result {
+            Ok(code) => code,
+            Err(Error::Stopped) => {
+                lines::tell("stopped; nothing is lost: run the same command again, or `filemill resume`");
+                ExitCode::from(EXIT_SIGNAL)
+            }
+            Err(error) => {
+                lines::tell_error(&error);
+                ExitCode::FAILURE
+            }
+        }
+    })
+}
+
+async fn run(arguments: Arguments, stop: &CancellationToken) -> Result<ExitCode, Error> {
+    let home = match arguments.home {
+        Some(path) => Home::at(path)?,
+        None => Home::from_environment()?,
+    };
+    match arguments.command {
+        Command::Login(login) => commands::login(&home, login).await,
+        Command::Send(send) => commands::send(home, send, stop).await,
+        Command::Watch(watch) => commands::watch(home, watch, stop).await,
+        Command::Resume { json } => commands::resume(home, json, stop).await,
+        Command::Results { json } => commands::results(home, json, stop).await,
+        Command::Open { file, json } => commands::open(home, &file, json).await,
+        Command::Status { json } => commands::status(home, json, stop).await,
+        Command::Cancel { uploads, all } => commands::cancel(home, &uploads, all).await,
+        Command::Key { command } => commands::key(&home, command).await,
+    }
+}
+
+/// The first signal asks for an orderly end, the second one does not wait for it.
+async fn stop_on_signal(stop: CancellationToken) {
+    for _ in 0..2 {
+        if signal().await.is_err() {
+            return;
+        }
+        if stop.is_cancelled() {
+            std::process::exit(i32::from(EXIT_SIGNAL));
+        }
+        stop.cancel();
+    }
+}
+
+#[cfg(unix)]
+async fn signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
+}

@@ -1,0 +1,166 @@
+//! How far the work is: bars on a terminal, a plain line now and then elsewhere. Always on standard error.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use filemill_client::{Progress, ProgressNow};
+use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::lines::tell;
+
+/// Bars are drawn anew this often.
+const DRAW_EVERY: Duration = Duration::from_millis(200);
+/// Plain lines come this often.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+/// The rate is that of the last so many seconds or so.
+const RATE_MEMORY_S: f64 = 5.0;
+
+/// Shows a [`Progress`].
+pub(crate) struct Shown {
+    progress: Arc<Progress>,
+    bars: Option<Bars>,
+    started: Instant,
+    last: (Instant, ProgressNow),
+    /// Bytes that are done a second: of files, and over the network.
+    rates: (f64, f64),
+    told: Instant,
+}
+
+struct Bars {
+    all: MultiProgress,
+    bytes: ProgressBar,
+    files: ProgressBar,
+}
+
+impl Shown {
+    pub(crate) fn new(progress: Arc<Progress>) -> Self {
+        let now = Instant::now();
+        let bars = std::io::stderr().is_terminal().then(Bars::new);
+        Self { progress, bars, started: now, last: (now, ProgressNow::default()), rates: (0.0, 0.0), told: now }
+    }
+
+    /// How often to call [`tick`](Self::tick).
+    pub(crate) fn interval(&self) -> Duration {
+        if self.bars.is_some() { DRAW_EVERY } else { TELL_EVERY }
+    }
+
+    pub(crate) fn tick(&mut self) {
+        let (now, at) = (self.progress.now(), Instant::now());
+        let seconds = at.duration_since(self.last.0).as_secs_f64().max(0.001);
+        let weight = (seconds / RATE_MEMORY_S).min(1.0);
+        let rate = |old: f64, bytes: u64| old + weight * (bytes as f64 / seconds - old);
+        self.rates = (
+            rate(self.rates.0, now.stored_bytes.saturating_sub(self.last.1.stored_bytes)),
+            rate(self.rates.1, now.sent_bytes.saturating_sub(self.last.1.sent_bytes)),
+        );
+        self.last = (at, now);
+        match &self.bars {
+            Some(bars) => bars.draw(&now, self.rates),
+            None if at.duration_since(self.told) >= TELL_EVERY => {
+                self.told = at;
+                tell(&line(&now, self.rates));
+            }
+            None => {}
+        }
+    }
+
+    /// Runs `write` while no bar is in the way.
+    pub(crate) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &self.bars {
+            Some(bars) => bars.all.suspend(write),
+            None => write(),
+        }
+    }
+
+    /// Takes the bars away, and sums up.
+    pub(crate) fn end(&mut self) {
+        if let Some(bars) = self.bars.take() {
+            let _ = bars.all.clear();
+        }
+        let now = self.progress.now();
+        let succeeded = now.done_files.saturating_sub(now.failed_files);
+        let waiting = now.found_files.saturating_sub(now.done_files);
+        let unfinished = if waiting > 0 { format!(", {waiting} not finished") } else { String::new() };
+        tell(&format!(
+            "{} files: {succeeded} succeeded, {} failed{unfinished}; {} in {} s, {} sent",
+            now.found_files,
+            now.failed_files,
+            HumanBytes(now.found_bytes),
+            self.started.elapsed().as_secs(),
+            HumanBytes(now.sent_bytes),
+        ));
+    }
+}
+
+impl Bars {
+    fn new() -> Self {
+        let style = |template: &str| {
+            ProgressStyle::with_template(template)
+                .map(|style| style.progress_chars("█▉▊▋▌▍▎▏ "))
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+        };
+        let all = MultiProgress::new();
+        let bytes = all.add(ProgressBar::new(0));
+        bytes.set_style(style("bytes {wide_bar} {bytes} of {total_bytes}  {msg}"));
+        let files = all.add(ProgressBar::new(0));
+        files.set_style(style("files {wide_bar} {pos} of {len}  {msg}"));
+        Self { all, bytes, files }
+    }
+
+    fn draw(&self, now: &ProgressNow, (stored, sent): (f64, f64)) {
+        self.bytes.set_length(now.found_bytes);
+        self.bytes.set_position(now.stored_bytes.min(now.found_bytes));
+        let left = time_left(now, stored).map(|left| format!(", {} left", HumanDuration(left))).unwrap_or_default();
+        self.bytes.set_message(format!("{}/s up{left}", HumanBytes(sent as u64)));
+        self.files.set_length(now.found_files);
+        self.files.set_position(now.done_files);
+        self.files.set_message(if now.failed_files > 0 { format!("{} failed", now.failed_files) } else { String::new() });
+    }
+}
+
+fn line(now: &ProgressNow, (stored, sent): (f64, f64)) -> String {
+    let failed = if now.failed_files > 0 { format!(", {} failed", now.failed_files) } else { String::new() };
+    let left = time_left(now, stored).map(|left| format!(", {} left", HumanDuration(left))).unwrap_or_default();
+    format!(
+        "{} of {} files done{failed}; {} of {} stored, {}/s up{left}",
+        now.done_files,
+        now.found_files,
+        HumanBytes(now.stored_bytes.min(now.found_bytes)),
+        HumanBytes(now.found_bytes),
+        HumanBytes(sent as u64),
+    )
+}
+
+/// How long storing the rest takes at this rate; `None` if that cannot be known.
+fn time_left(now: &ProgressNow, stored_per_s: f64) -> Option<Duration> {
+    let rest = now.found_bytes.saturating_sub(now.stored_bytes);
+    if !now.all_found || rest == 0 || stored_per_s < 1.0 {
+        return None;
+    }
+    // A day and more is said as such; a rate that is close to nothing says nothing.
+    Duration::try_from_secs_f64((rest as f64 / stored_per_s).min(1e7)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_line_says_what_is_known() {
+        let now = ProgressNow {
+            found_files: 10,
+            found_bytes: 100 << 20,
+            done_files: 3,
+            failed_files: 1,
+            stored_bytes: 50 << 20,
+            all_found: true,
+            ..ProgressNow::default()
+        };
+        insta::assert_snapshot!(
+            line(&now, (10_485_760.0, 2_097_152.0)),
+            @"3 of 10 files done, 1 failed; 50.00 MiB of 100.00 MiB stored, 2.00 MiB/s up, 5 seconds left"
+        );
+        assert_eq!(time_left(&ProgressNow { all_found: false, ..now }, 1e6), None);
+    }
+}

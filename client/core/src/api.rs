@@ -1,0 +1,344 @@
+//! The server's HTTP API, as a client sees it: requests that are repeated until they are answered.
+
+mod backoff;
+mod combiner;
+mod sse;
+mod storage;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use filemill_api::{
+    AdvanceAnswer, AdvanceRequest, AdvanceUpload, AdvancedUpload, CancelRequest, Cancelled, ErrorBody, ErrorCode,
+    EventPage, Item, JobStates, OpenAnswer, OpenRequest, OpenUpload, OpenedUpload, Pools, Problem, Releases, Uploads,
+    WhoAmI, paths,
+};
+use filemill_seal::UploadId;
+use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use url::Url;
+
+use crate::error::Error;
+use crate::notice::Notice;
+pub(crate) use backoff::Backoff;
+pub(crate) use combiner::Combiner;
+pub(crate) use sse::EventStream;
+pub(crate) use storage::{Put, Storage};
+
+/// How long one request may take. The largest carries a few MiB.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+/// Longest answer that is read, in bytes. A page of results that are as large as may be inline is the longest.
+const ANSWER_MAX_BYTES: usize = 32 << 20;
+/// Longest answer to a request that failed, in bytes.
+const PROBLEM_MAX_BYTES: usize = 64 << 10;
+/// Attempts of a caller that does not want to wait long.
+const BRIEF_ATTEMPTS: u32 = 4;
+
+/// How long to go on when the server does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// A few attempts: somebody waits for the answer.
+    Brief,
+    /// Until it answers: nothing can go on without it, and nothing is lost meanwhile.
+    Endless,
+}
+
+/// The server.
+pub(crate) struct Api {
+    http: reqwest::Client,
+    server: Url,
+    authorization: HeaderValue,
+    reach: Reach,
+}
+
+/// Whether the server can be reached, told once for each change.
+struct Reach {
+    notices: mpsc::Sender<Notice>,
+    trouble: Mutex<bool>,
+}
+
+/// What one attempt came to.
+enum Attempt {
+    /// Asking again is no use.
+    Final(Error),
+    /// Ask again, after as long as the server wants.
+    Again(Error, Option<Duration>),
+}
+
+impl Api {
+    pub(crate) fn new(server: Url, token: &str, notices: mpsc::Sender<Notice>) -> Result<Self, Error> {
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
+            Error::Unauthenticated {
+                server: server.to_string(),
+                message: "the token has characters that no token has".to_owned(),
+            }
+        })?;
+        authorization.set_sensitive(true);
+        Ok(Self { http: http_client(&server)?, server, authorization, reach: Reach { notices, trouble: Mutex::new(false) } })
+    }
+
+    /// The connection pool, for storage.
+    pub(crate) fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    pub(crate) fn server(&self) -> &str {
+        self.server.as_str().trim_end_matches('/')
+    }
+
+    pub(crate) async fn whoami(&self) -> Result<WhoAmI, Error> {
+        self.get(paths::WHOAMI, Patience::Brief).await
+    }
+
+    pub(crate) async fn pools(&self, patience: Patience) -> Result<Pools, Error> {
+        self.get(paths::POOLS, patience).await
+    }
+
+    pub(crate) async fn releases(&self, patience: Patience) -> Result<Releases, Error> {
+        self.get(paths::RELEASES, patience).await
+    }
+
+    pub(crate) async fn uploads(&self) -> Result<Uploads, Error> {
+        self.get(paths::UPLOADS, Patience::Brief).await
+    }
+
+    pub(crate) async fn upload(&self, upload: UploadId) -> Result<JobStates, Error> {
+        self.get(&paths::UPLOAD.replace("{upload}", &upload.to_string()), Patience::Brief).await
+    }
+
+    /// Opens uploads, each by itself, in the order asked.
+    pub(crate) async fn open(&self, uploads: Vec<OpenUpload>) -> Result<Vec<Item<OpenedUpload>>, Error> {
+        let asked = uploads.len();
+        let answer: OpenAnswer =
+            self.post(paths::UPLOADS, &OpenRequest { uploads }, Patience::Endless).await?;
+        self.all_answered(asked, answer.uploads)
+    }
+
+    /// Advances uploads, each by itself, in the order asked.
+    pub(crate) async fn advance(&self, uploads: Vec<AdvanceUpload>) -> Result<Vec<Item<AdvancedUpload>>, Error> {
+        let asked = uploads.len();
+        let answer: AdvanceAnswer =
+            self.post(paths::ADVANCE, &AdvanceRequest { uploads }, Patience::Endless).await?;
+        self.all_answered(asked, answer.uploads)
+    }
+
+    /// Cancels what has no result yet, and says for each upload how many jobs that were.
+    pub(crate) async fn cancel(&self, uploads: &[UploadId], patience: Patience) -> Result<Vec<Item<u32>>, Error> {
+        let request = CancelRequest { uploads: uploads.iter().map(UploadId::to_string).collect() };
+        let answer: Cancelled = self.post(paths::CANCEL, &request, patience).await?;
+        self.all_answered(uploads.len(), answer.uploads)
+    }
+
+    pub(crate) async fn events(&self, after: i64, limit: u32, patience: Patience) -> Result<EventPage, Error> {
+        self.get(&format!("{}?after={after}&limit={limit}", paths::EVENTS), patience).await
+    }
+
+    /// Listens to events after the cursor `after`. Does not try again: whoever follows the stream does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] where a server or something before it does not stream.
+    pub(crate) async fn event_stream(&self, after: i64) -> Result<EventStream, Error> {
+        let request = self
+            .request(Method::GET, paths::EVENT_STREAM)?
+            .header("last-event-id", after.to_string())
+            .header("accept", "text/event-stream");
+        match self.send(request, None).await {
+            Ok(response) => Ok(EventStream::new(response, self.server().to_owned())),
+            Err(Attempt::Final(error) | Attempt::Again(error, _)) => Err(error),
+        }
+    }
+
+    /// Says once that the server does not answer.
+    pub(crate) fn in_trouble(&self, error: &Error) {
+        self.reach.in_trouble(error);
+    }
+
+    /// Says once that it answers again.
+    pub(crate) fn recovered(&self) {
+        self.reach.recovered(self.server());
+    }
+
+    fn all_answered<T>(&self, asked: usize, answers: Vec<Item<T>>) -> Result<Vec<Item<T>>, Error> {
+        if answers.len() == asked {
+            return Ok(answers);
+        }
+        Err(self.protocol(format!("{} answers to {asked} questions", answers.len())))
+    }
+
+    fn protocol(&self, detail: String) -> Error {
+        Error::Protocol { server: self.server().to_owned(), detail }
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str, patience: Patience) -> Result<T, Error> {
+        self.call(patience, || self.request(Method::GET, path)).await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        patience: Patience,
+    ) -> Result<T, Error> {
+        // Encoded once, however often it is sent.
+        let body = serde_json::to_vec(body).map(bytes::Bytes::from).map_err(|error| self.protocol(error.to_string()))?;
+        self.call(patience, || {
+            Ok(self.request(Method::POST, path)?.header("content-type", "application/json").body(body.clone()))
+        })
+        .await
+    }
+
+    fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, Error> {
+        let url = self.server.join(path).map_err(|error| self.protocol(format!("path `{path}`: {error}")))?;
+        Ok(self.http.request(method, url).header(AUTHORIZATION, self.authorization.clone()))
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        patience: Patience,
+        request: impl Fn() -> Result<RequestBuilder, Error>,
+    ) -> Result<T, Error> {
+        let mut backoff = Backoff::new();
+        loop {
+            let (error, wanted) = match self.ask(request()?).await {
+                Ok(answer) => {
+                    self.recovered();
+                    return Ok(answer);
+                }
+                Err(Attempt::Final(error)) => return Err(error),
+                Err(Attempt::Again(error, wanted)) => (error, wanted),
+            };
+            let wait = backoff.next_wait();
+            if patience == Patience::Brief && backoff.attempts() >= BRIEF_ATTEMPTS {
+                return Err(error);
+            }
+            // One lost connection is no news.
+            if backoff.attempts() > 1 {
+                self.in_trouble(&error);
+            }
+            tokio::time::sleep(wanted.unwrap_or(wait)).await;
+        }
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Attempt> {
+        let mut response = self.send(request, Some(REQUEST_TIMEOUT)).await?;
+        let body = match read_body(&mut response, ANSWER_MAX_BYTES).await {
+            Ok(Some(body)) => body,
+            Ok(None) => return Err(Attempt::Final(self.protocol("its answer is longer than 32 MiB".to_owned()))),
+            Err(error) => return Err(Attempt::Again(self.unreachable(&error), None)),
+        };
+        serde_json::from_slice(&body).map_err(|error| Attempt::Final(self.protocol(error.to_string())))
+    }
+
+    /// Sends one request, and hands the answer back if it is a success.
+    async fn send(&self, request: RequestBuilder, timeout: Option<Duration>) -> Result<Response, Attempt> {
+        let request = match timeout {
+            Some(timeout) => request.timeout(timeout),
+            None => request,
+        };
+        let response = request.send().await.map_err(|error| Attempt::Again(self.unreachable(&error), None))?;
+        if response.status().is_success() { Ok(response) } else { Err(self.problem(response).await) }
+    }
+
+    async fn problem(&self, mut response: Response) -> Attempt {
+        let status = response.status();
+        let wanted = retry_after(&response);
+        let body = read_body(&mut response, PROBLEM_MAX_BYTES).await.ok().flatten().unwrap_or_default();
+        let body = serde_json::from_slice::<Problem>(&body).map(|problem| problem.error).unwrap_or_else(|_| ErrorBody {
+            // Not the server itself, but something before it.
+            code: ErrorCode::Unknown,
+            message: format!("status {status} without a reason"),
+            hint: None,
+        });
+        let server = self.server().to_owned();
+        match status {
+            StatusCode::UNAUTHORIZED => Attempt::Final(Error::Unauthenticated { server, message: body.message }),
+            StatusCode::FORBIDDEN => Attempt::Final(Error::Forbidden { server, message: body.message }),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
+                Attempt::Again(Error::Refused { server, body }, wanted)
+            }
+            status if status.is_server_error() => Attempt::Again(
+                Error::Unreachable { server, detail: format!("{} ({status})", body.message) },
+                wanted,
+            ),
+            status if status.is_redirection() => Attempt::Final(
+                self.protocol(format!("it points elsewhere ({status}), which is never followed")),
+            ),
+            _ => Attempt::Final(Error::Refused { server, body }),
+        }
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Error {
+        Error::Unreachable { server: self.server().to_owned(), detail: transport_detail(error) }
+    }
+}
+
+impl Reach {
+    fn in_trouble(&self, error: &Error) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if !std::mem::replace(&mut *trouble, true) {
+            // Nobody waits for this: whoever is too slow for it sees later that nothing moves.
+            let _ = self.notices.try_send(Notice::Trouble {
+                message: format!("{error}; trying again"),
+                hint: error.hint(),
+            });
+        }
+    }
+
+    fn recovered(&self, server: &str) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut *trouble, false) {
+            let _ = self.notices.try_send(Notice::Recovered { message: format!("server `{server}` answers again") });
+        }
+    }
+}
+
+fn http_client(server: &Url) -> Result<reqwest::Client, Error> {
+    reqwest::Client::builder()
+        .user_agent(concat!("filemill/", env!("CARGO_PKG_VERSION")))
+        // A redirect would lead data or token to a place that nobody configured.
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .connect_timeout(Duration::from_secs(10))
+        .pool_idle_timeout(Duration::from_secs(60))
+        .tcp_keepalive(Duration::from_secs(30))
+        .build()
+        .map_err(|error| Error::Address { server: server.to_string(), detail: transport_detail(&error) })
+}
+
+/// Reads at most `bound` bytes; `None` if there are more.
+async fn read_body(response: &mut Response, bound: usize) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(part) = response.chunk().await? {
+        if body.len() + part.len() > bound {
+            return Ok(None);
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(Some(body))
+}
+
+/// How long the server wants to be left alone, if it says so in seconds; a minute at most.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds: u64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds.min(60)))
+}
+
+/// The innermost cause: what surrounds it only repeats the address, and with it a presigned URL's signature.
+fn transport_detail(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "it does not answer in time".to_owned();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    match cause.downcast_ref::<std::io::Error>() {
+        Some(error) => crate::error::io_detail(error),
+        None if std::ptr::eq(cause, error as &dyn std::error::Error) => "the request failed".to_owned(),
+        None => cause.to_string(),
+    }
+}

@@ -1,0 +1,117 @@
+//! Which results a run waits for. A bit a file: a hundred thousand of them take a few KiB.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use filemill_seal::UploadId;
+
+/// The results that a run waits for.
+#[derive(Default)]
+pub(crate) struct Awaited {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    uploads: HashMap<UploadId, Bits>,
+    /// Other files with the same content as one that is under way.
+    others: HashMap<(UploadId, u32), Vec<PathBuf>>,
+}
+
+#[derive(Default)]
+struct Bits {
+    words: Vec<u64>,
+    set: u32,
+}
+
+/// Who waited for a result.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Waiters {
+    /// The file that was sent.
+    pub(crate) itself: bool,
+    /// Others with the same content.
+    pub(crate) others: Vec<PathBuf>,
+}
+
+impl Awaited {
+    /// Waits for file `index` of `upload`. `false` if that is so already.
+    pub(crate) fn expect(&self, upload: UploadId, index: u32) -> bool {
+        self.lock().uploads.entry(upload).or_default().set(index)
+    }
+
+    /// Waits for it on behalf of another file with the same content.
+    pub(crate) fn expect_for(&self, upload: UploadId, index: u32, path: PathBuf) {
+        self.lock().others.entry((upload, index)).or_default().push(path);
+    }
+
+    /// The result is there, or will never come: nobody waits for it any more.
+    pub(crate) fn arrived(&self, upload: UploadId, index: u32) -> Waiters {
+        let mut inner = self.lock();
+        let itself = inner.uploads.get_mut(&upload).is_some_and(|bits| bits.clear(index));
+        if inner.uploads.get(&upload).is_some_and(|bits| bits.set == 0) {
+            inner.uploads.remove(&upload);
+        }
+        Waiters { itself, others: inner.others.remove(&(upload, index)).unwrap_or_default() }
+    }
+
+    /// The files of `upload` that are waited for.
+    pub(crate) fn of_upload(&self, upload: UploadId) -> Vec<u32> {
+        self.lock().uploads.get(&upload).map(Bits::indexes).unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bits {
+    fn set(&mut self, index: u32) -> bool {
+        let (word, bit) = (index as usize / 64, 1_u64 << (index % 64));
+        if self.words.len() <= word {
+            self.words.resize(word + 1, 0);
+        }
+        let new = self.words[word] & bit == 0;
+        self.words[word] |= bit;
+        self.set += u32::from(new);
+        new
+    }
+
+    fn clear(&mut self, index: u32) -> bool {
+        let bit = 1_u64 << (index % 64);
+        let Some(word) = self.words.get_mut(index as usize / 64) else { return false };
+        let was = *word & bit != 0;
+        *word &= !bit;
+        self.set -= u32::from(was);
+        was
+    }
+
+    fn indexes(&self) -> Vec<u32> {
+        let mut indexes = Vec::with_capacity(self.set as usize);
+        for (base, word) in (0..).step_by(64).zip(&self.words) {
+            indexes.extend((0..64).filter(|bit| word & (1 << bit) != 0).map(|bit| base + bit));
+        }
+        indexes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_concludes_once_whoever_waits() {
+        let awaited = Awaited::default();
+        let upload = UploadId::random();
+        for index in [0, 63, 64, 4095] {
+            assert!(awaited.expect(upload, index));
+        }
+        assert!(!awaited.expect(upload, 64));
+        awaited.expect_for(upload, 64, PathBuf::from("/copy"));
+        assert_eq!(awaited.of_upload(upload), [0, 63, 64, 4095]);
+        assert_eq!(awaited.arrived(upload, 64), Waiters { itself: true, others: vec![PathBuf::from("/copy")] });
+        assert_eq!(awaited.arrived(upload, 64), Waiters::default());
+        assert_eq!(awaited.arrived(upload, 9999), Waiters::default());
+        assert_eq!(awaited.of_upload(upload), [0, 63, 4095]);
+    }
+}

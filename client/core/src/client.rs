@@ -1,0 +1,394 @@
+//! A client: one home, one login, one running program.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use filemill_api::{ErrorBody, Release};
+use filemill_seal::{CHUNK_SIZE_DEFAULT, Digest, Enrolment, Identity, SignedStatement, UploadId};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api::{Api, Patience, Storage};
+use crate::awaited::Awaited;
+use crate::config::Config;
+use crate::error::Error;
+use crate::home::Home;
+use crate::inbox::Inbox;
+use crate::journal::{Journal, Session};
+use crate::keys::load_identity;
+use crate::notice::{Notice, Progress};
+use crate::out::Out;
+use crate::pipeline::{Pipeline, Recipe};
+use crate::rules::Rules;
+use crate::run::{Kind, Run, Shared};
+use crate::source::now_s;
+use crate::walk::{Met, Root, walk_into};
+
+/// Files that are to be sent again are read from the journal in pages of this many.
+const AGAIN_PER_PAGE: u32 = 1024;
+/// The engine that is meant when none is named and there are several.
+const USUAL_ENGINE: &str = "size";
+
+/// How a client is to work.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientOptions {
+    /// Memory for buffers, in bytes; at least four chunks make sense.
+    pub budget_bytes: usize,
+    /// In bytes: a power of two from 64 KiB to 64 MiB.
+    pub chunk_size: u32,
+    /// For how long a processor may run what is sent, in seconds.
+    pub lifetime_s: u64,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self { budget_bytes: 96 << 20, chunk_size: CHUNK_SIZE_DEFAULT, lifetime_s: 7 * 24 * 3600 }
+    }
+}
+
+/// What to send.
+#[derive(Clone, Debug, Default)]
+pub struct SendOptions {
+    /// Files and folders.
+    pub paths: Vec<PathBuf>,
+    /// Name of the engine; the only one, or `size`, if absent.
+    pub engine: Option<String>,
+    /// Send even what was sent before.
+    pub again: bool,
+    /// gitignore patterns of what to leave out.
+    pub ignore: Vec<String>,
+    /// Where to keep sealed results as `NAME.age`.
+    pub out: Option<PathBuf>,
+}
+
+/// A client that is logged in.
+pub struct Client {
+    pub(crate) home: Home,
+    pub(crate) config: Config,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) session: Session,
+    pub(crate) api: Arc<Api>,
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) notices: mpsc::Sender<Notice>,
+    pub(crate) progress: Arc<Progress>,
+    options: ClientOptions,
+    tasks: TaskTracker,
+}
+
+impl Client {
+    /// Opens the client of `home`. Whatever is to be told goes to `notices`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotLoggedIn`], [`Error::NoKey`] or [`Error::NoKeychain`], errors of the journal.
+    pub async fn open(home: Home, options: ClientOptions, notices: mpsc::Sender<Notice>) -> Result<Self, Error> {
+        let config = Config::load(&home)?;
+        let identity = {
+            let home = home.clone();
+            // A keychain may ask its owner for a password.
+            tokio::task::spawn_blocking(move || load_identity(&home)).await.map_err(|_| Error::Stopped)??
+        };
+        let identity = Arc::new(identity);
+        let journal = Arc::new(Journal::open(&home).await?);
+        let session = Session::begin(&home)?;
+        let api = Arc::new(Api::new(config.server.clone(), &config.token, notices.clone())?);
+        let progress = Arc::new(Progress::default());
+        let storage = Storage::new(api.http().clone(), &config.storage_origins, Arc::clone(&progress));
+        let tasks = TaskTracker::new();
+        let pipeline = Arc::new(Pipeline::new(
+            &tasks,
+            Arc::clone(&api),
+            storage.clone(),
+            Arc::clone(&journal),
+            Arc::clone(&progress),
+            notices.clone(),
+            options.budget_bytes,
+        ));
+        tasks.close();
+        let inbox = Arc::new(Inbox {
+            api: Arc::clone(&api),
+            storage,
+            journal: Arc::clone(&journal),
+            identity: Arc::clone(&identity),
+            account: config.account(),
+            keys: Mutex::default(),
+        });
+        Ok(Self { home, config, identity, journal, session, api, pipeline, inbox, notices, progress, options, tasks })
+    }
+
+    /// What the login pinned.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// How far the work is.
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    /// Sends files and folders, and returns when each has its last word.
+    ///
+    /// # Errors
+    ///
+    /// What concerns all files, before or while they are sent. [`Error::Stopped`] if `stop` was cancelled; what was begun
+    /// goes on with the next [`send`](Self::send) of the same files, or [`resume`](Self::resume).
+    pub async fn send(&self, options: SendOptions, stop: &CancellationToken) -> Result<(), Error> {
+        // Before anything is asked of anybody.
+        for glob in &options.ignore {
+            Rules::globs_only(Path::new("/"), std::slice::from_ref(glob))?;
+        }
+        let out = options.out.as_deref().map(Out::new).transpose()?;
+        let recipe = self.recipe(options.engine.as_deref(), stop).await?;
+        let account = self.config.account();
+        self.journal.adopt(&self.home, &account, &self.session).await?;
+        let (mut roots, mut unreadable) = (Vec::new(), Vec::new());
+        for path in &options.paths {
+            match Root::new(path) {
+                Ok(root) => roots.push(root),
+                Err(reason) => unreadable.push(Met::Unreadable { path: path.clone(), reason }),
+            }
+        }
+        let shared = self.shared(&recipe, roots.clone(), out, options.again, stop);
+        let (met, found) = mpsc::channel(4);
+        let walks = TaskTracker::new();
+        walks.spawn_blocking(move || {
+            if !unreadable.is_empty() && met.blocking_send(unreadable).is_err() {
+                return;
+            }
+            for root in &roots {
+                // Checked above.
+                let Ok(rules) = Rules::globs_only(&root.path, &options.ignore) else { return };
+                if walk_into(root, &rules, &met).is_break() {
+                    return;
+                }
+            }
+        });
+        walks.close();
+        let result = Run::new(shared, Kind::Send, recipe).run(found).await;
+        walks.wait().await;
+        result
+    }
+
+    /// Goes on with everything that earlier programs of this home began and did not finish, and returns when each file
+    /// has its last word.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn resume(&self, stop: &CancellationToken) -> Result<(), Error> {
+        let recipe = self.recipe(None, stop).await?;
+        let shared = self.shared(&recipe, Vec::new(), None, false, stop);
+        let mut run = Run::new(Arc::clone(&shared), Kind::Send, recipe);
+        self.take_over(&shared, &mut run).await?;
+        let (met, found) = mpsc::channel(1);
+        drop(met);
+        run.run(found).await
+    }
+
+    /// Adopts what ended programs left, and makes `run` wait for all of it.
+    pub(crate) async fn take_over(&self, shared: &Arc<Shared>, run: &mut Run) -> Result<(), Error> {
+        let account = self.config.account();
+        run.resume(self.journal.adopt(&self.home, &account, &self.session).await?);
+        for upload in self.journal.unfinished_uploads(&account, self.session.id()).await? {
+            for index in self.journal.open_indexes(upload).await? {
+                if shared.awaited.expect(upload, index) {
+                    shared.pending.send_modify(|pending| *pending += 1);
+                    shared.progress.found(0);
+                }
+            }
+        }
+        let mut after = 0;
+        loop {
+            let page = self.journal.files_to_send_again(self.session.id(), after, AGAIN_PER_PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = *last;
+            for (_, open) in page {
+                let mut found = open.found;
+                shared.pending.send_modify(|pending| *pending += 1);
+                shared.progress.found(found.stat.size);
+                found.replaces = Some((open.upload, open.index));
+                run.send_again(found);
+            }
+        }
+    }
+
+    /// Cancels these uploads, or all that are not finished if none is named. Returns how many files were cancelled.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] for an upload that the server does not know.
+    pub async fn cancel(&self, uploads: &[UploadId]) -> Result<u64, Error> {
+        let uploads = if uploads.is_empty() {
+            self.api.uploads().await?.uploads.iter().filter_map(|upload| upload.id.parse().ok()).collect()
+        } else {
+            uploads.to_vec()
+        };
+        let mut cancelled = 0;
+        for uploads in uploads.chunks(filemill_api::limits::MAX_UPLOADS_PER_REQUEST) {
+            for item in self.api.cancel(uploads, Patience::Brief).await? {
+                cancelled += u64::from(item.into_result().map_err(|body| self.refused(body))?);
+            }
+        }
+        Ok(cancelled)
+    }
+
+    /// Ends in order: what is written is written. Dropping a client loses nothing either.
+    pub async fn close(self) {
+        let Self { journal, session, pipeline, inbox, tasks, .. } = self;
+        drop((pipeline, inbox));
+        tasks.wait().await;
+        journal.close().await;
+        drop(session);
+    }
+
+    pub(crate) fn shared(
+        &self,
+        recipe: &Recipe,
+        roots: Vec<Root>,
+        out: Option<Out>,
+        again: bool,
+        stop: &CancellationToken,
+    ) -> Arc<Shared> {
+        Arc::new(Shared {
+            pipeline: Arc::clone(&self.pipeline),
+            inbox: Arc::clone(&self.inbox),
+            notices: self.notices.clone(),
+            progress: Arc::clone(&self.progress),
+            awaited: Awaited::default(),
+            pending: watch::Sender::new(0),
+            roots,
+            out,
+            account: recipe.account.clone(),
+            session: recipe.session.clone(),
+            release: recipe.release,
+            engine: recipe.engine.clone(),
+            again,
+            stop: stop.clone(),
+        })
+    }
+
+    /// Chooses the release, and checks the pool's recipient.
+    pub(crate) async fn recipe(&self, engine: Option<&str>, stop: &CancellationToken) -> Result<Recipe, Error> {
+        let ask = async {
+            let releases = self.api.releases(Patience::Endless).await?.releases;
+            let release = choose(&releases, engine, self.api.server())?;
+            let digest: Digest = release.digest.parse().map_err(|_| Error::Protocol {
+                server: self.api.server().to_owned(),
+                detail: format!("release `{}` has no digest", release.version),
+            })?;
+            let recipient = self.pool_recipient(Patience::Endless).await?;
+            Ok(Recipe {
+                account: self.config.account(),
+                session: self.session.id().to_owned(),
+                engine: release.engine.clone(),
+                version: release.version.clone(),
+                release: digest,
+                pool: self.config.enrolment.pool().to_owned(),
+                pool_recipient: recipient,
+                uploader: self.identity.recipient(),
+                chunk_size: self.options.chunk_size,
+                lifetime_s: self.options.lifetime_s,
+            })
+        };
+        tokio::select! {
+            recipe = ask => recipe,
+            () = stop.cancelled() => Err(Error::Stopped),
+        }
+    }
+
+    /// The pool's recipient with the highest serial that stands up to all checks; the serial is pinned.
+    async fn pool_recipient(&self, patience: Patience) -> Result<filemill_seal::Recipient, Error> {
+        let enrolment = &self.config.enrolment;
+        let lowest = self.journal.pool_serial(enrolment).await?;
+        let pools = self.api.pools(patience).await?.pools;
+        let statement = verify_pool(enrolment, &pools, lowest, self.api.server())?;
+        self.journal.accept_serial(enrolment, statement.serial).await?;
+        Ok(statement.recipient)
+    }
+
+    fn refused(&self, body: ErrorBody) -> Error {
+        Error::Refused { server: self.api.server().to_owned(), body }
+    }
+}
+
+/// The best statement of the pool among those the server passes on.
+///
+/// # Errors
+///
+/// [`Error::Pool`] with the reason why the best of them is refused, [`Error::NoPool`] if there is none of that pool.
+pub(crate) fn verify_pool(
+    enrolment: &Enrolment,
+    pools: &[filemill_api::SignedStatement],
+    lowest_serial: u64,
+    server: &str,
+) -> Result<filemill_seal::Statement, Error> {
+    let mut best: Option<filemill_seal::Statement> = None;
+    let mut refusal = None;
+    for offered in pools {
+        let signed = serde_json::json!({"statement": offered.statement, "signature": offered.signature});
+        let Ok(signed) = serde_json::from_value::<SignedStatement>(signed) else { continue };
+        match enrolment.verify(&signed, now_s(), lowest_serial) {
+            Ok(statement) if best.as_ref().is_none_or(|best| best.serial < statement.serial) => best = Some(statement),
+            Ok(_) => {}
+            Err(error) => refusal = refusal.or(Some(error)),
+        }
+    }
+    match (best, refusal) {
+        (Some(statement), _) => Ok(statement),
+        (None, Some(error)) => Err(Error::Pool(error)),
+        (None, None) => {
+            Err(Error::NoPool { server: server.to_owned(), pool: enrolment.pool().to_owned() })
+        }
+    }
+}
+
+/// The release to use: the current one of the engine that is named, of the only one, or of the usual one.
+fn choose<'a>(releases: &'a [Release], engine: Option<&str>, server: &str) -> Result<&'a Release, Error> {
+    let current: Vec<&Release> = releases.iter().filter(|release| release.current).collect();
+    let known = || {
+        let mut names: Vec<String> = current.iter().map(|release| format!("`{}`", release.engine)).collect();
+        names.sort();
+        names.dedup();
+        names.join(", ")
+    };
+    if current.is_empty() {
+        return Err(Error::NoRelease { server: server.to_owned() });
+    }
+    let of_engine = |name: &str| current.iter().copied().find(|release| release.engine == name);
+    match engine {
+        Some(name) => of_engine(name).ok_or_else(|| Error::NoEngine { engine: name.to_owned(), known: known() }),
+        None if current.iter().all(|release| release.engine == current[0].engine) => Ok(current[0]),
+        None => of_engine(USUAL_ENGINE).ok_or_else(|| Error::WhichEngine { known: known() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn release(engine: &str, version: &str, current: bool) -> Release {
+        Release {
+            engine: engine.to_owned(),
+            version: version.to_owned(),
+            digest: Digest::of(version.as_bytes()).to_string(),
+            contract: 1,
+            length: 1,
+            current,
+        }
+    }
+
+    #[test]
+    fn the_engine_is_the_one_named_the_only_one_or_the_usual_one() {
+        let several = [release("hash", "2", true), release("hash", "1", false), release("size", "1", true)];
+        assert_eq!(choose(&several, Some("hash"), "s").unwrap().version, "2");
+        assert_eq!(choose(&several, None, "s").unwrap().engine, "size");
+        assert_eq!(choose(&several[..2], None, "s").unwrap().version, "2");
+        let unusual = [release("a", "1", true), release("b", "1", true)];
+        assert!(matches!(choose(&unusual, None, "s"), Err(Error::WhichEngine { known }) if known == "`a`, `b`"));
+        assert!(matches!(choose(&several, Some("x"), "s"), Err(Error::NoEngine { .. })));
+        assert!(matches!(choose(&[release("a", "1", false)], None, "s"), Err(Error::NoRelease { .. })));
+    }
+}

@@ -1,0 +1,157 @@
+//! What a login pinned: server, token, pool and storage origins.
+
+use filemill_seal::Enrolment;
+use serde::{Deserialize, Serialize};
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+use crate::home::{Home, read_text, write_private};
+
+/// What a login pinned. The token and the pool's root are compared, never asked for again.
+#[derive(Clone)]
+pub struct Config {
+    /// The server's address, without a path.
+    pub server: Url,
+    /// Name of the organisation that the token is bound to.
+    pub organisation: String,
+    /// Name of the user that the token was made for.
+    pub user: String,
+    /// The pool, with its root's public key.
+    pub enrolment: Enrolment,
+    /// Where presigned URLs may lead.
+    pub storage_origins: Vec<String>,
+    /// The bearer token.
+    pub(crate) token: Zeroizing<String>,
+}
+
+/// The file's form.
+#[derive(Serialize, Deserialize)]
+struct Text {
+    version: u32,
+    server: Url,
+    organisation: String,
+    user: String,
+    enrolment: String,
+    storage_origins: Vec<String>,
+}
+
+impl Config {
+    /// Reads what the last login left.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotLoggedIn`] if there was none, [`Error::File`] or [`Error::Malformed`] if it cannot be read.
+    pub fn load(home: &Home) -> Result<Self, Error> {
+        let not_logged_in = || Error::NotLoggedIn { home: home.path().to_owned() };
+        let path = home.config();
+        let text = read_text(&path)?.ok_or_else(not_logged_in)?;
+        let malformed = |detail: String| Error::Malformed { path: path.clone(), detail };
+        let text: Text = serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
+        if text.version != 1 {
+            return Err(malformed(format!("it has version {}, this program reads version 1", text.version)));
+        }
+        let token = Zeroizing::new(read_text(&home.token())?.ok_or_else(not_logged_in)?);
+        Ok(Self {
+            server: text.server,
+            organisation: text.organisation,
+            user: text.user,
+            enrolment: Enrolment::from_json(&text.enrolment).map_err(Error::Pool)?,
+            storage_origins: text.storage_origins,
+            token: Zeroizing::new(token.trim().to_owned()),
+        })
+    }
+
+    /// Keeps it, the token in a file of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] if it cannot be written.
+    pub(crate) fn save(&self, home: &Home) -> Result<(), Error> {
+        let text = Text {
+            version: 1,
+            server: self.server.clone(),
+            organisation: self.organisation.clone(),
+            user: self.user.clone(),
+            enrolment: self.enrolment.to_json(),
+            storage_origins: self.storage_origins.clone(),
+        };
+        let text = serde_json::to_string_pretty(&text)
+            .map_err(|error| Error::Malformed { path: home.config(), detail: error.to_string() })?;
+        write_private(&home.token(), &self.token)?;
+        write_private(&home.config(), &text)
+    }
+
+    /// Names server and organisation: cursors and uploads of one mean nothing to another.
+    pub(crate) fn account(&self) -> String {
+        format!("{} {}", self.server, self.organisation)
+    }
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("server", &self.server.as_str())
+            .field("organisation", &self.organisation)
+            .field("user", &self.user)
+            .field("enrolment", &self.enrolment)
+            .field("storage_origins", &self.storage_origins)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Parses a server's address: http or https, a host, nothing behind it.
+///
+/// # Errors
+///
+/// [`Error::Address`] for anything else.
+pub(crate) fn parse_server(text: &str) -> Result<Url, Error> {
+    let refuse = |detail: &str| Error::Address { server: text.to_owned(), detail: detail.to_owned() };
+    let url = Url::parse(text).map_err(|error| refuse(&error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(refuse("it is neither http nor https"));
+    }
+    if url.host_str().is_none() || !url.username().is_empty() || url.password().is_some() {
+        return Err(refuse("it needs a host, and no user or password"));
+    }
+    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+        return Err(refuse("nothing may stand behind the host and the port"));
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_origin_is_a_server() {
+        for good in ["http://127.0.0.1:7300", "https://filemill.example/"] {
+            parse_server(good).unwrap();
+        }
+        for bad in ["127.0.0.1:80", "ftp://a", "https://a/b", "https://u:p@a", "https://a/?q", "nonsense"] {
+            assert!(matches!(parse_server(bad), Err(Error::Address { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_config_survives_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        assert!(matches!(Config::load(&home), Err(Error::NotLoggedIn { .. })));
+        let enrolment = format!(r#"{{"filemill_enrolment":1,"pool":"main","root":"{}"}}"#, "ab".repeat(32));
+        let config = Config {
+            server: parse_server("http://127.0.0.1:1").unwrap(),
+            organisation: "acme".into(),
+            user: "ada".into(),
+            enrolment: Enrolment::from_json(&enrolment).unwrap(),
+            storage_origins: vec!["http://127.0.0.1:2".into()],
+            token: Zeroizing::new("secret-token".into()),
+        };
+        config.save(&home).unwrap();
+        let loaded = Config::load(&home).unwrap();
+        assert_eq!(format!("{loaded:?}"), format!("{config:?}"));
+        assert_eq!(*loaded.token, "secret-token");
+        assert!(!format!("{loaded:?}").contains("secret-token"));
+    }
+}

@@ -1,0 +1,279 @@
+//! What can go wrong for the whole of a command; what goes wrong with one file is a [`Finished`](crate::Finished).
+
+use std::path::{Path, PathBuf};
+
+use filemill_api::ErrorBody;
+use filemill_seal::{HeaderError, KeyError, PoolError, ResultError};
+
+/// Why a command could not go on. Says what happened and to what; [`hint`](Self::hint) says what to do.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// This home was never logged in.
+    #[error("`{home}` is not logged in to a server")]
+    NotLoggedIn {
+        /// The home.
+        home: PathBuf,
+    },
+    /// A file of the user's or of the home cannot be used.
+    #[error("cannot {action} `{path}`: {detail}")]
+    File {
+        /// What was tried, in the infinitive.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        detail: String,
+    },
+    /// A file that this program wrote is not as it wrote it.
+    #[error("`{path}` is malformed: {detail}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        detail: String,
+    },
+    /// Not the address of a server.
+    #[error("`{server}` is not the address of a server: {detail}")]
+    Address {
+        /// What was given.
+        server: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The token is unknown or revoked.
+    #[error("server `{server}` does not accept the token: {message}")]
+    Unauthenticated {
+        /// The server.
+        server: String,
+        /// What it said.
+        message: String,
+    },
+    /// The token is of another scope.
+    #[error("the token may not do this on server `{server}`: {message}")]
+    Forbidden {
+        /// The server.
+        server: String,
+        /// What it said.
+        message: String,
+    },
+    /// The server understood, and said no.
+    #[error("server `{server}` refused: {}", .body.message)]
+    Refused {
+        /// The server.
+        server: String,
+        /// What it said.
+        body: ErrorBody,
+    },
+    /// The server does not answer.
+    #[error("server `{server}` cannot be reached: {detail}")]
+    Unreachable {
+        /// The server.
+        server: String,
+        /// What was seen.
+        detail: String,
+    },
+    /// The server answered what no server of this API answers.
+    #[error("server `{server}` answered something unexpected: {detail}")]
+    Protocol {
+        /// The server.
+        server: String,
+        /// What was unexpected.
+        detail: String,
+    },
+    /// Storage keeps failing.
+    #[error("storage `{origin}` keeps failing: {detail}")]
+    Storage {
+        /// Its origin.
+        origin: String,
+        /// What it said last.
+        detail: String,
+    },
+    /// A presigned URL does not lead where it may.
+    #[error("the server wants to exchange data with `{origin}`, which is not a storage origin of this login")]
+    ForeignOrigin {
+        /// Where the URL leads.
+        origin: String,
+    },
+    /// What came from storage is not what was announced.
+    #[error("`{origin}` handed out something else than the object that was announced: {detail}")]
+    WrongObject {
+        /// Its origin.
+        origin: String,
+        /// What differs.
+        detail: String,
+    },
+    /// The journal's disk is full.
+    #[error("no room left for the journal `{path}`")]
+    JournalFull {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// The journal cannot be used.
+    #[error("journal `{path}`: {detail}")]
+    Journal {
+        /// The journal.
+        path: PathBuf,
+        /// What SQLite said.
+        detail: String,
+    },
+    /// There is no keychain, and nobody allowed a file.
+    #[error("no keychain answers for the secret key: {detail}")]
+    NoKeychain {
+        /// What was seen.
+        detail: String,
+    },
+    /// The keychain failed.
+    #[error("the keychain failed: {detail}")]
+    Keychain {
+        /// What it said.
+        detail: String,
+    },
+    /// There is no key yet.
+    #[error("`{home}` has no secret key yet")]
+    NoKey {
+        /// The home.
+        home: PathBuf,
+    },
+    /// There is another key already.
+    #[error("`{home}` has another secret key, `{recipient}`")]
+    OtherKey {
+        /// The home.
+        home: PathBuf,
+        /// Its recipient.
+        recipient: String,
+    },
+    /// Text that is no key.
+    #[error("{0}")]
+    Key(KeyError),
+    /// The pool's recipient is not to be trusted.
+    #[error("{0}")]
+    Pool(PoolError),
+    /// The server has no statement of the pool.
+    #[error("server `{server}` has no recipient of pool `{pool}`")]
+    NoPool {
+        /// The server.
+        server: String,
+        /// The pool that is pinned.
+        pool: String,
+    },
+    /// No such engine.
+    #[error("there is no engine `{engine}`, only {known}")]
+    NoEngine {
+        /// What was asked for.
+        engine: String,
+        /// The engines there are.
+        known: String,
+    },
+    /// Several engines, none of them asked for.
+    #[error("there are several engines: {known}")]
+    WhichEngine {
+        /// The engines there are.
+        known: String,
+    },
+    /// No engine at all.
+    #[error("server `{server}` has no engine release that this organisation uses")]
+    NoRelease {
+        /// The server.
+        server: String,
+    },
+    /// Glob that cannot be used.
+    #[error("`{glob}` is not a pattern: {detail}")]
+    Glob {
+        /// What was given.
+        glob: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The header could not be made.
+    #[error("{0}")]
+    Header(HeaderError),
+    /// A result that is not to be believed.
+    #[error("not shown: {0}")]
+    Result(ResultError),
+    /// A sealed result of an upload that this home did not send.
+    #[error("`{path}` is about upload `{upload}`, which the journal does not know")]
+    UnknownUpload {
+        /// The file.
+        path: PathBuf,
+        /// The upload it claims to be about.
+        upload: String,
+    },
+    /// Folders cannot be watched.
+    #[error("cannot watch `{path}`: {detail}")]
+    Watch {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        detail: String,
+    },
+    /// The command was asked to end.
+    #[error("stopped")]
+    Stopped,
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NotLoggedIn { .. } => "run `filemill login --server URL --token-file FILE --pool ENROLMENT`",
+            Self::File { .. } | Self::Stopped => return None,
+            Self::Malformed { .. } => "restore it from a backup, or log in again",
+            Self::Address { .. } => "write it as https://host or https://host:port",
+            Self::Unauthenticated { .. } => {
+                "the token was mistyped or revoked: ask for a new one and run `filemill login` again; nothing is lost"
+            }
+            Self::Forbidden { .. } => "log in with a token of scope `user`",
+            Self::Refused { body, .. } => return body.hint.clone(),
+            Self::Unreachable { .. } => "check the address and the network; nothing is lost, run the command again",
+            Self::Protocol { .. } => "check the address; client and server may be of versions that do not fit",
+            Self::Storage { .. } => "nothing is lost: run `filemill resume` when storage works again",
+            Self::ForeignOrigin { .. } => "if the operator moved the storage, run `filemill login` again; else do not trust the server",
+            Self::WrongObject { .. } => "tell the server's operator",
+            Self::JournalFull { .. } => "free some space and run the command again: it goes on where it stopped",
+            Self::Journal { .. } => "check that the disk works and that the home is yours alone",
+            Self::NoKeychain { .. } => {
+                "unlock the session's keychain, or allow a file that only you can read: `--key-store file`, or FILEMILL_KEY_STORE=file"
+            }
+            Self::Keychain { .. } => "unlock the keychain and run the command again",
+            Self::NoKey { .. } => "log in, or run `filemill key import FILE`",
+            Self::OtherKey { .. } => "export that one first; `filemill key import --replace` then takes its place",
+            Self::Key(error) => error.hint(),
+            Self::Pool(error) => return Some(error.hint()),
+            Self::NoPool { .. } => "a processor announces it when it starts: is one running for this pool?",
+            Self::NoEngine { .. } | Self::WhichEngine { .. } => "choose one with --engine NAME",
+            Self::NoRelease { .. } => "an operator publishes one with `filemill-server release publish`",
+            Self::Glob { .. } => "patterns are those of .gitignore",
+            Self::Header(error) => error.hint(),
+            Self::Result(error) => error.hint(),
+            Self::UnknownUpload { .. } => "open it on the device that sent the file, with that device's FILEMILL_HOME",
+            Self::Watch { .. } => "on Linux the limit is /proc/sys/fs/inotify/max_user_watches; changes are still found by looking every few seconds",
+        };
+        Some(hint.to_owned())
+    }
+
+    pub(crate) fn file(action: &'static str, path: &Path, error: &std::io::Error) -> Self {
+        Self::File { action, path: path.to_owned(), detail: io_detail(error) }
+    }
+}
+
+/// An operating system's error in the house's words: lower case, without its number.
+pub(crate) fn io_detail(error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+
+    #[cfg(unix)]
+    if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
+        return "it is a symbolic link, or a loop of them".to_owned();
+    }
+    match error.kind() {
+        ErrorKind::NotFound => "it does not exist".to_owned(),
+        ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "no room left on the disk".to_owned(),
+        _ => {
+            let text = error.to_string();
+            let text = text.split(" (os error").next().unwrap_or_default();
+            let mut characters = text.chars();
+            characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The journal: what must be known after a crash. One SQLite file, shared by all programs of one home.
+
+mod files;
+mod lookup;
+mod results;
+mod sessions;
+mod uploads;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use filemill_seal::{Digest, UploadId, Verdict, VoidReason};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+
+use crate::error::Error;
+use crate::home::Home;
+pub(crate) use files::{FilePlace, FileState, Known, Waiting};
+pub(crate) use results::{Arrived, Missing};
+pub(crate) use sessions::{Session, is_running};
+pub(crate) use uploads::{ChunkRecord, Ended, NewFile, NewUpload, StoredChunk, StoredUpload, UploadKeys};
+use writer::Writer;
+
+/// How many rows one statement inserts: SQLite takes 32,766 values in one.
+const ROWS_PER_STATEMENT: usize = 256;
+
+/// The journal of one home.
+pub(crate) struct Journal {
+    path: PathBuf,
+    reader: SqlitePool,
+    writer: Writer,
+}
+
+impl Journal {
+    /// Opens the journal of `home`, and makes it if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Journal`] if it cannot be opened or was made by a newer program, [`Error::JournalFull`].
+    pub(crate) async fn open(home: &Home) -> Result<Self, Error> {
+        let path = home.journal();
+        let failed = |error: sqlx::Error| journal_error(&path, &error);
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // What was said to be stored or opened must be known after a power cut, too.
+            .synchronous(SqliteSynchronous::Full)
+            // Another program of the same home may be writing.
+            .busy_timeout(Duration::from_secs(30));
+        make_private(&path)?;
+        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(failed)?;
+        sqlx::migrate!("./migrations").run(&writer).await.map_err(|error| Error::Journal {
+            path: path.clone(),
+            detail: error.to_string(),
+        })?;
+        let reader = SqlitePoolOptions::new()
+            .max_connections(2)
+            .connect_with(options.read_only(true).create_if_missing(false))
+            .await
+            .map_err(failed)?;
+        Ok(Self { writer: Writer::start(writer, path.clone()), reader, path })
+    }
+
+    /// Waits until everything is written, and closes it.
+    pub(crate) async fn close(&self) {
+        self.writer.close().await;
+        self.reader.close().await;
+    }
+
+    fn failed(&self, error: &sqlx::Error) -> Error {
+        journal_error(&self.path, error)
+    }
+}
+
+/// The file holds data keys: nobody else may read it, whatever the umask says. SQLite gives its other files the same mode.
+fn make_private(path: &Path) -> Result<(), Error> {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+            Err(Error::JournalFull { path: path.to_owned() })
+        }
+        Err(error) => Err(Error::file("open", path, &error)),
+    }
+}
+
+fn journal_error(path: &Path, error: &sqlx::Error) -> Error {
+    // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE: no room for the index of the write-ahead log.
+    const FULL: [&str; 2] = ["13", "4874"];
+
+    let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
+    if code.is_some_and(|code| FULL.contains(&code.as_str())) {
+        Error::JournalFull { path: path.to_owned() }
+    } else {
+        Error::Journal { path: path.to_owned(), detail: error.to_string() }
+    }
+}
+
+/// A column that is not what this program writes.
+fn corrupt(column: &'static str) -> sqlx::Error {
+    sqlx::Error::ColumnDecode { index: column.to_owned(), source: "not a value that this program writes".into() }
+}
+
+fn upload_id(bytes: &[u8]) -> Result<UploadId, sqlx::Error> {
+    UploadId::try_from(bytes).map_err(|_| corrupt("upload"))
+}
+
+fn digest(bytes: &[u8]) -> Result<Digest, sqlx::Error> {
+    Digest::try_from(bytes).map_err(|_| corrupt("digest"))
+}
+
+/// SQLite's integers are signed; sizes, inodes and devices go in and out bit by bit.
+fn signed(value: u64) -> i64 {
+    value.cast_signed()
+}
+
+fn unsigned(value: i64) -> u64 {
+    value.cast_unsigned()
+}
+
+fn index(value: i64) -> Result<u32, sqlx::Error> {
+    u32::try_from(value).map_err(|_| corrupt("index"))
+}
+
+fn verdict_code(verdict: &Verdict) -> i64 {
+    match verdict {
+        Verdict::Intact(_) => 0,
+        Verdict::Void(reason) => *reason as i64,
+    }
+}
+
+fn verdict_from(code: i64, sha256: Option<Digest>) -> Result<Verdict, sqlx::Error> {
+    if code == 0 {
+        return sha256.map(Verdict::Intact).ok_or_else(|| corrupt("sha256"));
+    }
+    let reason = VoidReason::ALL.into_iter().find(|reason| *reason as i64 == code);
+    reason.map(Verdict::Void).ok_or_else(|| corrupt("verdict"))
+}

@@ -1,0 +1,278 @@
+//! Files in the journal: given up, attached to an earlier one, listed.
+
+use std::path::PathBuf;
+
+use filemill_seal::{Digest, UploadId, Verdict};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite};
+
+use super::uploads::found;
+use super::{Journal, ROWS_PER_STATEMENT, corrupt, digest, index, signed, unsigned, upload_id, verdict_from};
+use crate::error::Error;
+use crate::source::{Found, path_bytes, path_from_bytes};
+
+/// What a file is waiting for, if for anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileState {
+    /// Its result, or to be sent again.
+    Open,
+    /// Nothing: the result is there.
+    Done,
+    /// Nothing: it was sent again in another upload.
+    Replaced,
+    /// Nothing: it was given up.
+    Failed,
+}
+
+/// A file with the place it was sent in.
+#[derive(Clone, Debug)]
+pub(crate) struct FilePlace {
+    pub(crate) row: i64,
+    pub(crate) upload: UploadId,
+    pub(crate) index: u32,
+    pub(crate) reused: bool,
+    pub(crate) path: PathBuf,
+    pub(crate) name: Vec<u8>,
+    pub(crate) size: u64,
+    pub(crate) verdict: Option<Verdict>,
+    pub(crate) state: FileState,
+    pub(crate) message: Option<String>,
+    pub(crate) engine: String,
+    pub(crate) abandoned: bool,
+}
+
+/// An earlier file with the same path or content.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) file: Found,
+    pub(crate) upload: UploadId,
+    pub(crate) index: u32,
+    /// It was not sent itself: it has the content of the one that was.
+    pub(crate) reused: bool,
+    pub(crate) sha256: Option<Digest>,
+    pub(crate) state: FileState,
+    /// Read in full and found to have changed.
+    pub(crate) void: bool,
+    pub(crate) abandoned: bool,
+    pub(crate) not_after: u64,
+    pub(crate) outcome: Option<String>,
+    pub(crate) refused: bool,
+}
+
+/// A file that has no result yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) place: FilePlace,
+    pub(crate) session: String,
+    pub(crate) uploading: bool,
+}
+
+/// A file that must be sent again, and where it was.
+#[derive(Clone, Debug)]
+pub(crate) struct Open {
+    pub(crate) found: Found,
+    pub(crate) upload: UploadId,
+    pub(crate) index: u32,
+}
+
+const PLACE: &str = "files.id, files.upload, files.idx, files.reused, files.path, files.name, files.size, files.verdict, \
+                     files.sha256, files.state, files.message, uploads.engine, uploads.session, \
+                     uploads.state as upload_state from files join uploads on uploads.id = files.upload";
+
+impl Journal {
+    /// Gives a file up, for a reason that a person can read.
+    pub(crate) async fn fail_file(&self, upload: UploadId, idx: u32, message: String) -> Result<(), Error> {
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query(
+                        "update files set state = 'failed', message = $1 \
+                         where upload = $2 and idx = $3 and reused = 0 and state = 'open'",
+                    )
+                    .bind(message)
+                    .bind(upload.as_bytes().to_vec())
+                    .bind(i64::from(idx))
+                    .execute(connection)
+                    .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Writes down that files have the content of others that were sent before.
+    pub(crate) async fn reuse(&self, files: Vec<(Found, Known)>) -> Result<(), Error> {
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    for rows in files.chunks(ROWS_PER_STATEMENT) {
+                        let mut query = QueryBuilder::<Sqlite>::new(
+                            "insert into files (upload, idx, reused, path, name, size, modified_ns, changed_ns, inode, \
+                             device, seen_ns, sha256, verdict, attempt, state) ",
+                        );
+                        query.push_values(rows, |mut row, (file, known)| {
+                            row.push_bind(known.upload.as_bytes().to_vec())
+                                .push_bind(i64::from(known.index))
+                                .push_bind(1_i64)
+                                .push_bind(path_bytes(&file.path))
+                                .push_bind(file.name.clone())
+                                .push_bind(signed(file.stat.size))
+                                .push_bind(file.stat.modified_ns)
+                                .push_bind(file.stat.changed_ns)
+                                .push_bind(signed(file.stat.inode))
+                                .push_bind(signed(file.stat.device))
+                                .push_bind(file.seen_ns)
+                                .push_bind(known.sha256.map(|sha256| sha256.as_bytes().to_vec()))
+                                .push_bind(0_i64)
+                                .push_bind(0_i64)
+                                .push_bind(if known.state == FileState::Done { "done" } else { "open" });
+                        });
+                        query.build().execute(&mut *connection).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// The files, and those with the same content, that were sent as `indexes` of `upload`.
+    pub(crate) async fn places(&self, upload: UploadId, indexes: &[u32]) -> Result<Vec<FilePlace>, Error> {
+        let mut places = Vec::with_capacity(indexes.len());
+        for indexes in indexes.chunks(ROWS_PER_STATEMENT) {
+            for reused in ["0", "1"] {
+                let mut query = QueryBuilder::<Sqlite>::new("select ");
+                query.push(PLACE).push(" where files.reused = ").push(reused).push(" and files.upload = ");
+                query.push_bind(upload.as_bytes().to_vec()).push(" and files.idx in (");
+                let mut list = query.separated(", ");
+                for idx in indexes {
+                    list.push_bind(i64::from(*idx));
+                }
+                query.push(")");
+                let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
+                for row in &rows {
+                    places.push(place(row).map_err(|error| self.failed(&error))?);
+                }
+            }
+        }
+        Ok(places)
+    }
+
+    /// Files that have a result or were given up, oldest first, from behind `after` on.
+    pub(crate) async fn ended_files(&self, account: &str, after: i64, limit: u32) -> Result<Vec<FilePlace>, Error> {
+        let mut query = QueryBuilder::<Sqlite>::new("select ");
+        query.push(PLACE).push(" where files.state in ('done', 'failed') and files.id > ").push_bind(after);
+        query.push(" and uploads.account = ").push_bind(account.to_owned());
+        query.push(" order by files.id limit ").push_bind(i64::from(limit));
+        let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
+        rows.iter().map(place).collect::<Result<_, _>>().map_err(|error| self.failed(&error))
+    }
+
+    /// Files that have no result yet, oldest first, from behind `after` on.
+    pub(crate) async fn waiting_files(&self, account: &str, after: i64, limit: u32) -> Result<Vec<Waiting>, Error> {
+        let mut query = QueryBuilder::<Sqlite>::new("select ");
+        query.push(PLACE).push(" where files.state = 'open' and files.id > ").push_bind(after);
+        query.push(" and uploads.account = ").push_bind(account.to_owned());
+        query.push(" order by files.id limit ").push_bind(i64::from(limit));
+        let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
+        rows.iter()
+            .map(|row| {
+                let uploading = row.try_get::<&str, _>("upload_state")? == "uploading";
+                Ok(Waiting { place: place(row)?, session: row.try_get("session")?, uploading })
+            })
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(|error| self.failed(&error))
+    }
+
+    /// Files of this session that must be sent again because they changed or their upload was given up; up to `limit`.
+    pub(crate) async fn files_to_send_again(&self, session: &str, after: i64, limit: u32) -> Result<Vec<(i64, Open)>, Error> {
+        let rows = sqlx::query(
+            "select files.* from files join uploads on uploads.id = files.upload \
+             where files.state = 'open' and files.reused = 0 and uploads.session = $1 and files.id > $2 \
+             and (files.verdict > 0 or uploads.state = 'abandoned') order by files.id limit $3",
+        )
+        .bind(session.to_owned())
+        .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(&self.reader)
+        .await
+        .map_err(|error| self.failed(&error))?;
+        rows.iter()
+            .map(|row| {
+                let open = Open {
+                    found: found(row)?,
+                    upload: upload_id(row.try_get("upload")?)?,
+                    index: index(row.try_get("idx")?)?,
+                };
+                Ok((row.try_get("id")?, open))
+            })
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(|error| self.failed(&error))
+    }
+
+    /// A file as it was found.
+    pub(crate) async fn found(&self, row: i64) -> Result<Found, Error> {
+        let row = sqlx::query("select * from files where id = $1").bind(row).fetch_one(&self.reader).await;
+        row.and_then(|row| found(&row)).map_err(|error| self.failed(&error))
+    }
+
+    /// Lets go of the files that waited for the result of `idx` of `upload` because they have the same content.
+    pub(crate) async fn detach(&self, upload: UploadId, idx: u32) -> Result<Vec<Found>, Error> {
+        let upload = upload.as_bytes().to_vec();
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    let rows = sqlx::query(
+                        "delete from files where upload = $1 and idx = $2 and reused = 1 and state = 'open' returning *",
+                    )
+                    .bind(upload)
+                    .bind(i64::from(idx))
+                    .fetch_all(connection)
+                    .await?;
+                    rows.iter().map(found).collect()
+                })
+            })
+            .await
+    }
+
+    /// Indexes of the files of `upload` that wait for their result.
+    pub(crate) async fn open_indexes(&self, upload: UploadId) -> Result<Vec<u32>, Error> {
+        let rows: Vec<i64> = sqlx::query_scalar(
+            "select idx from files where upload = $1 and reused = 0 and state = 'open' and coalesce(verdict, 0) = 0 \
+             order by idx",
+        )
+        .bind(upload.as_bytes().to_vec())
+        .fetch_all(&self.reader)
+        .await
+        .map_err(|error| self.failed(&error))?;
+        rows.into_iter().map(index).collect::<Result<_, _>>().map_err(|error| self.failed(&error))
+    }
+}
+
+fn place(row: &SqliteRow) -> Result<FilePlace, sqlx::Error> {
+    let sha256 = row.try_get::<Option<&[u8]>, _>("sha256")?.map(digest).transpose()?;
+    let verdict = row.try_get::<Option<i64>, _>("verdict")?;
+    Ok(FilePlace {
+        row: row.try_get("id")?,
+        upload: upload_id(row.try_get("upload")?)?,
+        index: index(row.try_get("idx")?)?,
+        reused: row.try_get::<i64, _>("reused")? != 0,
+        path: path_from_bytes(row.try_get("path")?),
+        name: row.try_get("name")?,
+        size: unsigned(row.try_get("size")?),
+        verdict: verdict.map(|code| verdict_from(code, sha256)).transpose()?,
+        state: file_state(row.try_get("state")?)?,
+        message: row.try_get("message")?,
+        engine: row.try_get("engine")?,
+        abandoned: row.try_get::<&str, _>("upload_state")? == "abandoned",
+    })
+}
+
+pub(super) fn file_state(text: &str) -> Result<FileState, sqlx::Error> {
+    match text {
+        "open" => Ok(FileState::Open),
+        "done" => Ok(FileState::Done),
+        "replaced" => Ok(FileState::Replaced),
+        "failed" => Ok(FileState::Failed),
+        _ => Err(corrupt("state")),
+    }
+}

@@ -1,0 +1,145 @@
+//! Finding what was sent before: by path, and by content.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+
+use filemill_seal::Digest;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite};
+
+use super::files::file_state;
+use super::uploads::found;
+use super::{Journal, Known, ROWS_PER_STATEMENT, digest, index, signed, unsigned, upload_id};
+use crate::error::Error;
+use crate::source::{Found, path_bytes};
+
+const KNOWN: &str = "select files.*, uploads.state as upload_state, uploads.not_after, results.outcome, results.refusal \
+                     from files join uploads on uploads.id = files.upload \
+                     left join results on results.upload = files.upload and results.idx = files.idx \
+                     where files.state in ('open', 'done') and uploads.account = ";
+
+impl Journal {
+    /// Whether anything was ever sent to `account` for `release`: if not, there is nothing to look for.
+    pub(crate) async fn knows_release(&self, account: &str, release: &Digest) -> Result<bool, Error> {
+        let row: Option<i64> = sqlx::query_scalar("select 1 from uploads where release = $1 and account = $2 limit 1")
+            .bind(release.as_bytes().to_vec())
+            .bind(account.to_owned())
+            .fetch_optional(&self.reader)
+            .await
+            .map_err(|error| self.failed(&error))?;
+        Ok(row.is_some())
+    }
+
+    /// The latest that is known of each path.
+    pub(crate) async fn known_by_path(
+        &self,
+        account: &str,
+        release: &Digest,
+        files: &[Found],
+    ) -> Result<HashMap<PathBuf, Known>, Error> {
+        let mut latest = HashMap::new();
+        for files in files.chunks(ROWS_PER_STATEMENT) {
+            let mut query = start(account, release);
+            query.push(" and files.path in (");
+            let mut list = query.separated(", ");
+            for file in files {
+                list.push_bind(path_bytes(&file.path));
+            }
+            query.push(") order by files.id");
+            for row in query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))? {
+                let known = known(&row).map_err(|error| self.failed(&error))?;
+                latest.insert(known.file.path.clone(), known);
+            }
+        }
+        Ok(latest)
+    }
+
+    /// Those of `files` that were taken in as they are now, whatever became of them.
+    pub(crate) async fn taken(&self, files: &[Found]) -> Result<HashSet<PathBuf>, Error> {
+        let mut taken = HashSet::new();
+        for files in files.chunks(ROWS_PER_STATEMENT) {
+            let mut query = QueryBuilder::<Sqlite>::new("select * from files where path in (");
+            let mut list = query.separated(", ");
+            for file in files {
+                list.push_bind(path_bytes(&file.path));
+            }
+            query.push(")");
+            for row in query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))? {
+                let known = found(&row).map_err(|error| self.failed(&error))?;
+                if files.iter().any(|file| file.path == known.path && file.stat == known.stat) {
+                    taken.insert(known.path);
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Which of the sizes a file had whose content is known. Only files of such a size need to be compared.
+    pub(crate) async fn known_sizes(
+        &self,
+        account: &str,
+        release: &Digest,
+        sizes: &HashSet<u64>,
+    ) -> Result<HashSet<u64>, Error> {
+        let sizes: Vec<u64> = sizes.iter().copied().collect();
+        let mut known = HashSet::new();
+        for sizes in sizes.chunks(ROWS_PER_STATEMENT) {
+            let mut query = QueryBuilder::<Sqlite>::new(
+                "select distinct files.size from files join uploads on uploads.id = files.upload \
+                 where files.state in ('open', 'done') and files.verdict = 0 and uploads.account = ",
+            );
+            query.push_bind(account.to_owned());
+            query.push(" and uploads.release = ").push_bind(release.as_bytes().to_vec());
+            query.push(" and files.size in (");
+            let mut list = query.separated(", ");
+            for size in sizes {
+                list.push_bind(signed(*size));
+            }
+            query.push(")");
+            let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
+            for row in rows {
+                known.insert(unsigned(row.try_get(0).map_err(|error| self.failed(&error))?));
+            }
+        }
+        Ok(known)
+    }
+
+    /// The files with this content, latest first; a few are enough.
+    pub(crate) async fn known_by_content(
+        &self,
+        account: &str,
+        release: &Digest,
+        size: u64,
+        sha256: &Digest,
+    ) -> Result<Vec<Known>, Error> {
+        let mut query = start(account, release);
+        query.push(" and files.size = ").push_bind(signed(size));
+        query.push(" and files.sha256 = ").push_bind(sha256.as_bytes().to_vec());
+        query.push(" and files.verdict = 0 order by files.id desc limit 16");
+        let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
+        rows.iter().map(known).collect::<Result<_, _>>().map_err(|error| self.failed(&error))
+    }
+}
+
+fn start(account: &str, release: &Digest) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new(KNOWN);
+    query.push_bind(account.to_owned());
+    query.push(" and uploads.release = ").push_bind(release.as_bytes().to_vec());
+    query
+}
+
+fn known(row: &SqliteRow) -> Result<Known, sqlx::Error> {
+    Ok(Known {
+        file: found(row)?,
+        upload: upload_id(row.try_get("upload")?)?,
+        index: index(row.try_get("idx")?)?,
+        reused: row.try_get::<i64, _>("reused")? != 0,
+        sha256: row.try_get::<Option<&[u8]>, _>("sha256")?.map(digest).transpose()?,
+        state: file_state(row.try_get("state")?)?,
+        void: row.try_get::<Option<i64>, _>("verdict")?.is_some_and(|code| code != 0),
+        abandoned: row.try_get::<&str, _>("upload_state")? == "abandoned",
+        not_after: unsigned(row.try_get("not_after")?),
+        outcome: row.try_get("outcome")?,
+        refused: row.try_get::<Option<&str>, _>("refusal")?.is_some(),
+    })
+}

@@ -1,0 +1,149 @@
+//! Results in the journal: each enters together with the cursor that it was read at.
+
+use filemill_seal::UploadId;
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+
+use super::{Journal, ROWS_PER_STATEMENT};
+use crate::error::Error;
+
+/// A result that came.
+pub(crate) struct Arrived {
+    pub(crate) upload: UploadId,
+    pub(crate) index: u32,
+    pub(crate) cursor: i64,
+    /// What the sealed result says, else what the server says.
+    pub(crate) outcome: &'static str,
+    /// Why it is not shown.
+    pub(crate) refusal: Option<String>,
+    /// The age file.
+    pub(crate) sealed: Option<Vec<u8>>,
+}
+
+/// Chunks that must be sent again.
+pub(crate) struct Missing {
+    pub(crate) upload: UploadId,
+    pub(crate) sequences: Vec<u32>,
+}
+
+/// A result as it was kept.
+pub(crate) struct Kept {
+    pub(crate) outcome: String,
+    pub(crate) refusal: Option<String>,
+    pub(crate) sealed: Option<Vec<u8>>,
+}
+
+impl Journal {
+    /// Where to read on in the events of `account`; 0 at the beginning.
+    pub(crate) async fn cursor(&self, account: &str) -> Result<i64, Error> {
+        let cursor: Option<i64> = sqlx::query_scalar("select cursor from cursors where account = $1")
+            .bind(account.to_owned())
+            .fetch_optional(&self.reader)
+            .await
+            .map_err(|error| self.failed(&error))?;
+        Ok(cursor.unwrap_or(0))
+    }
+
+    /// Takes in what came up to `cursor`, in one transaction. What is known already stays as it is: the same events may
+    /// come to several programs of one home.
+    pub(crate) async fn take_in(
+        &self,
+        account: String,
+        cursor: i64,
+        results: Vec<Arrived>,
+        missing: Vec<Missing>,
+    ) -> Result<(), Error> {
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    for rows in results.chunks(ROWS_PER_STATEMENT) {
+                        insert_results(connection, rows).await?;
+                        end_files(connection, rows).await?;
+                    }
+                    for missing in missing {
+                        mark_missing(connection, &missing).await?;
+                    }
+                    sqlx::query(
+                        "insert into cursors (account, cursor) values ($1, $2) \
+                         on conflict (account) do update set cursor = max(cursors.cursor, excluded.cursor)",
+                    )
+                    .bind(account)
+                    .bind(cursor)
+                    .execute(connection)
+                    .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// The result of one file, if it came.
+    pub(crate) async fn result(&self, upload: UploadId, idx: u32) -> Result<Option<Kept>, Error> {
+        let row = sqlx::query("select outcome, refusal, sealed from results where upload = $1 and idx = $2")
+            .bind(upload.as_bytes().to_vec())
+            .bind(i64::from(idx))
+            .fetch_optional(&self.reader)
+            .await
+            .map_err(|error| self.failed(&error))?;
+        row.map(|row| {
+            Ok(Kept {
+                outcome: row.try_get("outcome")?,
+                refusal: row.try_get("refusal")?,
+                sealed: row.try_get("sealed")?,
+            })
+        })
+        .transpose()
+        .map_err(|error: sqlx::Error| self.failed(&error))
+    }
+}
+
+async fn insert_results(connection: &mut SqliteConnection, rows: &[Arrived]) -> Result<(), sqlx::Error> {
+    let mut query =
+        QueryBuilder::<Sqlite>::new("insert into results (upload, idx, cursor, outcome, refusal, sealed) ");
+    query.push_values(rows, |mut row, result| {
+        row.push_bind(result.upload.as_bytes().to_vec())
+            .push_bind(i64::from(result.index))
+            .push_bind(result.cursor)
+            .push_bind(result.outcome)
+            .push_bind(result.refusal.clone())
+            .push_bind(result.sealed.clone());
+    });
+    query.push(" on conflict (upload, idx) do nothing");
+    query.build().execute(connection).await?;
+    Ok(())
+}
+
+/// A file that is to be sent again stays open: the result of its former place is not its own.
+async fn end_files(connection: &mut SqliteConnection, rows: &[Arrived]) -> Result<(), sqlx::Error> {
+    for reused in ["0", "1"] {
+        let mut query = QueryBuilder::<Sqlite>::new("with came(upload, idx) as (");
+        query.push_values(rows, |mut row, result| {
+            row.push_bind(result.upload.as_bytes().to_vec()).push_bind(i64::from(result.index));
+        });
+        query.push(
+            ") update files set state = 'done' from came \
+             where files.upload = came.upload and files.idx = came.idx and files.state = 'open' \
+             and coalesce(files.verdict, 0) = 0 \
+             and not exists (select 1 from uploads where uploads.id = files.upload and uploads.state = 'abandoned') \
+             and files.reused = ",
+        );
+        query.push(reused);
+        query.build().execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn mark_missing(connection: &mut SqliteConnection, missing: &Missing) -> Result<(), sqlx::Error> {
+    let upload = missing.upload.as_bytes().to_vec();
+    for sequence in &missing.sequences {
+        sqlx::query("update chunks set stored_bytes = null, stored_sha256 = null where upload = $1 and sequence = $2")
+            .bind(upload.clone())
+            .bind(i64::from(*sequence))
+            .execute(&mut *connection)
+            .await?;
+    }
+    sqlx::query("update uploads set state = 'uploading' where id = $1 and state = 'stored'")
+        .bind(upload)
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! Who works on what: each running program holds a lock, and what belongs to one that ended is adopted by the next.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use filemill_seal::{Enrolment, UploadId};
+use sqlx::Row;
+
+use super::{Journal, signed, unsigned, upload_id};
+use crate::error::Error;
+use crate::home::Home;
+use crate::source::{path_bytes, path_from_bytes};
+
+/// A lock file that nobody holds is swept after this time: a younger one may be about to be locked.
+const SWEEP_AFTER: Duration = Duration::from_secs(3600);
+
+/// One running program. The operating system lets go of its lock when it ends, however it ends.
+pub(crate) struct Session {
+    id: String,
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Session {
+    pub(crate) fn begin(home: &Home) -> Result<Self, Error> {
+        let id = UploadId::random().to_string();
+        let path = home.sessions().join(&id);
+        let failed = |error: std::io::Error| Error::file("lock", &path, &error);
+        let lock = OpenOptions::new().create_new(true).write(true).open(&path).map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        Ok(Self { id, _lock: lock, path })
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // What it still owns is an orphan either way.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Whether the program that began the session still runs.
+pub(crate) fn is_running(home: &Home, session: &str) -> bool {
+    let Ok(file) = File::open(home.sessions().join(session)) else { return false };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
+impl Journal {
+    /// Gives all uploads of programs that ended to `session`, and returns those that are not stored completely, oldest
+    /// first.
+    pub(crate) async fn adopt(&self, home: &Home, account: &str, session: &Session) -> Result<Vec<UploadId>, Error> {
+        let owners: Vec<String> =
+            sqlx::query_scalar("select distinct session from uploads union select distinct session from watches")
+                .fetch_all(&self.reader)
+                .await
+                .map_err(|error| self.failed(&error))?;
+        for owner in owners.into_iter().filter(|owner| owner != session.id()) {
+            let path = home.sessions().join(&owner);
+            // Held until the uploads have changed hands: two programs that adopt at once do not both get them.
+            let lock = match File::open(&path) {
+                Ok(file) => match file.try_lock() {
+                    Ok(()) => Some(file),
+                    Err(_) => continue,
+                },
+                Err(_) => None,
+            };
+            let new_owner = session.id().to_owned();
+            self.writer
+                .write(move |connection| {
+                    Box::pin(async move {
+                        sqlx::query("update uploads set session = $1 where session = $2")
+                            .bind(new_owner)
+                            .bind(owner.clone())
+                            .execute(&mut *connection)
+                            .await?;
+                        sqlx::query("delete from watches where session = $1").bind(owner).execute(connection).await?;
+                        Ok(())
+                    })
+                })
+                .await?;
+            if lock.is_some() {
+                let _ = fs::remove_file(&path);
+            }
+        }
+        sweep(&home.sessions());
+        let rows = sqlx::query(
+            "select id from uploads where state = 'uploading' and session = $1 and account = $2 order by created_at, id",
+        )
+        .bind(session.id().to_owned())
+        .bind(account.to_owned())
+        .fetch_all(&self.reader)
+        .await
+        .map_err(|error| self.failed(&error))?;
+        rows.iter()
+            .map(|row| upload_id(row.try_get("id")?))
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(|error| self.failed(&error))
+    }
+
+    /// The uploads of `session` that have files without a result.
+    pub(crate) async fn unfinished_uploads(&self, account: &str, session: &str) -> Result<Vec<UploadId>, Error> {
+        let rows = sqlx::query(
+            "select distinct files.upload from files join uploads on uploads.id = files.upload \
+             where files.state = 'open' and uploads.session = $1 and uploads.account = $2 and uploads.state <> 'abandoned'",
+        )
+        .bind(session.to_owned())
+        .bind(account.to_owned())
+        .fetch_all(&self.reader)
+        .await
+        .map_err(|error| self.failed(&error))?;
+        rows.iter()
+            .map(|row| upload_id(row.try_get("upload")?))
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(|error| self.failed(&error))
+    }
+
+    /// The highest serial of the pool's statements that was accepted; 0 if there was none.
+    pub(crate) async fn pool_serial(&self, enrolment: &Enrolment) -> Result<u64, Error> {
+        let serial: Option<i64> = sqlx::query_scalar("select serial from pools where root = $1 and pool = $2")
+            .bind(enrolment.root().to_vec())
+            .bind(enrolment.pool().to_owned())
+            .fetch_optional(&self.reader)
+            .await
+            .map_err(|error| self.failed(&error))?;
+        Ok(serial.map_or(0, unsigned))
+    }
+
+    /// Writes down that a statement with this serial was accepted.
+    pub(crate) async fn accept_serial(&self, enrolment: &Enrolment, serial: u64) -> Result<(), Error> {
+        let (root, pool) = (enrolment.root().to_vec(), enrolment.pool().to_owned());
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query(
+                        "insert into pools (root, pool, serial) values ($1, $2, $3) \
+                         on conflict (root, pool) do update set serial = max(pools.serial, excluded.serial)",
+                    )
+                    .bind(root)
+                    .bind(pool)
+                    .bind(signed(serial))
+                    .execute(connection)
+                    .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Writes down which folders a program watches, and with which patterns.
+    pub(crate) async fn watch(&self, session: &str, folder: &Path, ignore: &[String]) -> Result<(), Error> {
+        let (session, folder) = (session.to_owned(), path_bytes(folder));
+        let ignore = ignore.join("\n");
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query("insert or replace into watches (session, folder, ignore) values ($1, $2, $3)")
+                        .bind(session)
+                        .bind(folder)
+                        .bind(ignore)
+                        .execute(connection)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// The folders that running programs watch, each with its patterns.
+    pub(crate) async fn watched_folders(&self, home: &Home) -> Result<HashMap<PathBuf, Vec<String>>, Error> {
+        let rows = sqlx::query("select session, folder, ignore from watches")
+            .fetch_all(&self.reader)
+            .await
+            .map_err(|error| self.failed(&error))?;
+        let mut watched = HashMap::new();
+        for row in rows {
+            let read = || -> Result<(String, Vec<u8>, String), sqlx::Error> {
+                Ok((row.try_get("session")?, row.try_get("folder")?, row.try_get("ignore")?))
+            };
+            let (session, folder, ignore) = read().map_err(|error| self.failed(&error))?;
+            if is_running(home, &session) {
+                watched.insert(path_from_bytes(folder), ignore.lines().map(str::to_owned).collect());
+            }
+        }
+        Ok(watched)
+    }
+}
+
+/// Removes what crashed programs left behind that owned nothing.
+fn sweep(sessions: &Path) {
+    let Ok(entries) = fs::read_dir(sessions) else { return };
+    for entry in entries.flatten() {
+        let old = entry.metadata().and_then(|metadata| metadata.modified()).ok().is_some_and(|modified| {
+            SystemTime::now().duration_since(modified).is_ok_and(|age| age > SWEEP_AFTER)
+        });
+        if old && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}

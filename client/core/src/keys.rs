@@ -1,0 +1,201 @@
+//! Where the user's secret key is kept: in the operating system's keychain, or in a private file if that is allowed.
+
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use filemill_seal::Identity;
+use keyring_core::{CredentialStore, Entry};
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+use crate::home::{Home, read_text, write_private};
+
+/// The keychain's name for what this program keeps.
+const SERVICE: &str = "filemill";
+
+/// Where the secret key may be kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyPlace {
+    /// The operating system's keychain.
+    #[default]
+    Keychain,
+    /// A file in the home that only its owner may read: for machines without a keychain, by explicit choice.
+    File,
+}
+
+impl KeyPlace {
+    /// What FILEMILL_KEY_STORE says: `file`, or `keychain`, which is also what holds when it is not set.
+    pub fn from_environment() -> Self {
+        match std::env::var("FILEMILL_KEY_STORE") {
+            Ok(place) if place == "file" => Self::File,
+            _ => Self::Keychain,
+        }
+    }
+}
+
+/// Reads the identity of `home`, from its file if there is one, else from the keychain. Blocks.
+///
+/// # Errors
+///
+/// [`Error::NoKey`] if there is none yet, [`Error::NoKeychain`] if it cannot be known, [`Error::Key`] if it is damaged.
+pub fn load_identity(home: &Home) -> Result<Identity, Error> {
+    if let Some(text) = read_text(&home.key())?.map(Zeroizing::new) {
+        return parse_identity(&text);
+    }
+    let secret = match keychain_entry(home)?.get_password() {
+        Ok(secret) => Zeroizing::new(secret),
+        Err(keyring_core::Error::NoEntry) => return Err(Error::NoKey { home: home.path().to_owned() }),
+        Err(error) => return Err(Error::Keychain { detail: error.to_string() }),
+    };
+    parse_identity(&secret)
+}
+
+/// Reads the identity of `home`, or makes and keeps a new one if there is none. Blocks.
+///
+/// # Errors
+///
+/// As [`load_identity`], except that a missing key is made; [`Error::File`] or [`Error::Keychain`] if it cannot be kept.
+pub fn load_or_create_identity(home: &Home, place: KeyPlace) -> Result<Identity, Error> {
+    // Two programs at once must not make two keys.
+    let _lock = lock(home)?;
+    match load_identity(home) {
+        Err(Error::NoKey { .. }) => {}
+        // Without a keychain there is no key in it either, as far as whoever chose a file is concerned.
+        Err(Error::NoKeychain { .. }) if place == KeyPlace::File => {}
+        other => return other,
+    }
+    let identity = Identity::generate();
+    keep(home, place, &identity)?;
+    Ok(identity)
+}
+
+/// Keeps `identity` as the one of `home`. Blocks.
+///
+/// # Errors
+///
+/// [`Error::OtherKey`] if there is another and `replace` is false; [`Error::File`], [`Error::NoKeychain`] or
+/// [`Error::Keychain`] if it cannot be kept.
+pub fn import_identity(home: &Home, place: KeyPlace, identity: &Identity, replace: bool) -> Result<(), Error> {
+    let _lock = lock(home)?;
+    match load_identity(home) {
+        Ok(known) if known.recipient() == identity.recipient() => return Ok(()),
+        Ok(known) if !replace => {
+            return Err(Error::OtherKey { home: home.path().to_owned(), recipient: known.recipient().to_string() });
+        }
+        Ok(_) | Err(Error::NoKey { .. } | Error::Key(_)) => {}
+        Err(Error::NoKeychain { .. }) if place == KeyPlace::File => {}
+        Err(error) => return Err(error),
+    }
+    keep(home, place, identity)
+}
+
+/// Parses what [`Identity::expose_secret`] or `age-keygen` wrote: comments, and one line with the key.
+///
+/// # Errors
+///
+/// [`Error::Key`] if there is no key in it.
+pub fn parse_identity(text: &str) -> Result<Identity, Error> {
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or_default();
+    line.parse().map_err(Error::Key)
+}
+
+fn keep(home: &Home, place: KeyPlace, identity: &Identity) -> Result<(), Error> {
+    let secret = identity.expose_secret();
+    match place {
+        KeyPlace::File => {
+            let text = Zeroizing::new(format!("# public key: {}\n{}\n", identity.recipient(), *secret));
+            write_private(&home.key(), &text)
+        }
+        KeyPlace::Keychain => {
+            keychain_entry(home)?
+                .set_password(&secret)
+                .map_err(|error| Error::Keychain { detail: error.to_string() })?;
+            // A key in a file would be found first.
+            match std::fs::remove_file(home.key()) {
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::file("remove", &home.key(), &error)),
+                _ => Ok(()),
+            }
+        }
+    }
+}
+
+/// The keychain's entry for this home: its path, so that two homes of one user do not share a key unasked.
+fn keychain_entry(home: &Home) -> Result<Entry, Error> {
+    let store = keychain().map_err(|error| Error::NoKeychain { detail: error.to_string() })?;
+    store
+        .build(SERVICE, &home.path().to_string_lossy(), None)
+        .map_err(|error| Error::NoKeychain { detail: error.to_string() })
+}
+
+#[cfg(all(unix, not(target_vendor = "apple")))]
+fn keychain() -> keyring_core::Result<Arc<CredentialStore>> {
+    // libdbus would start a bus of its own where there is none.
+    if std::env::var_os("DBUS_SESSION_BUS_ADDRESS").is_none() && !runtime_bus_is_there() {
+        return Err(keyring_core::Error::NotSupportedByStore("there is no session bus (D-Bus)".to_owned()));
+    }
+    Ok(dbus_secret_service_keyring_store::Store::new()?)
+}
+
+#[cfg(all(unix, not(target_vendor = "apple")))]
+fn runtime_bus_is_there() -> bool {
+    std::env::var_os("XDG_RUNTIME_DIR").is_some_and(|folder| std::path::Path::new(&folder).join("bus").exists())
+}
+
+#[cfg(target_vendor = "apple")]
+fn keychain() -> keyring_core::Result<Arc<CredentialStore>> {
+    Ok(apple_native_keyring_store::keychain::Store::new()?)
+}
+
+#[cfg(windows)]
+fn keychain() -> keyring_core::Result<Arc<CredentialStore>> {
+    Ok(windows_native_keyring_store::Store::new()?)
+}
+
+fn lock(home: &Home) -> Result<File, Error> {
+    let path = home.path().join("key.lock");
+    let failed = |error: std::io::Error| Error::file("lock", &path, &error);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    file.lock().map_err(failed)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        (folder, home)
+    }
+
+    #[test]
+    fn a_key_in_a_file_is_made_once_and_kept() {
+        let (_folder, home) = home();
+        let made = load_or_create_identity(&home, KeyPlace::File).unwrap();
+        let again = load_or_create_identity(&home, KeyPlace::File).unwrap();
+        assert_eq!(made.recipient(), again.recipient());
+        assert_eq!(load_identity(&home).unwrap().recipient(), made.recipient());
+    }
+
+    #[test]
+    fn another_key_is_not_overwritten_unasked() {
+        let (_folder, home) = home();
+        let first = load_or_create_identity(&home, KeyPlace::File).unwrap();
+        let second = Identity::generate();
+        let refused = import_identity(&home, KeyPlace::File, &second, false);
+        assert!(matches!(refused, Err(Error::OtherKey { .. })));
+        assert_eq!(load_identity(&home).unwrap().recipient(), first.recipient());
+        import_identity(&home, KeyPlace::File, &second, true).unwrap();
+        assert_eq!(load_identity(&home).unwrap().recipient(), second.recipient());
+    }
+
+    #[test]
+    fn a_key_file_of_age_keygen_is_understood() {
+        let identity = Identity::generate();
+        let text = format!("# created: today\n# public key: {}\n{}\n", identity.recipient(), *identity.expose_secret());
+        assert_eq!(parse_identity(&text).unwrap().recipient(), identity.recipient());
+        assert!(parse_identity("# nothing\n").is_err());
+    }
+}

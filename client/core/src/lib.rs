@@ -1,0 +1,66 @@
+//! The client without a face: what a command line and a desktop app share.
+//!
+//! It finds files, compresses and seals them, stores them straight in S3, and brings the results back, which nobody but
+//! the user can open. It prints nothing: an application reads [`Notice`]s and looks at [`Progress`].
+//!
+//! ```no_run
+//! use filemill_client::{Client, ClientOptions, Home, Notice, SendOptions};
+//! use tokio_util::sync::CancellationToken;
+//!
+//! # async fn example() -> Result<(), filemill_client::Error> {
+//! let (notices, mut told) = tokio::sync::mpsc::channel(256);
+//! let client = Client::open(Home::from_environment()?, ClientOptions::default(), notices).await?;
+//! let stop = CancellationToken::new();
+//! let options = SendOptions { paths: vec!["reports".into()], ..SendOptions::default() };
+//! let sent = client.send(options, &stop);
+//! tokio::pin!(sent);
+//! loop {
+//!     tokio::select! {
+//!         result = &mut sent => break result?,
+//!         Some(Notice::Finished(file)) = told.recv() => println!("{}", file.path.display()),
+//!     }
+//! }
+//! client.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Whatever ends the program, nothing is lost: the journal in the [`Home`] knows what was begun, and the next
+//! [`Client::send`] of the same files, [`Client::watch`] or [`Client::resume`] goes on with it.
+
+mod api;
+mod awaited;
+mod budget;
+mod client;
+mod config;
+mod error;
+mod home;
+mod inbox;
+mod journal;
+mod keys;
+mod login;
+mod notice;
+mod out;
+mod pack;
+mod pipeline;
+mod read;
+mod results;
+mod rules;
+mod run;
+mod source;
+mod status;
+mod walk;
+mod watch;
+
+pub use client::{Client, ClientOptions, SendOptions};
+pub use config::Config;
+pub use error::Error;
+pub use filemill_seal::{Digest, Identity, LogLine, Outcome, Report, Resources, UploadId};
+pub use home::Home;
+pub use keys::{KeyPlace, import_identity, load_identity, load_or_create_identity, parse_identity};
+pub use login::{Login, login};
+pub use notice::{Ending, Finished, Notice, Progress, ProgressNow};
+pub use results::ResultPage;
+pub use source::shown;
+pub use status::{Reason, WaitingFile};
+pub use watch::WatchOptions;

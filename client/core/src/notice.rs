@@ -1,0 +1,225 @@
+//! What an application is told while a command runs.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use filemill_seal::{Digest, LogLine, Outcome, Report, Resources, ResultBody, UploadId};
+
+/// One thing that a person may want to see. They come over a bounded channel: an application that does not read them
+/// holds the work up.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A file is done: the last that is said of it.
+    Finished(Box<Finished>),
+    /// Something in a folder is no file that could be analysed.
+    Skipped {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A file changed under the reader and is sent again.
+    SentAgain {
+        /// Which.
+        path: PathBuf,
+        /// What happened to it.
+        reason: String,
+    },
+    /// Something does not work; the program keeps trying.
+    Trouble {
+        /// What, and with whom.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// What did not work works again.
+    Recovered {
+        /// What, and with whom.
+        message: String,
+    },
+    /// Something that is good to know.
+    Remark {
+        /// What.
+        message: String,
+    },
+}
+
+/// What became of one file.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// Where it is, as the user named it or its folder.
+    pub path: PathBuf,
+    /// In bytes.
+    pub size: u64,
+    /// SHA-256 of what was sent, if it was read in full.
+    pub sha256: Option<Digest>,
+    /// Name of the engine.
+    pub engine: String,
+    /// The upload and the index in it, if it got that far.
+    pub place: Option<(UploadId, u32)>,
+    /// Whether the result is that of the same content, sent before.
+    pub reused: bool,
+    /// What came of it.
+    pub ending: Ending,
+}
+
+/// What came of one file.
+#[derive(Clone, Debug)]
+pub enum Ending {
+    /// The engine made a report.
+    Succeeded {
+        /// The report.
+        report: Report,
+        /// What the engine logged.
+        log: Vec<LogLine>,
+        /// What the run took.
+        resources: Resources,
+    },
+    /// A processor says that there is no report, and why.
+    Unsuccessful {
+        /// How it ended.
+        outcome: Outcome,
+        /// A short word for the kind of failure.
+        kind: String,
+        /// A sentence for people.
+        message: String,
+        /// What the engine logged.
+        log: Vec<LogLine>,
+    },
+    /// The server ended it; no processor vouches for that.
+    EndedByServer {
+        /// How it ended.
+        outcome: Outcome,
+        /// A sentence for people.
+        message: String,
+    },
+    /// What the server handed out as the result is not to be believed, and so is not shown.
+    NotShown {
+        /// Why not.
+        reason: String,
+    },
+    /// It could not be sent.
+    NotSent {
+        /// A short word for the kind of failure: `unreadable`, `vanished`, `changing`, `storage`, …
+        kind: String,
+        /// A sentence for people.
+        message: String,
+    },
+}
+
+impl Ending {
+    /// What a result says that stood up to its checks.
+    pub(crate) fn of(body: ResultBody) -> Self {
+        if let Some(report) = body.report {
+            return Self::Succeeded { report, log: body.log, resources: body.resources };
+        }
+        let (kind, message) = body.failure.map_or_else(Default::default, |failure| (failure.kind, failure.message));
+        let message = if message.is_empty() { body.outcome.to_string() } else { message };
+        Self::Unsuccessful { outcome: body.outcome, kind, message, log: body.log }
+    }
+
+    /// Whether there is a report.
+    pub fn succeeded(&self) -> bool {
+        matches!(self, Self::Succeeded { .. })
+    }
+
+    /// What went wrong, for people; `None` if nothing did.
+    pub fn message(&self) -> Option<&str> {
+        match self {
+            Self::Succeeded { .. } => None,
+            Self::Unsuccessful { message, .. } | Self::EndedByServer { message, .. } | Self::NotSent { message, .. } => {
+                Some(message)
+            }
+            Self::NotShown { reason } => Some(reason),
+        }
+    }
+
+    /// The outcome's code, if a processor or the server said one.
+    pub fn outcome(&self) -> Option<Outcome> {
+        match self {
+            Self::Succeeded { .. } => Some(Outcome::Succeeded),
+            Self::Unsuccessful { outcome, .. } | Self::EndedByServer { outcome, .. } => Some(*outcome),
+            Self::NotShown { .. } | Self::NotSent { .. } => None,
+        }
+    }
+}
+
+/// How far the work is. Numbers only grow, except where something is done again.
+#[derive(Debug, Default)]
+pub struct Progress {
+    found_files: AtomicU64,
+    found_bytes: AtomicU64,
+    done_files: AtomicU64,
+    failed_files: AtomicU64,
+    read_bytes: AtomicU64,
+    sent_bytes: AtomicU64,
+    /// Plaintext bytes of the chunks that are stored.
+    stored_bytes: AtomicU64,
+    all_found: AtomicU64,
+}
+
+/// [`Progress`] at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProgressNow {
+    /// Files found so far.
+    pub found_files: u64,
+    /// Their bytes.
+    pub found_bytes: u64,
+    /// Files that are done, successfully or not.
+    pub done_files: u64,
+    /// Files among them that did not succeed.
+    pub failed_files: u64,
+    /// Bytes read from files.
+    pub read_bytes: u64,
+    /// Bytes that went over the network to storage.
+    pub sent_bytes: u64,
+    /// Bytes of files that storage has, before compression.
+    pub stored_bytes: u64,
+    /// Whether no more files will be found.
+    pub all_found: bool,
+}
+
+impl Progress {
+    /// The numbers of this moment.
+    pub fn now(&self) -> ProgressNow {
+        ProgressNow {
+            found_files: self.found_files.load(Ordering::Relaxed),
+            found_bytes: self.found_bytes.load(Ordering::Relaxed),
+            done_files: self.done_files.load(Ordering::Relaxed),
+            failed_files: self.failed_files.load(Ordering::Relaxed),
+            read_bytes: self.read_bytes.load(Ordering::Relaxed),
+            sent_bytes: self.sent_bytes.load(Ordering::Relaxed),
+            stored_bytes: self.stored_bytes.load(Ordering::Relaxed),
+            all_found: self.all_found.load(Ordering::Relaxed) != 0,
+        }
+    }
+
+    pub(crate) fn found(&self, bytes: u64) {
+        self.found_files.fetch_add(1, Ordering::Relaxed);
+        self.found_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn all_found(&self) {
+        self.all_found.store(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn done(&self, succeeded: bool) {
+        self.done_files.fetch_add(1, Ordering::Relaxed);
+        if !succeeded {
+            self.failed_files.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn read(&self, bytes: u64) {
+        self.read_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sent(&self, bytes: u64) {
+        self.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stored(&self, bytes: u64) {
+        self.stored_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,109 @@
+//! From files to an upload that can be transferred: a new one, or one out of the journal.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use filemill_seal::{ChunkSealer, DataKey, FileEntry, Header, Layout, UploadId};
+
+use super::transfer::{HeaderState, Transfer};
+use super::{Pipeline, Recipe, plan};
+use crate::error::Error;
+use crate::journal::{NewUpload, StoredUpload};
+use crate::source::{Found, now_s};
+
+/// Makes a new upload of `files`: its id, its key and its header. Nothing is written down or sent yet. Blocks for some
+/// milliseconds at most.
+pub(crate) fn begin(pipeline: Arc<Pipeline>, recipe: &Recipe, files: Vec<Found>) -> Result<Transfer, Error> {
+    let now = now_s();
+    let header = Header {
+        upload: UploadId::random(),
+        key: DataKey::random(),
+        uploader: recipe.uploader.clone(),
+        releases: vec![recipe.release],
+        parameters: "{}".to_owned(),
+        chunk_size: recipe.chunk_size,
+        not_after: now.saturating_add(recipe.lifetime_s),
+        files: files
+            .iter()
+            .map(|file| FileEntry { name: file.name.clone(), length: file.stat.size })
+            .collect(),
+    };
+    let layout = header.layout().map_err(Error::Header)?;
+    let sealed = header.seal(std::slice::from_ref(&recipe.pool_recipient)).map_err(Error::Header)?;
+    let digest = sealed.digest();
+    let header_bytes = sealed.into_bytes();
+    let plan = plan::whole(&layout);
+    Ok(Transfer {
+        sealer: ChunkSealer::new(&header.key, header.upload, digest),
+        header_bytes: header_bytes.len() as u64,
+        header: HeaderState::ToSend,
+        header_body: Some(Bytes::from(header_bytes.clone())),
+        upload: NewUpload {
+            id: header.upload,
+            account: recipe.account.clone(),
+            session: recipe.session.clone(),
+            key: header.key,
+            header: header_bytes,
+            header_digest: digest,
+            engine: recipe.engine.clone(),
+            version: recipe.version.clone(),
+            release: recipe.release,
+            pool: recipe.pool.clone(),
+            chunk_size: recipe.chunk_size,
+            chunk_count: layout.chunk_count(),
+            created_at: now,
+            not_after: header.not_after,
+        },
+        files: files.into(),
+        layout: Arc::new(layout),
+        journalled: false,
+        opened: false,
+        plan,
+        plain: HashMap::new(),
+        verdicts: HashMap::new(),
+        untold: Vec::new(),
+        pipeline,
+    })
+}
+
+/// Takes an upload out of the journal, to go on with it. It is opened again first, which says what storage has.
+///
+/// # Errors
+///
+/// [`Error::Header`] if the journal holds files that make no layout.
+pub(crate) fn resume(pipeline: Arc<Pipeline>, stored: StoredUpload) -> Result<Transfer, Error> {
+    let lengths = stored.files.iter().map(|file| file.stat.size);
+    let layout = Layout::new(stored.upload.chunk_size, lengths)
+        .map_err(|error| Error::Header(filemill_seal::HeaderError::Layout(error)))?;
+    let upload = stored.upload;
+    Ok(Transfer {
+        sealer: ChunkSealer::new(&upload.key, upload.id, upload.header_digest),
+        header_bytes: stored.header_bytes,
+        header: HeaderState::ToSend,
+        header_body: stored.header.map(Bytes::from),
+        files: stored.files.into(),
+        layout: Arc::new(layout),
+        journalled: true,
+        opened: false,
+        // Made anew when the server has said what it has.
+        plan: plan::Plan { steps: std::collections::VecDeque::new(), hash_from: 0 },
+        plain: stored.plain,
+        verdicts: stored.verdicts,
+        untold: stored.stored,
+        upload,
+        pipeline,
+    })
+}
+
+/// Whether all of `ranges`, sorted pairs of first and last, lie within `count` chunks; then the chunks in them.
+pub(super) fn chunks_of_ranges(ranges: &[(u32, u32)], count: u32) -> Option<HashSet<u32>> {
+    let mut chunks = HashSet::new();
+    for (first, last) in ranges {
+        if first > last || *last >= count {
+            return None;
+        }
+        chunks.extend(*first..=*last);
+    }
+    Some(chunks)
+}

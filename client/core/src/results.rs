@@ -1,0 +1,123 @@
+//! Results that are in the journal, and sealed ones that lie in files.
+
+use std::path::Path;
+
+use filemill_seal::{Expected, RESULT_MAX_SEALED_BYTES, Verdict, open_result};
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::journal::{FilePlace, FileState};
+use crate::notice::{Ending, Finished};
+
+/// Results that are read from the journal at once.
+const PER_PAGE: u32 = 256;
+
+/// Results out of the journal, and where to read on.
+#[derive(Debug)]
+pub struct ResultPage {
+    /// Oldest first; empty at the end.
+    pub files: Vec<Finished>,
+    /// Hand this in for the next page.
+    pub next: i64,
+}
+
+impl Client {
+    /// Asks the server for results that are not in the journal yet.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be reached, or the journal cannot be written.
+    pub async fn fetch_results(&self) -> Result<(), Error> {
+        self.inbox.catch_up().await
+    }
+
+    /// The last words on files in the journal, from behind `after` on (0: the beginning). They are opened and checked
+    /// again.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the journal.
+    pub async fn results(&self, after: i64) -> Result<ResultPage, Error> {
+        let places = self.journal.ended_files(&self.config.account(), after, PER_PAGE).await?;
+        let next = places.last().map_or(after, |place| place.row);
+        let mut files = Vec::with_capacity(places.len());
+        for place in places {
+            let ending = match place.state {
+                FileState::Failed => Some(Ending::NotSent {
+                    kind: "failed".to_owned(),
+                    message: place.message.clone().unwrap_or_default(),
+                }),
+                _ => self.inbox.reopen(place.upload, place.index).await?.map(|(_, ending)| ending),
+            };
+            files.extend(ending.map(|ending| finished(place, ending)));
+        }
+        Ok(ResultPage { files, next })
+    }
+
+    /// Opens a sealed result in a file, checks it against the journal, and says what it is about.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`], [`Error::Result`] if it is not to be believed, [`Error::UnknownUpload`] if the journal cannot tell.
+    pub async fn open_file(&self, path: &Path) -> Result<Finished, Error> {
+        let owned = path.to_owned();
+        let identity = std::sync::Arc::clone(&self.identity);
+        let unverified = tokio::task::spawn_blocking(move || {
+            let sealed = read_sealed(&owned)?;
+            open_result(&sealed, std::slice::from_ref(&*identity)).map_err(Error::Result)
+        })
+        .await
+        .map_err(|_| Error::Stopped)??;
+        let (upload, index) = (unverified.claimed_upload(), unverified.claimed_index());
+        let unknown = || Error::UnknownUpload { path: path.to_owned(), upload: upload.to_string() };
+        let keys = self.inbox.keys_of(upload).await?.ok_or_else(unknown)?;
+        let places = self.journal.places(upload, &[index]).await?;
+        let place = places.into_iter().find(|place| !place.reused).ok_or_else(unknown)?;
+        let expected = Expected {
+            upload,
+            index,
+            header: keys.header_digest,
+            releases: std::slice::from_ref(&keys.release),
+            length: place.size,
+            sha256: sha256(&place),
+        };
+        let body = unverified.verify(&keys.key, &expected).map_err(Error::Result)?;
+        Ok(finished(place, Ending::of(body)))
+    }
+}
+
+fn finished(place: FilePlace, ending: Ending) -> Finished {
+    Finished {
+        sha256: sha256(&place),
+        path: place.path,
+        size: place.size,
+        engine: place.engine,
+        place: Some((place.upload, place.index)),
+        reused: place.reused,
+        ending,
+    }
+}
+
+fn sha256(place: &FilePlace) -> Option<filemill_seal::Digest> {
+    match place.verdict {
+        Some(Verdict::Intact(sha256)) => Some(sha256),
+        _ => None,
+    }
+}
+
+fn read_sealed(path: &Path) -> Result<Vec<u8>, Error> {
+    use std::io::Read;
+
+    let failed = |error: std::io::Error| Error::file("read", path, &error);
+    let mut sealed = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(RESULT_MAX_SEALED_BYTES as u64 + 1).read_to_end(&mut sealed).map_err(failed)?;
+    if sealed.len() > RESULT_MAX_SEALED_BYTES {
+        return Err(Error::File {
+            action: "read",
+            path: path.to_owned(),
+            detail: "it is longer than a sealed result can be".to_owned(),
+        });
+    }
+    Ok(sealed)
+}

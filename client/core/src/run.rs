@@ -1,0 +1,228 @@
+//! One run: files come in, uploads go out, results come back, until nothing is left to wait for.
+
+mod conclude;
+mod follow;
+mod select;
+mod uploads;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use filemill_seal::UploadId;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::awaited::Awaited;
+use crate::error::Error;
+use crate::inbox::Inbox;
+use crate::notice::{Notice, Progress};
+use crate::out::Out;
+use crate::pack::Packer;
+use crate::pipeline::{Pipeline, Recipe, TransferEnd};
+use crate::source::Found;
+use crate::walk::{Met, Root};
+
+/// A bundle is closed when nothing came for this long.
+const BUNDLE_PAUSE: Duration = Duration::from_millis(200);
+/// Weight of uploads under way, at most: what is known of their files is held in memory.
+const WEIGHT_MAX: usize = 64;
+/// Files that weigh as much as an upload itself.
+const FILES_PER_WEIGHT: usize = 128;
+/// Files that changed and wait to be sent again; while there are more, no new ones are taken.
+const LATER_MAX: usize = 8192;
+/// How long the end of a run waits for uploads whose results are all there.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// What the parts of a run share.
+pub(crate) struct Shared {
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) notices: mpsc::Sender<Notice>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) awaited: Awaited,
+    /// Files that were found and of which the last has not been said.
+    pub(crate) pending: watch::Sender<u64>,
+    pub(crate) roots: Vec<Root>,
+    pub(crate) out: Option<Out>,
+    pub(crate) account: String,
+    pub(crate) session: String,
+    pub(crate) release: filemill_seal::Digest,
+    pub(crate) engine: String,
+    /// Send even what was sent before.
+    pub(crate) again: bool,
+    pub(crate) stop: CancellationToken,
+}
+
+/// How a run is to behave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Ends when every file has its result, and gives up what cannot be sent.
+    Send,
+    /// Goes on until it is stopped, and tries again what cannot be sent.
+    Watch,
+}
+
+/// What parts of a run ask of it.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Go on with this upload, if nobody does.
+    Resume(UploadId),
+}
+
+pub(crate) struct Run {
+    shared: Arc<Shared>,
+    kind: Kind,
+    recipe: Recipe,
+    packer: Packer,
+    transfers: JoinSet<(UploadId, Result<TransferEnd, Error>)>,
+    active: HashMap<UploadId, Active>,
+    /// Uploads to go on with when there is room.
+    resumes: VecDeque<UploadId>,
+    /// Files to be sent again, and when; uploads to be tried again, and when.
+    later: Vec<(Instant, Later)>,
+    /// Places whose files are in `later` or were sent again.
+    sent_again: HashSet<(UploadId, u32)>,
+    chores: JoinSet<()>,
+}
+
+enum Later {
+    File(Found),
+    Upload(UploadId),
+}
+
+/// An upload under way.
+struct Active {
+    weight: usize,
+    files: Arc<[Found]>,
+    /// Chunks went missing meanwhile: resume when it ends.
+    resume: bool,
+    /// How often it ended incomplete.
+    attempts: u32,
+}
+
+impl Run {
+    pub(crate) fn new(shared: Arc<Shared>, kind: Kind, recipe: Recipe) -> Self {
+        Self {
+            shared,
+            kind,
+            recipe,
+            packer: Packer::default(),
+            transfers: JoinSet::new(),
+            active: HashMap::new(),
+            resumes: VecDeque::new(),
+            later: Vec::new(),
+            sent_again: HashSet::new(),
+            chores: JoinSet::new(),
+        }
+    }
+
+    /// Goes on with these uploads, too.
+    pub(crate) fn resume(&mut self, uploads: impl IntoIterator<Item = UploadId>) {
+        self.resumes.extend(uploads);
+    }
+
+    /// Takes in a file that has to be sent again and that is counted as pending already.
+    pub(crate) fn send_again(&mut self, found: Found) {
+        if let Some(place) = found.replaces {
+            self.sent_again.insert(place);
+        }
+        self.later.push((Instant::now(), Later::File(found)));
+    }
+
+    /// Runs until `found` has ended and everything has its result, or the run is stopped.
+    ///
+    /// # Errors
+    ///
+    /// What concerns all files: [`Error::Unauthenticated`], errors of the journal, … Nothing is lost: the journal knows
+    /// what to go on with. [`Error::Stopped`] if it was stopped before.
+    pub(crate) async fn run(mut self, found: mpsc::Receiver<Vec<Met>>) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        // Before anything is looked up: a result is either in the journal then or comes by this stream.
+        let after = shared.inbox.journal.cursor(&shared.account).await?;
+        let stop = shared.stop.child_token();
+        let (requests, mut requested) = mpsc::channel(64);
+        let (selected, mut new_files) = mpsc::channel(4);
+        let mut parts = JoinSet::new();
+        parts.spawn(follow::follow(Arc::clone(&shared), after, requests.clone(), stop.clone()));
+        parts.spawn(select::select(Arc::clone(&shared), found, selected, requests, stop.clone()));
+
+        let result = self.work(&mut parts, &mut requested, &mut new_files).await;
+        stop.cancel();
+        while parts.join_next().await.is_some() {}
+        self.transfers.shutdown().await;
+        let _ = tokio::time::timeout(LAST_WORDS, async { while self.chores.join_next().await.is_some() {} }).await;
+        result
+    }
+
+    async fn work(
+        &mut self,
+        parts: &mut JoinSet<Result<(), Error>>,
+        requested: &mut mpsc::Receiver<Request>,
+        new_files: &mut mpsc::Receiver<Vec<Found>>,
+    ) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        let mut pending = shared.pending.subscribe();
+        let mut all_selected = false;
+        let mut last_words: Option<Instant> = None;
+        loop {
+            if all_selected {
+                if let Some(bundle) = self.packer.take() {
+                    self.begin(bundle).await?;
+                }
+            }
+            self.start_resumes().await?;
+            self.start_later().await?;
+            if all_selected && *pending.borrow_and_update() == 0 {
+                let until = *last_words.get_or_insert_with(|| Instant::now() + LAST_WORDS);
+                if self.active.is_empty() || Instant::now() >= until {
+                    return Ok(());
+                }
+            }
+            let wake = self.wake_at().into_iter().chain(last_words).min();
+            let room = !all_selected && self.weight() < WEIGHT_MAX && self.later.len() < LATER_MAX;
+            tokio::select! {
+                () = shared.stop.cancelled() => return Err(Error::Stopped),
+                files = new_files.recv(), if room => match files {
+                    Some(files) => for file in files {
+                        if let Some(bundle) = self.packer.push(file) {
+                            self.begin(bundle).await?;
+                        }
+                    },
+                    None => all_selected = true,
+                },
+                Some(Request::Resume(upload)) = requested.recv() => self.asked_to_resume(upload),
+                Some(ended) = self.transfers.join_next() => {
+                    let (upload, end) = ended.map_err(|_| Error::Stopped)?;
+                    self.ended(upload, end).await?;
+                }
+                Some(part) = parts.join_next() => part.map_err(|_| Error::Stopped)??,
+                _ = pending.changed() => {}
+                () = sleep_until(wake) => {}
+            }
+        }
+    }
+
+    fn weight(&self) -> usize {
+        self.active.values().map(|active| active.weight).sum()
+    }
+
+    /// When something is to be done that nobody asks for.
+    fn wake_at(&self) -> Option<Instant> {
+        let bundle = self.packer.last().map(|last| last + BUNDLE_PAUSE);
+        let later = self.later.iter().map(|(at, _)| *at).min();
+        bundle.into_iter().chain(later).min()
+    }
+}
+
+fn weight(files: usize) -> usize {
+    1 + files / FILES_PER_WEIGHT
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

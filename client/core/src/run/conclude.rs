@@ -1,0 +1,136 @@
+//! Saying the last of a file, once.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use filemill_seal::{Digest, UploadId};
+
+use super::Shared;
+use crate::error::Error;
+use crate::inbox::Arrival;
+use crate::journal::FilePlace;
+use crate::notice::{Ending, Finished, Notice};
+use crate::source::{Found, path_from_bytes};
+use crate::walk::as_given;
+
+/// A file of which the last is to be said.
+pub(super) struct Conclusion {
+    pub(super) path: PathBuf,
+    pub(super) name: Vec<u8>,
+    pub(super) size: u64,
+    pub(super) sha256: Option<Digest>,
+    pub(super) place: Option<(UploadId, u32)>,
+    pub(super) reused: bool,
+    pub(super) sealed: Option<Vec<u8>>,
+    pub(super) ending: Ending,
+}
+
+impl Conclusion {
+    /// A file that was not sent.
+    pub(super) fn not_sent(path: PathBuf, size: u64, kind: &str, message: String) -> Self {
+        Self {
+            path,
+            name: Vec::new(),
+            size,
+            sha256: None,
+            place: None,
+            reused: false,
+            sealed: None,
+            ending: Ending::NotSent { kind: kind.to_owned(), message },
+        }
+    }
+
+    pub(super) fn of_found(found: &Found, kind: &str, message: String) -> Self {
+        Self::not_sent(found.path.clone(), found.stat.size, kind, message)
+    }
+
+    fn of_place(place: &FilePlace, sealed: Option<Vec<u8>>, ending: Ending) -> Self {
+        let sha256 = match place.verdict {
+            Some(filemill_seal::Verdict::Intact(sha256)) => Some(sha256),
+            _ => None,
+        };
+        Self {
+            path: place.path.clone(),
+            name: place.name.clone(),
+            size: place.size,
+            sha256,
+            place: Some((place.upload, place.index)),
+            reused: place.reused,
+            sealed,
+            ending,
+        }
+    }
+}
+
+impl Shared {
+    /// Counts a file of which something will be said.
+    pub(super) fn expect_file(&self, bytes: u64) {
+        self.progress.found(bytes);
+        self.pending.send_modify(|pending| *pending += 1);
+    }
+
+    /// Says the last of a file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] if its sealed result could not be kept; [`Error::Stopped`] if nobody listens any more.
+    pub(super) async fn conclude(&self, conclusion: Conclusion) -> Result<(), Error> {
+        if let (Some(out), Some(sealed)) = (&self.out, conclusion.sealed) {
+            let (out, name) = (out.clone(), path_from_bytes(conclusion.name));
+            tokio::task::spawn_blocking(move || out.keep(&name, &sealed)).await.map_err(|_| Error::Stopped)??;
+        }
+        let succeeded = conclusion.ending.succeeded();
+        let finished = Finished {
+            path: as_given(&self.roots, &conclusion.path),
+            size: conclusion.size,
+            sha256: conclusion.sha256,
+            engine: self.engine.clone(),
+            place: conclusion.place,
+            reused: conclusion.reused,
+            ending: conclusion.ending,
+        };
+        self.notices.send(Notice::Finished(Box::new(finished))).await.map_err(|_| Error::Stopped)?;
+        self.progress.done(succeeded);
+        self.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
+        Ok(())
+    }
+
+    /// Says the last of the files whose result arrived, if this run waits for them.
+    pub(super) async fn arrived(&self, arrival: Arrival) -> Result<(), Error> {
+        let waiters = self.awaited.arrived(arrival.upload, arrival.index);
+        for place in &arrival.places {
+            let waits = if place.reused { waiters.others.contains(&place.path) } else { waiters.itself };
+            if waits {
+                self.conclude(Conclusion::of_place(place, arrival.sealed.clone(), arrival.ending.clone())).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says the last of `found` if the journal has the result of `place`, which is that of its content.
+    pub(super) async fn conclude_known(
+        self: &Arc<Self>,
+        found: &Found,
+        (upload, index): (UploadId, u32),
+        sha256: Option<Digest>,
+    ) -> Result<bool, Error> {
+        let Some((sealed, ending)) = self.inbox.reopen(upload, index).await? else { return Ok(false) };
+        self.conclude(Conclusion {
+            path: found.path.clone(),
+            name: found.name.clone(),
+            size: found.stat.size,
+            sha256,
+            place: Some((upload, index)),
+            reused: true,
+            sealed,
+            ending,
+        })
+        .await?;
+        Ok(true)
+    }
+
+    /// What the user calls `path`.
+    pub(super) fn named(&self, path: &Path) -> PathBuf {
+        as_given(&self.roots, path)
+    }
+}

@@ -1,0 +1,271 @@
+//! Uploads of a run: begun, gone on with, ended; and files that have to be sent again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use filemill_seal::{UploadId, VoidReason};
+
+use super::conclude::Conclusion;
+use super::{Active, Kind, Later, Run, WEIGHT_MAX, weight};
+use crate::api::Patience;
+use crate::error::{Error, io_detail};
+use crate::notice::Notice;
+use crate::pipeline::{self, Transfer, TransferEnd, Voided};
+use crate::source::{Found, now_s};
+
+/// Times that a file which keeps changing is sent, before it counts as failed.
+const ATTEMPTS_MAX: u32 = 5;
+/// A file that changed is left alone for this long, and for twice as long the next time.
+const SETTLE: Duration = Duration::from_millis(200);
+/// Times that an upload of which the server has less than it was told is gone on with.
+const RESUMES_MAX: u32 = 3;
+/// When a watcher tries again what could not be sent.
+const TRY_AGAIN: Duration = Duration::from_secs(60);
+/// An upload that has less time left is given up, and its files are sent again.
+const TIME_LEFT_MIN_S: u64 = 3600;
+
+impl Run {
+    /// Makes an upload of `files`, and starts it.
+    pub(super) async fn begin(&mut self, files: Vec<Found>) -> Result<(), Error> {
+        let (pipeline, recipe) = (Arc::clone(&self.shared.pipeline), self.recipe.clone());
+        let transfer = tokio::task::spawn_blocking(move || pipeline::begin(pipeline, &recipe, files))
+            .await
+            .map_err(|_| Error::Stopped)??;
+        for index in (0..).take(transfer.files().len()) {
+            self.shared.awaited.expect(transfer.id(), index);
+        }
+        self.start(transfer, 0);
+        Ok(())
+    }
+
+    fn start(&mut self, transfer: Transfer, attempts: u32) {
+        let upload = transfer.id();
+        let files = Arc::clone(transfer.files());
+        let active = Active { weight: weight(files.len()), files, resume: false, attempts };
+        self.active.insert(upload, active);
+        self.transfers.spawn(async move { (upload, transfer.run().await) });
+    }
+
+    pub(super) fn asked_to_resume(&mut self, upload: UploadId) {
+        match self.active.get_mut(&upload) {
+            Some(active) => active.resume = true,
+            None if !self.resumes.contains(&upload) => self.resumes.push_back(upload),
+            None => {}
+        }
+    }
+
+    /// Goes on with uploads of the journal, as far as there is room.
+    pub(super) async fn start_resumes(&mut self) -> Result<(), Error> {
+        while self.weight() < WEIGHT_MAX {
+            let Some(upload) = self.resumes.pop_front() else { return Ok(()) };
+            self.resume_upload(upload, 0).await?;
+        }
+        Ok(())
+    }
+
+    async fn resume_upload(&mut self, upload: UploadId, attempts: u32) -> Result<(), Error> {
+        if self.active.contains_key(&upload) {
+            return Ok(());
+        }
+        let Some(stored) = self.shared.inbox.journal.load_upload(upload).await? else { return Ok(()) };
+        // Another program works on it, or nothing is left to be sent.
+        if stored.upload.session != self.shared.session || stored.state != "uploading" {
+            return Ok(());
+        }
+        if stored.upload.not_after < now_s().saturating_add(TIME_LEFT_MIN_S) {
+            return self.abandon(upload, "its time is over").await;
+        }
+        let transfer = pipeline::resume(Arc::clone(&self.shared.pipeline), stored)?;
+        self.start(transfer, attempts);
+        Ok(())
+    }
+
+    /// Takes in how a transfer ended.
+    pub(super) async fn ended(&mut self, upload: UploadId, end: Result<TransferEnd, Error>) -> Result<(), Error> {
+        let Some(active) = self.active.remove(&upload) else { return Ok(()) };
+        match end {
+            Ok(TransferEnd::Stored(voided)) => {
+                if active.resume {
+                    self.resumes.push_back(upload);
+                } else {
+                    self.shared.inbox.journal.finish_upload(upload).await?;
+                }
+                for file in voided {
+                    self.voided(upload, &active.files, file).await?;
+                }
+            }
+            Ok(TransferEnd::Cancelled) => self.shared.inbox.journal.finish_upload(upload).await?,
+            Ok(TransferEnd::Abandoned(reason)) => self.abandon(upload, &reason).await?,
+            Ok(TransferEnd::Incomplete) if active.attempts < RESUMES_MAX => {
+                self.resume_upload(upload, active.attempts + 1).await?;
+            }
+            Ok(TransferEnd::Incomplete) => {
+                let error = Error::Protocol {
+                    server: self.shared.pipeline.api.server().to_owned(),
+                    detail: "it keeps forgetting chunks that storage confirmed".to_owned(),
+                };
+                self.not_sent(upload, &error).await?;
+            }
+            Err(error @ (Error::Storage { .. } | Error::Refused { .. } | Error::Protocol { .. })) => {
+                self.not_sent(upload, &error).await?;
+            }
+            // What concerns one upload of the kind concerns all.
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// An upload that does not go on. The journal keeps it for the next time.
+    async fn not_sent(&mut self, upload: UploadId, error: &Error) -> Result<(), Error> {
+        if self.kind == Kind::Watch {
+            let message = format!("upload `{upload}` does not go on: {error}; trying again in a minute");
+            self.shared
+                .notices
+                .send(Notice::Trouble { message, hint: error.hint() })
+                .await
+                .map_err(|_| Error::Stopped)?;
+            self.later.push((Instant::now() + TRY_AGAIN, Later::Upload(upload)));
+            return Ok(());
+        }
+        let indexes = self.shared.awaited.of_upload(upload);
+        for place in self.shared.inbox.journal.places(upload, &indexes).await? {
+            let waiters = self.shared.awaited.arrived(upload, place.index);
+            let others = waiters.others.into_iter().map(|path| (path, place.size));
+            let itself = waiters.itself.then(|| (place.path.clone(), place.size));
+            for (path, size) in itself.into_iter().chain(others) {
+                let kind = if matches!(error, Error::Storage { .. }) { "storage" } else { "server" };
+                self.shared.conclude(Conclusion::not_sent(path, size, kind, error.to_string())).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives an upload up, and sends what is open of it again.
+    async fn abandon(&mut self, upload: UploadId, reason: &str) -> Result<(), Error> {
+        let journal = Arc::clone(&self.shared.inbox.journal);
+        journal.abandon_upload(upload).await?;
+        let message = format!("upload `{upload}` is given up, its files are sent again: {reason}");
+        self.shared.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
+        let shared = Arc::clone(&self.shared);
+        self.chores.spawn(async move {
+            // If it fails, the server gives the upload up by itself later.
+            let _ = shared.pipeline.api.cancel(&[upload], Patience::Brief).await;
+        });
+        for index in self.shared.awaited.of_upload(upload) {
+            let places = journal.places(upload, &[index]).await?;
+            let Some(place) = places.iter().find(|place| !place.reused) else { continue };
+            let found = journal.found(place.row).await?;
+            self.again(upload, index, found, "what was sent of it does not fit any more").await?;
+        }
+        Ok(())
+    }
+
+    /// A file of a stored upload was not intact.
+    async fn voided(&mut self, upload: UploadId, files: &Arc<[Found]>, voided: Voided) -> Result<(), Error> {
+        let Some(found) = files.get(voided.index as usize).cloned() else { return Ok(()) };
+        match voided.reason {
+            VoidReason::Vanished => self.give_up(upload, voided.index, &found, "vanished", voided.detail).await,
+            VoidReason::Unreadable => self.give_up(upload, voided.index, &found, "unreadable", voided.detail).await,
+            VoidReason::Changed | VoidReason::Shrank => self.again(upload, voided.index, found, &voided.detail).await,
+        }
+    }
+
+    /// Sends a file again, in a while; unless it was sent too often already, or nobody waits for it.
+    async fn again(&mut self, upload: UploadId, index: u32, mut found: Found, reason: &str) -> Result<(), Error> {
+        let attempt = found.attempt + 1;
+        if attempt >= ATTEMPTS_MAX {
+            let message = format!("it keeps changing: it was sent {ATTEMPTS_MAX} times, and changed while it was read");
+            return self.give_up(upload, index, &found, "changing", message).await;
+        }
+        if !self.sent_again.insert((upload, index)) {
+            return Ok(());
+        }
+        let waiters = self.shared.awaited.arrived(upload, index);
+        self.others_again(upload, index, waiters.others).await?;
+        if !waiters.itself {
+            return Ok(());
+        }
+        let path = self.shared.named(&found.path);
+        let notice = Notice::SentAgain { path, reason: reason.to_owned() };
+        self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
+        found.attempt = attempt;
+        found.replaces = Some((upload, index));
+        self.later.push((Instant::now() + SETTLE * (1 << attempt.min(8)), Later::File(found)));
+        Ok(())
+    }
+
+    /// Files that waited for the result of another's content, which will not come: each is sent by itself.
+    async fn others_again(
+        &mut self,
+        upload: UploadId,
+        index: u32,
+        paths: Vec<std::path::PathBuf>,
+    ) -> Result<(), Error> {
+        if paths.is_empty() {
+            return Ok(());
+        }
+        for found in self.shared.inbox.journal.detach(upload, index).await? {
+            if paths.contains(&found.path) {
+                self.later.push((Instant::now(), Later::File(found)));
+            }
+        }
+        Ok(())
+    }
+
+    async fn give_up(
+        &mut self,
+        upload: UploadId,
+        index: u32,
+        found: &Found,
+        kind: &str,
+        message: String,
+    ) -> Result<(), Error> {
+        let waiters = self.shared.awaited.arrived(upload, index);
+        self.others_again(upload, index, waiters.others).await?;
+        if !waiters.itself {
+            return Ok(());
+        }
+        self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;
+        self.shared.conclude(Conclusion::of_found(found, kind, message)).await
+    }
+
+    /// Does what was put off until now.
+    pub(super) async fn start_later(&mut self) -> Result<(), Error> {
+        let now = Instant::now();
+        let mut position = 0;
+        while position < self.later.len() {
+            if self.later[position].0 > now {
+                position += 1;
+                continue;
+            }
+            match self.later.swap_remove(position).1 {
+                Later::Upload(upload) => self.asked_to_resume(upload),
+                Later::File(found) => self.pack_again(found).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a file in again as it is now.
+    async fn pack_again(&mut self, former: Found) -> Result<(), Error> {
+        let again = match std::fs::symlink_metadata(&former.path) {
+            Ok(metadata) => Found::at(former.path.clone(), former.name.clone(), &metadata),
+            Err(error) => Err(io_detail(&error)),
+        };
+        match again {
+            Ok(found) => {
+                let found = Found { attempt: former.attempt, replaces: former.replaces, ..found };
+                if let Some(bundle) = self.packer.push(found) {
+                    self.begin(bundle).await?;
+                }
+                Ok(())
+            }
+            Err(message) => {
+                if let Some((upload, index)) = former.replaces {
+                    self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;
+                }
+                self.shared.conclude(Conclusion::of_found(&former, "vanished", message)).await
+            }
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Every file that has no result yet, and why.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use filemill_api::{JobStates, WaitReason};
+use filemill_seal::UploadId;
+use tokio::sync::mpsc;
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::journal::{Waiting, is_running};
+use crate::rules::Rules;
+use crate::source::Found;
+use crate::walk::{Met, Root, walk_into};
+
+/// Files that are read from the journal at once.
+const PER_PAGE: u32 = 512;
+
+/// A file without a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingFile {
+    /// Absolute.
+    pub path: PathBuf,
+    /// In bytes; unknown for a folder that is left out.
+    pub size: Option<u64>,
+    /// The upload and the index in it, if it got that far.
+    pub place: Option<(UploadId, u32)>,
+    /// Why it has none.
+    pub reason: Reason,
+}
+
+/// Why a file has no result yet. `Display` says it for people, [`code`](Self::code) for programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// It is new or changing in a watched folder.
+    Settling,
+    /// A pattern leaves it out.
+    Ignored,
+    /// The program that sent it has ended.
+    Interrupted,
+    /// It changed while it was read, and is sent again.
+    SentAgain,
+    /// The server does not answer, for this reason.
+    Offline(String),
+    /// Its chunks are still to come.
+    Uploading,
+    /// Chunks are sent again.
+    ChunksMissing,
+    /// The organisation's plan allows no more now.
+    OverQuota,
+    /// No processor can run the release.
+    NoProcessor,
+    /// Others come first.
+    Turn,
+    /// A processor has it.
+    Running {
+        /// How far, from 0 to 1000, as the engine says.
+        per_mille: u32,
+        /// Which attempt this is, from 1.
+        attempt: u32,
+    },
+    /// There is a result, which was not fetched yet.
+    Arriving,
+    /// The server does not know the upload any more.
+    Forgotten,
+    /// The server gives a reason that this program does not know.
+    Unknown,
+}
+
+impl Reason {
+    /// One word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Settling => "settling",
+            Self::Ignored => "ignored",
+            Self::Interrupted => "interrupted",
+            Self::SentAgain => "sent_again",
+            Self::Offline(_) => "offline",
+            Self::Uploading => "uploading",
+            Self::ChunksMissing => "chunks_missing",
+            Self::OverQuota => "over_quota",
+            Self::NoProcessor => "no_processor",
+            Self::Turn => "turn",
+            Self::Running { .. } => "running",
+            Self::Arriving => "arriving",
+            Self::Forgotten => "forgotten",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Settling => f.write_str("settling: it is new, or still changing"),
+            Self::Ignored => f.write_str("ignored: a pattern leaves it out"),
+            Self::Interrupted => f.write_str("interrupted: `filemill resume` goes on with it"),
+            Self::SentAgain => f.write_str("changed while it was read: it is sent again"),
+            Self::Offline(why) => write!(f, "offline: {why}"),
+            Self::Uploading => f.write_str("uploading"),
+            Self::ChunksMissing => f.write_str("uploading again: chunks were lost"),
+            Self::OverQuota => f.write_str("over quota: the organisation's plan allows no more now"),
+            Self::NoProcessor => f.write_str("no processor can run this release"),
+            Self::Turn => f.write_str("waiting for a turn"),
+            Self::Running { per_mille, attempt } => {
+                write!(f, "running: {} %", per_mille / 10)?;
+                if *attempt > 1 { write!(f, ", attempt {attempt}") } else { Ok(()) }
+            }
+            Self::Arriving => f.write_str("done: `filemill results` fetches the result"),
+            Self::Forgotten => f.write_str("the server does not know the upload: `filemill resume` sends it again"),
+            Self::Unknown => f.write_str("for a reason that this version does not know"),
+        }
+    }
+}
+
+impl Client {
+    /// Hands every file that has no result to `tell`, with the reason: those that were taken in first, oldest first; then
+    /// those in watched folders that were not.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the journal. A server that does not answer is a reason, not an error; one that refuses the token is.
+    pub async fn status(&self, mut tell: impl FnMut(WaitingFile)) -> Result<(), Error> {
+        let offline = match self.api.uploads().await {
+            Ok(_) => None,
+            Err(error @ (Error::Unreachable { .. } | Error::Refused { .. })) => Some(error.to_string()),
+            Err(error) => return Err(error),
+        };
+        let mut states = States { client: self, offline, last: None, running: HashMap::new() };
+        let mut after = 0;
+        loop {
+            let page = self.journal.waiting_files(&self.config.account(), after, PER_PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = last.place.row;
+            for file in page {
+                let reason = states.reason(&file).await?;
+                tell(WaitingFile {
+                    path: file.place.path,
+                    size: Some(file.place.size),
+                    place: Some((file.place.upload, file.place.index)),
+                    reason,
+                });
+            }
+        }
+        self.watched(&mut tell).await
+    }
+
+    async fn watched(&self, tell: &mut impl FnMut(WaitingFile)) -> Result<(), Error> {
+        for (folder, globs) in self.journal.watched_folders(&self.home).await? {
+            let (met, mut walked) = mpsc::channel(4);
+            let walking = tokio::task::spawn_blocking(move || {
+                let root = Root { given: folder.clone(), path: folder };
+                let rules = Rules::new(&root.path, &globs).unwrap_or_else(|_| Rules::none());
+                let _: ControlFlow<()> = walk_into(&root, &rules, &met);
+            });
+            while let Some(batch) = walked.recv().await {
+                let mut files: Vec<Found> = Vec::new();
+                for met in batch {
+                    match met {
+                        Met::File(found) => files.push(found),
+                        Met::Ignored { path } => {
+                            tell(WaitingFile { path, size: None, place: None, reason: Reason::Ignored });
+                        }
+                        Met::Skipped { .. } | Met::Unreadable { .. } => {}
+                    }
+                }
+                let taken = self.journal.taken(&files).await?;
+                for found in files.into_iter().filter(|found| !taken.contains(&found.path)) {
+                    let size = Some(found.stat.size);
+                    tell(WaitingFile { path: found.path, size, place: None, reason: Reason::Settling });
+                }
+            }
+            walking.await.map_err(|_| Error::Stopped)?;
+        }
+        Ok(())
+    }
+}
+
+/// What is known of uploads while their files are gone through.
+struct States<'a> {
+    client: &'a Client,
+    offline: Option<String>,
+    /// Files of one upload come one after the other.
+    last: Option<(UploadId, Option<JobStates>)>,
+    running: HashMap<String, bool>,
+}
+
+impl States<'_> {
+    async fn reason(&mut self, file: &Waiting) -> Result<Reason, Error> {
+        let home = &self.client.home;
+        let running = *self.running.entry(file.session.clone()).or_insert_with(|| is_running(home, &file.session));
+        if file.place.abandoned || file.place.verdict.is_some_and(|verdict| !verdict.is_intact()) {
+            return Ok(if running { Reason::SentAgain } else { Reason::Interrupted });
+        }
+        if file.uploading && !running {
+            return Ok(Reason::Interrupted);
+        }
+        if let Some(why) = &self.offline {
+            return Ok(Reason::Offline(why.clone()));
+        }
+        let upload = file.place.upload;
+        if self.last.as_ref().is_none_or(|(last, _)| *last != upload) {
+            let states = match self.client.api.upload(upload).await {
+                Ok(states) => Some(states),
+                Err(Error::Refused { .. }) => None,
+                Err(error @ Error::Unreachable { .. }) => {
+                    self.offline = Some(error.to_string());
+                    return Ok(Reason::Offline(error.to_string()));
+                }
+                Err(error) => return Err(error),
+            };
+            self.last = Some((upload, states));
+        }
+        let Some((_, Some(states))) = &self.last else {
+            return Ok(if file.uploading { Reason::Uploading } else { Reason::Forgotten });
+        };
+        let index = file.place.index;
+        let range = states
+            .waiting
+            .iter()
+            .find(|range| (range.first_index..range.first_index.saturating_add(range.count)).contains(&index));
+        Ok(match range.map(|range| &range.reason) {
+            None => Reason::Arriving,
+            Some(WaitReason::Uploading) => Reason::Uploading,
+            Some(WaitReason::ChunksMissing) => Reason::ChunksMissing,
+            Some(WaitReason::NoProcessor) => Reason::NoProcessor,
+            Some(WaitReason::Turn) => Reason::Turn,
+            Some(WaitReason::Running { per_mille, attempt }) => {
+                Reason::Running { per_mille: *per_mille, attempt: *attempt }
+            }
+            Some(WaitReason::OverQuota) => Reason::OverQuota,
+            Some(_) => Reason::Unknown,
+        })
+    }
+}

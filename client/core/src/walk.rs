@@ -1,0 +1,241 @@
+//! Finding files below what the user named, without ever holding more than one folder's worth of them.
+
+use std::fs::{self, Metadata};
+use std::io::ErrorKind;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use tokio::sync::mpsc;
+
+use crate::error::{Error, io_detail};
+use crate::rules::Rules;
+use crate::source::{Found, path_bytes};
+
+/// Walks hand on what they meet in batches of at most this many.
+pub(crate) const MET_AT_ONCE: usize = 256;
+
+/// A file or folder that the user named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Root {
+    /// As the user named it.
+    pub(crate) given: PathBuf,
+    /// Absolute, with symbolic links resolved: the user meant what they lead to.
+    pub(crate) path: PathBuf,
+}
+
+/// Something that a walk met.
+#[derive(Debug)]
+pub(crate) enum Met {
+    File(Found),
+    /// No file that could be analysed.
+    Skipped { path: PathBuf, reason: String },
+    /// Something that should have been read, and could not be.
+    Unreadable { path: PathBuf, reason: String },
+    /// The user's patterns leave it out.
+    Ignored { path: PathBuf },
+}
+
+impl Root {
+    /// # Errors
+    ///
+    /// Says, for people, why there is nothing to be found.
+    pub(crate) fn new(given: &Path) -> Result<Self, String> {
+        match fs::canonicalize(given) {
+            Ok(path) => Ok(Self { given: given.to_owned(), path }),
+            Err(error) => Err(io_detail(&error)),
+        }
+    }
+
+    /// A path below it, as the user would name it; `None` if it is not below it.
+    pub(crate) fn as_given(&self, path: &Path) -> Option<PathBuf> {
+        let below = path.strip_prefix(&self.path).ok()?;
+        Some(if below.as_os_str().is_empty() { self.given.clone() } else { self.given.join(below) })
+    }
+}
+
+/// What an absolute path below one of `roots` is called by the user.
+pub(crate) fn as_given(roots: &[Root], path: &Path) -> PathBuf {
+    roots.iter().find_map(|root| root.as_given(path)).unwrap_or_else(|| path.to_owned())
+}
+
+/// Walks everything below `root`, and hands each thing it meets to `meet` until that breaks off. Symbolic links are not
+/// followed, so that there are no loops. Blocks.
+pub(crate) fn walk(root: &Root, rules: &Rules, mut meet: impl FnMut(Met) -> ControlFlow<()>) -> ControlFlow<()> {
+    let metadata = match fs::symlink_metadata(&root.path) {
+        Ok(metadata) => metadata,
+        Err(error) => return meet(Met::Unreadable { path: root.path.clone(), reason: io_detail(&error) }),
+    };
+    if !metadata.is_dir() {
+        let name = root.path.file_name().map(|name| path_bytes(Path::new(name))).unwrap_or_default();
+        // The user named it: that it cannot be analysed is a failure, not a remark.
+        return match Found::at(root.path.clone(), name, &metadata) {
+            Ok(found) => meet(Met::File(found)),
+            Err(reason) => meet(Met::Unreadable { path: root.path.clone(), reason }),
+        };
+    }
+    walk_folder(root, &root.path, rules, &mut meet)
+}
+
+/// Walks everything below `root` and hands it on in batches, until nobody takes them any more. Blocks.
+pub(crate) fn walk_into(root: &Root, rules: &Rules, met: &mpsc::Sender<Vec<Met>>) -> ControlFlow<()> {
+    let mut batch = Vec::with_capacity(MET_AT_ONCE);
+    let send = |batch: &mut Vec<Met>| match met.blocking_send(std::mem::take(batch)) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(_) => ControlFlow::Break(()),
+    };
+    walk(root, rules, |thing| {
+        batch.push(thing);
+        if batch.len() >= MET_AT_ONCE { send(&mut batch) } else { ControlFlow::Continue(()) }
+    })?;
+    if batch.is_empty() { ControlFlow::Continue(()) } else { send(&mut batch) }
+}
+
+/// Walks everything in `folder`, which lies below `root` or is it. Blocks.
+pub(crate) fn walk_folder(
+    root: &Root,
+    folder: &Path,
+    rules: &Rules,
+    meet: &mut impl FnMut(Met) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    // Folders are named here, not kept open: their depth is bounded by nothing but the length of a path.
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => {
+                meet(Met::Unreadable { path: folder, reason: io_detail(&error) })?;
+                continue;
+            }
+        };
+        for entry in entries {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    meet(Met::Unreadable { path: folder.clone(), reason: io_detail(&error) })?;
+                    break;
+                }
+            };
+            let path = entry.path();
+            // Does not follow a link.
+            match entry.metadata() {
+                Ok(metadata) if metadata.is_dir() => {
+                    if rules.ignore(&path, true) {
+                        meet(Met::Ignored { path })?;
+                    } else {
+                        folders.push(path);
+                    }
+                }
+                Ok(metadata) => meet(classify(root, path, &metadata, rules))?,
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => meet(Met::Unreadable { path, reason: io_detail(&error) })?,
+            }
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+/// What one path below `root`, which is no folder, is.
+pub(crate) fn classify(root: &Root, path: PathBuf, metadata: &Metadata, rules: &Rules) -> Met {
+    if rules.ignore(&path, false) {
+        return Met::Ignored { path };
+    }
+    let name = path.strip_prefix(&root.path).map(path_bytes).unwrap_or_default();
+    match Found::at(path.clone(), name, metadata) {
+        Ok(found) => Met::File(found),
+        Err(reason) => Met::Skipped { path, reason },
+    }
+}
+
+
+/// The folder that the user named to be watched.
+///
+/// # Errors
+///
+/// [`Error::Watch`] if it is none.
+pub(crate) fn folder_root(given: &Path) -> Result<Root, Error> {
+    let refuse = |detail: String| Error::Watch { path: given.to_owned(), detail };
+    let root = Root::new(given).map_err(refuse)?;
+    if root.path.is_dir() { Ok(root) } else { Err(refuse("it is no folder".to_owned())) }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    fn names(folder: &Path, globs: &[&str]) -> (Vec<String>, Vec<String>) {
+        let root = Root::new(folder).unwrap();
+        let globs: Vec<String> = globs.iter().map(|glob| (*glob).to_owned()).collect();
+        let rules = Rules::new(&root.path, &globs).unwrap();
+        let (mut files, mut others) = (Vec::new(), Vec::new());
+        let _ = walk(&root, &rules, |met| {
+            match met {
+                Met::File(found) => files.push(String::from_utf8_lossy(&found.name).into_owned()),
+                Met::Skipped { path, reason } | Met::Unreadable { path, reason } => {
+                    others.push(format!("{}: {reason}", path.file_name().unwrap_or_default().to_string_lossy()));
+                }
+                Met::Ignored { path } => others.push(format!("{}: ignored", path.file_name().unwrap().to_string_lossy())),
+            }
+            ControlFlow::Continue(())
+        });
+        files.sort();
+        others.sort();
+        (files, others)
+    }
+
+    #[test]
+    fn a_walk_meets_every_file_once_and_says_what_it_leaves_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        fs::create_dir_all(path.join("a/b")).unwrap();
+        fs::write(path.join("a/b/deep"), "1").unwrap();
+        fs::write(path.join("empty"), "").unwrap();
+        fs::write(path.join("new\nline"), "2").unwrap();
+        fs::write(path.join(std::ffi::OsStr::from_bytes(b"caf\xe9")), "3").unwrap();
+        std::os::unix::fs::symlink("..", path.join("a/loop")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, path.join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let (files, others) = names(path, &[]);
+        assert_eq!(files, ["a/b/deep", "caf\u{fffd}", "empty", "new\nline"]);
+        assert_eq!(others, ["loop: it is a symbolic link, which is not followed", "pipe: it is a named pipe"]);
+    }
+
+    #[test]
+    fn patterns_leave_out_files_and_whole_folders() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        fs::create_dir_all(path.join("target/debug")).unwrap();
+        fs::write(path.join("target/debug/x"), "").unwrap();
+        fs::write(path.join("keep.log"), "").unwrap();
+        fs::write(path.join("drop.log"), "").unwrap();
+        fs::write(path.join(".filemillignore"), "*.log\n!keep.log\n").unwrap();
+        let (files, others) = names(path, &["/target"]);
+        assert_eq!(files, [".filemillignore", "keep.log"]);
+        assert_eq!(others, ["drop.log: ignored", "target: ignored"]);
+    }
+
+    #[test]
+    fn what_the_user_named_is_a_failure_when_it_is_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let root = Root::new(&pipe).unwrap();
+        let mut met = Vec::new();
+        let _ = walk(&root, &Rules::none(), |thing| {
+            met.push(thing);
+            ControlFlow::Continue(())
+        });
+        assert!(matches!(&met[..], [Met::Unreadable { .. }]), "{met:?}");
+        assert!(Root::new(&folder.path().join("missing")).is_err());
+    }
+
+    #[test]
+    fn paths_are_called_what_the_user_called_them() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        let root = Root { given: PathBuf::from("here"), path: folder.path().to_owned() };
+        assert_eq!(as_given(&[root.clone()], &folder.path().join("a/b")), Path::new("here/a/b"));
+        assert_eq!(as_given(&[root], Path::new("/elsewhere")), Path::new("/elsewhere"));
+    }
+}

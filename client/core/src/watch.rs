@@ -1,0 +1,286 @@
+//! Watching folders. What the system tells of changes are hints only: every few seconds the folders are looked through,
+//! and a file is taken when it has come to rest.
+
+mod settle;
+mod writers;
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use notify::event::{AccessKind, AccessMode, ModifyKind};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::notice::Notice;
+use crate::out::Out;
+use crate::rules::Rules;
+use crate::run::{Kind, Run};
+use crate::walk::{MET_AT_ONCE, Met, Root, classify, folder_root, walk, walk_folder};
+use settle::Settling;
+
+/// The folders are looked through this often, or as seldom as makes that a twentieth of the time.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_SHARE: u32 = 20;
+/// Files that have not come to rest are looked at this often.
+const TICK: Duration = Duration::from_millis(100);
+/// How soon a request to stop is noticed.
+const STOP_CHECK: Duration = Duration::from_millis(250);
+/// Hints that wait to be looked at; more are answered by looking through everything.
+const HINTS_MAX: usize = 16 << 10;
+
+/// What to watch.
+#[derive(Clone, Debug, Default)]
+pub struct WatchOptions {
+    /// Folders.
+    pub folders: Vec<PathBuf>,
+    /// Name of the engine; the only one, or `size`, if absent.
+    pub engine: Option<String>,
+    /// Send even content that was sent before.
+    pub again: bool,
+    /// gitignore patterns of what to leave out, over those of the folders' own rule files.
+    pub ignore: Vec<String>,
+    /// Where to keep sealed results as `NAME.age`.
+    pub out: Option<PathBuf>,
+}
+
+impl Client {
+    /// Sends what is in folders and what appears in them, until `stop` is cancelled.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Watch`] for a folder that is none, [`Error::Glob`], and what concerns all files. Nothing is lost: the next
+    /// watcher goes on.
+    pub async fn watch(&self, options: WatchOptions, stop: &CancellationToken) -> Result<(), Error> {
+        let roots = options.folders.iter().map(|folder| folder_root(folder)).collect::<Result<Vec<_>, _>>()?;
+        for root in &roots {
+            Rules::new(&root.path, &options.ignore)?;
+        }
+        let out = options.out.as_deref().map(Out::new).transpose()?;
+        let recipe = self.recipe(options.engine.as_deref(), stop).await?;
+        let shared = self.shared(&recipe, roots.clone(), out, options.again, stop);
+        let mut run = Run::new(Arc::clone(&shared), Kind::Watch, recipe);
+        self.take_over(&shared, &mut run).await?;
+        for root in &roots {
+            self.journal.watch(self.session.id(), &root.path, &options.ignore).await?;
+        }
+        let (met, found) = mpsc::channel(4);
+        let looking = TaskTracker::new();
+        let folders = Folders::new(roots, options.ignore, met, self.notices.clone(), stop.child_token());
+        let watcher_stop = folders.stop.clone();
+        looking.spawn_blocking(move || folders.look());
+        looking.close();
+        let result = run.run(found).await;
+        watcher_stop.cancel();
+        looking.wait().await;
+        match result {
+            Err(Error::Stopped) if stop.is_cancelled() => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// A hint that something happened to a path.
+struct Hint {
+    path: PathBuf,
+    /// Whoever wrote it has closed it, or it came here as a whole.
+    complete: bool,
+}
+
+/// Folders that are watched, on a thread of its own.
+struct Folders {
+    roots: Vec<Root>,
+    globs: Vec<String>,
+    met: mpsc::Sender<Vec<Met>>,
+    notices: mpsc::Sender<Notice>,
+    stop: CancellationToken,
+    settling: Settling,
+    /// What was handed on, as hashes of path and stat: 16 bytes a file.
+    taken: HashMap<u64, u64>,
+    hash: RandomState,
+}
+
+impl Folders {
+    fn new(
+        roots: Vec<Root>,
+        globs: Vec<String>,
+        met: mpsc::Sender<Vec<Met>>,
+        notices: mpsc::Sender<Notice>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            roots,
+            globs,
+            met,
+            notices,
+            stop,
+            settling: Settling::default(),
+            taken: HashMap::new(),
+            hash: RandomState::new(),
+        }
+    }
+
+    /// Looks until it is stopped.
+    fn look(mut self) {
+        let (sender, hints) = sync_channel(HINTS_MAX);
+        let overflow = Arc::new(AtomicBool::new(false));
+        let _watcher = self.listen(sender, Arc::clone(&overflow));
+        let mut rules = self.rules();
+        let mut next_look = Instant::now();
+        while !self.stop.is_cancelled() {
+            let now = Instant::now();
+            if overflow.swap(false, Ordering::Relaxed) || now >= next_look {
+                rules = self.rules();
+                if self.look_through(&rules).is_break() {
+                    return;
+                }
+                next_look = Instant::now() + LOOK_EVERY.max(now.elapsed() * LOOK_SHARE);
+            }
+            if self.hand_on().is_break() {
+                return;
+            }
+            let pause = if self.settling.is_empty() { STOP_CHECK } else { TICK };
+            if self.take_hints(&hints, pause, &rules).is_break() {
+                return;
+            }
+        }
+    }
+
+    /// Asks the system for hints. Without them everything is found all the same, only later.
+    fn listen(&self, hints: SyncSender<Hint>, overflow: Arc<AtomicBool>) -> Option<RecommendedWatcher> {
+        let on_event = move |event: notify::Result<notify::Event>| {
+            let Ok(event) = event else {
+                overflow.store(true, Ordering::Relaxed);
+                return;
+            };
+            if event.need_rescan() {
+                overflow.store(true, Ordering::Relaxed);
+            }
+            let complete = match event.kind {
+                EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Modify(ModifyKind::Name(_)) => true,
+                EventKind::Create(_) | EventKind::Modify(_) | EventKind::Any | EventKind::Other => false,
+                EventKind::Access(_) | EventKind::Remove(_) => return,
+            };
+            for path in event.paths {
+                if hints.try_send(Hint { path, complete }).is_err() {
+                    overflow.store(true, Ordering::Relaxed);
+                }
+            }
+        };
+        let tell = |path: &Path, error: &notify::Error| {
+            let error = Error::Watch { path: path.to_owned(), detail: error.to_string() };
+            let _ = self.notices.try_send(Notice::Trouble { message: error.to_string(), hint: error.hint() });
+        };
+        let first = self.roots.first().map(|root| root.path.clone()).unwrap_or_default();
+        let mut watcher = notify::recommended_watcher(on_event).map_err(|error| tell(&first, &error)).ok()?;
+        for root in &self.roots {
+            if let Err(error) = watcher.watch(&root.path, RecursiveMode::Recursive) {
+                tell(&root.path, &error);
+            }
+        }
+        Some(watcher)
+    }
+
+    /// The rules of each folder, as they are now.
+    fn rules(&self) -> Vec<Rules> {
+        // The globs were checked before.
+        self.roots
+            .iter()
+            .map(|root| Rules::new(&root.path, &self.globs).unwrap_or_else(|_| Rules::none()))
+            .collect()
+    }
+
+    fn look_through(&mut self, rules: &[Rules]) -> ControlFlow<()> {
+        for (root, rules) in self.roots.clone().iter().zip(rules) {
+            let stop = self.stop.clone();
+            walk(root, rules, |met| {
+                self.consider(met, false);
+                if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn take_hints(&mut self, hints: &Receiver<Hint>, pause: Duration, rules: &[Rules]) -> ControlFlow<()> {
+        let mut next = match hints.recv_timeout(pause) {
+            Ok(hint) => Some(hint),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => {
+                // No watcher: only looking through is left.
+                std::thread::park_timeout(pause);
+                None
+            }
+        };
+        while let Some(hint) = next {
+            self.follow(&hint, rules);
+            if self.stop.is_cancelled() {
+                return ControlFlow::Break(());
+            }
+            next = hints.try_recv().ok();
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn follow(&mut self, hint: &Hint, rules: &[Rules]) {
+        let Some(position) = self.roots.iter().position(|root| hint.path.starts_with(&root.path)) else { return };
+        let (root, rules) = (self.roots[position].clone(), &rules[position]);
+        // It may be gone again.
+        let Ok(metadata) = std::fs::symlink_metadata(&hint.path) else { return };
+        if hint.path != root.path && rules.ignore_deep(&hint.path, metadata.is_dir()) {
+            return;
+        }
+        if metadata.is_dir() {
+            // Files may have been put into a new folder before it was watched.
+            let _ = walk_folder(&root, &hint.path, rules, &mut |met| {
+                self.consider(met, false);
+                ControlFlow::Continue(())
+            });
+        } else {
+            self.consider(classify(&root, hint.path.clone(), &metadata, rules), hint.complete);
+        }
+    }
+
+    /// Takes in something that was met: a file that is new or has changed is watched until it has come to rest.
+    fn consider(&mut self, met: Met, complete: bool) {
+        match met {
+            Met::File(found) => {
+                if self.taken.get(&self.hash.hash_one(&found.path)) != Some(&self.hash.hash_one(found.stat)) {
+                    self.settling.met(found, complete, Instant::now());
+                }
+            }
+            // Said once, and again when it has changed.
+            Met::Skipped { path, reason } | Met::Unreadable { path, reason } => {
+                let (key, value) = (self.hash.hash_one(&path), self.hash.hash_one(&reason));
+                if self.taken.insert(key, value) != Some(value) {
+                    let _ = self.notices.try_send(Notice::Skipped { path, reason });
+                }
+            }
+            Met::Ignored { .. } => {}
+        }
+    }
+
+    /// Hands on what has come to rest.
+    fn hand_on(&mut self) -> ControlFlow<()> {
+        let ready = self.settling.take_ready(Instant::now());
+        for found in &ready {
+            self.taken.insert(self.hash.hash_one(&found.path), self.hash.hash_one(found.stat));
+        }
+        let mut ready = ready.into_iter().map(Met::File).peekable();
+        while ready.peek().is_some() {
+            let batch: Vec<Met> = ready.by_ref().take(MET_AT_ONCE).collect();
+            if self.met.blocking_send(batch).is_err() {
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,537 @@
+//! A server, its storage and a processor in one, in memory. It plays by the protocol unless it is told not to.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use bytes::Bytes;
+use filemill_api::{
+    AdvanceAnswer, AdvanceRequest, AdvancedUpload, Base64, CancelRequest, Cancelled, ChunkWant, ErrorBody, ErrorCode,
+    Event, EventKind, EventPage, EventQuery, Item, JobStates, OpenAnswer, OpenRequest, OpenUpload, OpenedUpload, Outcome,
+    Pools, Problem, Release, Releases, SealedResult, SignedPut, SignedStatement, StateRange, UploadState, UploadSummary,
+    Uploads, WaitReason, WhoAmI,
+};
+use filemill_seal::{
+    ChunkOpener, Decompressor, Digest, EngineInput, Failure, Header, Identity, PoolRoot, Report, ResultBody, SealedHeader,
+    Sha256, Statement, Verdict, seal_result,
+};
+
+pub const TOKEN: &str = "secret-token";
+
+/// What the fake does wrong, and how often or for how long.
+#[derive(Default)]
+pub struct Faults {
+    /// So many PUTs are answered with 503.
+    pub busy_puts: u32,
+    /// So many PUTs are answered as if the URL had expired.
+    pub expired_puts: u32,
+    /// So many API calls are answered with 503.
+    pub busy_calls: u32,
+    /// PUTs from this one on are not answered, until this is taken away.
+    pub hang_puts_from: Option<u32>,
+    /// Uploads are not processed, until this is taken away.
+    pub hold_results: bool,
+    /// The token is not accepted.
+    pub revoked: bool,
+    /// Results are not streamed.
+    pub no_stream: bool,
+    /// What becomes of sealed results on their way.
+    pub cheat: Cheat,
+    /// URLs lead here.
+    pub storage_elsewhere: Option<String>,
+    /// Report these chunks of each upload as missing once, instead of processing it.
+    pub lose_chunks: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub enum Cheat {
+    #[default]
+    None,
+    /// The results of the first two files change places.
+    Swap,
+    /// Somebody who does not know the data key makes them.
+    Forge,
+    /// It says that it succeeded, and shows nothing.
+    Withhold,
+    /// Another release than the header names.
+    OtherRelease,
+    /// The server ends the jobs by itself.
+    Quarantine,
+}
+
+#[derive(Default)]
+pub struct Seen {
+    pub opens: u32,
+    pub advances: u32,
+    pub puts: u32,
+    pub cancels: u32,
+}
+
+pub struct Upload {
+    pub open: OpenUpload,
+    pub header: Option<Vec<u8>>,
+    pub told_header: bool,
+    /// Objects by sequence and digest.
+    pub objects: HashMap<(u32, String), Vec<u8>>,
+    /// Digests of the chunks that count.
+    pub stored: BTreeMap<u32, String>,
+    pub done: HashSet<u32>,
+    pub cancelled: bool,
+    lost: bool,
+}
+
+pub struct Inner {
+    pub faults: Faults,
+    pub seen: Seen,
+    pub uploads: HashMap<String, Upload>,
+    /// In the order of their opening.
+    pub order: Vec<String>,
+    pub events: Vec<Event>,
+    pub pools: Vec<SignedStatement>,
+    pub releases: Vec<Release>,
+    pub pool_identity: Identity,
+    pub root: PoolRoot,
+    storage: String,
+}
+
+#[derive(Clone)]
+pub struct Fake {
+    inner: Arc<Mutex<Inner>>,
+    pub address: SocketAddr,
+}
+
+impl Fake {
+    pub async fn start() -> Self {
+        let api = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let storage = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (root, pool_identity) = (PoolRoot::generate(), Identity::generate());
+        let release = Release {
+            engine: "size".into(),
+            version: "1.0.0".into(),
+            digest: Digest::of(b"component").to_string(),
+            contract: 1,
+            length: 9,
+            current: true,
+        };
+        let inner = Inner {
+            faults: Faults::default(),
+            seen: Seen::default(),
+            uploads: HashMap::new(),
+            order: Vec::new(),
+            events: Vec::new(),
+            pools: Vec::new(),
+            releases: vec![release],
+            pool_identity,
+            root,
+            storage: format!("http://{}", storage.local_addr().unwrap()),
+        };
+        let fake = Self { inner: Arc::new(Mutex::new(inner)), address: api.local_addr().unwrap() };
+        let statement = fake.lock().statement(1);
+        fake.lock().pools.push(statement);
+        let calls = Router::new()
+            .route("/v1/whoami", get(whoami))
+            .route("/v1/pools", get(pools))
+            .route("/v1/releases", get(releases))
+            .route("/v1/uploads", post(open).get(uploads))
+            .route("/v1/uploads/advance", post(advance))
+            .route("/v1/uploads/cancel", post(cancel))
+            .route("/v1/uploads/{upload}", get(upload))
+            .route("/v1/events", get(events))
+            .route("/v1/events/stream", get(stream))
+            .layer(axum::middleware::from_fn_with_state(fake.clone(), guard))
+            .layer(DefaultBodyLimit::max(64 << 20))
+            .with_state(fake.clone());
+        let objects = Router::new()
+            .route("/{upload}/{object}/{digest}", axum::routing::put(put))
+            .layer(DefaultBodyLimit::max(128 << 20))
+            .with_state(fake.clone());
+        // They end with the test's runtime.
+        tokio::spawn(async move { axum::serve(api, calls).await });
+        tokio::spawn(async move { axum::serve(storage, objects).await });
+        fake
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap()
+    }
+
+    /// Processes what is complete and was held back.
+    pub fn process_all(&self) {
+        let mut inner = self.lock();
+        inner.faults.hold_results = false;
+        for id in inner.order.clone() {
+            inner.process(&id);
+        }
+    }
+}
+
+impl Inner {
+    pub fn statement(&self, serial: u64) -> SignedStatement {
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        let statement = Statement {
+            pool: "main".into(),
+            recipient: self.pool_identity.recipient(),
+            not_before: now - 60,
+            not_after: now + 3600,
+            serial,
+        };
+        let signed = serde_json::to_value(self.root.sign(&statement).unwrap()).unwrap();
+        serde_json::from_value(signed).unwrap()
+    }
+
+    fn put_url(&self, path: String, length: u64) -> SignedPut {
+        let storage = self.faults.storage_elsewhere.as_ref().unwrap_or(&self.storage);
+        SignedPut {
+            url: format!("{storage}/{path}?X-Amz-Signature=0"),
+            headers: BTreeMap::from([("content-length".to_owned(), length.to_string())]),
+            expires_in_s: 900,
+        }
+    }
+
+    fn chunk_urls(&self, upload: &str, want: &[ChunkWant]) -> Vec<SignedPut> {
+        want.iter()
+            .map(|chunk| self.put_url(format!("{upload}/{}/{}", chunk.sequence, chunk.sha256), chunk.length))
+            .collect()
+    }
+
+    fn state(&self, upload: &str) -> UploadState {
+        let upload = &self.uploads[upload];
+        let files: u32 = upload.open.jobs.iter().map(|range| range.count).sum();
+        if upload.cancelled {
+            UploadState::Cancelled
+        } else if upload.done.len() as u32 == files {
+            UploadState::Done
+        } else if upload.told_header && upload.stored.len() as u32 == upload.open.chunks {
+            UploadState::Stored
+        } else {
+            UploadState::Uploading
+        }
+    }
+
+    fn event(&mut self, upload: &str, kind: EventKind) {
+        let cursor = self.events.len() as i64 + 1;
+        self.events.push(Event { cursor, upload: upload.to_owned(), kind });
+    }
+
+    /// Plays the processor for a complete upload.
+    fn process(&mut self, id: &str) {
+        if self.faults.hold_results || self.state(id) != UploadState::Stored {
+            return;
+        }
+        if !self.faults.lose_chunks.is_empty() && !self.uploads[id].lost {
+            let sequences = self.faults.lose_chunks.clone();
+            let upload = self.uploads.get_mut(id).unwrap();
+            upload.lost = true;
+            for sequence in &sequences {
+                upload.stored.remove(sequence);
+            }
+            self.event(id, EventKind::ChunksMissing { sequences });
+            return;
+        }
+        let mut results = self.analyse(id);
+        let cheat = self.faults.cheat;
+        if cheat == Cheat::Swap && results.len() > 1 {
+            let (first, second) = (results[0].2.clone(), results[1].2.clone());
+            results[0].2 = second;
+            results[1].2 = first;
+        }
+        for (index, mut outcome, sealed) in results {
+            let mut sealed = Some(SealedResult::Inline(Base64(sealed)));
+            match cheat {
+                Cheat::Withhold => sealed = None,
+                Cheat::Quarantine => (outcome, sealed) = (Outcome::Quarantined, None),
+                _ => {}
+            }
+            self.uploads.get_mut(id).unwrap().done.insert(index);
+            self.event(id, EventKind::Result { index, outcome, sealed });
+        }
+    }
+
+    fn analyse(&self, id: &str) -> Vec<(u32, Outcome, Vec<u8>)> {
+        let upload = &self.uploads[id];
+        let sealed = SealedHeader::from_bytes(upload.header.clone().unwrap()).unwrap();
+        let header = Header::open(&sealed, std::slice::from_ref(&self.pool_identity)).unwrap();
+        assert!(header.allows(&Digest::of(b"component")));
+        let layout = header.layout().unwrap();
+        assert_eq!(layout.chunk_count(), upload.open.chunks);
+        let opener = ChunkOpener::new(&header.key, header.upload, sealed.digest());
+        let mut hashes: Vec<Sha256> = header.files.iter().map(|_| Sha256::new()).collect();
+        let mut results = Vec::new();
+        for sequence in 0..layout.chunk_count() {
+            let object = upload.objects[&(sequence, upload.stored[&sequence].clone())].clone();
+            let shape = layout.shape(sequence).unwrap();
+            let chunk = opener.open(&shape, object, &mut Decompressor::new()).unwrap();
+            for piece in layout.pieces(sequence) {
+                hashes[piece.index as usize].update(&chunk.data()[piece.in_chunk]);
+            }
+            for (index, verdict) in layout.ends_in(sequence).zip(chunk.verdicts()) {
+                results.push(self.result(&header, sealed.digest(), index, verdict, hashes[index as usize].clone().finish()));
+            }
+        }
+        results.sort_by_key(|(index, ..)| *index);
+        results
+    }
+
+    fn result(
+        &self,
+        header: &Header,
+        digest: Digest,
+        index: u32,
+        verdict: &Verdict,
+        sha256: Digest,
+    ) -> (u32, Outcome, Vec<u8>) {
+        let length = header.files[index as usize].length;
+        let intact = match verdict {
+            Verdict::Intact(said) => {
+                assert_eq!(*said, sha256, "an intact file has another hash");
+                true
+            }
+            Verdict::Void(_) => false,
+        };
+        let report = intact.then(|| Report::from_json(format!("{{\"bytes\":{length}}}")).unwrap());
+        let release = match self.faults.cheat {
+            Cheat::OtherRelease => Digest::of(b"another"),
+            _ => header.releases[0],
+        };
+        let body = ResultBody {
+            upload: header.upload,
+            index,
+            header: digest,
+            release: Some(release),
+            outcome: if intact { filemill_seal::Outcome::Succeeded } else { filemill_seal::Outcome::Void },
+            input: intact.then_some(EngineInput { length, sha256 }),
+            report,
+            failure: (!intact).then(|| Failure { kind: "void".into(), message: String::new() }),
+            log: Vec::new(),
+            resources: Default::default(),
+        };
+        let key = match self.faults.cheat {
+            Cheat::Forge => filemill_seal::DataKey::random(),
+            _ => header.key.clone(),
+        };
+        let outcome = if intact { Outcome::Succeeded } else { Outcome::Void };
+        (index, outcome, seal_result(&body, &key, &header.uploader).unwrap())
+    }
+}
+
+fn problem(status: StatusCode, code: ErrorCode, message: &str) -> Response {
+    let error = ErrorBody { code, message: message.into(), hint: None };
+    (status, Json(Problem { error, request_id: "1".into() })).into_response()
+}
+
+async fn guard(State(fake): State<Fake>, request: axum::extract::Request, next: axum::middleware::Next) -> Response {
+    let authorised = request.headers().get("authorization").is_some_and(|value| value == &format!("Bearer {TOKEN}"));
+    {
+        let mut inner = fake.lock();
+        if !authorised || inner.faults.revoked {
+            return problem(StatusCode::UNAUTHORIZED, ErrorCode::Unauthenticated, "this token is unknown or revoked");
+        }
+        if inner.faults.busy_calls > 0 {
+            inner.faults.busy_calls -= 1;
+            return problem(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, "starting");
+        }
+    }
+    next.run(request).await
+}
+
+async fn whoami(State(fake): State<Fake>) -> Json<WhoAmI> {
+    Json(WhoAmI {
+        organisation: "acme".into(),
+        user: "ada".into(),
+        scope: "user".into(),
+        server: "0".into(),
+        storage_origins: vec![fake.lock().storage.clone()],
+    })
+}
+
+async fn pools(State(fake): State<Fake>) -> Json<Pools> {
+    Json(Pools { pools: fake.lock().pools.clone() })
+}
+
+async fn releases(State(fake): State<Fake>) -> Json<Releases> {
+    Json(Releases { releases: fake.lock().releases.clone() })
+}
+
+async fn open(State(fake): State<Fake>, Json(request): Json<OpenRequest>) -> Json<OpenAnswer> {
+    let mut inner = fake.lock();
+    inner.seen.opens += 1;
+    let mut answers = Vec::new();
+    for open in request.uploads {
+        let id = open.id.clone();
+        let want = open.want.clone();
+        if !inner.uploads.contains_key(&id) {
+            inner.order.push(id.clone());
+            let upload = Upload {
+                open,
+                header: None,
+                told_header: false,
+                objects: HashMap::new(),
+                stored: BTreeMap::new(),
+                done: HashSet::new(),
+                cancelled: false,
+                lost: false,
+            };
+            inner.uploads.insert(id.clone(), upload);
+        }
+        let upload = &inner.uploads[&id];
+        let header = (!upload.told_header).then(|| {
+            inner.put_url(format!("{id}/header/{}", upload.open.header_sha256), upload.open.header_length)
+        });
+        let stored = upload.stored.keys().map(|sequence| (*sequence, *sequence)).collect();
+        let state = inner.state(&id);
+        answers.push(Item::Ok(OpenedUpload { header, chunks: inner.chunk_urls(&id, &want), stored, state }));
+    }
+    Json(OpenAnswer { uploads: answers })
+}
+
+async fn advance(State(fake): State<Fake>, Json(request): Json<AdvanceRequest>) -> Json<AdvanceAnswer> {
+    let mut inner = fake.lock();
+    inner.seen.advances += 1;
+    let mut answers = Vec::new();
+    for advance in request.uploads {
+        let id = advance.id;
+        let Some(upload) = inner.uploads.get_mut(&id) else {
+            let body = ErrorBody { code: ErrorCode::NotFound, message: "no such upload".into(), hint: None };
+            answers.push(Item::Error(body));
+            continue;
+        };
+        if advance.header_stored {
+            assert!(upload.header.is_some(), "told of a header that is not there");
+            upload.told_header = true;
+        }
+        for chunk in &advance.stored {
+            let object = upload.objects.get(&(chunk.sequence, chunk.sha256.clone()));
+            assert!(object.is_some_and(|object| object.len() as u64 == chunk.length), "told of a chunk that is not there");
+            upload.stored.insert(chunk.sequence, chunk.sha256.clone());
+        }
+        let chunks = inner.chunk_urls(&id, &advance.want);
+        let state = inner.state(&id);
+        answers.push(Item::Ok(AdvancedUpload { chunks, state }));
+        inner.process(&id);
+    }
+    Json(AdvanceAnswer { uploads: answers })
+}
+
+async fn cancel(State(fake): State<Fake>, Json(request): Json<CancelRequest>) -> Json<Cancelled> {
+    let mut inner = fake.lock();
+    inner.seen.cancels += 1;
+    let mut answers = Vec::new();
+    for id in request.uploads {
+        let files: u32 = inner.uploads[&id].open.jobs.iter().map(|range| range.count).sum();
+        let mut cancelled = 0;
+        for index in 0..files {
+            if inner.uploads.get_mut(&id).unwrap().done.insert(index) {
+                cancelled += 1;
+                inner.event(&id, EventKind::Result { index, outcome: Outcome::Cancelled, sealed: None });
+            }
+        }
+        inner.uploads.get_mut(&id).unwrap().cancelled = true;
+        answers.push(Item::Ok(cancelled));
+    }
+    Json(Cancelled { uploads: answers })
+}
+
+async fn uploads(State(fake): State<Fake>) -> Json<Uploads> {
+    let inner = fake.lock();
+    let open = inner.order.iter().filter(|id| !matches!(inner.state(id), UploadState::Done | UploadState::Cancelled));
+    Json(Uploads { uploads: open.map(|id| inner.summary(id)).collect() })
+}
+
+async fn upload(State(fake): State<Fake>, Path(id): Path<String>) -> Response {
+    let inner = fake.lock();
+    if !inner.uploads.contains_key(&id) {
+        return problem(StatusCode::NOT_FOUND, ErrorCode::NotFound, "no such upload");
+    }
+    let upload = inner.summary(&id);
+    let reason = if upload.state == UploadState::Uploading { WaitReason::Uploading } else { WaitReason::NoProcessor };
+    let waiting = vec![StateRange { first_index: 0, count: upload.files, reason }];
+    Json(JobStates { upload, waiting }).into_response()
+}
+
+impl Inner {
+    fn summary(&self, id: &str) -> UploadSummary {
+        let upload = &self.uploads[id];
+        UploadSummary {
+            id: id.to_owned(),
+            state: self.state(id),
+            files: upload.open.jobs.iter().map(|range| range.count).sum(),
+            done: upload.done.len() as u32,
+            chunks: upload.open.chunks,
+            stored: upload.stored.len() as u32,
+        }
+    }
+
+    fn page(&self, after: i64, limit: usize) -> EventPage {
+        let events: Vec<Event> = self.events.iter().filter(|event| event.cursor > after).take(limit).cloned().collect();
+        let next = events.last().map_or(after, |event| event.cursor);
+        EventPage { events, next }
+    }
+}
+
+async fn events(State(fake): State<Fake>, Query(query): Query<EventQuery>) -> Json<EventPage> {
+    Json(fake.lock().page(query.after, query.limit.unwrap_or(100) as usize))
+}
+
+async fn stream(State(fake): State<Fake>, headers: HeaderMap) -> Response {
+    if fake.lock().faults.no_stream {
+        return problem(StatusCode::NOT_FOUND, ErrorCode::NotFound, "no streams here");
+    }
+    let after: i64 = headers["last-event-id"].to_str().unwrap().parse().unwrap();
+    let pages = futures::stream::unfold((fake, after), |(fake, after)| async move {
+        loop {
+            let page = fake.lock().page(after, 100);
+            if !page.events.is_empty() {
+                let text = format!("event: page\nid: {}\ndata: {}\n\n", page.next, serde_json::to_string(&page).unwrap());
+                return Some((Ok::<_, std::io::Error>(Bytes::from(text)), (fake, page.next)));
+            }
+            // The fake's own clock, not the test's: it stands for a database that is polled.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    ([("content-type", "text/event-stream")], Body::from_stream(pages)).into_response()
+}
+
+async fn put(State(fake): State<Fake>, Path((id, object, digest)): Path<(String, String, String)>, body: Bytes) -> Response {
+    let hangs = {
+        let mut inner = fake.lock();
+        inner.seen.puts += 1;
+        let puts = inner.seen.puts;
+        inner.faults.hang_puts_from.is_some_and(|from| puts >= from)
+    };
+    if hangs {
+        loop {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            if fake.lock().faults.hang_puts_from.is_none() {
+                break;
+            }
+        }
+    }
+    let mut inner = fake.lock();
+    if inner.faults.busy_puts > 0 {
+        inner.faults.busy_puts -= 1;
+        return (StatusCode::SERVICE_UNAVAILABLE, "<Error><Code>SlowDown</Code></Error>").into_response();
+    }
+    if inner.faults.expired_puts > 0 {
+        inner.faults.expired_puts -= 1;
+        let document = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
+        return (StatusCode::FORBIDDEN, document).into_response();
+    }
+    if Digest::of(&body).to_string() != digest {
+        return (StatusCode::BAD_REQUEST, "<Error><Code>BadDigest</Code></Error>").into_response();
+    }
+    let upload = inner.uploads.get_mut(&id).unwrap();
+    match object.as_str() {
+        "header" => upload.header = Some(body.to_vec()),
+        sequence => {
+            upload.objects.insert((sequence.parse().unwrap(), digest), body.to_vec());
+        }
+    }
+    StatusCode::OK.into_response()
+}

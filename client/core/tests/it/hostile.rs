@@ -1,0 +1,98 @@
+//! A server that cheats: it can withhold, never forge, swap or read.
+
+use filemill_api::SignedStatement;
+use filemill_client::{Ending, Error};
+use filemill_seal::{Identity, PoolRoot, Statement};
+
+use crate::fake::Cheat;
+use crate::world::World;
+
+async fn cheated(cheat: Cheat) -> String {
+    let world = World::new().await;
+    world.fake.lock().faults.cheat = cheat;
+    world.write("a", "one");
+    world.write("b", "three");
+    let ran = world.send().await;
+    ran.result.as_ref().unwrap();
+    assert!(ran.finished.iter().all(|file| matches!(file.ending, Ending::NotShown { .. })), "{ran:?}");
+    // It is not shown later either.
+    let (client, _told) = world.client().await;
+    let page = client.results(0).await.unwrap();
+    assert!(page.files.iter().all(|file| matches!(file.ending, Ending::NotShown { .. })) && page.files.len() == 2);
+    client.close().await;
+    ran.summary(&world.files())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn swapped_results_are_not_shown() {
+    assert_eq!(
+        cheated(Cheat::Swap).await,
+        "a: result is for file 1 of the upload, not for file 0\nb: result is for file 0 of the upload, not for file 1\n"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_results_are_not_shown() {
+    let said = cheated(Cheat::Forge).await;
+    assert!(said.starts_with("a: result was not made by a processor of the pool"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_success_without_a_result_is_not_shown() {
+    let said = cheated(Cheat::Withhold).await;
+    assert!(said.starts_with("a: the server says `succeeded` and has no result"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_of_another_release_is_not_shown() {
+    let said = cheated(Cheat::OtherRelease).await;
+    assert!(said.contains("which the upload does not allow"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_goes_only_to_storage_that_the_login_pinned() {
+    let world = World::new().await;
+    world.write("file", "content");
+    world.fake.lock().faults.storage_elsewhere = Some("http://127.0.0.1:1".to_owned());
+    let ran = world.send().await;
+    assert!(matches!(ran.result, Err(Error::ForeignOrigin { origin }) if origin == "http://127.0.0.1:1"));
+    world.fake.lock().faults.storage_elsewhere = None;
+    world.send().await.assert_sizes(&[("file", 7)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sealed_for_a_recipient_that_the_root_did_not_sign() {
+    let world = World::new().await;
+    world.write("file", "content");
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let own = Statement {
+        pool: "main".into(),
+        recipient: Identity::generate().recipient(),
+        not_before: now - 60,
+        not_after: now + 60,
+        serial: 9,
+    };
+    let signed = serde_json::to_value(PoolRoot::generate().sign(&own).unwrap()).unwrap();
+    let genuine = std::mem::take(&mut world.fake.lock().pools);
+    world.fake.lock().pools.push(serde_json::from_value::<SignedStatement>(signed).unwrap());
+    let ran = world.send().await;
+    assert!(matches!(ran.result, Err(Error::Pool(filemill_seal::PoolError::NotSigned { .. }))), "{:?}", ran.result);
+    assert!(world.fake.lock().uploads.is_empty());
+
+    // Between others the genuine one is found.
+    world.fake.lock().pools.extend(genuine);
+    world.send().await.assert_sizes(&[("file", 7)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recipient_that_was_replaced_is_not_accepted_again() {
+    let world = World::new().await;
+    world.write("file", "content");
+    let (old, new) = (world.fake.lock().statement(1), world.fake.lock().statement(2));
+    world.fake.lock().pools = vec![new];
+    world.send().await.assert_sizes(&[("file", 7)]);
+    world.fake.lock().pools = vec![old];
+    world.write("file", "other content");
+    let ran = world.send().await;
+    assert!(matches!(ran.result, Err(Error::Pool(filemill_seal::PoolError::Superseded { .. }))), "{:?}", ran.result);
+}

@@ -1,0 +1,8 @@
+//! The client against a server of its own making, which can be told to fail and to cheat.
+
+mod fake;
+mod hostile;
+mod resuming;
+mod sending;
+mod watching;
+mod world;

@@ -1,0 +1,136 @@
+//! Killed at any moment, and going on.
+
+use std::fs;
+
+use filemill_client::Notice;
+
+use crate::world::World;
+
+/// Many chunks that do not compress.
+fn noise(chunks: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    (0..chunks * (64 << 10))
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as u8
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_upload_goes_on_from_what_is_stored() {
+    let world = World::new().await;
+    world.write("large", noise(40));
+    world.fake.lock().faults.hang_puts_from = Some(20);
+    world.send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.stored.len() >= 8)).await;
+    let before = world.fake.lock().seen.puts;
+    world.fake.lock().faults.hang_puts_from = None;
+    let ran = world.send().await;
+    ran.assert_sizes(&[("large", 40 << 16)]);
+    let inner = world.fake.lock();
+    assert_eq!(inner.uploads.len(), 1, "it went on with the same upload");
+    assert!(inner.seen.puts - before <= 33, "{} objects were sent again", inner.seen.puts - before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_before_the_results_it_still_gets_each_once() {
+    let world = World::new().await;
+    for index in 0..50 {
+        world.write(&format!("f{index:02}"), vec![b'a'; index]);
+    }
+    world.fake.lock().faults.hold_results = true;
+    world
+        .send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.told_header && !upload.stored.is_empty()))
+        .await;
+    world.fake.process_all();
+    let ran = world.send().await;
+    assert_eq!(ran.finished.len(), 50);
+    assert!(ran.finished.iter().all(|file| file.ending.succeeded()), "{}", ran.summary(&world.files()));
+    assert_eq!(world.fake.lock().uploads.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changed_meanwhile_is_never_mixed_with_what_was_sent() {
+    let world = World::new().await;
+    let path = world.write("large", noise(40));
+    world.fake.lock().faults.hang_puts_from = Some(20);
+    world.send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.stored.len() >= 8)).await;
+    let mut content = noise(40);
+    content[5] ^= 1;
+    fs::write(&path, &content).unwrap();
+    world.fake.lock().faults.hang_puts_from = None;
+    let ran = world.resume().await;
+    ran.assert_sizes(&[("large", 40 << 16)]);
+    // The fake's processor checks the hash of what it got.
+    assert_eq!(ran.finished[0].sha256, Some(filemill_seal::Digest::of(&content)));
+    let inner = world.fake.lock();
+    assert_eq!((inner.uploads.len(), inner.seen.cancels), (2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resume_finishes_everything_without_being_told_what() {
+    let world = World::new().await;
+    world.write("large", noise(40));
+    world.write("small", "x");
+    world.fake.lock().faults.hang_puts_from = Some(20);
+    world.send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.stored.len() >= 8)).await;
+    world.fake.lock().faults.hang_puts_from = None;
+    world.resume().await.assert_sizes(&[("large", 40 << 16), ("small", 1)]);
+    let ran = world.resume().await;
+    assert!(ran.finished.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_chunks_are_sent_again_by_themselves() {
+    let world = World::new().await;
+    world.write("large", noise(10));
+    world.fake.lock().faults.lose_chunks = vec![0, 4, 9];
+    let ran = world.send().await;
+    ran.assert_sizes(&[("large", 10 << 16)]);
+    let inner = world.fake.lock();
+    assert_eq!(inner.uploads.len(), 1);
+    assert_eq!(inner.seen.puts, 1 + 10 + 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_chunks_of_a_file_that_changed_are_a_new_upload() {
+    let world = World::new().await;
+    world.write("a", vec![1; 200_000]);
+    world.write("b", vec![2; 200_000]);
+    world.fake.lock().faults.hold_results = true;
+    world.send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.stored.len() == 7)).await;
+    world.write("a", vec![3; 200_000]);
+    {
+        let inner = &mut world.fake.lock();
+        inner.faults.lose_chunks = vec![0, 1, 2, 3, 4, 5, 6];
+    }
+    world.fake.process_all();
+    world.fake.lock().faults.lose_chunks.clear();
+    let ran = world.resume().await;
+    ran.assert_sizes(&[("a", 200_000), ("b", 200_000)]);
+    assert!(ran.notices.iter().any(|notice| matches!(notice, Notice::Remark { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_programs_at_once_do_each_others_work_once() {
+    let world = World::new().await;
+    world.write("file", noise(20));
+    world.fake.lock().faults.hold_results = true;
+    let release = async {
+        crate::world::eventually("both to wait", || world.fake.lock().uploads.values().any(|u| u.stored.len() == 20)).await;
+        world.fake.process_all();
+    };
+    let (one, two, ()) = tokio::join!(
+        world.send(),
+        async {
+            crate::world::eventually("the first", || !world.fake.lock().uploads.is_empty()).await;
+            world.send().await
+        },
+        release
+    );
+    one.assert_sizes(&[("file", 20 << 16)]);
+    two.assert_sizes(&[("file", 20 << 16)]);
+    assert_eq!(world.fake.lock().uploads.len(), 1);
+}

@@ -1,0 +1,122 @@
+//! Compiled code on disk, trusted only where this host itself wrote it.
+//!
+//! An entry is one file, named by the release's digest and the compatibility hash. It carries a tag over all its bytes
+//! under a key that lies outside the folder; what does not verify is deleted and compiled again.
+
+mod entry;
+mod folder;
+mod key;
+
+use std::io;
+use std::path::PathBuf;
+
+use self::folder::Folder;
+use self::key::Key;
+use crate::ReleaseDigest;
+use crate::native::Native;
+
+/// Where compiled code is kept.
+#[derive(Clone, Debug)]
+pub struct CacheConfig {
+    /// The folder, made where it is missing. It has to belong to this user, with nobody else allowed in (0700), and to be no
+    /// symbolic link. Processors of several versions may share it.
+    pub folder: PathBuf,
+    /// The key that proves entries to be this host's own: 32 random bytes, made where it is missing (0600). It lies
+    /// outside the folder, so that who can write entries cannot vouch for them.
+    pub key_file: PathBuf,
+    /// How much is kept, in bytes; what was used longest ago goes first.
+    pub max_bytes: u64,
+}
+
+/// Why a cache is not safe to use.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CacheError {
+    /// The folder or the key could not be opened, made or read.
+    #[error("`{}`: {action}", path.display())]
+    Io {
+        /// Which of them.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// How it failed.
+        source: io::Error,
+    },
+    /// It is there, but others may have written to it.
+    #[error("`{}` is not safe: {reason}", path.display())]
+    Unsafe {
+        /// The folder or the key file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}
+
+impl CacheError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "check that the path can be written by the user that runs the processor",
+            Self::Unsafe { .. } => {
+                "let folder and key belong to the user that runs the processor, with modes 0700 and 0600, no symbolic link, the key outside the folder"
+            }
+        }
+    }
+}
+
+/// An open cache, for one engine.
+pub(crate) struct Cache {
+    folder: Folder,
+    key: Key,
+    compatibility: [u8; 32],
+    max_bytes: u64,
+}
+
+impl Cache {
+    /// Opens or makes folder and key, and refuses them where others may have written to them.
+    pub(crate) fn open(config: CacheConfig, compatibility: [u8; 32]) -> Result<Self, CacheError> {
+        let folder = Folder::open(&config.folder)?;
+        key::check_outside(&config.key_file, &config.folder)?;
+        let key = Key::open(&config.key_file)?;
+        folder.remove_leftovers();
+        Ok(Self {
+            folder,
+            key,
+            compatibility,
+            max_bytes: config.max_bytes,
+        })
+    }
+
+    /// The code of a release, where it is there and verifies. An entry that does not is deleted.
+    pub(crate) fn load(&self, digest: ReleaseDigest) -> Option<Native> {
+        let name = entry::name(digest, &self.compatibility);
+        let file = match self.folder.read(&name, self.max_bytes) {
+            Ok(file) => file?,
+            Err(error) => {
+                tracing::warn!(release = %digest, %error, "cannot read compiled code from the cache");
+                return None;
+            }
+        };
+        match entry::open(&self.key, digest, &self.compatibility, file) {
+            Some(code) => Some(Native::from_verified(code)),
+            None => {
+                tracing::warn!(release = %digest, "compiled code in the cache is not what this processor wrote: deleted");
+                self.folder.remove(&name);
+                None
+            }
+        }
+    }
+
+    /// Keeps the code of a release. A failure is logged: the next install compiles again.
+    pub(crate) fn store(&self, digest: ReleaseDigest, native: &Native) {
+        let name = entry::name(digest, &self.compatibility);
+        let stored = entry::seal(&self.key, digest, &self.compatibility, native.as_bytes())
+            .and_then(|entry| self.folder.write(&name, &entry));
+        match stored {
+            Ok(()) => self.folder.shrink(self.max_bytes),
+            Err(error) => {
+                tracing::warn!(release = %digest, %error, "cannot keep compiled code in the cache");
+            }
+        }
+    }
+}

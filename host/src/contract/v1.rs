@@ -1,0 +1,181 @@
+//! Contract 1: synchronous, the engine pulls its input. See `wit/engine/v1/engine.wit`.
+//!
+//! The host's side is written by hand, not generated: `read` gives [`Bytes`], which wasmtime copies once, straight into
+//! the guest (measured 11 to 13 GB/s, against 9 to 10 with the `Vec<u8>` of generated bindings).
+
+mod types;
+
+use bytes::Bytes;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{
+    Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Linker, Lower, Resource,
+    ResourceType, WasmStr,
+};
+use wasmtime::error::Context as _;
+use wasmtime::{Store, StoreContextMut};
+
+use self::types::{AnalyzeParams, AnalyzeResults, DescribeResults, File, GuestFailure, Input, InputError, Level};
+use super::{Adapter, Contract, Description, Ended};
+use crate::job::Job;
+use crate::outcome::{Failure, Outcome, Rejection};
+use crate::sandbox::Sandbox;
+use crate::trap;
+
+const ANALYZER: &str = "filemill:engine/analyzer@1.0.0";
+const HOST: &str = "filemill:engine/host@1.0.0";
+
+pub(super) struct V1;
+
+impl Contract for V1 {
+    fn major(&self) -> u64 {
+        1
+    }
+
+    fn version(&self) -> &'static str {
+        "1.0.0"
+    }
+
+    fn imports(&self) -> &'static [&'static str] {
+        &["filemill:engine/host", "filemill:engine/types"]
+    }
+
+    fn link(&self, component: &Component) -> wasmtime::Result<Box<dyn Adapter>> {
+        let mut linker = Linker::new(component.engine());
+        add_host(&mut linker)?;
+        let pre = linker.instantiate_pre(component)?;
+        let analyzer = component
+            .get_export_index(None, ANALYZER)
+            .ok_or_else(|| wasmtime::format_err!("it does not export `{ANALYZER}`"))?;
+        Ok(Box::new(Engine {
+            describe: export::<(), DescribeResults>(&pre, &analyzer, "describe")?,
+            analyze: export::<AnalyzeParams<'_>, AnalyzeResults>(&pre, &analyzer, "analyze")?,
+            pre,
+        }))
+    }
+}
+
+/// The exported function `name`, found to have the contract's type. Done here, so that a wrong type is refused at
+/// install rather than called a trap at each run.
+fn export<Params, Results>(
+    pre: &InstancePre<Sandbox>,
+    analyzer: &ComponentExportIndex,
+    name: &str,
+) -> wasmtime::Result<ComponentExportIndex>
+where
+    Params: ComponentNamedList + Lower,
+    Results: ComponentNamedList + Lift,
+{
+    let (item, index) = pre
+        .component()
+        .get_export(Some(analyzer), name)
+        .ok_or_else(|| wasmtime::format_err!("its `{ANALYZER}` has no function `{name}`"))?;
+    let ComponentItem::ComponentFunc(function) = item else {
+        wasmtime::bail!("`{name}` in its `{ANALYZER}` is no function");
+    };
+    function
+        .typecheck::<Params, Results>(&pre.instance_type())
+        .with_context(|| format!("function `{name}` in its `{ANALYZER}` has another type"))?;
+    Ok(index)
+}
+
+/// A linked component.
+struct Engine {
+    pre: InstancePre<Sandbox>,
+    describe: ComponentExportIndex,
+    analyze: ComponentExportIndex,
+}
+
+impl Adapter for Engine {
+    fn describe(&self, sandbox: Sandbox) -> Ended<Description> {
+        self.call(sandbox, |instance, store| {
+            let describe = instance.get_typed_func::<(), DescribeResults>(&mut *store, &self.describe)?;
+            let (description,) = describe.call(store, ())?;
+            Ok(Ok(description.into()))
+        })
+    }
+
+    fn analyze(&self, sandbox: Sandbox, job: &Job) -> Ended<String> {
+        self.call(sandbox, |instance, store| {
+            let analyze = instance.get_typed_func::<AnalyzeParams<'_>, AnalyzeResults>(&mut *store, &self.analyze)?;
+            let file = File {
+                name: &job.name,
+                size: job.size,
+            };
+            let input = Resource::new_own(Input::ONLY);
+            let (result,) = analyze.call(store, (file, input, job.parameters.as_str()))?;
+            Ok(match result {
+                Ok(report) => Ok(report.json),
+                Err(failure) => Err(failure.into()),
+            })
+        })
+    }
+}
+
+impl Engine {
+    /// One instance in one store, for one call.
+    fn call<T>(
+        &self,
+        sandbox: Sandbox,
+        call: impl FnOnce(Instance, &mut Store<Sandbox>) -> wasmtime::Result<Result<T, Failure>>,
+    ) -> Ended<T> {
+        let mut store = match sandbox.into_store(self.pre.engine()) {
+            Ok(store) => store,
+            Err(error) => {
+                return Ended {
+                    result: Err(trap::host_failed(&error)),
+                    sandbox: None,
+                };
+            }
+        };
+        let result = match self.pre.instantiate(&mut store) {
+            Ok(instance) => call(instance, &mut store),
+            Err(error) => Err(error),
+        };
+        Ended {
+            result: result.unwrap_or_else(|error| Err(trap::explain(&error))),
+            sandbox: Some(store.into_data()),
+        }
+    }
+}
+
+/// What the guest may call.
+fn add_host(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
+    let mut host = linker.instance(HOST)?;
+    // There is one input a run, and it lives in the sandbox: dropping the handle frees nothing.
+    host.resource("input", ResourceType::host::<Input>(), |_, _| Ok(()))?;
+    host.func_wrap("[method]input.read", read)?;
+    host.func_wrap("log", log)?;
+    host.func_wrap("progress", progress)
+}
+
+type Read = (Result<Bytes, InputError>,);
+
+fn read(mut store: StoreContextMut<'_, Sandbox>, (_input, max): (Resource<Input>, u64)) -> wasmtime::Result<Read> {
+    let sandbox = store.data_mut();
+    sandbox.count_call()?;
+    Ok((sandbox.input.read(max)?.map_err(InputError::from),))
+}
+
+fn log(mut store: StoreContextMut<'_, Sandbox>, (level, message): (Level, WasmStr)) -> wasmtime::Result<()> {
+    store.data_mut().count_call()?;
+    let message = message.to_str(&store)?.into_owned();
+    Ok(store.data_mut().log.push(level.into(), &message)?)
+}
+
+fn progress(mut store: StoreContextMut<'_, Sandbox>, (per_mille,): (u32,)) -> wasmtime::Result<()> {
+    let sandbox = store.data_mut();
+    sandbox.count_call()?;
+    sandbox.progress.set(per_mille);
+    Ok(())
+}
+
+impl From<GuestFailure> for Failure {
+    fn from(failure: GuestFailure) -> Self {
+        let (rejection, message) = match failure {
+            GuestFailure::Unsupported(message) => (Rejection::Unsupported, message),
+            GuestFailure::Malformed(message) => (Rejection::Malformed, message),
+            GuestFailure::Failed(message) => (Rejection::Failed, message),
+        };
+        Self::new(Outcome::Rejected(rejection), message)
+    }
+}

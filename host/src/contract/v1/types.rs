@@ -1,0 +1,110 @@
+//! The types of `wit/engine/v1/engine.wit`, as they cross. wasmtime checks them against each component.
+
+use wasmtime::component::{ComponentType, Lift, Lower, Resource};
+
+use crate::contract::Description;
+use crate::{outcome, sandbox};
+
+pub(super) type DescribeResults = (Described,);
+pub(super) type AnalyzeParams<'a> = (File<'a>, Resource<Input>, &'a str);
+pub(super) type AnalyzeResults = (Result<GuestReport, GuestFailure>,);
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct File<'a> {
+    pub(super) name: &'a str,
+    pub(super) size: u64,
+}
+
+/// The resource `input`.
+pub(super) struct Input;
+
+impl Input {
+    /// A run has one input.
+    pub(super) const ONLY: u32 = 0;
+}
+
+#[derive(ComponentType, Lift)]
+#[component(record)]
+pub(super) struct GuestReport {
+    pub(super) json: String,
+}
+
+#[derive(ComponentType, Lift)]
+#[component(variant)]
+pub(super) enum GuestFailure {
+    #[component(name = "unsupported")]
+    Unsupported(String),
+    #[component(name = "malformed")]
+    Malformed(String),
+    #[component(name = "failed")]
+    Failed(String),
+}
+
+#[derive(ComponentType, Lift)]
+#[component(record)]
+pub(super) struct Described {
+    name: String,
+    version: String,
+    summary: String,
+    #[component(name = "media-types")]
+    media_types: Vec<String>,
+    #[component(name = "parameter-schema")]
+    parameter_schema: String,
+}
+
+impl From<Described> for Description {
+    fn from(said: Described) -> Self {
+        Self {
+            name: said.name,
+            version: said.version,
+            summary: said.summary,
+            media_types: said.media_types,
+            parameter_schema: said.parameter_schema,
+        }
+    }
+}
+
+#[derive(ComponentType, Lift, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+#[expect(dead_code, reason = "only ever lifted from a guest's byte")]
+pub(super) enum Level {
+    #[component(name = "debug")]
+    Debug,
+    #[component(name = "info")]
+    Info,
+    #[component(name = "warn")]
+    Warn,
+    #[component(name = "error")]
+    Error,
+}
+
+impl From<Level> for outcome::Level {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Debug => Self::Debug,
+            Level::Info => Self::Info,
+            Level::Warn => Self::Warn,
+            Level::Error => Self::Error,
+        }
+    }
+}
+
+#[derive(ComponentType, Lower)]
+#[component(variant)]
+pub(super) enum InputError {
+    #[component(name = "void")]
+    Void(String),
+    #[component(name = "cancelled")]
+    Cancelled,
+}
+
+impl From<sandbox::InputError> for InputError {
+    fn from(why: sandbox::InputError) -> Self {
+        match why {
+            sandbox::InputError::Void(reason) => Self::Void(reason),
+            sandbox::InputError::Cancelled => Self::Cancelled,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! How wasmtime is set up: what a component may use of the instruction set, of the pool and of the stack.
+
+use std::hash::{Hash, Hasher};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+
+/// The stack a guest may use, in bytes. It is part of the calling thread's stack.
+const GUEST_STACK_BYTES: usize = 1 << 20;
+
+/// The stack to give a thread that calls [`Release::run`](crate::Release::run), in bytes: the guest's and the host's
+/// share. (The default of `std::thread`, 2 MiB, is enough unless an [`InputSource`](crate::InputSource) needs much.)
+pub const THREAD_STACK_BYTES: usize = 4 * GUEST_STACK_BYTES;
+
+/// Address space of each linear memory. Less than 4 GiB would need explicit bounds checks: measured at twice the time
+/// in a byte loop. What a guest may really use is `max_memory_size` and the limiter.
+const MEMORY_RESERVATION: u64 = 4 << 30;
+
+/// Parts of one component. A Rust or C engine has 1 to 4 core instances, a Python one more than 20.
+const CORE_INSTANCES: u32 = 64;
+const MEMORIES: u32 = 8;
+const TABLES: u32 = 32;
+/// Elements of one table. SpiderMonkey and CPython have about 10,000 functions in theirs.
+const TABLE_ELEMENTS: usize = 100_000;
+
+/// An engine that runs up to `slots` components at once, each with linear memories of up to `memory_bytes`.
+pub(crate) fn new(slots: u32, memory_bytes: usize) -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots, memory_bytes)))
+        .memory_reservation(MEMORY_RESERVATION)
+        .epoch_interruption(true)
+        .max_wasm_stack(GUEST_STACK_BYTES)
+        .cranelift_opt_level(OptLevel::Speed)
+        // One file gives one report on every machine.
+        .relaxed_simd_deterministic(true)
+        // Contract 1 has no use for these, and what is off need not be defended.
+        .wasm_component_model_async(false)
+        .concurrency_support(false)
+        .wasm_memory64(false);
+    Engine::new(&config)
+}
+
+fn pool(slots: u32, memory_bytes: usize) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
+        .total_memories(slots.saturating_mul(MEMORIES))
+        .total_tables(slots.saturating_mul(TABLES))
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .max_memories_per_module(MEMORIES)
+        .max_tables_per_module(TABLES)
+        .table_elements(TABLE_ELEMENTS)
+        .max_memory_size(memory_bytes.next_multiple_of(1 << 16))
+        // Resetting the first pages by memset is cheaper than unmapping them and faulting them in again: measured at
+        // 28 µs instead of 44 for the example engine on 64 KiB, with 128 KiB here; 1 MiB gains no more. The
+        // `PAGEMAP_SCAN` way of doing it would save 3 µs more, but wasmtime still calls it experimental, and what it
+        // resets is what keeps one organisation's bytes from the next one's run.
+        .linear_memory_keep_resident(512 << 10)
+        .table_keep_resident(16 << 10)
+        .max_unused_warm_slots(slots);
+    pool
+}
+
+/// SHA-256 over all that decides whether precompiled code fits this engine: wasmtime's version, its settings, the CPU.
+pub(crate) fn compatibility(engine: &Engine) -> [u8; 32] {
+    struct Sha256(Context);
+
+    impl Hasher for Sha256 {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+
+        fn finish(&self) -> u64 {
+            unreachable!("nobody asks for 64 of the 256 bits")
+        }
+    }
+
+    let mut hasher = Sha256(Context::new(&SHA256));
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    let mut hash = [0; 32];
+    hash.copy_from_slice(hasher.0.finish().as_ref());
+    hash
+}

@@ -1,0 +1,179 @@
+//! From a component's bytes to machine code that may run here, or to the reason why not.
+
+use wasmtime::Engine;
+
+use crate::ReleaseDigest;
+use crate::cache::Cache;
+use crate::contract::{Adapter, ContractVersion, contracts};
+use crate::inspect::{Wanted, inspect};
+use crate::native::Native;
+use crate::text::printable;
+
+/// Where a release's machine code came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was compiled now.
+    Compiled,
+    /// It was compiled earlier and read from the cache.
+    Cached,
+}
+
+/// Why a component cannot be installed. Nothing of it has run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InstallError {
+    /// It is larger than this host takes.
+    #[error("the component has {bytes} bytes, this processor takes at most {limit}")]
+    TooLarge {
+        /// Its length.
+        bytes: u64,
+        /// The longest allowed.
+        limit: u64,
+    },
+    /// It does not begin like WebAssembly.
+    #[error("this is not WebAssembly: it does not begin with `\\0asm`")]
+    NotWasm,
+    /// It is a core module.
+    #[error("this is a core WebAssembly module, not a component")]
+    CoreModule,
+    /// It ends before it should.
+    #[error("the component is cut off after {at} bytes")]
+    Truncated {
+        /// Its length.
+        at: u64,
+    },
+    /// Its encoding is broken, or it is invalid.
+    #[error("the component is malformed: {reason}")]
+    Malformed {
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// It exports no analyzer.
+    #[error(
+        "the component is no engine: it exports {}, not `filemill:engine/analyzer`",
+        list(exports)
+    )]
+    NoContract {
+        /// What it exports.
+        exports: Vec<String>,
+    },
+    /// It was built for a major of the contract that this host does not run.
+    #[error("the component needs engine contract {wants}, this processor runs {}", majors())]
+    UnknownContract {
+        /// The version it needs.
+        wants: String,
+    },
+    /// It imports what the contract does not offer.
+    #[error("the component imports {}, which is not in the engine contract", list(imports))]
+    ForeignImports {
+        /// What it imports beside the contract.
+        imports: Vec<String>,
+    },
+    /// It does not fit its contract: another type, or a function this host does not have yet.
+    #[error("the component does not fit engine contract {contract}: {reason}")]
+    Mismatch {
+        /// The version it names.
+        contract: ContractVersion,
+        /// What differs.
+        reason: String,
+    },
+    /// It can be compiled but wants more memories, tables or instances than a slot has.
+    #[error("the component wants more than a slot of this processor has: {reason}")]
+    TooDemanding {
+        /// Which limit, as wasmtime says it.
+        reason: String,
+    },
+}
+
+impl InstallError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "strip debug information, or raise the processor's component size limit",
+            Self::NotWasm => "give the `.wasm` file that `cargo xtask engine build` writes",
+            Self::CoreModule => {
+                "turn the module into a component: `cargo xtask engine build` does, and so does `wasm-component-ld`"
+            }
+            Self::Truncated { .. } => "the copy is incomplete: fetch or build it again",
+            Self::Malformed { .. } => "build it again with a current toolchain",
+            Self::NoContract { .. } => "build it against a world of `wit/engine`",
+            Self::UnknownContract { .. } => "update the processor, or adopt an older release",
+            Self::ForeignImports { .. } => {
+                "an engine has no files, network, clock or environment: build it without WASI"
+            }
+            Self::Mismatch { .. } => "build it against the `wit/engine` of this version, or update the processor",
+            Self::TooDemanding { .. } => "let it declare less, or raise the processor's limits",
+        }
+    }
+}
+
+/// A component that is ready to run.
+pub(crate) struct Installed {
+    pub(crate) contract: ContractVersion,
+    pub(crate) adapter: Box<dyn Adapter>,
+    pub(crate) origin: Origin,
+}
+
+/// Checks a component, gets its machine code from the cache or the compiler, and links it.
+pub(crate) fn install(
+    engine: &Engine,
+    cache: Option<&Cache>,
+    component: &[u8],
+    digest: ReleaseDigest,
+) -> Result<Installed, InstallError> {
+    let Wanted { version, contract } = inspect(component)?;
+    let cached = cache.and_then(|cache| cache.load(digest));
+    let origin = match &cached {
+        Some(_) => Origin::Cached,
+        None => Origin::Compiled,
+    };
+    let native = match cached {
+        Some(native) => native,
+        None => {
+            let native =
+                Native::compile(engine, component).map_err(|e| InstallError::Malformed { reason: reason(&e) })?;
+            if let Some(cache) = cache {
+                cache.store(digest, &native);
+            }
+            native
+        }
+    };
+    let component = native
+        .load(engine)
+        .map_err(|e| InstallError::TooDemanding { reason: reason(&e) })?;
+    let adapter = contract.link(&component).map_err(|e| InstallError::Mismatch {
+        contract: version.clone(),
+        reason: reason(&e),
+    })?;
+    Ok(Installed {
+        contract: version,
+        adapter,
+        origin,
+    })
+}
+
+/// wasmtime's own words, cause by cause. They may quote names from the component.
+fn reason(error: &wasmtime::Error) -> String {
+    printable(&format!("{error:#}"), 2 << 10)
+}
+
+fn majors() -> String {
+    let majors: Vec<String> = contracts().iter().map(|c| c.version().to_owned()).collect();
+    majors.join(" and ")
+}
+
+/// Names from a component, for a message: the first few, quoted.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let mut shown: Vec<String> = names
+        .iter()
+        .take(SHOWN)
+        .map(|name| format!("`{}`", printable(name, 200)))
+        .collect();
+    match names.len() {
+        0 => return "nothing".to_owned(),
+        n if n > SHOWN => shown.push(format!("{} more", n - SHOWN)),
+        _ => {}
+    }
+    shown.join(", ")
+}

@@ -1,0 +1,54 @@
+//! The Filemill host: runs one engine over one file, in a sandbox whose every way out is bounded.
+//!
+//! An engine is hostile until proven otherwise. It gets the bytes of its one file, a log and a progress
+//! bar; it has no network, file, environment or clock; its memory, time, host calls, log and output are
+//! limited; and the worst it can do is fail its own job.
+//!
+//! ```no_run
+//! use filemill_host::{Job, Limits, Runtime, RuntimeConfig};
+//!
+//! let runtime = Runtime::new(RuntimeConfig::default())?;
+//! let release = runtime.install(&std::fs::read("size.wasm")?)?;
+//! let job = Job { name: "a.txt".into(), size: 6, ..Job::default() };
+//! let run = release.run(&job, bytes::Bytes::from_static(b"a\nb\nc\n"), &Limits::default(), ());
+//! match run.result {
+//!     Ok(report) => println!("{}", report.json),
+//!     Err(failure) => println!("{}: {}", failure.outcome(), failure.message()),
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What is *not* here: nothing in the runtime listens, fetches, unseals or decompresses; whoever calls
+//! [`Release::run`] gives it plain bytes through an [`InputSource`] and a thread of their own. No
+//! wasmtime type appears in a signature, so that the sandbox can change beneath its callers.
+
+mod cache;
+mod contract;
+mod digest;
+mod engine;
+mod inspect;
+mod install;
+mod job;
+mod limits;
+mod native;
+pub mod node;
+mod outcome;
+pub mod pool;
+mod release;
+mod report;
+mod runtime;
+mod sandbox;
+mod text;
+mod ticker;
+mod trap;
+
+pub use cache::{CacheConfig, CacheError};
+pub use contract::{ContractVersion, Description, contract_majors};
+pub use digest::ReleaseDigest;
+pub use engine::THREAD_STACK_BYTES;
+pub use install::{InstallError, Origin};
+pub use job::{Cancel, InputEnd, InputSource, Job, Observer, Parameters, ParametersError};
+pub use limits::{Limits, TimeLimit};
+pub use outcome::{Failure, Level, LogLine, Outcome, Rejection, Report, Resources, Run};
+pub use release::{DescribeError, Release};
+pub use runtime::{Runtime, RuntimeConfig, RuntimeError};

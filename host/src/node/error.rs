@@ -1,0 +1,73 @@
+//! Why a node cannot start.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::pool::PoolFolderError;
+
+/// Why a node cannot start. Once it runs, it does not give up: it keeps trying, and says so.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// A setting is out of range.
+    #[error("`{setting}` is not {rule}")]
+    Config {
+        /// Which.
+        setting: &'static str,
+        /// What it has to be.
+        rule: &'static str,
+    },
+    /// Bearer tokens and presigned URLs would cross a network in the clear.
+    #[error("`{origin}` is asked over plain http")]
+    PlainHttp {
+        /// Which server or storage.
+        origin: String,
+    },
+    /// The token file.
+    #[error("token file `{}`: {why}", .path.display())]
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The server does not let this node in.
+    #[error("`{server}` refuses the token: {message}")]
+    Refused {
+        /// The server.
+        server: String,
+        /// What it says.
+        message: String,
+    },
+    /// The token is for something else.
+    #[error("the token has scope `{scope}`, a processor needs `processor`")]
+    Scope {
+        /// Its scope.
+        scope: String,
+    },
+    /// The pool's folder.
+    #[error(transparent)]
+    Pool(#[from] PoolFolderError),
+    /// No HTTP client, for lack of the system's certificates for example.
+    #[error("no HTTPS client can be made: {0}")]
+    Http(String),
+    /// No thread for a slot.
+    #[error("no thread can be started for a slot")]
+    Thread(#[source] io::Error),
+}
+
+impl NodeError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Config { .. } => "see `filemill-processor run --help`".into(),
+            Self::PlainHttp { .. } => "use https, or say --allow-plain-http on a network that you trust".into(),
+            Self::Token { .. } | Self::Refused { .. } | Self::Scope { .. } => {
+                "make a token with `filemill-server token` and scope `processor`".into()
+            }
+            Self::Pool(error) => error.hint(),
+            Self::Http(_) => "install the system's CA certificates (package `ca-certificates`)".into(),
+            Self::Thread(_) => "raise the limit of threads, or use fewer slots".into(),
+        }
+    }
+}

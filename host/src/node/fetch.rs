@@ -1,0 +1,175 @@
+//! One chunk from storage to opened bytes.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use filemill_api::SignedGet;
+use filemill_seal::{ChunkError, ChunkShape, Decompressor, Digest, OpenedChunk};
+
+use super::Node;
+use super::budget::Held;
+use super::chunks::{Chunk, Loaded};
+use super::events::event;
+use super::job::RunContext;
+use super::stop::Stop;
+use super::storage::{StorageError, named_digest};
+use super::urls::RunUrls;
+
+/// How often a URL is asked for again because storage refuses the one at hand.
+const URLS_TRIED: u32 = 3;
+
+/// A run's way to its chunks.
+pub(super) struct Fetcher {
+    pub(super) node: Arc<Node>,
+    pub(super) context: Arc<RunContext>,
+    pub(super) urls: RunUrls,
+}
+
+/// A chunk that may be fetched: there is room for it.
+pub(super) struct Admitted {
+    sequence: u32,
+    get: SignedGet,
+    held: Held,
+}
+
+impl Fetcher {
+    /// The chunk, from memory or from storage. Cancel safe.
+    pub(super) async fn chunk(&self, sequence: u32) -> Result<Chunk, Stop> {
+        let name = (self.context.upload.id(), sequence);
+        self.node
+            .chunks
+            .get(name, self.is_shared(sequence), async || {
+                let admitted = self.admit(sequence).await?;
+                self.load(admitted).await
+            })
+            .await
+    }
+
+    /// Waits until the chunk is stored. Cancel safe.
+    pub(super) async fn stored(&self, sequence: u32) -> Result<(), Stop> {
+        self.urls.get(&self.node, sequence).await.map(|_| ())
+    }
+
+    /// Waits until the chunk is stored and there is room for it. Cancel safe.
+    pub(super) async fn admit(&self, sequence: u32) -> Result<Admitted, Stop> {
+        let shape = self.shape(sequence)?;
+        let get = self.urls.get(&self.node, sequence).await?;
+        let held = self.node.chunks.reserve(needed_bytes(&shape, get.length)).await;
+        Ok(Admitted { sequence, get, held })
+    }
+
+    /// The chunk, fetched with what was admitted unless it is here. Cancel safe.
+    pub(super) async fn chunk_admitted(&self, admitted: Admitted) -> Result<Chunk, Stop> {
+        let name = (self.context.upload.id(), admitted.sequence);
+        let keep = self.is_shared(admitted.sequence);
+        self.node.chunks.get(name, keep, async || self.load(admitted).await).await
+    }
+
+    /// The most that the chunk takes while it is opened, in bytes.
+    pub(super) fn most_bytes(&self, sequence: u32) -> usize {
+        self.shape(sequence).map_or(usize::MAX, |shape| shape.sealed_max_bytes().saturating_mul(2))
+    }
+
+    fn is_shared(&self, sequence: u32) -> bool {
+        self.context.upload.layout.files_in(sequence).len() > 1
+    }
+
+    fn shape(&self, sequence: u32) -> Result<ChunkShape, Stop> {
+        let layout = &self.context.upload.layout;
+        layout.shape(sequence).ok_or_else(|| Stop::Refused(format!("the upload has no chunk {sequence}")))
+    }
+
+    async fn load(&self, admitted: Admitted) -> Result<Loaded, Stop> {
+        let Admitted { sequence, mut get, mut held } = admitted;
+        let shape = self.shape(sequence)?;
+        let sealed = self.fetch(&shape, &mut get).await?;
+        let (digest, sealed_length) = (named_digest(&get), sealed.len());
+        let digest = digest.map_err(|error| Stop::Fault(error.to_string()))?;
+        let opener = self.context.upload.opener.clone();
+        let place = self.node.openers.acquire().await;
+        let opened = tokio::task::spawn_blocking(move || open(&opener, &shape, sealed, digest)).await;
+        drop(place);
+        let opened = opened.map_err(|error| Stop::Fault(format!("opening chunk {sequence} failed: {error}")))?;
+        let chunk = opened.map_err(|problem| problem.stop(sequence, get.sha256))?;
+        held.shrink_to(chunk.data().len());
+        let counters = &self.node.counters;
+        counters.chunks_fetched.add(1);
+        counters.sealed_bytes.add(sealed_length as u64);
+        counters.plain_bytes.add(chunk.data().len() as u64);
+        event!("chunk opened", upload = %self.context.upload.id(), sequence = sequence);
+        Ok(Loaded::new(chunk, held))
+    }
+
+    /// Fetches the sealed bytes; asks for another URL where storage refuses the one at hand.
+    async fn fetch(&self, shape: &ChunkShape, get: &mut SignedGet) -> Result<Vec<u8>, Stop> {
+        let sequence = shape.sequence;
+        let _place = self.node.fetches.acquire().await;
+        for _ in 0..URLS_TRIED {
+            if get.length > shape.sealed_max_bytes() as u64 {
+                let (found, most) = (get.length, shape.sealed_max_bytes());
+                return Err(Stop::Refused(format!("chunk {sequence} has {found} bytes, it cannot have more than {most}")));
+            }
+            match self.node.storage.get(get, shape.sealed_max_bytes()).await {
+                Ok(sealed) => return Ok(sealed),
+                Err(StorageError::Expired(_)) => {
+                    self.urls.forget(sequence);
+                    *get = self.urls.get(&self.node, sequence).await?;
+                }
+                Err(error @ (StorageError::NotFound | StorageError::Other(_))) => {
+                    return Err(Stop::Missing { sequence, sha256: get.sha256.clone(), why: error.to_string() });
+                }
+                Err(error) => return Err(Stop::Fault(format!("chunk {sequence} cannot be fetched: {error}"))),
+            }
+        }
+        Err(Stop::Fault(format!("chunk {sequence} cannot be fetched: storage refused {URLS_TRIED} presigned URLs")))
+    }
+}
+
+/// Bytes to hold while a chunk is fetched and opened. A stored one is opened where it lies, and its length tells.
+fn needed_bytes(shape: &ChunkShape, sealed_bytes: u64) -> usize {
+    let longest = shape.sealed_max_bytes();
+    match usize::try_from(sealed_bytes) {
+        Ok(sealed_bytes) if sealed_bytes < longest => sealed_bytes + shape.length as usize,
+        _ => longest,
+    }
+}
+
+/// Why fetched bytes are not a chunk.
+enum Problem {
+    /// Storage holds something else than was stored.
+    Differs(Digest),
+    /// It is what was stored, and not what was sealed here.
+    Sealed(ChunkError),
+}
+
+impl Problem {
+    fn stop(self, sequence: u32, sha256: String) -> Stop {
+        match self {
+            Self::Differs(found) => {
+                Stop::Missing { sequence, why: format!("it has the SHA-256 `{found}` instead of `{sha256}`"), sha256 }
+            }
+            Self::Sealed(error) => Stop::Refused(format!("chunk {sequence}: {error} (hint: {})", error.hint())),
+        }
+    }
+}
+
+thread_local! {
+    /// 160 KiB that a chunk need not set up again.
+    static DECOMPRESSOR: RefCell<Decompressor> = RefCell::new(Decompressor::new());
+}
+
+/// Compares the digest, then decrypts and decompresses. Some ten milliseconds for 8 MiB.
+fn open(
+    opener: &filemill_seal::ChunkOpener,
+    shape: &ChunkShape,
+    sealed: Vec<u8>,
+    digest: Digest,
+) -> Result<OpenedChunk, Problem> {
+    let found = Digest::of(&sealed);
+    if found != digest {
+        return Err(Problem::Differs(found));
+    }
+    DECOMPRESSOR
+        .with_borrow_mut(|decompressor| opener.open(shape, sealed, decompressor))
+        .map_err(Problem::Sealed)
+}

@@ -1,0 +1,192 @@
+//! A node's life: from its first question to its last answer.
+
+use std::sync::{Arc, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use data_encoding::HEXLOWER;
+use filemill_api::{WhoAmI, paths};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::backoff::Backoff;
+use super::chunks::ChunkStore;
+use super::completions::{self, Completions};
+use super::config::NodeConfig;
+use super::faults::Faults;
+use super::lease::Leases;
+use super::origins::{Origin, StorageOrigins};
+use super::pace::Pace;
+use super::releases::Releases;
+use super::reports::{self, Reports};
+use super::returns::{self, Returns};
+use super::server::Server;
+use super::slots::Slots;
+use super::storage::Storage;
+use super::totals::{Counters, Totals};
+use super::upload::Uploads;
+use super::{Node, NodeError, guests, http, leasing, publish};
+use crate::Runtime;
+use crate::pool::PoolFolder;
+
+/// Objects fetched at once.
+const FETCHES: usize = 16;
+/// How long the last words may take: results and leases handed back.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Runs a node until `stop` is cancelled, then ends its work: running jobs are given [`NodeConfig::grace`], the rest is
+/// handed back. `runtime` needs [`NodeConfig::runtime_slots`] slots.
+///
+/// Once it has started, it does not give up: whatever goes away is tried again, and said once.
+///
+/// # Errors
+///
+/// [`NodeError`], where it cannot start: a setting, the pool's folder, or a token that the server refuses.
+pub async fn run(config: NodeConfig, runtime: Runtime, stop: CancellationToken) -> Result<Totals, NodeError> {
+    config.check()?;
+    let folder = PoolFolder::open(&config.pool_dir)?;
+    let client = http::client()?;
+    let server = Server::new(client.clone(), &config.server, config.token.clone());
+    if !let_in(&server, &config, &stop).await? {
+        return Ok(Totals::default());
+    }
+
+    let (reports, reported) = Reports::channel();
+    let (returns, returned) = Returns::channel();
+    let (completions, handed_in) = Completions::channel();
+    let node = Arc::new(Node {
+        id: format!("{}-{}", config.name, start_number()),
+        pool: folder.enrolment().pool().to_owned(),
+        limits: config.limits.clone(),
+        stall: config.stall,
+        slot_count: config.slots,
+        server,
+        storage: Storage::new(client, StorageOrigins::new(config.storage_origins.clone())),
+        identities: RwLock::new(folder.identities().into()),
+        uploads: Uploads::new(),
+        releases: Releases::new(runtime),
+        chunks: Arc::new(ChunkStore::new(config.memory_budget_bytes)),
+        leases: Leases::new(),
+        slots: Arc::new(Slots::new(config.slots)),
+        reports,
+        returns,
+        completions,
+        pace: Pace::new(config.slots),
+        faults: Faults::new(),
+        counters: Counters::default(),
+        fetches: Semaphore::new(FETCHES),
+        openers: Semaphore::new(config.slots),
+        streams: Semaphore::new(config.slots),
+        pairs: Mutex::new(()),
+        tasks: TaskTracker::new(),
+        drain: CancellationToken::new(),
+        abort: CancellationToken::new(),
+    });
+    let threads = guests::start(&node, 2 * config.slots).inspect_err(|_| node.slots.close()).map_err(NodeError::Thread)?;
+    tracing::info!(node = node.id, pool = node.pool, slots = config.slots, server = %config.server, "running");
+
+    // The last words outlive the work: whatever ends it must still be able to say so.
+    let (work, words, pulse) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
+    let (finish_completions, finish) = (CancellationToken::new(), CancellationToken::new());
+    work.spawn(leasing::run(Arc::clone(&node), stop.clone()));
+    work.spawn(publish::run(Arc::clone(&node), folder, stop.clone()));
+    words.spawn(completions::run(Arc::clone(&node), handed_in, finish_completions.clone()));
+    pulse.spawn(returns::run(Arc::clone(&node), returned, finish.clone()));
+    pulse.spawn(reports::run(Arc::clone(&node), reported, finish.clone()));
+
+    stop.cancelled().await;
+    tracing::info!(grace_s = config.grace.as_secs(), "stopping: running jobs are ended, the rest is handed back");
+    node.drain.cancel();
+    node.slots.close();
+    work.close();
+    work.wait().await;
+    end_work(&node, config.grace).await;
+    join(threads).await;
+    finish_completions.cancel();
+    words.close();
+    let said = timeout(LAST_WORDS, words.wait()).await;
+    finish.cancel();
+    pulse.close();
+    let returned = timeout(LAST_WORDS, pulse.wait()).await;
+    if said.is_err() || returned.is_err() || !node.leases.is_empty() {
+        tracing::warn!("the server did not answer in time: what it does not know is leased again later");
+    }
+    let totals = node.counters.read();
+    tracing::info!("stopped: {totals}");
+    Ok(totals)
+}
+
+/// Asks who the token stands for, for as long as the server is away; `false` if `stop` came first.
+async fn let_in(server: &Server, config: &NodeConfig, stop: &CancellationToken) -> Result<bool, NodeError> {
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+    let who = loop {
+        let answer = tokio::select! {
+            () = stop.cancelled() => return Ok(false),
+            answer = server.get::<WhoAmI>(paths::WHOAMI) => answer,
+        };
+        match answer {
+            Ok(who) => break who,
+            Err(error) if error.is_transient() && !error.is_unauthorised() => {}
+            Err(error) => {
+                let server = Origin::of(&config.server).to_string();
+                return Err(NodeError::Refused { server, message: error.to_string() });
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(false),
+            () = backoff.wait() => {}
+        }
+    };
+    if who.scope != "processor" {
+        return Err(NodeError::Scope { scope: who.scope });
+    }
+    let origins = StorageOrigins::new(config.storage_origins.clone());
+    for origin in who.storage_origins.iter().filter_map(|origin| origin.parse::<Origin>().ok()) {
+        if !origins.contains(&origin) {
+            tracing::warn!(
+                "the server stores on `{origin}`, which is not configured here: such chunks are not fetched \
+                 (hint: add --storage-origin {origin} if you trust it)"
+            );
+        }
+    }
+    Ok(true)
+}
+
+/// Waits for the runs in hand; what has not ended after `grace` is cancelled and handed back.
+async fn end_work(node: &Node, grace: Duration) {
+    node.tasks.close();
+    if timeout(grace, node.tasks.wait()).await.is_ok() {
+        return;
+    }
+    node.abort.cancel();
+    if timeout(LAST_WORDS, node.tasks.wait()).await.is_err() {
+        for lease in node.leases.all() {
+            node.leases.end(&lease, super::lease::End::Returned);
+        }
+    }
+}
+
+/// Joins the guests' threads; they end when their jobs do, and those have ended or were cancelled.
+async fn join(threads: Vec<JoinHandle<()>>) {
+    let joining = tokio::task::spawn_blocking(move || {
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a guest's thread panicked");
+            }
+        }
+    });
+    if timeout(LAST_WORDS, joining).await.is_err() {
+        tracing::warn!("a job does not end: it is left behind");
+    }
+}
+
+/// Eight hex digits that tell this start from others of the same name.
+fn start_number() -> String {
+    let mut bytes = [0; 4];
+    if aws_lc_rs::rand::fill(&mut bytes).is_err() {
+        bytes = std::process::id().to_be_bytes();
+    }
+    HEXLOWER.encode(&bytes)
+}

@@ -1,0 +1,123 @@
+//! Releases that leases name: fetched by digest, checked, compiled off the request path, and kept.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use filemill_api::{ComponentUrl, paths};
+use filemill_seal::Digest;
+use tokio::sync::OnceCell;
+
+use super::chunks::ChunkStore;
+use super::server::Server;
+use super::storage::{Storage, StorageError};
+use crate::{Release, Runtime};
+
+/// The longest component that is fetched, in bytes; the runtime has a limit of its own.
+const COMPONENT_MAX_BYTES: usize = 32 << 20;
+
+/// Releases that are kept ready.
+const KEPT: usize = 32;
+
+/// Why a release does not run here.
+#[derive(Clone, Debug)]
+pub(super) enum NoRelease {
+    /// What the server gives is not the release that it names.
+    Refused(String),
+    /// It is the release, and this processor cannot run it.
+    Unfit(String),
+    /// It cannot be had at the moment.
+    Fault(String),
+}
+
+/// The releases at hand.
+pub(super) struct Releases {
+    runtime: Runtime,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    by_digest: HashMap<Digest, Entry>,
+    clock: u64,
+}
+
+struct Entry {
+    // A release that does not fit is remembered, too: it would not fit the next time either.
+    cell: Arc<OnceCell<Result<Release, NoRelease>>>,
+    used: u64,
+}
+
+impl Releases {
+    pub(super) fn new(runtime: Runtime) -> Self {
+        Self { runtime, kept: Mutex::default() }
+    }
+
+    /// The release with that digest, ready to run. Fetched and compiled once, however many ask.
+    pub(super) async fn get(
+        &self,
+        digest: Digest,
+        server: &Server,
+        storage: &Storage,
+        chunks: &ChunkStore,
+    ) -> Result<Release, NoRelease> {
+        let cell = self.cell(digest);
+        let found = cell
+            .get_or_try_init(async || match self.fetch(digest, server, storage, chunks).await {
+                Err(fault @ NoRelease::Fault(_)) => Err(fault),
+                settled => Ok(settled),
+            })
+            .await?;
+        found.clone()
+    }
+
+    fn cell(&self, digest: Digest) -> Arc<OnceCell<Result<Release, NoRelease>>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.clock += 1;
+        let used = kept.clock;
+        if kept.by_digest.len() >= KEPT && !kept.by_digest.contains_key(&digest) {
+            let oldest = kept.by_digest.iter().min_by_key(|(_, entry)| entry.used).map(|(digest, _)| *digest);
+            if let Some(oldest) = oldest {
+                kept.by_digest.remove(&oldest);
+            }
+        }
+        let entry = kept.by_digest.entry(digest).or_insert_with(|| Entry { cell: Arc::default(), used });
+        entry.used = used;
+        Arc::clone(&entry.cell)
+    }
+
+    async fn fetch(
+        &self,
+        digest: Digest,
+        server: &Server,
+        storage: &Storage,
+        chunks: &ChunkStore,
+    ) -> Result<Release, NoRelease> {
+        let fault = |why: String| NoRelease::Fault(format!("release `{digest}` cannot be fetched: {why}"));
+        let path = paths::COMPONENT.replace("{digest}", &digest.to_string());
+        let url: ComponentUrl = server.get(&path).await.map_err(|error| fault(error.to_string()))?;
+        let length = usize::try_from(url.get.length).unwrap_or(usize::MAX).min(COMPONENT_MAX_BYTES);
+        let held = chunks.reserve(length).await;
+        let component = match storage.get(&url.get, COMPONENT_MAX_BYTES).await {
+            Ok(component) => component,
+            Err(error @ StorageError::Other(_)) => {
+                return Err(NoRelease::Refused(format!("the component of release `{digest}`: {error}")));
+            }
+            Err(error) => return Err(fault(error.to_string())),
+        };
+        let runtime = self.runtime.clone();
+        let installed = tokio::task::spawn_blocking(move || install(&runtime, digest, &component)).await;
+        drop(held);
+        installed.map_err(|error| fault(error.to_string()))?
+    }
+}
+
+/// Compiles a component, if it is the one that was named.
+fn install(runtime: &Runtime, digest: Digest, component: &[u8]) -> Result<Release, NoRelease> {
+    let found = Digest::of(component);
+    if found != digest {
+        return Err(NoRelease::Refused(format!("the server gives component `{found}` as release `{digest}`")));
+    }
+    runtime.install(component).map_err(|error| {
+        NoRelease::Unfit(format!("release `{digest}` does not run here: {error} (hint: {})", error.hint()))
+    })
+}

@@ -1,0 +1,248 @@
+//! From a leased upload to completed jobs.
+
+use std::sync::Arc;
+
+use filemill_api::{LeasedUpload, ReturnReason};
+use filemill_seal::{Digest, FileSpan};
+
+use super::Node;
+use super::chunks::Chunk;
+use super::fetch::Fetcher;
+use super::handing_in::{About, end_all, hand_in};
+use super::job::{Input, Job, RunContext};
+use super::lease::Lease;
+use super::releases::NoRelease;
+use super::results::JobEnd;
+use super::returns::report_missing;
+use super::stop::Stop;
+use super::stream;
+use super::upload::{NotAdmitted, Upload};
+use super::urls::{RunUrls, Urls};
+
+/// Sees to the runs of one leased upload: checks header and release once, then attends to each run in a task of its own.
+pub(super) async fn attend_upload(node: Arc<Node>, leased: LeasedUpload, leases: Vec<Arc<Lease>>, urls: Urls) {
+    let identities = node.identities();
+    let upload = match node.uploads.admit(&leased, &node.storage, &identities).await {
+        Ok(upload) => upload,
+        Err(NotAdmitted::Fault(why)) => return hand_back_all(&node, &leases, why).await,
+        Err(NotAdmitted::Refused { why, upload }) => {
+            tracing::warn!(upload = leased.upload, "refused: {why}");
+            let upload = upload.as_ref().map(|upload| (upload, None));
+            return end_leases(&node, &leases, upload, || JobEnd::Refused(why.clone())).await;
+        }
+    };
+    // It parsed when the upload was admitted.
+    let Ok(release_digest) = leased.release.parse::<Digest>() else { return };
+    let release = node.releases.get(release_digest, &node.server, &node.storage, &node.chunks).await;
+    let release = match release {
+        Ok(release) => release,
+        Err(NoRelease::Fault(why)) => return hand_back_all(&node, &leases, why).await,
+        Err(NoRelease::Refused(why)) => {
+            tracing::warn!(upload = leased.upload, "refused: {why}");
+            return end_leases(&node, &leases, Some((&upload, None)), || JobEnd::Refused(why.clone())).await;
+        }
+        Err(NoRelease::Unfit(why)) => {
+            tracing::warn!(upload = leased.upload, "{why}");
+            let about = Some((&upload, Some(release_digest)));
+            return end_leases(&node, &leases, about, || JobEnd::HostFailed(why.clone())).await;
+        }
+    };
+    for lease in leases {
+        let run_urls = RunUrls::new(urls.clone(), Arc::clone(&lease));
+        let context = RunContext { lease, upload: Arc::clone(&upload), release: release.clone(), release_digest };
+        let fetcher = Fetcher { node: Arc::clone(&node), context: Arc::new(context), urls: run_urls };
+        node.tasks.spawn(attend_run(Arc::new(fetcher)));
+    }
+}
+
+async fn hand_back_all(node: &Node, leases: &[Arc<Lease>], why: String) {
+    for lease in leases {
+        conclude(node, lease, Err(Stop::Fault(why.clone()))).await;
+    }
+}
+
+async fn end_leases(
+    node: &Arc<Node>,
+    leases: &[Arc<Lease>],
+    upload: Option<(&Arc<Upload>, Option<Digest>)>,
+    end: impl Fn() -> JobEnd,
+) {
+    for lease in leases {
+        let ended = end_all(node, lease, upload, &end).await;
+        conclude(node, lease, ended).await;
+    }
+}
+
+async fn attend_run(fetcher: Arc<Fetcher>) {
+    let (node, lease) = (&fetcher.node, &fetcher.context.lease);
+    let ended = tokio::select! {
+        biased;
+        () = lease.over.cancelled() => Err(Stop::Over),
+        () = node.abort.cancelled() => Err(Stop::ShuttingDown),
+        ended = work(&fetcher) => ended,
+    };
+    conclude(node, lease, ended).await;
+}
+
+/// Tells the server what a run came to beside its results.
+async fn conclude(node: &Node, lease: &Arc<Lease>, ended: Result<(), Stop>) {
+    let (upload, run) = (&lease.upload, lease.key.run);
+    match ended {
+        Ok(()) => {
+            lease.settled().await;
+            // The server does not count as many jobs as we have run: it may go on without us.
+            node.returns.hand_back(node, lease, ReturnReason::NodeFault).await;
+        }
+        Err(Stop::Over) => {}
+        Err(Stop::Stalled) => {
+            tracing::info!(upload, run, "handed back: no new chunk came in time");
+            node.returns.hand_back(node, lease, ReturnReason::Stalled).await;
+        }
+        Err(Stop::ShuttingDown) => node.returns.hand_back(node, lease, ReturnReason::ShuttingDown).await,
+        Err(Stop::Fault(why) | Stop::Refused(why)) => {
+            tracing::warn!(upload, run, "handed back: {why}");
+            node.faults.fault();
+            node.returns.hand_back(node, lease, ReturnReason::NodeFault).await;
+        }
+        Err(Stop::Missing { sequence, sha256, why }) => {
+            tracing::warn!(upload, run, "chunk {sequence} is missing: {why}");
+            report_missing(node, lease, sequence, sha256).await;
+        }
+    }
+}
+
+/// Neighbouring files of a run that are worked on together.
+enum Group {
+    /// They lie in the same one or two chunks, which are held until all of them have run.
+    Whole { files: Vec<(u32, FileSpan)>, first_chunk: u32, last_chunk: u32 },
+    /// One file that is fed to its engine chunk by chunk.
+    Streamed(u32, FileSpan),
+}
+
+async fn work(fetcher: &Arc<Fetcher>) -> Result<(), Stop> {
+    let (node, context) = (&fetcher.node, &fetcher.context);
+    let lease = &context.lease;
+    let files = match files(context) {
+        Ok(files) => files,
+        Err(why) => {
+            tracing::warn!(upload = lease.upload, "refused: {why}");
+            let about = Some((&context.upload, Some(context.release_digest)));
+            return end_all(node, lease, about, || JobEnd::Refused(why.clone())).await;
+        }
+    };
+    for group in groups(fetcher, files) {
+        let (ended, files) = match group {
+            Group::Streamed(index, span) => (stream::run(fetcher, index, span).await, vec![(index, span)]),
+            Group::Whole { files, first_chunk, last_chunk } => {
+                (run_whole(fetcher, &files, first_chunk, last_chunk).await, files)
+            }
+        };
+        match ended {
+            Err(Stop::Refused(why)) => {
+                tracing::warn!(upload = lease.upload, "refused: {why}");
+                let refused = files.into_iter().map(|(index, span)| (index, span, JobEnd::Refused(why.clone())));
+                hand_in(node, About::run(context), refused.collect()).await?;
+            }
+            ended => ended?,
+        }
+    }
+    if lease.open_jobs() > 0 { Err(node.why_dropped(lease)) } else { Ok(()) }
+}
+
+/// The run's files, if they lie where the server says.
+fn files(context: &RunContext) -> Result<Vec<(u32, FileSpan)>, String> {
+    let (layout, run) = (&context.upload.layout, &context.lease.run);
+    let files = run
+        .indexes
+        .iter()
+        .map(|index| {
+            let span = layout.span(*index).ok_or_else(|| {
+                format!("the server names file {index}, the header has {} files", layout.file_count())
+            })?;
+            Ok((*index, span))
+        })
+        .collect::<Result<Vec<_>, String>>()?;
+    let lies = files.first().zip(files.last()).map(|((_, first), (_, last))| (first.first_chunk, last.last_chunk));
+    if lies == Some((run.first_chunk, run.last_chunk)) {
+        Ok(files)
+    } else {
+        let (first, last) = (run.first_chunk, run.last_chunk);
+        Err(format!("the server says that the files lie in chunks {first} to {last}, which the header contradicts"))
+    }
+}
+
+fn groups(fetcher: &Fetcher, files: Vec<(u32, FileSpan)>) -> Vec<Group> {
+    let half = fetcher.node.chunks.total_bytes() / 2;
+    let mut groups = Vec::new();
+    for (index, span) in files {
+        let fits = match span.last_chunk - span.first_chunk {
+            0 => true,
+            // Two chunks are held at once: together they must leave room for others.
+            1 => fetcher.most_bytes(span.first_chunk).saturating_add(fetcher.most_bytes(span.last_chunk)) <= half,
+            _ => false,
+        };
+        match groups.last_mut() {
+            Some(Group::Whole { files, first_chunk, last_chunk })
+                if (*first_chunk, *last_chunk) == (span.first_chunk, span.last_chunk) =>
+            {
+                files.push((index, span));
+            }
+            _ if fits => {
+                let (first_chunk, last_chunk) = (span.first_chunk, span.last_chunk);
+                groups.push(Group::Whole { files: vec![(index, span)], first_chunk, last_chunk });
+            }
+            _ => groups.push(Group::Streamed(index, span)),
+        }
+    }
+    groups
+}
+
+/// Runs files that lie in one or two chunks, and waits until they have run.
+async fn run_whole(
+    fetcher: &Arc<Fetcher>,
+    files: &[(u32, FileSpan)],
+    first_chunk: u32,
+    last_chunk: u32,
+) -> Result<(), Stop> {
+    let (node, context) = (&fetcher.node, &fetcher.context);
+    let (first, last) = node.unless_draining(chunks(fetcher, first_chunk, last_chunk)).await??;
+    let upload = &context.upload;
+    let mut jobs = Vec::with_capacity(files.len());
+    for (index, span) in files {
+        let verdict = upload
+            .verdict(&last, *index, last_chunk)
+            .ok_or_else(|| Stop::Refused(format!("chunk {last_chunk} has no verdict on file {index}")))?;
+        let mut pieces = vec![upload.piece(&first, span, first_chunk)];
+        if first_chunk != last_chunk {
+            pieces.push(upload.piece(&last, span, last_chunk));
+        }
+        let input = Input::Whole { pieces, verdict };
+        jobs.push(Job { context: Arc::clone(context), index: *index, span: *span, input });
+    }
+    drop((first, last));
+    let indexes: Vec<u32> = files.iter().map(|(index, _)| *index).collect();
+    if context.lease.run.alone {
+        // Only what runs is a suspect if this node dies.
+        for job in jobs {
+            node.started(&context.lease, vec![job.index]).await?;
+            node.slots.push([job], true).wait().await;
+        }
+    } else {
+        node.started(&context.lease, indexes).await?;
+        node.slots.push(jobs, false).wait().await;
+    }
+    Ok(())
+}
+
+/// One or two chunks.
+async fn chunks(fetcher: &Fetcher, first: u32, last: u32) -> Result<(Chunk, Chunk), Stop> {
+    if first == last {
+        let chunk = fetcher.chunk(first).await?;
+        return Ok((chunk.clone(), chunk));
+    }
+    // Not under the lock: an uploader may take its time.
+    futures::try_join!(fetcher.stored(first), fetcher.stored(last))?;
+    // One at a time may hold a part of what it needs, or several could wait for each other for ever.
+    let _turn = fetcher.node.pairs.lock().await;
+    futures::try_join!(fetcher.chunk(first), fetcher.chunk(last))
+}

@@ -1,0 +1,157 @@
+//! The server's API, as a node calls it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use filemill_api::{ErrorBody, ErrorCode, Problem};
+use reqwest::{Client, Method, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::config::Token;
+use super::http::{BodyError, describe, read_body};
+
+/// The longest answer that is read: a lease of a thousand runs has a few hundred KiB.
+const ANSWER_MAX_BYTES: usize = 8 << 20;
+
+/// What a call may take beyond the time it waits on purpose.
+const CALL: Duration = Duration::from_secs(30);
+
+/// The server.
+pub(super) struct Server {
+    http: Client,
+    base: String,
+    token: Token,
+    away: AtomicBool,
+}
+
+/// Why a call has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CallError {
+    /// Not reached, cut off, or answered by something else than the server.
+    #[error("it does not answer: {0}")]
+    Away(String),
+    /// The server's own answer.
+    #[error("it answers {status}: {body}")]
+    Refused { status: StatusCode, body: ErrorBody },
+    /// An answer that breaks the protocol.
+    #[error("its answer breaks the protocol: {0}")]
+    Malformed(String),
+}
+
+impl CallError {
+    /// Whether the same call may succeed later.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            Self::Away(_) => true,
+            Self::Refused { status, .. } => {
+                status.is_server_error()
+                    || matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+                    // A token may be made valid again, and work in hand is worth the wait.
+                    || self.is_unauthorised()
+            }
+            Self::Malformed(_) => false,
+        }
+    }
+
+    /// Whether the token is not (or no longer) good.
+    pub(super) fn is_unauthorised(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if matches!(*status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
+    }
+}
+
+impl Server {
+    pub(super) fn new(http: Client, base: &Url, token: Token) -> Self {
+        let base = base.as_str().trim_end_matches('/').to_owned();
+        Self { http, base, token, away: AtomicBool::new(false) }
+    }
+
+    /// Posts `request` and reads the answer. `wait` is how long the server may hold the call on purpose.
+    pub(super) async fn post<Answer: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &impl Serialize,
+        wait: Duration,
+    ) -> Result<Answer, CallError> {
+        let body = serde_json::to_vec(request).map_err(|error| CallError::Malformed(error.to_string()))?;
+        self.call(Method::POST, path, Some(body), wait).await
+    }
+
+    /// Gets the answer.
+    pub(super) async fn get<Answer: DeserializeOwned>(&self, path: &str) -> Result<Answer, CallError> {
+        self.call(Method::GET, path, None, Duration::ZERO).await
+    }
+
+    async fn call<Answer: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+        wait: Duration,
+    ) -> Result<Answer, CallError> {
+        let answer = self.exchange(method, path, body, wait).await;
+        self.notice(answer.as_ref().err());
+        let answer = answer?;
+        serde_json::from_slice(&answer).map_err(|error| CallError::Malformed(format!("`{path}`: {error}")))
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+        wait: Duration,
+    ) -> Result<Vec<u8>, CallError> {
+        let mut request = self
+            .http
+            .request(method, format!("{}{path}", self.base))
+            .bearer_auth(self.token.expose())
+            .timeout(wait + CALL);
+        if let Some(body) = body {
+            request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
+        }
+        let response = request.send().await.map_err(|error| CallError::Away(describe(error)))?;
+        let status = response.status();
+        if status.is_redirection() {
+            return Err(CallError::Malformed("it redirects, which is not followed".to_owned()));
+        }
+        let bytes = match read_body(response, ANSWER_MAX_BYTES).await {
+            Ok(bytes) => bytes,
+            Err(BodyError::Broken(why)) => return Err(CallError::Away(why)),
+            Err(BodyError::TooLong) => {
+                return Err(CallError::Malformed(format!("more than {ANSWER_MAX_BYTES} bytes")));
+            }
+        };
+        if status.is_success() { Ok(bytes) } else { Err(refusal(status, &bytes)) }
+    }
+
+    /// Says when the server goes away and when it is back, once each.
+    fn notice(&self, error: Option<&CallError>) {
+        match error {
+            Some(error) if error.is_transient() => {
+                if !self.away.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(server = %self.base, "the server cannot be used: {error}; trying again until it can");
+                }
+            }
+            _ => {
+                if self.away.swap(false, Ordering::Relaxed) {
+                    tracing::info!(server = %self.base, "the server is back");
+                }
+            }
+        }
+    }
+}
+
+/// The server's error, or what stands in for it where a proxy answered instead.
+fn refusal(status: StatusCode, body: &[u8]) -> CallError {
+    let body = match serde_json::from_slice::<Problem>(body) {
+        Ok(problem) => problem.error,
+        Err(_) => ErrorBody {
+            code: ErrorCode::Unknown,
+            message: "without a reason that this program can read".to_owned(),
+            hint: Some("check that the address is a filemill server's".to_owned()),
+        },
+    };
+    CallError::Refused { status, body }
+}

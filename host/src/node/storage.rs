@@ -1,0 +1,148 @@
+//! Presigned requests: fetching and storing objects on configured origins.
+
+use std::time::Duration;
+
+use filemill_api::{SignedGet, SignedPut};
+use filemill_seal::Digest;
+use reqwest::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Response, StatusCode};
+
+use super::backoff::Backoff;
+use super::http::{BodyError, describe, read_body};
+use super::origins::{ForeignUrl, StorageOrigins};
+
+/// How often a request is made before storage counts as out of order.
+const ATTEMPTS: u32 = 6;
+
+/// Storage, as presigned URLs reach it.
+pub(super) struct Storage {
+    http: Client,
+    origins: StorageOrigins,
+}
+
+/// Why an object was not fetched or stored.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StorageError {
+    /// The URL is not one to follow. No request was made.
+    #[error(transparent)]
+    Foreign(#[from] ForeignUrl),
+    /// Storage sends the request elsewhere. It was not followed.
+    #[error("storage redirects the request, which is never followed")]
+    Redirect,
+    /// The URL does not hold any more (or never did): ask for another.
+    #[error("storage refuses the presigned URL ({0})")]
+    Expired(StatusCode),
+    /// There is no such object.
+    #[error("the object is not there")]
+    NotFound,
+    /// Another object than the one that was named.
+    #[error("the object is not the one that was stored: {0}")]
+    Other(String),
+    /// Storage cannot be reached or is out of order, also after several attempts.
+    #[error("storage cannot be used: {0}")]
+    Away(String),
+}
+
+impl Storage {
+    pub(super) fn new(http: Client, origins: StorageOrigins) -> Self {
+        Self { http, origins }
+    }
+
+    /// Fetches an object of at most `max_bytes`, of exactly the length that `get` names. The caller compares the digest.
+    ///
+    /// Tries several times, over some seconds, where storage is out of order or the connection breaks. Cancel safe.
+    pub(super) async fn get(&self, get: &SignedGet, max_bytes: usize) -> Result<Vec<u8>, StorageError> {
+        let url = self.origins.check(&get.url)?;
+        let Some(length) = usize::try_from(get.length).ok().filter(|length| *length <= max_bytes) else {
+            return Err(StorageError::Other(format!("it has {} bytes, more than {max_bytes}", get.length)));
+        };
+        let mut backoff = backoff();
+        let mut attempt = 1;
+        loop {
+            let why = match self.http.get(url.clone()).send().await {
+                Err(error) => describe(error),
+                Ok(response) => match checked(response)? {
+                    Err(status) => format!("it answers {status}"),
+                    Ok(response) => match read_exactly(response, length).await? {
+                        Ok(bytes) => return Ok(bytes),
+                        Err(broken) => broken,
+                    },
+                },
+            };
+            if attempt == ATTEMPTS {
+                return Err(StorageError::Away(why));
+            }
+            attempt += 1;
+            backoff.wait().await;
+        }
+    }
+
+    /// Stores an object. Tries several times like [`get`](Self::get).
+    pub(super) async fn put(&self, put: &SignedPut, bytes: bytes::Bytes) -> Result<(), StorageError> {
+        let url = self.origins.check(&put.url)?;
+        let headers = signed_headers(put)?;
+        let mut backoff = backoff();
+        let mut attempt = 1;
+        loop {
+            let why = match self.http.put(url.clone()).headers(headers.clone()).body(bytes.clone()).send().await {
+                Err(error) => describe(error),
+                Ok(response) => match checked(response)? {
+                    Err(status) => format!("it answers {status}"),
+                    Ok(_) => return Ok(()),
+                },
+            };
+            if attempt == ATTEMPTS {
+                return Err(StorageError::Away(why));
+            }
+            attempt += 1;
+            backoff.wait().await;
+        }
+    }
+}
+
+/// The digest that a presigned GET names.
+pub(super) fn named_digest(get: &SignedGet) -> Result<Digest, StorageError> {
+    get.sha256.parse().map_err(|error| StorageError::Other(format!("the server names it by {error}")))
+}
+
+fn backoff() -> Backoff {
+    Backoff::new(Duration::from_millis(100), Duration::from_secs(4))
+}
+
+/// What an answer's status means: go on, try again (`Err` within), or stop.
+fn checked(response: Response) -> Result<Result<Response, StatusCode>, StorageError> {
+    let status = response.status();
+    match status {
+        _ if status.is_success() => Ok(Ok(response)),
+        _ if status.is_redirection() => Err(StorageError::Redirect),
+        StatusCode::NOT_FOUND | StatusCode::GONE => Err(StorageError::NotFound),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Ok(Err(status)),
+        _ if status.is_client_error() => Err(StorageError::Expired(status)),
+        _ => Ok(Err(status)),
+    }
+}
+
+/// The body, if it has `length` bytes; a broken connection is an `Err` within.
+async fn read_exactly(response: Response, length: usize) -> Result<Result<Vec<u8>, String>, StorageError> {
+    let other = |found: String| StorageError::Other(format!("it has {found} bytes instead of {length}"));
+    match read_body(response, length).await {
+        Ok(bytes) if bytes.len() == length => Ok(Ok(bytes)),
+        Ok(bytes) => Err(other(bytes.len().to_string())),
+        Err(BodyError::TooLong) => Err(other("more".to_owned())),
+        Err(BodyError::Broken(why)) => Ok(Err(why)),
+    }
+}
+
+/// The headers to send: those that were signed, except the host, which the URL gives.
+fn signed_headers(put: &SignedPut) -> Result<HeaderMap, StorageError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &put.headers {
+        let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) else {
+            return Err(StorageError::Foreign(ForeignUrl::Malformed));
+        };
+        if name != HOST {
+            headers.insert(name, value);
+        }
+    }
+    Ok(headers)
+}

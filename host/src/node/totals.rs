@@ -1,0 +1,79 @@
+//! What a node has done since it started. Nothing listens for it: it is logged at the end (and later pushed).
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// One counter.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! totals {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// Counters of a running node.
+        #[derive(Debug, Default)]
+        pub(super) struct Counters {
+            $(pub(super) $name: Counter,)+
+        }
+
+        /// What a node had done when it stopped.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Totals {
+            $($(#[doc = $doc])+ pub $name: u64,)+
+        }
+
+        impl Counters {
+            pub(super) fn read(&self) -> Totals {
+                Totals { $($name: self.$name.get(),)+ }
+            }
+        }
+
+        impl fmt::Display for Totals {
+            /// `runs_leased=3 jobs_leased=100 …`
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut space = "";
+                $(
+                    write!(f, concat!("{}", stringify!($name), "={}"), space, self.$name)?;
+                    space = " ";
+                )+
+                let _ = space;
+                Ok(())
+            }
+        }
+    };
+}
+
+totals! {
+    /// Runs that were leased.
+    runs_leased,
+    /// Jobs in them.
+    jobs_leased,
+    /// Jobs whose completion the server recorded.
+    jobs_completed,
+    /// Completed jobs that did not stand up to a check, of these.
+    jobs_refused,
+    /// Leases that passed to another processor.
+    leases_lost,
+    /// Leases that were handed back.
+    leases_returned,
+    /// Chunks that were fetched.
+    chunks_fetched,
+    /// Bytes of sealed chunks that were fetched.
+    sealed_bytes,
+    /// Bytes of files that were opened from them.
+    plain_bytes,
+    /// Chunks that were not there, or not what was stored.
+    chunks_missing,
+    /// Headers that were opened.
+    headers_opened,
+}

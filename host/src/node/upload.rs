@@ -1,0 +1,203 @@
+//! An upload that some of this node's leases belong to: its header, opened and checked once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use filemill_api::{LeasedUpload, limits};
+use filemill_seal::{ChunkOpener, Digest, FileSpan, Header, Identity, Layout, SealedHeader, UploadId, Verdict};
+use tokio::sync::OnceCell;
+
+use super::chunks::Chunk;
+use super::clock;
+use super::events::event;
+use super::storage::{Storage, StorageError, named_digest};
+use crate::Parameters;
+
+/// Opened headers that are kept, and how long their sealed forms may be together.
+const KEPT: usize = 256;
+const KEPT_BYTES: usize = 8 << 20;
+
+/// An upload, as its opened header describes it.
+pub(super) struct Upload {
+    pub(super) header: Header,
+    pub(super) header_digest: Digest,
+    pub(super) layout: Layout,
+    pub(super) opener: ChunkOpener,
+    pub(super) parameters: Parameters,
+    sealed_bytes: usize,
+}
+
+/// Why nothing of an upload is run.
+#[derive(Debug)]
+pub(super) enum NotAdmitted {
+    /// It does not stand up to a check. `upload` is there if the header belongs to it, so that the reason can be sealed.
+    Refused { why: String, upload: Option<Arc<Upload>> },
+    /// This node cannot tell.
+    Fault(String),
+}
+
+/// The uploads whose headers were opened lately.
+pub(super) struct Uploads {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    // By upload and header digest: a server that names another header for the same upload gets another entry.
+    by_name: HashMap<(UploadId, Digest), Entry>,
+    clock: u64,
+}
+
+struct Entry {
+    cell: Arc<OnceCell<Arc<Upload>>>,
+    used: u64,
+}
+
+impl Uploads {
+    pub(super) fn new() -> Self {
+        Self { kept: Mutex::default() }
+    }
+
+    /// The upload of a lease, once its header was fetched, opened with one of `identities` and found to allow the
+    /// leased release now. Fetched once for all leases that ask meanwhile or soon after.
+    pub(super) async fn admit(
+        &self,
+        leased: &LeasedUpload,
+        storage: &Storage,
+        identities: &[Identity],
+    ) -> Result<Arc<Upload>, NotAdmitted> {
+        let refused = |why: String| NotAdmitted::Refused { why, upload: None };
+        let id: UploadId = leased.upload.parse().map_err(|error| refused(format!("the upload's id: {error}")))?;
+        let digest = named_digest(&leased.header).map_err(|error| refused(format!("the header: {error}")))?;
+        let cell = self.cell(id, digest);
+        let upload = cell.get_or_try_init(|| fetch(leased, id, digest, storage, identities)).await;
+        if upload.is_err() {
+            self.forget(id, digest);
+        }
+        let upload = Arc::clone(upload?);
+        self.trim();
+        match objection(&upload, leased) {
+            None => Ok(upload),
+            Some(why) => Err(NotAdmitted::Refused { why, upload: Some(upload) }),
+        }
+    }
+
+    fn cell(&self, id: UploadId, digest: Digest) -> Arc<OnceCell<Arc<Upload>>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.clock += 1;
+        let used = kept.clock;
+        let entry = kept.by_name.entry((id, digest)).or_insert_with(|| Entry { cell: Arc::default(), used });
+        entry.used = used;
+        Arc::clone(&entry.cell)
+    }
+
+    fn forget(&self, id: UploadId, digest: Digest) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.by_name.get(&(id, digest)).is_some_and(|entry| !entry.cell.initialized()) {
+            kept.by_name.remove(&(id, digest));
+        }
+    }
+
+    /// Forgets those used longest ago, down to the bounds. Whoever uses one still has it.
+    fn trim(&self) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = |entry: &Entry| entry.cell.get().map_or(0, |upload| upload.sealed_bytes);
+        let mut total: usize = kept.by_name.values().map(bytes).sum();
+        while kept.by_name.len() > KEPT || (total > KEPT_BYTES && kept.by_name.len() > 1) {
+            let Some(oldest) = kept.by_name.iter().min_by_key(|(_, entry)| entry.used).map(|(name, _)| *name) else {
+                return;
+            };
+            total -= kept.by_name.remove(&oldest).as_ref().map_or(0, bytes);
+        }
+    }
+}
+
+async fn fetch(
+    leased: &LeasedUpload,
+    id: UploadId,
+    digest: Digest,
+    storage: &Storage,
+    identities: &[Identity],
+) -> Result<Arc<Upload>, NotAdmitted> {
+    let refused = |why: String| NotAdmitted::Refused { why, upload: None };
+    let sealed = match storage.get(&leased.header, limits::MAX_HEADER_BYTES as usize).await {
+        Ok(bytes) => bytes,
+        Err(error @ StorageError::Other(_)) => return Err(refused(format!("the header: {error}"))),
+        Err(error) => return Err(NotAdmitted::Fault(format!("the header cannot be fetched: {error}"))),
+    };
+    // An age decryption and a parse of up to 4 MiB: not on a thread that answers heartbeats.
+    let identities = identities.to_vec();
+    tokio::task::spawn_blocking(move || open(sealed, id, digest, &identities))
+        .await
+        .map_err(|error| NotAdmitted::Fault(format!("opening the header failed: {error}")))?
+        .map(Arc::new)
+        .map_err(refused)
+}
+
+fn open(sealed: Vec<u8>, id: UploadId, digest: Digest, identities: &[Identity]) -> Result<Upload, String> {
+    let sealed_bytes = sealed.len();
+    let sealed = SealedHeader::from_bytes(sealed).map_err(|error| error.to_string())?;
+    if sealed.digest() != digest {
+        return Err(format!("the header has the SHA-256 `{}` instead of `{digest}`", sealed.digest()));
+    }
+    // The newest first: it is the one that most headers are sealed for.
+    let newest_first: Vec<Identity> = identities.iter().rev().cloned().collect();
+    let header = Header::open(&sealed, &newest_first).map_err(|error| error.to_string())?;
+    if header.upload != id {
+        return Err(format!("the header is that of upload `{}`", header.upload));
+    }
+    let layout = header.layout().map_err(|error| error.to_string())?;
+    let parameters = Parameters::parse(header.parameters.clone()).map_err(|error| error.to_string())?;
+    let opener = ChunkOpener::new(&header.key, header.upload, digest);
+    event!("header opened", upload = %id, files = header.files.len());
+    Ok(Upload { header, header_digest: digest, layout, opener, parameters, sealed_bytes })
+}
+
+/// Why a lease of the upload is not run now, if there is a reason.
+fn objection(upload: &Upload, leased: &LeasedUpload) -> Option<String> {
+    let header = &upload.header;
+    if header.is_expired(clock::unix_seconds()) {
+        return Some(format!("the upload was to be run until {} (seconds since 1970), which is over", header.not_after));
+    }
+    match leased.release.parse() {
+        Ok(release) if header.allows(&release) => {}
+        Ok(release) => return Some(format!("the header does not name release `{release}`")),
+        Err(error) => return Some(format!("the release: {error}")),
+    }
+    let chunks = upload.layout.chunk_count();
+    (chunks != leased.chunks_expected)
+        .then(|| format!("the server says that there are {} chunks, the header {chunks}", leased.chunks_expected))
+}
+
+impl Upload {
+    pub(super) fn id(&self) -> UploadId {
+        self.header.upload
+    }
+
+    /// What the uploader says of file `index` in `chunk`, the one with that sequence number; `None` if the file does not end there.
+    pub(super) fn verdict(&self, chunk: &Chunk, index: u32, sequence: u32) -> Option<Verdict> {
+        let position = index.checked_sub(self.layout.ends_in(sequence).start)?;
+        chunk.verdicts().get(position as usize).copied()
+    }
+
+    /// The part of a file in `chunk`, the one with that sequence number, without a copy.
+    pub(super) fn piece(&self, chunk: &Chunk, span: &FileSpan, sequence: u32) -> Bytes {
+        let data = chunk.data();
+        let start = self.layout.chunk_offset(sequence).unwrap_or(0);
+        // Both lie within the chunk, so that they fit.
+        let within = |offset: u64| offset.saturating_sub(start).min(data.len() as u64) as usize;
+        data.slice(within(span.offset)..within(span.offset + span.length))
+    }
+
+    /// The file's name as an engine is told it: what is not UTF-8 is replaced.
+    pub(super) fn name(&self, index: u32) -> String {
+        self.header.files.get(index as usize).map_or_else(String::new, |file| String::from_utf8_lossy(&file.name).into_owned())
+    }
+}
+
+impl std::fmt::Debug for Upload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upload").field("id", &self.id()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,189 @@
+//! How a run ended, and what it cost.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use crate::text::printable;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// There is a report.
+    Succeeded,
+    /// The engine says that there is none, and why.
+    Rejected(Rejection),
+    /// The engine broke off: a trap, an exhausted stack, a value that breaks the contract's encoding.
+    Trapped,
+    /// It used up its CPU time or its time on the clock.
+    TimedOut,
+    /// It wanted more memory than it may have.
+    OverMemory,
+    /// Its report is longer than it may be.
+    OverOutput,
+    /// It logged more than it may.
+    OverLog,
+    /// It called the host more often than it may.
+    OverHostCalls,
+    /// It returned a report that is not one JSON object.
+    BadReport,
+    /// The file changed or vanished while it was sent, so that nothing which was read counts.
+    Void,
+    /// It was told to stop.
+    Cancelled,
+    /// This host failed it.
+    HostFailed,
+}
+
+/// The engine's own reason for giving no report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rejection {
+    /// It does not read this kind of file.
+    Unsupported,
+    /// It reads this kind, but the file breaks its format.
+    Malformed,
+    /// Anything else.
+    Failed,
+}
+
+impl Outcome {
+    /// Whether the same job may end otherwise when it is run again: only where the host was at fault. Everything else
+    /// is a property of release, file and limits. (A void file is sent again by the client, as a new job.)
+    pub fn retryable(self) -> bool {
+        matches!(self, Self::HostFailed)
+    }
+}
+
+impl fmt::Display for Outcome {
+    /// In words: `timed out`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Succeeded => "succeeded",
+            Self::Rejected(Rejection::Unsupported) => "rejected as unsupported",
+            Self::Rejected(Rejection::Malformed) => "rejected as malformed",
+            Self::Rejected(Rejection::Failed) => "failed",
+            Self::Trapped => "trapped",
+            Self::TimedOut => "timed out",
+            Self::OverMemory => "over memory",
+            Self::OverOutput => "over output",
+            Self::OverLog => "over log",
+            Self::OverHostCalls => "over host calls",
+            Self::BadReport => "bad report",
+            Self::Void => "void",
+            Self::Cancelled => "cancelled",
+            Self::HostFailed => "host failed",
+        })
+    }
+}
+
+/// What an engine found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// One JSON object, within the output limit, nested at most 100 deep; otherwise as the engine wrote it.
+    pub json: String,
+}
+
+/// Why there is no report. Both texts may quote the engine: they are for the uploader's eyes, never for the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    outcome: Outcome,
+    message: String,
+    hint: Option<Cow<'static, str>>,
+}
+
+impl Failure {
+    const MESSAGE_BYTES: usize = 4 << 10;
+
+    pub(crate) fn new(outcome: Outcome, message: impl AsRef<str>) -> Self {
+        debug_assert_ne!(outcome, Outcome::Succeeded);
+        Self {
+            outcome,
+            message: printable(message.as_ref(), Self::MESSAGE_BYTES),
+            hint: None,
+        }
+    }
+
+    pub(crate) fn with_hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Never [`Outcome::Succeeded`].
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// What happened, at most 4 KiB, without control characters other than line feed and tab. The same release, file
+    /// and limits give the same text on every machine, except where the host itself failed.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do about it, where there is something.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
+
+/// How much a log line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "they say it themselves")]
+pub enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// One line that the engine logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// The engine's own judgement.
+    pub level: Level,
+    /// Its text, without control characters other than line feed and tab.
+    pub message: String,
+}
+
+/// What a run used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Resources {
+    /// Bytes of the file that the engine read.
+    pub bytes_read: u64,
+    /// Whether it read to the end of the file and was told so.
+    pub read_to_end: bool,
+    /// CPU time of its thread, from before it was instantiated to after it was dropped.
+    pub cpu_time: Duration,
+    /// Time on the clock for the same, without `input_wait`.
+    pub wall_time: Duration,
+    /// Time spent waiting for input.
+    pub input_wait: Duration,
+    /// The most bytes its memories and tables had.
+    pub peak_memory_bytes: u64,
+    /// How often it called the host.
+    pub host_calls: u64,
+}
+
+/// One engine over one file, done.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Run {
+    /// The report, or why there is none.
+    pub result: Result<Report, Failure>,
+    /// What it logged until then, in order.
+    pub log: Vec<LogLine>,
+    /// What it used.
+    pub resources: Resources,
+}
+
+impl Run {
+    /// How it ended.
+    pub fn outcome(&self) -> Outcome {
+        match &self.result {
+            Ok(_) => Outcome::Succeeded,
+            Err(failure) => failure.outcome,
+        }
+    }
+}

@@ -1,0 +1,2 @@
+;; Wants 128 MiB before it begins.
+;; memory: 2048

@@ -1,0 +1,122 @@
+//! Inputs that end early, wait, or misbehave.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use filemill_host::{InputEnd, InputSource, Limits, Outcome, TimeLimit};
+
+use crate::guest::guest;
+use crate::harness::{failure, install, job, limits};
+
+/// Gives some bytes, then ends.
+struct EndsEarly {
+    given: bool,
+    end: InputEnd,
+}
+
+impl InputSource for EndsEarly {
+    fn read(&mut self, _max: usize) -> Result<Bytes, InputEnd> {
+        if self.given {
+            return Err(self.end.clone());
+        }
+        self.given = true;
+        Ok(Bytes::from_static(b"abc"))
+    }
+}
+
+fn ends(end: InputEnd) -> EndsEarly {
+    EndsEarly { given: false, end }
+}
+
+#[test]
+fn a_void_file_gives_no_report_whatever_the_engine_says() {
+    for guest in [
+        guest!(ignores_input_errors),
+        guest!(traps_on_input_errors),
+        guest!(counts),
+    ] {
+        let void = ends(InputEnd::Void("it shrank to 3 bytes".into()));
+        let run = install(&guest).run(&job(10), void, &limits(), ());
+        let message = failure(&run, Outcome::Void);
+        assert_eq!(message, "the file was not sent whole: it shrank to 3 bytes");
+        assert!(!run.resources.read_to_end);
+    }
+}
+
+#[test]
+fn an_input_that_is_cancelled_cancels_the_run() {
+    let run = install(&guest!(ignores_input_errors)).run(&job(10), ends(InputEnd::Cancelled), &limits(), ());
+    failure(&run, Outcome::Cancelled);
+}
+
+#[test]
+fn an_input_that_this_host_cannot_get_is_not_blamed_on_the_engine() {
+    let failed = ends(InputEnd::Failed("chunk 7 does not verify".into()));
+    let run = install(&guest!(ignores_input_errors)).run(&job(10), failed, &limits(), ());
+    assert_eq!(failure(&run, Outcome::HostFailed), "chunk 7 does not verify");
+    assert!(run.outcome().retryable());
+}
+
+#[test]
+fn an_input_that_gives_more_than_was_asked_is_the_hosts_fault() {
+    struct Generous;
+    impl InputSource for Generous {
+        fn read(&mut self, max: usize) -> Result<Bytes, InputEnd> {
+            Ok(Bytes::from(vec![0; max + 1]))
+        }
+    }
+    let run = install(&guest!(ignores_input_errors)).run(&job(10), Generous, &limits(), ());
+    failure(&run, Outcome::HostFailed);
+}
+
+#[test]
+fn an_input_that_panics_costs_its_own_run_only() {
+    struct Panics;
+    impl InputSource for Panics {
+        fn read(&mut self, _max: usize) -> Result<Bytes, InputEnd> {
+            panic!("a bug of the host")
+        }
+    }
+    let release = install(&guest!(counts));
+    // More often than there are slots: a panic gives its slot back.
+    for _ in 0..5 {
+        let run = release.run(&job(10), Panics, &limits(), ());
+        assert!(failure(&run, Outcome::HostFailed).contains("a bug of the host"));
+    }
+    let run = release.run(&job(3), Bytes::from_static(b"abc"), &limits(), ());
+    assert_eq!(run.outcome(), Outcome::Succeeded);
+}
+
+#[test]
+fn waiting_for_input_counts_toward_no_limit() {
+    /// An uploader that is silent for longer than the run may take.
+    struct Slow {
+        never: mpsc::Receiver<()>,
+        left: usize,
+    }
+    impl InputSource for Slow {
+        fn read(&mut self, _max: usize) -> Result<Bytes, InputEnd> {
+            if self.left == 0 {
+                return Ok(Bytes::new());
+            }
+            self.left -= 1;
+            self.never
+                .recv_timeout(Duration::from_millis(150))
+                .expect_err("nothing is ever sent");
+            Ok(Bytes::from_static(b"abc"))
+        }
+    }
+    let (_kept, never) = mpsc::channel();
+    let limits = Limits {
+        wall_time: TimeLimit {
+            base: Duration::from_millis(200),
+            per_mib: Duration::ZERO,
+        },
+        ..limits()
+    };
+    let run = install(&guest!(counts)).run(&job(9), Slow { never, left: 3 }, &limits, ());
+    assert_eq!(run.outcome(), Outcome::Succeeded, "{:?}", run.result);
+    assert!(run.resources.input_wait >= Duration::from_millis(450));
+    assert!(run.resources.wall_time < Duration::from_millis(200));
+}

@@ -1,0 +1,317 @@
+//! The processor node against a fake server and storage.
+
+mod fake;
+mod hostile;
+mod http;
+mod life;
+mod mill;
+mod process;
+
+use std::time::Duration;
+
+use filemill_api::{ErrorCode, Outcome, SealedBody};
+use filemill_seal::{Digest, Verdict, VoidReason};
+
+use self::fake::{Reply, Said};
+use self::mill::{Mill, noise};
+use crate::guest::guest;
+
+// `guest!` finds its files from here only.
+fn counts() -> Vec<u8> {
+    guest!(counts)
+}
+
+fn never_reads() -> Vec<u8> {
+    guest!(never_reads)
+}
+
+/// Small files, empty ones, and some that cross the border of a chunk.
+fn bundle() -> Vec<Vec<u8>> {
+    (0..150)
+        .map(|n: usize| noise([0, 1, 700, 3000][n % 4] + n, n as u64))
+        .collect()
+}
+
+fn bytes_reported(result: &filemill_seal::ResultBody) -> String {
+    result
+        .report
+        .as_ref()
+        .map_or_else(|| format!("{:?}", result.failure), |report| report.as_json().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_file_of_a_bundle_gets_one_result_that_its_uploader_believes() {
+    let mill = Mill::start(counts()).await;
+    let files = bundle();
+    let sent = mill.upload(&files).seal(&mill.fake);
+    assert!(sent.chunks.len() >= 3);
+    sent.offer(&mill.fake);
+    for (index, file) in (0..).zip(&files) {
+        let result = mill.result(&sent, index).await;
+        assert_eq!(bytes_reported(&result), format!("{{\"bytes\":{}}}", file.len()));
+        let input = result.input.expect("an input");
+        assert_eq!((input.length, input.sha256), (file.len() as u64, Digest::of(file)));
+        assert_eq!(result.log[0].message, "counting");
+    }
+    for sequence in 0..sent.chunks.len() as u32 {
+        assert_eq!(sent.fetched(&mill.fake, sequence), 1, "chunk {sequence}");
+    }
+    assert_eq!(
+        mill.fake
+            .world(|world| world.fetched[&format!("{}/header", sent.leased.upload)]),
+        1
+    );
+    let totals = mill.end().await;
+    assert_eq!(
+        (totals.jobs_leased, totals.jobs_completed, totals.leases_returned),
+        (150, 150, 0)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_runs_before_the_server_knows_that_it_starts() {
+    let mill = Mill::start(counts()).await;
+    let sent = mill.upload(&bundle()).seal(&mill.fake);
+    sent.offer(&mill.fake);
+    for index in 0..150 {
+        mill.result(&sent, index).await;
+    }
+    mill.fake.world(|world| {
+        let mut started = Vec::new();
+        for said in &world.said {
+            match said {
+                Said::Started(key, indexes) => started.extend(indexes.iter().map(|index| (*key, *index))),
+                Said::Completed(key, jobs) => {
+                    assert!(jobs.iter().all(|job| started.contains(&(*key, job.index))), "{said:?}");
+                }
+                _ => {}
+            }
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_runs_while_it_arrives() {
+    let mill = Mill::start_with(counts(), |config| config.memory_budget_bytes = 1 << 20).await;
+    // Forty chunks, more than twice the budget.
+    let file = noise(40 * (64 << 10) - 5, 1);
+    let sent = mill.upload(std::slice::from_ref(&file)).seal(&mill.fake);
+    let run = sent.run_of(0);
+    mill.fake.offer(sent.leased.clone(), sent.chunks[..1].to_vec());
+    mill.fake
+        .until("the job starts with its first chunk", |world| {
+            world
+                .said
+                .iter()
+                .find(|said| matches!(said, Said::Started(key, _) if key.run == run))
+                .map(|_| ())
+        })
+        .await;
+    for stored in 2..=sent.chunks.len() {
+        mill.fake
+            .world(|world| world.chunks.insert(run, sent.chunks[..stored].to_vec()));
+    }
+    let result = mill.result(&sent, 0).await;
+    assert_eq!(bytes_reported(&result), format!("{{\"bytes\":{}}}", file.len()));
+    assert_eq!(result.input.expect("an input").sha256, Digest::of(&file));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_large_files_share_a_budget_that_is_too_small_for_them() {
+    let mill = Mill::start_with(counts(), |config| config.memory_budget_bytes = 1 << 20).await;
+    let files: Vec<_> = (0..6).map(|n| noise(1_500_000 + n, n as u64)).collect();
+    let mixed: Vec<_> = files.iter().cloned().chain((0..80).map(|n| noise(2000, n))).collect();
+    let sent = mill.upload(&mixed).seal(&mill.fake);
+    sent.offer(&mill.fake);
+    for (index, file) in (0..).zip(&mixed) {
+        let result = mill.result(&sent, index).await;
+        assert_eq!(bytes_reported(&result), format!("{{\"bytes\":{}}}", file.len()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_reads_nothing_still_waits_for_the_verdict() {
+    let mill = Mill::start(never_reads()).await;
+    let file = noise(300_000, 2);
+    let sent = mill.upload(std::slice::from_ref(&file)).seal(&mill.fake);
+    sent.offer(&mill.fake);
+    let result = mill.result(&sent, 0).await;
+    assert_eq!(result.outcome, filemill_seal::Outcome::Succeeded);
+    assert_eq!(result.input.expect("an input").sha256, Digest::of(&file));
+    assert_eq!(result.resources.bytes_read, 0);
+    assert_eq!(sent.fetched(&mill.fake, sent.chunks.len() as u32 - 1), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_void_file_ends_as_void_whatever_the_engine_says() {
+    let mill = Mill::start(counts()).await;
+    let mut upload = mill.upload(&[noise(100, 1), noise(400_000, 2), noise(100, 3)]);
+    upload.verdicts[0] = Verdict::Void(VoidReason::Changed);
+    upload.verdicts[1] = Verdict::Void(VoidReason::Shrank);
+    let sent = upload.seal(&mill.fake);
+    sent.offer(&mill.fake);
+    for (index, reason) in [(0, VoidReason::Changed), (1, VoidReason::Shrank)] {
+        let result = mill.result(&sent, index).await;
+        assert_eq!(result.outcome, filemill_seal::Outcome::Void);
+        assert!(result.failure.expect("a failure").message.contains(&reason.to_string()));
+    }
+    assert_eq!(mill.result(&sent, 2).await.outcome, filemill_seal::Outcome::Succeeded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_whose_bytes_are_not_those_of_its_verdict_is_refused() {
+    let mill = Mill::start(counts()).await;
+    let mut upload = mill.upload(&[noise(100, 1), noise(400_000, 2)]);
+    upload.verdicts[0] = Verdict::Intact(Digest::of(b"another"));
+    upload.verdicts[1] = Verdict::Intact(Digest::of(b"another"));
+    let sent = upload.seal(&mill.fake);
+    sent.offer(&mill.fake);
+    for index in [0, 1] {
+        let result = mill.result(&sent, index).await;
+        assert_eq!(result.outcome, filemill_seal::Outcome::Refused);
+        let message = result.failure.expect("a failure").message;
+        assert!(message.starts_with("the file's bytes have the SHA-256"), "{message}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_result_goes_to_storage() {
+    let mill = Mill::start_with(guest!(floods_log), |config| config.limits.log_lines = 10_000).await;
+    let sent = mill.upload(&[noise(100, 1)]).seal(&mill.fake);
+    sent.offer(&mill.fake);
+    let completion = mill.fake.completion(sent.run_of(0), 0).await;
+    assert!(
+        matches!(completion.sealed, Some(SealedBody::Object { .. })),
+        "{completion:?}"
+    );
+    assert_eq!(completion.outcome, Outcome::OverLog);
+    mill.open(&sent, &completion);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_url_is_asked_for_again() {
+    let mill = Mill::start(counts()).await;
+    let sent = mill.upload(&[noise(100, 1)]).seal(&mill.fake);
+    let forbidden = Reply::Status(403);
+    mill.fake
+        .replies(&sent.key(0), [forbidden, Reply::Bytes(sent.sealed_chunks[0].clone())]);
+    sent.offer(&mill.fake);
+    assert_eq!(mill.result(&sent, 0).await.outcome, filemill_seal::Outcome::Succeeded);
+    assert_eq!(sent.fetched(&mill.fake, 0), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storage_that_stumbles_is_tried_again() {
+    let mill = Mill::start(counts()).await;
+    let sent = mill.upload(&[noise(5000, 1)]).seal(&mill.fake);
+    let chunk = &sent.sealed_chunks[0];
+    let unavailable = Reply::Status(503);
+    mill.fake.replies(
+        &sent.key(0),
+        [unavailable, Reply::CutOff(chunk.clone()), Reply::Bytes(chunk.clone())],
+    );
+    sent.offer(&mill.fake);
+    assert_eq!(mill.result(&sent, 0).await.outcome, filemill_seal::Outcome::Succeeded);
+    assert_eq!(sent.fetched(&mill.fake, 0), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_runs_alone_is_reported_by_itself() {
+    let mill = Mill::start(counts()).await;
+    let sent = mill
+        .upload(&[noise(10, 1), noise(20, 2), noise(30, 3)])
+        .seal(&mill.fake);
+    sent.offer_with(&mill.fake, |leased| leased.runs[0].alone = true);
+    for index in 0..3 {
+        mill.result(&sent, index).await;
+    }
+    mill.fake.world(|world| {
+        let started: Vec<_> = world
+            .said
+            .iter()
+            .filter_map(|said| match said {
+                Said::Started(_, indexes) => Some(indexes.clone()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(started, [[0], [1], [2]]);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_away_for_a_while_costs_no_result() {
+    let mill = Mill::start(counts()).await;
+    mill.fake.world(|world| {
+        for path in [
+            filemill_api::paths::RESULTS,
+            filemill_api::paths::LEASE_REPORT,
+            filemill_api::paths::LEASES,
+        ] {
+            world.unavailable.insert(path.to_owned(), 2);
+        }
+    });
+    let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
+    sent.offer(&mill.fake);
+    assert_eq!(mill.result(&sent, 0).await.outcome, filemill_seal::Outcome::Succeeded);
+    assert_eq!(mill.end().await.jobs_completed, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_stalls_is_handed_back() {
+    let mill = Mill::start_with(counts(), |config| config.stall = Duration::from_millis(300)).await;
+    let sent = mill.upload(&[noise(300_000, 1)]).seal(&mill.fake);
+    mill.fake.offer(sent.leased.clone(), sent.chunks[..1].to_vec());
+    let reason = mill.fake.returned(sent.run_of(0)).await;
+    assert_eq!(reason, filemill_api::ReturnReason::Stalled);
+    // Another comes in its place and is not in its way.
+    let other = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
+    other.offer(&mill.fake);
+    assert_eq!(mill.result(&other, 0).await.outcome, filemill_seal::Outcome::Succeeded);
+}
+
+#[test]
+fn a_fenced_lease_has_its_own_code() {
+    // What the node goes by when a completion is refused.
+    assert_eq!(serde_json::to_string(&ErrorCode::Fenced).expect("JSON"), "\"fenced\"");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures"]
+async fn many_small_files() {
+    let mill = Mill::start(counts()).await;
+    let files: Vec<_> = (0..4096).map(|n: usize| noise(4096 + n % 8192, n as u64)).collect();
+    let mut uploads = Vec::new();
+    for _ in 0..5 {
+        uploads.push(mill.upload(&files).seal(&mill.fake));
+    }
+    let begun = std::time::Instant::now();
+    for sent in &uploads {
+        // As a server would: a lease of some runs at a time.
+        for runs in sent.leased.runs.chunks(2) {
+            sent.offer_with(&mill.fake, |leased| leased.runs = runs.to_vec());
+        }
+    }
+    mill.fake
+        .until("all", |world| {
+            let n: usize = world
+                .said
+                .iter()
+                .map(|said| {
+                    if let Said::Completed(_, jobs) = said {
+                        jobs.len()
+                    } else {
+                        0
+                    }
+                })
+                .sum();
+            (n == 5 * 4096).then_some(())
+        })
+        .await;
+    let took = begun.elapsed();
+    eprintln!(
+        "{} files in {took:?}: {:.0}/s",
+        5 * 4096,
+        5.0 * 4096.0 / took.as_secs_f64()
+    );
+    eprintln!("{}", mill.end().await);
+}

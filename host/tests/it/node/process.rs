@@ -1,0 +1,128 @@
+//! The program itself: its commands, its sockets, its log and its end.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use super::fake::{Said, TOKEN};
+use super::mill::{Mill, noise};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_filemill-processor");
+
+fn processor(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).output().expect("it starts")
+}
+
+#[test]
+fn pool_init_prints_the_enrolment_file_and_overwrites_nothing() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let pool = dir.path().join("pool");
+    let pool = pool.to_str().expect("UTF-8");
+    let made = processor(&["pool", "init", "--dir", pool, "--name", "lab"]);
+    assert!(made.status.success(), "{made:?}");
+    let printed = String::from_utf8(made.stdout).expect("UTF-8");
+    filemill_seal::Enrolment::from_json(printed.trim_end()).expect("an enrolment");
+    assert_eq!(
+        fs::read_to_string(format!("{pool}/enrolment.json")).expect("the file"),
+        printed
+    );
+
+    let again = processor(&["pool", "init", "--dir", pool, "--name", "lab"]);
+    assert_eq!(again.status.code(), Some(1));
+    let said = String::from_utf8(again.stderr).expect("UTF-8");
+    assert!(
+        said.starts_with("error: `") && said.contains("already holds a pool") && said.contains("hint: "),
+        "{said}"
+    );
+
+    let renewed = processor(&["pool", "renew", "--dir", pool, "--rotate"]);
+    assert!(renewed.status.success(), "{renewed:?}");
+    let shown = String::from_utf8(processor(&["pool", "show", "--dir", pool]).stdout).expect("UTF-8");
+    assert!(
+        shown.contains("serial       2") && shown.contains("identities   2"),
+        "{shown}"
+    );
+    assert!(!shown.contains("SECRET"), "{shown}");
+}
+
+/// Inodes of the sockets that a process has open and that listen.
+fn listening(pid: u32) -> Vec<String> {
+    let fds = fs::read_dir(format!("/proc/{pid}/fd")).expect("its files");
+    let own: Vec<String> = fds
+        .filter_map(|fd| fs::read_link(fd.ok()?.path()).ok())
+        .filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+        .collect();
+    assert!(!own.is_empty(), "it has connections");
+    ["tcp", "tcp6"]
+        .into_iter()
+        .flat_map(|table| {
+            fs::read_to_string(format!("/proc/{pid}/net/{table}"))
+                .unwrap_or_default()
+                .lines()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            (fields.get(3) == Some(&"0A"))
+                .then(|| fields.get(9).map(|inode| (*inode).to_owned()))
+                .flatten()
+        })
+        .filter(|inode| own.contains(inode))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_listens_on_nothing_logs_no_name_and_ends_well_on_a_signal() {
+    let mill = Mill::stopped(super::counts()).await;
+    let token = mill.dir().join("token");
+    fs::write(&token, format!("{TOKEN}\n")).expect("written");
+    let mut child = Command::new(PROGRAM)
+        .args([
+            "run",
+            "--log-json",
+            "--slots",
+            "1",
+            "--memory-budget",
+            "8MiB",
+            "--node",
+            "lab-1",
+        ])
+        .args(["--server", &mill.fake.server, "--storage-origin", &mill.fake.storage])
+        .args([Path::new("--token-file"), &token, Path::new("--pool"), &mill.pool_dir()])
+        .args([Path::new("--cache-dir"), &mill.dir().join("cache")])
+        .env(
+            "RUST_LOG",
+            "trace,cranelift_codegen=off,regalloc2=off,wasmtime=off,wasmtime_internal_cranelift=off",
+        )
+        .stderr(Stdio::from(fs::File::create(mill.dir().join("log")).expect("a log")))
+        .spawn()
+        .expect("it starts");
+    let sent = mill.upload(&[noise(10, 1), noise(300_000, 2)]).seal(&mill.fake);
+    sent.offer(&mill.fake);
+    for index in 0..2 {
+        mill.result(&sent, index).await;
+    }
+    let node = mill.fake.world(|world| {
+        world.said.iter().find_map(|said| match said {
+            Said::Leased(request) => Some(request.node.clone()),
+            _ => None,
+        })
+    });
+    assert!(node.expect("a lease").starts_with("lab-1-"));
+    assert_eq!(listening(child.id()), Vec::<String>::new());
+
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
+    let ended = tokio::task::spawn_blocking(move || child.wait())
+        .await
+        .expect("waited")
+        .expect("ended");
+    assert!(ended.success(), "{ended}");
+
+    let log = fs::read_to_string(mill.dir().join("log")).expect("the log");
+    assert!(log.contains("\"message\":\"job first byte\""), "events are there");
+    for secret in ["marker-name", "counting", TOKEN, "X-Amz-Signature"] {
+        assert!(!log.contains(secret), "the log holds `{secret}`");
+    }
+}

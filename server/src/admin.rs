@@ -1,0 +1,244 @@
+//! What an operator does from the command line, beside a server that runs or in place of one that does not.
+
+use std::path::Path;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
+use filemill_api::{ErrorBody, Release};
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::component::{ComponentError, contract_of};
+use crate::config::{Embedded, LOOPBACK, Place};
+use crate::embedded::{self, DirLock, StorageStartError};
+use crate::listen::Lane;
+use crate::rules::{Caller, NewRelease, NewToken, Rules, RulesConfig, Scope, TokenSummary};
+use crate::server::{StartError, take_dir};
+use crate::storage::{ObjectKey, Storage, StorageError};
+use crate::store::{Store, StoreOptions};
+
+/// How long to wait for a server that has the folder to say where its storage is.
+const STARTING_LIMIT: Duration = Duration::from_secs(10);
+/// Between two looks at such a server.
+const STARTING_POLL: Duration = Duration::from_millis(50);
+/// How long what is under way may take at the end.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why an operator's command failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// Folder, database or storage is not to be had.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The rules refused.
+    #[error("{0}")]
+    Refused(ErrorBody),
+    /// The file is not an engine.
+    #[error("the file is not an engine: {0}")]
+    Component(#[from] ComponentError),
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl From<ErrorBody> for AdminError {
+    fn from(body: ErrorBody) -> Self {
+        Self::Refused(body)
+    }
+}
+
+/// A release that was published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Published {
+    /// Name of the engine.
+    pub engine: String,
+    /// The release's version.
+    pub version: String,
+    /// SHA-256 of the component, hex.
+    pub digest: String,
+    /// Major of the engine contract.
+    pub contract: u32,
+}
+
+/// A connection to the database of a server, which may be running.
+pub struct Admin {
+    rules: Rules,
+    store: Store,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Admin {
+    /// Opens the database, making it if there is none.
+    ///
+    /// # Errors
+    /// The database is not to be had.
+    pub async fn open(database: &StoreOptions) -> Result<Self, StartError> {
+        let store = Store::open(database).await?;
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let rules = Rules::start(store.clone(), RulesConfig::default(), &tasks, &stop);
+        Ok(Self {
+            rules,
+            store,
+            tasks,
+            stop,
+        })
+    }
+
+    /// Makes a token; organisation and member are made when they are new.
+    ///
+    /// # Errors
+    /// A name is not one; the database failed.
+    pub async fn create_token(&self, organisation: &str, member: &str, scope: Scope) -> Result<NewToken, AdminError> {
+        Ok(self.rules.create_token(organisation, member, scope).await?)
+    }
+
+    /// Every token, without its text.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn tokens(&self) -> Result<Vec<TokenSummary>, AdminError> {
+        Ok(self.rules.tokens().await?)
+    }
+
+    /// Revokes a token; a running server learns of it within two seconds. False: there is none, or it was revoked
+    /// before.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn revoke_token(&self, id: i64) -> Result<bool, AdminError> {
+        Ok(self.rules.revoke_token(id).await?)
+    }
+
+    /// Stores a component where a server of this place looks for it, and adds its release. Doing it again changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// The bytes are not an engine; the digest is known under another name; storage or database failed.
+    pub async fn publish(
+        &self,
+        place: &Place,
+        engine: &str,
+        version: &str,
+        component: Vec<u8>,
+    ) -> Result<Published, AdminError> {
+        let contract = contract_of(&component)?;
+        let sha256 = digest(&SHA256, &component);
+        let release = NewRelease {
+            engine: engine.to_owned(),
+            version: version.to_owned(),
+            digest: HEXLOWER.encode(sha256.as_ref()),
+            contract,
+            length: component.len() as u64,
+        };
+        // The object first: a release that is listed can be fetched.
+        let key = ObjectKey::release(&release.digest).map_err(StorageError::from)?;
+        store_object(place, &key, component, sha256.as_ref()).await?;
+        self.rules.add_release(&release).await?;
+        let NewRelease {
+            engine,
+            version,
+            digest,
+            ..
+        } = release;
+        Ok(Published {
+            engine,
+            version,
+            digest,
+            contract,
+        })
+    }
+
+    /// Every release, newest first within an engine.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn releases(&self) -> Result<Vec<Release>, AdminError> {
+        // Nobody's view: row 0 is no organisation, and has adopted nothing.
+        let nobody = Caller {
+            organisation: 0,
+            organisation_name: String::new(),
+            member: 0,
+            member_name: String::new(),
+            scope: Scope::Operator,
+        };
+        Ok(self.rules.releases(&nobody).await?.releases)
+    }
+
+    /// Lets go of the database.
+    pub async fn close(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(CLOSE_LIMIT, self.tasks.wait()).await.is_err() {
+            tracing::warn!("did not wait for the work in hand");
+        }
+        self.store.close().await;
+    }
+}
+
+async fn store_object(place: &Place, key: &ObjectKey, bytes: Vec<u8>, sha256: &[u8]) -> Result<(), AdminError> {
+    match place {
+        Place::Services { storage, .. } => Ok(Storage::open(storage.clone()).await?.put(key, bytes, sha256).await?),
+        Place::Embedded(embedded) => {
+            let (storage, own) = embedded_storage(embedded).await?;
+            let stored = storage.put(key, bytes, sha256).await;
+            if let Some((lane, lock)) = own {
+                lane.drain(Instant::now() + CLOSE_LIMIT).await;
+                drop(lock);
+            }
+            Ok(stored?)
+        }
+    }
+}
+
+/// The storage of the server that has the folder; or, when none has it, one started for this purpose, with the lock
+/// that keeps a server from starting beside it.
+async fn embedded_storage(embedded: &Embedded) -> Result<(Storage, Option<(Lane, DirLock)>), AdminError> {
+    let begin = Instant::now();
+    loop {
+        let in_use = match take_dir(&embedded.dir) {
+            Ok((dir, lock)) => return start_storage(embedded, &dir, lock).await,
+            Err(error @ StartError::InUse { .. }) => error,
+            Err(error) => return Err(error.into()),
+        };
+        let StartError::InUse { running, dir } = &in_use else {
+            return Err(in_use.into());
+        };
+        // It may be starting still, and the file be one that a killed server left.
+        if let Some(running) = running {
+            let config = embedded::running_storage(dir, running, embedded.lifetime)
+                .map_err(|source| StartError::dir(dir, source))?;
+            match Storage::open(config).await {
+                Ok(storage) => return Ok((storage, None)),
+                Err(error) if begin.elapsed() > STARTING_LIMIT => return Err(error.into()),
+                Err(_) => {}
+            }
+        }
+        if begin.elapsed() > STARTING_LIMIT {
+            return Err(in_use.into());
+        }
+        sleep(STARTING_POLL).await;
+    }
+}
+
+async fn start_storage(
+    embedded: &Embedded,
+    dir: &Path,
+    lock: DirLock,
+) -> Result<(Storage, Option<(Lane, DirLock)>), AdminError> {
+    let lane = Lane::default();
+    let config = embedded::start_storage(dir, LOOPBACK, false, embedded.lifetime, &lane)
+        .await
+        .map_err(|error| match error {
+            StorageStartError::Dir(source) => StartError::dir(dir, source),
+            StorageStartError::Listen(source) => StartError::Listen {
+                address: LOOPBACK,
+                source,
+            },
+        })?;
+    Ok((Storage::open(config).await?, Some((lane, lock))))
+}

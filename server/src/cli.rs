@@ -1,0 +1,93 @@
+//! The command line.
+
+mod place;
+mod release;
+mod serve;
+mod token;
+
+use std::io::Write;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use filemill_server::{AdminError, StartError};
+use tracing::Metadata;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Files in, private results out: the server.
+#[derive(Debug, Parser)]
+#[command(name = "filemill-server", version)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server until SIGINT or SIGTERM.
+    Serve(serve::Serve),
+    /// Make, list and revoke tokens.
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Publish and list engine releases.
+    #[command(subcommand)]
+    Release(release::Release),
+    /// Print the OpenAPI document.
+    Openapi,
+}
+
+/// Does what was asked.
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    match arguments.command {
+        Command::Serve(serve) => serve.run().await,
+        Command::Token(token) => token.run().await,
+        Command::Release(release) => release.run().await,
+        Command::Openapi => print(&filemill_server::openapi_document()),
+    }
+}
+
+/// Logs to standard error, by `FILEMILL_LOG` (as `RUST_LOG`), otherwise at `info`.
+///
+/// Libraries that handle signatures and credentials are held to warnings whatever it says, and the S3 server, which
+/// logs requests, to nothing: no log level turns secrets on.
+pub(crate) fn log() -> anyhow::Result<()> {
+    let asked = std::env::var("FILEMILL_LOG").unwrap_or_else(|_| "info".to_owned());
+    let filter = EnvFilter::try_new(&asked).with_context(|| format!("FILEMILL_LOG `{asked}` is not a filter"))?;
+    let discreet = filter_fn(|metadata: &Metadata<'_>| *metadata.level() <= most_for(metadata.target()));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_filter(filter.and(discreet));
+    tracing_subscriber::registry().with(lines).try_init()?;
+    Ok(())
+}
+
+fn most_for(target: &str) -> LevelFilter {
+    match target.split("::").next().unwrap_or_default() {
+        "s3s" => LevelFilter::OFF,
+        "hyper" | "hyper_util" | "h2" | "rustls" => LevelFilter::WARN,
+        library if library.starts_with("aws_") => LevelFilter::WARN,
+        _ => LevelFilter::TRACE,
+    }
+}
+
+/// What to do about an error, if it says.
+pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<StartError>() {
+        return error.hint().map(ToOwned::to_owned);
+    }
+    match error.downcast_ref::<AdminError>()? {
+        AdminError::Start(error) => error.hint().map(ToOwned::to_owned),
+        _ => None,
+    }
+}
+
+/// Writes to standard output, which may be a pipe that was closed.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", text.trim_end())
+        .and_then(|()| out.flush())
+        .context("standard output was closed")
+}

@@ -1,0 +1,121 @@
+//! What a server is told at its start. Read once; each part gets only its own.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::embedded;
+use crate::rules::RulesConfig;
+use crate::server::StartError;
+use crate::storage::StorageConfig;
+use crate::store::StoreOptions;
+
+/// Name of the embedded database in its folder.
+const DATABASE: &str = "filemill.sqlite";
+
+/// A server's configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the API listens. None: on loopback, at the former port of an embedded server if it is free, otherwise at
+    /// any.
+    pub listen: Option<SocketAddr>,
+    /// Where database and objects are.
+    pub place: Place,
+    /// How long jobs and uploads may take.
+    pub rules: RulesConfig,
+    /// How deleted uploads leave storage.
+    pub sweep: SweepConfig,
+    /// How long requests under way may take once the server was asked to stop.
+    pub shutdown_limit: Duration,
+}
+
+/// Where a server keeps things.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// All under one folder, with a storage endpoint of its own.
+    Embedded(Embedded),
+    /// In services that others run.
+    Services {
+        /// The database.
+        database: StoreOptions,
+        /// The bucket.
+        storage: StorageConfig,
+    },
+}
+
+/// An embedded server's place.
+#[derive(Clone, Debug)]
+pub struct Embedded {
+    /// The folder; made if there is none. One server at a time.
+    pub dir: PathBuf,
+    /// Another database than SQLite in the folder.
+    pub database: Option<StoreOptions>,
+    /// Where storage listens. None: as for [`Config::listen`].
+    pub storage_listen: Option<SocketAddr>,
+    /// How long presigned URLs are good, at most 15 minutes.
+    pub lifetime: Duration,
+}
+
+/// How objects that nobody needs leave storage.
+#[derive(Clone, Copy, Debug)]
+pub struct SweepConfig {
+    /// Between two looks for objects that the rules have doomed.
+    pub doomed_every: Duration,
+    /// Between two listings of the bucket for objects that no row knows.
+    pub orphans_every: Duration,
+    /// An orphan must be older: the lifetime of a URL by which it may have come, and the skew of clocks.
+    pub orphans_age: Duration,
+}
+
+impl Default for SweepConfig {
+    fn default() -> Self {
+        let stay = Duration::from_secs(u64::from(filemill_api::limits::PRESIGNED_SECONDS) + 300);
+        Self {
+            doomed_every: Duration::from_secs(2),
+            orphans_every: stay,
+            orphans_age: stay,
+        }
+    }
+}
+
+impl Embedded {
+    /// The folder's database, or the one that was named instead; makes the folder if there is none.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn database(&self) -> Result<StoreOptions, StartError> {
+        let dir = embedded::make_dir(&self.dir).map_err(|source| StartError::dir(&self.dir, source))?;
+        Ok(self
+            .database
+            .clone()
+            .unwrap_or_else(|| StoreOptions::sqlite(dir.join(DATABASE))))
+    }
+}
+
+impl Config {
+    /// A server with everything under `dir`, on loopback.
+    #[must_use]
+    pub fn embedded(dir: impl Into<PathBuf>) -> Self {
+        Self::new(Place::Embedded(Embedded {
+            dir: dir.into(),
+            database: None,
+            storage_listen: None,
+            lifetime: Duration::from_secs(filemill_api::limits::PRESIGNED_SECONDS.into()),
+        }))
+    }
+
+    /// A server with the defaults of production.
+    #[must_use]
+    pub fn new(place: Place) -> Self {
+        Self {
+            listen: None,
+            place,
+            rules: RulesConfig::default(),
+            sweep: SweepConfig::default(),
+            shutdown_limit: Duration::from_secs(8),
+        }
+    }
+}
+
+/// Any port of the loopback address.
+pub(crate) const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);

@@ -1,0 +1,101 @@
+//! The embedded default: everything under one folder, storage included, so that on one machine too every byte takes the
+//! real path (presigned URL, SigV4, PUT, GET).
+
+mod folder;
+mod listing;
+mod place;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use s3s::auth::SimpleAuth;
+use s3s::service::S3ServiceBuilder;
+use url::Url;
+
+use crate::listen::{self, Lane};
+use crate::storage::{StorageConfig, StorageCredentials};
+use folder::Folder;
+
+pub use place::Addresses;
+pub(crate) use place::{DirLock, make_dir, read_addresses, write_addresses};
+
+/// The bucket of embedded storage.
+const BUCKET: &str = "filemill";
+/// Its region: the one that needs no naming.
+const REGION: &str = "us-east-1";
+/// Written when the server is ready, removed when it has stopped.
+pub(crate) const RUNNING: &str = "server.json";
+/// Where the server listened last: clients hold that origin, so the next start takes the same ports if they are free.
+pub(crate) const LAST: &str = "last-addresses.json";
+
+/// What embedded storage did not get.
+#[derive(Debug)]
+pub(crate) enum StorageStartError {
+    /// Its part of the folder.
+    Dir(io::Error),
+    /// Its address.
+    Listen(io::Error),
+}
+
+/// Starts the storage endpoint over `DIR/objects` on `lane`, and says how to reach it.
+///
+/// # Errors
+/// The folder or the address is not to be had.
+pub(crate) async fn start_storage(
+    dir: &Path,
+    listen: SocketAddr,
+    may_move: bool,
+    lifetime: Duration,
+    lane: &Lane,
+) -> Result<StorageConfig, StorageStartError> {
+    let secrets = place::secrets(dir).map_err(StorageStartError::Dir)?;
+    let folder = Folder::open(dir.join("objects")).map_err(StorageStartError::Dir)?;
+    let (listener, address) = listen::bind(listen, may_move)
+        .await
+        .map_err(StorageStartError::Listen)?;
+    let mut builder = S3ServiceBuilder::new(folder);
+    builder.set_auth(SimpleAuth::from_single(
+        secrets.access_key_id.clone(),
+        secrets.secret_access_key.clone(),
+    ));
+    lane.serve(listener, builder.build());
+    let origin = origin(address).map_err(StorageStartError::Listen)?;
+    Ok(configuration(&origin, secrets.credentials(), lifetime))
+}
+
+/// How to reach the storage endpoint of the server that runs on this folder now.
+///
+/// # Errors
+/// The credentials or the address cannot be read.
+pub(crate) fn running_storage(dir: &Path, addresses: &Addresses, lifetime: Duration) -> io::Result<StorageConfig> {
+    let origin = addresses
+        .storage
+        .parse()
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    Ok(configuration(&origin, place::secrets(dir)?.credentials(), lifetime))
+}
+
+/// The origin of a listener; one on every address of the machine is named by its loopback address.
+pub(crate) fn origin(address: SocketAddr) -> io::Result<Url> {
+    let address = match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], v4.port())),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, v6.port())),
+        other => other,
+    };
+    format!("http://{address}")
+        .parse()
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+}
+
+fn configuration(origin: &Url, credentials: StorageCredentials, lifetime: Duration) -> StorageConfig {
+    StorageConfig {
+        bucket: BUCKET.to_owned(),
+        endpoint: Some(origin.clone()),
+        region: Some(REGION.to_owned()),
+        credentials: Some(credentials),
+        create_bucket: true,
+        lifetime,
+    }
+}

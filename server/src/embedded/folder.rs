@@ -1,0 +1,408 @@
+//! Objects in a folder: the part of S3 that Filemill uses, for `s3s` to serve.
+//!
+//! One object is one file at `BUCKET/KEY`. `s3s-fs` was tried first and is not used: it renames an object into place
+//! before it compares the checksum, so that a refused PUT still replaces the object; it keeps two side files for every
+//! object and never deletes them; it reads in pieces of 4 KiB; and its keys may leave the bucket.
+//!
+//! Nothing is synced to the device: a chunk that a power cut takes with it is found missing and sent again.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use bytes::BytesMut;
+use data_encoding::{BASE64, HEXLOWER};
+use futures::StreamExt;
+use s3s::dto::{
+    CreateBucketInput, CreateBucketOutput, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput,
+    DeleteObjectsOutput, DeletedObject, ETag, GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput,
+    HeadObjectInput, HeadObjectOutput, ListObjectsV2Input, ListObjectsV2Output, Object, PutObjectInput,
+    PutObjectOutput, StreamingBlob, Timestamp,
+};
+use s3s::{Body, S3, S3Error, S3Request, S3Response, S3Result, s3_error};
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio_util::io::ReaderStream;
+
+use super::listing::list;
+
+/// What is gathered before it is written, or read at once: also the largest object that takes a single trip to the
+/// disk.
+const BLOCK_BYTES: usize = 256 << 10;
+/// Deepest key: `results/UPLOAD/INDEX/FENCE/SHA256`.
+const MAX_SEGMENTS: usize = 5;
+/// How often a PUT makes its folder again that a concurrent delete took away as empty.
+const PLACE_ATTEMPTS: usize = 16;
+/// Where objects are while they arrive; no bucket can have this name.
+const INCOMING: &str = ".incoming";
+
+/// Buckets and objects under one folder. The process that holds the folder's lock is the only one that may have this.
+#[derive(Debug)]
+pub(super) struct Folder {
+    root: PathBuf,
+    arrivals: AtomicU64,
+}
+
+impl Folder {
+    /// Takes the folder, making it if needed, and clears what an earlier process left half-written.
+    pub(super) fn open(root: PathBuf) -> io::Result<Self> {
+        let incoming = root.join(INCOMING);
+        match std::fs::remove_dir_all(&incoming) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => std::fs::create_dir_all(&incoming)?,
+        }
+        Ok(Self {
+            root,
+            arrivals: AtomicU64::new(0),
+        })
+    }
+
+    fn bucket(&self, bucket: &str) -> S3Result<PathBuf> {
+        if !is_segment(bucket) {
+            return Err(s3_error!(InvalidBucketName));
+        }
+        Ok(self.root.join(bucket))
+    }
+
+    fn existing_bucket(&self, bucket: &str) -> S3Result<PathBuf> {
+        let path = self.bucket(bucket)?;
+        if path.is_dir() {
+            Ok(path)
+        } else {
+            Err(s3_error!(NoSuchBucket))
+        }
+    }
+
+    /// Where an object lies. A key is words of a known alphabet between single slashes, whatever it was called in the
+    /// URL: none can be empty, `.`, `..`, hidden, or contain a separator of any system.
+    fn object(&self, bucket: &str, key: &str) -> S3Result<PathBuf> {
+        let mut path = self.bucket(bucket)?;
+        let mut segments = 0;
+        for segment in key.split('/') {
+            segments += 1;
+            if !is_segment(segment) || segments > MAX_SEGMENTS {
+                return Err(s3_error!(AccessDenied, "the key is not one of filemill's"));
+            }
+            path.push(segment);
+        }
+        Ok(path)
+    }
+
+    fn arrival(&self) -> Arrival {
+        let number = self.arrivals.fetch_add(1, Ordering::Relaxed);
+        Arrival {
+            path: self.root.join(INCOMING).join(number.to_string()),
+            placed: false,
+        }
+    }
+}
+
+/// A file that is not an object yet; it is removed unless it becomes one.
+struct Arrival {
+    path: PathBuf,
+    placed: bool,
+}
+
+impl Arrival {
+    /// Moves it to where the object belongs, at once or not at all.
+    fn place(mut self, object: &Path) -> io::Result<()> {
+        let folder = object.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            std::fs::create_dir_all(folder)?;
+            match std::fs::rename(&self.path, object) {
+                Ok(()) => {
+                    self.placed = true;
+                    return Ok(());
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound && attempt < PLACE_ATTEMPTS => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        if !self.placed {
+            // Not there if it was never opened; otherwise the next start clears it.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl S3 for Folder {
+    async fn create_bucket(&self, req: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
+        match std::fs::create_dir(self.bucket(&req.input.bucket)?) {
+            Ok(()) => Ok(S3Response::new(CreateBucketOutput::default())),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(s3_error!(BucketAlreadyOwnedByYou)),
+            Err(error) => Err(fault(error)),
+        }
+    }
+
+    async fn head_bucket(&self, req: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
+        self.existing_bucket(&req.input.bucket)?;
+        Ok(S3Response::new(HeadBucketOutput::default()))
+    }
+
+    /// Stores the body, of which at most one block is in memory, if its SHA-256 is the one in `x-amz-checksum-sha256`.
+    /// Without that header it is refused, as is a body that is cut short; in both cases what was there before stays.
+    async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        let input = req.input;
+        let object = self.object(&input.bucket, &input.key)?;
+        self.existing_bucket(&input.bucket)?;
+        let expected = input
+            .checksum_sha256
+            .as_deref()
+            .and_then(|text| BASE64.decode(text.as_bytes()).ok())
+            .filter(|digest| digest.len() == 32)
+            .ok_or_else(|| s3_error!(InvalidRequest, "an object is stored with x-amz-checksum-sha256 only"))?;
+
+        let arrival = self.arrival();
+        let mut context = Context::new(&SHA256);
+        let mut length = 0_u64;
+        let mut block = BytesMut::new();
+        let mut file = None;
+        let mut body = input.body.ok_or_else(|| s3_error!(IncompleteBody))?;
+        while let Some(piece) = body.next().await {
+            let piece = piece.map_err(|error| {
+                let mut refusal = s3_error!(IncompleteBody);
+                refusal.set_source(error);
+                refusal
+            })?;
+            context.update(&piece);
+            length += piece.len() as u64;
+            block.extend_from_slice(&piece);
+            if block.len() >= BLOCK_BYTES {
+                if file.is_none() {
+                    file = Some(tokio::fs::File::create_new(&arrival.path).await.map_err(fault)?);
+                }
+                if let Some(file) = &mut file {
+                    file.write_all(&block).await.map_err(fault)?;
+                }
+                block.clear();
+            }
+        }
+        if input
+            .content_length
+            .is_some_and(|announced| u64::try_from(announced) != Ok(length))
+        {
+            return Err(s3_error!(IncompleteBody));
+        }
+        if context.finish().as_ref() != expected {
+            return Err(s3_error!(
+                BadDigest,
+                "the body's SHA-256 is not the one in x-amz-checksum-sha256"
+            ));
+        }
+        if let Some(file) = &mut file {
+            file.flush().await.map_err(fault)?;
+        }
+        let written = match file {
+            Some(file) => Some(file.into_std().await),
+            None => None,
+        };
+        blocking(move || {
+            let mut file = written.map_or_else(|| std::fs::File::create_new(&arrival.path), Ok)?;
+            io::Write::write_all(&mut file, &block)?;
+            drop(file);
+            arrival.place(&object)
+        })
+        .await?;
+        Ok(S3Response::new(PutObjectOutput {
+            e_tag: Some(ETag::Strong(HEXLOWER.encode(&expected))),
+            checksum_sha256: input.checksum_sha256,
+            ..Default::default()
+        }))
+    }
+
+    async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        let path = self.object(&req.input.bucket, &req.input.key)?;
+        let mut file = tokio::fs::File::open(&path).await.map_err(missing)?;
+        let (size, modified) = describe(&file.metadata().await.map_err(fault)?)?;
+        let range = match req.input.range {
+            Some(range) => range.check(size)?,
+            None => 0..size,
+        };
+        let length = range.end - range.start;
+        if range.start > 0 {
+            file.seek(io::SeekFrom::Start(range.start)).await.map_err(fault)?;
+        }
+        let body = if length <= BLOCK_BYTES as u64 {
+            let mut block = Vec::with_capacity(usize::try_from(length).map_err(|_| s3_error!(InvalidRange))?);
+            file.take(length).read_to_end(&mut block).await.map_err(fault)?;
+            StreamingBlob::from(Body::from(block))
+        } else {
+            StreamingBlob::wrap(ReaderStream::with_capacity(file.take(length), BLOCK_BYTES))
+        };
+        Ok(S3Response::new(GetObjectOutput {
+            body: Some(body),
+            content_length: Some(signed(length)?),
+            content_range: req
+                .input
+                .range
+                .map(|_| format!("bytes {}-{}/{size}", range.start, range.end - 1)),
+            last_modified: Some(modified),
+            ..Default::default()
+        }))
+    }
+
+    async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+        let path = self.object(&req.input.bucket, &req.input.key)?;
+        let (size, modified) = describe(&tokio::fs::metadata(&path).await.map_err(missing)?)?;
+        Ok(S3Response::new(HeadObjectOutput {
+            content_length: Some(signed(size)?),
+            last_modified: Some(modified),
+            ..Default::default()
+        }))
+    }
+
+    async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+        let bucket = self.existing_bucket(&req.input.bucket)?;
+        let object = self.object(&req.input.bucket, &req.input.key)?;
+        blocking(move || remove(&bucket, &object)).await?;
+        Ok(S3Response::new(DeleteObjectOutput::default()))
+    }
+
+    async fn delete_objects(&self, req: S3Request<DeleteObjectsInput>) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        let input = req.input;
+        let bucket = self.existing_bucket(&input.bucket)?;
+        // All keys are looked at before the first is deleted.
+        let objects = input
+            .delete
+            .objects
+            .into_iter()
+            .map(|object| Ok((self.object(&input.bucket, &object.key)?, object.key)))
+            .collect::<S3Result<Vec<_>>>()?;
+        let deleted = blocking(move || {
+            objects
+                .into_iter()
+                .map(|(path, key)| {
+                    remove(&bucket, &path)?;
+                    Ok(DeletedObject {
+                        key: Some(key),
+                        ..Default::default()
+                    })
+                })
+                .collect::<io::Result<Vec<_>>>()
+        })
+        .await?;
+        let deleted = (input.delete.quiet != Some(true)).then_some(deleted);
+        Ok(S3Response::new(DeleteObjectsOutput {
+            deleted,
+            ..Default::default()
+        }))
+    }
+
+    async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let input = req.input;
+        let bucket = self.existing_bucket(&input.bucket)?;
+        if input.delimiter.is_some() {
+            return Err(s3_error!(NotImplemented, "objects are listed without a delimiter only"));
+        }
+        let prefix = input.prefix.clone().unwrap_or_default();
+        // What comes after a folder's last slash only narrows the answer down.
+        if let Some((folder, _)) = prefix.rsplit_once('/') {
+            self.object(&input.bucket, folder)?;
+        }
+        let after = input
+            .continuation_token
+            .clone()
+            .max(input.start_after.clone())
+            .unwrap_or_default();
+        let most = usize::try_from(input.max_keys.unwrap_or(1000)).unwrap_or(0).min(1000);
+        let mut found = blocking(move || list(&bucket, &prefix, &after, most + 1)).await?;
+        let truncated = found.len() > most;
+        found.truncate(most);
+        let next = truncated.then(|| found.last().map(|(key, _)| key.clone())).flatten();
+        let contents = found
+            .into_iter()
+            .map(|(key, metadata)| {
+                let (size, modified) = describe(&metadata)?;
+                Ok(Object {
+                    key: Some(key),
+                    size: Some(signed(size)?),
+                    last_modified: Some(modified),
+                    ..Default::default()
+                })
+            })
+            .collect::<S3Result<Vec<_>>>()?;
+        Ok(S3Response::new(ListObjectsV2Output {
+            key_count: i32::try_from(contents.len()).ok(),
+            contents: Some(contents),
+            is_truncated: Some(truncated),
+            next_continuation_token: next,
+            continuation_token: input.continuation_token,
+            start_after: input.start_after,
+            prefix: input.prefix,
+            name: Some(input.bucket),
+            max_keys: i32::try_from(most).ok(),
+            ..Default::default()
+        }))
+    }
+}
+
+/// Whether `text` is a name that means the same on every file system: of `[a-zA-Z0-9._-]`, and not hidden.
+pub(super) fn is_segment(text: &str) -> bool {
+    !text.starts_with('.')
+        && (1..=128).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+/// Removes an object and the folders that it leaves empty.
+fn remove(bucket: &Path, object: &Path) -> io::Result<()> {
+    match std::fs::remove_file(object) {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Err(error);
+        }
+        _ => {}
+    }
+    for folder in object.ancestors().skip(1).take_while(|folder| *folder != bucket) {
+        // Not empty, or gone already: either way there is nothing more to tidy above it.
+        if std::fs::remove_dir(folder).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn describe(metadata: &std::fs::Metadata) -> S3Result<(u64, Timestamp)> {
+    if !metadata.is_file() {
+        return Err(s3_error!(NoSuchKey));
+    }
+    Ok((
+        metadata.len(),
+        Timestamp::from(metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH)),
+    ))
+}
+
+fn signed(length: u64) -> S3Result<i64> {
+    i64::try_from(length).map_err(|_| s3_error!(EntityTooLarge))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> S3Result<T> {
+    let joined = tokio::task::spawn_blocking(work).await;
+    joined.map_err(|error| s3_error!(error, InternalError))?.map_err(fault)
+}
+
+fn missing(error: io::Error) -> S3Error {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => s3_error!(NoSuchKey),
+        _ => fault(error),
+    }
+}
+
+fn fault(error: io::Error) -> S3Error {
+    tracing::error!(%error, "the object folder failed");
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            s3_error!(error, ServiceUnavailable, "there is no space left for objects")
+        }
+        _ => s3_error!(error, InternalError),
+    }
+}

@@ -1,0 +1,94 @@
+// NEEDS: `RulesConfig.max_open_uploads` (default 10,000 an organisation): `Rules::open` answers OverQuota for a *new*
+// upload beyond it.
+//! The HTTP API: who may call what, and what it sets in motion. A handler authenticates (its extractors do), asks the
+//! rules, presigns what they name, and answers; it decides nothing itself.
+
+mod auth;
+mod body;
+mod events;
+mod frame;
+mod leases;
+mod openapi;
+mod problem;
+mod releases;
+mod results;
+mod status;
+mod uploads;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use filemill_api::{ErrorCode, paths};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::rules::Rules;
+use crate::storage::Storage;
+
+pub use openapi::document;
+pub(crate) use problem::{Refusal, fault};
+
+/// Requests worked on at once, long polls included; one more is refused and comes again.
+const MAX_REQUESTS: usize = 4096;
+
+/// What every handler has.
+pub(crate) type App = Arc<Parts>;
+
+/// The parts a handler is made of.
+pub(crate) struct Parts {
+    /// What may happen to uploads and jobs.
+    rules: Rules,
+    /// Signs URLs.
+    storage: Storage,
+    /// Ends long polls and event streams.
+    stop: CancellationToken,
+    /// Places for requests.
+    requests: Semaphore,
+    /// Memory for bodies.
+    bodies: Semaphore,
+}
+
+/// The whole API, ready to be served.
+pub(crate) fn router(rules: Rules, storage: Storage, stop: CancellationToken) -> Router {
+    let app = Arc::new(Parts {
+        rules,
+        storage,
+        stop,
+        requests: Semaphore::new(MAX_REQUESTS),
+        bodies: Semaphore::new(body::BODY_PERMITS),
+    });
+    Router::new()
+        .route(paths::UPLOADS, post(uploads::open).get(uploads::list))
+        .route(paths::UPLOAD, get(uploads::show))
+        .route(paths::ADVANCE, post(uploads::advance))
+        .route(paths::CANCEL, post(uploads::cancel))
+        .route(paths::EVENTS, get(events::page))
+        .route(paths::EVENT_STREAM, get(events::stream))
+        .route(paths::RELEASES, get(releases::list))
+        .route(paths::COMPONENT, get(releases::component))
+        .route(paths::POOLS, get(releases::pools).post(releases::publish_pool))
+        .route(paths::WHOAMI, get(status::whoami))
+        .route(paths::LEASES, post(leases::lease))
+        .route(paths::LEASE_CHUNKS, post(leases::chunks))
+        .route(paths::LEASE_REPORT, post(leases::report))
+        .route(paths::LEASE_RETURN, post(leases::give_back))
+        .route(paths::LEASE_MISSING, post(leases::missing))
+        .route(paths::RESULTS, post(results::complete))
+        .route(paths::RESULT_URLS, post(results::urls))
+        .route(paths::HEALTH, get(status::health))
+        .route(paths::OPENAPI, get(openapi::serve))
+        .fallback(async || {
+            Refusal::new(ErrorCode::NotFound, "there is nothing at this path")
+                .hint("`/v1/openapi.json` lists what there is")
+        })
+        .method_not_allowed_fallback(async || {
+            Refusal::new(ErrorCode::BadRequest, "this path does not take this method")
+                .with_status(StatusCode::METHOD_NOT_ALLOWED)
+                .hint("`/v1/openapi.json` lists what it takes")
+        })
+        .layer(from_fn_with_state(Arc::clone(&app), frame::frame))
+        .with_state(app)
+}

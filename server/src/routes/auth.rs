@@ -1,0 +1,88 @@
+//! Who is calling: a bearer token, and the scope that a handler asks for by the type of its argument.
+
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use filemill_api::ErrorCode;
+
+use super::{App, Refusal};
+use crate::rules::{Caller, Scope};
+
+/// A caller whose token has the scope `user`.
+pub(super) struct User(pub(super) Caller);
+
+/// A caller whose token has the scope `processor`. Which one does not matter: it serves every organisation.
+pub(super) struct Processor;
+
+/// A caller with any token.
+pub(super) struct Anyone(pub(super) Caller);
+
+impl FromRequestParts<App> for User {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        let caller = authenticate(parts, app).await?;
+        caller.require(&[Scope::User])?;
+        Ok(Self(caller))
+    }
+}
+
+impl FromRequestParts<App> for Processor {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        let caller = authenticate(parts, app).await?;
+        caller.require(&[Scope::Processor])?;
+        Ok(Self)
+    }
+}
+
+impl FromRequestParts<App> for Anyone {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        authenticate(parts, app).await.map(Self)
+    }
+}
+
+/// The token itself, for a stream that asks again whether it still holds.
+pub(super) struct Token(String);
+
+impl Token {
+    /// Whether it still stands for somebody.
+    pub(super) async fn check(&self, app: &App) -> Result<Caller, Refusal> {
+        Ok(app.rules.authenticate(&self.0).await?)
+    }
+}
+
+impl FromRequestParts<App> for Token {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Refusal> {
+        bearer(parts).map(|text| Self(text.to_owned()))
+    }
+}
+
+async fn authenticate(parts: &Parts, app: &App) -> Result<Caller, Refusal> {
+    Ok(app.rules.authenticate(bearer(parts)?).await?)
+}
+
+fn bearer(parts: &Parts) -> Result<&str, Refusal> {
+    let header = parts.headers.get(AUTHORIZATION).ok_or_else(|| {
+        Refusal::new(ErrorCode::Unauthenticated, "the request carries no token")
+            .hint("send `authorization: Bearer TOKEN`")
+    })?;
+    // RFC 9110 §11.1: the scheme's name is case-insensitive.
+    let token = header
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    token.map(|(_, token)| token.trim()).ok_or_else(|| {
+        Refusal::new(
+            ErrorCode::Unauthenticated,
+            "the authorization header holds no bearer token",
+        )
+        .hint("send `authorization: Bearer TOKEN`")
+    })
+}

@@ -1,0 +1,119 @@
+//! Reads what a caller sends: bodies, path parts and queries, each refused in the one shape.
+
+use axum::body::to_bytes;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use filemill_api::ErrorCode;
+use filemill_api::limits::MAX_BODY_BYTES;
+use serde::de::DeserializeOwned;
+
+use super::{App, Refusal};
+
+/// What one permit of [`App::bodies`] stands for.
+const BODY_UNIT_BYTES: usize = 64 << 10;
+/// What all bodies that are being read may take together.
+pub(super) const BODY_PERMITS: usize = (256 << 20) / BODY_UNIT_BYTES;
+
+/// A JSON body of at most [`MAX_BODY_BYTES`].
+///
+/// It is an extractor's last: by then the caller is known, so that nobody without a token gets memory. All bodies share
+/// a budget, in which each waits for its room.
+pub(super) struct JsonBody<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
+        let is_json = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|text| {
+                let kind = text.split(';').next().unwrap_or_default().trim();
+                kind.eq_ignore_ascii_case("application/json")
+            });
+        if !is_json {
+            return Err(Refusal::new(ErrorCode::BadRequest, "the body must be JSON")
+                .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+                .hint("send `content-type: application/json`"));
+        }
+        let announced = request
+            .headers()
+            .get(header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
+        let length = announced.unwrap_or(MAX_BODY_BYTES);
+        if length > MAX_BODY_BYTES {
+            return Err(too_large());
+        }
+        let permits = u32::try_from(length.div_ceil(BODY_UNIT_BYTES).max(1)).unwrap_or(u32::MAX);
+        let _room = app.bodies.acquire_many(permits).await.map_err(Refusal::fault)?;
+        let bytes = to_bytes(request.into_body(), length).await.map_err(|error| {
+            if announced.is_none() && format!("{error:?}").contains("LengthLimit") {
+                too_large()
+            } else {
+                Refusal::new(ErrorCode::BadRequest, "the body did not arrive in full")
+            }
+        })?;
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
+            let status = if error.is_data() {
+                StatusCode::UNPROCESSABLE_ENTITY
+            } else {
+                StatusCode::BAD_REQUEST
+            };
+            Refusal::new(
+                ErrorCode::BadRequest,
+                format!("the body is not what this call takes: {error}"),
+            )
+            .with_status(status)
+            .hint("`/v1/openapi.json` describes it")
+        })
+    }
+}
+
+/// The parts of the path that the route names.
+pub(super) struct PathParts<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<App> for PathParts<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        let found: Result<Path<T>, PathRejection> = Path::from_request_parts(parts, app).await;
+        found
+            .map(|Path(value)| Self(value))
+            .map_err(|error| Refusal::new(ErrorCode::BadRequest, lower(&error.body_text())))
+    }
+}
+
+/// The query.
+pub(super) struct QueryParts<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<App> for QueryParts<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        let found: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, app).await;
+        found
+            .map(|Query(value)| Self(value))
+            .map_err(|error| Refusal::new(ErrorCode::BadRequest, lower(&error.body_text())))
+    }
+}
+
+fn too_large() -> Refusal {
+    Refusal::new(
+        ErrorCode::BadRequest,
+        format!("the body is larger than {MAX_BODY_BYTES} bytes"),
+    )
+    .with_status(StatusCode::PAYLOAD_TOO_LARGE)
+    .hint("send it in smaller batches")
+}
+
+/// The framework's texts begin with a capital.
+fn lower(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map(|first| first.to_lowercase().chain(chars).collect())
+        .unwrap_or_default()
+}

@@ -1,0 +1,162 @@
+//! What a processor asks while it works: leases, chunks, reports.
+
+use axum::Json;
+use axum::extract::State;
+use filemill_api::{
+    ChunkUrl, ChunksAnswer, ChunksRequest, ErrorBody, LeaseAnswer, LeaseRequest, LeasedUpload, MissingRequest,
+    ReportAnswer, ReportRequest, ReturnRequest, SignedGet,
+};
+
+use super::auth::Processor;
+use super::body::JsonBody;
+use super::{App, Refusal, fault};
+use crate::rules::{LeasedUploadWork, Object};
+use crate::storage::Signer;
+
+/// Most chunk URLs of one upload in a lease's first answer; a node asks for the rest as it comes to them.
+const FIRST_CHUNKS: usize = filemill_api::limits::MAX_WANTED_CHUNKS;
+
+/// Leases jobs to the caller's node, waiting for them up to the time it says; empty when none came, or the server
+/// stops.
+///
+/// Scope `processor`.
+#[utoipa::path(
+    post,
+    path = "/v1/leases",
+    tag = "leases",
+    request_body = LeaseRequest,
+    responses((status = OK, body = LeaseAnswer)),
+)]
+pub(super) async fn lease(
+    State(app): State<App>,
+    _: Processor,
+    JsonBody(request): JsonBody<LeaseRequest>,
+) -> Result<Json<LeaseAnswer>, Refusal> {
+    // Dropping the rule's future hands back what it may have leased meanwhile.
+    let leased = app
+        .stop
+        .run_until_cancelled(app.rules.lease(request))
+        .await
+        .unwrap_or_else(|| Ok(Default::default()))?;
+    let signer = app.storage.signer().await.map_err(Refusal::fault)?;
+    let uploads = leased
+        .uploads
+        .into_iter()
+        .map(|work| sign_work(&signer, work))
+        .collect::<Result<_, _>>()?;
+    Ok(Json(LeaseAnswer {
+        uploads,
+        lease_ms: leased.lease_ms,
+    }))
+}
+
+/// Signs GETs of an upload's stored chunks, waiting for the first of them up to the time asked; empty when it did not
+/// come, or the server stops.
+///
+/// Scope `processor`, and only under a lease that holds.
+#[utoipa::path(
+    post,
+    path = "/v1/leases/chunks",
+    tag = "leases",
+    request_body = ChunksRequest,
+    responses((status = OK, body = ChunksAnswer)),
+)]
+pub(super) async fn chunks(
+    State(app): State<App>,
+    _: Processor,
+    JsonBody(request): JsonBody<ChunksRequest>,
+) -> Result<Json<ChunksAnswer>, Refusal> {
+    let stored = app
+        .stop
+        .run_until_cancelled(app.rules.lease_chunks(request))
+        .await
+        .unwrap_or_else(|| Ok(Vec::new()))?;
+    let signer = app.storage.signer().await.map_err(Refusal::fault)?;
+    Ok(Json(ChunksAnswer {
+        chunks: sign_chunks(&signer, &stored)?,
+    }))
+}
+
+/// Prolongs the node's leases and records what they are doing; says which to stop working on.
+///
+/// Scope `processor`; a lease counts only with its fence.
+#[utoipa::path(
+    post,
+    path = "/v1/leases/report",
+    tag = "leases",
+    request_body = ReportRequest,
+    responses((status = OK, body = ReportAnswer)),
+)]
+pub(super) async fn report(
+    State(app): State<App>,
+    _: Processor,
+    JsonBody(request): JsonBody<ReportRequest>,
+) -> Result<Json<ReportAnswer>, Refusal> {
+    Ok(Json(app.rules.report(request).await?))
+}
+
+/// Ends leases; what is not completed in them goes to others, without blame.
+///
+/// Scope `processor`; a lease counts only with its fence.
+#[utoipa::path(
+    post,
+    path = "/v1/leases/return",
+    tag = "leases",
+    request_body = ReturnRequest,
+    responses((status = OK, body = ReportAnswer)),
+)]
+pub(super) async fn give_back(
+    State(app): State<App>,
+    _: Processor,
+    JsonBody(request): JsonBody<ReturnRequest>,
+) -> Result<Json<ReportAnswer>, Refusal> {
+    Ok(Json(app.rules.give_back(request).await?))
+}
+
+/// Ends a lease because stored chunks are not there, or not what they should be; its jobs wait for the uploader to send
+/// them again.
+///
+/// Scope `processor`; a lease counts only with its fence.
+#[utoipa::path(
+    post,
+    path = "/v1/leases/missing",
+    tag = "leases",
+    request_body = MissingRequest,
+    responses((status = OK, body = ReportAnswer)),
+)]
+pub(super) async fn missing(
+    State(app): State<App>,
+    _: Processor,
+    JsonBody(request): JsonBody<MissingRequest>,
+) -> Result<Json<ReportAnswer>, Refusal> {
+    Ok(Json(app.rules.missing(request).await?))
+}
+
+fn sign_work(signer: &Signer, work: LeasedUploadWork) -> Result<LeasedUpload, ErrorBody> {
+    let first = work.chunks.get(..FIRST_CHUNKS).unwrap_or(&work.chunks);
+    Ok(LeasedUpload {
+        header: get(signer, &work.header)?,
+        chunks: sign_chunks(signer, first)?,
+        upload: work.upload,
+        release: work.release,
+        chunks_expected: work.chunks_expected,
+        runs: work.runs,
+    })
+}
+
+fn sign_chunks(signer: &Signer, chunks: &[(u32, Object)]) -> Result<Vec<ChunkUrl>, ErrorBody> {
+    chunks
+        .iter()
+        .map(|(sequence, object)| {
+            Ok(ChunkUrl {
+                sequence: *sequence,
+                get: get(signer, object)?,
+            })
+        })
+        .collect()
+}
+
+/// A GET of this object.
+pub(super) fn get(signer: &Signer, object: &Object) -> Result<SignedGet, ErrorBody> {
+    signer.get(&object.key, object.length, &object.sha256).map_err(fault)
+}

@@ -1,0 +1,203 @@
+//! What the server decides: who may do what, whose turn it is, what a report or a lost lease means. Routes call
+//! [`Rules`] and presign the objects it names; the database is behind [`crate::store`].
+//!
+//! Every rule answers a refusal as the wire's [`ErrorBody`], whose code is the status to send; faults of the database
+//! are logged here and come as `internal` or `unavailable`. Every change is idempotent: a caller that got no answer
+//! asks again.
+//!
+//! Opening, advancing, reporting and completing go through a queue each, whose task writes what came meanwhile in one
+//! transaction; one task leases for all nodes. A rule's future may be dropped at any time: what was queued still
+//! happens.
+
+mod advance;
+mod announce;
+mod bell;
+mod cancel;
+mod clock;
+mod combine;
+mod complete;
+mod digest;
+mod events;
+mod expire;
+mod kinds;
+mod lease;
+mod lease_chunks;
+mod masks;
+mod open;
+mod outcomes;
+mod record;
+mod refusal;
+mod releases;
+mod report;
+mod rest;
+mod sweep;
+mod tokens;
+mod views;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use filemill_api::ErrorBody;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use bell::Listener;
+pub use kinds::{
+    Advanced, Caller, Doomed, Leased, LeasedUploadWork, NewRelease, NewToken, Object, Opened, RecordedEvent,
+    RecordedEvents, RecordedKind, RecordedResult, Scope, TokenSummary,
+};
+
+use crate::store::{Store, StoreError};
+
+/// How long things take. The defaults are meant for production; tests shorten them.
+#[derive(Clone, Debug)]
+pub struct RulesConfig {
+    /// How long a lease lasts without a report.
+    pub lease: Duration,
+    /// An upload that is not complete and was not touched for so long is cancelled, and its objects go.
+    pub abandoned_after: Duration,
+    /// How long results are kept after their upload is finished.
+    pub retention: Duration,
+    /// How long a node counts as present after it asked for work.
+    pub node_present: Duration,
+    /// How long objects of replaced chunks stay for those who have a URL: its lifetime and some skew.
+    pub replaced_stay: Duration,
+}
+
+impl Default for RulesConfig {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(30),
+            abandoned_after: Duration::from_secs(7 * 24 * 3600),
+            retention: Duration::from_secs(30 * 24 * 3600),
+            node_present: Duration::from_secs(60),
+            replaced_stay: Duration::from_secs(u64::from(filemill_api::limits::PRESIGNED_SECONDS) + 300),
+        }
+    }
+}
+
+/// The rules over one database. Cheap to clone.
+#[derive(Clone)]
+pub struct Rules {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    core: Arc<Core>,
+    opening: combine::Combiner<open::Opening>,
+    advancing: combine::Combiner<advance::Advancing>,
+    reporting: combine::Combiner<report::Reporting>,
+    completing: combine::Combiner<complete::Completing>,
+    leasing: mpsc::Sender<lease::LeaseAsk>,
+}
+
+/// What all rules share.
+struct Core {
+    store: Store,
+    config: RulesConfig,
+    /// The virtual time that leasing has reached, as far as this server knows.
+    served: AtomicI64,
+    /// Runs became ready or partial. One permit: the leasing task looks at everything when it wakes.
+    ready: Notify,
+    /// The lowest place at which a run became ready since the leasing task looked.
+    lowest_ready: AtomicI64,
+    /// Rung with the organisations that have new events.
+    events: Arc<bell::Bell<i64>>,
+    /// Rung with the uploads that have new chunks.
+    chunks: Arc<bell::Bell<i64>>,
+    /// Callers by the hash of their token, each for a moment, so that revoking works soon.
+    callers: Mutex<HashMap<[u8; 32], (Caller, Instant)>>,
+    /// What releases need. They never change.
+    needs: Mutex<HashMap<String, i64>>,
+    /// Pools that exist, which they do for ever.
+    pools: Mutex<std::collections::HashSet<String>>,
+    /// When each node was last written down.
+    seen: Mutex<HashMap<String, Instant>>,
+}
+
+impl Rules {
+    /// Starts the rules' tasks on `tracker`. They end after `stop` is cancelled and what is queued was done: cancel it
+    /// when the last request was answered, and wait for the tracker before the store is closed.
+    #[must_use]
+    pub fn start(store: Store, config: RulesConfig, tracker: &TaskTracker, stop: &CancellationToken) -> Self {
+        let core = Arc::new(Core {
+            store,
+            config,
+            served: AtomicI64::new(0),
+            ready: Notify::new(),
+            lowest_ready: AtomicI64::new(i64::MAX),
+            events: bell::Bell::new(),
+            chunks: bell::Bell::new(),
+            callers: Mutex::default(),
+            needs: Mutex::default(),
+            pools: Mutex::default(),
+            seen: Mutex::default(),
+        });
+        let leasing = lease::start(Arc::clone(&core), tracker, stop.clone());
+        tracker.spawn(clock::run(Arc::clone(&core), stop.clone()));
+        Self {
+            inner: Arc::new(Inner {
+                opening: combine::Combiner::start(open::Opening(Arc::clone(&core)), tracker, stop.clone()),
+                advancing: combine::Combiner::start(advance::Advancing(Arc::clone(&core)), tracker, stop.clone()),
+                reporting: combine::Combiner::start(report::Reporting(Arc::clone(&core)), tracker, stop.clone()),
+                completing: combine::Combiner::start(complete::Completing(Arc::clone(&core)), tracker, stop.clone()),
+                leasing,
+                core,
+            }),
+        }
+    }
+
+    /// Succeeds when the database answers.
+    ///
+    /// # Errors
+    /// `unavailable` or `internal`.
+    pub async fn health(&self) -> Result<(), ErrorBody> {
+        self.core()
+            .store
+            .ping()
+            .await
+            .map_err(|error| refusal::from_store("health", &error))
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        &self.inner.core
+    }
+}
+
+impl Core {
+    fn lease_ms(&self) -> u32 {
+        u32::try_from(self.config.lease.as_millis()).unwrap_or(u32::MAX)
+    }
+
+    fn served(&self) -> i64 {
+        self.served.load(Ordering::Relaxed)
+    }
+
+    /// Wakes the leasing task for runs that became ready, the first of them at `vstart`.
+    fn wake_leasing(&self, vstart: i64) {
+        self.lowest_ready.fetch_min(vstart, Ordering::Relaxed);
+        self.ready.notify_one();
+    }
+}
+
+/// Milliseconds, as the store counts them.
+fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
+/// Runs `work` again while it meets a conflict between transactions.
+async fn retried<T, F>(mut work: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut attempts = 0;
+    loop {
+        match work().await {
+            Err(error) if error.is_transient() && attempts < 3 => attempts += 1,
+            done => return done,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What happens by itself: leases end, uploads are abandoned, listeners hear of what came through another server.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::refusal::from_store;
+use super::{Core, ms};
+use crate::store::StoreError;
+
+/// How often leases and cursors are looked at.
+const BEAT: Duration = Duration::from_secs(1);
+/// Beats between two looks at what changes within days.
+const SLOW_BEATS: u32 = 60;
+/// Uploads cancelled in one transaction when they were abandoned.
+const ABANDONED: i64 = 16;
+/// How long an absent node is remembered.
+const FORGET_NODES: Duration = Duration::from_secs(24 * 3600);
+
+/// Beats until `stop`.
+pub(super) async fn run(core: Arc<Core>, stop: CancellationToken) {
+    let mut beat = interval(BEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut cursors = HashMap::new();
+    let mut beats = 0_u32;
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = beat.tick() => {}
+        }
+        if let Err(error) = fast(&core, &mut cursors).await {
+            let _logged = from_store("clock", &error);
+        }
+        if beats.is_multiple_of(SLOW_BEATS)
+            && let Err(error) = slow(&core).await
+        {
+            let _logged = from_store("slow clock", &error);
+        }
+        beats = beats.wrapping_add(1);
+    }
+}
+
+async fn fast(core: &Arc<Core>, cursors: &mut HashMap<i64, i64>) -> Result<(), StoreError> {
+    while core.expire().await? {}
+    // One statement for everybody who listens, whatever their number.
+    let listened: Vec<_> = core
+        .events
+        .keys()
+        .into_iter()
+        .map(|organisation| (organisation,))
+        .collect();
+    if listened.is_empty() {
+        cursors.clear();
+        return Ok(());
+    }
+    let now: HashMap<_, _> = core.store.cursors(&listened).await?.into_iter().collect();
+    core.events.ring(
+        now.iter()
+            .filter(|(id, cursor)| cursors.get(id) != Some(cursor))
+            .map(|(&id, _)| id),
+    );
+    *cursors = now;
+    Ok(())
+}
+
+async fn slow(core: &Arc<Core>) -> Result<(), StoreError> {
+    loop {
+        let abandoned = core.store.abandoned(ms(core.config.abandoned_after), ABANDONED).await?;
+        if abandoned.is_empty() {
+            break;
+        }
+        tracing::info!(uploads = abandoned.len(), "cancelling abandoned uploads");
+        core.cancel(&abandoned).await?;
+    }
+    let mut tx = core.store.begin().await?;
+    tx.forget_nodes(ms(FORGET_NODES)).await?;
+    tx.commit().await
+}

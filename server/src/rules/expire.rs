@@ -1,0 +1,169 @@
+//! Leases that end by themselves: who is suspected, and who is not.
+//!
+//! A job that its node had reported as started may have killed it. Which one did is found by leasing each suspect again
+//! by itself: only a death while a job ran alone counts, and three end it.
+
+use std::sync::Arc;
+
+use super::record::{Happening, record};
+use super::rest::{Locked, resting};
+use super::{Core, masks};
+use crate::store::{Cut, NewRun, RunRow, RunState, StoreError, UploadRow, run_id};
+
+/// Deaths alone after which a job is not run again.
+const DEATHS: i64 = 3;
+/// Leases ended in one transaction.
+const BATCH: i64 = 256;
+
+/// What becomes of one lease.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Ends<'a> {
+    /// The row goes on like this.
+    kept: Option<Cut>,
+    /// These are cut out of it.
+    cut: Vec<NewRun<'a>>,
+    /// These jobs get a verdict.
+    verdicts: Vec<(u32, &'static str)>,
+}
+
+impl Core {
+    /// Ends leases whose time is over by the database's clock. True: there may be more.
+    pub(super) async fn expire(self: &Arc<Self>) -> Result<bool, StoreError> {
+        let expired = self.store.expired(BATCH).await?;
+        if expired.is_empty() {
+            return Ok(false);
+        }
+        let mut tx = self.store.begin().await?;
+        let locked = Locked::take(&mut tx, expired.iter().map(|&(id,)| id)).await?;
+        let (mut kept, mut cut, mut delete, mut happenings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        // Whatever was prolonged or completed meanwhile is no longer expired.
+        for run in locked
+            .runs
+            .iter()
+            .filter(|run| run.state() == RunState::LEASED && run.expired)
+        {
+            let Some(upload) = locked.uploads.get(&run.upload) else {
+                continue;
+            };
+            let ends = end(run, upload, self.served());
+            happenings.extend(
+                ends.verdicts
+                    .iter()
+                    .map(|&(index, kind)| Happening::verdict(upload, index, kind, run.fence)),
+            );
+            match ends.kept {
+                Some(row) => kept.push(row),
+                None => delete.push((run.id,)),
+            }
+            cut.extend(ends.cut);
+        }
+        if !kept.is_empty() {
+            tx.cut_runs(&kept).await?;
+        }
+        if !cut.is_empty() {
+            tx.insert_runs(&cut).await?;
+        }
+        if !delete.is_empty() {
+            tx.delete_runs(&delete).await?;
+        }
+        let told = record(&mut tx, &happenings).await?;
+        tx.commit().await?;
+        tracing::info!(leases = locked.runs.len(), "leases ended by themselves");
+        self.events.ring(told);
+        self.wake_leasing(
+            kept.iter()
+                .map(|row| row.4)
+                .chain(cut.iter().map(|run| run.vstart))
+                .min()
+                .unwrap_or(i64::MAX),
+        );
+        Ok(expired.len() as i64 == BATCH)
+    }
+}
+
+/// Decides what becomes of the jobs of one dead lease.
+fn end<'a>(run: &'a RunRow, upload: &UploadRow, served: i64) -> Ends<'a> {
+    let left = masks::left(run.lo(), run.hi(), run.gone());
+    let suspects = run.started() & left;
+    if run.cancelled {
+        return Ends {
+            verdicts: masks::indexes(run.lo(), left).map(|i| (i, "cancelled")).collect(),
+            ..Ends::default()
+        };
+    }
+    let vstart = run.vstart.max(served);
+    let state = resting(
+        upload.header_stored,
+        upload.prefix,
+        run.first_chunk,
+        run.last_chunk,
+        run.patient,
+    );
+    if run.alone {
+        let deaths = run.deaths + i64::from(suspects != 0);
+        if deaths >= DEATHS {
+            let verdicts = masks::indexes(run.lo(), left)
+                .map(|index| (index, "quarantined"))
+                .collect();
+            return Ends {
+                verdicts,
+                ..Ends::default()
+            };
+        }
+        let kept = Some((
+            run.id,
+            run.hi(),
+            run.gone().cast_signed(),
+            state.0,
+            vstart,
+            true,
+            deaths,
+        ));
+        return Ends {
+            kept,
+            ..Ends::default()
+        };
+    }
+    // The row stays with the job it is named after, if that is left; every other part is named after its first job.
+    let named_is_suspect = suspects & 1 == 1;
+    let innocent = left & !suspects;
+    let part = |lo: u32, hi: u32, gone: u64, alone: bool| NewRun {
+        upload: run.upload,
+        organisation: run.organisation,
+        pool: &run.pool,
+        needs: run.needs,
+        lo,
+        hi,
+        gone,
+        first_chunk: run.first_chunk,
+        last_chunk: run.last_chunk,
+        state,
+        patient: run.patient,
+        alone,
+        deaths: 0,
+        vstart,
+        fence: run.fence,
+        attempt: run.attempt,
+    };
+    let mut ends = Ends::default();
+    for index in masks::indexes(run.lo(), suspects) {
+        if index != run.lo() {
+            ends.cut.push(part(index, index + 1, 0, true));
+        }
+    }
+    if named_is_suspect {
+        ends.kept = Some((run.id, run.lo() + 1, 0, state.0, vstart, true, 0));
+        if let Some(lo) = masks::indexes(run.lo(), innocent).next() {
+            // Bits count from the part's own first job.
+            let gone = !innocent >> (lo - run.lo());
+            ends.cut
+                .push(part(lo, run.hi(), gone & masks::span(lo, run.hi()), false));
+        }
+    } else if innocent != 0 {
+        let gone = run.gone() | suspects;
+        ends.kept = Some((run.id, run.hi(), gone.cast_signed(), state.0, vstart, false, 0));
+    }
+    debug_assert!(left != 0, "a run without jobs is deleted, not leased");
+    debug_assert!(ends.cut.iter().all(|part| run_id(part.upload, part.lo) != run.id));
+    ends
+}

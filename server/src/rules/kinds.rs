@@ -1,0 +1,223 @@
+//! What rules are asked by and answer with, where the wire types do not fit: a rule names objects, a route presigns
+//! them.
+
+use std::fmt;
+
+use filemill_api::{Outcome, UploadState};
+
+use crate::storage::ObjectKey;
+
+/// Who is asking, as the token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Row of the organisation.
+    pub organisation: i64,
+    /// Name of the organisation.
+    pub organisation_name: String,
+    /// Row of the member the token was made for.
+    pub member: i64,
+    /// Name of the member: a user or a node.
+    pub member_name: String,
+    /// What the token may do.
+    pub scope: Scope,
+}
+
+/// What a token may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Uploads, and reads what came of it.
+    User,
+    /// Leases and completes jobs, of all organisations.
+    Processor,
+    /// Publishes releases.
+    Operator,
+}
+
+impl Scope {
+    /// As tokens, command line and API write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Processor => "processor",
+            Self::Operator => "operator",
+        }
+    }
+
+    /// The scope called `name`, if there is one.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::User, Self::Processor, Self::Operator]
+            .into_iter()
+            .find(|scope| scope.name() == name)
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A token at its making: the only time its text is known.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewToken {
+    /// Names it for revoking.
+    pub id: i64,
+    /// The secret, `fm_` + letter of the scope + `_` + 64 hex characters.
+    pub text: String,
+}
+
+impl fmt::Debug for NewToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewToken").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// A token as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenSummary {
+    /// Names it for revoking.
+    pub id: i64,
+    /// Name of the organisation.
+    pub organisation: String,
+    /// Name of the user or node.
+    pub member: String,
+    /// What it may do.
+    pub scope: Scope,
+    /// When it was made, in milliseconds since 1970-01-01 UTC.
+    pub created_at_ms: i64,
+    /// When it was revoked.
+    pub revoked_at_ms: Option<i64>,
+}
+
+/// An object in storage, as a presigned PUT or GET must name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Its key.
+    pub key: ObjectKey,
+    /// Its exact length in bytes.
+    pub length: u64,
+    /// Its SHA-256, hex.
+    pub sha256: String,
+}
+
+/// An upload that is open; the answer to `open`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The header to store; absent when it was confirmed before.
+    pub header: Option<Object>,
+    /// The wanted chunks, in the order asked.
+    pub chunks: Vec<Object>,
+    /// Chunks that count as stored, as sorted ranges `[first, last]`.
+    pub stored: Vec<(u32, u32)>,
+    /// What the upload is doing.
+    pub state: UploadState,
+}
+
+/// An upload that went on; the answer to `advance`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advanced {
+    /// The wanted chunks, in the order asked.
+    pub chunks: Vec<Object>,
+    /// What the upload is doing.
+    pub state: UploadState,
+}
+
+/// Work for a node; the answer to `lease`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leased {
+    /// By upload. Empty: nothing came in time.
+    pub uploads: Vec<LeasedUploadWork>,
+    /// For how long.
+    pub lease_ms: u32,
+}
+
+/// One upload some of whose jobs were leased.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeasedUploadWork {
+    /// Its id.
+    pub upload: String,
+    /// Digest of the release, hex.
+    pub release: String,
+    /// The sealed header.
+    pub header: Object,
+    /// Number of chunks of the whole upload.
+    pub chunks_expected: u32,
+    /// The first chunks of the leased runs that are stored (sequence, object), in order of sequence.
+    pub chunks: Vec<(u32, Object)>,
+    /// The runs.
+    pub runs: Vec<filemill_api::LeasedRun>,
+}
+
+/// Events in the order of their cursors; the answer to `events`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedEvents {
+    /// The events.
+    pub events: Vec<RecordedEvent>,
+    /// Read on after this cursor.
+    pub next: i64,
+}
+
+/// One event of an upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedEvent {
+    /// Its place in the organisation's order.
+    pub cursor: i64,
+    /// Id of the upload.
+    pub upload: String,
+    /// What happened.
+    pub kind: RecordedKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordedKind {
+    /// A job ended.
+    Result {
+        /// The file's index.
+        index: u32,
+        /// How.
+        outcome: Outcome,
+        /// What the processor sealed, if anything.
+        sealed: Option<RecordedResult>,
+    },
+    /// Chunks must be sent again.
+    ChunksMissing {
+        /// Their sequence numbers.
+        sequences: Vec<u32>,
+    },
+}
+
+/// Where a sealed result is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordedResult {
+    /// Here.
+    Inline(Vec<u8>),
+    /// In storage.
+    Object(Object),
+}
+
+/// An engine release to add.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRelease {
+    /// Name of the engine.
+    pub engine: String,
+    /// The release's version.
+    pub version: String,
+    /// SHA-256 of the component, hex.
+    pub digest: String,
+    /// Major of the engine contract.
+    pub contract: u32,
+    /// Length of the component in bytes.
+    pub length: u64,
+}
+
+/// Objects that nobody needs any more; the answer to `doomed`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Doomed {
+    /// Keys to delete; deleting one that is gone is a success.
+    pub keys: Vec<ObjectKey>,
+    /// What `forget` removes once they are deleted.
+    pub(crate) marks: super::sweep::Marks,
+}

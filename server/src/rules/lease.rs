@@ -1,0 +1,268 @@
+//! Leasing: one task a server takes for all its nodes what they can run, in the order of turns, and hands it out.
+//!
+//! It looks when a node asks, when something became ready in this process, and once a second for what came through
+//! another server. A look is one transaction for all nodes of a class.
+
+mod allot;
+mod describe;
+mod take;
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use filemill_api::limits::{MAX_LEASED_JOBS, MAX_WAIT_MS};
+use filemill_api::{ErrorBody, LeaseRequest, ReturnReason, RunKey};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::allot::Wish;
+use super::refusal::{bad_request, from_store, is_name, shown, unavailable};
+use super::releases::abilities;
+use super::rest::check_node;
+use super::{Core, Leased, Rules, masks, retried};
+use crate::store::{Candidate, Needs, StoreError, lo_of};
+
+/// Nodes that wait in the queue before the next one waits outside.
+const QUEUE: usize = 1024;
+/// How often to look for what came through another server.
+const BACKSTOP: Duration = Duration::from_secs(1);
+/// How often to tell other servers how far leasing has come.
+const TELL: Duration = Duration::from_millis(200);
+/// A node is written down at most this often.
+const SEE: Duration = Duration::from_secs(10);
+
+/// One node's request.
+pub(super) struct LeaseAsk {
+    needs: Needs,
+    wish: Wish,
+    deadline: Instant,
+    answer: oneshot::Sender<Result<Leased, ErrorBody>>,
+}
+
+impl Rules {
+    /// Leases work for a node, and waits for some up to `wait_ms`. None came in time: no uploads. Complete uploads go
+    /// first; incomplete ones only into idle slots. Dropping the future hands back what comes for it later.
+    ///
+    /// # Errors
+    /// `bad_request`, and those of the database.
+    pub async fn lease(&self, request: LeaseRequest) -> Result<Leased, ErrorBody> {
+        check_node(&request.node)?;
+        if !is_name(&request.pool) {
+            return Err(bad_request(format!(
+                "pool `{}` is not 1 to 64 characters of [A-Za-z0-9._-]",
+                shown(&request.pool)
+            )));
+        }
+        let needs = Needs {
+            pool: request.pool,
+            runs: abilities(&request.contracts, &request.backends),
+        };
+        self.core()
+            .see(&request.node, &needs)
+            .await
+            .map_err(|error| from_store("lease", &error))?;
+        let jobs = request.max_jobs.min(MAX_LEASED_JOBS);
+        let (answer, answered) = oneshot::channel();
+        let ask = LeaseAsk {
+            needs,
+            wish: Wish {
+                node: request.node,
+                jobs,
+                idle: request.idle_slots.min(jobs),
+            },
+            deadline: Instant::now() + Duration::from_millis(u64::from(request.wait_ms.min(MAX_WAIT_MS))),
+            answer,
+        };
+        self.inner.leasing.send(ask).await.map_err(|_| unavailable())?;
+        answered.await.map_err(|_| unavailable())?
+    }
+}
+
+impl Core {
+    /// Writes down that a node is present, now and then.
+    async fn see(&self, node: &str, needs: &Needs) -> Result<(), StoreError> {
+        {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if seen.get(node).is_some_and(|when| when.elapsed() < SEE) {
+                return Ok(());
+            }
+            seen.retain(|_, when| when.elapsed() < SEE);
+            seen.insert(node.to_owned(), std::time::Instant::now());
+        }
+        let mut tx = self.store.begin().await?;
+        tx.see_node(node, &needs.pool, needs.runs).await?;
+        tx.commit().await
+    }
+}
+
+/// Starts the leasing task, which runs until `stop`.
+pub(super) fn start(core: Arc<Core>, tracker: &TaskTracker, stop: CancellationToken) -> mpsc::Sender<LeaseAsk> {
+    let (queue, asked) = mpsc::channel(QUEUE);
+    let desk = Desk {
+        core,
+        waiting: Vec::new(),
+        marks: HashMap::new(),
+        told: Instant::now(),
+        told_served: 0,
+    };
+    tracker.spawn(desk.run(asked, stop));
+    queue
+}
+
+/// Where nodes wait.
+struct Desk {
+    core: Arc<Core>,
+    waiting: Vec<LeaseAsk>,
+    /// For each class of nodes the place before which nothing is ready for them. Only a hint, that keeps scans off the
+    /// dead head of the index: it is lowered by what becomes ready here, and forgotten every second.
+    marks: HashMap<Needs, i64>,
+    told: Instant,
+    told_served: i64,
+}
+
+impl Desk {
+    async fn run(mut self, mut asked: mpsc::Receiver<LeaseAsk>, stop: CancellationToken) {
+        let mut backstop = interval(BACKSTOP);
+        backstop.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let deadline = self.waiting.iter().map(|ask| ask.deadline).min();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                ask = asked.recv() => match ask {
+                    Some(ask) => self.waiting.push(ask),
+                    None => break,
+                },
+                () = self.core.ready.notified() => {}
+                _ = backstop.tick() => self.marks.clear(),
+                // In the far future when nobody waits: the branch is then disabled.
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
+            }
+            while let Ok(ask) = asked.try_recv() {
+                self.waiting.push(ask);
+            }
+            self.waiting.retain(|ask| !ask.answer.is_closed());
+            self.serve().await;
+            self.tell().await;
+            self.dismiss();
+        }
+        for ask in self.waiting {
+            let _gone = ask.answer.send(Ok(Leased {
+                uploads: Vec::new(),
+                lease_ms: self.core.lease_ms(),
+            }));
+        }
+    }
+
+    /// Leases for every class of nodes that wait.
+    async fn serve(&mut self) {
+        let lowest = self.core.lowest_ready.swap(i64::MAX, Ordering::Relaxed);
+        self.marks.values_mut().for_each(|mark| *mark = lowest.min(*mark));
+        let mut classes: HashMap<Needs, Vec<LeaseAsk>> = HashMap::new();
+        for ask in self.waiting.drain(..) {
+            classes.entry(ask.needs.clone()).or_default().push(ask);
+        }
+        for (needs, asks) in classes {
+            let mut asks = asks;
+            while !asks.is_empty() {
+                let (waiting, again) = self.look(&needs, asks).await;
+                asks = waiting;
+                if !again {
+                    break;
+                }
+            }
+            self.waiting.append(&mut asks);
+        }
+    }
+
+    /// Looks once for the nodes of one class; answers who still waits, and whether another look may bring more.
+    async fn look(&mut self, needs: &Needs, asks: Vec<LeaseAsk>) -> (Vec<LeaseAsk>, bool) {
+        let wishes: Vec<_> = asks.iter().map(|ask| ask.wish.clone()).collect();
+        let mark = self.marks.get(needs).copied().unwrap_or(i64::MIN);
+        let look = match retried(|| self.core.lease(needs, &wishes, mark)).await {
+            Ok(look) => look,
+            Err(error) => {
+                for ask in asks {
+                    let _gone = ask.answer.send(Err(from_store("lease", &error)));
+                }
+                return (Vec::new(), false);
+            }
+        };
+        self.marks.insert(needs.clone(), look.mark);
+        let mut waiting = Vec::new();
+        for (ask, leased) in asks.into_iter().zip(look.leased) {
+            if leased.uploads.is_empty() {
+                waiting.push(ask);
+            } else if let Err(Ok(leased)) = ask.answer.send(Ok(leased)) {
+                self.core.take_back(&leased).await;
+            }
+        }
+        (waiting, look.cut)
+    }
+
+    /// Tells other servers how far leasing has come, now and then.
+    async fn tell(&mut self) {
+        let served = self.core.served();
+        if served <= self.told_served || self.told.elapsed() < TELL {
+            return;
+        }
+        let told = async {
+            let mut tx = self.core.store.begin().await?;
+            tx.tell_served(served).await?;
+            tx.commit().await
+        };
+        if let Err(error) = told.await {
+            let _logged = from_store("tell progress", &error);
+        }
+        (self.told, self.told_served) = (Instant::now(), served);
+    }
+
+    /// Answers those who waited long enough.
+    fn dismiss(&mut self) {
+        let now = Instant::now();
+        let lease_ms = self.core.lease_ms();
+        for ask in self.waiting.extract_if(.., |ask| ask.deadline <= now) {
+            let _gone = ask.answer.send(Ok(Leased {
+                uploads: Vec::new(),
+                lease_ms,
+            }));
+        }
+    }
+}
+
+impl Core {
+    /// Returns what a node that has gone will not run.
+    async fn take_back(&self, leased: &Leased) {
+        let leases: Vec<_> = leased
+            .uploads
+            .iter()
+            .flat_map(|work| &work.runs)
+            .map(|run| {
+                (
+                    RunKey {
+                        run: run.run,
+                        fence: run.fence,
+                    },
+                    ReturnReason::ShuttingDown,
+                )
+            })
+            .collect();
+        if let Err(error) = retried(|| self.rest(&leases)).await {
+            // They come back when the leases end.
+            let _logged = from_store("take back leases", &error);
+        }
+    }
+}
+
+fn narrow(number: i64) -> u32 {
+    u32::try_from(number).unwrap_or(0)
+}
+
+/// How many jobs are in a candidate.
+fn jobs_of(run: &Candidate) -> u32 {
+    masks::left(lo_of(run.id), narrow(run.hi), run.gone.cast_unsigned()).count_ones()
+}

@@ -1,0 +1,333 @@
+//! Opening uploads, many in one transaction.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use filemill_api::limits::MAX_UPLOADS_PER_REQUEST;
+use filemill_api::{ErrorBody, OpenRequest, OpenUpload, UploadState};
+
+use super::announce::{self, Announced};
+use super::combine::Combined;
+use super::refusal::{conflict, from_store, not_found, too_many};
+use super::{Caller, Core, Object, Opened, Rules};
+use crate::storage::ObjectKey;
+use crate::store::{NewRun, NewUpload, RunState, StoreError, Tx, UploadRow};
+
+impl Rules {
+    /// Opens uploads for the caller, each by itself. One that is open with the same content is answered as it is.
+    ///
+    /// # Errors
+    /// `bad_request` for the whole: too many. For one: `bad_request`; `not_found`: no such release or pool; `conflict`:
+    /// the id is taken, by other content or somebody else.
+    pub async fn open(
+        &self,
+        caller: &Caller,
+        request: OpenRequest,
+    ) -> Result<Vec<Result<Opened, ErrorBody>>, ErrorBody> {
+        if request.uploads.len() > MAX_UPLOADS_PER_REQUEST {
+            return Err(too_many("uploads", request.uploads.len(), MAX_UPLOADS_PER_REQUEST));
+        }
+        // Where each upload's answer comes from: refused here, or the next of those that were asked for.
+        let mut answers = Vec::with_capacity(request.uploads.len());
+        let mut openings = Vec::with_capacity(request.uploads.len());
+        for upload in request.uploads {
+            match self.checked(upload).await {
+                Ok(opening) => {
+                    openings.push(opening);
+                    answers.push(None);
+                }
+                Err(refusal) => answers.push(Some(refusal)),
+            }
+        }
+        let opened = if openings.is_empty() {
+            Vec::new()
+        } else {
+            self.inner
+                .opening
+                .ask(OpenAsk {
+                    caller: caller.clone(),
+                    openings,
+                })
+                .await?
+        };
+        let mut opened = opened.into_iter();
+        Ok(answers
+            .into_iter()
+            .map(|answer| match answer {
+                Some(refusal) => Err(refusal),
+                None => opened.next().unwrap_or_else(|| Err(super::refusal::unavailable())),
+            })
+            .collect())
+    }
+
+    async fn checked(&self, upload: OpenUpload) -> Result<OneOpening, ErrorBody> {
+        let announced = announce::check(&upload)?;
+        let core = self.core();
+        let needs = core
+            .needs_of(&upload.release)
+            .await
+            .map_err(|error| from_store("open", &error))?;
+        let Some(needs) = needs else {
+            return Err(not_found(
+                format!("there is no release `{}`", upload.release),
+                "list the releases and choose one of them",
+            ));
+        };
+        if !core
+            .pool_exists(&upload.pool)
+            .await
+            .map_err(|error| from_store("open", &error))?
+        {
+            return Err(not_found(
+                format!("there is no pool `{}`", upload.pool),
+                "check the enrolment file; the pool's first processor publishes it",
+            ));
+        }
+        Ok(OneOpening {
+            upload,
+            announced,
+            needs,
+        })
+    }
+}
+
+/// One caller's uploads.
+pub(super) struct OpenAsk {
+    caller: Caller,
+    openings: Vec<OneOpening>,
+}
+
+struct OneOpening {
+    upload: OpenUpload,
+    announced: Announced,
+    needs: i64,
+}
+
+/// Opens what many callers ask.
+pub(super) struct Opening(pub(super) Arc<Core>);
+
+impl Combined for Opening {
+    type Ask = OpenAsk;
+    type Answer = Vec<Result<Opened, ErrorBody>>;
+    const NAME: &'static str = "open uploads";
+    const FULL: usize = 20_000;
+
+    fn weight(ask: &OpenAsk) -> usize {
+        ask.openings
+            .iter()
+            .map(|opening| 10 + opening.announced.pieces.len())
+            .sum()
+    }
+
+    async fn run(&self, asks: &[OpenAsk]) -> Result<Vec<Self::Answer>, StoreError> {
+        let mut tx = self.0.store.begin().await?;
+        let all = || {
+            asks.iter()
+                .flat_map(|ask| ask.openings.iter().map(move |opening| (&ask.caller, opening)))
+        };
+        // An id that was asked for twice: the first is inserted, and the others are compared with it.
+        let mut firsts = HashMap::new();
+        for (caller, opening) in all() {
+            firsts.entry(opening.upload.id.as_str()).or_insert((caller, opening));
+        }
+        let new: Vec<_> = firsts
+            .values()
+            .map(|&(caller, opening)| new_upload(caller, opening))
+            .collect();
+        let inserted: HashMap<_, _> = tx
+            .insert_uploads(&new)
+            .await?
+            .into_iter()
+            .map(|(number, id)| (id, number))
+            .collect();
+        let mut runs = Vec::new();
+        for (id, number) in &inserted {
+            if let Some(&(caller, opening)) = firsts.get(id.as_str()) {
+                runs.extend(
+                    opening
+                        .announced
+                        .pieces
+                        .iter()
+                        .map(|piece| new_run(*number, caller, opening, piece)),
+                );
+            }
+        }
+        if !runs.is_empty() {
+            tx.insert_runs(&runs).await?;
+        }
+        let repeated: Vec<_> = all()
+            .filter(|(caller, opening)| {
+                let id = opening.upload.id.as_str();
+                !inserted.contains_key(id)
+                    || firsts
+                        .get(id)
+                        .is_none_or(|first| !std::ptr::eq(first.1, *opening) || first.0 != *caller)
+            })
+            .map(|(_, opening)| (opening.upload.id.as_str(),))
+            .collect();
+        let mut known = HashMap::new();
+        if !repeated.is_empty() {
+            for row in tx.uploads_by_id(&repeated).await? {
+                let stored = stored_ranges(&mut tx, &row).await?;
+                known.insert(row.id.clone(), (row, stored));
+            }
+        }
+        tx.commit().await?;
+        Ok(asks
+            .iter()
+            .map(|ask| {
+                ask.openings
+                    .iter()
+                    .map(|opening| match known.get(&opening.upload.id) {
+                        Some((row, stored)) => reopened(&ask.caller, opening, row, stored),
+                        None => opened(opening, false, Vec::new(), UploadState::Uploading),
+                    })
+                    .collect()
+            })
+            .collect())
+    }
+}
+
+fn new_upload<'a>(caller: &Caller, opening: &'a OneOpening) -> NewUpload<'a> {
+    let upload = &opening.upload;
+    NewUpload {
+        id: &upload.id,
+        organisation: caller.organisation,
+        member: caller.member,
+        release: &upload.release,
+        pool: &upload.pool,
+        needs: opening.needs,
+        header_length: length_of(upload),
+        header_sha256: &upload.header_sha256,
+        files: i64::from(opening.announced.files),
+        chunks: i64::from(upload.chunks),
+        ranges_sha256: &opening.announced.ranges_sha256,
+    }
+}
+
+fn new_run<'a>(number: i64, caller: &Caller, opening: &'a OneOpening, piece: &announce::Piece) -> NewRun<'a> {
+    NewRun {
+        upload: number,
+        organisation: caller.organisation,
+        pool: &opening.upload.pool,
+        needs: opening.needs,
+        lo: piece.lo,
+        hi: piece.hi,
+        gone: 0,
+        first_chunk: i64::from(piece.first_chunk),
+        last_chunk: i64::from(piece.last_chunk),
+        state: RunState::WAITING,
+        patient: false,
+        alone: false,
+        deaths: 0,
+        vstart: 0,
+        fence: 0,
+        attempt: 0,
+    }
+}
+
+/// Bounded by the check of the announcement.
+fn length_of(upload: &OpenUpload) -> i64 {
+    i64::try_from(upload.header_length).unwrap_or(i64::MAX)
+}
+
+/// Answers for an upload that was there: the same as the first time, if it is the same.
+fn reopened(
+    caller: &Caller,
+    opening: &OneOpening,
+    row: &UploadRow,
+    stored: &[(u32, u32)],
+) -> Result<Opened, ErrorBody> {
+    let upload = &opening.upload;
+    if row.member != caller.member {
+        return Err(conflict(
+            format!("upload id `{}` is taken", upload.id),
+            "choose a random id",
+        ));
+    }
+    let same = row.release == upload.release
+        && row.pool == upload.pool
+        && row.header_sha256 == upload.header_sha256
+        && row.header_length == length_of(upload)
+        && row.chunks == i64::from(upload.chunks)
+        && row.files == i64::from(opening.announced.files)
+        && row.ranges_sha256 == opening.announced.ranges_sha256;
+    if !same {
+        return Err(conflict(
+            format!("upload `{}` exists with another header or other jobs", upload.id),
+            "an id stands for one content: make a new upload",
+        ));
+    }
+    opened(opening, row.header_stored, stored.to_vec(), state_of(row))
+}
+
+fn opened(
+    opening: &OneOpening,
+    header_stored: bool,
+    stored: Vec<(u32, u32)>,
+    state: UploadState,
+) -> Result<Opened, ErrorBody> {
+    let upload = &opening.upload;
+    let header = if header_stored {
+        None
+    } else {
+        Some(Object {
+            key: key(ObjectKey::header(&upload.id, &upload.header_sha256))?,
+            length: upload.header_length,
+            sha256: upload.header_sha256.clone(),
+        })
+    };
+    Ok(Opened {
+        header,
+        chunks: wanted(&upload.id, &upload.want)?,
+        stored,
+        state,
+    })
+}
+
+/// The objects of wanted chunks.
+pub(super) fn wanted(upload: &str, want: &[filemill_api::ChunkWant]) -> Result<Vec<Object>, ErrorBody> {
+    want.iter()
+        .map(|chunk| {
+            Ok(Object {
+                key: key(ObjectKey::chunk(upload, chunk.sequence, &chunk.sha256))?,
+                length: chunk.length,
+                sha256: chunk.sha256.clone(),
+            })
+        })
+        .collect()
+}
+
+/// A key whose parts were checked before.
+pub(super) fn key(made: Result<ObjectKey, crate::storage::InvalidKey>) -> Result<ObjectKey, ErrorBody> {
+    made.map_err(|error| super::refusal::bad_request(error.to_string()))
+}
+
+/// What an upload is doing, from its row.
+pub(super) fn state_of(row: &UploadRow) -> UploadState {
+    match row.finished_at {
+        Some(_) if row.cancelled => UploadState::Cancelled,
+        Some(_) => UploadState::Done,
+        None if row.header_stored && row.prefix >= row.chunks => UploadState::Stored,
+        None => UploadState::Uploading,
+    }
+}
+
+/// The stored chunks of an upload, as sorted ranges.
+async fn stored_ranges(tx: &mut Tx, row: &UploadRow) -> Result<Vec<(u32, u32)>, StoreError> {
+    let narrow = |sequence: i64| u32::try_from(sequence).unwrap_or(u32::MAX);
+    let mut ranges = Vec::new();
+    if row.prefix > 0 {
+        ranges.push((0, narrow(row.prefix - 1)));
+    }
+    if row.stored > row.prefix {
+        for (sequence,) in tx.sequences_from(row.number, row.prefix).await? {
+            let sequence = narrow(sequence);
+            match ranges.last_mut() {
+                Some((_, last)) if *last + 1 == sequence => *last = sequence,
+                _ => ranges.push((sequence, sequence)),
+            }
+        }
+    }
+    Ok(ranges)
+}

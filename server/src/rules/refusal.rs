@@ -1,0 +1,112 @@
+//! How rules say no: the wire's error, made in one place.
+
+use filemill_api::{ErrorBody, ErrorCode};
+
+use crate::store::StoreError;
+
+/// Longest piece of what was sent that a message repeats.
+const SHOWN_CHARACTERS: usize = 80;
+
+pub(super) fn bad_request(message: impl Into<String>) -> ErrorBody {
+    ErrorBody {
+        code: ErrorCode::BadRequest,
+        message: message.into(),
+        hint: None,
+    }
+}
+
+pub(super) fn not_found(message: impl Into<String>, hint: &str) -> ErrorBody {
+    ErrorBody {
+        code: ErrorCode::NotFound,
+        message: message.into(),
+        hint: Some(hint.to_owned()),
+    }
+}
+
+pub(super) fn conflict(message: impl Into<String>, hint: &str) -> ErrorBody {
+    ErrorBody {
+        code: ErrorCode::Conflict,
+        message: message.into(),
+        hint: Some(hint.to_owned()),
+    }
+}
+
+pub(super) fn fenced(run: i64, fence: i64) -> ErrorBody {
+    ErrorBody {
+        code: ErrorCode::Fenced,
+        message: format!("lease `{run}/{fence}` has ended or passed to another node"),
+        hint: Some("drop it: its jobs are in other hands".to_owned()),
+    }
+}
+
+pub(super) fn no_upload(id: &str) -> ErrorBody {
+    not_found(
+        format!("there is no upload `{}`", shown(id)),
+        "open it first, with the same token",
+    )
+}
+
+pub(super) fn unavailable() -> ErrorBody {
+    ErrorBody {
+        code: ErrorCode::Unavailable,
+        message: "the server cannot take this now".to_owned(),
+        hint: Some("try again in a moment".to_owned()),
+    }
+}
+
+/// More items than a request may carry.
+pub(super) fn too_many(what: &str, count: usize, most: usize) -> ErrorBody {
+    ErrorBody {
+        code: ErrorCode::BadRequest,
+        message: format!("{count} {what} in one request, at most {most} are allowed"),
+        hint: Some("send several requests".to_owned()),
+    }
+}
+
+/// A fault of the database: its text is for the log, not for who asked.
+pub(super) fn from_store(what: &'static str, error: &StoreError) -> ErrorBody {
+    if error.is_unavailable() {
+        tracing::warn!(what, error = chain(error), "the database cannot be reached");
+        return unavailable();
+    }
+    tracing::error!(what, error = chain(error), "a statement failed");
+    ErrorBody {
+        code: ErrorCode::Internal,
+        message: "the server failed".to_owned(),
+        hint: Some("try again later; the server's log tells more".to_owned()),
+    }
+}
+
+/// An error and its causes, in one line.
+pub(super) fn chain(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// What was sent, cut and escaped, for a message.
+pub(super) fn shown(text: &str) -> String {
+    text.chars()
+        .take(SHOWN_CHARACTERS)
+        .collect::<String>()
+        .escape_default()
+        .to_string()
+}
+
+/// Whether `text` is `length` lower-case hex characters.
+pub(super) fn is_hex(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Whether `text` is a name: 1 to 64 characters of `[A-Za-z0-9._-]`.
+pub(super) fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}

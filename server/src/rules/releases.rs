@@ -1,0 +1,280 @@
+//! Engine releases, which of them an organisation uses, and what pools say about themselves.
+
+use std::collections::HashSet;
+use std::sync::PoisonError;
+
+use filemill_api::{ErrorBody, Pools, Release, Releases, SignedStatement};
+
+use super::refusal::{bad_request, conflict, from_store, is_hex, is_name, not_found, shown};
+use super::{Caller, Core, NewRelease, Object, Rules};
+use crate::storage::ObjectKey;
+use crate::store::{ReleaseRow, StoreError};
+
+/// Highest contract major that a bit of a node's abilities can stand for.
+const MAX_CONTRACT: u32 = 30;
+/// Serials kept of each pool: the recipient that is replaced stays known while uploads for it are under way.
+const KEPT_SERIALS: i64 = 4;
+/// Length of a pool's statement in bytes.
+const MAX_STATEMENT_BYTES: usize = 4096;
+
+/// What a release of this contract, run by the component backend, needs of a node: the number of a bit.
+fn needs(contract: u32) -> i64 {
+    i64::from(contract)
+}
+
+/// What a node can run, one bit for each need.
+pub(super) fn abilities(contracts: &[u32], backends: &[String]) -> i64 {
+    // One backend today; the next takes the bits from 32 on.
+    if !backends.iter().any(|backend| backend == "component") {
+        return 0;
+    }
+    contracts
+        .iter()
+        .filter(|&&contract| contract <= MAX_CONTRACT)
+        .fold(0, |bits, &contract| bits | (1 << needs(contract)))
+}
+
+impl Core {
+    /// What a release needs, if there is such a release.
+    pub(super) async fn needs_of(&self, digest: &str) -> Result<Option<i64>, StoreError> {
+        if let Some(&needs) = self.needs.lock().unwrap_or_else(PoisonError::into_inner).get(digest) {
+            return Ok(Some(needs));
+        }
+        let Some(release) = self.store.release(digest).await? else {
+            return Ok(None);
+        };
+        self.needs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(release.digest, release.needs);
+        Ok(Some(release.needs))
+    }
+
+    /// Whether anybody has published that pool.
+    pub(super) async fn pool_exists(&self, name: &str) -> Result<bool, StoreError> {
+        if self.pools.lock().unwrap_or_else(PoisonError::into_inner).contains(name) {
+            return Ok(true);
+        }
+        let exists = self.store.pool_exists(name).await?;
+        if exists {
+            self.pools
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(name.to_owned());
+        }
+        Ok(exists)
+    }
+}
+
+impl Rules {
+    /// Adds a release. True: it is new; false: it was added before.
+    ///
+    /// # Errors
+    /// `bad_request`; `conflict`: the digest is known as another engine's, version's or contract's.
+    pub async fn add_release(&self, release: &NewRelease) -> Result<bool, ErrorBody> {
+        if !is_name(&release.engine) {
+            return Err(bad_request(format!(
+                "engine `{}` is not a name",
+                shown(&release.engine)
+            )));
+        }
+        if release.version.is_empty() || release.version.len() > 64 {
+            return Err(bad_request(format!(
+                "version `{}` is not 1 to 64 bytes long",
+                shown(&release.version)
+            )));
+        }
+        if !is_hex(&release.digest, 64) {
+            return Err(bad_request(format!(
+                "digest `{}` is not 64 lower-case hex characters",
+                shown(&release.digest)
+            )));
+        }
+        if release.contract == 0 || release.contract > MAX_CONTRACT {
+            return Err(bad_request(format!(
+                "contract {} is not 1 to {MAX_CONTRACT}",
+                release.contract
+            )));
+        }
+        let length = i64::try_from(release.length)
+            .map_err(|_| bad_request(format!("a component of {} bytes is too long", release.length)))?;
+        let row = ReleaseRow {
+            engine: release.engine.clone(),
+            version: release.version.clone(),
+            digest: release.digest.clone(),
+            contract: i64::from(release.contract),
+            needs: needs(release.contract),
+            length,
+        };
+        let added = async {
+            let mut tx = self.core().store.begin().await?;
+            let new = tx.insert_release(&row).await?;
+            let known = tx.release(&row.digest).await?;
+            tx.commit().await?;
+            Ok::<_, StoreError>((new, known))
+        };
+        let (new, known) = added.await.map_err(|error| from_store("add release", &error))?;
+        match known {
+            Some(known) if known != row => Err(conflict(
+                format!(
+                    "release `{}` is known as {} {}",
+                    row.digest, known.engine, known.version
+                ),
+                "a release is immutable: build a new one",
+            )),
+            _ => Ok(new),
+        }
+    }
+
+    /// The releases there are, newest first within an engine, and which of them the caller's organisation uses: what it
+    /// adopted, else the newest.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn releases(&self, caller: &Caller) -> Result<Releases, ErrorBody> {
+        let read = async {
+            let releases = self.core().store.releases().await?;
+            Ok::<_, StoreError>((releases, self.core().store.adoptions(caller.organisation).await?))
+        };
+        let (rows, adoptions) = read.await.map_err(|error| from_store("list releases", &error))?;
+        let mut newest = HashSet::new();
+        let mut releases: Vec<_> = rows
+            .into_iter()
+            .map(|row| {
+                let is_newest = newest.insert(row.engine.clone());
+                let current = adoptions
+                    .iter()
+                    .find(|(engine, _)| *engine == row.engine)
+                    .map_or(is_newest, |(_, digest)| *digest == row.digest);
+                Release {
+                    engine: row.engine,
+                    version: row.version,
+                    digest: row.digest,
+                    contract: u32::try_from(row.contract).unwrap_or(0),
+                    length: u64::try_from(row.length).unwrap_or(0),
+                    current,
+                }
+            })
+            .collect();
+        // Stable: the order within an engine stays.
+        releases.sort_by(|one, other| one.engine.cmp(&other.engine));
+        Ok(Releases { releases })
+    }
+
+    /// Where the component of a release is.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn component(&self, digest: &str) -> Result<Object, ErrorBody> {
+        let release = self
+            .core()
+            .store
+            .release(digest)
+            .await
+            .map_err(|error| from_store("find release", &error))?;
+        let no_release = || not_found(format!("there is no release `{}`", shown(digest)), "list the releases");
+        let release = release.ok_or_else(no_release)?;
+        Ok(Object {
+            key: ObjectKey::release(&release.digest).map_err(|_| no_release())?,
+            length: u64::try_from(release.length).unwrap_or(0),
+            sha256: release.digest,
+        })
+    }
+
+    /// Makes an organisation, which is made when it is new, use this release of its engine from now on.
+    ///
+    /// # Errors
+    /// `bad_request`, `not_found`.
+    pub async fn adopt(&self, organisation: &str, digest: &str) -> Result<(), ErrorBody> {
+        if !is_name(organisation) {
+            return Err(bad_request(format!(
+                "organisation `{}` is not a name",
+                shown(organisation)
+            )));
+        }
+        let adopted = async {
+            let mut tx = self.core().store.begin().await?;
+            let Some(release) = tx.release(digest).await? else {
+                return Ok(false);
+            };
+            let organisation = tx.ensure_organisation(organisation).await?;
+            tx.adopt(organisation, &release.engine, digest).await?;
+            tx.commit().await?;
+            Ok::<_, StoreError>(true)
+        };
+        if adopted.await.map_err(|error| from_store("adopt release", &error))? {
+            return Ok(());
+        }
+        Err(not_found(
+            format!("there is no release `{}`", shown(digest)),
+            "add it first",
+        ))
+    }
+
+    /// Takes what a pool says about itself, to pass it on. The server does not check the signature: who relies on the
+    /// statement does, against the root it pinned.
+    ///
+    /// # Errors
+    /// `bad_request`: it is no statement; `conflict`: the pool has said something else with that serial.
+    pub async fn publish_pool(&self, signed: &SignedStatement) -> Result<(), ErrorBody> {
+        #[derive(serde::Deserialize)]
+        struct Statement {
+            pool: String,
+            serial: u64,
+        }
+        if signed.statement.len() > MAX_STATEMENT_BYTES || !is_hex(&signed.signature, 128) {
+            return Err(bad_request(
+                "the pool's statement is too long, or its signature is not 128 hex characters",
+            ));
+        }
+        let statement: Statement = serde_json::from_str(&signed.statement)
+            .map_err(|error| bad_request(format!("the pool's statement does not name pool and serial: {error}")))?;
+        if !is_name(&statement.pool) {
+            return Err(bad_request(format!("pool `{}` is not a name", shown(&statement.pool))));
+        }
+        let serial = i64::try_from(statement.serial)
+            .map_err(|_| bad_request(format!("serial {} is too large", statement.serial)))?;
+        let published = async {
+            let mut tx = self.core().store.begin().await?;
+            let new = tx
+                .insert_pool(&statement.pool, serial, &signed.statement, &signed.signature)
+                .await?;
+            let known = tx.pool(&statement.pool, serial).await?;
+            tx.trim_pool(&statement.pool, KEPT_SERIALS).await?;
+            tx.commit().await?;
+            Ok::<_, StoreError>(new || known.is_some_and(|known| known.statement == signed.statement))
+        };
+        if published.await.map_err(|error| from_store("publish pool", &error))? {
+            return Ok(());
+        }
+        Err(conflict(
+            format!(
+                "pool `{}` has published another statement with serial {serial}",
+                statement.pool
+            ),
+            "sign a statement with a higher serial",
+        ))
+    }
+
+    /// What the pools said about themselves, newest first within a pool.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn pools(&self) -> Result<Pools, ErrorBody> {
+        let rows = self
+            .core()
+            .store
+            .pools()
+            .await
+            .map_err(|error| from_store("list pools", &error))?;
+        Ok(Pools {
+            pools: rows
+                .into_iter()
+                .map(|row| SignedStatement {
+                    statement: row.statement,
+                    signature: row.signature,
+                })
+                .collect(),
+        })
+    }
+}

@@ -1,0 +1,279 @@
+//! How a run rests that nobody holds, and how leases end without blame.
+
+use std::collections::{BTreeSet, HashMap};
+
+use filemill_api::{
+    ErrorBody, MissingRequest, ReportAnswer, ReturnReason, ReturnRequest, RunKey, limits::MAX_LEASES_PER_REQUEST,
+    limits::MAX_WANTED_CHUNKS,
+};
+
+use super::outcomes::CHUNKS_MISSING;
+use super::record::{Happening, record};
+use super::refusal::{bad_request, from_store, is_hex, is_name, shown, too_many};
+use super::{Core, Rules, masks, retried};
+use crate::store::{Resting, RunRow, RunState, StoreError, Tx, UploadRow, upload_of};
+
+/// How far behind, in virtual time, a run goes that a node could not run for a fault of its own: at the head of the
+/// order the same node would be given it again at once, and nothing else.
+const BEHIND: i64 = 64_000;
+
+/// The state of a run that nobody holds, from how much of its upload is stored.
+pub(super) fn resting(header_stored: bool, prefix: i64, first_chunk: i64, last_chunk: i64, patient: bool) -> RunState {
+    match () {
+        () if header_stored && last_chunk < prefix => RunState::READY,
+        () if header_stored && first_chunk < prefix && !patient => RunState::PARTIAL,
+        () => RunState::WAITING,
+    }
+}
+
+/// The runs of some leases and their uploads, all locked.
+pub(super) struct Locked {
+    pub(super) uploads: HashMap<i64, UploadRow>,
+    pub(super) runs: Vec<RunRow>,
+}
+
+impl Locked {
+    /// Locks uploads, then runs. What is not there is not in it.
+    pub(super) async fn take(tx: &mut Tx, runs: impl Iterator<Item = i64>) -> Result<Self, StoreError> {
+        let ids: BTreeSet<i64> = runs.collect();
+        let numbers: BTreeSet<i64> = ids.iter().map(|&id| upload_of(id)).collect();
+        let uploads = tx
+            .lock_uploads(&numbers.into_iter().map(|number| (number,)).collect::<Vec<_>>())
+            .await?;
+        let runs = tx
+            .lock_runs(&ids.into_iter().map(|id| (id,)).collect::<Vec<_>>())
+            .await?;
+        Ok(Self {
+            uploads: uploads.into_iter().map(|row| (row.number, row)).collect(),
+            runs,
+        })
+    }
+
+    /// The run, if this lease holds it, with its upload.
+    pub(super) fn held(&self, lease: RunKey) -> Option<(&RunRow, &UploadRow)> {
+        let run = self
+            .runs
+            .iter()
+            .find(|run| run.id == lease.run)
+            .filter(|run| run.held_by(lease.fence))?;
+        Some((run, self.uploads.get(&run.upload)?))
+    }
+}
+
+/// Locks every run of uploads that are locked.
+///
+/// Leasing does not lock uploads: while this waits for a run, its rest may be cut off into a row that the waiting
+/// statement does not see. It looks again until there is nothing new.
+pub(super) async fn lock_all_runs(tx: &mut Tx, uploads: &[(i64,)]) -> Result<Vec<RunRow>, StoreError> {
+    let mut known = 0;
+    loop {
+        let runs = tx.lock_runs_of(uploads).await?;
+        if runs.len() <= known {
+            return Ok(runs);
+        }
+        known = runs.len();
+    }
+}
+
+/// What ends some leases: runs that rest, and jobs that were cancelled meanwhile.
+#[derive(Default)]
+struct Ended<'a> {
+    rest: Vec<Resting>,
+    delete: Vec<(i64,)>,
+    happenings: Vec<Happening<'a>>,
+    lowest: Option<i64>,
+}
+
+impl<'a> Ended<'a> {
+    /// Ends one lease without blame, as the upload stands with this prefix.
+    fn add(&mut self, run: &RunRow, upload: &'a UploadRow, prefix: i64, reason: Option<ReturnReason>, served: i64) {
+        if run.cancelled {
+            let left = masks::left(run.lo(), run.hi(), run.gone());
+            let cancelled =
+                masks::indexes(run.lo(), left).map(|index| Happening::verdict(upload, index, "cancelled", run.fence));
+            self.happenings.extend(cancelled);
+            self.delete.push((run.id,));
+            return;
+        }
+        let patient = run.patient || reason == Some(ReturnReason::Stalled);
+        let state = resting(upload.header_stored, prefix, run.first_chunk, run.last_chunk, patient);
+        let behind = if reason == Some(ReturnReason::NodeFault) {
+            BEHIND
+        } else {
+            0
+        };
+        let vstart = run.vstart.max(served) + behind;
+        if state != RunState::WAITING {
+            self.lowest = Some(self.lowest.map_or(vstart, |lowest| lowest.min(vstart)));
+        }
+        self.rest.push((run.id, state.0, vstart, patient));
+    }
+
+    async fn write(&self, tx: &mut Tx) -> Result<Vec<i64>, StoreError> {
+        if !self.rest.is_empty() {
+            tx.rest_runs(&self.rest).await?;
+        }
+        if !self.delete.is_empty() {
+            tx.delete_runs(&self.delete).await?;
+        }
+        record(tx, &self.happenings).await
+    }
+}
+
+impl Core {
+    /// Ends leases without blame; answers those that were not held.
+    pub(super) async fn rest(&self, leases: &[(RunKey, ReturnReason)]) -> Result<Vec<RunKey>, StoreError> {
+        let mut tx = self.store.begin().await?;
+        let locked = Locked::take(&mut tx, leases.iter().map(|(lease, _)| lease.run)).await?;
+        let mut ended = Ended::default();
+        let mut lost = Vec::new();
+        let mut seen = BTreeSet::new();
+        for &(lease, reason) in leases {
+            match locked.held(lease) {
+                Some((run, upload)) => {
+                    if seen.insert(run.id) {
+                        ended.add(run, upload, upload.prefix, Some(reason), self.served());
+                    }
+                }
+                None => lost.push(lease),
+            }
+        }
+        let told = ended.write(&mut tx).await?;
+        tx.commit().await?;
+        self.after(&ended, told);
+        Ok(lost)
+    }
+
+    fn after(&self, ended: &Ended<'_>, told: Vec<i64>) {
+        self.events.ring(told);
+        if let Some(lowest) = ended.lowest {
+            self.wake_leasing(lowest);
+        }
+    }
+
+    /// Forgets missing chunks, and ends the lease that found them. False: it was not held.
+    async fn missing(&self, lease: RunKey, chunks: &[(u32, String)]) -> Result<bool, StoreError> {
+        let mut tx = self.store.begin().await?;
+        let mut locked = Locked::take(&mut tx, std::iter::once(lease.run)).await?;
+        let Some((run, upload)) = locked.held(lease) else {
+            return Ok(false);
+        };
+        let (run, number) = (run.clone(), upload.number);
+        // A lease speaks for its own chunks only.
+        let range = run.first_chunk..=run.last_chunk;
+        let named: Vec<_> = chunks
+            .iter()
+            .map(|(sequence, sha256)| (i64::from(*sequence), sha256.as_str()))
+            .filter(|(sequence, _)| range.contains(sequence))
+            .collect();
+        let mut gone: Vec<i64> = tx
+            .withdraw(number, &named)
+            .await?
+            .into_iter()
+            .map(|(sequence,)| sequence)
+            .collect();
+        gone.sort_unstable();
+        let prefix = gone.first().map_or(upload.prefix, |first| upload.prefix.min(*first));
+        let mut waiting = Vec::new();
+        if !gone.is_empty() {
+            tx.withdraw_chunks(number, prefix, gone.len() as i64).await?;
+            // Runs that nobody holds wait for the chunks again, those whose own chunks are all there included: they
+            // become ready with the prefix, and the chunk that is missing is on its way.
+            for other in lock_all_runs(&mut tx, &[(number,)]).await? {
+                let state = resting(
+                    upload.header_stored,
+                    prefix,
+                    other.first_chunk,
+                    other.last_chunk,
+                    other.patient,
+                );
+                if other.id != run.id && other.state() != RunState::LEASED && other.state() != state {
+                    waiting.push((other.id, state.0, other.vstart));
+                }
+            }
+        }
+        if !waiting.is_empty() {
+            tx.announce_runs(&waiting).await?;
+        }
+        let Some(upload) = locked.uploads.remove(&number) else {
+            return Ok(false);
+        };
+        let body = serde_json::to_vec(&gone).map_err(|error| StoreError::from(sqlx::Error::Encode(error.into())))?;
+        let mut ended = Ended::default();
+        if !gone.is_empty() {
+            ended.happenings.push(Happening {
+                upload: &upload,
+                index: None,
+                kind: CHUNKS_MISSING,
+                fence: lease.fence,
+                body: Some(&body),
+                object: None,
+            });
+        }
+        ended.add(&run, &upload, prefix, None, self.served());
+        let told = ended.write(&mut tx).await?;
+        tx.commit().await?;
+        self.after(&ended, told);
+        Ok(true)
+    }
+}
+
+impl Rules {
+    /// Hands leases back: their jobs wait for another node, without blame. A stalled one waits until it is complete.
+    ///
+    /// # Errors
+    /// `bad_request`, and those of the database. Leases that are not held are answered as lost.
+    pub async fn give_back(&self, request: ReturnRequest) -> Result<ReportAnswer, ErrorBody> {
+        if request.leases.len() > MAX_LEASES_PER_REQUEST {
+            return Err(too_many("leases", request.leases.len(), MAX_LEASES_PER_REQUEST));
+        }
+        check_node(&request.node)?;
+        let leases: Vec<_> = request.leases.iter().map(|back| (back.lease, back.reason)).collect();
+        let lost = retried(|| self.core().rest(&leases))
+            .await
+            .map_err(|error| from_store("return leases", &error))?;
+        Ok(ReportAnswer {
+            cancelled: Vec::new(),
+            lost,
+            lease_ms: self.core().lease_ms(),
+        })
+    }
+
+    /// Chunks that were said to be stored are not there, or not what was said: the uploader is asked for them, and the
+    /// lease ends. One that was stored anew meanwhile is left alone.
+    ///
+    /// # Errors
+    /// `bad_request`, and those of the database. A lease that is not held is answered as lost.
+    pub async fn missing(&self, request: MissingRequest) -> Result<ReportAnswer, ErrorBody> {
+        check_node(&request.node)?;
+        if request.chunks.len() > MAX_WANTED_CHUNKS {
+            return Err(too_many("missing chunks", request.chunks.len(), MAX_WANTED_CHUNKS));
+        }
+        if let Some((sequence, sha256)) = request.chunks.iter().find(|(_, sha256)| !is_hex(sha256, 64)) {
+            return Err(bad_request(format!(
+                "sha256 `{}` of chunk {sequence} is not 64 lower-case hex characters",
+                shown(sha256)
+            )));
+        }
+        let held = retried(|| self.core().missing(request.lease, &request.chunks))
+            .await
+            .map_err(|error| from_store("missing chunks", &error))?;
+        let lost = if held { Vec::new() } else { vec![request.lease] };
+        Ok(ReportAnswer {
+            cancelled: Vec::new(),
+            lost,
+            lease_ms: self.core().lease_ms(),
+        })
+    }
+}
+
+/// Checks a node's id.
+pub(super) fn check_node(node: &str) -> Result<(), ErrorBody> {
+    if is_name(node) {
+        return Ok(());
+    }
+    Err(bad_request(format!(
+        "node `{}` is not 1 to 64 characters of [A-Za-z0-9._-]",
+        shown(node)
+    )))
+}

@@ -1,0 +1,166 @@
+//! Tokens: 32 random bytes, of which the server keeps the SHA-256.
+
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use data_encoding::HEXLOWER;
+use filemill_api::{ErrorBody, ErrorCode};
+
+use super::digest::sha256;
+use super::refusal::{bad_request, from_store, is_name, shown};
+use super::{Caller, NewToken, Rules, Scope, TokenSummary};
+use crate::store::StoreError;
+
+/// How long a caller is remembered: a revoked token works no longer than this.
+const REMEMBERED: Duration = Duration::from_secs(2);
+/// How many callers are remembered.
+const MOST_REMEMBERED: usize = 10_000;
+
+impl Caller {
+    /// Succeeds when the token has one of these scopes.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn require(&self, scopes: &[Scope]) -> Result<(), ErrorBody> {
+        if scopes.contains(&self.scope) {
+            return Ok(());
+        }
+        let wanted: Vec<_> = scopes.iter().map(|scope| format!("`{scope}`")).collect();
+        Err(ErrorBody {
+            code: ErrorCode::Forbidden,
+            message: format!("a token of scope `{}` may not do this", self.scope),
+            hint: Some(format!("use a token of scope {}", wanted.join(" or "))),
+        })
+    }
+}
+
+impl Rules {
+    /// Makes a token for a member of an organisation, each of which is made when it is new.
+    ///
+    /// # Errors
+    /// `bad_request`: a name is not 1 to 64 characters of `[A-Za-z0-9._-]`.
+    pub async fn create_token(&self, organisation: &str, member: &str, scope: Scope) -> Result<NewToken, ErrorBody> {
+        for (what, name) in [("organisation", organisation), ("member", member)] {
+            if !is_name(name) {
+                return Err(bad_request(format!(
+                    "{what} `{}` is not 1 to 64 characters of [A-Za-z0-9._-]",
+                    shown(name)
+                )));
+            }
+        }
+        let mut secret = [0_u8; 32];
+        aws_lc_rs::rand::fill(&mut secret).map_err(|_| ErrorBody {
+            code: ErrorCode::Internal,
+            message: "the operating system gave no random bytes".to_owned(),
+            hint: None,
+        })?;
+        let letter = match scope {
+            Scope::User => 'u',
+            Scope::Processor => 'p',
+            Scope::Operator => 'o',
+        };
+        let text = format!("fm_{letter}_{}", HEXLOWER.encode(&secret));
+        let hash = sha256(text.as_bytes());
+        let made = async {
+            let mut tx = self.core().store.begin().await?;
+            let organisation = tx.ensure_organisation(organisation).await?;
+            let member = tx.ensure_member(organisation, member).await?;
+            let id = tx.insert_token(member, scope.name(), &hash).await?;
+            tx.commit().await?;
+            Ok::<_, StoreError>(id)
+        };
+        let id = made.await.map_err(|error| from_store("create token", &error))?;
+        Ok(NewToken { id, text })
+    }
+
+    /// Revokes a token, everywhere within two seconds. False: there is none, or it was revoked before.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn revoke_token(&self, id: i64) -> Result<bool, ErrorBody> {
+        let revoked = async {
+            let mut tx = self.core().store.begin().await?;
+            let revoked = tx.revoke_token(id).await?;
+            tx.commit().await?;
+            Ok::<_, StoreError>(revoked)
+        };
+        let revoked = revoked.await.map_err(|error| from_store("revoke token", &error))?;
+        self.core()
+            .callers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        Ok(revoked)
+    }
+
+    /// Every token, oldest first; their texts are known to nobody.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn tokens(&self) -> Result<Vec<TokenSummary>, ErrorBody> {
+        let rows = self
+            .core()
+            .store
+            .tokens()
+            .await
+            .map_err(|error| from_store("list tokens", &error))?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|row| {
+                Some(TokenSummary {
+                    id: row.id,
+                    organisation: row.organisation,
+                    member: row.member,
+                    scope: Scope::from_name(&row.scope)?,
+                    created_at_ms: row.created_at,
+                    revoked_at_ms: row.revoked_at,
+                })
+            })
+            .collect())
+    }
+
+    /// Whom a token stands for.
+    ///
+    /// # Errors
+    /// `unauthenticated`: there is no such token, or it was revoked.
+    pub async fn authenticate(&self, text: &str) -> Result<Caller, ErrorBody> {
+        let hash = sha256(text.as_bytes());
+        let callers = &self.core().callers;
+        {
+            let callers = callers.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((caller, since)) = callers.get(&hash)
+                && since.elapsed() < REMEMBERED
+            {
+                return Ok(caller.clone());
+            }
+        }
+        let row = self
+            .core()
+            .store
+            .caller(&hash)
+            .await
+            .map_err(|error| from_store("authenticate", &error))?;
+        let caller = row.and_then(|row| {
+            Some(Caller {
+                organisation: row.organisation,
+                organisation_name: row.organisation_name,
+                member: row.member,
+                member_name: row.member_name,
+                scope: Scope::from_name(&row.scope)?,
+            })
+        });
+        let Some(caller) = caller else {
+            return Err(ErrorBody {
+                code: ErrorCode::Unauthenticated,
+                message: "the token is unknown or revoked".to_owned(),
+                hint: Some("ask the operator for a new one (`filemill-server token create`)".to_owned()),
+            });
+        };
+        let mut callers = callers.lock().unwrap_or_else(PoisonError::into_inner);
+        if callers.len() >= MOST_REMEMBERED {
+            callers.clear();
+        }
+        callers.insert(hash, (caller.clone(), Instant::now()));
+        Ok(caller)
+    }
+}

@@ -1,0 +1,271 @@
+//! The shared database, SQLite or PostgreSQL: SQL and nothing else. What it means is decided in [`crate::rules`].
+//!
+//! A rule opens a transaction with [`Store::begin`] and calls statements on it; dropping a transaction rolls it back.
+//! To be free of deadlocks every transaction locks in one order, each kind in one statement and sorted: uploads by
+//! number, then runs by id, then shares, then organisations. Leasing alone locks runs without their upload, and skips
+//! what is locked.
+
+mod chunks;
+mod deletion;
+mod dialect;
+mod events;
+mod leases;
+mod names;
+mod nodes;
+mod options;
+mod releases;
+mod runs;
+mod turns;
+mod uploads;
+mod views;
+
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr, Sqlite, Transaction};
+
+pub use options::StoreOptions;
+pub(crate) use {
+    events::{EventRow, NewEvent},
+    leases::{Candidate, Needs},
+    releases::ReleaseRow,
+    runs::{Cut, NewRun, Resting, RunRow, RunState, lo_of, run_id, upload_of},
+    uploads::{NewUpload, UploadRow},
+    views::{ResultPlace, RunView},
+};
+
+/// Every migration, in order.
+const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "queue", include_str!("../migrations/0001_queue.sql"))];
+
+/// More events than a power cut can take back with SQLite.
+///
+/// After one, the last commits may be missing, among them events that were read already: new events must not take their
+/// cursors, or their reader would never see them.
+const LOST_CURSORS: i64 = 1 << 20;
+
+/// Connections for reading beside the one that writes, with SQLite.
+const SQLITE_READERS: u32 = 4;
+
+/// The database; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pools: Pools,
+}
+
+#[derive(Clone, Debug)]
+enum Pools {
+    /// SQLite has one writer at a time: a second connection that writes would only meet `SQLITE_BUSY`.
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+    },
+    Postgres(PgPool),
+}
+
+/// A transaction. Dropped without [`Tx::commit`], nothing of it happened.
+#[derive(Debug)]
+pub(crate) struct Tx {
+    connection: Connection,
+}
+
+#[derive(Debug)]
+enum Connection {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// The database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The place of the database makes no sense.
+    #[error("`{url}` is not a database: it has to begin with `sqlite:` or `postgres:`")]
+    Place {
+        /// What was given, without a password.
+        url: String,
+    },
+    /// It could not be reached or opened.
+    #[error("cannot open the database `{place}`")]
+    Open {
+        /// Which.
+        place: String,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// Its tables could not be brought to this version.
+    #[error("cannot migrate the database `{place}`")]
+    Migrate {
+        /// Which.
+        place: String,
+        /// Why.
+        source: sqlx::migrate::MigrateError,
+    },
+    /// A statement failed.
+    #[error(transparent)]
+    Statement(#[from] sqlx::Error),
+}
+
+impl StoreError {
+    /// Whether the same may succeed when it is tried again at once: a deadlock or a conflict between transactions, or a
+    /// lock that was held too long.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        let Self::Statement(sqlx::Error::Database(error)) = self else {
+            return false;
+        };
+        // PostgreSQL: serialization_failure, deadlock_detected. SQLite: SQLITE_BUSY and its extensions.
+        matches!(error.code().as_deref(), Some("40001" | "40P01" | "5" | "261" | "517"))
+    }
+
+    /// Whether the database cannot be reached now: no connection came free in time, or it was cut.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        matches!(
+            self,
+            Self::Open { .. }
+                | Self::Statement(
+                    sqlx::Error::PoolTimedOut
+                        | sqlx::Error::PoolClosed
+                        | sqlx::Error::Io(_)
+                        | sqlx::Error::WorkerCrashed
+                )
+        ) || matches!(self, Self::Statement(sqlx::Error::Database(error))
+            // PostgreSQL: admin_shutdown, crash_shutdown, cannot_connect_now, too_many_connections.
+            if matches!(error.code().as_deref(), Some("57P01" | "57P02" | "57P03" | "53300")))
+    }
+}
+
+impl Store {
+    /// Connects, and brings the tables to this version. Servers that start at the same time migrate one after the
+    /// other.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`], [`StoreError::Migrate`].
+    pub async fn open(options: &StoreOptions) -> Result<Self, StoreError> {
+        let place = options.to_string();
+        let unclean = matches!(options, StoreOptions::Sqlite { path } if has_log(path));
+        let pools = match options {
+            StoreOptions::Sqlite { path } => open_sqlite(path).await,
+            StoreOptions::Postgres { options, connections } => open_postgres(options, *connections).await,
+        }
+        .map_err(|source| StoreError::Open {
+            place: place.clone(),
+            source,
+        })?;
+        match &pools {
+            Pools::Sqlite { writer, .. } => migrations(&dialect::SQLITE).run(writer).await,
+            Pools::Postgres(pool) => migrations(&dialect::POSTGRES).run(pool).await,
+        }
+        .map_err(|source| StoreError::Migrate { place, source })?;
+        let store = Self { pools };
+        if unclean {
+            let mut tx = store.begin().await?;
+            tx.skip_cursors(LOST_CURSORS).await?;
+            tx.commit().await?;
+        }
+        Ok(store)
+    }
+
+    /// Closes every connection, when the statements that run have ended.
+    pub async fn close(&self) {
+        match &self.pools {
+            Pools::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    /// Opens a transaction that may write. With SQLite it waits for the one before it.
+    pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
+        let connection = match &self.pools {
+            // `immediate`: a transaction that turned from reading to writing half-way could only fail.
+            Pools::Sqlite { writer, .. } => Connection::Sqlite(writer.begin_with("begin immediate").await?),
+            Pools::Postgres(pool) => Connection::Postgres(pool.begin().await?),
+        };
+        Ok(Tx { connection })
+    }
+
+    /// Asks the database something, to see that it answers.
+    pub(crate) async fn ping(&self) -> Result<(), StoreError> {
+        dialect::read!(self, (i64,), "select served from progress")?;
+        Ok(())
+    }
+}
+
+impl Tx {
+    /// Makes all of it happen, at once.
+    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        match self.connection {
+            Connection::Sqlite(transaction) => transaction.commit().await?,
+            Connection::Postgres(transaction) => transaction.commit().await?,
+        }
+        Ok(())
+    }
+}
+
+/// Whether a SQLite database has a write-ahead log: the process that wrote it did not close it.
+fn has_log(path: &std::path::Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
+}
+
+async fn open_sqlite(path: &std::path::Path) -> Result<Pools, sqlx::Error> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // With WAL a power cut may lose the last commits, never the database; what was lost is asked for again (and
+        // see `LOST_CURSORS`).
+        .synchronous(SqliteSynchronous::Normal)
+        .busy_timeout(Duration::from_secs(10))
+        .pragma("temp_store", "memory")
+        .pragma("mmap_size", "268435456")
+        .statement_cache_capacity(200);
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .min_connections(1)
+        .acquire_timeout(Duration::from_secs(30))
+        .connect_with(options.clone())
+        .await?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(SQLITE_READERS)
+        .acquire_timeout(Duration::from_secs(30))
+        .connect_lazy_with(options.pragma("query_only", "true"));
+    Ok(Pools::Sqlite { writer, readers })
+}
+
+async fn open_postgres(options: &PgConnectOptions, connections: u32) -> Result<Pools, sqlx::Error> {
+    // A generic plan takes `limit $1` for a tenth of the table and sorts it.
+    let options = options
+        .clone()
+        .options([("plan_cache_mode", "force_custom_plan")])
+        .statement_cache_capacity(200);
+    let pool = PgPoolOptions::new()
+        .max_connections(connections.max(2))
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_with(options)
+        .await?;
+    Ok(Pools::Postgres(pool))
+}
+
+fn migrations(dialect: &dialect::Dialect) -> Migrator {
+    Migrator::with_migrations(
+        MIGRATIONS
+            .iter()
+            .map(|&(version, description, sql)| {
+                let sql = AssertSqlSafe(dialect::translate(sql, dialect)).into_sql_str();
+                Migration::new(version, description.into(), MigrationType::Simple, sql, false)
+            })
+            .collect(),
+    )
+}
+
+/// The rows of a statement as one JSON parameter: an array of arrays.
+fn json<T: serde::Serialize + ?Sized>(rows: &T) -> Result<String, StoreError> {
+    serde_json::to_string(rows).map_err(|error| StoreError::Statement(sqlx::Error::Encode(error.into())))
+}

@@ -1,0 +1,159 @@
+//! Results and calls for help, in one order for each organisation.
+
+use serde::Serialize;
+
+use super::dialect::{execute, read, rows};
+use super::{Store, StoreError, Tx, json};
+
+/// Bytes of sealed results in one page, after which it ends early.
+const PAGE_BYTES: i64 = 4 << 20;
+
+/// An event to record, whose cursor is known.
+#[derive(Clone, Debug)]
+pub(crate) struct NewEvent<'a> {
+    pub(crate) member: i64,
+    pub(crate) cursor: i64,
+    pub(crate) upload: i64,
+    pub(crate) index: Option<u32>,
+    pub(crate) kind: &'a str,
+    pub(crate) fence: i64,
+    pub(crate) body: Option<&'a [u8]>,
+    pub(crate) object: Option<(u64, &'a str)>,
+}
+
+/// An event, as its reader gets it.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct EventRow {
+    pub(crate) cursor: i64,
+    pub(crate) upload: String,
+    pub(crate) idx: Option<i64>,
+    pub(crate) kind: String,
+    pub(crate) fence: i64,
+    pub(crate) body: Option<Vec<u8>>,
+    pub(crate) object_length: Option<i64>,
+    pub(crate) object_sha256: Option<String>,
+}
+
+/// Under which fence a result was recorded: upload, index, fence.
+pub(crate) type ResultFence = (i64, i64, i64);
+
+impl Tx {
+    /// Allots cursors: (organisation, how many) each; answers (organisation, the last one). The organisations stay
+    /// locked until the transaction ends, so that the order of commits is the order of cursors.
+    pub(crate) async fn allot_cursors(&mut self, counts: &[(i64, i64)]) -> Result<Vec<(i64, i64)>, StoreError> {
+        Ok(rows!(
+            self,
+            (i64, i64),
+            "with held as materialized (
+                 select id from organisations where id in (select cast(e.value ->> 0 as bigint) from {rows $1})
+                 order by id {lock})
+             update organisations set cursor = cursor + cast(e.value ->> 1 as bigint)
+             from {rows $1}
+             where organisations.id = cast(e.value ->> 0 as bigint) and organisations.id in (select id from held)
+             returning organisations.id, organisations.cursor",
+            json(counts)?
+        )?)
+    }
+
+    /// Leaves so many cursors out in every organisation.
+    pub(crate) async fn skip_cursors(&mut self, count: i64) -> Result<(), StoreError> {
+        execute!(self, "update organisations set cursor = cursor + $1", count)?;
+        Ok(())
+    }
+
+    /// Records events. A second result for one job breaks the constraint `events_one_result`.
+    pub(crate) async fn insert_events(&mut self, events: &[NewEvent<'_>]) -> Result<(), StoreError> {
+        // All bodies travel as one parameter and are cut apart by the database: one statement, whatever the number of
+        // rows, and no encoding of bytes as text.
+        let mut bodies = Vec::with_capacity(events.iter().filter_map(|event| event.body).map(<[u8]>::len).sum());
+        let mut rows = Vec::with_capacity(events.len());
+        for event in events {
+            let offset = event.body.map(|body| {
+                bodies.extend_from_slice(body);
+                bodies.len() - body.len() + 1
+            });
+            rows.push(Row(event, offset));
+        }
+        execute!(
+            self,
+            "insert into events (member, cursor, upload, idx, kind, fence, body, object_length, object_sha256,
+                 created_at)
+             select cast(e.value ->> 0 as bigint), cast(e.value ->> 1 as bigint), cast(e.value ->> 2 as bigint),
+                 cast(e.value ->> 3 as bigint), e.value ->> 4, cast(e.value ->> 5 as bigint),
+                 case when (e.value ->> 6) is not null
+                     then substr($2, cast(e.value ->> 6 as integer), cast(e.value ->> 7 as integer)) end,
+                 cast(e.value ->> 8 as bigint), e.value ->> 9, {now}
+             from {rows $1}",
+            json(&rows)?,
+            bodies
+        )?;
+        Ok(())
+    }
+
+    /// Under which fences the results of jobs (upload, index) were recorded.
+    pub(crate) async fn result_fences(&mut self, jobs: &[(i64, u32)]) -> Result<Vec<ResultFence>, StoreError> {
+        Ok(rows!(
+            self,
+            ResultFence,
+            "select v.upload, v.idx, v.fence
+             from {rows $1} join events v
+                 on v.upload = cast(e.value ->> 0 as bigint) and v.idx = cast(e.value ->> 1 as bigint)",
+            json(jobs)?
+        )?)
+    }
+}
+
+/// An event's JSON row: where its body begins in the joined bodies, from 1.
+struct Row<'a>(&'a NewEvent<'a>, Option<usize>);
+
+impl Serialize for Row<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(event, offset) = self;
+        (
+            event.member,
+            event.cursor,
+            event.upload,
+            event.index,
+            event.kind,
+            event.fence,
+            offset,
+            event.body.map(<[u8]>::len),
+            event.object.map(|(length, _)| length),
+            event.object.map(|(_, sha256)| sha256),
+        )
+            .serialize(serializer)
+    }
+}
+
+impl Store {
+    /// A member's events after a cursor. Fewer than `limit` come when their results are large; none only at the end.
+    pub(crate) async fn events(&self, member: i64, after: i64, limit: i64) -> Result<Vec<EventRow>, StoreError> {
+        Ok(read!(
+            self,
+            EventRow,
+            "select p.cursor, u.id as upload, p.idx, p.kind, p.fence, p.body, p.object_length, p.object_sha256
+             from (select q.*,
+                       sum(coalesce(length(q.body), 0)) over (order by q.cursor) - coalesce(length(q.body), 0) as before
+                   from (select cursor, upload, idx, kind, fence, body, object_length, object_sha256 from events
+                         where member = $1 and cursor > $2 order by cursor limit $3) as q) as p
+             join uploads u on u.number = p.upload
+             where p.before < $4
+             order by p.cursor",
+            member,
+            after,
+            limit,
+            PAGE_BYTES
+        )?)
+    }
+
+    /// How far the events of these organisations go: (organisation, last cursor).
+    pub(crate) async fn cursors(&self, organisations: &[(i64,)]) -> Result<Vec<(i64, i64)>, StoreError> {
+        Ok(read!(
+            self,
+            (i64, i64),
+            "select id, cursor from organisations
+             where id in (select cast(e.value ->> 0 as bigint) from {rows $1})",
+            json(organisations)?
+        )?)
+    }
+}

@@ -1,0 +1,143 @@
+//! Claims on runs: who may run what, until when by the database's clock.
+
+use super::dialect::{read, rows};
+use super::{Store, StoreError, Tx, json};
+
+/// What the nodes of one class can run: those of one pool that have the same contracts and backends.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Needs {
+    pub(crate) pool: String,
+    /// Bit n: they run what needs n.
+    pub(crate) runs: i64,
+}
+
+/// A run that could be leased; locked. One that another transaction locks is passed over.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub(crate) struct Candidate {
+    pub(crate) id: i64,
+    pub(crate) upload: i64,
+    pub(crate) organisation: i64,
+    pub(crate) needs: i64,
+    pub(crate) hi: i64,
+    pub(crate) gone: i64,
+    pub(crate) first_chunk: i64,
+    pub(crate) last_chunk: i64,
+    pub(crate) state: i64,
+    pub(crate) patient: bool,
+    pub(crate) alone: bool,
+    pub(crate) deaths: i64,
+    pub(crate) vstart: i64,
+    pub(crate) fence: i64,
+    pub(crate) attempt: i64,
+}
+
+/// A claim to write: run, end of what is taken, holder.
+pub(crate) type LeasedRow<'a> = (i64, u32, &'a str);
+
+/// A report to write: run, fence, started jobs, progress.
+pub(crate) type ReportRow = (i64, i64, i64, i64);
+
+impl Tx {
+    /// The next ready runs in the order of turns, after the place (`vstart`, `id`).
+    pub(crate) async fn ready_runs(
+        &mut self,
+        needs: &Needs,
+        after: (i64, i64),
+        limit: i64,
+    ) -> Result<Vec<Candidate>, StoreError> {
+        // The place keeps the scan off what is dead but not yet vacuumed at the head of the index.
+        Ok(rows!(
+            self,
+            Candidate,
+            "select id, upload, organisation, needs, hi, gone, first_chunk, last_chunk, state, patient, alone, deaths,
+                 vstart, fence, attempt
+             from runs
+             where state = 2 and pool = $1 and (vstart, id) > ($2, $3) and ((($4 >> cast(needs as integer)) & 1) <> 0)
+             order by pool, vstart, id limit $5 {skip}",
+            &needs.pool,
+            after.0,
+            after.1,
+            needs.runs,
+            limit
+        )?)
+    }
+
+    /// The next runs of incomplete uploads, in the order of turns.
+    pub(crate) async fn partial_runs(&mut self, needs: &Needs, limit: i64) -> Result<Vec<Candidate>, StoreError> {
+        Ok(rows!(
+            self,
+            Candidate,
+            "select id, upload, organisation, needs, hi, gone, first_chunk, last_chunk, state, patient, alone, deaths,
+                 vstart, fence, attempt
+             from runs
+             where state = 1 and pool = $1 and ((($2 >> cast(needs as integer)) & 1) <> 0)
+             order by pool, vstart, id limit $3 {skip}",
+            &needs.pool,
+            needs.runs,
+            limit
+        )?)
+    }
+
+    /// Claims runs that this transaction has locked as candidates.
+    pub(crate) async fn lease_runs(&mut self, leases: &[LeasedRow<'_>], lease_ms: i64) -> Result<u64, StoreError> {
+        Ok(super::dialect::execute!(
+            self,
+            "update runs set state = 3, hi = cast(e.value ->> 1 as bigint), holder = e.value ->> 2, fence = fence + 1,
+                 attempt = attempt + 1, started = 0, per_mille = 0, lease_until = {now} + $2
+             from {rows $1} where runs.id = cast(e.value ->> 0 as bigint)",
+            json(leases)?,
+            lease_ms
+        )?)
+    }
+
+    /// Records reports and prolongs the leases they hold; answers those as (run, fence, cancelled).
+    pub(crate) async fn report(
+        &mut self,
+        reports: &[ReportRow],
+        lease_ms: i64,
+    ) -> Result<Vec<(i64, i64, bool)>, StoreError> {
+        // Locked in the order of ids first: an update by itself locks in any order. `state + 0` keeps PostgreSQL off
+        // the index of leased runs, which looks small to it whenever it was analysed in a quiet moment.
+        Ok(rows!(
+            self,
+            (i64, i64, bool),
+            "with held as materialized (
+                 select id from runs where id in (select cast(e.value ->> 0 as bigint) from {rows $1})
+                 order by id {lock})
+             update runs set started = (started | cast(e.value ->> 2 as bigint)) & ~gone,
+                 per_mille = cast(e.value ->> 3 as bigint), lease_until = {now} + $2
+             from {rows $1}
+             where runs.id = cast(e.value ->> 0 as bigint) and runs.fence = cast(e.value ->> 1 as bigint)
+                 and runs.state + 0 = 3 and runs.id in (select id from held)
+             returning runs.id, runs.fence, runs.cancelled",
+            json(reports)?,
+            lease_ms
+        )?)
+    }
+}
+
+impl Store {
+    /// Runs whose lease has ended by itself.
+    pub(crate) async fn expired(&self, limit: i64) -> Result<Vec<(i64,)>, StoreError> {
+        Ok(read!(
+            self,
+            (i64,),
+            "select id from runs where state = 3 and lease_until < {now} order by lease_until limit $1",
+            limit
+        )?)
+    }
+
+    /// Which of these leases (run, fence) are held, each with the id of its upload.
+    pub(crate) async fn held(&self, leases: &[(i64, i64)]) -> Result<Vec<(i64, i64, String)>, StoreError> {
+        Ok(read!(
+            self,
+            (i64, i64, String),
+            "select distinct r.id, r.fence, u.id
+             from {rows $1} join runs r
+                 on r.id = cast(e.value ->> 0 as bigint) and r.fence = cast(e.value ->> 1 as bigint)
+             join uploads u on u.number = r.upload
+             where r.state + 0 = 3",
+            json(leases)?
+        )?)
+    }
+}

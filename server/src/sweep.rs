@@ -1,0 +1,106 @@
+//! Deletes objects that nobody needs: those that the rules have doomed, and those that no row knows.
+//!
+//! Mark, delete, forget: the rows go after the objects, so that a crash between the two repeats the deletion. A URL
+//! that was signed before the mark may still be used after the deletion; what it leaves is found by the listing, later.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::SweepConfig;
+use crate::rules::Rules;
+use crate::storage::{Area, Storage};
+
+/// Keys deleted in one go: one request to S3.
+const BATCH_KEYS: u32 = 1000;
+/// Longest wait after failures in a row.
+const MAX_BACKOFF: Duration = Duration::from_secs(300);
+
+/// Why a round ended early. The next one takes up what is left.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Rules(filemill_api::ErrorBody),
+    #[error("{0}")]
+    Storage(#[from] crate::storage::StorageError),
+}
+
+impl From<filemill_api::ErrorBody> for Failure {
+    fn from(body: filemill_api::ErrorBody) -> Self {
+        Self::Rules(body)
+    }
+}
+
+/// Sweeps until `stop`. What a cancelled round had begun is found again by the next.
+pub(crate) async fn run(rules: Rules, storage: Storage, config: SweepConfig, stop: CancellationToken) {
+    let _ = stop.run_until_cancelled(sweep_for_ever(&rules, &storage, config)).await;
+}
+
+async fn sweep_for_ever(rules: &Rules, storage: &Storage, config: SweepConfig) {
+    let mut failures = 0_u32;
+    // What an earlier process left is swept soon, not only after a quarter of an hour.
+    let mut orphans_due = Instant::now() + config.doomed_every;
+    loop {
+        let mut outcome = delete_doomed(rules, storage).await;
+        if outcome.is_ok() && Instant::now() >= orphans_due {
+            outcome = delete_orphans(rules, storage, config.orphans_age).await;
+            orphans_due = Instant::now() + config.orphans_every;
+        }
+        let pause = match outcome {
+            Ok(()) => {
+                failures = 0;
+                config.doomed_every
+            }
+            Err(error) => {
+                failures = failures.saturating_add(1);
+                tracing::warn!(%error, failures, "deleted objects are still in storage, trying again");
+                (config.doomed_every * 2_u32.saturating_pow(failures.min(16))).min(MAX_BACKOFF)
+            }
+        };
+        sleep(pause).await;
+    }
+}
+
+async fn delete_doomed(rules: &Rules, storage: &Storage) -> Result<(), Failure> {
+    loop {
+        let doomed = rules.doomed(BATCH_KEYS).await?;
+        if doomed.is_empty() {
+            return Ok(());
+        }
+        storage.delete(&doomed.keys).await?;
+        tracing::debug!(objects = doomed.keys.len(), "deleted");
+        rules.forget(doomed).await?;
+    }
+}
+
+async fn delete_orphans(rules: &Rules, storage: &Storage, age: Duration) -> Result<(), Failure> {
+    // A clock before 1970 has nothing old.
+    let Some(before) = SystemTime::now().checked_sub(age) else {
+        return Ok(());
+    };
+    for area in [Area::Uploads, Area::Results] {
+        let mut after = None;
+        loop {
+            let page = storage.list(area, after).await?;
+            let old: Vec<_> = page
+                .objects
+                .into_iter()
+                .filter(|object| object.stored_at < before)
+                .map(|object| object.key)
+                .collect();
+            if !old.is_empty() {
+                let orphans = rules.orphans(old).await?;
+                storage.delete(&orphans).await?;
+                if !orphans.is_empty() {
+                    tracing::info!(objects = orphans.len(), "deleted objects that no row knows");
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! The program itself: what it prints, and how it ends.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use filemill_api::paths;
+use filemill_server::Addresses;
+use reqwest::StatusCode;
+
+use super::{LIMIT, engine};
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_filemill-server"));
+    command.env_remove("FILEMILL_DATABASE_URL").env("FILEMILL_LOG", "trace");
+    command
+}
+
+fn run(dir: &Path, arguments: &[&str]) -> Output {
+    program().args(arguments).arg("--embedded").arg(dir).output().unwrap()
+}
+
+fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap().trim().to_owned()
+}
+
+/// A server of its own process; killed if the test forgets it.
+struct Served {
+    child: Child,
+    addresses: Addresses,
+}
+
+impl Served {
+    fn start(dir: &Path) -> Self {
+        let mut child = program()
+            .args(["serve", "--embedded"])
+            .arg(dir)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let addresses = serde_json::from_str(&line).unwrap();
+        Self { child, addresses }
+    }
+
+    /// Sends a signal and returns what the server logged.
+    fn end(mut self, signal: rustix::process::Signal) -> String {
+        let stderr = self.child.stderr.take().unwrap();
+        let log = std::thread::spawn(move || {
+            let mut text = String::new();
+            BufReader::new(stderr).read_to_string(&mut text).map(|_| text)
+        });
+        let begin = Instant::now();
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        assert!(begin.elapsed() < Duration::from_secs(10));
+        log.join().unwrap().unwrap()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn tokens_and_releases_are_made_beside_a_running_server_and_without_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("mill");
+    let file = dir.path().join("engine.wasm");
+    std::fs::write(&file, engine()).unwrap();
+    let publish = |version: &str| {
+        let file = file.to_str().unwrap();
+        run(
+            &home,
+            &["release", "publish", file, "--engine", "size", "--version", version],
+        )
+    };
+    // Without a server.
+    let published: serde_json::Value = serde_json::from_str(&printed(&publish("0.1.0"))).unwrap();
+    assert_eq!(published["engine"], "size");
+    assert_eq!(published["contract"], 1);
+    assert_eq!(published["digest"], super::sha256(&engine()));
+    let token = printed(&run(
+        &home,
+        &[
+            "token",
+            "create",
+            "--organisation",
+            "acme",
+            "--user",
+            "alice",
+            "--scope",
+            "user",
+        ],
+    ));
+    assert!(token.starts_with("fm_u_") && !token.contains(char::is_whitespace));
+
+    // Beside one.
+    let served = Served::start(&home);
+    assert_eq!(printed(&publish("0.1.0")), published.to_string());
+    let conflict = publish("0.2.0");
+    assert!(!conflict.status.success());
+    assert!(
+        String::from_utf8_lossy(&conflict.stderr).contains("hint:"),
+        "a release is immutable"
+    );
+    let http = reqwest::Client::new();
+    let url = format!("{}{}", served.addresses.listening, paths::RELEASES);
+    let answer = http.get(&url).bearer_auth(&token).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert!(answer.text().await.unwrap().contains("0.1.0"));
+    assert!(printed(&run(&home, &["release", "list"])).contains("\"size\""));
+
+    let listed = printed(&run(&home, &["token", "list"]));
+    assert_eq!(
+        listed.split('\t').skip(1).collect::<Vec<_>>(),
+        ["acme", "alice", "user", "valid"]
+    );
+    let id = listed.split('\t').next().unwrap();
+    assert!(run(&home, &["token", "revoke", id]).status.success());
+    assert!(!run(&home, &["token", "revoke", id]).status.success());
+    let begin = Instant::now();
+    while http.get(&url).bearer_auth(&token).send().await.unwrap().status() != StatusCode::UNAUTHORIZED {
+        assert!(begin.elapsed() < LIMIT);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    let second = run(&home, &["serve"]);
+    assert!(!second.status.success());
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(
+        said.contains("in use by another filemill-server") && said.contains("hint:"),
+        "{said}"
+    );
+
+    let log = served.end(rustix::process::Signal::TERM);
+    assert!(log.contains("stopped"));
+    for secret in [token.as_str(), "X-Amz-Signature", "Bearer "] {
+        assert!(!log.contains(secret), "the log holds `{secret}`");
+    }
+    let secrets = std::fs::read_to_string(home.join("secrets.json")).unwrap();
+    let secrets: serde_json::Value = serde_json::from_str(&secrets).unwrap();
+    assert!(!log.contains(secrets["secret_access_key"].as_str().unwrap()));
+    assert!(!home.join("server.json").exists());
+}
+
+#[test]
+fn a_file_that_is_no_engine_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("module.wasm");
+    std::fs::write(&file, b"\0asm\x01\0\0\0").unwrap();
+    let arguments = [
+        "release",
+        "publish",
+        file.to_str().unwrap(),
+        "--engine",
+        "size",
+        "--version",
+        "1.0.0",
+    ];
+    let refused = run(&dir.path().join("mill"), &arguments);
+    assert!(!refused.status.success());
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        said.contains("module.wasm") && said.contains("core WebAssembly module"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_openapi_document_is_printed() {
+    let output = program().arg("openapi").output().unwrap();
+    assert_eq!(printed(&output), filemill_server::openapi_document().trim());
+}
+
+#[test]
+fn a_server_ends_on_sigint_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    assert!(served.end(rustix::process::Signal::INT).contains("stopped"));
+}

@@ -1,0 +1,55 @@
+//! The document that is served describes what is served.
+
+use filemill_api::paths;
+use reqwest::StatusCode;
+
+use super::{Mill, ok};
+
+#[tokio::test]
+async fn the_document_is_served_and_changes_only_on_purpose() {
+    let mill = Mill::start().await;
+    let document: serde_json::Value = ok(mill.http.get(mill.url(paths::OPENAPI)).send().await.unwrap()).await;
+    insta::assert_json_snapshot!("openapi", document);
+    mill.stop().await;
+}
+
+#[tokio::test]
+async fn every_documented_call_exists() {
+    let mill = Mill::start().await;
+    let document: serde_json::Value = serde_json::from_str(&filemill_server::openapi_document()).unwrap();
+    let mut documented = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        documented.push(path.as_str());
+        for method in methods.as_object().unwrap().keys() {
+            let method: reqwest::Method = method.to_uppercase().parse().unwrap();
+            let answer = mill.http.request(method.clone(), mill.url(path)).send().await.unwrap();
+            assert_ne!(answer.status(), StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+            assert_ne!(answer.status(), StatusCode::NOT_FOUND, "{method} {path}");
+        }
+    }
+    let mut all = vec![
+        paths::UPLOADS,
+        paths::UPLOAD,
+        paths::ADVANCE,
+        paths::CANCEL,
+        paths::EVENTS,
+        paths::EVENT_STREAM,
+        paths::RELEASES,
+        paths::COMPONENT,
+        paths::POOLS,
+        paths::WHOAMI,
+        paths::LEASES,
+        paths::LEASE_CHUNKS,
+        paths::LEASE_REPORT,
+        paths::LEASE_RETURN,
+        paths::LEASE_MISSING,
+        paths::RESULTS,
+        paths::RESULT_URLS,
+        paths::HEALTH,
+        paths::OPENAPI,
+    ];
+    all.sort_unstable();
+    documented.sort_unstable();
+    assert_eq!(documented, all);
+    mill.stop().await;
+}

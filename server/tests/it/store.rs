@@ -1,0 +1,34 @@
+//! The rules over a real database: every test runs on SQLite and on PostgreSQL.
+
+mod deaths;
+mod deletion;
+mod leasing;
+mod names;
+mod races;
+mod results;
+mod site;
+mod uploads;
+
+/// Makes two tests of each function: one with SQLite, one with PostgreSQL.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    crate::store::site::run(crate::store::site::Kind::Sqlite, super::$name).await;
+                }
+            )*
+        }
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    crate::store::site::run(crate::store::site::Kind::Postgres, super::$name).await;
+                }
+            )*
+        }
+    };
+}
+
+use on_both;

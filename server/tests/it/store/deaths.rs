@@ -1,0 +1,149 @@
+//! Leases that end by themselves: who is suspected, who is not, and who is not run again.
+
+use std::sync::Arc;
+
+use filemill_api::{ErrorCode, Outcome, UploadState};
+
+use super::site::{
+    Site, code, complete, complete_all, eventually, lease, lease_now, only, report, results, runs, send,
+};
+
+super::on_both!(
+    a_dead_node_is_fenced_out,
+    jobs_that_were_not_started_are_not_suspected,
+    suspects_run_alone_and_the_innocent_go_on,
+    the_first_job_of_a_run_can_be_the_suspect,
+    three_deaths_alone_end_a_job,
+    a_cancelled_lease_that_dies_ends_as_cancelled,
+);
+
+async fn a_dead_node_is_fenced_out(site: Arc<Site>) {
+    let rules = site.hasty_server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    send(&rules, &ann, &site.bundle(3)).await;
+    let dead = only(&lease(&rules, "a", 3).await);
+    complete(&rules, &dead, &[0]).await.expect("recorded");
+    let heir = lease(&rules, "b", 3).await;
+    assert_eq!(
+        (only(&heir).indexes, only(&heir).fence, only(&heir).attempt),
+        (vec![1, 2], 2, 2)
+    );
+    assert_eq!(code(complete(&rules, &dead, &[1, 2]).await), ErrorCode::Fenced);
+    assert_eq!(report(&rules, &dead, &[1]).await.lost.len(), 1);
+    complete_all(&rules, &heir).await;
+    assert_eq!(results(&rules, &ann).await.len(), 3);
+}
+
+async fn jobs_that_were_not_started_are_not_suspected(site: Arc<Site>) {
+    let rules = site.hasty_server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    send(&rules, &ann, &site.bundle(5)).await;
+    for attempt in 1..=5 {
+        let run = only(&lease(&rules, "n", 64).await);
+        assert_eq!(
+            (run.indexes.len(), run.alone, run.attempt),
+            (5, false, attempt),
+            "nobody is blamed"
+        );
+    }
+}
+
+async fn suspects_run_alone_and_the_innocent_go_on(site: Arc<Site>) {
+    let rules = site.hasty_server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    send(&rules, &ann, &site.bundle(64)).await;
+    let dead = only(&lease(&rules, "a", 64).await);
+    report(&rules, &dead, &[3, 5, 63, 64, 999]).await;
+    complete(&rules, &dead, &[0, 5]).await.expect("recorded");
+    // 5 is done; 3 and 63 were running; 0 is done; the others had not begun.
+    let mut innocent = Vec::new();
+    let mut suspects = Vec::new();
+    while innocent.len() + suspects.len() < 62 {
+        let leased = lease(&rules, "b", 64).await;
+        for run in runs(&leased) {
+            assert_eq!(run.fence, 2, "fences go on in every part");
+            if run.alone {
+                assert_eq!(
+                    (run.indexes.len(), runs(&leased).len()),
+                    (1, 1),
+                    "nothing is leased beside a suspect"
+                );
+                suspects.extend(run.indexes.clone());
+            } else {
+                innocent.extend(run.indexes.clone());
+            }
+        }
+        complete_all(&rules, &leased).await;
+    }
+    suspects.sort_unstable();
+    assert_eq!(suspects, [3, 63]);
+    assert_eq!(results(&rules, &ann).await.len(), 64);
+}
+
+async fn the_first_job_of_a_run_can_be_the_suspect(site: Arc<Site>) {
+    let rules = site.hasty_server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let id = send(&rules, &ann, &site.bundle(6)).await;
+    let dead = only(&lease(&rules, "a", 64).await);
+    report(&rules, &dead, &[0, 2]).await;
+    complete(&rules, &dead, &[1]).await.expect("recorded");
+    let mut parts = Vec::new();
+    eventually("all parts are leased and completed", || async {
+        let leased = lease_now(&rules, "b", 64, 0).await;
+        complete_all(&rules, &leased).await;
+        let state = rules.jobs(&ann, &id).await.expect("jobs").upload.state;
+        Some(leased).filter(|_| state == UploadState::Done)
+    })
+    .await;
+    parts.extend(results(&rules, &ann).await);
+    assert_eq!(parts.len(), 6);
+}
+
+async fn three_deaths_alone_end_a_job(site: Arc<Site>) {
+    let rules = site.hasty_server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let id = send(&rules, &ann, &site.bundle(2)).await;
+    // Both were running when the node died: that counts for neither.
+    let together = only(&lease(&rules, "a", 2).await);
+    report(&rules, &together, &[0, 1]).await;
+    let (mut deaths, mut unstarted) = (0, 0);
+    while deaths < 3 {
+        let run = only(&lease(&rules, "b", 64).await);
+        assert!(run.alone);
+        match run.indexes[0] {
+            0 => {
+                complete(&rules, &run, &[0]).await.expect("the other was not to blame");
+            }
+            // A death before it started counts for nothing.
+            _ if unstarted < 2 => unstarted += 1,
+            _ => {
+                report(&rules, &run, &[1]).await;
+                deaths += 1;
+            }
+        }
+    }
+    let results = eventually("the verdict", || async {
+        let results = results(&rules, &ann).await;
+        (results.len() == 2).then_some(results)
+    });
+    assert_eq!(results.await, [(0, Outcome::Succeeded), (1, Outcome::Quarantined)]);
+    assert_eq!(
+        rules.jobs(&ann, &id).await.expect("jobs").upload.state,
+        UploadState::Done
+    );
+}
+
+async fn a_cancelled_lease_that_dies_ends_as_cancelled(site: Arc<Site>) {
+    let rules = site.hasty_server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let id = send(&rules, &ann, &site.bundle(2)).await;
+    let run = only(&lease(&rules, "a", 2).await);
+    report(&rules, &run, &[0, 1]).await;
+    let cancel = filemill_api::CancelRequest { uploads: vec![id] };
+    rules.cancel(&ann, cancel).await.expect("an answer");
+    let results = eventually("the lease ends", || async {
+        let results = results(&rules, &ann).await;
+        (results.len() == 2).then_some(results)
+    });
+    assert_eq!(results.await, [(0, Outcome::Cancelled), (1, Outcome::Cancelled)]);
+}

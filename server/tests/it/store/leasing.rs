@@ -1,0 +1,350 @@
+//! Leasing, reporting and handing back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use filemill_api::{ChunksRequest, ErrorCode, JobRange, MissingRequest, ReturnReason, RunKey, UploadState, WaitReason};
+use filemill_server::rules::{RecordedKind, RulesConfig};
+
+use super::site::{
+    LIMIT, Site, advance, chunk, code, complete, complete_all, content, events, eventually, give_back, key, lease,
+    lease_now, only, open_one, report, results, runs, send, wish,
+};
+
+super::on_both!(
+    a_run_is_cut_at_64_and_at_what_the_node_takes,
+    a_waiting_node_is_woken_when_work_comes,
+    a_node_gets_only_what_it_can_run,
+    every_waiting_node_gets_a_part_of_one_run,
+    incomplete_uploads_take_idle_slots_only,
+    chunks_are_told_as_they_arrive,
+    a_stalled_job_waits_until_it_is_complete,
+    a_returned_lease_goes_to_the_next_without_blame,
+    a_report_prolongs_and_names_what_is_lost,
+    missing_chunks_are_asked_for_and_the_job_runs_again,
+    a_chunk_stored_anew_is_not_missing,
+    work_of_one_server_wakes_the_nodes_of_another,
+    a_node_that_goes_away_while_it_waits_takes_nothing,
+);
+
+async fn a_run_is_cut_at_64_and_at_what_the_node_takes(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    send(&rules, &ann, &site.bundle(150)).await;
+    let sizes = |leased| runs(&leased).iter().map(|run| run.indexes.len()).collect::<Vec<_>>();
+    assert_eq!(sizes(lease(&rules, "a", 10).await), [10]);
+    assert_eq!(sizes(lease(&rules, "b", 100).await), [54, 46]);
+    let last = lease(&rules, "c", 1000).await;
+    assert_eq!(last.uploads.len(), 1);
+    assert_eq!(sizes(last), [18, 22]);
+    assert!(runs(&lease_now(&rules, "d", 1000, 1000).await).is_empty());
+}
+
+async fn a_waiting_node_is_woken_when_work_comes(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let waiting = tokio::spawn({
+        let rules = rules.clone();
+        async move { lease(&rules, "n", 5).await }
+    });
+    send(&rules, &ann, &site.bundle(5)).await;
+    assert_eq!(only(&waiting.await.expect("no panic")).indexes, [0, 1, 2, 3, 4]);
+    let empty = rules.lease(wish("n", 5, 5, 50)).await.expect("an answer");
+    assert!(empty.uploads.is_empty(), "nothing came in time");
+}
+
+async fn a_node_gets_only_what_it_can_run(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    send(&rules, &ann, &site.bundle(1)).await;
+    for unfit in [
+        filemill_api::LeaseRequest {
+            contracts: vec![2],
+            ..wish("n", 8, 8, 0)
+        },
+        filemill_api::LeaseRequest {
+            backends: vec!["container".to_owned()],
+            ..wish("n", 8, 8, 0)
+        },
+        filemill_api::LeaseRequest {
+            pool: "other".to_owned(),
+            ..wish("n", 8, 8, 0)
+        },
+        filemill_api::LeaseRequest {
+            max_jobs: 0,
+            ..wish("n", 8, 8, 0)
+        },
+    ] {
+        assert!(
+            rules.lease(unfit.clone()).await.expect("an answer").uploads.is_empty(),
+            "{unfit:?}"
+        );
+    }
+    assert_eq!(runs(&lease(&rules, "n", 8).await).len(), 1);
+}
+
+async fn every_waiting_node_gets_a_part_of_one_run(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let mut nodes = tokio::task::JoinSet::new();
+    for node in 0..8 {
+        let rules = rules.clone();
+        nodes.spawn(async move { only(&lease(&rules, &format!("n{node}"), 8).await).indexes });
+    }
+    send(&rules, &ann, &site.bundle(64)).await;
+    let mut all = nodes.join_all().await.concat();
+    all.sort_unstable();
+    assert_eq!(all, (0..64).collect::<Vec<_>>());
+}
+
+async fn incomplete_uploads_take_idle_slots_only(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let large = site.large(4);
+    open_one(&rules, &ann, &large).await.expect("opened");
+    advance(&rules, &ann, &large.id, true, vec![chunk(0)])
+        .await
+        .expect("advanced");
+    assert!(runs(&lease_now(&rules, "n", 8, 0).await).is_empty(), "no idle slot");
+    send(&rules, &ann, &site.bundle(4)).await;
+    let full = rules.lease(wish("n", 4, 4, 0)).await.expect("leased");
+    assert_eq!(
+        only(&full).indexes.len(),
+        4,
+        "the complete upload goes first and takes the node"
+    );
+    let idle = rules.lease(wish("n", 4, 1, 0)).await.expect("leased");
+    assert_eq!(idle.uploads[0].upload, large.id);
+    assert_eq!(idle.uploads[0].chunks.len(), 1);
+    assert_eq!(
+        (
+            only(&idle).first_chunk,
+            only(&idle).last_chunk,
+            idle.uploads[0].chunks_expected
+        ),
+        (0, 3, 4)
+    );
+}
+
+async fn chunks_are_told_as_they_arrive(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let large = site.large(4);
+    open_one(&rules, &ann, &large).await.expect("opened");
+    advance(&rules, &ann, &large.id, true, vec![chunk(0)])
+        .await
+        .expect("advanced");
+    let run = only(&lease_now(&rules, "n", 1, 1).await);
+    let ask = |from, wait_ms| ChunksRequest {
+        lease: key(&run),
+        from,
+        count: 64,
+        wait_ms,
+    };
+    assert!(rules.lease_chunks(ask(1, 0)).await.expect("an answer").is_empty());
+    let waiting = tokio::spawn({
+        let (rules, ask) = (rules.clone(), ask(1, 20_000));
+        async move { rules.lease_chunks(ask).await.expect("an answer") }
+    });
+    advance(&rules, &ann, &large.id, true, vec![chunk(3)])
+        .await
+        .expect("advanced");
+    advance(&rules, &ann, &large.id, true, vec![chunk(1)])
+        .await
+        .expect("advanced");
+    let arrived = waiting.await.expect("no panic");
+    assert_eq!(
+        arrived.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(),
+        [1],
+        "not beyond the gap"
+    );
+    assert_eq!(arrived[0].1.sha256, chunk(1).sha256);
+    assert_eq!(code(rules.lease_chunks(ask(4, 0)).await), ErrorCode::BadRequest);
+    let stranger = ChunksRequest {
+        lease: RunKey { fence: 9, ..key(&run) },
+        ..ask(0, 0)
+    };
+    assert_eq!(code(rules.lease_chunks(stranger).await), ErrorCode::Fenced);
+}
+
+async fn a_stalled_job_waits_until_it_is_complete(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let large = site.large(3);
+    open_one(&rules, &ann, &large).await.expect("opened");
+    advance(&rules, &ann, &large.id, true, vec![chunk(0)])
+        .await
+        .expect("advanced");
+    let run = only(&lease_now(&rules, "n", 1, 1).await);
+    report(&rules, &run, &[0]).await;
+    assert!(give_back(&rules, &run, ReturnReason::Stalled).await.lost.is_empty());
+    advance(&rules, &ann, &large.id, true, vec![chunk(1)])
+        .await
+        .expect("advanced");
+    assert!(
+        runs(&lease_now(&rules, "n", 1, 1).await).is_empty(),
+        "it stalled once: it has to be complete"
+    );
+    advance(&rules, &ann, &large.id, true, vec![chunk(2)])
+        .await
+        .expect("advanced");
+    let again = only(&lease(&rules, "n", 1).await);
+    assert_eq!(
+        (again.fence, again.attempt, again.alone),
+        (2, 2, false),
+        "nobody died of it"
+    );
+}
+
+async fn a_returned_lease_goes_to_the_next_without_blame(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    send(&rules, &ann, &site.bundle(10)).await;
+    let run = only(&lease(&rules, "a", 10).await);
+    report(&rules, &run, &[0, 1, 2]).await;
+    complete(&rules, &run, &[0]).await.expect("completed");
+    give_back(&rules, &run, ReturnReason::ShuttingDown).await;
+    assert_eq!(
+        give_back(&rules, &run, ReturnReason::ShuttingDown).await.lost,
+        [key(&run)],
+        "it is not held any more"
+    );
+    let next = only(&lease(&rules, "b", 10).await);
+    assert_eq!(
+        (next.indexes.as_slice(), next.alone),
+        ([1, 2, 3, 4, 5, 6, 7, 8, 9].as_slice(), false)
+    );
+    assert_eq!(code(complete(&rules, &run, &[1]).await), ErrorCode::Fenced);
+}
+
+async fn a_report_prolongs_and_names_what_is_lost(site: Arc<Site>) {
+    let rules = site.server_with(RulesConfig {
+        lease: Duration::from_secs(1),
+        ..RulesConfig::default()
+    });
+    let ann = site.user(&rules, "acme", "ann").await;
+    let upload = send(&rules, &ann, &site.bundle(2)).await;
+    let run = only(&lease(&rules, "n", 2).await);
+    let started = std::time::Instant::now();
+    // Longer than two leases, and than the beat that ends them.
+    while started.elapsed() < Duration::from_millis(2500) {
+        let answer = report(&rules, &run, &[0]).await;
+        assert_eq!((answer.lost, answer.lease_ms), (vec![], 1000));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let waiting = rules.jobs(&ann, &upload).await.expect("jobs").waiting;
+    assert_eq!(
+        waiting[0].reason,
+        WaitReason::Running {
+            per_mille: 500,
+            attempt: 1
+        }
+    );
+    let stranger = filemill_api::LeasedRun {
+        fence: 7,
+        ..run.clone()
+    };
+    assert_eq!(report(&rules, &stranger, &[]).await.lost, [key(&stranger)]);
+    eventually("the lease is lost without reports", || async {
+        let again = lease_now(&rules, "m", 2, 0).await;
+        (!again.uploads.is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(report(&rules, &run, &[]).await.lost, [key(&run)]);
+}
+
+async fn missing_chunks_are_asked_for_and_the_job_runs_again(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let range = |first_index, chunk| JobRange {
+        first_index,
+        count: 1,
+        first_chunk: chunk,
+        last_chunk: chunk,
+    };
+    let upload = site.upload(3, vec![range(0, 0), range(1, 1), range(2, 2)]);
+    send(&rules, &ann, &upload).await;
+    let first = only(&lease(&rules, "a", 1).await);
+    let second = only(&lease(&rules, "b", 1).await);
+    assert_eq!(second.indexes, [1]);
+    let missing = MissingRequest {
+        node: "b".to_owned(),
+        lease: key(&second),
+        chunks: vec![(1, chunk(1).sha256), (2, chunk(2).sha256)],
+    };
+    assert!(rules.missing(missing.clone()).await.expect("an answer").lost.is_empty());
+    assert_eq!(
+        rules.missing(missing).await.expect("an answer").lost,
+        [key(&second)],
+        "the lease has ended"
+    );
+    let asked = events(&rules, &ann).await.remove(0);
+    assert_eq!(
+        asked.kind,
+        RecordedKind::ChunksMissing { sequences: vec![1] },
+        "a lease speaks for its own chunks"
+    );
+    assert!(runs(&lease_now(&rules, "b", 8, 8).await).is_empty());
+    let state = rules.jobs(&ann, &upload.id).await.expect("jobs");
+    assert_eq!((state.upload.stored, state.upload.state), (2, UploadState::Uploading));
+    assert_eq!(state.waiting[1].reason, WaitReason::ChunksMissing);
+    complete(&rules, &first, &[0]).await.expect("who holds a lease goes on");
+    advance(&rules, &ann, &upload.id, false, vec![content(1, 99)])
+        .await
+        .expect("advanced");
+    let again = lease(&rules, "b", 8).await;
+    assert_eq!(
+        runs(&again).iter().map(|run| run.indexes[0]).collect::<Vec<_>>(),
+        [1, 2]
+    );
+    complete_all(&rules, &again).await;
+    assert_eq!(results(&rules, &ann).await.len(), 3);
+}
+
+async fn a_chunk_stored_anew_is_not_missing(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let id = send(&rules, &ann, &site.bundle(1)).await;
+    let run = only(&lease(&rules, "a", 1).await);
+    advance(&rules, &ann, &id, false, vec![content(0, 50)])
+        .await
+        .expect("advanced");
+    let missing = MissingRequest {
+        node: "a".to_owned(),
+        lease: key(&run),
+        chunks: vec![(0, chunk(0).sha256)],
+    };
+    rules.missing(missing).await.expect("an answer");
+    assert!(events(&rules, &ann).await.is_empty());
+    let again = lease(&rules, "a", 1).await;
+    assert_eq!(again.uploads[0].chunks[0].1.sha256, content(0, 50).sha256);
+}
+
+async fn work_of_one_server_wakes_the_nodes_of_another(site: Arc<Site>) {
+    let here = site.server();
+    let there = site.other_server(Default::default()).await;
+    let ann = site.user(&here, "acme", "ann").await;
+    let waiting = tokio::spawn({
+        let there = there.clone();
+        async move { lease(&there, "n", 5).await }
+    });
+    send(&here, &ann, &site.bundle(5)).await;
+    let leased = waiting.await.expect("no panic");
+    let mut listener = here.watch_events(&ann);
+    complete_all(&there, &leased).await;
+    let seen = tokio::time::timeout(LIMIT, async {
+        while events(&here, &ann).await.len() < 5 {
+            listener.changed().await;
+        }
+    });
+    seen.await.expect("the listener hears of it");
+}
+
+async fn a_node_that_goes_away_while_it_waits_takes_nothing(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let gone = tokio::time::timeout(Duration::from_millis(50), rules.lease(wish("gone", 8, 0, 30_000))).await;
+    assert!(gone.is_err(), "it waits");
+    send(&rules, &ann, &site.bundle(8)).await;
+    assert_eq!(only(&lease(&rules, "here", 8).await).indexes.len(), 8);
+}

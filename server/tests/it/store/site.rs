@@ -1,0 +1,466 @@
+//! A database of its own for each test, servers over it, and short ways to do what clients and nodes do.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use filemill_api::{
+    AdvanceRequest, AdvanceUpload, Base64, ChunkWant, Complete, CompleteRequest, Completed, Completion, ErrorBody,
+    ErrorCode, JobRange, LeaseReport, LeaseRequest, LeaseReturn, LeasedRun, OpenRequest, OpenUpload, Outcome,
+    ReportAnswer, ReportRequest, ReturnReason, ReturnRequest, RunKey, SealedBody, SignedStatement, UploadState,
+};
+use filemill_server::rules::{
+    Caller, Leased, NewRelease, Opened, RecordedEvent, RecordedKind, Rules, RulesConfig, Scope,
+};
+use filemill_server::store::{Store, StoreOptions};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long a test waits for a state before it fails.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+/// The release and the pool of every test.
+pub(crate) const POOL: &str = "pool";
+
+pub(crate) fn release() -> String {
+    format!("{:064x}", 0xe1)
+}
+
+/// Which database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+/// A fresh database.
+pub(crate) struct Site {
+    pub(crate) store: Store,
+    place: Place,
+    servers: std::sync::Mutex<Vec<(TaskTracker, CancellationToken)>>,
+    next: AtomicU64,
+}
+
+enum Place {
+    Sqlite(tempfile::TempDir),
+    Postgres { admin: String, url: String, name: String },
+}
+
+/// Runs a test on a database of that kind. A PostgreSQL one that is not there fails the test, unless
+/// `FILEMILL_TEST_SQLITE_ONLY` is 1.
+pub(crate) async fn run<F: Future<Output = ()>>(kind: Kind, test: impl FnOnce(std::sync::Arc<Site>) -> F) {
+    let Some(site) = Site::new(kind).await else { return };
+    let site = std::sync::Arc::new(site);
+    tokio::time::timeout(Duration::from_secs(120), test(std::sync::Arc::clone(&site)))
+        .await
+        .expect("the test hangs");
+    site.close().await;
+}
+
+impl Site {
+    async fn new(kind: Kind) -> Option<Self> {
+        let place = match kind {
+            Kind::Sqlite => Place::Sqlite(tempfile::tempdir().expect("a temporary folder")),
+            Kind::Postgres => {
+                let Ok(admin) = std::env::var("FILEMILL_TEST_POSTGRES_URL") else {
+                    let sqlite_only = std::env::var("FILEMILL_TEST_SQLITE_ONLY").is_ok_and(|only| only == "1");
+                    assert!(
+                        sqlite_only,
+                        "FILEMILL_TEST_POSTGRES_URL is not set\nhint: run `cargo xtask test`, which starts PostgreSQL, \
+                         or set FILEMILL_TEST_SQLITE_ONLY=1"
+                    );
+                    return None;
+                };
+                let name = format!("filemill_{}_{:x}", std::process::id(), rand());
+                let mut connection = PgConnection::connect(&admin).await.expect("PostgreSQL answers");
+                execute_pg(&mut connection, &format!("create database {name}")).await;
+                let (server, _) = admin.rsplit_once('/').expect("a URL with a database");
+                Place::Postgres {
+                    url: format!("{server}/{name}"),
+                    admin,
+                    name,
+                }
+            }
+        };
+        let site = Self {
+            store: open(&place).await,
+            place,
+            servers: std::sync::Mutex::default(),
+            next: AtomicU64::new(1),
+        };
+        let rules = site.server();
+        let release = NewRelease {
+            engine: "size".to_owned(),
+            version: "1.0.0".to_owned(),
+            digest: release(),
+            contract: 1,
+            length: 1000,
+        };
+        rules.add_release(&release).await.expect("a release");
+        let statement = format!(r#"{{"filemill_pool":1,"pool":"{POOL}","serial":1}}"#);
+        rules
+            .publish_pool(&SignedStatement {
+                statement,
+                signature: "ab".repeat(64),
+            })
+            .await
+            .expect("a pool");
+        Some(site)
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        match self.place {
+            Place::Sqlite(_) => Kind::Sqlite,
+            Place::Postgres { .. } => Kind::Postgres,
+        }
+    }
+
+    /// A server over the database, with production's times.
+    pub(crate) fn server(&self) -> Rules {
+        self.server_with(RulesConfig::default())
+    }
+
+    /// A server whose leases end after 700 ms without a report.
+    pub(crate) fn hasty_server(&self) -> Rules {
+        self.server_with(RulesConfig {
+            lease: Duration::from_millis(700),
+            ..RulesConfig::default()
+        })
+    }
+
+    pub(crate) fn server_with(&self, config: RulesConfig) -> Rules {
+        self.server_on(self.store.clone(), config)
+    }
+
+    /// A server with connections of its own, as another process has them.
+    pub(crate) async fn other_server(&self, config: RulesConfig) -> Rules {
+        self.server_on(open(&self.place).await, config)
+    }
+
+    fn server_on(&self, store: Store, config: RulesConfig) -> Rules {
+        let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+        let rules = Rules::start(store, config, &tracker, &stop);
+        tracker.close();
+        self.servers.lock().expect("not poisoned").push((tracker, stop));
+        rules
+    }
+
+    pub(crate) async fn user(&self, rules: &Rules, organisation: &str, member: &str) -> Caller {
+        let token = rules
+            .create_token(organisation, member, Scope::User)
+            .await
+            .expect("a token");
+        rules.authenticate(&token.text).await.expect("a caller")
+    }
+
+    /// Runs statements that belong to this kind of database, past the store.
+    pub(crate) async fn sql(&self, sqlite: &str, postgres: &str) {
+        match &self.place {
+            Place::Sqlite(folder) => {
+                let url = format!("sqlite:{}", folder.path().join("db").display());
+                let mut connection = SqliteConnection::connect(&url).await.expect("the database");
+                sqlx::raw_sql(AssertSqlSafe(sqlite.to_owned()))
+                    .execute(&mut connection)
+                    .await
+                    .expect("a statement");
+            }
+            Place::Postgres { url, .. } => {
+                let mut connection = PgConnection::connect(url).await.expect("the database");
+                execute_pg(&mut connection, postgres).await;
+            }
+        }
+    }
+
+    /// A number that no other call got.
+    pub(crate) fn unique(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// An upload of `files` files that share one chunk.
+    pub(crate) fn bundle(&self, files: u32) -> OpenUpload {
+        self.upload(
+            1,
+            vec![JobRange {
+                first_index: 0,
+                count: files,
+                first_chunk: 0,
+                last_chunk: 0,
+            }],
+        )
+    }
+
+    /// An upload of one file over `chunks` chunks.
+    pub(crate) fn large(&self, chunks: u32) -> OpenUpload {
+        self.upload(
+            chunks,
+            vec![JobRange {
+                first_index: 0,
+                count: 1,
+                first_chunk: 0,
+                last_chunk: chunks - 1,
+            }],
+        )
+    }
+
+    pub(crate) fn upload(&self, chunks: u32, jobs: Vec<JobRange>) -> OpenUpload {
+        let number = self.unique();
+        OpenUpload {
+            id: format!("{number:032x}"),
+            release: release(),
+            pool: POOL.to_owned(),
+            header_length: 500,
+            header_sha256: format!("{number:064x}"),
+            chunks,
+            jobs,
+            want: Vec::new(),
+        }
+    }
+
+    async fn close(&self) {
+        let servers = std::mem::take(&mut *self.servers.lock().expect("not poisoned"));
+        for (tracker, stop) in servers {
+            stop.cancel();
+            tokio::time::timeout(LIMIT, tracker.wait())
+                .await
+                .expect("the rules' tasks end when they are told to");
+        }
+        self.store.close().await;
+        if let Place::Postgres { admin, name, .. } = &self.place {
+            let mut connection = PgConnection::connect(admin).await.expect("PostgreSQL answers");
+            execute_pg(&mut connection, &format!("drop database {name} with (force)")).await;
+        }
+    }
+}
+
+async fn open(place: &Place) -> Store {
+    let options = match place {
+        Place::Sqlite(folder) => StoreOptions::sqlite(folder.path().join("db")),
+        Place::Postgres { url, .. } => StoreOptions::from_url(url, 40).expect("a URL"),
+    };
+    Store::open(&options).await.expect("a database")
+}
+
+async fn execute_pg(connection: &mut PgConnection, sql: &str) {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(connection)
+        .await
+        .expect("a statement");
+}
+
+fn rand() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+/// Polls until it is some.
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut poll: impl FnMut() -> F) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = poll().await {
+            return found;
+        }
+        assert!(started.elapsed() < LIMIT, "{what}: not within {LIMIT:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+pub(crate) fn chunk(sequence: u32) -> ChunkWant {
+    content(sequence, u64::from(sequence) + 1)
+}
+
+/// A chunk with some content.
+pub(crate) fn content(sequence: u32, content: u64) -> ChunkWant {
+    ChunkWant {
+        sequence,
+        length: 100,
+        sha256: format!("{content:064x}"),
+    }
+}
+
+pub(crate) async fn open_one(rules: &Rules, caller: &Caller, upload: &OpenUpload) -> Result<Opened, ErrorBody> {
+    let mut answers = rules
+        .open(
+            caller,
+            OpenRequest {
+                uploads: vec![upload.clone()],
+            },
+        )
+        .await?;
+    answers.remove(0)
+}
+
+pub(crate) async fn advance(
+    rules: &Rules,
+    caller: &Caller,
+    id: &str,
+    header_stored: bool,
+    stored: Vec<ChunkWant>,
+) -> Result<UploadState, ErrorBody> {
+    let upload = AdvanceUpload {
+        id: id.to_owned(),
+        header_stored,
+        stored,
+        want: Vec::new(),
+    };
+    let mut answers = rules.advance(caller, AdvanceRequest { uploads: vec![upload] }).await?;
+    Ok(answers.remove(0)?.state)
+}
+
+/// Opens an upload and stores all of it.
+pub(crate) async fn send(rules: &Rules, caller: &Caller, upload: &OpenUpload) -> String {
+    open_one(rules, caller, upload).await.expect("opened");
+    let chunks = (0..upload.chunks).map(chunk).collect();
+    let state = advance(rules, caller, &upload.id, true, chunks)
+        .await
+        .expect("advanced");
+    assert_eq!(state, UploadState::Stored);
+    upload.id.clone()
+}
+
+pub(crate) fn wish(node: &str, max_jobs: u32, idle_slots: u32, wait_ms: u32) -> LeaseRequest {
+    LeaseRequest {
+        node: node.to_owned(),
+        pool: POOL.to_owned(),
+        contracts: vec![1],
+        backends: vec!["component".to_owned()],
+        max_jobs,
+        idle_slots,
+        wait_ms,
+    }
+}
+
+/// Leases up to so many jobs, and waits until some come.
+pub(crate) async fn lease(rules: &Rules, node: &str, max_jobs: u32) -> Leased {
+    let leased = rules.lease(wish(node, max_jobs, 0, 20_000)).await.expect("leased");
+    assert!(!leased.uploads.is_empty(), "no job for {node} within 20 s");
+    leased
+}
+
+/// What can be leased at once, if anything.
+pub(crate) async fn lease_now(rules: &Rules, node: &str, max_jobs: u32, idle_slots: u32) -> Leased {
+    rules.lease(wish(node, max_jobs, idle_slots, 0)).await.expect("leased")
+}
+
+pub(crate) fn runs(leased: &Leased) -> Vec<LeasedRun> {
+    leased.uploads.iter().flat_map(|work| work.runs.clone()).collect()
+}
+
+/// The only run of a lease.
+pub(crate) fn only(leased: &Leased) -> LeasedRun {
+    let mut runs = runs(leased);
+    assert_eq!(runs.len(), 1, "{runs:?}");
+    runs.remove(0)
+}
+
+pub(crate) fn key(run: &LeasedRun) -> RunKey {
+    RunKey {
+        run: run.run,
+        fence: run.fence,
+    }
+}
+
+pub(crate) fn completion(index: u32) -> Completion {
+    let sealed = Some(SealedBody::Inline(Base64(format!("result of {index}").into_bytes())));
+    Completion {
+        index,
+        outcome: Outcome::Succeeded,
+        sealed,
+    }
+}
+
+/// Completes some jobs of a run.
+pub(crate) async fn complete(rules: &Rules, run: &LeasedRun, indexes: &[u32]) -> Result<Completed, ErrorBody> {
+    let jobs = indexes.iter().map(|&index| completion(index)).collect();
+    let request = CompleteRequest {
+        node: "node".to_owned(),
+        leases: vec![Complete { lease: key(run), jobs }],
+    };
+    rules.complete(request).await?.leases.remove(0).into_result()
+}
+
+pub(crate) async fn complete_all(rules: &Rules, leased: &Leased) {
+    let leases: Vec<_> = runs(leased)
+        .iter()
+        .map(|run| Complete {
+            lease: key(run),
+            jobs: run.indexes.iter().map(|&index| completion(index)).collect(),
+        })
+        .collect();
+    for batch in leases.chunks(16) {
+        let request = CompleteRequest {
+            node: "node".to_owned(),
+            leases: batch.to_vec(),
+        };
+        for item in rules.complete(request).await.expect("completed").leases {
+            assert!(item.into_result().expect("completed").ended);
+        }
+    }
+}
+
+pub(crate) async fn report(rules: &Rules, run: &LeasedRun, started: &[u32]) -> ReportAnswer {
+    let lease = LeaseReport {
+        lease: key(run),
+        started: started.to_vec(),
+        per_mille: 500,
+    };
+    rules
+        .report(ReportRequest {
+            node: "node".to_owned(),
+            leases: vec![lease],
+        })
+        .await
+        .expect("reported")
+}
+
+pub(crate) async fn give_back(rules: &Rules, run: &LeasedRun, reason: ReturnReason) -> ReportAnswer {
+    let leases = vec![LeaseReturn {
+        lease: key(run),
+        reason,
+    }];
+    rules
+        .give_back(ReturnRequest {
+            node: "node".to_owned(),
+            leases,
+        })
+        .await
+        .expect("returned")
+}
+
+/// All events of a member, in pages of 7.
+pub(crate) async fn events(rules: &Rules, caller: &Caller) -> Vec<RecordedEvent> {
+    let mut all = Vec::new();
+    let mut after = 0;
+    loop {
+        let page = rules.events(caller, after, Some(7)).await.expect("events");
+        if page.events.is_empty() {
+            return all;
+        }
+        after = page.next;
+        all.extend(page.events);
+    }
+}
+
+/// Asserts that there are so many events, each once, in order and without a gap.
+pub(crate) fn assert_gapless(cursors: &[i64], count: usize) {
+    assert_eq!(cursors.len(), count);
+    assert!(cursors.windows(2).all(|two| two[1] == two[0] + 1), "{cursors:?}");
+}
+
+/// (index, outcome) of the results among a member's events, by index.
+pub(crate) async fn results(rules: &Rules, caller: &Caller) -> Vec<(u32, Outcome)> {
+    let mut results: Vec<_> = events(rules, caller)
+        .await
+        .into_iter()
+        .filter_map(|event| match event.kind {
+            RecordedKind::Result { index, outcome, .. } => Some((index, outcome)),
+            RecordedKind::ChunksMissing { .. } => None,
+        })
+        .collect();
+    results.sort_unstable_by_key(|(index, _)| *index);
+    results
+}
+
+pub(crate) fn code<T: std::fmt::Debug>(result: Result<T, ErrorBody>) -> ErrorCode {
+    result.expect_err("a refusal").code
+}
