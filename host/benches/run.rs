@@ -11,7 +11,7 @@ use filemill_host::{CacheConfig, InputEnd, InputSource, Job, Limits, Origin, Rel
 use rustix::time::{ClockId, clock_gettime};
 
 #[path = "../tests/it/guest.rs"]
-#[expect(unused_imports, reason = "shared with the tests")]
+#[expect(dead_code, unused_imports, unused_macros, reason = "shared with the tests")]
 mod guest;
 
 const ROUNDS: usize = 9;

@@ -194,10 +194,10 @@ fn checked(mut said: Description) -> Result<Description, DescribeError> {
     if said.media_types.len() > 64 || !said.media_types.iter().all(media_type) {
         return invalid("media-types", "it is not a list of at most 64 media types");
     }
-    if !said.parameter_schema.is_empty() {
-        if let Err(NotAnObject(why)) = check_object(&said.parameter_schema) {
-            return invalid("parameter-schema", &format!("it is not a JSON object: {why}"));
-        }
+    if !said.parameter_schema.is_empty()
+        && let Err(NotAnObject(why)) = check_object(&said.parameter_schema)
+    {
+        return invalid("parameter-schema", &format!("it is not a JSON object: {why}"));
     }
     Ok(said)
 }

@@ -5,7 +5,7 @@ mod release;
 mod serve;
 mod token;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -59,6 +59,7 @@ pub(crate) fn log() -> anyhow::Result<()> {
     let discreet = filter_fn(|metadata: &Metadata<'_>| *metadata.level() <= most_for(metadata.target()));
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_filter(filter.and(discreet));
     tracing_subscriber::registry().with(lines).try_init()?;
     Ok(())

@@ -203,7 +203,9 @@ impl Server {
 }
 
 fn whereabouts(running: Option<&Addresses>) -> String {
-    running.map(|addresses| format!(", which listens at {}", addresses.listening)).unwrap_or_default()
+    running
+        .map(|addresses| format!(", which listens at {}", addresses.listening))
+        .unwrap_or_default()
 }
 
 /// Makes the folder if needed, and takes its lock.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use filemill_api::{ErrorBody, Release};
 use filemill_seal::{CHUNK_SIZE_DEFAULT, Digest, Enrolment, Identity, SignedStatement, UploadId};
@@ -27,6 +28,8 @@ use crate::walk::{Met, Root, walk_into};
 
 /// Files that are to be sent again are read from the journal in pages of this many.
 const AGAIN_PER_PAGE: u32 = 1024;
+/// How often the server is asked whether the pool has announced itself.
+const POOL_ASKED_EVERY: Duration = Duration::from_secs(1);
 /// The engine that is meant when none is named and there are several.
 const USUAL_ENGINE: &str = "size";
 
@@ -43,7 +46,11 @@ pub struct ClientOptions {
 
 impl Default for ClientOptions {
     fn default() -> Self {
-        Self { budget_bytes: 96 << 20, chunk_size: CHUNK_SIZE_DEFAULT, lifetime_s: 7 * 24 * 3600 }
+        Self {
+            budget_bytes: 96 << 20,
+            chunk_size: CHUNK_SIZE_DEFAULT,
+            lifetime_s: 7 * 24 * 3600,
+        }
     }
 }
 
@@ -89,7 +96,9 @@ impl Client {
         let identity = {
             let home = home.clone();
             // A keychain may ask its owner for a password.
-            tokio::task::spawn_blocking(move || load_identity(&home)).await.map_err(|_| Error::Stopped)??
+            tokio::task::spawn_blocking(move || load_identity(&home))
+                .await
+                .map_err(|_| Error::Stopped)??
         };
         let identity = Arc::new(identity);
         let journal = Arc::new(Journal::open(&home).await?);
@@ -116,7 +125,20 @@ impl Client {
             account: config.account(),
             keys: Mutex::default(),
         });
-        Ok(Self { home, config, identity, journal, session, api, pipeline, inbox, notices, progress, options, tasks })
+        Ok(Self {
+            home,
+            config,
+            identity,
+            journal,
+            session,
+            api,
+            pipeline,
+            inbox,
+            notices,
+            progress,
+            options,
+            tasks,
+        })
     }
 
     /// What the login pinned.
@@ -148,7 +170,10 @@ impl Client {
         for path in &options.paths {
             match Root::new(path) {
                 Ok(root) => roots.push(root),
-                Err(reason) => unreadable.push(Met::Unreadable { path: path.clone(), reason }),
+                Err(reason) => unreadable.push(Met::Unreadable {
+                    path: path.clone(),
+                    reason,
+                }),
             }
         }
         let shared = self.shared(&recipe, roots.clone(), out, options.again, stop);
@@ -160,7 +185,9 @@ impl Client {
             }
             for root in &roots {
                 // Checked above.
-                let Ok(rules) = Rules::globs_only(&root.path, &options.ignore) else { return };
+                let Ok(rules) = Rules::globs_only(&root.path, &options.ignore) else {
+                    return;
+                };
                 if walk_into(root, &rules, &met).is_break() {
                     return;
                 }
@@ -202,7 +229,10 @@ impl Client {
         }
         let mut after = 0;
         loop {
-            let page = self.journal.files_to_send_again(self.session.id(), after, AGAIN_PER_PAGE).await?;
+            let page = self
+                .journal
+                .files_to_send_again(self.session.id(), after, AGAIN_PER_PAGE)
+                .await?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             after = *last;
             for (_, open) in page {
@@ -222,7 +252,13 @@ impl Client {
     /// [`Error::Refused`] for an upload that the server does not know.
     pub async fn cancel(&self, uploads: &[UploadId]) -> Result<u64, Error> {
         let uploads = if uploads.is_empty() {
-            self.api.uploads().await?.uploads.iter().filter_map(|upload| upload.id.parse().ok()).collect()
+            self.api
+                .uploads()
+                .await?
+                .uploads
+                .iter()
+                .filter_map(|upload| upload.id.parse().ok())
+                .collect()
         } else {
             uploads.to_vec()
         };
@@ -237,7 +273,14 @@ impl Client {
 
     /// Ends in order: what is written is written. Dropping a client loses nothing either.
     pub async fn close(self) {
-        let Self { journal, session, pipeline, inbox, tasks, .. } = self;
+        let Self {
+            journal,
+            session,
+            pipeline,
+            inbox,
+            tasks,
+            ..
+        } = self;
         drop((pipeline, inbox));
         tasks.wait().await;
         journal.close().await;
@@ -279,7 +322,7 @@ impl Client {
                 server: self.api.server().to_owned(),
                 detail: format!("release `{}` has no digest", release.version),
             })?;
-            let recipient = self.pool_recipient(Patience::Endless).await?;
+            let recipient = self.pool_recipient().await?;
             Ok(Recipe {
                 account: self.config.account(),
                 session: self.session.id().to_owned(),
@@ -299,18 +342,39 @@ impl Client {
         }
     }
 
-    /// The pool's recipient with the highest serial that stands up to all checks; the serial is pinned.
-    async fn pool_recipient(&self, patience: Patience) -> Result<filemill_seal::Recipient, Error> {
+    /// The pool's recipient with the highest serial that stands up to all checks; the serial is pinned. Waits for one where
+    /// no processor of the pool has announced any yet, and says so.
+    async fn pool_recipient(&self) -> Result<filemill_seal::Recipient, Error> {
         let enrolment = &self.config.enrolment;
         let lowest = self.journal.pool_serial(enrolment).await?;
-        let pools = self.api.pools(patience).await?.pools;
-        let statement = verify_pool(enrolment, &pools, lowest, self.api.server())?;
-        self.journal.accept_serial(enrolment, statement.serial).await?;
-        Ok(statement.recipient)
+        let mut told = false;
+        loop {
+            let pools = self.api.pools(Patience::Endless).await?.pools;
+            let statement = match verify_pool(enrolment, &pools, lowest, self.api.server()) {
+                Err(error @ Error::NoPool { .. }) => {
+                    if !std::mem::replace(&mut told, true) {
+                        let message = format!("{error}; waiting for it");
+                        let trouble = Notice::Trouble {
+                            message,
+                            hint: error.hint(),
+                        };
+                        self.notices.send(trouble).await.map_err(|_| Error::Stopped)?;
+                    }
+                    tokio::time::sleep(POOL_ASKED_EVERY).await;
+                    continue;
+                }
+                verified => verified?,
+            };
+            self.journal.accept_serial(enrolment, statement.serial).await?;
+            return Ok(statement.recipient);
+        }
     }
 
     fn refused(&self, body: ErrorBody) -> Error {
-        Error::Refused { server: self.api.server().to_owned(), body }
+        Error::Refused {
+            server: self.api.server().to_owned(),
+            body,
+        }
     }
 }
 
@@ -329,7 +393,9 @@ pub(crate) fn verify_pool(
     let mut refusal = None;
     for offered in pools {
         let signed = serde_json::json!({"statement": offered.statement, "signature": offered.signature});
-        let Ok(signed) = serde_json::from_value::<SignedStatement>(signed) else { continue };
+        let Ok(signed) = serde_json::from_value::<SignedStatement>(signed) else {
+            continue;
+        };
         match enrolment.verify(&signed, now_s(), lowest_serial) {
             Ok(statement) if best.as_ref().is_none_or(|best| best.serial < statement.serial) => best = Some(statement),
             Ok(_) => {}
@@ -339,9 +405,10 @@ pub(crate) fn verify_pool(
     match (best, refusal) {
         (Some(statement), _) => Ok(statement),
         (None, Some(error)) => Err(Error::Pool(error)),
-        (None, None) => {
-            Err(Error::NoPool { server: server.to_owned(), pool: enrolment.pool().to_owned() })
-        }
+        (None, None) => Err(Error::NoPool {
+            server: server.to_owned(),
+            pool: enrolment.pool().to_owned(),
+        }),
     }
 }
 
@@ -355,11 +422,16 @@ fn choose<'a>(releases: &'a [Release], engine: Option<&str>, server: &str) -> Re
         names.join(", ")
     };
     if current.is_empty() {
-        return Err(Error::NoRelease { server: server.to_owned() });
+        return Err(Error::NoRelease {
+            server: server.to_owned(),
+        });
     }
     let of_engine = |name: &str| current.iter().copied().find(|release| release.engine == name);
     match engine {
-        Some(name) => of_engine(name).ok_or_else(|| Error::NoEngine { engine: name.to_owned(), known: known() }),
+        Some(name) => of_engine(name).ok_or_else(|| Error::NoEngine {
+            engine: name.to_owned(),
+            known: known(),
+        }),
         None if current.iter().all(|release| release.engine == current[0].engine) => Ok(current[0]),
         None => of_engine(USUAL_ENGINE).ok_or_else(|| Error::WhichEngine { known: known() }),
     }
@@ -382,13 +454,20 @@ mod tests {
 
     #[test]
     fn the_engine_is_the_one_named_the_only_one_or_the_usual_one() {
-        let several = [release("hash", "2", true), release("hash", "1", false), release("size", "1", true)];
+        let several = [
+            release("hash", "2", true),
+            release("hash", "1", false),
+            release("size", "1", true),
+        ];
         assert_eq!(choose(&several, Some("hash"), "s").unwrap().version, "2");
         assert_eq!(choose(&several, None, "s").unwrap().engine, "size");
         assert_eq!(choose(&several[..2], None, "s").unwrap().version, "2");
         let unusual = [release("a", "1", true), release("b", "1", true)];
         assert!(matches!(choose(&unusual, None, "s"), Err(Error::WhichEngine { known }) if known == "`a`, `b`"));
         assert!(matches!(choose(&several, Some("x"), "s"), Err(Error::NoEngine { .. })));
-        assert!(matches!(choose(&[release("a", "1", false)], None, "s"), Err(Error::NoRelease { .. })));
+        assert!(matches!(
+            choose(&[release("a", "1", false)], None, "s"),
+            Err(Error::NoRelease { .. })
+        ));
     }
 }

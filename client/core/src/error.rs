@@ -228,7 +228,9 @@ impl Error {
             Self::Unreachable { .. } => "check the address and the network; nothing is lost, run the command again",
             Self::Protocol { .. } => "check the address; client and server may be of versions that do not fit",
             Self::Storage { .. } => "nothing is lost: run `filemill resume` when storage works again",
-            Self::ForeignOrigin { .. } => "if the operator moved the storage, run `filemill login` again; else do not trust the server",
+            Self::ForeignOrigin { .. } => {
+                "if the operator moved the storage, run `filemill login` again; else do not trust the server"
+            }
             Self::WrongObject { .. } => "tell the server's operator",
             Self::JournalFull { .. } => "free some space and run the command again: it goes on where it stopped",
             Self::Journal { .. } => "check that the disk works and that the home is yours alone",
@@ -247,13 +249,19 @@ impl Error {
             Self::Header(error) => error.hint(),
             Self::Result(error) => error.hint(),
             Self::UnknownUpload { .. } => "open it on the device that sent the file, with that device's FILEMILL_HOME",
-            Self::Watch { .. } => "on Linux the limit is /proc/sys/fs/inotify/max_user_watches; changes are still found by looking every few seconds",
+            Self::Watch { .. } => {
+                "on Linux the limit is /proc/sys/fs/inotify/max_user_watches; changes are still found by looking every few seconds"
+            }
         };
         Some(hint.to_owned())
     }
 
     pub(crate) fn file(action: &'static str, path: &Path, error: &std::io::Error) -> Self {
-        Self::File { action, path: path.to_owned(), detail: io_detail(error) }
+        Self::File {
+            action,
+            path: path.to_owned(),
+            detail: io_detail(error),
+        }
     }
 }
 
@@ -273,7 +281,9 @@ pub(crate) fn io_detail(error: &std::io::Error) -> String {
             let text = error.to_string();
             let text = text.split(" (os error").next().unwrap_or_default();
             let mut characters = text.chars();
-            characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+            characters
+                .next()
+                .map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
         }
     }
 }

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use filemill_api::{Event, EventKind, EventPage, SealedResult};
-use filemill_seal::{
-    Digest, Expected, Identity, Outcome, RESULT_MAX_SEALED_BYTES, UploadId, Verdict, open_result,
-};
+use filemill_seal::{Digest, Expected, Identity, Outcome, RESULT_MAX_SEALED_BYTES, UploadId, Verdict, open_result};
 use futures::StreamExt;
 
 use crate::api::{Api, Patience, Storage};
@@ -90,13 +88,20 @@ impl Inbox {
     ///
     /// [`Error::Storage`] if a large result could not be fetched: ask for the page again. Errors of the journal.
     pub(crate) async fn take_in(&self, page: EventPage) -> Result<TakenIn, Error> {
-        let cursor = page.events.last().map_or(page.next, |event| event.cursor.max(page.next));
+        let cursor = page
+            .events
+            .last()
+            .map_or(page.next, |event| event.cursor.max(page.next));
         let mut missing = Vec::new();
         let mut results = Vec::new();
         for event in page.events {
-            let Ok(upload) = event.upload.parse::<UploadId>() else { continue };
+            let Ok(upload) = event.upload.parse::<UploadId>() else {
+                continue;
+            };
             // Other devices and other users of the organisation have uploads, too.
-            let Some(keys) = self.keys_of(upload).await? else { continue };
+            let Some(keys) = self.keys_of(upload).await? else {
+                continue;
+            };
             match event.kind {
                 EventKind::ChunksMissing { sequences } => missing.push(Missing { upload, sequences }),
                 EventKind::Result { .. } => results.push((upload, keys, event)),
@@ -107,37 +112,62 @@ impl Inbox {
         let arrivals = judge_all(Arc::clone(&self.identity), jobs).await?;
         let rows = arrivals.iter().map(|(cursor, arrival)| row(*cursor, arrival)).collect();
         let missing_uploads = missing.iter().map(|missing| missing.upload).collect();
-        self.journal.take_in(self.account.clone(), cursor, rows, missing).await?;
+        self.journal
+            .take_in(self.account.clone(), cursor, rows, missing)
+            .await?;
         let arrivals = arrivals.into_iter().map(|(_, mut arrival)| {
             if matches!(arrival.ending, Ending::NotShown { .. }) {
                 arrival.sealed = None;
             }
             arrival
         });
-        Ok(TakenIn { arrivals: arrivals.collect(), missing: missing_uploads })
+        Ok(TakenIn {
+            arrivals: arrivals.collect(),
+            missing: missing_uploads,
+        })
     }
 
     /// Opens a result that the journal kept.
-    pub(crate) async fn reopen(&self, upload: UploadId, index: u32) -> Result<Option<(Option<Vec<u8>>, Ending)>, Error> {
-        let Some(kept) = self.journal.result(upload, index).await? else { return Ok(None) };
+    pub(crate) async fn reopen(
+        &self,
+        upload: UploadId,
+        index: u32,
+    ) -> Result<Option<(Option<Vec<u8>>, Ending)>, Error> {
+        let Some(kept) = self.journal.result(upload, index).await? else {
+            return Ok(None);
+        };
         if let Some(reason) = kept.refusal {
             return Ok(Some((None, Ending::NotShown { reason })));
         }
-        let Some(keys) = self.keys_of(upload).await? else { return Ok(None) };
+        let Some(keys) = self.keys_of(upload).await? else {
+            return Ok(None);
+        };
         let places = self.journal.places(upload, &[index]).await?;
         let outcome = Outcome::from_code(&kept.outcome).unwrap_or(Outcome::HostFailed);
         let sealed = kept.sealed.map_or(Sealed::None, Sealed::Bytes);
-        let Some(job) = job(0, upload, index, keys, outcome, sealed, places) else { return Ok(None) };
+        let Some(job) = job(0, upload, index, keys, outcome, sealed, places) else {
+            return Ok(None);
+        };
         let arrivals = judge_all(Arc::clone(&self.identity), vec![job]).await?;
-        Ok(arrivals.into_iter().next().map(|(_, arrival)| (arrival.sealed, arrival.ending)))
+        Ok(arrivals
+            .into_iter()
+            .next()
+            .map(|(_, arrival)| (arrival.sealed, arrival.ending)))
     }
 
     pub(crate) async fn keys_of(&self, upload: UploadId) -> Result<Option<Arc<UploadKeys>>, Error> {
-        let kept = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&upload).cloned();
+        let kept = self
+            .keys
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&upload)
+            .cloned();
         if kept.is_some() {
             return Ok(kept);
         }
-        let Some(keys) = self.journal.upload_keys(upload).await?.map(Arc::new) else { return Ok(None) };
+        let Some(keys) = self.journal.upload_keys(upload).await?.map(Arc::new) else {
+            return Ok(None);
+        };
         let mut kept = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= KEYS_KEPT {
             kept.clear();
@@ -161,26 +191,35 @@ impl Inbox {
             }
         }
         let fetched = futures::stream::iter(results).map(|(upload, keys, event)| async move {
-            let EventKind::Result { index, outcome, sealed } = event.kind else { return Ok(None) };
+            let EventKind::Result { index, outcome, sealed } = event.kind else {
+                return Ok(None);
+            };
             let sealed = match sealed {
                 None => Sealed::None,
                 Some(SealedResult::Inline(bytes)) => Sealed::Bytes(bytes.0),
-                Some(SealedResult::Object(get)) => {
-                    match self.storage.get(&get, RESULT_MAX_SEALED_BYTES as u64).await {
-                        Ok(bytes) => Sealed::Bytes(bytes),
-                        Err(error @ (Error::ForeignOrigin { .. } | Error::WrongObject { .. })) => {
-                            Sealed::Wrong(error.to_string())
-                        }
-                        Err(error) => return Err(error),
+                Some(SealedResult::Object(get)) => match self.storage.get(&get, RESULT_MAX_SEALED_BYTES as u64).await {
+                    Ok(bytes) => Sealed::Bytes(bytes),
+                    Err(error @ (Error::ForeignOrigin { .. } | Error::WrongObject { .. })) => {
+                        Sealed::Wrong(error.to_string())
                     }
-                }
+                    Err(error) => return Err(error),
+                },
             };
-            Ok(Some((event.cursor, upload, index, keys, known_outcome(outcome), sealed)))
+            Ok(Some((
+                event.cursor,
+                upload,
+                index,
+                keys,
+                known_outcome(outcome),
+                sealed,
+            )))
         });
         let mut fetched = fetched.buffered(FETCHES_AT_ONCE);
         let mut jobs = Vec::new();
         while let Some(result) = fetched.next().await {
-            let Some((cursor, upload, index, keys, outcome, sealed)) = result? else { continue };
+            let Some((cursor, upload, index, keys, outcome, sealed)) = result? else {
+                continue;
+            };
             let places = places.remove(&(upload, index)).unwrap_or_default();
             // A file that the upload does not have, or the same one twice in a page, is nothing to anybody.
             jobs.extend(job(cursor, upload, index, keys, outcome, sealed, places));
@@ -204,7 +243,17 @@ fn job(
         _ => None,
     };
     let length = sent.size;
-    Some(Job { cursor, upload, index, keys, length, sha256, outcome, sealed, places })
+    Some(Job {
+        cursor,
+        upload,
+        index,
+        keys,
+        length,
+        sha256,
+        outcome,
+        sealed,
+        places,
+    })
 }
 
 /// Opens and checks results on threads that may block, some at a time.
@@ -233,17 +282,31 @@ fn judge(identity: &Identity, job: Job) -> (i64, Arrival) {
         Sealed::Bytes(bytes) => Some(bytes),
         Sealed::None | Sealed::Wrong(_) => None,
     };
-    (job.cursor, Arrival { upload: job.upload, index: job.index, sealed, ending, places: job.places })
+    (
+        job.cursor,
+        Arrival {
+            upload: job.upload,
+            index: job.index,
+            sealed,
+            ending,
+            places: job.places,
+        },
+    )
 }
 
 fn ending_of(identity: &Identity, job: &Job) -> Ending {
     let sealed = match &job.sealed {
         Sealed::Wrong(reason) => return Ending::NotShown { reason: reason.clone() },
         Sealed::None if job.outcome.analysed() => {
-            return Ending::NotShown { reason: format!("the server says `{}` and has no result", job.outcome.code()) };
+            return Ending::NotShown {
+                reason: format!("the server says `{}` and has no result", job.outcome.code()),
+            };
         }
         Sealed::None => {
-            return Ending::EndedByServer { outcome: job.outcome, message: format!("{} (said by the server)", job.outcome) };
+            return Ending::EndedByServer {
+                outcome: job.outcome,
+                message: format!("{} (said by the server)", job.outcome),
+            };
         }
         Sealed::Bytes(sealed) => sealed,
     };
@@ -259,7 +322,11 @@ fn ending_of(identity: &Identity, job: &Job) -> Ending {
         .and_then(|result| result.verify(&job.keys.key, &expected))
     {
         Ok(body) => body,
-        Err(error) => return Ending::NotShown { reason: error.to_string() },
+        Err(error) => {
+            return Ending::NotShown {
+                reason: error.to_string(),
+            };
+        }
     };
     Ending::of(body)
 }

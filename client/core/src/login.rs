@@ -70,9 +70,17 @@ pub async fn login(
         token,
     };
     config.save(home)?;
-    Ok(Login { config, recipient, pool_problem })
+    Ok(Login {
+        config,
+        recipient,
+        pool_problem,
+    })
 }
 
 fn read_required(path: &Path) -> Result<String, Error> {
-    read_text(path)?.ok_or_else(|| Error::File { action: "read", path: path.to_owned(), detail: "it does not exist".to_owned() })
+    read_text(path)?.ok_or_else(|| Error::File {
+        action: "read",
+        path: path.to_owned(),
+        detail: "it does not exist".to_owned(),
+    })
 }

@@ -112,11 +112,26 @@ impl Ending {
     /// What a result says that stood up to its checks.
     pub(crate) fn of(body: ResultBody) -> Self {
         if let Some(report) = body.report {
-            return Self::Succeeded { report, log: body.log, resources: body.resources };
+            return Self::Succeeded {
+                report,
+                log: body.log,
+                resources: body.resources,
+            };
         }
-        let (kind, message) = body.failure.map_or_else(Default::default, |failure| (failure.kind, failure.message));
-        let message = if message.is_empty() { body.outcome.to_string() } else { message };
-        Self::Unsuccessful { outcome: body.outcome, kind, message, log: body.log }
+        let (kind, message) = body
+            .failure
+            .map_or_else(Default::default, |failure| (failure.kind, failure.message));
+        let message = if message.is_empty() {
+            body.outcome.to_string()
+        } else {
+            message
+        };
+        Self::Unsuccessful {
+            outcome: body.outcome,
+            kind,
+            message,
+            log: body.log,
+        }
     }
 
     /// Whether there is a report.
@@ -128,9 +143,9 @@ impl Ending {
     pub fn message(&self) -> Option<&str> {
         match self {
             Self::Succeeded { .. } => None,
-            Self::Unsuccessful { message, .. } | Self::EndedByServer { message, .. } | Self::NotSent { message, .. } => {
-                Some(message)
-            }
+            Self::Unsuccessful { message, .. }
+            | Self::EndedByServer { message, .. }
+            | Self::NotSent { message, .. } => Some(message),
             Self::NotShown { reason } => Some(reason),
         }
     }

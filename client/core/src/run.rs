@@ -145,8 +145,19 @@ impl Run {
         let (requests, mut requested) = mpsc::channel(64);
         let (selected, mut new_files) = mpsc::channel(4);
         let mut parts = JoinSet::new();
-        parts.spawn(follow::follow(Arc::clone(&shared), after, requests.clone(), stop.clone()));
-        parts.spawn(select::select(Arc::clone(&shared), found, selected, requests, stop.clone()));
+        parts.spawn(follow::follow(
+            Arc::clone(&shared),
+            after,
+            requests.clone(),
+            stop.clone(),
+        ));
+        parts.spawn(select::select(
+            Arc::clone(&shared),
+            found,
+            selected,
+            requests,
+            stop.clone(),
+        ));
 
         let result = self.work(&mut parts, &mut requested, &mut new_files).await;
         stop.cancel();
@@ -167,7 +178,8 @@ impl Run {
         let mut all_selected = false;
         let mut last_words: Option<Instant> = None;
         loop {
-            if all_selected {
+            let paused = self.packer.last().is_some_and(|last| last.elapsed() >= BUNDLE_PAUSE);
+            if all_selected || paused {
                 if let Some(bundle) = self.packer.take() {
                     self.begin(bundle).await?;
                 }

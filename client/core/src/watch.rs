@@ -61,7 +61,11 @@ impl Client {
     /// [`Error::Watch`] for a folder that is none, [`Error::Glob`], and what concerns all files. Nothing is lost: the next
     /// watcher goes on.
     pub async fn watch(&self, options: WatchOptions, stop: &CancellationToken) -> Result<(), Error> {
-        let roots = options.folders.iter().map(|folder| folder_root(folder)).collect::<Result<Vec<_>, _>>()?;
+        let roots = options
+            .folders
+            .iter()
+            .map(|folder| folder_root(folder))
+            .collect::<Result<Vec<_>, _>>()?;
         for root in &roots {
             Rules::new(&root.path, &options.ignore)?;
         }
@@ -71,16 +75,19 @@ impl Client {
         let mut run = Run::new(Arc::clone(&shared), Kind::Watch, recipe);
         self.take_over(&shared, &mut run).await?;
         for root in &roots {
-            self.journal.watch(self.session.id(), &root.path, &options.ignore).await?;
+            self.journal
+                .watch(self.session.id(), &root.path, &options.ignore)
+                .await?;
         }
         let (met, found) = mpsc::channel(4);
         let looking = TaskTracker::new();
         let folders = Folders::new(roots, options.ignore, met, self.notices.clone(), stop.child_token());
-        let watcher_stop = folders.stop.clone();
+        // A thread does not end by itself when this future is dropped.
+        let guard = folders.stop.clone().drop_guard();
         looking.spawn_blocking(move || folders.look());
         looking.close();
         let result = run.run(found).await;
-        watcher_stop.cancel();
+        drop(guard);
         looking.wait().await;
         match result {
             Err(Error::Stopped) if stop.is_cancelled() => Ok(()),
@@ -166,7 +173,9 @@ impl Folders {
                 overflow.store(true, Ordering::Relaxed);
             }
             let complete = match event.kind {
-                EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Modify(ModifyKind::Name(_)) => true,
+                EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Modify(ModifyKind::Name(_)) => {
+                    true
+                }
                 EventKind::Create(_) | EventKind::Modify(_) | EventKind::Any | EventKind::Other => false,
                 EventKind::Access(_) | EventKind::Remove(_) => return,
             };
@@ -177,11 +186,19 @@ impl Folders {
             }
         };
         let tell = |path: &Path, error: &notify::Error| {
-            let error = Error::Watch { path: path.to_owned(), detail: error.to_string() };
-            let _ = self.notices.try_send(Notice::Trouble { message: error.to_string(), hint: error.hint() });
+            let error = Error::Watch {
+                path: path.to_owned(),
+                detail: error.to_string(),
+            };
+            let _ = self.notices.try_send(Notice::Trouble {
+                message: error.to_string(),
+                hint: error.hint(),
+            });
         };
         let first = self.roots.first().map(|root| root.path.clone()).unwrap_or_default();
-        let mut watcher = notify::recommended_watcher(on_event).map_err(|error| tell(&first, &error)).ok()?;
+        let mut watcher = notify::recommended_watcher(on_event)
+            .map_err(|error| tell(&first, &error))
+            .ok()?;
         for root in &self.roots {
             if let Err(error) = watcher.watch(&root.path, RecursiveMode::Recursive) {
                 tell(&root.path, &error);
@@ -204,7 +221,11 @@ impl Folders {
             let stop = self.stop.clone();
             walk(root, rules, |met| {
                 self.consider(met, false);
-                if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if stop.is_cancelled() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
             })?;
         }
         ControlFlow::Continue(())
@@ -231,10 +252,14 @@ impl Folders {
     }
 
     fn follow(&mut self, hint: &Hint, rules: &[Rules]) {
-        let Some(position) = self.roots.iter().position(|root| hint.path.starts_with(&root.path)) else { return };
+        let Some(position) = self.roots.iter().position(|root| hint.path.starts_with(&root.path)) else {
+            return;
+        };
         let (root, rules) = (self.roots[position].clone(), &rules[position]);
         // It may be gone again.
-        let Ok(metadata) = std::fs::symlink_metadata(&hint.path) else { return };
+        let Ok(metadata) = std::fs::symlink_metadata(&hint.path) else {
+            return;
+        };
         if hint.path != root.path && rules.ignore_deep(&hint.path, metadata.is_dir()) {
             return;
         }
@@ -272,7 +297,8 @@ impl Folders {
     fn hand_on(&mut self) -> ControlFlow<()> {
         let ready = self.settling.take_ready(Instant::now());
         for found in &ready {
-            self.taken.insert(self.hash.hash_one(&found.path), self.hash.hash_one(found.stat));
+            self.taken
+                .insert(self.hash.hash_one(&found.path), self.hash.hash_one(found.stat));
         }
         let mut ready = ready.into_iter().map(Met::File).peekable();
         while ready.peek().is_some() {

@@ -164,6 +164,5 @@ const USED_NOW: Timestamps = Timestamps {
 
 fn modified(about: &Stat) -> SystemTime {
     let seconds = u64::try_from(about.st_mtime).unwrap_or(0);
-    let nanoseconds = u64::try_from(about.st_mtime_nsec).unwrap_or(0);
-    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_nanos(nanoseconds)
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }

@@ -13,7 +13,11 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) const fn new(first: Duration, most: Duration) -> Self {
-        Self { first, most, next: first }
+        Self {
+            first,
+            most,
+            next: first,
+        }
     }
 
     /// The next delay.

@@ -55,7 +55,10 @@ struct InUse {
 
 impl ChunkStore {
     pub(super) fn new(budget_bytes: usize) -> Self {
-        Self { budget: Budget::new(budget_bytes), chunks: Mutex::default() }
+        Self {
+            budget: Budget::new(budget_bytes),
+            chunks: Mutex::default(),
+        }
     }
 
     /// The whole budget, in bytes.
@@ -98,13 +101,20 @@ impl ChunkStore {
         }
         let cell = Arc::clone(&shelf.cell);
         drop(guard);
-        Chunk(Arc::new(InUse { store: Arc::clone(self), name, cell, keep }))
+        Chunk(Arc::new(InUse {
+            store: Arc::clone(self),
+            name,
+            cell,
+            keep,
+        }))
     }
 
     fn leave(&self, name: ChunkName, keep: bool) {
         let mut guard = self.lock();
         let chunks = &mut *guard;
-        let Some(shelf) = chunks.by_name.get_mut(&name) else { return };
+        let Some(shelf) = chunks.by_name.get_mut(&name) else {
+            return;
+        };
         shelf.users -= 1;
         if shelf.users > 0 {
             return;
@@ -124,7 +134,9 @@ impl ChunkStore {
     /// Gives up the chunk that has been idle for longest; says whether there was one.
     fn drop_oldest(&self) -> bool {
         let mut chunks = self.lock();
-        let Some((_, name)) = chunks.idle.pop_first() else { return false };
+        let Some((_, name)) = chunks.idle.pop_first() else {
+            return false;
+        };
         let gone = chunks.by_name.remove(&name);
         drop(chunks);
         drop(gone);
@@ -145,7 +157,11 @@ impl Loaded {
 
 impl Shelf {
     fn new() -> Self {
-        Self { cell: Arc::default(), users: 0, idle_since: None }
+        Self {
+            cell: Arc::default(),
+            users: 0,
+            idle_since: None,
+        }
     }
 }
 
@@ -169,7 +185,12 @@ impl Chunk {
     }
 
     fn opened(&self) -> &OpenedChunk {
-        &self.0.cell.get().expect("a chunk is handed out only once it is loaded").chunk
+        &self
+            .0
+            .cell
+            .get()
+            .expect("a chunk is handed out only once it is loaded")
+            .chunk
     }
 }
 

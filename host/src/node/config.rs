@@ -55,10 +55,22 @@ impl NodeConfig {
     pub(super) fn check(&self) -> Result<(), NodeError> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         let rules = [
-            (matches!(self.server.scheme(), "http" | "https"), "server", "an http or https URL"),
-            (!self.storage_origins.is_empty(), "storage-origin", "given at least once"),
+            (
+                matches!(self.server.scheme(), "http" | "https"),
+                "server",
+                "an http or https URL",
+            ),
+            (
+                !self.storage_origins.is_empty(),
+                "storage-origin",
+                "given at least once",
+            ),
             ((1..=1024).contains(&self.slots), "slots", "1 to 1024"),
-            (self.memory_budget_bytes >= Self::MEMORY_MIN_BYTES, "memory-budget", "at least 1 MiB"),
+            (
+                self.memory_budget_bytes >= Self::MEMORY_MIN_BYTES,
+                "memory-budget",
+                "at least 1 MiB",
+            ),
             (
                 (1..=48).contains(&self.name.len()) && self.name.bytes().all(plain),
                 "node",
@@ -72,8 +84,15 @@ impl NodeConfig {
         if self.allow_plain_http {
             return Ok(());
         }
-        match self.storage_origins.iter().chain([&server]).find(|origin| !is_private(origin)) {
-            Some(origin) => Err(NodeError::PlainHttp { origin: origin.to_string() }),
+        match self
+            .storage_origins
+            .iter()
+            .chain([&server])
+            .find(|origin| !is_private(origin))
+        {
+            Some(origin) => Err(NodeError::PlainHttp {
+                origin: origin.to_string(),
+            }),
             None => Ok(()),
         }
     }
@@ -90,7 +109,10 @@ impl Token {
     ///
     /// [`NodeError::Token`] where the file cannot be read or holds no token.
     pub fn read(path: &Path) -> Result<Self, NodeError> {
-        let error = |why: String| NodeError::Token { path: path.to_owned(), why };
+        let error = |why: String| NodeError::Token {
+            path: path.to_owned(),
+            why,
+        };
         let text = std::fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
         let token = text.trim();
         if token.is_empty() || token.len() > 4096 || !token.bytes().all(|byte| byte.is_ascii_graphic()) {

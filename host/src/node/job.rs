@@ -34,7 +34,10 @@ pub(super) enum Input {
     /// All of them, and what the uploader says of them: the guest's thread sees the job through to its sealed result.
     Whole { pieces: Vec<Bytes>, verdict: Verdict },
     /// As they come; the task that feeds them knows the verdict last, and does the rest.
-    Streamed { source: Stream, ended: oneshot::Sender<Run> },
+    Streamed {
+        source: Stream,
+        ended: oneshot::Sender<Run>,
+    },
 }
 
 /// Tells the first byte that an engine reads of a file.
@@ -61,13 +64,18 @@ pub(super) struct Whole {
 impl Whole {
     pub(super) fn new(context: &Arc<RunContext>, index: u32, span: &FileSpan, pieces: &[Bytes]) -> Self {
         let pieces = pieces.iter().filter(|piece| !piece.is_empty()).cloned().collect();
-        Self { pieces, first: FirstByte::of(context, index, span) }
+        Self {
+            pieces,
+            first: FirstByte::of(context, index, span),
+        }
     }
 }
 
 impl InputSource for Whole {
     fn read(&mut self, max: usize) -> Result<Bytes, InputEnd> {
-        let Some(piece) = self.pieces.front_mut() else { return Ok(Bytes::new()) };
+        let Some(piece) = self.pieces.front_mut() else {
+            return Ok(Bytes::new());
+        };
         self.first.read();
         let bytes = piece.split_to(max.min(piece.len()));
         if piece.is_empty() {
@@ -100,7 +108,12 @@ impl Stream {
         slots: Arc<Slots<Job>>,
         parts: mpsc::Receiver<Part>,
     ) -> Self {
-        Self { parts, current: Bytes::new(), slots, first: FirstByte::of(context, index, span) }
+        Self {
+            parts,
+            current: Bytes::new(),
+            slots,
+            first: FirstByte::of(context, index, span),
+        }
     }
 
     fn next(&mut self) -> Option<Part> {

@@ -63,7 +63,9 @@ async fn ask(node: &Node) -> Result<LeaseAnswer, CallError> {
     let request = LeaseRequest {
         node: node.id.clone(),
         pool: node.pool.clone(),
-        contracts: crate::contract_majors().filter_map(|major| u32::try_from(major).ok()).collect(),
+        contracts: crate::contract_majors()
+            .filter_map(|major| u32::try_from(major).ok())
+            .collect(),
         backends: vec!["component".to_owned()],
         // Both are at most `MAX_LEASED_JOBS`.
         max_jobs: max_jobs as u32,
@@ -81,11 +83,17 @@ fn take_up(node: &Arc<Node>, answer: LeaseAnswer) {
         let mut leases = Vec::new();
         for run in std::mem::take(&mut leased.runs) {
             if let Some(why) = malformed(&run) {
-                tracing::error!(upload = leased.upload, run = run.run, "a lease is left to expire: {why}");
+                tracing::error!(
+                    upload = leased.upload,
+                    run = run.run,
+                    "a lease is left to expire: {why}"
+                );
                 continue;
             }
             let jobs = run.indexes.len();
-            let Some(lease) = node.leases.take_up(&leased.upload, run, held_until) else { continue };
+            let Some(lease) = node.leases.take_up(&leased.upload, run, held_until) else {
+                continue;
+            };
             event!("lease", upload = %lease.upload, run = lease.key.run, fence = lease.key.fence, jobs = jobs, alone = lease.run.alone);
             node.counters.runs_leased.add(1);
             node.counters.jobs_leased.add(jobs as u64);

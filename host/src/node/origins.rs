@@ -43,7 +43,10 @@ impl FromStr for Origin {
     type Err = OriginError;
 
     fn from_str(text: &str) -> Result<Self, OriginError> {
-        let error = |why| OriginError { found: text.chars().take(200).collect(), why };
+        let error = |why| OriginError {
+            found: text.chars().take(200).collect(),
+            why,
+        };
         let url = Url::parse(text).map_err(|_| error("it is no URL"))?;
         if !matches!(url.scheme(), "https" | "http") || url.host().is_none() {
             return Err(error("it does not start with https:// or http:// and a host"));
@@ -86,7 +89,9 @@ impl StorageOrigins {
 
 /// Whether a plain-http address stays on this machine (or the address is not plain).
 pub(super) fn is_private(origin: &Origin) -> bool {
-    let url::Origin::Tuple(scheme, host, _) = &origin.0 else { return false };
+    let url::Origin::Tuple(scheme, host, _) = &origin.0 else {
+        return false;
+    };
     scheme == "https"
         || match host {
             Host::Domain(name) => name == "localhost",
@@ -108,7 +113,14 @@ mod tests {
         for good in ["https://s3.example.org", "http://127.0.0.1:9000/", "https://[::1]:9000"] {
             good.parse::<Origin>().expect(good);
         }
-        for bad in ["s3.example.org", "ftp://s3.example.org", "https://a/b", "https://a?b", "https://u@a", "file:///x"] {
+        for bad in [
+            "s3.example.org",
+            "ftp://s3.example.org",
+            "https://a/b",
+            "https://a?b",
+            "https://u@a",
+            "file:///x",
+        ] {
             bad.parse::<Origin>().expect_err(bad);
         }
     }
@@ -116,7 +128,9 @@ mod tests {
     #[test]
     fn a_url_elsewhere_is_refused_without_repeating_its_signature() {
         let origins = StorageOrigins::new(vec!["https://s3.example.org".parse().expect("origin")]);
-        origins.check("https://s3.example.org/bucket/key?X-Amz-Signature=secret").expect("configured");
+        origins
+            .check("https://s3.example.org/bucket/key?X-Amz-Signature=secret")
+            .expect("configured");
         for bad in [
             "https://s3.example.org.evil.org/key?X-Amz-Signature=secret",
             "http://s3.example.org/key?X-Amz-Signature=secret",

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use filemill_api::{PublishPool, SignedStatement, paths};
-use serde::de::IgnoredAny;
 use tokio_util::sync::CancellationToken;
 
 use super::Node;
@@ -54,15 +53,25 @@ fn look(dir: &std::path::Path) -> Result<PoolFolder, (String, String)> {
     let told = |error: PoolFolderError| (error.to_string(), error.hint());
     let mut folder = PoolFolder::open(dir).map_err(told)?;
     if folder.renew_if_due().map_err(told)? {
-        tracing::info!(pool = folder.enrolment().pool(), serial = folder.serial(), "the pool's recipient was renewed");
+        tracing::info!(
+            pool = folder.enrolment().pool(),
+            serial = folder.serial(),
+            "the pool's recipient was renewed"
+        );
     }
     Ok(folder)
 }
 
 fn warn_if_ending(folder: &PoolFolder) {
-    let (pool, hint) = (folder.enrolment().pool(), "run `filemill-processor pool renew` where the root is kept");
+    let (pool, hint) = (
+        folder.enrolment().pool(),
+        "run `filemill-processor pool renew` where the root is kept",
+    );
     if folder.remaining().is_none() {
-        tracing::error!(pool, "the pool's recipient has expired: clients seal nothing for it (hint: {hint})");
+        tracing::error!(
+            pool,
+            "the pool's recipient has expired: clients seal nothing for it (hint: {hint})"
+        );
     } else if folder.is_due() && !folder.has_root() {
         tracing::warn!(pool, "half of the life of the pool's recipient is over (hint: {hint})");
     }
@@ -76,8 +85,8 @@ async fn publish(node: &Node, folder: &PoolFolder) {
         Err(error) => return tracing::error!("the pool's statement cannot be published: {error}"),
     };
     loop {
-        match node.server.post::<IgnoredAny>(paths::POOLS, &request, Duration::ZERO).await {
-            Ok(_) => return event!("pool published", serial = folder.serial()),
+        match node.server.tell(paths::POOLS, &request).await {
+            Ok(()) => return event!("pool published", serial = folder.serial()),
             Err(error) if error.is_transient() => {}
             Err(error) => tracing::error!("the server does not take the pool's statement: {error}"),
         }

@@ -47,7 +47,11 @@ impl Reports {
     /// Calls of many runs share one request. Cancel safe; the report may be made all the same.
     pub(super) async fn started(&self, lease: &Arc<Lease>, indexes: Vec<u32>) -> bool {
         let (known, answer) = oneshot::channel();
-        let started = Started { lease: Arc::clone(lease), indexes, known };
+        let started = Started {
+            lease: Arc::clone(lease),
+            indexes,
+            known,
+        };
         self.0.send(started).await.is_ok() && answer.await.is_ok() && lease.ended().is_none()
     }
 }
@@ -109,7 +113,11 @@ async fn report(node: &Node, started: &mut Vec<Started>, beat: bool) -> Result<O
     let beating = if beat { node.leases.all() } else { Vec::new() };
     for lease in beating.iter().chain(started.iter().map(|started| &started.lease)) {
         reports.entry(lease.key).or_insert_with(|| {
-            let report = LeaseReport { lease: lease.key, started: Vec::new(), per_mille: lease.progress() };
+            let report = LeaseReport {
+                lease: lease.key,
+                started: Vec::new(),
+                per_mille: lease.progress(),
+            };
             (Arc::clone(lease), report)
         });
     }

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_api::{
-    LeaseReturn, MissingRequest, ReportAnswer, ReturnReason, ReturnRequest, limits, paths,
-};
+use filemill_api::{LeaseReturn, MissingRequest, ReturnReason, ReturnRequest, limits, paths};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -66,10 +64,19 @@ pub(super) async fn run(node: Arc<Node>, mut returned: Returned, finish: Cancell
         {
             waiting.push(next);
         }
-        let leases = waiting.iter().map(|(lease, reason)| LeaseReturn { lease: lease.key, reason: *reason }).collect();
-        let request = ReturnRequest { node: node.id.clone(), leases };
-        match node.server.post::<ReportAnswer>(paths::LEASE_RETURN, &request, Duration::ZERO).await {
-            Ok(_) => {
+        let leases = waiting
+            .iter()
+            .map(|(lease, reason)| LeaseReturn {
+                lease: lease.key,
+                reason: *reason,
+            })
+            .collect();
+        let request = ReturnRequest {
+            node: node.id.clone(),
+            leases,
+        };
+        match node.server.tell(paths::LEASE_RETURN, &request).await {
+            Ok(()) => {
                 backoff.reset();
                 waiting.clear();
             }
@@ -78,7 +85,10 @@ pub(super) async fn run(node: Arc<Node>, mut returned: Returned, finish: Cancell
                 waiting.retain(|(lease, _)| clock::now() < lease.held_until());
             }
             Err(error) => {
-                tracing::warn!(leases = waiting.len(), "leases cannot be handed back and will expire: {error}");
+                tracing::warn!(
+                    leases = waiting.len(),
+                    "leases cannot be handed back and will expire: {error}"
+                );
                 waiting.clear();
             }
         }
@@ -89,11 +99,15 @@ pub(super) async fn run(node: Arc<Node>, mut returned: Returned, finish: Cancell
 pub(super) async fn report_missing(node: &Node, lease: &Arc<Lease>, sequence: u32, sha256: String) {
     lease.settled().await;
     node.counters.chunks_missing.add(1);
-    let request = MissingRequest { node: node.id.clone(), lease: lease.key, chunks: vec![(sequence, sha256)] };
+    let request = MissingRequest {
+        node: node.id.clone(),
+        lease: lease.key,
+        chunks: vec![(sequence, sha256)],
+    };
     let mut backoff = retries();
     while lease.ended().is_none() {
-        match node.server.post::<ReportAnswer>(paths::LEASE_MISSING, &request, Duration::ZERO).await {
-            Ok(_) => {
+        match node.server.tell(paths::LEASE_MISSING, &request).await {
+            Ok(()) => {
                 event!("chunk missing", upload = %lease.upload, sequence = sequence);
                 node.leases.end(lease, End::Returned);
             }

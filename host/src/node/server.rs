@@ -64,7 +64,12 @@ impl CallError {
 impl Server {
     pub(super) fn new(http: Client, base: &Url, token: Token) -> Self {
         let base = base.as_str().trim_end_matches('/').to_owned();
-        Self { http, base, token, away: AtomicBool::new(false) }
+        Self {
+            http,
+            base,
+            token,
+            away: AtomicBool::new(false),
+        }
     }
 
     /// Posts `request` and reads the answer. `wait` is how long the server may hold the call on purpose.
@@ -76,6 +81,14 @@ impl Server {
     ) -> Result<Answer, CallError> {
         let body = serde_json::to_vec(request).map_err(|error| CallError::Malformed(error.to_string()))?;
         self.call(Method::POST, path, Some(body), wait).await
+    }
+
+    /// Posts `request`; the answer says nothing but that it was taken.
+    pub(super) async fn tell(&self, path: &str, request: &impl Serialize) -> Result<(), CallError> {
+        let body = serde_json::to_vec(request).map_err(|error| CallError::Malformed(error.to_string()))?;
+        let answer = self.exchange(Method::POST, path, Some(body), Duration::ZERO).await;
+        self.notice(answer.as_ref().err());
+        answer.map(drop)
     }
 
     /// Gets the answer.
@@ -109,7 +122,9 @@ impl Server {
             .bearer_auth(self.token.expose())
             .timeout(wait + CALL);
         if let Some(body) = body {
-            request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
+            request = request
+                .header(reqwest::header::CONTENT_TYPE, "application/json")
+                .body(body);
         }
         let response = request.send().await.map_err(|error| CallError::Away(describe(error)))?;
         let status = response.status();
@@ -123,7 +138,11 @@ impl Server {
                 return Err(CallError::Malformed(format!("more than {ANSWER_MAX_BYTES} bytes")));
             }
         };
-        if status.is_success() { Ok(bytes) } else { Err(refusal(status, &bytes)) }
+        if status.is_success() {
+            Ok(bytes)
+        } else {
+            Err(refusal(status, &bytes))
+        }
     }
 
     /// Says when the server goes away and when it is back, once each.

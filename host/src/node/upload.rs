@@ -12,6 +12,7 @@ use super::chunks::Chunk;
 use super::clock;
 use super::events::event;
 use super::storage::{Storage, StorageError, named_digest};
+use super::totals::Counter;
 use crate::Parameters;
 
 /// Opened headers that are kept, and how long their sealed forms may be together.
@@ -66,12 +67,21 @@ impl Uploads {
         leased: &LeasedUpload,
         storage: &Storage,
         identities: &[Identity],
+        opened: &Counter,
     ) -> Result<Arc<Upload>, NotAdmitted> {
         let refused = |why: String| NotAdmitted::Refused { why, upload: None };
-        let id: UploadId = leased.upload.parse().map_err(|error| refused(format!("the upload's id: {error}")))?;
+        let id: UploadId = leased
+            .upload
+            .parse()
+            .map_err(|error| refused(format!("the upload's id: {error}")))?;
         let digest = named_digest(&leased.header).map_err(|error| refused(format!("the header: {error}")))?;
         let cell = self.cell(id, digest);
-        let upload = cell.get_or_try_init(|| fetch(leased, id, digest, storage, identities)).await;
+        let fetched = async || {
+            let upload = fetch(leased, id, digest, storage, identities).await?;
+            opened.add(1);
+            Ok(upload)
+        };
+        let upload = cell.get_or_try_init(fetched).await;
         if upload.is_err() {
             self.forget(id, digest);
         }
@@ -79,7 +89,10 @@ impl Uploads {
         self.trim();
         match objection(&upload, leased) {
             None => Ok(upload),
-            Some(why) => Err(NotAdmitted::Refused { why, upload: Some(upload) }),
+            Some(why) => Err(NotAdmitted::Refused {
+                why,
+                upload: Some(upload),
+            }),
         }
     }
 
@@ -87,14 +100,21 @@ impl Uploads {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.clock += 1;
         let used = kept.clock;
-        let entry = kept.by_name.entry((id, digest)).or_insert_with(|| Entry { cell: Arc::default(), used });
+        let entry = kept.by_name.entry((id, digest)).or_insert_with(|| Entry {
+            cell: Arc::default(),
+            used,
+        });
         entry.used = used;
         Arc::clone(&entry.cell)
     }
 
     fn forget(&self, id: UploadId, digest: Digest) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.by_name.get(&(id, digest)).is_some_and(|entry| !entry.cell.initialized()) {
+        if kept
+            .by_name
+            .get(&(id, digest))
+            .is_some_and(|entry| !entry.cell.initialized())
+        {
             kept.by_name.remove(&(id, digest));
         }
     }
@@ -105,7 +125,12 @@ impl Uploads {
         let bytes = |entry: &Entry| entry.cell.get().map_or(0, |upload| upload.sealed_bytes);
         let mut total: usize = kept.by_name.values().map(bytes).sum();
         while kept.by_name.len() > KEPT || (total > KEPT_BYTES && kept.by_name.len() > 1) {
-            let Some(oldest) = kept.by_name.iter().min_by_key(|(_, entry)| entry.used).map(|(name, _)| *name) else {
+            let Some(oldest) = kept
+                .by_name
+                .iter()
+                .min_by_key(|(_, entry)| entry.used)
+                .map(|(name, _)| *name)
+            else {
                 return;
             };
             total -= kept.by_name.remove(&oldest).as_ref().map_or(0, bytes);
@@ -139,7 +164,10 @@ fn open(sealed: Vec<u8>, id: UploadId, digest: Digest, identities: &[Identity]) 
     let sealed_bytes = sealed.len();
     let sealed = SealedHeader::from_bytes(sealed).map_err(|error| error.to_string())?;
     if sealed.digest() != digest {
-        return Err(format!("the header has the SHA-256 `{}` instead of `{digest}`", sealed.digest()));
+        return Err(format!(
+            "the header has the SHA-256 `{}` instead of `{digest}`",
+            sealed.digest()
+        ));
     }
     // The newest first: it is the one that most headers are sealed for.
     let newest_first: Vec<Identity> = identities.iter().rev().cloned().collect();
@@ -151,14 +179,24 @@ fn open(sealed: Vec<u8>, id: UploadId, digest: Digest, identities: &[Identity]) 
     let parameters = Parameters::parse(header.parameters.clone()).map_err(|error| error.to_string())?;
     let opener = ChunkOpener::new(&header.key, header.upload, digest);
     event!("header opened", upload = %id, files = header.files.len());
-    Ok(Upload { header, header_digest: digest, layout, opener, parameters, sealed_bytes })
+    Ok(Upload {
+        header,
+        header_digest: digest,
+        layout,
+        opener,
+        parameters,
+        sealed_bytes,
+    })
 }
 
 /// Why a lease of the upload is not run now, if there is a reason.
 fn objection(upload: &Upload, leased: &LeasedUpload) -> Option<String> {
     let header = &upload.header;
     if header.is_expired(clock::unix_seconds()) {
-        return Some(format!("the upload was to be run until {} (seconds since 1970), which is over", header.not_after));
+        return Some(format!(
+            "the upload was to be run until {} (seconds since 1970), which is over",
+            header.not_after
+        ));
     }
     match leased.release.parse() {
         Ok(release) if header.allows(&release) => {}
@@ -166,8 +204,12 @@ fn objection(upload: &Upload, leased: &LeasedUpload) -> Option<String> {
         Err(error) => return Some(format!("the release: {error}")),
     }
     let chunks = upload.layout.chunk_count();
-    (chunks != leased.chunks_expected)
-        .then(|| format!("the server says that there are {} chunks, the header {chunks}", leased.chunks_expected))
+    (chunks != leased.chunks_expected).then(|| {
+        format!(
+            "the server says that there are {} chunks, the header {chunks}",
+            leased.chunks_expected
+        )
+    })
 }
 
 impl Upload {
@@ -192,7 +234,10 @@ impl Upload {
 
     /// The file's name as an engine is told it: what is not UTF-8 is replaced.
     pub(super) fn name(&self, index: u32) -> String {
-        self.header.files.get(index as usize).map_or_else(String::new, |file| String::from_utf8_lossy(&file.name).into_owned())
+        self.header
+            .files
+            .get(index as usize)
+            .map_or_else(String::new, |file| String::from_utf8_lossy(&file.name).into_owned())
     }
 }
 

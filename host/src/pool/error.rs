@@ -68,7 +68,9 @@ impl PoolFolderError {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
-            Self::Exists { .. } => "choose another folder: a pool that clients are enrolled with is never overwritten".into(),
+            Self::Exists { .. } => {
+                "choose another folder: a pool that clients are enrolled with is never overwritten".into()
+            }
             Self::Missing { .. } => "make one with `filemill-processor pool init --dir DIR --name NAME`".into(),
             Self::Exposed { path, .. } => format!("chmod go= {}", path.display()),
             Self::Malformed { .. } => "restore the folder from your secret store".into(),

@@ -17,11 +17,8 @@ fn an_endless_loop_ends_at_its_cpu_time() {
             "the engine used up its CPU time of 200ms"
         );
         assert!(run.resources.cpu_time >= Duration::from_millis(200));
-        assert!(
-            run.resources.cpu_time < Duration::from_millis(400),
-            "{:?}",
-            run.resources
-        );
+        // Late by a tick; by more on a machine that is too busy to tick.
+        assert!(run.resources.cpu_time < Duration::from_secs(1), "{:?}", run.resources);
     }
 }
 

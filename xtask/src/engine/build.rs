@@ -1,15 +1,14 @@
 //! Cargo's part of building engines: flags, messages, and silence when there is nothing to do.
 
-use std::env;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::thread;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::toolchain::{TARGET, Toolchain};
+use super::toolchain::{TARGET, Toolchain, remap};
 use crate::program;
 use crate::tree::{Package, Tree};
 
@@ -26,7 +25,7 @@ pub(super) fn build(tree: &Tree, packages: &[Package]) -> Result<Vec<PathBuf>> {
         .args(["build", "--release", "--target", TARGET])
         .args(["--message-format", "json-render-diagnostics", "--target-dir"])
         .arg(tree.engines())
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(tree, &toolchain)?)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(tree)?)
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", toolchain.linker());
     if program::has_terminal() {
         cargo.args(["--color", "always"]);
@@ -69,23 +68,12 @@ pub(super) fn build(tree: &Tree, packages: &[Package]) -> Result<Vec<PathBuf>> {
 ///
 /// `simd128` is what every host of contract 1 runs (wasmtime has it on by default), and makes counting and searching several
 /// times faster. The remapped paths make the digest independent of where the checkout lies.
-fn flags(tree: &Tree, toolchain: &Toolchain) -> Result<String> {
-    let utf8 = |path: &Path| {
-        path.to_str()
-            .map(str::to_owned)
-            .with_context(|| format!("`{}` is not UTF-8\nhint: build elsewhere", path.display()))
-    };
+fn flags(tree: &Tree) -> Result<String> {
     let mut flags = vec![
         "-Ctarget-feature=+simd128".to_owned(),
         format!("-Clink-arg=-zstack-size={STACK_BYTES}"),
-        format!("-Clink-arg=--wasm-ld-path={}", utf8(&toolchain.core_linker())?),
-        format!("--remap-path-prefix={}=filemill", utf8(tree.root())?),
     ];
-    let home = |name: &str| env::var_os("HOME").map(|home| Path::new(&home).join(name));
-    let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| home(".cargo"));
-    if let Some(cargo_home) = cargo_home {
-        flags.push(format!("--remap-path-prefix={}=cargo", utf8(&cargo_home)?));
-    }
+    flags.extend(remap(tree.root(), "filemill")?);
     Ok(flags.join("\u{1f}"))
 }
 

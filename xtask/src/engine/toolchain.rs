@@ -4,6 +4,7 @@ mod debian;
 mod rustup;
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -94,8 +95,15 @@ impl Toolchain {
         ] {
             command.env_remove(name);
         }
+        // Where `wasm-component-ld` looks for the linker it calls first. As a flag this path would change the release.
+        let mut search = vec![self.linkers.join("gcc-ld")];
         if let Some(prefix) = &self.prefix {
             debian::enter(&mut command, prefix);
+            search.push(prefix.join("usr/bin"));
+        }
+        search.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
+        if let Ok(path) = env::join_paths(search) {
+            command.env("PATH", path);
         }
         command
     }
@@ -104,16 +112,45 @@ impl Toolchain {
     pub(super) fn linker(&self) -> PathBuf {
         self.linkers.join("wasm-component-ld")
     }
+}
 
-    /// The linker that [`Self::linker`] calls first.
-    pub(super) fn core_linker(&self) -> PathBuf {
-        self.linkers.join("gcc-ld/wasm-ld")
+/// Compiler flags that make what is built independent of where `folder` (called `name` instead) and cargo's downloads lie:
+/// panics name source files, and a release is named by its bytes.
+///
+/// # Errors
+///
+/// When a path is not UTF-8.
+pub(super) fn remap(folder: &Path, name: &str) -> Result<Vec<String>> {
+    let home = env::var_os("HOME").map(|home| Path::new(&home).join(".cargo"));
+    let cargo_home = env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or(home)
+        .unwrap_or_default();
+    // One folder a registry, named after its host. There is one by now: this program has dependencies.
+    let registries = fs::read_dir(cargo_home.join("registry/src"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut flags = vec![format!("--remap-path-prefix={}={name}", utf8(folder)?)];
+    for registry in registries {
+        flags.push(format!("--remap-path-prefix={}=registry", utf8(&registry.path())?));
     }
+    Ok(flags)
+}
+
+/// A path as text, for flags.
+///
+/// # Errors
+///
+/// When it is not UTF-8.
+fn utf8(path: &Path) -> Result<&str> {
+    path.to_str()
+        .with_context(|| format!("`{}` is not UTF-8\nhint: build elsewhere", path.display()))
 }
 
 /// Whether the folder `libraries` holds a standard library to link guests with.
 fn has_standard_library(libraries: &Path) -> bool {
-    let Ok(entries) = std::fs::read_dir(libraries) else {
+    let Ok(entries) = fs::read_dir(libraries) else {
         return false;
     };
     let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();

@@ -76,7 +76,7 @@ fn names(line: &str, host: &str) -> bool {
         let before = at.checked_sub(1).map(|before| line.as_bytes()[before]);
         let after = line.as_bytes().get(at + host.len()).copied();
         (host.starts_with('/') || !before.is_some_and(part_of_word))
-            && (host.ends_with('/') || !after.is_some_and(part_of_word))
+            && (host.ends_with('/') || !after.is_some_and(|byte| byte.is_ascii_alphanumeric()))
     })
 }
 

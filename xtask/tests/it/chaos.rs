@@ -116,7 +116,9 @@ impl Scene {
         }
         let count = missing.len();
         for line in lines {
-            let size = missing.remove(&line.file()?).with_context(|| format!("reported twice: {line:?}"))?;
+            let size = missing
+                .remove(&line.file()?)
+                .with_context(|| format!("reported twice: {line:?}"))?;
             assert_eq!((line.size, line.number("bytes")), (size, Some(size)), "{line:?}");
         }
         assert!(missing.is_empty(), "no report of {} files: {missing:?}", missing.len());
@@ -134,7 +136,10 @@ impl Scene {
         let again = stored.len() - distinct.len();
         // What storage had confirmed and the server did not know of yet may be sent again, but nothing else.
         let unknown = self.confirmed - self.counted;
-        assert!(again <= unknown, "{again} chunks were sent again, {unknown} needed to be");
+        assert!(
+            again <= unknown,
+            "{again} chunks were sent again, {unknown} needed to be"
+        );
         self.stage.end()
     }
 
@@ -158,7 +163,9 @@ fn working(processors: &[Recorded]) -> Result<Option<usize>> {
 /// Waits while something stays frozen: this time is what the test is about.
 fn outlast_the_lease() -> Result<()> {
     let begun = Instant::now();
-    wait::until("a lease to pass", LIMIT, || Ok((begun.elapsed() > PAST_THE_LEASE).then_some(())))
+    wait::until("a lease to pass", LIMIT, || {
+        Ok((begun.elapsed() > PAST_THE_LEASE).then_some(()))
+    })
 }
 
 fn killed_client(backend: Backend, load: Load) -> Result<()> {

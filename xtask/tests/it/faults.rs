@@ -50,12 +50,21 @@ fn storage_that_fails_every_way_costs_no_file(backend: Backend) -> Result<()> {
     let ada = stage.person("ada")?;
     let lines = ada.send([files.path()])?.well()?.lines()?;
     for line in &lines {
-        assert_eq!(line.number("bytes"), Some(fs::metadata(line.file()?)?.len()), "{line:?}");
+        assert_eq!(
+            line.number("bytes"),
+            Some(fs::metadata(line.file()?)?.len()),
+            "{line:?}"
+        );
     }
     let results = ada.asker().results()?;
     assert_eq!((lines.len(), results.len()), (201, 201));
     assert!(results.values().all(|(_, times)| *times == 1));
-    let failed = between.storage.answered().iter().filter(|one| one.status >= 400).count();
+    let failed = between
+        .storage
+        .answered()
+        .iter()
+        .filter(|one| one.status >= 400)
+        .count();
     assert!(failed > 10, "only {failed} requests failed: this tests nothing");
     stage.end()
 }
@@ -92,7 +101,12 @@ fn a_file_that_changes_under_the_reader_is_sent_again_as_it_is(backend: Backend)
         between.storage.pass();
         let said = sending.end(LIMIT)?;
         let lines = said.lines()?;
-        let of = |file: &PathBuf| lines.iter().filter(|line| line.file().is_ok_and(|path| path == *file)).collect::<Vec<_>>();
+        let of = |file: &PathBuf| {
+            lines
+                .iter()
+                .filter(|line| line.file().is_ok_and(|path| path == *file))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(of(&steady).len(), 1, "{said:?}");
         let line = match of(file)[..] {
             [line] => line,
@@ -128,10 +142,15 @@ fn a_revoked_token_is_said_and_another_goes_on(backend: Backend) -> Result<()> {
     let file = stage.folder("files")?.write("file", "one\n")?;
     let ada = stage.person("ada")?;
     let tokens = stage.administer(&["token", "list"])?;
-    let row = tokens.lines().find(|line| line.contains("\tada\t")).context("ada has a token")?;
+    let row = tokens
+        .lines()
+        .find(|line| line.contains("\tada\t"))
+        .context("ada has a token")?;
     let id = row.split('\t').next().context("a token has a number")?;
     stage.administer(&["token", "revoke", id])?;
-    wait::until("the token to be refused", LIMIT, || Ok(ada.asker().uploads().is_err().then_some(())))?;
+    wait::until("the token to be refused", LIMIT, || {
+        Ok(ada.asker().uploads().is_err().then_some(()))
+    })?;
     let said = ada.send([&file])?;
     assert_ne!(said.code, Some(0));
     assert!(said.log.contains("does not accept the token"), "{}", said.log);
@@ -156,6 +175,7 @@ fn a_server_that_is_down_is_named_and_waited_for(backend: Backend) -> Result<()>
 
 fn a_file_that_nobody_can_process_says_why_it_waits(backend: Backend) -> Result<()> {
     let mut stage = Stage::new(backend)?;
+    stage.absent_processor()?;
     let file = stage.folder("files")?.write("file", "one\n")?;
     let ada = stage.person("ada")?;
     let sending = ada.start_sending([&file])?;
@@ -164,7 +184,7 @@ fn a_file_that_nobody_can_process_says_why_it_waits(backend: Backend) -> Result<
         let status = ada.say(["status"])?.well()?.out;
         Ok(status.contains(reasons[0]).then_some(()))
     })?;
-    stage.processor(ProcessorOptions::default())?;
+    stage.return_processors()?;
     sending.end(LIMIT)?.well()?;
     let status = ada.say(["status"])?.well()?.out;
     assert!(!reasons.iter().any(|reason| status.contains(reason)), "{status}");
@@ -183,7 +203,10 @@ fn storage_that_stays_busy_is_named_and_the_file_goes_out_later() -> Result<()> 
     let line = said.lines()?.into_iter().next().context("no report")?;
     let message = line.message.clone().unwrap_or_default();
     let origin = between.storage.origin();
-    assert!(message.contains(&format!("storage `{origin}` keeps failing: SlowDown (503")), "{line:?}");
+    assert!(
+        message.contains(&format!("storage `{origin}` keeps failing: SlowDown (503")),
+        "{line:?}"
+    );
     assert!(between.storage.answered().len() >= 5, "it gave up at once");
     between.storage.pass();
     let lines = ada.send([&file])?.well()?.lines()?;
@@ -201,7 +224,9 @@ impl Disk {
     fn mount(at: &Path, bytes: u64) -> Result<Option<Self>> {
         fs::create_dir_all(at)?;
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &format!("size={bytes},mode=700"), "filemill-test"]).arg(at);
+        mount
+            .args(["-t", "tmpfs", "-o", &format!("size={bytes},mode=700"), "filemill-test"])
+            .arg(at);
         let mounted = mount.output().context("cannot start `mount`")?.status.success();
         Ok(mounted.then(|| Self { at: at.to_owned() }))
     }

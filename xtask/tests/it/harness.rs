@@ -79,7 +79,7 @@ impl Stage {
             database_url: database.url(),
             server_env: vec![
                 ("FILEMILL_LEASE_SECONDS".into(), LEASE.as_secs().to_string().into()),
-                ("FILEMILL_LOG".into(), "filemill_server=debug,info".into()),
+                ("FILEMILL_LOG".into(), "info".into()),
             ],
             processors: Vec::new(),
             ..StackOptions::new(dir.path().join("stack"), binaries.clone(), engines.clone())
@@ -135,11 +135,32 @@ impl Stage {
         })
     }
 
-    /// Starts a processor that records its events.
+    /// Starts a processor that records its events, and waits until the pool is announced.
     pub(crate) fn processor(&mut self, mut options: ProcessorOptions) -> Result<Recorded> {
         Recorded::ask(&mut options);
         let index = self.stack().add_processor(options)?;
-        Ok(Recorded::of(&self.stack().processors_mut()[index]))
+        let recorded = Recorded::of(&self.stack().processors_mut()[index]);
+        recorded.until("pool published", |_| true)?;
+        Ok(recorded)
+    }
+
+    /// As [`Self::processor`], but it leaves when it has announced the pool: uploads then wait for it to
+    /// [return](Self::return_processors).
+    pub(crate) fn absent_processor(&mut self) -> Result<Recorded> {
+        let recorded = self.processor(ProcessorOptions::default())?;
+        let processors = self.stack().processors_mut();
+        processors.last_mut().context("it was started")?.stop()?;
+        Ok(recorded)
+    }
+
+    /// Starts every processor again that left.
+    pub(crate) fn return_processors(&mut self) -> Result<()> {
+        for processor in self.stack().processors_mut() {
+            if processor.id().is_err() {
+                processor.start_again()?;
+            }
+        }
+        Ok(())
     }
 
     /// A user with a home of their own.

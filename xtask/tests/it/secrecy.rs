@@ -67,11 +67,17 @@ impl Secret {
 
 fn content_name_and_result_stay_out_of_database_objects_and_logs(backend: Backend) -> Result<()> {
     let mut stage = Stage::new(backend)?;
+    stage.absent_processor()?;
     let files = stage.folder("files")?;
     let content = incompressible(MARKER_BYTES)?;
     let name = HEXLOWER.encode(&incompressible(MARKER_BYTES)?);
     // Far apart, so that a compressor has no reason to touch the marker.
-    let text = [&b"plain text\n".repeat(5000)[..], &content, &b"more of it\n".repeat(5000)[..]].concat();
+    let text = [
+        &b"plain text\n".repeat(5000)[..],
+        &content,
+        &b"more of it\n".repeat(5000)[..],
+    ]
+    .concat();
     let file = files.write(format!("{name}.txt"), &text)?;
     let secrets = [
         Secret::new("content", &content),
@@ -88,15 +94,25 @@ fn content_name_and_result_stay_out_of_database_objects_and_logs(backend: Backen
     let sending = ada.start_sending([&file])?;
     wait::until("the upload to be stored", LIMIT, || {
         let uploads = ada.asker().uploads()?;
-        Ok(uploads.iter().any(|upload| upload.stored == upload.chunks).then_some(()))
+        Ok(uploads
+            .iter()
+            .any(|upload| upload.stored == upload.chunks)
+            .then_some(()))
     })?;
     look(&mut stage, &secrets)?;
-    stage.processor(ProcessorOptions::default())?;
+    stage.return_processors()?;
     let lines = sending.end(LIMIT)?.well()?.lines()?;
     assert_eq!(lines[0].number("bytes"), Some(text.len() as u64));
     look(&mut stage, &secrets)?;
-    assert!(!secrets[1].found_under(ada.home())?.is_empty(), "the journal has no name");
-    assert_eq!(secrets[0].found_under(ada.home())?, [""; 0], "the client wrote content to its disk");
+    assert!(
+        !secrets[1].found_under(ada.home())?.is_empty(),
+        "the journal has no name"
+    );
+    assert_eq!(
+        secrets[0].found_under(ada.home())?,
+        [""; 0],
+        "the client wrote content to its disk"
+    );
     stage.end()
 }
 
@@ -128,7 +144,10 @@ fn look(stage: &mut Stage, secrets: &[Secret]) -> Result<()> {
 
 /// A PostgreSQL database as text; bytes in it are hexadecimal.
 fn dump(url: &str) -> Result<Vec<u8>> {
-    let output = Command::new("pg_dump").args(["--inserts", url]).output().context("cannot start `pg_dump`")?;
+    let output = Command::new("pg_dump")
+        .args(["--inserts", url])
+        .output()
+        .context("cannot start `pg_dump`")?;
     if !output.status.success() {
         bail!("pg_dump failed: {}", String::from_utf8_lossy(&output.stderr));
     }
@@ -165,7 +184,9 @@ fn listening(process: u32) -> Result<Vec<String>> {
     let mut own = Vec::new();
     for descriptor in fs::read_dir(format!("/proc/{process}/fd"))? {
         // One that was closed meanwhile is gone.
-        let Ok(target) = fs::read_link(descriptor?.path()) else { continue };
+        let Ok(target) = fs::read_link(descriptor?.path()) else {
+            continue;
+        };
         let name = target.as_os_str().as_bytes();
         if let Some(inode) = name.strip_prefix(b"socket:[").and_then(|rest| rest.strip_suffix(b"]")) {
             own.push(OsStr::from_bytes(inode).to_string_lossy().into_owned());
@@ -173,11 +194,20 @@ fn listening(process: u32) -> Result<Vec<String>> {
     }
     let mut found = Vec::new();
     // State 0A is LISTEN; an unconnected UDP or raw socket (07, no remote port) takes packets from anybody.
-    for (table, open) in [("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07"), ("raw", "07"), ("raw6", "07")] {
+    for (table, open) in [
+        ("tcp", "0A"),
+        ("tcp6", "0A"),
+        ("udp", "07"),
+        ("udp6", "07"),
+        ("raw", "07"),
+        ("raw6", "07"),
+    ] {
         let text = fs::read_to_string(format!("/proc/{process}/net/{table}")).unwrap_or_default();
         for line in text.lines().skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            let (Some(state), Some(inode)) = (fields.get(3), fields.get(9)) else { continue };
+            let (Some(state), Some(inode)) = (fields.get(3), fields.get(9)) else {
+                continue;
+            };
             if *state == open && own.iter().any(|one| one == inode) {
                 found.push(format!("{table} {line}"));
             }
@@ -187,7 +217,9 @@ fn listening(process: u32) -> Result<Vec<String>> {
     let text = fs::read_to_string(format!("/proc/{process}/net/unix")).unwrap_or_default();
     for line in text.lines().skip(1) {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        let (Some(flags), Some(inode)) = (fields.get(3), fields.get(6)) else { continue };
+        let (Some(flags), Some(inode)) = (fields.get(3), fields.get(6)) else {
+            continue;
+        };
         let accepts = u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & 0x1_0000 != 0);
         if accepts && own.iter().any(|one| one == inode) {
             found.push(format!("unix {line}"));
@@ -198,7 +230,9 @@ fn listening(process: u32) -> Result<Vec<String>> {
 
 /// Whether `part` is somewhere in `whole`.
 fn contains(whole: &[u8], part: &[u8]) -> bool {
-    let Some((first, rest)) = part.split_first() else { return true };
+    let Some((first, rest)) = part.split_first() else {
+        return true;
+    };
     let mut from = 0;
     while let Some(at) = whole[from..].iter().position(|byte| byte == first) {
         from += at + 1;

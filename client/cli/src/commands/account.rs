@@ -16,8 +16,15 @@ pub(crate) async fn login(home: &Home, login: args::Login) -> Result<ExitCode, E
     let place = login.store.key_store.into();
     let done = filemill_client::login(home, &login.server, &login.token_file, &login.pool, place).await?;
     let config = &done.config;
-    tell(&format!("logged in to `{}` as `{}` of `{}`", config.server, config.user, config.organisation));
-    tell(&format!("pool `{}`, fingerprint {}", config.enrolment.pool(), config.enrolment.fingerprint()));
+    tell(&format!(
+        "logged in to `{}` as `{}` of `{}`",
+        config.server, config.user, config.organisation
+    ));
+    tell(&format!(
+        "pool `{}`, fingerprint {}",
+        config.enrolment.pool(),
+        config.enrolment.fingerprint()
+    ));
     tell(&format!("storage: {}", config.storage_origins.join(", ")));
     tell(&format!("results are sealed for {}", done.recipient));
     if let Some(problem) = &done.pool_problem {

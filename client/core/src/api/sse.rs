@@ -20,7 +20,11 @@ pub(crate) struct EventStream {
 
 impl EventStream {
     pub(super) fn new(response: Response, server: String) -> Self {
-        Self { response, parser: Parser::new(ANSWER_MAX_BYTES), server }
+        Self {
+            response,
+            parser: Parser::new(ANSWER_MAX_BYTES),
+            server,
+        }
     }
 
     /// The next page; `None` when the server ended the stream. Cancel safe.
@@ -35,7 +39,10 @@ impl EventStream {
                 if event.name == "page" {
                     return serde_json::from_str(&event.data)
                         .map(Some)
-                        .map_err(|error| Error::Protocol { server: self.server.clone(), detail: error.to_string() });
+                        .map_err(|error| Error::Protocol {
+                            server: self.server.clone(),
+                            detail: error.to_string(),
+                        });
                 }
             }
             let part = tokio::time::timeout(SILENCE_MAX, self.response.chunk()).await;
@@ -51,7 +58,10 @@ impl EventStream {
     }
 
     fn unreachable(&self, detail: String) -> Error {
-        Error::Unreachable { server: self.server.clone(), detail }
+        Error::Unreachable {
+            server: self.server.clone(),
+            detail,
+        }
     }
 }
 
@@ -113,17 +123,25 @@ impl Parser {
             self.start = to + 1;
             self.scanned = to + 1;
             // The standard also allows a lone carriage return, which no JSON on one line and no server in use sends.
-            let line = self.buffer[from..to].strip_suffix(b"\r").unwrap_or(&self.buffer[from..to]);
+            let line = self.buffer[from..to]
+                .strip_suffix(b"\r")
+                .unwrap_or(&self.buffer[from..to]);
             if line.is_empty() {
                 let name = std::mem::take(&mut self.name);
                 let data = std::mem::take(&mut self.data);
                 if std::mem::take(&mut self.has_data) {
-                    return Some(SseEvent { name: if name.is_empty() { "message".to_owned() } else { name }, data });
+                    return Some(SseEvent {
+                        name: if name.is_empty() { "message".to_owned() } else { name },
+                        data,
+                    });
                 }
                 continue;
             }
             let (field, value) = match line.iter().position(|byte| *byte == b':') {
-                Some(colon) => (&line[..colon], line[colon + 1..].strip_prefix(b" ").unwrap_or(&line[colon + 1..])),
+                Some(colon) => (
+                    &line[..colon],
+                    line[colon + 1..].strip_prefix(b" ").unwrap_or(&line[colon + 1..]),
+                ),
                 None => (line, &[][..]),
             };
             match field {
@@ -163,7 +181,8 @@ mod tests {
 
     #[test]
     fn events_are_found_however_they_are_cut() {
-        let text = ": hello\n\nevent: page\nid: 7\ndata: {\"a\":1}\n\ndata:x\r\ndata: y\r\n\r\nevent: page\n\ndata: z\n";
+        let text =
+            ": hello\n\nevent: page\nid: 7\ndata: {\"a\":1}\n\ndata:x\r\ndata: y\r\n\r\nevent: page\n\ndata: z\n";
         let expected = vec![event("page", "{\"a\":1}"), event("message", "x\ny")];
         assert_eq!(parse(&[text]), expected);
         let bytes: Vec<String> = text.chars().map(String::from).collect();

@@ -28,7 +28,11 @@ impl Session {
         let id = UploadId::random().to_string();
         let path = home.sessions().join(&id);
         let failed = |error: std::io::Error| Error::file("lock", &path, &error);
-        let lock = OpenOptions::new().create_new(true).write(true).open(&path).map_err(failed)?;
+        let lock = OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .open(&path)
+            .map_err(failed)?;
         lock.lock().map_err(failed)?;
         Ok(Self { id, _lock: lock, path })
     }
@@ -47,7 +51,9 @@ impl Drop for Session {
 
 /// Whether the program that began the session still runs.
 pub(crate) fn is_running(home: &Home, session: &str) -> bool {
-    let Ok(file) = File::open(home.sessions().join(session)) else { return false };
+    let Ok(file) = File::open(home.sessions().join(session)) else {
+        return false;
+    };
     matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
@@ -79,7 +85,10 @@ impl Journal {
                             .bind(owner.clone())
                             .execute(&mut *connection)
                             .await?;
-                        sqlx::query("delete from watches where session = $1").bind(owner).execute(connection).await?;
+                        sqlx::query("delete from watches where session = $1")
+                            .bind(owner)
+                            .execute(connection)
+                            .await?;
                         Ok(())
                     })
                 })
@@ -195,9 +204,15 @@ impl Journal {
 fn sweep(sessions: &Path) {
     let Ok(entries) = fs::read_dir(sessions) else { return };
     for entry in entries.flatten() {
-        let old = entry.metadata().and_then(|metadata| metadata.modified()).ok().is_some_and(|modified| {
-            SystemTime::now().duration_since(modified).is_ok_and(|age| age > SWEEP_AFTER)
-        });
+        let old = entry
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .ok()
+            .is_some_and(|modified| {
+                SystemTime::now()
+                    .duration_since(modified)
+                    .is_ok_and(|age| age > SWEEP_AFTER)
+            });
         if old && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
             let _ = fs::remove_file(entry.path());
         }

@@ -96,7 +96,9 @@ impl Journal {
                     insert_files(connection, &upload.id, &files).await?;
                     insert_chunks(connection, &upload.id, &chunks).await?;
                     for file in &files {
-                        let Some((former, idx)) = file.found.replaces else { continue };
+                        let Some((former, idx)) = file.found.replaces else {
+                            continue;
+                        };
                         sqlx::query(
                             "update files set state = 'replaced' \
                              where upload = $1 and idx = $2 and path = $3 and state = 'open'",
@@ -242,7 +244,11 @@ impl Journal {
             plain.insert(sequence, digest(row.try_get("plain_sha256")?)?);
             if let Some(sha256) = row.try_get::<Option<&[u8]>, _>("stored_sha256")? {
                 let bytes = unsigned(row.try_get("stored_bytes")?);
-                stored.push(StoredChunk { sequence, bytes, sha256: digest(sha256)? });
+                stored.push(StoredChunk {
+                    sequence,
+                    bytes,
+                    sha256: digest(sha256)?,
+                });
             }
         }
         Ok(Some(StoredUpload {
@@ -274,7 +280,10 @@ impl Journal {
 }
 
 fn data_key(bytes: &[u8]) -> Result<DataKey, sqlx::Error> {
-    bytes.try_into().map(DataKey::from_bytes).map_err(|_| corrupt("data_key"))
+    bytes
+        .try_into()
+        .map(DataKey::from_bytes)
+        .map_err(|_| corrupt("data_key"))
 }
 
 /// A row of `files` as the file it was when it was found.
@@ -388,7 +397,9 @@ async fn update_verdicts(
             Verdict::Intact(sha256) => Some(sha256.as_bytes().to_vec()),
             Verdict::Void(_) => None,
         };
-        row.push_bind(i64::from(ended.index)).push_bind(verdict_code(&ended.verdict)).push_bind(sha256);
+        row.push_bind(i64::from(ended.index))
+            .push_bind(verdict_code(&ended.verdict))
+            .push_bind(sha256);
     });
     query.push(
         ") update files set verdict = ended.verdict, sha256 = ended.sha256 from ended \

@@ -26,11 +26,16 @@ pub(crate) fn begin(pipeline: Arc<Pipeline>, recipe: &Recipe, files: Vec<Found>)
         not_after: now.saturating_add(recipe.lifetime_s),
         files: files
             .iter()
-            .map(|file| FileEntry { name: file.name.clone(), length: file.stat.size })
+            .map(|file| FileEntry {
+                name: file.name.clone(),
+                length: file.stat.size,
+            })
             .collect(),
     };
     let layout = header.layout().map_err(Error::Header)?;
-    let sealed = header.seal(std::slice::from_ref(&recipe.pool_recipient)).map_err(Error::Header)?;
+    let sealed = header
+        .seal(std::slice::from_ref(&recipe.pool_recipient))
+        .map_err(Error::Header)?;
     let digest = sealed.digest();
     let header_bytes = sealed.into_bytes();
     let plan = plan::whole(&layout);
@@ -87,7 +92,10 @@ pub(crate) fn resume(pipeline: Arc<Pipeline>, stored: StoredUpload) -> Result<Tr
         journalled: true,
         opened: false,
         // Made anew when the server has said what it has.
-        plan: plan::Plan { steps: std::collections::VecDeque::new(), hash_from: 0 },
+        plan: plan::Plan {
+            steps: std::collections::VecDeque::new(),
+            hash_from: 0,
+        },
         plain: stored.plain,
         verdicts: stored.verdicts,
         untold: stored.stored,

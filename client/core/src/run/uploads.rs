@@ -41,7 +41,12 @@ impl Run {
     fn start(&mut self, transfer: Transfer, attempts: u32) {
         let upload = transfer.id();
         let files = Arc::clone(transfer.files());
-        let active = Active { weight: weight(files.len()), files, resume: false, attempts };
+        let active = Active {
+            weight: weight(files.len()),
+            files,
+            resume: false,
+            attempts,
+        };
         self.active.insert(upload, active);
         self.transfers.spawn(async move { (upload, transfer.run().await) });
     }
@@ -57,7 +62,9 @@ impl Run {
     /// Goes on with uploads of the journal, as far as there is room.
     pub(super) async fn start_resumes(&mut self) -> Result<(), Error> {
         while self.weight() < WEIGHT_MAX {
-            let Some(upload) = self.resumes.pop_front() else { return Ok(()) };
+            let Some(upload) = self.resumes.pop_front() else {
+                return Ok(());
+            };
             self.resume_upload(upload, 0).await?;
         }
         Ok(())
@@ -67,7 +74,9 @@ impl Run {
         if self.active.contains_key(&upload) {
             return Ok(());
         }
-        let Some(stored) = self.shared.inbox.journal.load_upload(upload).await? else { return Ok(()) };
+        let Some(stored) = self.shared.inbox.journal.load_upload(upload).await? else {
+            return Ok(());
+        };
         // Another program works on it, or nothing is left to be sent.
         if stored.upload.session != self.shared.session || stored.state != "uploading" {
             return Ok(());
@@ -82,7 +91,9 @@ impl Run {
 
     /// Takes in how a transfer ended.
     pub(super) async fn ended(&mut self, upload: UploadId, end: Result<TransferEnd, Error>) -> Result<(), Error> {
-        let Some(active) = self.active.remove(&upload) else { return Ok(()) };
+        let Some(active) = self.active.remove(&upload) else {
+            return Ok(());
+        };
         match end {
             Ok(TransferEnd::Stored(voided)) => {
                 if active.resume {
@@ -121,7 +132,10 @@ impl Run {
             let message = format!("upload `{upload}` does not go on: {error}; trying again in a minute");
             self.shared
                 .notices
-                .send(Notice::Trouble { message, hint: error.hint() })
+                .send(Notice::Trouble {
+                    message,
+                    hint: error.hint(),
+                })
                 .await
                 .map_err(|_| Error::Stopped)?;
             self.later.push((Instant::now() + TRY_AGAIN, Later::Upload(upload)));
@@ -133,8 +147,14 @@ impl Run {
             let others = waiters.others.into_iter().map(|path| (path, place.size));
             let itself = waiters.itself.then(|| (place.path.clone(), place.size));
             for (path, size) in itself.into_iter().chain(others) {
-                let kind = if matches!(error, Error::Storage { .. }) { "storage" } else { "server" };
-                self.shared.conclude(Conclusion::not_sent(path, size, kind, error.to_string())).await?;
+                let kind = if matches!(error, Error::Storage { .. }) {
+                    "storage"
+                } else {
+                    "server"
+                };
+                self.shared
+                    .conclude(Conclusion::not_sent(path, size, kind, error.to_string()))
+                    .await?;
             }
         }
         Ok(())
@@ -145,7 +165,11 @@ impl Run {
         let journal = Arc::clone(&self.shared.inbox.journal);
         journal.abandon_upload(upload).await?;
         let message = format!("upload `{upload}` is given up, its files are sent again: {reason}");
-        self.shared.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
+        self.shared
+            .notices
+            .send(Notice::Remark { message })
+            .await
+            .map_err(|_| Error::Stopped)?;
         let shared = Arc::clone(&self.shared);
         self.chores.spawn(async move {
             // If it fails, the server gives the upload up by itself later.
@@ -153,19 +177,30 @@ impl Run {
         });
         for index in self.shared.awaited.of_upload(upload) {
             let places = journal.places(upload, &[index]).await?;
-            let Some(place) = places.iter().find(|place| !place.reused) else { continue };
+            let Some(place) = places.iter().find(|place| !place.reused) else {
+                continue;
+            };
             let found = journal.found(place.row).await?;
-            self.again(upload, index, found, "what was sent of it does not fit any more").await?;
+            self.again(upload, index, found, "what was sent of it does not fit any more")
+                .await?;
         }
         Ok(())
     }
 
     /// A file of a stored upload was not intact.
     async fn voided(&mut self, upload: UploadId, files: &Arc<[Found]>, voided: Voided) -> Result<(), Error> {
-        let Some(found) = files.get(voided.index as usize).cloned() else { return Ok(()) };
+        let Some(found) = files.get(voided.index as usize).cloned() else {
+            return Ok(());
+        };
         match voided.reason {
-            VoidReason::Vanished => self.give_up(upload, voided.index, &found, "vanished", voided.detail).await,
-            VoidReason::Unreadable => self.give_up(upload, voided.index, &found, "unreadable", voided.detail).await,
+            VoidReason::Vanished => {
+                self.give_up(upload, voided.index, &found, "vanished", voided.detail)
+                    .await
+            }
+            VoidReason::Unreadable => {
+                self.give_up(upload, voided.index, &found, "unreadable", voided.detail)
+                    .await
+            }
             VoidReason::Changed | VoidReason::Shrank => self.again(upload, voided.index, found, &voided.detail).await,
         }
     }
@@ -186,11 +221,15 @@ impl Run {
             return Ok(());
         }
         let path = self.shared.named(&found.path);
-        let notice = Notice::SentAgain { path, reason: reason.to_owned() };
+        let notice = Notice::SentAgain {
+            path,
+            reason: reason.to_owned(),
+        };
         self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
         found.attempt = attempt;
         found.replaces = Some((upload, index));
-        self.later.push((Instant::now() + SETTLE * (1 << attempt.min(8)), Later::File(found)));
+        self.later
+            .push((Instant::now() + SETTLE * (1 << attempt.min(8)), Later::File(found)));
         Ok(())
     }
 
@@ -225,7 +264,11 @@ impl Run {
         if !waiters.itself {
             return Ok(());
         }
-        self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;
+        self.shared
+            .inbox
+            .journal
+            .fail_file(upload, index, message.clone())
+            .await?;
         self.shared.conclude(Conclusion::of_found(found, kind, message)).await
     }
 
@@ -254,7 +297,11 @@ impl Run {
         };
         match again {
             Ok(found) => {
-                let found = Found { attempt: former.attempt, replaces: former.replaces, ..found };
+                let found = Found {
+                    attempt: former.attempt,
+                    replaces: former.replaces,
+                    ..found
+                };
                 if let Some(bundle) = self.packer.push(found) {
                     self.begin(bundle).await?;
                 }
@@ -262,9 +309,15 @@ impl Run {
             }
             Err(message) => {
                 if let Some((upload, index)) = former.replaces {
-                    self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;
+                    self.shared
+                        .inbox
+                        .journal
+                        .fail_file(upload, index, message.clone())
+                        .await?;
                 }
-                self.shared.conclude(Conclusion::of_found(&former, "vanished", message)).await
+                self.shared
+                    .conclude(Conclusion::of_found(&former, "vanished", message))
+                    .await
             }
         }
     }

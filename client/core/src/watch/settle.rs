@@ -33,9 +33,22 @@ impl Settling {
     pub(super) fn met(&mut self, found: Found, closed: bool, now: Instant) {
         match self.files.get_mut(&found.path) {
             Some(file) if file.found.stat == found.stat => file.closed |= closed,
-            Some(file) => *file = Restless { found, unchanged_since: now, closed },
+            Some(file) => {
+                *file = Restless {
+                    found,
+                    unchanged_since: now,
+                    closed,
+                }
+            }
             None => {
-                self.files.insert(found.path.clone(), Restless { found, unchanged_since: now, closed });
+                self.files.insert(
+                    found.path.clone(),
+                    Restless {
+                        found,
+                        unchanged_since: now,
+                        closed,
+                    },
+                );
             }
         }
     }
@@ -48,18 +61,33 @@ impl Settling {
             if waited < if file.closed { AFTER_CLOSE } else { AFTER_CHANGE } {
                 return true;
             }
-            let Ok(metadata) = std::fs::symlink_metadata(path) else { return false };
-            let Ok(found) = Found::at(path.clone(), file.found.name.clone(), &metadata) else { return false };
+            let Ok(metadata) = std::fs::symlink_metadata(path) else {
+                return false;
+            };
+            let Ok(found) = Found::at(path.clone(), file.found.name.clone(), &metadata) else {
+                return false;
+            };
             if found.stat == file.found.stat {
                 perhaps.push((found, file.closed));
             } else {
-                *file = Restless { found, unchanged_since: now, closed: false };
+                *file = Restless {
+                    found,
+                    unchanged_since: now,
+                    closed: false,
+                };
             }
             true
         });
-        let asked: HashSet<(u64, u64)> =
-            perhaps.iter().filter(|(_, closed)| !closed).map(|(found, _)| identity(&found.stat)).collect();
-        let written = if asked.is_empty() { HashSet::new() } else { written_now(&asked) };
+        let asked: HashSet<(u64, u64)> = perhaps
+            .iter()
+            .filter(|(_, closed)| !closed)
+            .map(|(found, _)| identity(&found.stat))
+            .collect();
+        let written = if asked.is_empty() {
+            HashSet::new()
+        } else {
+            written_now(&asked)
+        };
         let mut ready = Vec::new();
         for (found, closed) in perhaps {
             if closed || !written.contains(&identity(&found.stat)) {
@@ -104,7 +132,10 @@ mod tests {
         assert_eq!(ready.len(), 1);
         assert_eq!(ready[0].path, closed);
         if cfg!(target_os = "linux") {
-            assert!(settling.take_ready(start + AFTER_CHANGE).is_empty(), "taken from under its writer");
+            assert!(
+                settling.take_ready(start + AFTER_CHANGE).is_empty(),
+                "taken from under its writer"
+            );
         }
         drop(writer);
         assert_eq!(settling.take_ready(start + AFTER_CHANGE).len(), 1);

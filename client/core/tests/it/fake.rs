@@ -14,44 +14,44 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use filemill_api::{
     AdvanceAnswer, AdvanceRequest, AdvancedUpload, Base64, CancelRequest, Cancelled, ChunkWant, ErrorBody, ErrorCode,
-    Event, EventKind, EventPage, EventQuery, Item, JobStates, OpenAnswer, OpenRequest, OpenUpload, OpenedUpload, Outcome,
-    Pools, Problem, Release, Releases, SealedResult, SignedPut, SignedStatement, StateRange, UploadState, UploadSummary,
-    Uploads, WaitReason, WhoAmI,
+    Event, EventKind, EventPage, EventQuery, Item, JobStates, OpenAnswer, OpenRequest, OpenUpload, OpenedUpload,
+    Outcome, Pools, Problem, Release, Releases, SealedResult, SignedPut, SignedStatement, StateRange, UploadState,
+    UploadSummary, Uploads, WaitReason, WhoAmI,
 };
 use filemill_seal::{
-    ChunkOpener, Decompressor, Digest, EngineInput, Failure, Header, Identity, PoolRoot, Report, ResultBody, SealedHeader,
-    Sha256, Statement, Verdict, seal_result,
+    ChunkOpener, Decompressor, Digest, EngineInput, Failure, Header, Identity, PoolRoot, Report, ResultBody,
+    SealedHeader, Sha256, Statement, Verdict, seal_result,
 };
 
-pub const TOKEN: &str = "secret-token";
+pub(crate) const TOKEN: &str = "secret-token";
 
 /// What the fake does wrong, and how often or for how long.
 #[derive(Default)]
-pub struct Faults {
+pub(crate) struct Faults {
     /// So many PUTs are answered with 503.
-    pub busy_puts: u32,
+    pub(crate) busy_puts: u32,
     /// So many PUTs are answered as if the URL had expired.
-    pub expired_puts: u32,
+    pub(crate) expired_puts: u32,
     /// So many API calls are answered with 503.
-    pub busy_calls: u32,
+    pub(crate) busy_calls: u32,
     /// PUTs from this one on are not answered, until this is taken away.
-    pub hang_puts_from: Option<u32>,
+    pub(crate) hang_puts_from: Option<u32>,
     /// Uploads are not processed, until this is taken away.
-    pub hold_results: bool,
+    pub(crate) hold_results: bool,
     /// The token is not accepted.
-    pub revoked: bool,
+    pub(crate) revoked: bool,
     /// Results are not streamed.
-    pub no_stream: bool,
+    pub(crate) no_stream: bool,
     /// What becomes of sealed results on their way.
-    pub cheat: Cheat,
+    pub(crate) cheat: Cheat,
     /// URLs lead here.
-    pub storage_elsewhere: Option<String>,
+    pub(crate) storage_elsewhere: Option<String>,
     /// Report these chunks of each upload as missing once, instead of processing it.
-    pub lose_chunks: Vec<u32>,
+    pub(crate) lose_chunks: Vec<u32>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub enum Cheat {
+pub(crate) enum Cheat {
     #[default]
     None,
     /// The results of the first two files change places.
@@ -67,48 +67,48 @@ pub enum Cheat {
 }
 
 #[derive(Default)]
-pub struct Seen {
-    pub opens: u32,
-    pub advances: u32,
-    pub puts: u32,
-    pub cancels: u32,
+pub(crate) struct Seen {
+    pub(crate) opens: u32,
+    pub(crate) advances: u32,
+    pub(crate) puts: u32,
+    pub(crate) cancels: u32,
 }
 
-pub struct Upload {
-    pub open: OpenUpload,
-    pub header: Option<Vec<u8>>,
-    pub told_header: bool,
+pub(crate) struct Upload {
+    pub(crate) open: OpenUpload,
+    pub(crate) header: Option<Vec<u8>>,
+    pub(crate) told_header: bool,
     /// Objects by sequence and digest.
-    pub objects: HashMap<(u32, String), Vec<u8>>,
+    pub(crate) objects: HashMap<(u32, String), Vec<u8>>,
     /// Digests of the chunks that count.
-    pub stored: BTreeMap<u32, String>,
-    pub done: HashSet<u32>,
-    pub cancelled: bool,
+    pub(crate) stored: BTreeMap<u32, String>,
+    pub(crate) done: HashSet<u32>,
+    pub(crate) cancelled: bool,
     lost: bool,
 }
 
-pub struct Inner {
-    pub faults: Faults,
-    pub seen: Seen,
-    pub uploads: HashMap<String, Upload>,
+pub(crate) struct Inner {
+    pub(crate) faults: Faults,
+    pub(crate) seen: Seen,
+    pub(crate) uploads: HashMap<String, Upload>,
     /// In the order of their opening.
-    pub order: Vec<String>,
-    pub events: Vec<Event>,
-    pub pools: Vec<SignedStatement>,
-    pub releases: Vec<Release>,
-    pub pool_identity: Identity,
-    pub root: PoolRoot,
+    pub(crate) order: Vec<String>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) pools: Vec<SignedStatement>,
+    pub(crate) releases: Vec<Release>,
+    pub(crate) pool_identity: Identity,
+    pub(crate) root: PoolRoot,
     storage: String,
 }
 
 #[derive(Clone)]
-pub struct Fake {
+pub(crate) struct Fake {
     inner: Arc<Mutex<Inner>>,
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Fake {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let api = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let storage = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (root, pool_identity) = (PoolRoot::generate(), Identity::generate());
@@ -132,7 +132,10 @@ impl Fake {
             root,
             storage: format!("http://{}", storage.local_addr().unwrap()),
         };
-        let fake = Self { inner: Arc::new(Mutex::new(inner)), address: api.local_addr().unwrap() };
+        let fake = Self {
+            inner: Arc::new(Mutex::new(inner)),
+            address: api.local_addr().unwrap(),
+        };
         let statement = fake.lock().statement(1);
         fake.lock().pools.push(statement);
         let calls = Router::new()
@@ -158,12 +161,12 @@ impl Fake {
         fake
     }
 
-    pub fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap()
     }
 
     /// Processes what is complete and was held back.
-    pub fn process_all(&self) {
+    pub(crate) fn process_all(&self) {
         let mut inner = self.lock();
         inner.faults.hold_results = false;
         for id in inner.order.clone() {
@@ -173,7 +176,7 @@ impl Fake {
 }
 
 impl Inner {
-    pub fn statement(&self, serial: u64) -> SignedStatement {
+    pub(crate) fn statement(&self, serial: u64) -> SignedStatement {
         let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
         let statement = Statement {
             pool: "main".into(),
@@ -217,7 +220,11 @@ impl Inner {
 
     fn event(&mut self, upload: &str, kind: EventKind) {
         let cursor = self.events.len() as i64 + 1;
-        self.events.push(Event { cursor, upload: upload.to_owned(), kind });
+        self.events.push(Event {
+            cursor,
+            upload: upload.to_owned(),
+            kind,
+        });
     }
 
     /// Plays the processor for a complete upload.
@@ -272,7 +279,13 @@ impl Inner {
                 hashes[piece.index as usize].update(&chunk.data()[piece.in_chunk]);
             }
             for (index, verdict) in layout.ends_in(sequence).zip(chunk.verdicts()) {
-                results.push(self.result(&header, sealed.digest(), index, verdict, hashes[index as usize].clone().finish()));
+                results.push(self.result(
+                    &header,
+                    sealed.digest(),
+                    index,
+                    verdict,
+                    hashes[index as usize].clone().finish(),
+                ));
             }
         }
         results.sort_by_key(|(index, ..)| *index);
@@ -305,10 +318,17 @@ impl Inner {
             index,
             header: digest,
             release: Some(release),
-            outcome: if intact { filemill_seal::Outcome::Succeeded } else { filemill_seal::Outcome::Void },
+            outcome: if intact {
+                filemill_seal::Outcome::Succeeded
+            } else {
+                filemill_seal::Outcome::Void
+            },
             input: intact.then_some(EngineInput { length, sha256 }),
             report,
-            failure: (!intact).then(|| Failure { kind: "void".into(), message: String::new() }),
+            failure: (!intact).then(|| Failure {
+                kind: "void".into(),
+                message: String::new(),
+            }),
             log: Vec::new(),
             resources: Default::default(),
         };
@@ -322,16 +342,34 @@ impl Inner {
 }
 
 fn problem(status: StatusCode, code: ErrorCode, message: &str) -> Response {
-    let error = ErrorBody { code, message: message.into(), hint: None };
-    (status, Json(Problem { error, request_id: "1".into() })).into_response()
+    let error = ErrorBody {
+        code,
+        message: message.into(),
+        hint: None,
+    };
+    (
+        status,
+        Json(Problem {
+            error,
+            request_id: "1".into(),
+        }),
+    )
+        .into_response()
 }
 
 async fn guard(State(fake): State<Fake>, request: axum::extract::Request, next: axum::middleware::Next) -> Response {
-    let authorised = request.headers().get("authorization").is_some_and(|value| value == &format!("Bearer {TOKEN}"));
+    let authorised = request
+        .headers()
+        .get("authorization")
+        .is_some_and(|value| value == &format!("Bearer {TOKEN}"));
     {
         let mut inner = fake.lock();
         if !authorised || inner.faults.revoked {
-            return problem(StatusCode::UNAUTHORIZED, ErrorCode::Unauthenticated, "this token is unknown or revoked");
+            return problem(
+                StatusCode::UNAUTHORIZED,
+                ErrorCode::Unauthenticated,
+                "this token is unknown or revoked",
+            );
         }
         if inner.faults.busy_calls > 0 {
             inner.faults.busy_calls -= 1;
@@ -352,11 +390,15 @@ async fn whoami(State(fake): State<Fake>) -> Json<WhoAmI> {
 }
 
 async fn pools(State(fake): State<Fake>) -> Json<Pools> {
-    Json(Pools { pools: fake.lock().pools.clone() })
+    Json(Pools {
+        pools: fake.lock().pools.clone(),
+    })
 }
 
 async fn releases(State(fake): State<Fake>) -> Json<Releases> {
-    Json(Releases { releases: fake.lock().releases.clone() })
+    Json(Releases {
+        releases: fake.lock().releases.clone(),
+    })
 }
 
 async fn open(State(fake): State<Fake>, Json(request): Json<OpenRequest>) -> Json<OpenAnswer> {
@@ -382,11 +424,19 @@ async fn open(State(fake): State<Fake>, Json(request): Json<OpenRequest>) -> Jso
         }
         let upload = &inner.uploads[&id];
         let header = (!upload.told_header).then(|| {
-            inner.put_url(format!("{id}/header/{}", upload.open.header_sha256), upload.open.header_length)
+            inner.put_url(
+                format!("{id}/header/{}", upload.open.header_sha256),
+                upload.open.header_length,
+            )
         });
         let stored = upload.stored.keys().map(|sequence| (*sequence, *sequence)).collect();
         let state = inner.state(&id);
-        answers.push(Item::Ok(OpenedUpload { header, chunks: inner.chunk_urls(&id, &want), stored, state }));
+        answers.push(Item::Ok(OpenedUpload {
+            header,
+            chunks: inner.chunk_urls(&id, &want),
+            stored,
+            state,
+        }));
     }
     Json(OpenAnswer { uploads: answers })
 }
@@ -398,7 +448,11 @@ async fn advance(State(fake): State<Fake>, Json(request): Json<AdvanceRequest>) 
     for advance in request.uploads {
         let id = advance.id;
         let Some(upload) = inner.uploads.get_mut(&id) else {
-            let body = ErrorBody { code: ErrorCode::NotFound, message: "no such upload".into(), hint: None };
+            let body = ErrorBody {
+                code: ErrorCode::NotFound,
+                message: "no such upload".into(),
+                hint: None,
+            };
             answers.push(Item::Error(body));
             continue;
         };
@@ -408,7 +462,10 @@ async fn advance(State(fake): State<Fake>, Json(request): Json<AdvanceRequest>) 
         }
         for chunk in &advance.stored {
             let object = upload.objects.get(&(chunk.sequence, chunk.sha256.clone()));
-            assert!(object.is_some_and(|object| object.len() as u64 == chunk.length), "told of a chunk that is not there");
+            assert!(
+                object.is_some_and(|object| object.len() as u64 == chunk.length),
+                "told of a chunk that is not there"
+            );
             upload.stored.insert(chunk.sequence, chunk.sha256.clone());
         }
         let chunks = inner.chunk_urls(&id, &advance.want);
@@ -429,7 +486,14 @@ async fn cancel(State(fake): State<Fake>, Json(request): Json<CancelRequest>) ->
         for index in 0..files {
             if inner.uploads.get_mut(&id).unwrap().done.insert(index) {
                 cancelled += 1;
-                inner.event(&id, EventKind::Result { index, outcome: Outcome::Cancelled, sealed: None });
+                inner.event(
+                    &id,
+                    EventKind::Result {
+                        index,
+                        outcome: Outcome::Cancelled,
+                        sealed: None,
+                    },
+                );
             }
         }
         inner.uploads.get_mut(&id).unwrap().cancelled = true;
@@ -440,8 +504,13 @@ async fn cancel(State(fake): State<Fake>, Json(request): Json<CancelRequest>) ->
 
 async fn uploads(State(fake): State<Fake>) -> Json<Uploads> {
     let inner = fake.lock();
-    let open = inner.order.iter().filter(|id| !matches!(inner.state(id), UploadState::Done | UploadState::Cancelled));
-    Json(Uploads { uploads: open.map(|id| inner.summary(id)).collect() })
+    let open = inner
+        .order
+        .iter()
+        .filter(|id| !matches!(inner.state(id), UploadState::Done | UploadState::Cancelled));
+    Json(Uploads {
+        uploads: open.map(|id| inner.summary(id)).collect(),
+    })
 }
 
 async fn upload(State(fake): State<Fake>, Path(id): Path<String>) -> Response {
@@ -450,8 +519,16 @@ async fn upload(State(fake): State<Fake>, Path(id): Path<String>) -> Response {
         return problem(StatusCode::NOT_FOUND, ErrorCode::NotFound, "no such upload");
     }
     let upload = inner.summary(&id);
-    let reason = if upload.state == UploadState::Uploading { WaitReason::Uploading } else { WaitReason::NoProcessor };
-    let waiting = vec![StateRange { first_index: 0, count: upload.files, reason }];
+    let reason = if upload.state == UploadState::Uploading {
+        WaitReason::Uploading
+    } else {
+        WaitReason::NoProcessor
+    };
+    let waiting = vec![StateRange {
+        first_index: 0,
+        count: upload.files,
+        reason,
+    }];
     Json(JobStates { upload, waiting }).into_response()
 }
 
@@ -469,7 +546,13 @@ impl Inner {
     }
 
     fn page(&self, after: i64, limit: usize) -> EventPage {
-        let events: Vec<Event> = self.events.iter().filter(|event| event.cursor > after).take(limit).cloned().collect();
+        let events: Vec<Event> = self
+            .events
+            .iter()
+            .filter(|event| event.cursor > after)
+            .take(limit)
+            .cloned()
+            .collect();
         let next = events.last().map_or(after, |event| event.cursor);
         EventPage { events, next }
     }
@@ -488,7 +571,11 @@ async fn stream(State(fake): State<Fake>, headers: HeaderMap) -> Response {
         loop {
             let page = fake.lock().page(after, 100);
             if !page.events.is_empty() {
-                let text = format!("event: page\nid: {}\ndata: {}\n\n", page.next, serde_json::to_string(&page).unwrap());
+                let text = format!(
+                    "event: page\nid: {}\ndata: {}\n\n",
+                    page.next,
+                    serde_json::to_string(&page).unwrap()
+                );
                 return Some((Ok::<_, std::io::Error>(Bytes::from(text)), (fake, page.next)));
             }
             // The fake's own clock, not the test's: it stands for a database that is polled.
@@ -498,7 +585,11 @@ async fn stream(State(fake): State<Fake>, headers: HeaderMap) -> Response {
     ([("content-type", "text/event-stream")], Body::from_stream(pages)).into_response()
 }
 
-async fn put(State(fake): State<Fake>, Path((id, object, digest)): Path<(String, String, String)>, body: Bytes) -> Response {
+async fn put(
+    State(fake): State<Fake>,
+    Path((id, object, digest)): Path<(String, String, String)>,
+    body: Bytes,
+) -> Response {
     let hangs = {
         let mut inner = fake.lock();
         inner.seen.puts += 1;
@@ -530,7 +621,9 @@ async fn put(State(fake): State<Fake>, Path((id, object, digest)): Path<(String,
     match object.as_str() {
         "header" => upload.header = Some(body.to_vec()),
         sequence => {
-            upload.objects.insert((sequence.parse().unwrap(), digest), body.to_vec());
+            upload
+                .objects
+                .insert((sequence.parse().unwrap(), digest), body.to_vec());
         }
     }
     StatusCode::OK.into_response()

@@ -11,25 +11,28 @@ use tokio_util::sync::CancellationToken;
 use crate::fake::{Fake, TOKEN};
 
 /// No step of a test takes longer, on however busy a machine.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-pub struct World {
+pub(crate) struct World {
     folder: TempDir,
-    pub fake: Fake,
+    pub(crate) fake: Fake,
 }
 
 /// What a run came to.
 #[derive(Debug)]
-pub struct Ran {
-    pub result: Result<(), Error>,
-    pub finished: Vec<Finished>,
-    pub notices: Vec<Notice>,
+pub(crate) struct Ran {
+    pub(crate) result: Result<(), Error>,
+    pub(crate) finished: Vec<Finished>,
+    pub(crate) notices: Vec<Notice>,
 }
 
 impl World {
     /// A client that is logged in, and a folder `in` for its files.
-    pub async fn new() -> Self {
-        let world = Self { folder: tempfile::tempdir().unwrap(), fake: Fake::start().await };
+    pub(crate) async fn new() -> Self {
+        let world = Self {
+            folder: tempfile::tempdir().unwrap(),
+            fake: Fake::start().await,
+        };
         std::fs::create_dir(world.files()).unwrap();
         let enrolment = world.fake.lock().root.enrolment("main").unwrap().to_json();
         std::fs::write(world.path("token"), format!("{TOKEN}\n")).unwrap();
@@ -39,42 +42,57 @@ impl World {
         world
     }
 
-    pub async fn login(&self) -> Result<filemill_client::Login, Error> {
+    pub(crate) async fn login(&self) -> Result<filemill_client::Login, Error> {
         let server = format!("http://{}", self.fake.address);
-        login(&self.home(), &server, &self.path("token"), &self.path("pool.json"), KeyPlace::File).await
+        login(
+            &self.home(),
+            &server,
+            &self.path("token"),
+            &self.path("pool.json"),
+            KeyPlace::File,
+        )
+        .await
     }
 
-    pub fn home(&self) -> Home {
+    pub(crate) fn home(&self) -> Home {
         Home::at(self.path("home")).unwrap()
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn files(&self) -> PathBuf {
+    pub(crate) fn files(&self) -> PathBuf {
         self.path("in")
     }
 
-    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.files().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, content).unwrap();
         path
     }
 
-    pub async fn client(&self) -> (Client, mpsc::Receiver<Notice>) {
+    pub(crate) async fn client(&self) -> (Client, mpsc::Receiver<Notice>) {
         let (notices, told) = mpsc::channel(64);
-        let options = ClientOptions { budget_bytes: 1 << 20, chunk_size: 64 << 10, ..ClientOptions::default() };
+        let options = ClientOptions {
+            budget_bytes: 1 << 20,
+            chunk_size: 64 << 10,
+            ..ClientOptions::default()
+        };
         (Client::open(self.home(), options, notices).await.unwrap(), told)
     }
 
     /// Sends everything in the folder, to the end.
-    pub async fn send(&self) -> Ran {
-        self.send_with(SendOptions { paths: vec![self.files()], ..SendOptions::default() }).await
+    pub(crate) async fn send(&self) -> Ran {
+        self.send_with(SendOptions {
+            paths: vec![self.files()],
+            ..SendOptions::default()
+        })
+        .await
     }
 
-    pub async fn send_with(&self, options: SendOptions) -> Ran {
+    pub(crate) async fn send_with(&self, options: SendOptions) -> Ran {
         let (client, told) = self.client().await;
         let stop = CancellationToken::new();
         let ran = collect(client.send(options, &stop), told).await;
@@ -82,7 +100,7 @@ impl World {
         ran
     }
 
-    pub async fn resume(&self) -> Ran {
+    pub(crate) async fn resume(&self) -> Ran {
         let (client, told) = self.client().await;
         let stop = CancellationToken::new();
         let ran = collect(client.resume(&stop), told).await;
@@ -91,10 +109,13 @@ impl World {
     }
 
     /// Sends everything in the folder, and drops it all, as a kill does, as soon as `until` holds.
-    pub async fn send_and_die(&self, until: impl Fn(&Fake) -> bool) {
+    pub(crate) async fn send_and_die(&self, until: impl Fn(&Fake) -> bool) {
         let (client, mut told) = self.client().await;
         let stop = CancellationToken::new();
-        let options = SendOptions { paths: vec![self.files()], ..SendOptions::default() };
+        let options = SendOptions {
+            paths: vec![self.files()],
+            ..SendOptions::default()
+        };
         tokio::select! {
             result = client.send(options, &stop) => panic!("ended before it could be killed: {result:?}"),
             () = async { while told.recv().await.is_some() {} } => unreachable!(),
@@ -104,8 +125,12 @@ impl World {
 }
 
 /// Reads notices until the work is done.
-pub async fn collect(work: impl Future<Output = Result<(), Error>>, mut told: mpsc::Receiver<Notice>) -> Ran {
-    let mut ran = Ran { result: Ok(()), finished: Vec::new(), notices: Vec::new() };
+pub(crate) async fn collect(work: impl Future<Output = Result<(), Error>>, mut told: mpsc::Receiver<Notice>) -> Ran {
+    let mut ran = Ran {
+        result: Ok(()),
+        finished: Vec::new(),
+        notices: Vec::new(),
+    };
     let mut take = |notice| match notice {
         Notice::Finished(file) => ran.finished.push(*file),
         other => ran.notices.push(other),
@@ -127,7 +152,7 @@ pub async fn collect(work: impl Future<Output = Result<(), Error>>, mut told: mp
 }
 
 /// Waits until `holds`, with a limit.
-pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < LIMIT, "waited in vain for {what}");
@@ -137,9 +162,14 @@ pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 
 impl Ran {
     /// Names with what became of each, one a line.
-    pub fn summary(&self, folder: &Path) -> String {
+    pub(crate) fn summary(&self, folder: &Path) -> String {
         let line = |file: &Finished| {
-            let name = file.path.strip_prefix(folder).unwrap_or(&file.path).display().to_string();
+            let name = file
+                .path
+                .strip_prefix(folder)
+                .unwrap_or(&file.path)
+                .display()
+                .to_string();
             let message = match &file.ending {
                 filemill_client::Ending::Succeeded { report, .. } => report.as_json().to_owned(),
                 ending => ending.message().unwrap_or_default().to_owned(),
@@ -151,7 +181,7 @@ impl Ran {
 
     /// Fails unless everything succeeded, with these sizes.
     #[track_caller]
-    pub fn assert_sizes(&self, expected: &[(&str, u64)]) {
+    pub(crate) fn assert_sizes(&self, expected: &[(&str, u64)]) {
         self.result.as_ref().unwrap();
         let found: Vec<(String, u64, bool)> = self
             .finished
@@ -161,8 +191,10 @@ impl Ran {
                 (name, file.size, file.ending.succeeded())
             })
             .collect();
-        let expected: Vec<(String, u64, bool)> =
-            expected.iter().map(|(name, size)| ((*name).to_owned(), *size, true)).collect();
+        let expected: Vec<(String, u64, bool)> = expected
+            .iter()
+            .map(|(name, size)| ((*name).to_owned(), *size, true))
+            .collect();
         assert_eq!(found, expected);
         for file in &self.finished {
             if let filemill_client::Ending::Succeeded { report, .. } = &file.ending {

@@ -310,7 +310,7 @@ impl Handle {
 
     fn publish(&self, request: &PublishPool) -> Answer {
         self.change(|world| world.said.push(Said::Published(request.pool.clone())));
-        Answer::json(200, request)
+        Answer::status(204)
     }
 
     async fn lease(&self, request: LeaseRequest) -> Answer {

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 
-use super::{TARGET, has_standard_library};
+use super::{TARGET, has_standard_library, remap};
 use crate::program;
 
 /// Version of the recipe below; a folder made by another one is not used.
@@ -54,13 +54,8 @@ pub(super) fn find_or_set_up() -> Result<PathBuf> {
     Ok(done)
 }
 
-/// Lets `command` use the toolchain in `prefix` instead of the system's.
+/// Lets `command` use the compiler in `prefix` instead of the system's.
 pub(super) fn enter(command: &mut Command, prefix: &Path) {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let search = [prefix.join("usr/bin")].into_iter().chain(env::split_paths(&path));
-    if let Ok(path) = env::join_paths(search) {
-        command.env("PATH", path);
-    }
     command
         .env("LD_LIBRARY_PATH", libraries(prefix))
         .env("RUSTC", prefix.join("usr/bin/rustc"))
@@ -126,14 +121,12 @@ fn build_standard_library(work: &Path, prefix: &Path) -> Result<()> {
     let mut cargo = Command::new(prefix.join("usr/bin/cargo"));
     program::without_cargo_run(&mut cargo);
     enter(&mut cargo, prefix);
-    let remap = format!("--remap-path-prefix={}=rust", prefix.display());
+    let mut flags = vec!["-Cembed-bitcode=yes".to_owned()];
+    flags.extend(remap(prefix, "rust")?);
     cargo
         .current_dir(&seed)
         .env("RUSTC_BOOTSTRAP", "1")
-        .env(
-            "CARGO_ENCODED_RUSTFLAGS",
-            ["-Cembed-bitcode=yes", &remap].join("\u{1f}"),
-        )
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
         .args(["build", "--release", "--target", TARGET, "--target-dir", "target"])
         .args(["-Z", "build-std=std,panic_abort", "-Z", "build-std-features="]);
     program::run(&mut cargo)?;

@@ -190,7 +190,9 @@ fn refusal(status: u16) -> Answer {
         _ => ("SlowDown", "Please reduce your request rate."),
     };
     let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>");
-    let head = Response::builder().status(status).header("content-type", "application/xml");
+    let head = Response::builder()
+        .status(status)
+        .header("content-type", "application/xml");
     Ok(head.body(body.into())?)
 }
 

@@ -23,12 +23,17 @@ const SIZE: u64 = 30 << 20;
 fn survives(backend: Backend, tamper: impl FnOnce(&[PathBuf]) -> Result<()>, sent_again: &[u32]) -> Result<()> {
     let mut stage = Stage::new(backend)?;
     let between = stage.put_between()?;
+    let recorded = stage.absent_processor()?;
     let file = stage.folder("files")?.write_incompressible("large", SIZE)?;
     let ada = stage.person("ada")?;
     let sending = ada.start_sending([&file])?;
     until_stored(&ada)?;
     let upload = ada.asker().uploads()?.remove(0);
-    let objects = stage.stack().dir().join("server/objects/filemill/uploads").join(&upload.id);
+    let objects = stage
+        .stack()
+        .dir()
+        .join("server/objects/filemill/uploads")
+        .join(&upload.id);
     let chunks = (0..upload.chunks)
         .map(|sequence| {
             let mut folder = fs::read_dir(objects.join(sequence.to_string()))?;
@@ -37,7 +42,7 @@ fn survives(backend: Backend, tamper: impl FnOnce(&[PathBuf]) -> Result<()>, sen
         .collect::<Result<Vec<_>>>()?;
     tamper(&chunks)?;
 
-    let recorded = stage.processor(ProcessorOptions::default())?;
+    stage.return_processors()?;
     let lines = sending.end(LIMIT)?.well()?.lines()?;
     assert_eq!((lines.len(), lines[0].number("bytes")), (1, Some(SIZE)));
     let missing = recorded.all("chunk missing")?;
