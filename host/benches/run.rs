@@ -59,11 +59,7 @@ fn main() {
 /// Microseconds of this thread's CPU time a run: on a machine that does other things too, the clock says little.
 fn small_files(release: &Release, file: &Bytes) -> f64 {
     const RUNS: u32 = 3_000;
-    let job = Job {
-        name: "small.txt".into(),
-        size: file.len() as u64,
-        ..Job::default()
-    };
+    let job = Job { name: "small.txt".into(), size: file.len() as u64, ..Job::default() };
     let limits = Limits::default();
     let before = thread_cpu_time();
     for _ in 0..RUNS {
@@ -89,22 +85,11 @@ fn stream(release: &Release, piece: usize) -> f64 {
             Ok(given)
         }
     }
-    let source = Repeat {
-        piece: Bytes::from(vec![b'\n'; piece]),
-        left: TOTAL,
-    };
-    let job = Job {
-        name: "large.txt".into(),
-        size: TOTAL,
-        ..Job::default()
-    };
+    let source = Repeat { piece: Bytes::from(vec![b'\n'; piece]), left: TOTAL };
+    let job = Job { name: "large.txt".into(), size: TOTAL, ..Job::default() };
     let (run, elapsed) = timed(|| release.run(&job, source, &Limits::default(), ()));
     let report = run.result.expect("it succeeds");
-    assert!(
-        report.json.starts_with(&format!("{{\"bytes\":{TOTAL}")),
-        "{}",
-        report.json
-    );
+    assert!(report.json.starts_with(&format!("{{\"bytes\":{TOTAL}")), "{}", report.json);
     TOTAL as f64 / 1e9 / elapsed.as_secs_f64()
 }
 

@@ -79,12 +79,7 @@ impl Cache {
         key::check_outside(&config.key_file, &config.folder)?;
         let key = Key::open(&config.key_file)?;
         folder.remove_leftovers();
-        Ok(Self {
-            folder,
-            key,
-            compatibility,
-            max_bytes: config.max_bytes,
-        })
+        Ok(Self { folder, key, compatibility, max_bytes: config.max_bytes })
     }
 
     /// The code of a release, where it is there and verifies. An entry that does not is deleted.

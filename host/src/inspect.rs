@@ -19,16 +19,9 @@ pub(crate) fn inspect(component: &[u8]) -> Result<Wanted, InstallError> {
     check_preamble(component)?;
     let (imports, exports) = interfaces(component)?;
     let wanted = contract(&exports)?;
-    let foreign: Vec<String> = imports
-        .into_iter()
-        .filter(|import| !is_offered(import, &wanted))
-        .map(str::to_owned)
-        .collect();
-    if foreign.is_empty() {
-        Ok(wanted)
-    } else {
-        Err(InstallError::ForeignImports { imports: foreign })
-    }
+    let foreign: Vec<String> =
+        imports.into_iter().filter(|import| !is_offered(import, &wanted)).map(str::to_owned).collect();
+    if foreign.is_empty() { Ok(wanted) } else { Err(InstallError::ForeignImports { imports: foreign }) }
 }
 
 /// The first eight bytes tell a component from a core module and from anything else.
@@ -39,9 +32,9 @@ fn check_preamble(bytes: &[u8]) -> Result<(), InstallError> {
         None => Err(InstallError::Truncated { at: bytes.len() as u64 }),
         Some(_) if Parser::is_core_wasm(bytes) => Err(InstallError::CoreModule),
         Some(_) if Parser::is_component(bytes) => Ok(()),
-        Some(preamble) => Err(InstallError::Malformed {
-            reason: format!("its version bytes are {:02x?}", &preamble[4..]),
-        }),
+        Some(preamble) => {
+            Err(InstallError::Malformed { reason: format!("its version bytes are {:02x?}", &preamble[4..]) })
+        }
     }
 }
 
@@ -73,13 +66,9 @@ fn broken(error: &wasmparser::BinaryReaderError, component: &[u8]) -> InstallErr
     // wasmparser has no kind for it; were its text to change, a cut file would be called malformed.
     let at_end = error.offset() >= component.len();
     if at_end || error.message().starts_with("unexpected end") {
-        return InstallError::Truncated {
-            at: component.len() as u64,
-        };
+        return InstallError::Truncated { at: component.len() as u64 };
     }
-    InstallError::Malformed {
-        reason: error.to_string(),
-    }
+    InstallError::Malformed { reason: error.to_string() }
 }
 
 /// The newest contract that the component exports an analyzer for and this host runs.
@@ -95,10 +84,7 @@ fn contract(exports: &[&str]) -> Result<Wanted, InstallError> {
             continue;
         };
         match contracts().iter().find(|known| known.major() == version.major()) {
-            Some(_)
-                if best
-                    .as_ref()
-                    .is_some_and(|best| best.version.major() >= version.major()) => {}
+            Some(_) if best.as_ref().is_some_and(|best| best.version.major() >= version.major()) => {}
             Some(&contract) => best = Some(Wanted { version, contract }),
             None => unknown = Some(version.to_string()),
         }
@@ -106,9 +92,9 @@ fn contract(exports: &[&str]) -> Result<Wanted, InstallError> {
     match (best, unknown) {
         (Some(wanted), _) => Ok(wanted),
         (None, Some(wants)) => Err(InstallError::UnknownContract { wants }),
-        (None, None) => Err(InstallError::NoContract {
-            exports: exports.iter().map(|&export| export.to_owned()).collect(),
-        }),
+        (None, None) => {
+            Err(InstallError::NoContract { exports: exports.iter().map(|&export| export.to_owned()).collect() })
+        }
     }
 }
 

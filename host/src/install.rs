@@ -49,10 +49,7 @@ pub enum InstallError {
         reason: String,
     },
     /// It exports no analyzer.
-    #[error(
-        "the component is no engine: it exports {}, not `filemill:engine/analyzer`",
-        list(exports)
-    )]
+    #[error("the component is no engine: it exports {}, not `filemill:engine/analyzer`", list(exports))]
     NoContract {
         /// What it exports.
         exports: Vec<String>,
@@ -138,18 +135,11 @@ pub(crate) fn install(
             native
         }
     };
-    let component = native
-        .load(engine)
-        .map_err(|e| InstallError::TooDemanding { reason: reason(&e) })?;
-    let adapter = contract.link(&component).map_err(|e| InstallError::Mismatch {
-        contract: version.clone(),
-        reason: reason(&e),
-    })?;
-    Ok(Installed {
-        contract: version,
-        adapter,
-        origin,
-    })
+    let component = native.load(engine).map_err(|e| InstallError::TooDemanding { reason: reason(&e) })?;
+    let adapter = contract
+        .link(&component)
+        .map_err(|e| InstallError::Mismatch { contract: version.clone(), reason: reason(&e) })?;
+    Ok(Installed { contract: version, adapter, origin })
 }
 
 /// wasmtime's own words, cause by cause. They may quote names from the component.
@@ -165,11 +155,7 @@ fn majors() -> String {
 /// Names from a component, for a message: the first few, quoted.
 fn list(names: &[String]) -> String {
     const SHOWN: usize = 5;
-    let mut shown: Vec<String> = names
-        .iter()
-        .take(SHOWN)
-        .map(|name| format!("`{}`", printable(name, 200)))
-        .collect();
+    let mut shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{}`", printable(name, 200))).collect();
     match names.len() {
         0 => return "nothing".to_owned(),
         n if n > SHOWN => shown.push(format!("{} more", n - SHOWN)),

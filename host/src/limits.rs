@@ -22,10 +22,7 @@ impl TimeLimit {
     }
 
     fn within(self, most: Self) -> Self {
-        Self {
-            base: self.base.min(most.base),
-            per_mib: self.per_mib.min(most.per_mib),
-        }
+        Self { base: self.base.min(most.base), per_mib: self.per_mib.min(most.per_mib) }
     }
 }
 
@@ -67,16 +64,10 @@ impl Limits {
 
     /// What `describe` gets: no input, and as little time as a bad release deserves.
     pub(crate) fn for_describe(&self) -> Self {
-        const SECOND: TimeLimit = TimeLimit {
-            base: Duration::from_secs(1),
-            per_mib: Duration::ZERO,
-        };
+        const SECOND: TimeLimit = TimeLimit { base: Duration::from_secs(1), per_mib: Duration::ZERO };
         self.within(&Self {
             cpu_time: SECOND,
-            wall_time: TimeLimit {
-                base: Duration::from_secs(10),
-                ..SECOND
-            },
+            wall_time: TimeLimit { base: Duration::from_secs(10), ..SECOND },
             output_bytes: 128 * KIB,
             log_lines: 100,
             log_bytes: 16 * KIB,
@@ -95,14 +86,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             memory_bytes: 256 * MIB,
-            cpu_time: TimeLimit {
-                base: Duration::from_secs(10),
-                per_mib: Duration::from_millis(50),
-            },
-            wall_time: TimeLimit {
-                base: Duration::from_secs(60),
-                per_mib: Duration::from_millis(200),
-            },
+            cpu_time: TimeLimit { base: Duration::from_secs(10), per_mib: Duration::from_millis(50) },
+            wall_time: TimeLimit { base: Duration::from_secs(60), per_mib: Duration::from_millis(200) },
             output_bytes: MIB,
             log_lines: 1_000,
             log_bytes: 256 * KIB,
@@ -118,29 +103,18 @@ mod tests {
 
     #[test]
     fn time_grows_with_the_input_and_never_overflows() {
-        let limit = TimeLimit {
-            base: Duration::from_secs(1),
-            per_mib: Duration::from_millis(50),
-        };
+        let limit = TimeLimit { base: Duration::from_secs(1), per_mib: Duration::from_millis(50) };
         assert_eq!(limit.for_size(0), Duration::from_secs(1));
         assert_eq!(limit.for_size(1), Duration::from_millis(1050));
         assert_eq!(limit.for_size(20 << 20), Duration::from_secs(2));
-        let endless = TimeLimit {
-            base: Duration::MAX,
-            per_mib: Duration::MAX,
-        };
+        let endless = TimeLimit { base: Duration::MAX, per_mib: Duration::MAX };
         assert_eq!(endless.for_size(u64::MAX), Duration::MAX);
     }
 
     #[test]
     fn no_limit_exceeds_the_maxima() {
         let maxima = Limits::default();
-        let greedy = Limits {
-            memory_bytes: usize::MAX,
-            host_calls: u64::MAX,
-            log_lines: 3,
-            ..Limits::default()
-        };
+        let greedy = Limits { memory_bytes: usize::MAX, host_calls: u64::MAX, log_lines: 3, ..Limits::default() };
         let run = greedy.within(&maxima);
         assert_eq!(run, Limits { log_lines: 3, ..maxima });
     }

@@ -85,12 +85,7 @@ struct RunArgs {
     #[arg(long, env = "FILEMILL_POOL")]
     pool: PathBuf,
     /// Where presigned URLs may point to, for example https://s3.example.org; repeat it for several.
-    #[arg(
-        long = "storage-origin",
-        env = "FILEMILL_STORAGE_ORIGINS",
-        value_delimiter = ',',
-        required = true
-    )]
+    #[arg(long = "storage-origin", env = "FILEMILL_STORAGE_ORIGINS", value_delimiter = ',', required = true)]
     storage_origins: Vec<Origin>,
     /// Where compiled engines are kept from start to start; without it they are compiled at each.
     #[arg(long, env = "FILEMILL_CACHE_DIR")]
@@ -99,7 +94,7 @@ struct RunArgs {
     #[arg(long)]
     slots: Option<usize>,
     /// Bytes of file content held at once, plain or with KiB, MiB or GiB.
-    #[arg(long, default_value = "96MiB", value_parser = bytes)]
+    #[arg(long, default_value = "48MiB", value_parser = bytes)]
     memory_budget: usize,
     /// The node's name in the server's log; this machine's name if not given.
     #[arg(long)]
@@ -134,28 +129,13 @@ fn main() -> ExitCode {
 fn pool(command: PoolCommand) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     match command {
-        PoolCommand::Init {
-            dir,
-            name,
-            lifetime_days,
-        } => {
+        PoolCommand::Init { dir, name, lifetime_days } => {
             let folder = PoolFolder::init(&dir, &name, lifetime_days)?;
             writeln!(out, "{}", folder.enrolment().to_json())?;
         }
-        PoolCommand::Renew {
-            dir,
-            rotate,
-            lifetime_days,
-        } => {
+        PoolCommand::Renew { dir, rotate, lifetime_days } => {
             let mut folder = PoolFolder::open(&dir)?;
-            folder.renew(
-                if rotate {
-                    Renewal::NewIdentity
-                } else {
-                    Renewal::SameIdentity
-                },
-                lifetime_days,
-            )?;
+            folder.renew(if rotate { Renewal::NewIdentity } else { Renewal::SameIdentity }, lifetime_days)?;
             show(&mut out, &folder)?;
         }
         PoolCommand::Show { dir } => show(&mut out, &PoolFolder::open(&dir)?)?,
@@ -165,15 +145,10 @@ fn pool(command: PoolCommand) -> anyhow::Result<()> {
 
 fn show(out: &mut impl io::Write, folder: &PoolFolder) -> io::Result<()> {
     let until = UNIX_EPOCH + Duration::from_secs(folder.not_after());
-    let left = folder.remaining().map_or_else(
-        || "expired".to_owned(),
-        |left| format!("{:.1} days left", left.as_secs_f64() / 86_400.0),
-    );
-    let newest = folder
-        .identities()
-        .last()
-        .map(|identity| identity.recipient().to_string())
-        .unwrap_or_default();
+    let left = folder
+        .remaining()
+        .map_or_else(|| "expired".to_owned(), |left| format!("{:.1} days left", left.as_secs_f64() / 86_400.0));
+    let newest = folder.identities().last().map(|identity| identity.recipient().to_string()).unwrap_or_default();
     writeln!(out, "pool         {}", folder.enrolment().pool())?;
     writeln!(out, "fingerprint  {}", folder.enrolment().fingerprint())?;
     writeln!(out, "recipient    {newest}")?;
@@ -184,11 +159,7 @@ fn show(out: &mut impl io::Write, folder: &PoolFolder) -> io::Result<()> {
         until.duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs())
     )?;
     writeln!(out, "identities   {}", folder.identities().len())?;
-    writeln!(
-        out,
-        "root key     {}",
-        if folder.has_root() { "here" } else { "elsewhere" }
-    )?;
+    writeln!(out, "root key     {}", if folder.has_root() { "here" } else { "elsewhere" })?;
     writeln!(out, "enrolment    {}", folder.enrolment().to_json())
 }
 
@@ -260,10 +231,7 @@ struct Signals {
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     /// Waits for either. Cancel safe.
@@ -277,10 +245,8 @@ impl Signals {
 
 fn start_log(json: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal());
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     if json {
         log.json().flatten_event(true).init();
     } else {
@@ -316,7 +282,5 @@ fn bytes(text: &str) -> Result<usize, String> {
         unit => return Err(format!("`{unit}` is not B, KiB, MiB or GiB")),
     };
     let number: usize = digits.parse().map_err(|_| format!("`{digits}` is not a number"))?;
-    number
-        .checked_mul(1 << shift)
-        .ok_or_else(|| "more than this machine can address".to_owned())
+    number.checked_mul(1 << shift).ok_or_else(|| "more than this machine can address".to_owned())
 }

@@ -98,11 +98,7 @@ impl Failure {
 
     pub(crate) fn new(outcome: Outcome, message: impl AsRef<str>) -> Self {
         debug_assert_ne!(outcome, Outcome::Succeeded);
-        Self {
-            outcome,
-            message: printable(message.as_ref(), Self::MESSAGE_BYTES),
-            hint: None,
-        }
+        Self { outcome, message: printable(message.as_ref(), Self::MESSAGE_BYTES), hint: None }
     }
 
     pub(crate) fn with_hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {

@@ -44,11 +44,7 @@ pub enum DescribeError {
 
 impl Release {
     pub(crate) fn new(digest: ReleaseDigest, installed: Installed, runtime: Arc<Shared>) -> Self {
-        Self(Arc::new(Inner {
-            digest,
-            installed,
-            runtime,
-        }))
+        Self(Arc::new(Inner { digest, installed, runtime }))
     }
 
     /// SHA-256 of its component.
@@ -93,11 +89,7 @@ impl Release {
         let limits = limits.within(&self.0.runtime.maxima);
         let _running = self.0.runtime.ticker.running();
         if job.cancel.is_cancelled() {
-            return Run {
-                result: Err(cancelled()),
-                log: Vec::new(),
-                resources: Resources::default(),
-            };
+            return Run { result: Err(cancelled()), log: Vec::new(), resources: Resources::default() };
         }
         let sandbox = Sandbox::new(job, input, &limits, observer);
         let Ended { result, sandbox } = guarded(|| self.0.installed.adapter.analyze(sandbox, job));
@@ -133,10 +125,7 @@ fn guarded<T>(call: impl FnOnce() -> Ended<T>) -> Ended<T> {
             .unwrap_or("for an unknown reason");
         tracing::error!(panic = what, "the host panicked during a run");
         Ended {
-            result: Err(Failure::new(
-                Outcome::HostFailed,
-                format!("this processor has a fault of its own: {what}"),
-            )),
+            result: Err(Failure::new(Outcome::HostFailed, format!("this processor has a fault of its own: {what}"))),
             sandbox: None,
         }
     })
@@ -153,11 +142,10 @@ fn report(json: String, limits: &Limits) -> Result<Report, Failure> {
     }
     match check_object(&json) {
         Ok(()) => Ok(Report { json }),
-        Err(NotAnObject(why)) => Err(Failure::new(
-            Outcome::BadReport,
-            format!("the engine's report is not a JSON object: {why}"),
-        )
-        .with_hint("this is a fault of the engine: tell its author")),
+        Err(NotAnObject(why)) => {
+            Err(Failure::new(Outcome::BadReport, format!("the engine's report is not a JSON object: {why}"))
+                .with_hint("this is a fault of the engine: tell its author"))
+        }
     }
 }
 
@@ -172,12 +160,7 @@ fn cancelled() -> Failure {
 
 /// Holds a description against the rules in `wit/engine`.
 fn checked(mut said: Description) -> Result<Description, DescribeError> {
-    let invalid = |field, reason: &str| {
-        Err(DescribeError::Invalid {
-            field,
-            reason: reason.to_owned(),
-        })
-    };
+    let invalid = |field, reason: &str| Err(DescribeError::Invalid { field, reason: reason.to_owned() });
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if !(1..=64).contains(&said.name.len()) || !said.name.bytes().all(plain) {
         return invalid("name", "it is not 1 to 64 characters of `a-z`, `0-9` and `-`");

@@ -98,11 +98,7 @@ impl Runtime {
         };
         let ticker = Ticker::start(&engine, config.tick).map_err(RuntimeError::Thread)?;
         Ok(Self {
-            shared: Arc::new(Shared {
-                maxima: config.maxima,
-                ticker,
-                engine,
-            }),
+            shared: Arc::new(Shared { maxima: config.maxima, ticker, engine }),
             cache,
             component_bytes: config.component_bytes,
         })
@@ -119,10 +115,7 @@ impl Runtime {
     /// [`InstallError`] says what is wrong with the component, and its hint what to do.
     pub fn install(&self, component: &[u8]) -> Result<Release, InstallError> {
         if component.len() > self.component_bytes {
-            return Err(InstallError::TooLarge {
-                bytes: component.len() as u64,
-                limit: self.component_bytes as u64,
-            });
+            return Err(InstallError::TooLarge { bytes: component.len() as u64, limit: self.component_bytes as u64 });
         }
         let digest = ReleaseDigest::of(component);
         let installed = install(&self.shared.engine, self.cache.as_deref(), component, digest)?;
@@ -140,11 +133,7 @@ impl fmt::Debug for Runtime {
 fn check(config: &RuntimeConfig) -> Result<(), RuntimeError> {
     let rules = [
         (config.slots >= 1, "slots", "at least 1"),
-        (
-            (1..=4 << 30).contains(&(config.maxima.memory_bytes as u64)),
-            "maxima.memory_bytes",
-            "1 byte to 4 GiB",
-        ),
+        ((1..=4 << 30).contains(&(config.maxima.memory_bytes as u64)), "maxima.memory_bytes", "1 byte to 4 GiB"),
         (config.maxima.read_bytes >= 1, "maxima.read_bytes", "at least 1"),
         (!config.tick.is_zero(), "tick", "more than 0"),
     ];

@@ -65,10 +65,7 @@ impl Sandbox {
 
     /// A sandbox without a file, for `describe`.
     pub(crate) fn without_input(limits: &Limits, cancel: Cancel) -> Self {
-        let job = Job {
-            cancel,
-            ..Job::default()
-        };
+        let job = Job { cancel, ..Job::default() };
         Self::new(&job, bytes::Bytes::new(), limits, ())
     }
 

@@ -36,11 +36,7 @@ impl Ticker {
         let handle = thread::Builder::new()
             .name("filemill-epoch".into())
             .spawn(move || inside.tick_until_stopped(&engine, tick))?;
-        Ok(Self {
-            shared,
-            thread: handle.thread().clone(),
-            handle: Some(handle),
-        })
+        Ok(Self { shared, thread: handle.thread().clone(), handle: Some(handle) })
     }
 
     /// Makes sure that the epoch advances until the guard is dropped.

@@ -42,10 +42,7 @@ pub(crate) fn explain(error: &Error) -> Failure {
 
 /// This host could not even start.
 pub(crate) fn host_failed(error: &Error) -> Failure {
-    Failure::new(
-        Outcome::HostFailed,
-        format!("this processor could not run the engine: {error:#}"),
-    )
+    Failure::new(Outcome::HostFailed, format!("this processor could not run the engine: {error:#}"))
 }
 
 fn stopped(stop: &Stop) -> Failure {
@@ -111,8 +108,5 @@ fn is_io(error: &Error) -> bool {
 /// Whether more text or lists were to cross than `Store::set_hostcall_fuel` allows. wasmtime has a type for that but does
 /// not export it; the tests with a guest that returns too much fail if its text ever changes.
 fn is_crossing_limit(error: &Error) -> bool {
-    error
-        .root_cause()
-        .to_string()
-        .contains("fuel allocated for hostcalls has been exhausted")
+    error.root_cause().to_string().contains("fuel allocated for hostcalls has been exhausted")
 }

@@ -56,15 +56,10 @@ struct Options {
 #[tokio::main]
 async fn main() -> Result<()> {
     let options = Options::parse();
-    let served = Served::start(&options)
-        .await
-        .context("cannot start the server to measure")?;
+    let served = Served::start(&options).await.context("cannot start the server to measure")?;
     let load = Load::new(&served, &options)?;
     let put_in = load.enqueue(options.jobs).await.context("cannot put the jobs in")?;
-    let drained = load
-        .drain(Duration::from_secs(options.limit_s))
-        .await
-        .context("cannot lease and complete")?;
+    let drained = load.drain(Duration::from_secs(options.limit_s)).await.context("cannot lease and complete")?;
     let line = json!({
         "database": if options.database_url.is_some() { "postgresql" } else { "sqlite" },
         "shape": options.shape.name(),

@@ -81,12 +81,7 @@ impl Admin {
         let store = Store::open(database).await?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let rules = Rules::start(store.clone(), RulesConfig::default(), &tasks, &stop);
-        Ok(Self {
-            rules,
-            store,
-            tasks,
-            stop,
-        })
+        Ok(Self { rules, store, tasks, stop })
     }
 
     /// Makes a token; organisation and member are made when they are new.
@@ -139,18 +134,8 @@ impl Admin {
         let key = ObjectKey::release(&release.digest).map_err(StorageError::from)?;
         store_object(place, &key, component, sha256.as_ref()).await?;
         self.rules.add_release(&release).await?;
-        let NewRelease {
-            engine,
-            version,
-            digest,
-            ..
-        } = release;
-        Ok(Published {
-            engine,
-            version,
-            digest,
-            contract,
-        })
+        let NewRelease { engine, version, digest, .. } = release;
+        Ok(Published { engine, version, digest, contract })
     }
 
     /// Every release, newest first within an engine.
@@ -231,14 +216,10 @@ async fn start_storage(
     lock: DirLock,
 ) -> Result<(Storage, Option<(Lane, DirLock)>), AdminError> {
     let lane = Lane::default();
-    let config = embedded::start_storage(dir, LOOPBACK, false, embedded.lifetime, &lane)
-        .await
-        .map_err(|error| match error {
+    let config =
+        embedded::start_storage(dir, LOOPBACK, false, embedded.lifetime, &lane).await.map_err(|error| match error {
             StorageStartError::Dir(source) => StartError::dir(dir, source),
-            StorageStartError::Listen(source) => StartError::Listen {
-                address: LOOPBACK,
-                source,
-            },
+            StorageStartError::Listen(source) => StartError::Listen { address: LOOPBACK, source },
         })?;
     Ok((Storage::open(config).await?, Some((lane, lock))))
 }

@@ -88,7 +88,5 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
 /// Writes to standard output, which may be a pipe that was closed.
 fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", text.trim_end())
-        .and_then(|()| out.flush())
-        .context("standard output was closed")
+    writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()).context("standard output was closed")
 }

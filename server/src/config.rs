@@ -70,11 +70,7 @@ pub struct SweepConfig {
 impl Default for SweepConfig {
     fn default() -> Self {
         let stay = Duration::from_secs(u64::from(filemill_api::limits::PRESIGNED_SECONDS) + 300);
-        Self {
-            doomed_every: Duration::from_secs(2),
-            orphans_every: stay,
-            orphans_age: stay,
-        }
+        Self { doomed_every: Duration::from_secs(2), orphans_every: stay, orphans_age: stay }
     }
 }
 
@@ -85,10 +81,7 @@ impl Embedded {
     /// The folder cannot be made.
     pub fn database(&self) -> Result<StoreOptions, StartError> {
         let dir = embedded::make_dir(&self.dir).map_err(|source| StartError::dir(&self.dir, source))?;
-        Ok(self
-            .database
-            .clone()
-            .unwrap_or_else(|| StoreOptions::sqlite(dir.join(DATABASE))))
+        Ok(self.database.clone().unwrap_or_else(|| StoreOptions::sqlite(dir.join(DATABASE))))
     }
 }
 

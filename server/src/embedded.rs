@@ -52,14 +52,9 @@ pub(crate) async fn start_storage(
 ) -> Result<StorageConfig, StorageStartError> {
     let secrets = place::secrets(dir).map_err(StorageStartError::Dir)?;
     let folder = Folder::open(dir.join("objects")).map_err(StorageStartError::Dir)?;
-    let (listener, address) = listen::bind(listen, may_move)
-        .await
-        .map_err(StorageStartError::Listen)?;
+    let (listener, address) = listen::bind(listen, may_move).await.map_err(StorageStartError::Listen)?;
     let mut builder = S3ServiceBuilder::new(folder);
-    builder.set_auth(SimpleAuth::from_single(
-        secrets.access_key_id.clone(),
-        secrets.secret_access_key.clone(),
-    ));
+    builder.set_auth(SimpleAuth::from_single(secrets.access_key_id.clone(), secrets.secret_access_key.clone()));
     lane.serve(listener, builder.build());
     let origin = origin(address).map_err(StorageStartError::Listen)?;
     Ok(configuration(&origin, secrets.credentials(), lifetime))
@@ -70,10 +65,7 @@ pub(crate) async fn start_storage(
 /// # Errors
 /// The credentials or the address cannot be read.
 pub(crate) fn running_storage(dir: &Path, addresses: &Addresses, lifetime: Duration) -> io::Result<StorageConfig> {
-    let origin = addresses
-        .storage
-        .parse()
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let origin = addresses.storage.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
     Ok(configuration(&origin, place::secrets(dir)?.credentials(), lifetime))
 }
 
@@ -84,9 +76,7 @@ pub(crate) fn origin(address: SocketAddr) -> io::Result<Url> {
         SocketAddr::V6(v6) if v6.ip().is_unspecified() => SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, v6.port())),
         other => other,
     };
-    format!("http://{address}")
-        .parse()
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+    format!("http://{address}").parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
 fn configuration(origin: &Url, credentials: StorageCredentials, lifetime: Duration) -> StorageConfig {

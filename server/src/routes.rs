@@ -1,5 +1,3 @@
-// NEEDS: `RulesConfig.max_open_uploads` (default 10,000 an organisation): `Rules::open` answers OverQuota for a *new*
-// upload beyond it.
 //! The HTTP API: who may call what, and what it sets in motion. A handler authenticates (its extractors do), asks the
 //! rules, presigns what they name, and answers; it decides nothing itself.
 

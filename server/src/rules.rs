@@ -155,11 +155,7 @@ impl Rules {
     /// # Errors
     /// `unavailable` or `internal`.
     pub async fn health(&self) -> Result<(), ErrorBody> {
-        self.core()
-            .store
-            .ping()
-            .await
-            .map_err(|error| refusal::from_store("health", &error))
+        self.core().store.ping().await.map_err(|error| refusal::from_store("health", &error))
     }
 
     fn core(&self) -> &Arc<Core> {

@@ -55,10 +55,7 @@ pub enum StartError {
 
 impl StartError {
     pub(crate) fn dir(dir: &Path, source: io::Error) -> Self {
-        Self::Dir {
-            dir: dir.to_owned(),
-            source,
-        }
+        Self::Dir { dir: dir.to_owned(), source }
     }
 
     /// What to do about it.
@@ -136,43 +133,23 @@ impl Server {
         let store = Store::open(&options).await?;
         let storage = Storage::open(storage).await?;
         let rules = Rules::start(store.clone(), config.rules, &running.work, &running.work_stop);
-        running.work.spawn(sweep::run(
-            rules.clone(),
-            storage.clone(),
-            config.sweep,
-            running.work_stop.clone(),
-        ));
+        running.work.spawn(sweep::run(rules.clone(), storage.clone(), config.sweep, running.work_stop.clone()));
 
         let (wanted, may_move) = address(config.listen, last.as_ref().map(|last| last.listening.as_str()));
-        let listen_error = |source| StartError::Listen {
-            address: wanted,
-            source,
-        };
+        let listen_error = |source| StartError::Listen { address: wanted, source };
         let (listener, listening) = listen::bind(wanted, may_move).await.map_err(listen_error)?;
         let addresses = Addresses {
-            listening: embedded::origin(listening)
-                .map_err(listen_error)?
-                .origin()
-                .ascii_serialization(),
+            listening: embedded::origin(listening).map_err(listen_error)?.origin().ascii_serialization(),
             storage: storage.origin().to_owned(),
         };
-        running
-            .api
-            .serve(listener, routes::router(rules, storage, running.api.stopping()));
+        running.api.serve(listener, routes::router(rules, storage, running.api.stopping()));
         if let Some((dir, _)) = &place {
             for name in [embedded::LAST, embedded::RUNNING] {
                 embedded::write_addresses(dir, name, &addresses).map_err(|source| StartError::dir(dir, source))?;
             }
         }
         tracing::info!(listening = %addresses.listening, storage = %addresses.storage, database = %options, "ready");
-        Ok(Self {
-            addresses,
-            listening,
-            running,
-            store,
-            shutdown_limit: config.shutdown_limit,
-            place,
-        })
+        Ok(Self { addresses, listening, running, store, shutdown_limit: config.shutdown_limit, place })
     }
 
     /// Origins of the API and of presigned URLs.
@@ -203,9 +180,7 @@ impl Server {
 }
 
 fn whereabouts(running: Option<&Addresses>) -> String {
-    running
-        .map(|addresses| format!(", which listens at {}", addresses.listening))
-        .unwrap_or_default()
+    running.map(|addresses| format!(", which listens at {}", addresses.listening)).unwrap_or_default()
 }
 
 /// Makes the folder if needed, and takes its lock.
@@ -213,10 +188,7 @@ pub(crate) fn take_dir(dir: &Path) -> Result<(PathBuf, DirLock), StartError> {
     let made = embedded::make_dir(dir).map_err(|source| StartError::dir(dir, source))?;
     match DirLock::take(&made).map_err(|source| StartError::dir(dir, source))? {
         Some(lock) => Ok((made, lock)),
-        None => Err(StartError::InUse {
-            running: embedded::read_addresses(&made, embedded::RUNNING),
-            dir: made,
-        }),
+        None => Err(StartError::InUse { running: embedded::read_addresses(&made, embedded::RUNNING), dir: made }),
     }
 }
 
@@ -227,15 +199,10 @@ async fn start_storage(
     lane: &Lane,
 ) -> Result<StorageConfig, StartError> {
     let (wanted, may_move) = address(embedded.storage_listen, last.map(|last| last.storage.as_str()));
-    embedded::start_storage(dir, wanted, may_move, embedded.lifetime, lane)
-        .await
-        .map_err(|error| match error {
-            StorageStartError::Dir(source) => StartError::dir(dir, source),
-            StorageStartError::Listen(source) => StartError::Listen {
-                address: wanted,
-                source,
-            },
-        })
+    embedded::start_storage(dir, wanted, may_move, embedded.lifetime, lane).await.map_err(|error| match error {
+        StorageStartError::Dir(source) => StartError::dir(dir, source),
+        StorageStartError::Listen(source) => StartError::Listen { address: wanted, source },
+    })
 }
 
 /// Where to listen, and whether another port will do: what was asked for goes, otherwise the former port, otherwise
@@ -244,11 +211,6 @@ fn address(asked: Option<SocketAddr>, last_origin: Option<&str>) -> (SocketAddr,
     let former = || last_origin?.strip_prefix("http://")?.parse().ok();
     match asked {
         Some(asked) => (asked, false),
-        None => (
-            former()
-                .filter(|last: &SocketAddr| last.ip().is_loopback())
-                .unwrap_or(LOOPBACK),
-            true,
-        ),
+        None => (former().filter(|last: &SocketAddr| last.ip().is_loopback()).unwrap_or(LOOPBACK), true),
     }
 }

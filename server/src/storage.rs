@@ -53,9 +53,7 @@ pub struct StorageCredentials {
 
 impl std::fmt::Debug for StorageCredentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StorageCredentials")
-            .field("access_key_id", &self.access_key_id)
-            .finish_non_exhaustive()
+        f.debug_struct("StorageCredentials").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
     }
 }
 
@@ -91,18 +89,11 @@ pub enum StorageError {
 
 impl StorageError {
     fn request<E: std::error::Error>(action: &'static str, subject: &str, error: E) -> Self {
-        Self::Request {
-            action,
-            subject: subject.to_owned(),
-            detail: DisplayErrorContext(error).to_string(),
-        }
+        Self::Request { action, subject: subject.to_owned(), detail: DisplayErrorContext(error).to_string() }
     }
 
     fn signing(key: &ObjectKey, error: impl std::fmt::Display) -> Self {
-        Self::Signing {
-            key: key.to_string(),
-            detail: error.to_string(),
-        }
+        Self::Signing { key: key.to_string(), detail: error.to_string() }
     }
 }
 
@@ -149,9 +140,8 @@ impl Storage {
     /// # Errors
     /// There are no credentials, or the bucket is not there or not to be reached.
     pub async fn open(config: StorageConfig) -> Result<Self, StorageError> {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .retry_config(RetryConfig::standard())
-            .timeout_config(
+        let mut loader =
+            aws_config::defaults(BehaviorVersion::latest()).retry_config(RetryConfig::standard()).timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(Duration::from_secs(5))
                     .operation_attempt_timeout(Duration::from_secs(60))
@@ -183,9 +173,7 @@ impl Storage {
                 base: base.into(),
                 origin,
                 region: region.into(),
-                lifetime: config
-                    .lifetime
-                    .min(Duration::from_secs(u64::from(filemill_api::limits::PRESIGNED_SECONDS))),
+                lifetime: config.lifetime.min(Duration::from_secs(u64::from(filemill_api::limits::PRESIGNED_SECONDS))),
                 provider,
                 credentials: Mutex::new(None),
             }),
@@ -213,15 +201,9 @@ impl Storage {
     pub async fn signer(&self) -> Result<Signer, StorageError> {
         let shared = &self.shared;
         let now = SystemTime::now();
-        let held = shared
-            .credentials
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let held = shared.credentials.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let good = |credentials: &Credentials| {
-            credentials
-                .expiry()
-                .is_none_or(|end| end > now + shared.lifetime + CREDENTIALS_MARGIN)
+            credentials.expiry().is_none_or(|end| end > now + shared.lifetime + CREDENTIALS_MARGIN)
         };
         let credentials = match held.filter(good) {
             Some(credentials) => credentials,
@@ -236,10 +218,7 @@ impl Storage {
             }
         };
         // A URL signed with temporary credentials ends with them, so that it says no more than it can keep.
-        let lifetime = match credentials
-            .expiry()
-            .map(|end| end.duration_since(now).unwrap_or_default())
-        {
+        let lifetime = match credentials.expiry().map(|end| end.duration_since(now).unwrap_or_default()) {
             Some(left) if left < shared.lifetime => left.max(Duration::from_secs(1)),
             _ => shared.lifetime,
         };
@@ -301,11 +280,7 @@ impl Storage {
                 return Err(StorageError::Request {
                     action: "delete",
                     subject: refused.key().unwrap_or(first).to_owned(),
-                    detail: refused
-                        .message()
-                        .or(refused.code())
-                        .unwrap_or("no reason given")
-                        .to_owned(),
+                    detail: refused.message().or(refused.code()).unwrap_or("no reason given").to_owned(),
                 });
             }
         }
@@ -328,11 +303,7 @@ impl Storage {
             .await
             .map_err(|error| StorageError::request("list", area.prefix(), error))?;
         let next = match answer.is_truncated() {
-            Some(true) => answer
-                .contents()
-                .last()
-                .and_then(|object| object.key())
-                .map(ToOwned::to_owned),
+            Some(true) => answer.contents().last().and_then(|object| object.key()).map(ToOwned::to_owned),
             _ => None,
         };
         let objects = answer
@@ -349,9 +320,7 @@ impl Storage {
     }
 
     async fn find_bucket(&self, create: bool) -> Result<(), StorageError> {
-        let Shared {
-            client, bucket, region, ..
-        } = &*self.shared;
+        let Shared { client, bucket, region, .. } = &*self.shared;
         let missing = match client.head_bucket().bucket(bucket).send().await {
             Ok(_) => return Ok(()),
             Err(error) if create && error.as_service_error().is_some_and(|e| e.is_not_found()) => error,
@@ -360,26 +329,12 @@ impl Storage {
         tracing::info!(%bucket, cause = %missing, "making the bucket");
         // `us-east-1` is the one region that must not be named.
         let place = (&**region != "us-east-1").then(|| {
-            CreateBucketConfiguration::builder()
-                .location_constraint(BucketLocationConstraint::from(&**region))
-                .build()
+            CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::from(&**region)).build()
         });
-        match client
-            .create_bucket()
-            .bucket(bucket)
-            .set_create_bucket_configuration(place)
-            .send()
-            .await
-        {
+        match client.create_bucket().bucket(bucket).set_create_bucket_configuration(place).send().await {
             Ok(_) => Ok(()),
             // Another server made it meanwhile.
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|e| e.is_bucket_already_owned_by_you()) =>
-            {
-                Ok(())
-            }
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_bucket_already_owned_by_you()) => Ok(()),
             Err(error) => Err(StorageError::request("make bucket", bucket, error)),
         }
     }
@@ -405,8 +360,7 @@ async fn locate(client: &aws_sdk_s3::Client, bucket: &str) -> Result<(String, St
     let url = Url::parse(request.uri()).map_err(|error| StorageError::request("locate", bucket, error))?;
     let origin = url.origin().ascii_serialization();
     let before_query = request.uri().split('?').next().unwrap_or_default();
-    let base = before_query
-        .strip_suffix(PROBE)
-        .ok_or_else(|| unexpected("the object's URL does not end in its key"))?;
+    let base =
+        before_query.strip_suffix(PROBE).ok_or_else(|| unexpected("the object's URL does not end in its key"))?;
     Ok((base.to_owned(), origin))
 }

@@ -150,10 +150,7 @@ impl Store {
             StoreOptions::Sqlite { path } => open_sqlite(path).await,
             StoreOptions::Postgres { options, connections } => open_postgres(options, *connections).await,
         }
-        .map_err(|source| StoreError::Open {
-            place: place.clone(),
-            source,
-        })?;
+        .map_err(|source| StoreError::Open { place: place.clone(), source })?;
         match &pools {
             Pools::Sqlite { writer, .. } => migrations(&dialect::SQLITE).run(writer).await,
             Pools::Postgres(pool) => migrations(&dialect::POSTGRES).run(pool).await,
@@ -241,10 +238,7 @@ async fn open_sqlite(path: &std::path::Path) -> Result<Pools, sqlx::Error> {
 
 async fn open_postgres(options: &PgConnectOptions, connections: u32) -> Result<Pools, sqlx::Error> {
     // A generic plan takes `limit $1` for a tenth of the table and sorts it.
-    let options = options
-        .clone()
-        .options([("plan_cache_mode", "force_custom_plan")])
-        .statement_cache_capacity(200);
+    let options = options.clone().options([("plan_cache_mode", "force_custom_plan")]).statement_cache_capacity(200);
     let pool = PgPoolOptions::new()
         .max_connections(connections.max(2))
         .acquire_timeout(Duration::from_secs(10))

@@ -83,12 +83,8 @@ async fn delete_orphans(rules: &Rules, storage: &Storage, age: Duration) -> Resu
         let mut after = None;
         loop {
             let page = storage.list(area, after).await?;
-            let old: Vec<_> = page
-                .objects
-                .into_iter()
-                .filter(|object| object.stored_at < before)
-                .map(|object| object.key)
-                .collect();
+            let old: Vec<_> =
+                page.objects.into_iter().filter(|object| object.stored_at < before).map(|object| object.key).collect();
             if !old.is_empty() {
                 let orphans = rules.orphans(old).await?;
                 storage.delete(&orphans).await?;

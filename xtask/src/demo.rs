@@ -65,11 +65,7 @@ pub fn run(options: &DemoOptions) -> Result<ExitCode> {
     let tree = Tree::locate()?;
     let begun = Instant::now();
     let engines = engine::build(&tree, &[ENGINE.into()])?;
-    let profile = if options.release {
-        Profile::Release
-    } else {
-        Profile::Dev
-    };
+    let profile = if options.release { Profile::Release } else { Profile::Dev };
     let binaries = Binaries::build(&tree, profile)?;
     eprintln!("demo: built in {:.1} s", begun.elapsed().as_secs_f32());
 
@@ -107,11 +103,7 @@ impl Dir {
             .prefix("filemill-demo-")
             .tempdir()
             .context("cannot make a temporary folder\nhint: name another with `--dir`")?;
-        Ok(if keep {
-            Self::Kept(dir.keep())
-        } else {
-            Self::Temporary(dir)
-        })
+        Ok(if keep { Self::Kept(dir.keep()) } else { Self::Temporary(dir) })
     }
 
     fn path(&self) -> &Path {
@@ -139,10 +131,7 @@ fn analyse(
     send.stdin(Stdio::null()).process_group(0); // Ctrl-C is for this program, which tells the client
     let mut child = spawn(send).context("cannot start the client")?;
     let status = watch(&mut child, stack, interrupts)?;
-    eprintln!(
-        "demo: sent and analysed in {:.1} s ({status})",
-        begun.elapsed().as_secs_f32()
-    );
+    eprintln!("demo: sent and analysed in {:.1} s ({status})", begun.elapsed().as_secs_f32());
     Ok(exit_code(status))
 }
 
@@ -197,10 +186,7 @@ fn end(client: &mut Child) -> Result<()> {
         }
     }
     if wait::until("the client to end", CLIENT_STOP_LIMIT, || Ok(client.try_wait()?)).is_err() {
-        client
-            .kill()
-            .and_then(|()| client.wait())
-            .context("cannot kill the client")?;
+        client.kill().and_then(|()| client.wait()).context("cannot kill the client")?;
     }
     Ok(())
 }
@@ -209,22 +195,11 @@ fn say_what_runs(stack: &Stack) {
     let processes = stack.processes();
     eprintln!("demo: still running, as `--keep` asks:");
     for (name, id) in &processes {
-        eprintln!(
-            "  {name}: process {id}, log `{}`",
-            stack.dir().join(format!("logs/{name}.log")).display()
-        );
+        eprintln!("  {name}: process {id}, log `{}`", stack.dir().join(format!("logs/{name}.log")).display());
     }
     let addresses = stack.addresses();
-    eprintln!(
-        "  server {}, storage {}, state `{}`",
-        addresses.listening,
-        addresses.storage,
-        stack.dir().display()
-    );
-    eprintln!(
-        "  use it: FILEMILL_HOME={} filemill send …",
-        stack.dir().join("client").display()
-    );
+    eprintln!("  server {}, storage {}, state `{}`", addresses.listening, addresses.storage, stack.dir().display());
+    eprintln!("  use it: FILEMILL_HOME={} filemill send …", stack.dir().join("client").display());
     let ids: Vec<String> = processes.iter().map(|(_, id)| id.to_string()).collect();
     eprintln!("  end it: kill {}", ids.join(" "));
 }

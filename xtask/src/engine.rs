@@ -57,18 +57,8 @@ pub fn run(command: &EngineCommand) -> Result<()> {
     let tree = Tree::locate()?;
     let mut out = io::stdout().lock();
     for engine in build(&tree, names)? {
-        let Engine {
-            name,
-            version,
-            file,
-            digest,
-            size_bytes,
-        } = engine;
-        writeln!(
-            out,
-            "{name} {version}  {digest}  {size_bytes} bytes  {}",
-            file.display()
-        )?;
+        let Engine { name, version, file, digest, size_bytes } = engine;
+        writeln!(out, "{name} {version}  {digest}  {size_bytes} bytes  {}", file.display())?;
     }
     Ok(())
 }
@@ -119,12 +109,7 @@ pub fn find_or_build(tree: &Tree, names: &[String]) -> Result<Vec<Engine>> {
 /// The packages under `engines/` that are engines: those that link into something a host loads.
 fn packages(tree: &Tree) -> Result<Vec<Package>> {
     let mut packages = Metadata::read(&tree.root().join("engines/Cargo.toml"))?.packages;
-    packages.retain(|package| {
-        package
-            .targets
-            .iter()
-            .any(|target| target.kind.iter().any(|kind| kind == "cdylib"))
-    });
+    packages.retain(|package| package.targets.iter().any(|target| target.kind.iter().any(|kind| kind == "cdylib")));
     packages.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(packages)
 }
@@ -133,10 +118,7 @@ fn choose(all: Vec<Package>, names: &[String]) -> Result<Vec<Package>> {
     let known = |name: &String| all.iter().any(|package| package.name == *name);
     if let Some(unknown) = names.iter().find(|name| !known(name)) {
         let known: Vec<&str> = all.iter().map(|package| package.name.as_str()).collect();
-        bail!(
-            "there is no engine `{unknown}`\nhint: engines here: {}",
-            known.join(", ")
-        );
+        bail!("there is no engine `{unknown}`\nhint: engines here: {}", known.join(", "));
     }
     let wanted = |package: &Package| names.is_empty() || names.contains(&package.name);
     Ok(all.into_iter().filter(wanted).collect())
@@ -188,10 +170,7 @@ mod tests {
     #[test]
     fn an_unknown_engine_is_refused_and_the_known_ones_are_named() {
         let error = choose(vec![package("hash"), package("size")], &["sise".into()]).expect_err("no such engine");
-        assert_eq!(
-            error.to_string(),
-            "there is no engine `sise`\nhint: engines here: hash, size"
-        );
+        assert_eq!(error.to_string(), "there is no engine `sise`\nhint: engines here: hash, size");
     }
 
     #[test]

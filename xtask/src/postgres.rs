@@ -77,11 +77,7 @@ impl Postgres {
             Ok(is_ready(&data).then_some(()))
         })?;
         let url = format!("postgres://{USER}:{password}@127.0.0.1:{port}/postgres");
-        Ok(Self {
-            process,
-            url,
-            _dir: dir,
-        })
+        Ok(Self { process, url, _dir: dir })
     }
 
     /// Where it is, as its administrator: `postgres://postgres:PASSWORD@127.0.0.1:PORT/postgres`.
@@ -170,9 +166,7 @@ fn user_id() -> Result<(u32, u32)> {
                 "PostgreSQL refuses to run as root, and there is no user `{USER}`\nhint: its package makes that user"
             )
         })?;
-        text.trim()
-            .parse()
-            .with_context(|| format!("`id {flag} {USER}` says `{}`", text.trim()))
+        text.trim().parse().with_context(|| format!("`id {flag} {USER}` says `{}`", text.trim()))
     };
     Ok((id("-u")?, id("-g")?))
 }

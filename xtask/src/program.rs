@@ -38,10 +38,7 @@ pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
     let what = format!("{} to end", shown(command));
     let ended = wait::until(&what, limit, || Ok(child.try_wait()?));
     if ended.is_err() {
-        child
-            .kill()
-            .and_then(|()| child.wait())
-            .with_context(|| format!("cannot end {}", shown(command)))?;
+        child.kill().and_then(|()| child.wait()).with_context(|| format!("cannot end {}", shown(command)))?;
     }
     succeeded(command, ended?, "")
 }
@@ -53,10 +50,7 @@ pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
 ///
 /// When it cannot be started, fails, or writes something else than UTF-8.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot start {}", shown(command)))?;
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {}", shown(command)))?;
     succeeded(command, output.status, &String::from_utf8_lossy(&output.stderr))?;
     String::from_utf8(output.stdout).with_context(|| format!("{} wrote something else than text", shown(command)))
 }
@@ -73,16 +67,9 @@ pub(crate) fn cargo() -> Command {
 pub(crate) fn without_cargo_run(command: &mut Command) {
     for (name, _) in env::vars_os() {
         let Some(text) = name.to_str() else { continue };
-        let for_us = [
-            "CARGO_PKG_",
-            "CARGO_MANIFEST_",
-            "CARGO_BIN_",
-            "CARGO_CRATE_",
-            "CARGO_PRIMARY_",
-            "NEXTEST",
-        ]
-        .iter()
-        .any(|start| text.starts_with(start));
+        let for_us = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_", "NEXTEST"]
+            .iter()
+            .any(|start| text.starts_with(start));
         if for_us || text == "OUT_DIR" {
             command.env_remove(&name);
         }
@@ -103,9 +90,7 @@ pub(crate) fn without_settings(command: &mut Command) {
 /// Where `name` is on the search path, if it is.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    env::split_paths(&path)
-        .map(|dir| dir.join(name))
-        .find(|file| is_executable(file))
+    env::split_paths(&path).map(|dir| dir.join(name)).find(|file| is_executable(file))
 }
 
 /// Whether a person at a terminal reads standard error.
@@ -139,8 +124,7 @@ fn succeeded(command: &Command, status: ExitStatus, said: &str) -> Result<()> {
 
 fn is_executable(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    file.metadata()
-        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(test)]
@@ -168,10 +152,7 @@ mod tests {
     #[test]
     fn a_program_that_does_not_exist_is_named() {
         let error = run(&mut Command::new("filemill-no-such-program")).expect_err("cannot start");
-        assert!(
-            format!("{error:#}").contains("cannot start `filemill-no-such-program`"),
-            "{error:#}"
-        );
+        assert!(format!("{error:#}").contains("cannot start `filemill-no-such-program`"), "{error:#}");
         assert_eq!(find("filemill-no-such-program"), None);
         assert!(find("sh").is_some());
     }

@@ -128,28 +128,12 @@ impl Stack {
     ///
     /// When a stack runs in that folder already, or a part does not start; the error shows the end of its log.
     pub fn start(options: StackOptions) -> Result<Self> {
-        let StackOptions {
-            dir,
-            binaries,
-            engines,
-            database_url,
-            server_env,
-            processors,
-            survives,
-        } = options;
+        let StackOptions { dir, binaries, engines, database_url, server_env, processors, survives } = options;
         fs::create_dir_all(&dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
         let dir = fs::canonicalize(&dir).with_context(|| format!("cannot find `{}`", dir.display()))?;
         refuse_second(&dir)?;
         let server = Server::start(&dir, &binaries, database_url.as_deref(), server_env, survives)?;
-        let mut stack = Self {
-            dir,
-            binaries,
-            database_url,
-            survives,
-            processors: Vec::new(),
-            server,
-            route: None,
-        };
+        let mut stack = Self { dir, binaries, database_url, survives, processors: Vec::new(), server, route: None };
         stack.make_pool()?;
         for engine in &engines {
             stack.publish(engine)?;
@@ -194,18 +178,9 @@ impl Stack {
     /// When it cannot be started.
     pub fn add_processor(&mut self, options: ProcessorOptions) -> Result<usize> {
         let index = self.processors.len();
-        let name = if index == 0 {
-            "processor".to_owned()
-        } else {
-            format!("processor-{}", index + 1)
-        };
+        let name = if index == 0 { "processor".to_owned() } else { format!("processor-{}", index + 1) };
         let token = self.token(ORGANISATION, &name, Scope::Processor)?;
-        let place = nodes::Place {
-            dir: &self.dir,
-            name: &name,
-            token: &token,
-            survives: self.survives,
-        };
+        let place = nodes::Place { dir: &self.dir, name: &name, token: &token, survives: self.survives };
         let processor = Processor::start(place, &self.binaries, self.told(), options)?;
         self.processors.push(processor);
         Ok(index)
@@ -239,19 +214,9 @@ impl Stack {
     /// When the server's program refuses.
     pub fn token(&self, organisation: &str, user: &str, scope: Scope) -> Result<PathBuf> {
         let mut command = self.administer(&["token", "create"]);
-        command.args([
-            "--organisation",
-            organisation,
-            "--user",
-            user,
-            "--scope",
-            scope.as_str(),
-        ]);
+        command.args(["--organisation", organisation, "--user", user, "--scope", scope.as_str()]);
         let token = program::output(&mut command)?;
-        let file = self
-            .dir
-            .join("tokens")
-            .join(format!("{organisation}-{user}-{}.token", scope.as_str()));
+        let file = self.dir.join("tokens").join(format!("{organisation}-{user}-{}.token", scope.as_str()));
         write_secret(&file, token.trim()).with_context(|| format!("cannot write `{}`", file.display()))?;
         Ok(file)
     }
@@ -263,9 +228,7 @@ impl Stack {
     /// When the server's program refuses.
     pub fn publish(&self, engine: &Engine) -> Result<()> {
         let mut command = self.administer(&["release", "publish"]);
-        command
-            .arg(&engine.file)
-            .args(["--engine", &engine.name, "--version", &engine.version]);
+        command.arg(&engine.file).args(["--engine", &engine.name, "--version", &engine.version]);
         program::output(&mut command)?;
         Ok(())
     }
@@ -282,9 +245,7 @@ impl Stack {
     /// That.
     pub fn expect_running(&mut self) -> Result<()> {
         self.server.expect_running()?;
-        self.processors
-            .iter_mut()
-            .try_for_each(|processor| processor.expect_running())
+        self.processors.iter_mut().try_for_each(|processor| processor.expect_running())
     }
 
     /// Ends everything as an operator would, processors first.
@@ -307,14 +268,8 @@ impl Stack {
 
     /// The ids of all running processes, with their names.
     pub fn processes(&self) -> Vec<(String, u32)> {
-        let processes = self
-            .processors
-            .iter()
-            .map(|processor| &**processor)
-            .chain([&*self.server]);
-        processes
-            .filter_map(|process| Some((process.name().to_owned(), process.id().ok()?)))
-            .collect()
+        let processes = self.processors.iter().map(|processor| &**processor).chain([&*self.server]);
+        processes.filter_map(|process| Some((process.name().to_owned(), process.id().ok()?))).collect()
     }
 
     /// What clients and processors are told of where the server is.
@@ -328,9 +283,7 @@ impl Stack {
             return Ok(()); // an earlier run's: clients have pinned it
         }
         let mut init = Command::new(&self.binaries.processor);
-        init.args(["pool", "init", "--dir"])
-            .arg(&pool)
-            .args(["--name", ORGANISATION]);
+        init.args(["pool", "init", "--dir"]).arg(&pool).args(["--name", ORGANISATION]);
         program::output(&mut init)?;
         if !self.enrolment().is_file() {
             bail!("{} wrote no `{}`", program::shown(&init), self.enrolment().display());
@@ -348,11 +301,7 @@ impl Stack {
 
     fn write_record(&self) -> Result<()> {
         let Addresses { listening, storage } = self.addresses().clone();
-        let record = Record {
-            listening,
-            storage,
-            processes: self.processes(),
-        };
+        let record = Record { listening, storage, processes: self.processes() };
         let file = self.dir.join(RECORD);
         let text = serde_json::to_string_pretty(&record)?;
         fs::write(&file, text + "\n").with_context(|| format!("cannot write `{}`", file.display()))
@@ -374,18 +323,9 @@ fn refuse_second(dir: &Path) -> Result<()> {
         let name = fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
         name.starts_with("filemill")
     };
-    let ids: Vec<String> = record
-        .processes
-        .iter()
-        .filter(|(_, id)| alive(*id))
-        .map(|(_, id)| id.to_string())
-        .collect();
+    let ids: Vec<String> = record.processes.iter().filter(|(_, id)| alive(*id)).map(|(_, id)| id.to_string()).collect();
     if !ids.is_empty() {
-        bail!(
-            "a stack already runs in `{}`\nhint: end it with `kill {}`",
-            dir.display(),
-            ids.join(" ")
-        );
+        bail!("a stack already runs in `{}`\nhint: end it with `kill {}`", dir.display(), ids.join(" "));
     }
     Ok(())
 }
@@ -394,12 +334,7 @@ fn refuse_second(dir: &Path) -> Result<()> {
 fn write_secret(file: &Path, text: &str) -> Result<()> {
     let dir = file.parent().context("a token's file has a folder")?;
     fs::create_dir_all(dir)?;
-    let mut file = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(file)?;
+    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(file)?;
     Ok(writeln!(file, "{text}")?)
 }
 

@@ -48,23 +48,14 @@ pub fn run(options: &TestOptions) -> Result<ExitCode> {
     let mut runner = equip(runner());
     runner.args(&options.args);
     // Inherited rather than sent to standard error: here the report is the product.
-    let status = runner
-        .status()
-        .with_context(|| format!("cannot start {}", program::shown(&runner)))?;
-    Ok(if status.success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    let status = runner.status().with_context(|| format!("cannot start {}", program::shown(&runner)))?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The engines' own tests: natively, without a host.
 fn guests(tree: &Tree) -> Command {
     let mut cargo = program::cargo();
-    cargo
-        .current_dir(tree.root().join("engines"))
-        .args(["test", "--quiet", "--target-dir"])
-        .arg(tree.engines());
+    cargo.current_dir(tree.root().join("engines")).args(["test", "--quiet", "--target-dir"]).arg(tree.engines());
     cargo
 }
 

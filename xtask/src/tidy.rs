@@ -105,15 +105,12 @@ impl Sources {
 
     /// All files that are text and whose name ends with `.extension`.
     fn with_extension<'a>(&'a self, extension: &'a str) -> impl Iterator<Item = (&'a Path, &'a str)> {
-        self.texts()
-            .filter(move |(path, _)| path.extension().is_some_and(|found| found == extension))
+        self.texts().filter(move |(path, _)| path.extension().is_some_and(|found| found == extension))
     }
 
     /// All files that are text.
     fn texts(&self) -> impl Iterator<Item = (&Path, &str)> {
-        self.0
-            .iter()
-            .filter_map(|(path, text)| Some((path.as_path(), text.as_deref()?)))
+        self.0.iter().filter_map(|(path, text)| Some((path.as_path(), text.as_deref()?)))
     }
 
     /// Whether `path` is a file, or a folder with files in it.
@@ -135,12 +132,7 @@ impl Sources {
 #[cfg(test)]
 impl<const N: usize> From<[(&str, &str); N]> for Sources {
     fn from(files: [(&str, &str); N]) -> Self {
-        Self(
-            files
-                .into_iter()
-                .map(|(path, text)| (path.into(), Some(text.into())))
-                .collect(),
-        )
+        Self(files.into_iter().map(|(path, text)| (path.into(), Some(text.into()))).collect())
     }
 }
 
@@ -150,12 +142,7 @@ mod tests {
 
     #[test]
     fn a_finding_reads_like_a_compilers() {
-        let finding = Finding {
-            path: "a/b.rs".into(),
-            line: 7,
-            what: "wrong".into(),
-            hint: "right it".into(),
-        };
+        let finding = Finding { path: "a/b.rs".into(), line: 7, what: "wrong".into(), hint: "right it".into() };
         assert_eq!(finding.to_string(), "a/b.rs:7: wrong; hint: right it");
     }
 }

@@ -102,9 +102,7 @@ impl Metadata {
     /// Reads the workspace of `manifest`, without its registry dependencies and thus without a network.
     pub(crate) fn read(manifest: &Path) -> Result<Self> {
         let mut cargo = program::cargo();
-        cargo
-            .args(["metadata", "--format-version", "1", "--no-deps", "--manifest-path"])
-            .arg(manifest);
+        cargo.args(["metadata", "--format-version", "1", "--no-deps", "--manifest-path"]).arg(manifest);
         let text = program::output(&mut cargo)?;
         serde_json::from_str(&text)
             .with_context(|| format!("cargo's metadata of `{}` is not as expected", manifest.display()))
@@ -144,15 +142,7 @@ mod tests {
     fn ignored_and_foreign_files_do_not_belong_to_the_tree() {
         let dir = tempfile::tempdir().expect("temporary folder");
         let root = dir.path();
-        for path in [
-            "a.rs",
-            ".hidden",
-            "target/x",
-            "sub/target/y",
-            "sub/b.md",
-            ".git/HEAD",
-            "out/z",
-        ] {
+        for path in ["a.rs", ".hidden", "target/x", "sub/target/y", "sub/b.md", ".git/HEAD", "out/z"] {
             let path = root.join(path);
             fs::create_dir_all(path.parent().expect("has a parent")).expect("folder");
             fs::write(path, "").expect("file");

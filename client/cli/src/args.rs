@@ -13,13 +13,7 @@ use filemill_client::{KeyPlace, UploadId};
 #[command(name = "filemill", version, max_term_width = 100)]
 pub(crate) struct Arguments {
     /// Folder with login, key and journal; the platform's folder for application data if absent
-    #[arg(
-        long,
-        env = "FILEMILL_HOME",
-        global = true,
-        value_name = "DIR",
-        hide_env_values = true
-    )]
+    #[arg(long, env = "FILEMILL_HOME", global = true, value_name = "DIR", hide_env_values = true)]
     pub(crate) home: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,

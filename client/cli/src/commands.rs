@@ -27,11 +27,7 @@ fn tell_notice(notice: &Notice) {
     match notice {
         Notice::Skipped { path, reason } => tell(&format!("skipped `{}`: {reason}", filemill_client::shown(path))),
         Notice::SentAgain { path, reason } => {
-            tell(&format!(
-                "`{}` is sent again: {}",
-                filemill_client::shown(path),
-                plain(reason)
-            ));
+            tell(&format!("`{}` is sent again: {}", filemill_client::shown(path), plain(reason)));
         }
         Notice::Trouble { message, hint } => {
             tell(&format!("warning: {}", plain(message)));

@@ -12,10 +12,7 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn new() -> Self {
-        Self {
-            stdout: BufWriter::new(io::stdout()),
-            closed: false,
-        }
+        Self { stdout: BufWriter::new(io::stdout()), closed: false }
     }
 
     pub(crate) fn line(&mut self, line: &str) {

@@ -37,14 +37,7 @@ impl Shown {
     pub(crate) fn new(progress: Arc<Progress>) -> Self {
         let now = Instant::now();
         let bars = std::io::stderr().is_terminal().then(Bars::new);
-        Self {
-            progress,
-            bars,
-            started: now,
-            last: (now, ProgressNow::default()),
-            rates: (0.0, 0.0),
-            told: now,
-        }
+        Self { progress, bars, started: now, last: (now, ProgressNow::default()), rates: (0.0, 0.0), told: now }
     }
 
     /// How often to call [`tick`](Self::tick).
@@ -88,11 +81,7 @@ impl Shown {
         let now = self.progress.now();
         let succeeded = now.done_files.saturating_sub(now.failed_files);
         let waiting = now.found_files.saturating_sub(now.done_files);
-        let unfinished = if waiting > 0 {
-            format!(", {waiting} not finished")
-        } else {
-            String::new()
-        };
+        let unfinished = if waiting > 0 { format!(", {waiting} not finished") } else { String::new() };
         tell(&format!(
             "{} files: {succeeded} succeeded, {} failed{unfinished}; {} in {} s, {} sent",
             now.found_files,
@@ -122,11 +111,8 @@ impl Bars {
     fn draw(&self, now: &ProgressNow, (stored, sent): (f64, f64)) {
         self.bytes.set_length(now.found_bytes);
         self.bytes.set_position(now.stored_bytes.min(now.found_bytes));
-        let left = time_left(now, stored)
-            .map(|left| format!(", {} left", HumanDuration(left)))
-            .unwrap_or_default();
-        self.bytes
-            .set_message(format!("{}/s up{left}", HumanBytes(sent as u64)));
+        let left = time_left(now, stored).map(|left| format!(", {} left", HumanDuration(left))).unwrap_or_default();
+        self.bytes.set_message(format!("{}/s up{left}", HumanBytes(sent as u64)));
         self.files.set_length(now.found_files);
         self.files.set_position(now.done_files);
         self.files.set_message(if now.failed_files > 0 {
@@ -138,14 +124,8 @@ impl Bars {
 }
 
 fn line(now: &ProgressNow, (stored, sent): (f64, f64)) -> String {
-    let failed = if now.failed_files > 0 {
-        format!(", {} failed", now.failed_files)
-    } else {
-        String::new()
-    };
-    let left = time_left(now, stored)
-        .map(|left| format!(", {} left", HumanDuration(left)))
-        .unwrap_or_default();
+    let failed = if now.failed_files > 0 { format!(", {} failed", now.failed_files) } else { String::new() };
+    let left = time_left(now, stored).map(|left| format!(", {} left", HumanDuration(left))).unwrap_or_default();
     format!(
         "{} of {} files done{failed}; {} of {} stored, {}/s up{left}",
         now.done_files,
@@ -185,15 +165,6 @@ mod tests {
             line(&now, (10_485_760.0, 2_097_152.0)),
             @"3 of 10 files done, 1 failed; 50.00 MiB of 100.00 MiB stored, 2.00 MiB/s up, 5 seconds left"
         );
-        assert_eq!(
-            time_left(
-                &ProgressNow {
-                    all_found: false,
-                    ..now
-                },
-                1e6
-            ),
-            None
-        );
+        assert_eq!(time_left(&ProgressNow { all_found: false, ..now }, 1e6), None);
     }
 }

@@ -125,12 +125,7 @@ fn json_path(path: &std::path::Path) -> (String, Option<String>) {
     match path.to_str() {
         Some(text) => (text.to_owned(), None),
         None => {
-            let hex = path
-                .as_os_str()
-                .as_encoded_bytes()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
+            let hex = path.as_os_str().as_encoded_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
             (shown(path), Some(hex))
         }
     }
@@ -138,10 +133,7 @@ fn json_path(path: &std::path::Path) -> (String, Option<String>) {
 
 /// The heading of the table.
 pub(crate) fn heading() -> String {
-    format!(
-        "{:<STATUS_WIDTH$} {:>SIZE_WIDTH$}  {:<40}  REPORT",
-        "STATUS", "SIZE", "PATH"
-    )
+    format!("{:<STATUS_WIDTH$} {:>SIZE_WIDTH$}  {:<40}  REPORT", "STATUS", "SIZE", "PATH")
 }
 
 /// One row of the table.
@@ -151,21 +143,13 @@ pub(crate) fn row(file: &Finished) -> String {
         ending => plain(ending.message().unwrap_or_default()),
     };
     let size = HumanBytes(file.size).to_string();
-    format!(
-        "{:<STATUS_WIDTH$} {size:>SIZE_WIDTH$}  {:<40}  {summary}",
-        status(&file.ending),
-        shown(&file.path)
-    )
+    format!("{:<STATUS_WIDTH$} {size:>SIZE_WIDTH$}  {:<40}  {summary}", status(&file.ending), shown(&file.path))
 }
 
 /// One row of the table of waiting files.
 pub(crate) fn waiting_row(file: &WaitingFile) -> String {
     let size = file.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default();
-    format!(
-        "{size:>SIZE_WIDTH$}  {:<40}  {}",
-        shown(&file.path),
-        plain(&file.reason.to_string())
-    )
+    format!("{size:>SIZE_WIDTH$}  {:<40}  {}", shown(&file.path), plain(&file.reason.to_string()))
 }
 
 /// The outermost fields of a report, on one line.
@@ -218,10 +202,7 @@ mod tests {
             engine: "size".to_owned(),
             place: None,
             reused: false,
-            ending: Ending::NotSent {
-                kind: "vanished".to_owned(),
-                message: "it\nvanished".to_owned(),
-            },
+            ending: Ending::NotSent { kind: "vanished".to_owned(), message: "it\nvanished".to_owned() },
         };
         insta::assert_snapshot!(json(&file), @r#"{"path":"a\\xff\\nb","path_hex":"61ff0a62","size":3,"engine":"size","status":"failed","report":null,"failure":"vanished","message":"it\nvanished"}"#);
         insta::assert_snapshot!(row(&file), @r"failed              3 B  a\xff\nb                                  it\nvanished");

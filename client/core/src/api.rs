@@ -80,10 +80,7 @@ impl Api {
             http: http_client(&server)?,
             server,
             authorization,
-            reach: Reach {
-                notices,
-                trouble: Mutex::new(false),
-            },
+            reach: Reach { notices, trouble: Mutex::new(false) },
         })
     }
 
@@ -113,40 +110,32 @@ impl Api {
     }
 
     pub(crate) async fn upload(&self, upload: UploadId) -> Result<JobStates, Error> {
-        self.get(&paths::UPLOAD.replace("{upload}", &upload.to_string()), Patience::Brief)
-            .await
+        self.get(&paths::UPLOAD.replace("{upload}", &upload.to_string()), Patience::Brief).await
     }
 
     /// Opens uploads, each by itself, in the order asked.
     pub(crate) async fn open(&self, uploads: Vec<OpenUpload>) -> Result<Vec<Item<OpenedUpload>>, Error> {
         let asked = uploads.len();
-        let answer: OpenAnswer = self
-            .post(paths::UPLOADS, &OpenRequest { uploads }, Patience::Endless)
-            .await?;
+        let answer: OpenAnswer = self.post(paths::UPLOADS, &OpenRequest { uploads }, Patience::Endless).await?;
         self.all_answered(asked, answer.uploads)
     }
 
     /// Advances uploads, each by itself, in the order asked.
     pub(crate) async fn advance(&self, uploads: Vec<AdvanceUpload>) -> Result<Vec<Item<AdvancedUpload>>, Error> {
         let asked = uploads.len();
-        let answer: AdvanceAnswer = self
-            .post(paths::ADVANCE, &AdvanceRequest { uploads }, Patience::Endless)
-            .await?;
+        let answer: AdvanceAnswer = self.post(paths::ADVANCE, &AdvanceRequest { uploads }, Patience::Endless).await?;
         self.all_answered(asked, answer.uploads)
     }
 
     /// Cancels what has no result yet, and says for each upload how many jobs that were.
     pub(crate) async fn cancel(&self, uploads: &[UploadId], patience: Patience) -> Result<Vec<Item<u32>>, Error> {
-        let request = CancelRequest {
-            uploads: uploads.iter().map(UploadId::to_string).collect(),
-        };
+        let request = CancelRequest { uploads: uploads.iter().map(UploadId::to_string).collect() };
         let answer: Cancelled = self.post(paths::CANCEL, &request, patience).await?;
         self.all_answered(uploads.len(), answer.uploads)
     }
 
     pub(crate) async fn events(&self, after: i64, limit: u32, patience: Patience) -> Result<EventPage, Error> {
-        self.get(&format!("{}?after={after}&limit={limit}", paths::EVENTS), patience)
-            .await
+        self.get(&format!("{}?after={after}&limit={limit}", paths::EVENTS), patience).await
     }
 
     /// Listens to events after the cursor `after`. Does not try again: whoever follows the stream does.
@@ -183,10 +172,7 @@ impl Api {
     }
 
     fn protocol(&self, detail: String) -> Error {
-        Error::Protocol {
-            server: self.server().to_owned(),
-            detail,
-        }
+        Error::Protocol { server: self.server().to_owned(), detail }
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str, patience: Patience) -> Result<T, Error> {
@@ -200,27 +186,17 @@ impl Api {
         patience: Patience,
     ) -> Result<T, Error> {
         // Encoded once, however often it is sent.
-        let body = serde_json::to_vec(body)
-            .map(bytes::Bytes::from)
-            .map_err(|error| self.protocol(error.to_string()))?;
+        let body =
+            serde_json::to_vec(body).map(bytes::Bytes::from).map_err(|error| self.protocol(error.to_string()))?;
         self.call(patience, || {
-            Ok(self
-                .request(Method::POST, path)?
-                .header("content-type", "application/json")
-                .body(body.clone()))
+            Ok(self.request(Method::POST, path)?.header("content-type", "application/json").body(body.clone()))
         })
         .await
     }
 
     fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, Error> {
-        let url = self
-            .server
-            .join(path)
-            .map_err(|error| self.protocol(format!("path `{path}`: {error}")))?;
-        Ok(self
-            .http
-            .request(method, url)
-            .header(AUTHORIZATION, self.authorization.clone()))
+        let url = self.server.join(path).map_err(|error| self.protocol(format!("path `{path}`: {error}")))?;
+        Ok(self.http.request(method, url).header(AUTHORIZATION, self.authorization.clone()))
     }
 
     async fn call<T: DeserializeOwned>(
@@ -255,9 +231,7 @@ impl Api {
         let body = match read_body(&mut response, ANSWER_MAX_BYTES).await {
             Ok(Some(body)) => body,
             Ok(None) => {
-                return Err(Attempt::Final(
-                    self.protocol("its answer is longer than 32 MiB".to_owned()),
-                ));
+                return Err(Attempt::Final(self.protocol("its answer is longer than 32 MiB".to_owned())));
             }
             Err(error) => return Err(Attempt::Again(self.unreachable(&error), None)),
         };
@@ -270,28 +244,16 @@ impl Api {
             Some(timeout) => request.timeout(timeout),
             None => request,
         };
-        let response = request
-            .send()
-            .await
-            .map_err(|error| Attempt::Again(self.unreachable(&error), None))?;
-        if response.status().is_success() {
-            Ok(response)
-        } else {
-            Err(self.problem(response).await)
-        }
+        let response = request.send().await.map_err(|error| Attempt::Again(self.unreachable(&error), None))?;
+        if response.status().is_success() { Ok(response) } else { Err(self.problem(response).await) }
     }
 
     async fn problem(&self, mut response: Response) -> Attempt {
         let status = response.status();
         let wanted = retry_after(&response);
-        let body = read_body(&mut response, PROBLEM_MAX_BYTES)
-            .await
-            .ok()
-            .flatten()
-            .unwrap_or_default();
-        let body = serde_json::from_slice::<Problem>(&body)
-            .map(|problem| problem.error)
-            .unwrap_or_else(|_| ErrorBody {
+        let body = read_body(&mut response, PROBLEM_MAX_BYTES).await.ok().flatten().unwrap_or_default();
+        let body =
+            serde_json::from_slice::<Problem>(&body).map(|problem| problem.error).unwrap_or_else(|_| ErrorBody {
                 // Not the server itself, but something before it.
                 code: ErrorCode::Unknown,
                 message: format!("status {status} without a reason"),
@@ -299,24 +261,14 @@ impl Api {
             });
         let server = self.server().to_owned();
         match status {
-            StatusCode::UNAUTHORIZED => Attempt::Final(Error::Unauthenticated {
-                server,
-                message: body.message,
-            }),
-            StatusCode::FORBIDDEN => Attempt::Final(Error::Forbidden {
-                server,
-                message: body.message,
-            }),
+            StatusCode::UNAUTHORIZED => Attempt::Final(Error::Unauthenticated { server, message: body.message }),
+            StatusCode::FORBIDDEN => Attempt::Final(Error::Forbidden { server, message: body.message }),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
                 Attempt::Again(Error::Refused { server, body }, wanted)
             }
-            status if status.is_server_error() => Attempt::Again(
-                Error::Unreachable {
-                    server,
-                    detail: format!("{} ({status})", body.message),
-                },
-                wanted,
-            ),
+            status if status.is_server_error() => {
+                Attempt::Again(Error::Unreachable { server, detail: format!("{} ({status})", body.message) }, wanted)
+            }
             status if status.is_redirection() => {
                 Attempt::Final(self.protocol(format!("it points elsewhere ({status}), which is never followed")))
             }
@@ -325,10 +277,7 @@ impl Api {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Error {
-        Error::Unreachable {
-            server: self.server().to_owned(),
-            detail: transport_detail(error),
-        }
+        Error::Unreachable { server: self.server().to_owned(), detail: transport_detail(error) }
     }
 }
 
@@ -337,19 +286,16 @@ impl Reach {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if !std::mem::replace(&mut *trouble, true) {
             // Nobody waits for this: whoever is too slow for it sees later that nothing moves.
-            let _ = self.notices.try_send(Notice::Trouble {
-                message: format!("{error}; trying again"),
-                hint: error.hint(),
-            });
+            let _ = self
+                .notices
+                .try_send(Notice::Trouble { message: format!("{error}; trying again"), hint: error.hint() });
         }
     }
 
     fn recovered(&self, server: &str) {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if std::mem::replace(&mut *trouble, false) {
-            let _ = self.notices.try_send(Notice::Recovered {
-                message: format!("server `{server}` answers again"),
-            });
+            let _ = self.notices.try_send(Notice::Recovered { message: format!("server `{server}` answers again") });
         }
     }
 }
@@ -364,10 +310,7 @@ fn http_client(server: &Url) -> Result<reqwest::Client, Error> {
         .pool_idle_timeout(Duration::from_secs(60))
         .tcp_keepalive(Duration::from_secs(30))
         .build()
-        .map_err(|error| Error::Address {
-            server: server.to_string(),
-            detail: transport_detail(&error),
-        })
+        .map_err(|error| Error::Address { server: server.to_string(), detail: transport_detail(&error) })
 }
 
 /// Reads at most `bound` bytes; `None` if there are more.

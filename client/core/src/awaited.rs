@@ -52,10 +52,7 @@ impl Awaited {
         if inner.uploads.get(&upload).is_some_and(|bits| bits.set == 0) {
             inner.uploads.remove(&upload);
         }
-        Waiters {
-            itself,
-            others: inner.others.remove(&(upload, index)).unwrap_or_default(),
-        }
+        Waiters { itself, others: inner.others.remove(&(upload, index)).unwrap_or_default() }
     }
 
     /// The files of `upload` that are waited for.
@@ -114,13 +111,7 @@ mod tests {
         assert!(!awaited.expect(upload, 64));
         awaited.expect_for(upload, 64, PathBuf::from("/copy"));
         assert_eq!(awaited.of_upload(upload), [0, 63, 64, 4095]);
-        assert_eq!(
-            awaited.arrived(upload, 64),
-            Waiters {
-                itself: true,
-                others: vec![PathBuf::from("/copy")]
-            }
-        );
+        assert_eq!(awaited.arrived(upload, 64), Waiters { itself: true, others: vec![PathBuf::from("/copy")] });
         assert_eq!(awaited.arrived(upload, 64), Waiters::default());
         assert_eq!(awaited.arrived(upload, 9999), Waiters::default());
         assert_eq!(awaited.of_upload(upload), [0, 63, 4095]);

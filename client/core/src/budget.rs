@@ -31,11 +31,7 @@ pub(crate) struct Buffer {
 impl Budget {
     pub(crate) fn new(total_bytes: usize) -> Arc<Self> {
         let total_units = total_bytes.div_ceil(UNIT_BYTES).max(1);
-        Arc::new(Self {
-            permits: Arc::new(Semaphore::new(total_units)),
-            total_units,
-            spare: Mutex::new(Vec::new()),
-        })
+        Arc::new(Self { permits: Arc::new(Semaphore::new(total_units)), total_units, spare: Mutex::new(Vec::new()) })
     }
 
     /// Waits for two empty buffers with room for as many bytes. Both at once: two takers that each hold one and wait for
@@ -51,23 +47,13 @@ impl Budget {
         let (first_units, second_units) = (first_bytes.div_ceil(UNIT_BYTES), second_bytes.div_ceil(UNIT_BYTES));
         let wanted = (first_units + second_units).min(self.total_units);
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-        let mut permit = Arc::clone(&self.permits)
-            .acquire_many_owned(wanted)
-            .await
-            .map_err(|_| Error::Stopped)?;
+        let mut permit = Arc::clone(&self.permits).acquire_many_owned(wanted).await.map_err(|_| Error::Stopped)?;
         let second_permit = permit.split(second_units.min(wanted as usize)).ok_or(Error::Stopped)?;
-        Ok((
-            self.buffer(first_bytes, permit),
-            self.buffer(second_bytes, second_permit),
-        ))
+        Ok((self.buffer(first_bytes, permit), self.buffer(second_bytes, second_permit)))
     }
 
     fn buffer(self: &Arc<Self>, bytes: usize, permit: OwnedSemaphorePermit) -> Buffer {
-        Buffer {
-            bytes: self.take(bytes),
-            _permit: permit,
-            budget: Arc::clone(self),
-        }
+        Buffer { bytes: self.take(bytes), _permit: permit, budget: Arc::clone(self) }
     }
 
     fn take(&self, bytes: usize) -> Vec<u8> {
@@ -91,11 +77,7 @@ impl Budget {
 
 /// Large buffers come in steps of a MiB, so that one serves the next taker, too.
 fn room(bytes: usize) -> usize {
-    if bytes < KEPT_FROM_BYTES {
-        bytes
-    } else {
-        bytes.next_multiple_of(KEPT_FROM_BYTES)
-    }
+    if bytes < KEPT_FROM_BYTES { bytes } else { bytes.next_multiple_of(KEPT_FROM_BYTES) }
 }
 
 impl Deref for Buffer {
@@ -123,11 +105,7 @@ impl Drop for Buffer {
         let mut bytes = std::mem::take(&mut self.bytes);
         if bytes.capacity() >= KEPT_FROM_BYTES {
             bytes.clear();
-            self.budget
-                .spare
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(bytes);
+            self.budget.spare.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
         }
     }
 }

@@ -46,11 +46,7 @@ pub struct ClientOptions {
 
 impl Default for ClientOptions {
     fn default() -> Self {
-        Self {
-            budget_bytes: 96 << 20,
-            chunk_size: CHUNK_SIZE_DEFAULT,
-            lifetime_s: 7 * 24 * 3600,
-        }
+        Self { budget_bytes: 96 << 20, chunk_size: CHUNK_SIZE_DEFAULT, lifetime_s: 7 * 24 * 3600 }
     }
 }
 
@@ -96,9 +92,7 @@ impl Client {
         let identity = {
             let home = home.clone();
             // A keychain may ask its owner for a password.
-            tokio::task::spawn_blocking(move || load_identity(&home))
-                .await
-                .map_err(|_| Error::Stopped)??
+            tokio::task::spawn_blocking(move || load_identity(&home)).await.map_err(|_| Error::Stopped)??
         };
         let identity = Arc::new(identity);
         let journal = Arc::new(Journal::open(&home).await?);
@@ -125,20 +119,7 @@ impl Client {
             account: config.account(),
             keys: Mutex::default(),
         });
-        Ok(Self {
-            home,
-            config,
-            identity,
-            journal,
-            session,
-            api,
-            pipeline,
-            inbox,
-            notices,
-            progress,
-            options,
-            tasks,
-        })
+        Ok(Self { home, config, identity, journal, session, api, pipeline, inbox, notices, progress, options, tasks })
     }
 
     /// What the login pinned.
@@ -170,10 +151,7 @@ impl Client {
         for path in &options.paths {
             match Root::new(path) {
                 Ok(root) => roots.push(root),
-                Err(reason) => unreadable.push(Met::Unreadable {
-                    path: path.clone(),
-                    reason,
-                }),
+                Err(reason) => unreadable.push(Met::Unreadable { path: path.clone(), reason }),
             }
         }
         let shared = self.shared(&recipe, roots.clone(), out, options.again, stop);
@@ -229,10 +207,7 @@ impl Client {
         }
         let mut after = 0;
         loop {
-            let page = self
-                .journal
-                .files_to_send_again(self.session.id(), after, AGAIN_PER_PAGE)
-                .await?;
+            let page = self.journal.files_to_send_again(self.session.id(), after, AGAIN_PER_PAGE).await?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             after = *last;
             for (_, open) in page {
@@ -252,13 +227,7 @@ impl Client {
     /// [`Error::Refused`] for an upload that the server does not know.
     pub async fn cancel(&self, uploads: &[UploadId]) -> Result<u64, Error> {
         let uploads = if uploads.is_empty() {
-            self.api
-                .uploads()
-                .await?
-                .uploads
-                .iter()
-                .filter_map(|upload| upload.id.parse().ok())
-                .collect()
+            self.api.uploads().await?.uploads.iter().filter_map(|upload| upload.id.parse().ok()).collect()
         } else {
             uploads.to_vec()
         };
@@ -273,14 +242,7 @@ impl Client {
 
     /// Ends in order: what is written is written. Dropping a client loses nothing either.
     pub async fn close(self) {
-        let Self {
-            journal,
-            session,
-            pipeline,
-            inbox,
-            tasks,
-            ..
-        } = self;
+        let Self { journal, session, pipeline, inbox, tasks, .. } = self;
         drop((pipeline, inbox));
         tasks.wait().await;
         journal.close().await;
@@ -354,10 +316,7 @@ impl Client {
                 Err(error @ Error::NoPool { .. }) => {
                     if !std::mem::replace(&mut told, true) {
                         let message = format!("{error}; waiting for it");
-                        let trouble = Notice::Trouble {
-                            message,
-                            hint: error.hint(),
-                        };
+                        let trouble = Notice::Trouble { message, hint: error.hint() };
                         self.notices.send(trouble).await.map_err(|_| Error::Stopped)?;
                     }
                     tokio::time::sleep(POOL_ASKED_EVERY).await;
@@ -371,10 +330,7 @@ impl Client {
     }
 
     fn refused(&self, body: ErrorBody) -> Error {
-        Error::Refused {
-            server: self.api.server().to_owned(),
-            body,
-        }
+        Error::Refused { server: self.api.server().to_owned(), body }
     }
 }
 
@@ -405,10 +361,7 @@ pub(crate) fn verify_pool(
     match (best, refusal) {
         (Some(statement), _) => Ok(statement),
         (None, Some(error)) => Err(Error::Pool(error)),
-        (None, None) => Err(Error::NoPool {
-            server: server.to_owned(),
-            pool: enrolment.pool().to_owned(),
-        }),
+        (None, None) => Err(Error::NoPool { server: server.to_owned(), pool: enrolment.pool().to_owned() }),
     }
 }
 
@@ -422,16 +375,11 @@ fn choose<'a>(releases: &'a [Release], engine: Option<&str>, server: &str) -> Re
         names.join(", ")
     };
     if current.is_empty() {
-        return Err(Error::NoRelease {
-            server: server.to_owned(),
-        });
+        return Err(Error::NoRelease { server: server.to_owned() });
     }
     let of_engine = |name: &str| current.iter().copied().find(|release| release.engine == name);
     match engine {
-        Some(name) => of_engine(name).ok_or_else(|| Error::NoEngine {
-            engine: name.to_owned(),
-            known: known(),
-        }),
+        Some(name) => of_engine(name).ok_or_else(|| Error::NoEngine { engine: name.to_owned(), known: known() }),
         None if current.iter().all(|release| release.engine == current[0].engine) => Ok(current[0]),
         None => of_engine(USUAL_ENGINE).ok_or_else(|| Error::WhichEngine { known: known() }),
     }
@@ -454,20 +402,13 @@ mod tests {
 
     #[test]
     fn the_engine_is_the_one_named_the_only_one_or_the_usual_one() {
-        let several = [
-            release("hash", "2", true),
-            release("hash", "1", false),
-            release("size", "1", true),
-        ];
+        let several = [release("hash", "2", true), release("hash", "1", false), release("size", "1", true)];
         assert_eq!(choose(&several, Some("hash"), "s").unwrap().version, "2");
         assert_eq!(choose(&several, None, "s").unwrap().engine, "size");
         assert_eq!(choose(&several[..2], None, "s").unwrap().version, "2");
         let unusual = [release("a", "1", true), release("b", "1", true)];
         assert!(matches!(choose(&unusual, None, "s"), Err(Error::WhichEngine { known }) if known == "`a`, `b`"));
         assert!(matches!(choose(&several, Some("x"), "s"), Err(Error::NoEngine { .. })));
-        assert!(matches!(
-            choose(&[release("a", "1", false)], None, "s"),
-            Err(Error::NoRelease { .. })
-        ));
+        assert!(matches!(choose(&[release("a", "1", false)], None, "s"), Err(Error::NoRelease { .. })));
     }
 }

@@ -43,21 +43,13 @@ impl Config {
     ///
     /// [`Error::NotLoggedIn`] if there was none, [`Error::File`] or [`Error::Malformed`] if it cannot be read.
     pub fn load(home: &Home) -> Result<Self, Error> {
-        let not_logged_in = || Error::NotLoggedIn {
-            home: home.path().to_owned(),
-        };
+        let not_logged_in = || Error::NotLoggedIn { home: home.path().to_owned() };
         let path = home.config();
         let text = read_text(&path)?.ok_or_else(not_logged_in)?;
-        let malformed = |detail: String| Error::Malformed {
-            path: path.clone(),
-            detail,
-        };
+        let malformed = |detail: String| Error::Malformed { path: path.clone(), detail };
         let text: Text = serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
         if text.version != 1 {
-            return Err(malformed(format!(
-                "it has version {}, this program reads version 1",
-                text.version
-            )));
+            return Err(malformed(format!("it has version {}, this program reads version 1", text.version)));
         }
         let token = Zeroizing::new(read_text(&home.token())?.ok_or_else(not_logged_in)?);
         Ok(Self {
@@ -84,10 +76,8 @@ impl Config {
             enrolment: self.enrolment.to_json(),
             storage_origins: self.storage_origins.clone(),
         };
-        let text = serde_json::to_string_pretty(&text).map_err(|error| Error::Malformed {
-            path: home.config(),
-            detail: error.to_string(),
-        })?;
+        let text = serde_json::to_string_pretty(&text)
+            .map_err(|error| Error::Malformed { path: home.config(), detail: error.to_string() })?;
         write_private(&home.token(), &self.token)?;
         write_private(&home.config(), &text)
     }
@@ -116,10 +106,7 @@ impl std::fmt::Debug for Config {
 ///
 /// [`Error::Address`] for anything else.
 pub(crate) fn parse_server(text: &str) -> Result<Url, Error> {
-    let refuse = |detail: &str| Error::Address {
-        server: text.to_owned(),
-        detail: detail.to_owned(),
-    };
+    let refuse = |detail: &str| Error::Address { server: text.to_owned(), detail: detail.to_owned() };
     let url = Url::parse(text).map_err(|error| refuse(&error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(refuse("it is neither http nor https"));
@@ -142,14 +129,7 @@ mod tests {
         for good in ["http://127.0.0.1:7300", "https://filemill.example/"] {
             parse_server(good).unwrap();
         }
-        for bad in [
-            "127.0.0.1:80",
-            "ftp://a",
-            "https://a/b",
-            "https://u:p@a",
-            "https://a/?q",
-            "nonsense",
-        ] {
+        for bad in ["127.0.0.1:80", "ftp://a", "https://a/b", "https://u:p@a", "https://a/?q", "nonsense"] {
             assert!(matches!(parse_server(bad), Err(Error::Address { .. })), "{bad}");
         }
     }
@@ -159,10 +139,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path()).unwrap();
         assert!(matches!(Config::load(&home), Err(Error::NotLoggedIn { .. })));
-        let enrolment = format!(
-            r#"{{"filemill_enrolment":1,"pool":"main","root":"{}"}}"#,
-            "ab".repeat(32)
-        );
+        let enrolment = format!(r#"{{"filemill_enrolment":1,"pool":"main","root":"{}"}}"#, "ab".repeat(32));
         let config = Config {
             server: parse_server("http://127.0.0.1:1").unwrap(),
             organisation: "acme".into(),

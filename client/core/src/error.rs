@@ -257,11 +257,7 @@ impl Error {
     }
 
     pub(crate) fn file(action: &'static str, path: &Path, error: &std::io::Error) -> Self {
-        Self::File {
-            action,
-            path: path.to_owned(),
-            detail: io_detail(error),
-        }
+        Self::File { action, path: path.to_owned(), detail: io_detail(error) }
     }
 }
 
@@ -281,9 +277,7 @@ pub(crate) fn io_detail(error: &std::io::Error) -> String {
             let text = error.to_string();
             let text = text.split(" (os error").next().unwrap_or_default();
             let mut characters = text.chars();
-            characters
-                .next()
-                .map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+            characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
         }
     }
 }

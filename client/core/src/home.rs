@@ -78,18 +78,13 @@ impl Home {
         builder.recursive(true);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder
-            .create(path)
-            .map_err(|error| Error::file("make the folder", path, &error))?;
+        builder.create(path).map_err(|error| Error::file("make the folder", path, &error))?;
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
 
             // It may have been made by somebody else, with the usual mode.
-            let mode = fs::metadata(path)
-                .map_err(|error| Error::file("read", path, &error))?
-                .permissions()
-                .mode();
+            let mode = fs::metadata(path).map_err(|error| Error::file("read", path, &error))?.permissions().mode();
             if mode & 0o077 != 0 {
                 fs::set_permissions(path, fs::Permissions::from_mode(0o700))
                     .map_err(|error| Error::file("make private", path, &error))?;
@@ -107,14 +102,9 @@ pub(crate) fn read_text(path: &Path) -> Result<Option<String>, Error> {
         Err(error) => return Err(Error::file("read", path, &error)),
     };
     let mut text = String::new();
-    file.take(FILE_MAX_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| Error::file("read", path, &error))?;
+    file.take(FILE_MAX_BYTES + 1).read_to_string(&mut text).map_err(|error| Error::file("read", path, &error))?;
     if text.len() as u64 > FILE_MAX_BYTES {
-        return Err(Error::Malformed {
-            path: path.to_owned(),
-            detail: "it is longer than 1 MiB".to_owned(),
-        });
+        return Err(Error::Malformed { path: path.to_owned(), detail: "it is longer than 1 MiB".to_owned() });
     }
     Ok(Some(text))
 }
@@ -132,19 +122,14 @@ pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&part).map_err(failed)?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(failed)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
     fs::rename(&part, path).map_err(failed)
 }
 
 #[cfg(all(unix, not(target_vendor = "apple")))]
 fn data_folder() -> Option<PathBuf> {
-    let xdg = std::env::var_os("XDG_DATA_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute());
-    xdg.or_else(|| Some(std::env::home_dir()?.join(".local/share")))
-        .map(|folder| folder.join("filemill"))
+    let xdg = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    xdg.or_else(|| Some(std::env::home_dir()?.join(".local/share"))).map(|folder| folder.join("filemill"))
 }
 
 #[cfg(target_vendor = "apple")]

@@ -88,10 +88,7 @@ impl Inbox {
     ///
     /// [`Error::Storage`] if a large result could not be fetched: ask for the page again. Errors of the journal.
     pub(crate) async fn take_in(&self, page: EventPage) -> Result<TakenIn, Error> {
-        let cursor = page
-            .events
-            .last()
-            .map_or(page.next, |event| event.cursor.max(page.next));
+        let cursor = page.events.last().map_or(page.next, |event| event.cursor.max(page.next));
         let mut missing = Vec::new();
         let mut results = Vec::new();
         for event in page.events {
@@ -112,19 +109,14 @@ impl Inbox {
         let arrivals = judge_all(Arc::clone(&self.identity), jobs).await?;
         let rows = arrivals.iter().map(|(cursor, arrival)| row(*cursor, arrival)).collect();
         let missing_uploads = missing.iter().map(|missing| missing.upload).collect();
-        self.journal
-            .take_in(self.account.clone(), cursor, rows, missing)
-            .await?;
+        self.journal.take_in(self.account.clone(), cursor, rows, missing).await?;
         let arrivals = arrivals.into_iter().map(|(_, mut arrival)| {
             if matches!(arrival.ending, Ending::NotShown { .. }) {
                 arrival.sealed = None;
             }
             arrival
         });
-        Ok(TakenIn {
-            arrivals: arrivals.collect(),
-            missing: missing_uploads,
-        })
+        Ok(TakenIn { arrivals: arrivals.collect(), missing: missing_uploads })
     }
 
     /// Opens a result that the journal kept.
@@ -149,19 +141,11 @@ impl Inbox {
             return Ok(None);
         };
         let arrivals = judge_all(Arc::clone(&self.identity), vec![job]).await?;
-        Ok(arrivals
-            .into_iter()
-            .next()
-            .map(|(_, arrival)| (arrival.sealed, arrival.ending)))
+        Ok(arrivals.into_iter().next().map(|(_, arrival)| (arrival.sealed, arrival.ending)))
     }
 
     pub(crate) async fn keys_of(&self, upload: UploadId) -> Result<Option<Arc<UploadKeys>>, Error> {
-        let kept = self
-            .keys
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&upload)
-            .cloned();
+        let kept = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&upload).cloned();
         if kept.is_some() {
             return Ok(kept);
         }
@@ -205,14 +189,7 @@ impl Inbox {
                     Err(error) => return Err(error),
                 },
             };
-            Ok(Some((
-                event.cursor,
-                upload,
-                index,
-                keys,
-                known_outcome(outcome),
-                sealed,
-            )))
+            Ok(Some((event.cursor, upload, index, keys, known_outcome(outcome), sealed)))
         });
         let mut fetched = fetched.buffered(FETCHES_AT_ONCE);
         let mut jobs = Vec::new();
@@ -243,17 +220,7 @@ fn job(
         _ => None,
     };
     let length = sent.size;
-    Some(Job {
-        cursor,
-        upload,
-        index,
-        keys,
-        length,
-        sha256,
-        outcome,
-        sealed,
-        places,
-    })
+    Some(Job { cursor, upload, index, keys, length, sha256, outcome, sealed, places })
 }
 
 /// Opens and checks results on threads that may block, some at a time.
@@ -282,25 +249,14 @@ fn judge(identity: &Identity, job: Job) -> (i64, Arrival) {
         Sealed::Bytes(bytes) => Some(bytes),
         Sealed::None | Sealed::Wrong(_) => None,
     };
-    (
-        job.cursor,
-        Arrival {
-            upload: job.upload,
-            index: job.index,
-            sealed,
-            ending,
-            places: job.places,
-        },
-    )
+    (job.cursor, Arrival { upload: job.upload, index: job.index, sealed, ending, places: job.places })
 }
 
 fn ending_of(identity: &Identity, job: &Job) -> Ending {
     let sealed = match &job.sealed {
         Sealed::Wrong(reason) => return Ending::NotShown { reason: reason.clone() },
         Sealed::None if job.outcome.analysed() => {
-            return Ending::NotShown {
-                reason: format!("the server says `{}` and has no result", job.outcome.code()),
-            };
+            return Ending::NotShown { reason: format!("the server says `{}` and has no result", job.outcome.code()) };
         }
         Sealed::None => {
             return Ending::EndedByServer {
@@ -323,9 +279,7 @@ fn ending_of(identity: &Identity, job: &Job) -> Ending {
     {
         Ok(body) => body,
         Err(error) => {
-            return Ending::NotShown {
-                reason: error.to_string(),
-            };
+            return Ending::NotShown { reason: error.to_string() };
         }
     };
     Ending::of(body)

@@ -49,28 +49,17 @@ impl Journal {
             // Another program of the same home may be writing.
             .busy_timeout(Duration::from_secs(30));
         make_private(&path)?;
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options.clone())
-            .await
-            .map_err(failed)?;
+        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(failed)?;
         sqlx::migrate!("./migrations")
             .run(&writer)
             .await
-            .map_err(|error| Error::Journal {
-                path: path.clone(),
-                detail: error.to_string(),
-            })?;
+            .map_err(|error| Error::Journal { path: path.clone(), detail: error.to_string() })?;
         let reader = SqlitePoolOptions::new()
             .max_connections(2)
             .connect_with(options.read_only(true).create_if_missing(false))
             .await
             .map_err(failed)?;
-        Ok(Self {
-            writer: Writer::start(writer, path.clone()),
-            reader,
-            path,
-        })
+        Ok(Self { writer: Writer::start(writer, path.clone()), reader, path })
     }
 
     /// Waits until everything is written, and closes it.
@@ -103,25 +92,17 @@ fn journal_error(path: &Path, error: &sqlx::Error) -> Error {
     // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE: no room for the index of the write-ahead log.
     const FULL: [&str; 2] = ["13", "4874"];
 
-    let code = error
-        .as_database_error()
-        .and_then(|error| error.code().map(|code| code.into_owned()));
+    let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
     if code.is_some_and(|code| FULL.contains(&code.as_str())) {
         Error::JournalFull { path: path.to_owned() }
     } else {
-        Error::Journal {
-            path: path.to_owned(),
-            detail: error.to_string(),
-        }
+        Error::Journal { path: path.to_owned(), detail: error.to_string() }
     }
 }
 
 /// A column that is not what this program writes.
 fn corrupt(column: &'static str) -> sqlx::Error {
-    sqlx::Error::ColumnDecode {
-        index: column.to_owned(),
-        source: "not a value that this program writes".into(),
-    }
+    sqlx::Error::ColumnDecode { index: column.to_owned(), source: "not a value that this program writes".into() }
 }
 
 fn upload_id(bytes: &[u8]) -> Result<UploadId, sqlx::Error> {

@@ -46,14 +46,10 @@ pub fn load_identity(home: &Home) -> Result<Identity, Error> {
     let secret = match keychain_entry(home)?.get_password() {
         Ok(secret) => Zeroizing::new(secret),
         Err(keyring_core::Error::NoEntry) => {
-            return Err(Error::NoKey {
-                home: home.path().to_owned(),
-            });
+            return Err(Error::NoKey { home: home.path().to_owned() });
         }
         Err(error) => {
-            return Err(Error::Keychain {
-                detail: error.to_string(),
-            });
+            return Err(Error::Keychain { detail: error.to_string() });
         }
     };
     parse_identity(&secret)
@@ -89,10 +85,7 @@ pub fn import_identity(home: &Home, place: KeyPlace, identity: &Identity, replac
     match load_identity(home) {
         Ok(known) if known.recipient() == identity.recipient() => return Ok(()),
         Ok(known) if !replace => {
-            return Err(Error::OtherKey {
-                home: home.path().to_owned(),
-                recipient: known.recipient().to_string(),
-            });
+            return Err(Error::OtherKey { home: home.path().to_owned(), recipient: known.recipient().to_string() });
         }
         Ok(_) | Err(Error::NoKey { .. } | Error::Key(_)) => {}
         Err(Error::NoKeychain { .. }) if place == KeyPlace::File => {}
@@ -107,11 +100,7 @@ pub fn import_identity(home: &Home, place: KeyPlace, identity: &Identity, replac
 ///
 /// [`Error::Key`] if there is no key in it.
 pub fn parse_identity(text: &str) -> Result<Identity, Error> {
-    let line = text
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty() && !line.starts_with('#'))
-        .unwrap_or_default();
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or_default();
     line.parse().map_err(Error::Key)
 }
 
@@ -125,9 +114,7 @@ fn keep(home: &Home, place: KeyPlace, identity: &Identity) -> Result<(), Error> 
         KeyPlace::Keychain => {
             keychain_entry(home)?
                 .set_password(&secret)
-                .map_err(|error| Error::Keychain {
-                    detail: error.to_string(),
-                })?;
+                .map_err(|error| Error::Keychain { detail: error.to_string() })?;
             // A key in a file would be found first.
             match std::fs::remove_file(home.key()) {
                 Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::file("remove", &home.key(), &error)),
@@ -139,23 +126,17 @@ fn keep(home: &Home, place: KeyPlace, identity: &Identity) -> Result<(), Error> 
 
 /// The keychain's entry for this home: its path, so that two homes of one user do not share a key unasked.
 fn keychain_entry(home: &Home) -> Result<Entry, Error> {
-    let store = keychain().map_err(|error| Error::NoKeychain {
-        detail: error.to_string(),
-    })?;
+    let store = keychain().map_err(|error| Error::NoKeychain { detail: error.to_string() })?;
     store
         .build(SERVICE, &home.path().to_string_lossy(), None)
-        .map_err(|error| Error::NoKeychain {
-            detail: error.to_string(),
-        })
+        .map_err(|error| Error::NoKeychain { detail: error.to_string() })
 }
 
 #[cfg(all(unix, not(target_vendor = "apple")))]
 fn keychain() -> keyring_core::Result<Arc<CredentialStore>> {
     // libdbus would start a bus of its own where there is none.
     if std::env::var_os("DBUS_SESSION_BUS_ADDRESS").is_none() && !runtime_bus_is_there() {
-        return Err(keyring_core::Error::NotSupportedByStore(
-            "there is no session bus (D-Bus)".to_owned(),
-        ));
+        return Err(keyring_core::Error::NotSupportedByStore("there is no session bus (D-Bus)".to_owned()));
     }
     Ok(dbus_secret_service_keyring_store::Store::new()?)
 }
@@ -178,12 +159,7 @@ fn keychain() -> keyring_core::Result<Arc<CredentialStore>> {
 fn lock(home: &Home) -> Result<File, Error> {
     let path = home.path().join("key.lock");
     let failed = |error: std::io::Error| Error::file("lock", &path, &error);
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(failed)?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
     file.lock().map_err(failed)?;
     Ok(file)
 }
@@ -222,11 +198,7 @@ mod tests {
     #[test]
     fn a_key_file_of_age_keygen_is_understood() {
         let identity = Identity::generate();
-        let text = format!(
-            "# created: today\n# public key: {}\n{}\n",
-            identity.recipient(),
-            *identity.expose_secret()
-        );
+        let text = format!("# created: today\n# public key: {}\n{}\n", identity.recipient(), *identity.expose_secret());
         assert_eq!(parse_identity(&text).unwrap().recipient(), identity.recipient());
         assert!(parse_identity("# nothing\n").is_err());
     }

@@ -70,11 +70,7 @@ pub async fn login(
         token,
     };
     config.save(home)?;
-    Ok(Login {
-        config,
-        recipient,
-        pool_problem,
-    })
+    Ok(Login { config, recipient, pool_problem })
 }
 
 fn read_required(path: &Path) -> Result<String, Error> {

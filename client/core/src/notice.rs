@@ -112,26 +112,11 @@ impl Ending {
     /// What a result says that stood up to its checks.
     pub(crate) fn of(body: ResultBody) -> Self {
         if let Some(report) = body.report {
-            return Self::Succeeded {
-                report,
-                log: body.log,
-                resources: body.resources,
-            };
+            return Self::Succeeded { report, log: body.log, resources: body.resources };
         }
-        let (kind, message) = body
-            .failure
-            .map_or_else(Default::default, |failure| (failure.kind, failure.message));
-        let message = if message.is_empty() {
-            body.outcome.to_string()
-        } else {
-            message
-        };
-        Self::Unsuccessful {
-            outcome: body.outcome,
-            kind,
-            message,
-            log: body.log,
-        }
+        let (kind, message) = body.failure.map_or_else(Default::default, |failure| (failure.kind, failure.message));
+        let message = if message.is_empty() { body.outcome.to_string() } else { message };
+        Self::Unsuccessful { outcome: body.outcome, kind, message, log: body.log }
     }
 
     /// Whether there is a report.

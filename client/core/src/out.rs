@@ -21,9 +21,7 @@ impl Out {
     /// [`Error::File`] if the folder cannot be made.
     pub(crate) fn new(folder: &Path) -> Result<Self, Error> {
         fs::create_dir_all(folder).map_err(|error| Error::file("make the folder", folder, &error))?;
-        Ok(Self {
-            folder: folder.to_owned(),
-        })
+        Ok(Self { folder: folder.to_owned() })
     }
 
     /// Keeps `sealed` as `NAME.age` below the folder, or as `NAME.2.age` and so on where another result has that name.
@@ -51,19 +49,11 @@ fn inside(name: &Path) -> PathBuf {
             _ => None,
         })
         .collect();
-    if parts.as_os_str().is_empty() {
-        PathBuf::from("result")
-    } else {
-        parts
-    }
+    if parts.as_os_str().is_empty() { PathBuf::from("result") } else { parts }
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path)?
-        .write_all(bytes)
+    fs::OpenOptions::new().write(true).create_new(true).open(path)?.write_all(bytes)
 }
 
 fn place(part: &Path, target: &Path, sealed: &[u8]) -> std::io::Result<()> {
@@ -86,10 +76,7 @@ fn place(part: &Path, target: &Path, sealed: &[u8]) -> std::io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-    Err(std::io::Error::new(
-        ErrorKind::AlreadyExists,
-        "too many results have this name",
-    ))
+    Err(std::io::Error::new(ErrorKind::AlreadyExists, "too many results have this name"))
 }
 
 #[cfg(test)]
@@ -124,12 +111,7 @@ mod tests {
         out.keep(Path::new("/etc/passwd"), b"four").unwrap();
         assert_eq!(
             tree(folder.path()),
-            [
-                "out/a/x.txt.2.age",
-                "out/a/x.txt.age",
-                "out/escape.age",
-                "out/etc/passwd.age"
-            ]
+            ["out/a/x.txt.2.age", "out/a/x.txt.age", "out/escape.age", "out/etc/passwd.age"]
         );
         assert_eq!(fs::read(folder.path().join("out/a/x.txt.2.age")).unwrap(), b"two");
     }

@@ -35,13 +35,7 @@ impl Packer {
         self.encoded_bytes += encoded;
         self.files.push(file);
         self.last = Some(Instant::now());
-        bundle.or_else(|| {
-            if self.files.len() == FILES_PER_BUNDLE {
-                self.take()
-            } else {
-                None
-            }
-        })
+        bundle.or_else(|| if self.files.len() == FILES_PER_BUNDLE { self.take() } else { None })
     }
 
     /// Hands out what there is.
@@ -61,11 +55,7 @@ impl Packer {
 
 fn encoded_bytes(file: &Found) -> usize {
     // Only lengths count, which spares a copy of the name.
-    let length = FileEntry {
-        name: Vec::new(),
-        length: file.stat.size,
-    }
-    .encoded_bytes();
+    let length = FileEntry { name: Vec::new(), length: file.stat.size }.encoded_bytes();
     // At most 2 more bytes say how long a name of up to 4,096 bytes is.
     length + file.name.len() + 2
 }
@@ -81,13 +71,7 @@ mod tests {
         Found {
             path: PathBuf::from("/x"),
             name: vec![b'n'; name_bytes],
-            stat: FileStat {
-                size,
-                modified_ns: 0,
-                changed_ns: 0,
-                inode: 0,
-                device: 0,
-            },
+            stat: FileStat { size, modified_ns: 0, changed_ns: 0, inode: 0, device: 0 },
             seen_ns: 0,
             attempt: 0,
             replaces: None,
@@ -102,14 +86,8 @@ mod tests {
             bundles.extend(packer.push(file(10, 1)));
         }
         assert_eq!(bundles.iter().map(Vec::len).collect::<Vec<_>>(), [FILES_PER_BUNDLE]);
-        assert_eq!(
-            packer.push(file(10, BYTES_PER_BUNDLE + 1)).map(|bundle| bundle.len()),
-            Some(1)
-        );
-        assert_eq!(
-            packer.push(file(10, BYTES_PER_BUNDLE)).map(|bundle| bundle.len()),
-            Some(1)
-        );
+        assert_eq!(packer.push(file(10, BYTES_PER_BUNDLE + 1)).map(|bundle| bundle.len()), Some(1));
+        assert_eq!(packer.push(file(10, BYTES_PER_BUNDLE)).map(|bundle| bundle.len()), Some(1));
         assert_eq!(packer.take().map(|bundle| bundle.len()), Some(1));
         assert!(packer.take().is_none() && packer.last().is_none());
     }
@@ -122,20 +100,11 @@ mod tests {
             if let Some(bundle) = packer.push(file(4096, 1)) {
                 let bytes: usize = bundle
                     .iter()
-                    .map(|file| {
-                        FileEntry {
-                            name: file.name.clone(),
-                            length: file.stat.size,
-                        }
-                        .encoded_bytes()
-                    })
+                    .map(|file| FileEntry { name: file.name.clone(), length: file.stat.size }.encoded_bytes())
                     .sum();
                 largest = largest.max(bytes);
             }
         }
-        assert!(
-            largest > FILES_MAX_ENCODED_BYTES / 2 && largest <= FILES_MAX_ENCODED_BYTES,
-            "{largest}"
-        );
+        assert!(largest > FILES_MAX_ENCODED_BYTES / 2 && largest <= FILES_MAX_ENCODED_BYTES, "{largest}");
     }
 }

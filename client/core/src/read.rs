@@ -40,12 +40,7 @@ pub(crate) struct EndedFile {
 impl Reader {
     /// Will read the chunks from `hash_from` on in order, and before that any single ones.
     pub(crate) fn new(files: Arc<[Found]>, layout: Arc<Layout>, hash_from: u32) -> Self {
-        Self {
-            files,
-            layout,
-            current: None,
-            hash_from,
-        }
+        Self { files, layout, current: None, hash_from }
     }
 
     /// Replaces what is in `out` with the data of the chunk, and says which files end in it.
@@ -72,12 +67,7 @@ impl Reader {
 
     /// Makes the piece's file the current one.
     fn enter(&mut self, sequence: u32, piece: &Piece) {
-        if self
-            .current
-            .as_ref()
-            .is_some_and(|current| current.index == piece.index)
-            && piece.in_file > 0
-        {
+        if self.current.as_ref().is_some_and(|current| current.index == piece.index) && piece.in_file > 0 {
             return;
         }
         let announced = &self.files[piece.index as usize];
@@ -89,12 +79,7 @@ impl Reader {
             }
             Err(error) => (None, Some((VoidReason::Unreadable, io_detail(&error)))),
         };
-        self.current = Some(Current {
-            index: piece.index,
-            file,
-            hash: hashed.then(Sha256::new),
-            void,
-        });
+        self.current = Some(Current { index: piece.index, file, hash: hashed.then(Sha256::new), void });
     }
 
     fn read_piece(&mut self, piece: &Piece, known: bool, room: &mut [u8]) {
@@ -127,11 +112,7 @@ impl Reader {
     fn leave(&mut self) -> Option<EndedFile> {
         let current = self.current.take()?;
         let announced = &self.files[current.index as usize];
-        let now = current
-            .file
-            .as_ref()
-            .and_then(|file| file.metadata().ok())
-            .map(|now| FileStat::of(&now));
+        let now = current.file.as_ref().and_then(|file| file.metadata().ok()).map(|now| FileStat::of(&now));
         let void = current.void.or_else(|| match now {
             Some(now) => difference(&announced.stat, &now),
             None => Some((VoidReason::Unreadable, "its length cannot be read any more".to_owned())),
@@ -141,11 +122,7 @@ impl Reader {
             (None, Some(hash)) => (Some(Verdict::Intact(hash.finish())), String::new()),
             (_, None) => (None, String::new()),
         };
-        Some(EndedFile {
-            index: current.index,
-            verdict,
-            detail,
-        })
+        Some(EndedFile { index: current.index, verdict, detail })
     }
 }
 
@@ -154,11 +131,7 @@ fn difference(announced: &FileStat, now: &FileStat) -> Option<(VoidReason, Strin
     if announced == now {
         return None;
     }
-    let reason = if now.size < announced.size {
-        VoidReason::Shrank
-    } else {
-        VoidReason::Changed
-    };
+    let reason = if now.size < announced.size { VoidReason::Shrank } else { VoidReason::Changed };
     Some((reason, reason.to_string()))
 }
 
@@ -226,10 +199,7 @@ mod tests {
             stream.extend_from_slice(&out);
         }
         assert_eq!(stream, contents.concat());
-        let expected: Vec<Verdict> = contents
-            .iter()
-            .map(|content| Verdict::Intact(Digest::of(content)))
-            .collect();
+        let expected: Vec<Verdict> = contents.iter().map(|content| Verdict::Intact(Digest::of(content))).collect();
         assert_eq!(verdicts, expected);
     }
 
@@ -270,12 +240,7 @@ mod tests {
         let (mut reader, _) = reader(&[found(&path)], 0);
         let mut out = Vec::new();
         assert!(reader.read(0, false, &mut out).is_empty());
-        File::options()
-            .write(true)
-            .open(&path)
-            .unwrap()
-            .set_len(CHUNK as u64 + 10)
-            .unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(CHUNK as u64 + 10).unwrap();
         assert!(reader.read(1, false, &mut out).is_empty());
         assert_eq!(out[..11], [5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 0]);
         let ended = reader.read(2, false, &mut out);

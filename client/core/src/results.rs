@@ -38,10 +38,7 @@ impl Client {
     ///
     /// Errors of the journal.
     pub async fn results(&self, after: i64) -> Result<ResultPage, Error> {
-        let places = self
-            .journal
-            .ended_files(&self.config.account(), after, PER_PAGE)
-            .await?;
+        let places = self.journal.ended_files(&self.config.account(), after, PER_PAGE).await?;
         let next = places.last().map_or(after, |place| place.row);
         let mut files = Vec::with_capacity(places.len());
         for place in places {
@@ -50,11 +47,7 @@ impl Client {
                     kind: "failed".to_owned(),
                     message: place.message.clone().unwrap_or_default(),
                 }),
-                _ => self
-                    .inbox
-                    .reopen(place.upload, place.index)
-                    .await?
-                    .map(|(_, ending)| ending),
+                _ => self.inbox.reopen(place.upload, place.index).await?.map(|(_, ending)| ending),
             };
             files.extend(ending.map(|ending| finished(place, ending)));
         }
@@ -76,10 +69,7 @@ impl Client {
         .await
         .map_err(|_| Error::Stopped)??;
         let (upload, index) = (unverified.claimed_upload(), unverified.claimed_index());
-        let unknown = || Error::UnknownUpload {
-            path: path.to_owned(),
-            upload: upload.to_string(),
-        };
+        let unknown = || Error::UnknownUpload { path: path.to_owned(), upload: upload.to_string() };
         let keys = self.inbox.keys_of(upload).await?.ok_or_else(unknown)?;
         let places = self.journal.places(upload, &[index]).await?;
         let place = places.into_iter().find(|place| !place.reused).ok_or_else(unknown)?;
@@ -121,9 +111,7 @@ fn read_sealed(path: &Path) -> Result<Vec<u8>, Error> {
     let failed = |error: std::io::Error| Error::file("read", path, &error);
     let mut sealed = Vec::new();
     let file = std::fs::File::open(path).map_err(failed)?;
-    file.take(RESULT_MAX_SEALED_BYTES as u64 + 1)
-        .read_to_end(&mut sealed)
-        .map_err(failed)?;
+    file.take(RESULT_MAX_SEALED_BYTES as u64 + 1).read_to_end(&mut sealed).map_err(failed)?;
     if sealed.len() > RESULT_MAX_SEALED_BYTES {
         return Err(Error::File {
             action: "read",

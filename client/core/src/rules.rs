@@ -18,10 +18,7 @@ pub(crate) struct Rules {
 impl Rules {
     /// Leaves nothing out.
     pub(crate) fn none() -> Self {
-        Self {
-            folder: PathBuf::new(),
-            rules: Gitignore::empty(),
-        }
+        Self { folder: PathBuf::new(), rules: Gitignore::empty() }
     }
 
     /// The rules of `folder`'s own rule files, and then the user's `globs`. A line of a rule file that is no pattern is
@@ -48,19 +45,13 @@ impl Rules {
 
     fn with_globs(folder: &Path, mut builder: GitignoreBuilder, globs: &[String]) -> Result<Self, Error> {
         for glob in globs {
-            builder.add_line(None, glob).map_err(|error| Error::Glob {
-                glob: glob.clone(),
-                detail: error.to_string(),
-            })?;
+            builder
+                .add_line(None, glob)
+                .map_err(|error| Error::Glob { glob: glob.clone(), detail: error.to_string() })?;
         }
-        let rules = builder.build().map_err(|error| Error::Glob {
-            glob: globs.join(" "),
-            detail: error.to_string(),
-        })?;
-        Ok(Self {
-            folder: folder.to_owned(),
-            rules,
-        })
+        let rules =
+            builder.build().map_err(|error| Error::Glob { glob: globs.join(" "), detail: error.to_string() })?;
+        Ok(Self { folder: folder.to_owned(), rules })
     }
 
     /// Whether to leave out `path`, an absolute path whose folders are not left out themselves.

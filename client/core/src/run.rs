@@ -145,19 +145,8 @@ impl Run {
         let (requests, mut requested) = mpsc::channel(64);
         let (selected, mut new_files) = mpsc::channel(4);
         let mut parts = JoinSet::new();
-        parts.spawn(follow::follow(
-            Arc::clone(&shared),
-            after,
-            requests.clone(),
-            stop.clone(),
-        ));
-        parts.spawn(select::select(
-            Arc::clone(&shared),
-            found,
-            selected,
-            requests,
-            stop.clone(),
-        ));
+        parts.spawn(follow::follow(Arc::clone(&shared), after, requests.clone(), stop.clone()));
+        parts.spawn(select::select(Arc::clone(&shared), found, selected, requests, stop.clone()));
 
         let result = self.work(&mut parts, &mut requested, &mut new_files).await;
         stop.cancel();

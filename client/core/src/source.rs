@@ -57,13 +57,7 @@ impl FileStat {
         #[cfg(not(unix))]
         {
             let modified_ns = metadata.modified().map_or(0, wall_clock_ns);
-            Self {
-                size: metadata.len(),
-                modified_ns,
-                changed_ns: modified_ns,
-                inode: 0,
-                device: 0,
-            }
+            Self { size: metadata.len(), modified_ns, changed_ns: modified_ns, inode: 0, device: 0 }
         }
     }
 
@@ -84,19 +78,9 @@ impl Found {
             return Err(kind.to_owned());
         }
         if name.is_empty() || name.len() > NAME_MAX_BYTES {
-            return Err(format!(
-                "its path below the folder has {} bytes, more than {NAME_MAX_BYTES}",
-                name.len()
-            ));
+            return Err(format!("its path below the folder has {} bytes, more than {NAME_MAX_BYTES}", name.len()));
         }
-        Ok(Self {
-            path,
-            name,
-            stat: FileStat::of(metadata),
-            seen_ns: now_ns(),
-            attempt: 0,
-            replaces: None,
-        })
+        Ok(Self { path, name, stat: FileStat::of(metadata), seen_ns: now_ns(), attempt: 0, replaces: None })
     }
 }
 
@@ -194,14 +178,11 @@ pub(crate) fn now_ns() -> i64 {
 
 /// The wall clock, in seconds since 1970-01-01 UTC.
 pub(crate) fn now_s() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn wall_clock_ns(time: SystemTime) -> i64 {
-    time.duration_since(UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
 #[cfg(all(test, unix))]
@@ -238,13 +219,7 @@ mod tests {
 
     #[test]
     fn a_stat_proves_nothing_while_the_clock_may_stand_still() {
-        let stat = FileStat {
-            size: 0,
-            modified_ns: 10_000_000_000,
-            changed_ns: 10_000_000_000,
-            inode: 1,
-            device: 1,
-        };
+        let stat = FileStat { size: 0, modified_ns: 10_000_000_000, changed_ns: 10_000_000_000, inode: 1, device: 1 };
         assert!(!stat.is_settled_at(11_000_000_000));
         assert!(stat.is_settled_at(12_000_000_000));
     }

@@ -108,11 +108,7 @@ impl fmt::Display for Reason {
             Self::Turn => f.write_str("waiting for a turn"),
             Self::Running { per_mille, attempt } => {
                 write!(f, "running: {} %", per_mille / 10)?;
-                if *attempt > 1 {
-                    write!(f, ", attempt {attempt}")
-                } else {
-                    Ok(())
-                }
+                if *attempt > 1 { write!(f, ", attempt {attempt}") } else { Ok(()) }
             }
             Self::Arriving => f.write_str("done: `filemill results` fetches the result"),
             Self::Forgotten => f.write_str("the server does not know the upload: `filemill resume` sends it again"),
@@ -134,18 +130,10 @@ impl Client {
             Err(error @ (Error::Unreachable { .. } | Error::Refused { .. })) => Some(error.to_string()),
             Err(error) => return Err(error),
         };
-        let mut states = States {
-            client: self,
-            offline,
-            last: None,
-            running: HashMap::new(),
-        };
+        let mut states = States { client: self, offline, last: None, running: HashMap::new() };
         let mut after = 0;
         loop {
-            let page = self
-                .journal
-                .waiting_files(&self.config.account(), after, PER_PAGE)
-                .await?;
+            let page = self.journal.waiting_files(&self.config.account(), after, PER_PAGE).await?;
             let Some(last) = page.last() else { break };
             after = last.place.row;
             for file in page {
@@ -165,10 +153,7 @@ impl Client {
         for (folder, globs) in self.journal.watched_folders(&self.home).await? {
             let (met, mut walked) = mpsc::channel(4);
             let walking = tokio::task::spawn_blocking(move || {
-                let root = Root {
-                    given: folder.clone(),
-                    path: folder,
-                };
+                let root = Root { given: folder.clone(), path: folder };
                 let rules = Rules::new(&root.path, &globs).unwrap_or_else(|_| Rules::none());
                 let _: ControlFlow<()> = walk_into(&root, &rules, &met);
             });
@@ -178,12 +163,7 @@ impl Client {
                     match met {
                         Met::File(found) => files.push(found),
                         Met::Ignored { path } => {
-                            tell(WaitingFile {
-                                path,
-                                size: None,
-                                place: None,
-                                reason: Reason::Ignored,
-                            });
+                            tell(WaitingFile { path, size: None, place: None, reason: Reason::Ignored });
                         }
                         Met::Skipped { .. } | Met::Unreadable { .. } => {}
                     }
@@ -191,12 +171,7 @@ impl Client {
                 let taken = self.journal.taken(&files).await?;
                 for found in files.into_iter().filter(|found| !taken.contains(&found.path)) {
                     let size = Some(found.stat.size);
-                    tell(WaitingFile {
-                        path: found.path,
-                        size,
-                        place: None,
-                        reason: Reason::Settling,
-                    });
+                    tell(WaitingFile { path: found.path, size, place: None, reason: Reason::Settling });
                 }
             }
             walking.await.map_err(|_| Error::Stopped)?;
@@ -217,16 +192,9 @@ struct States<'a> {
 impl States<'_> {
     async fn reason(&mut self, file: &Waiting) -> Result<Reason, Error> {
         let home = &self.client.home;
-        let running = *self
-            .running
-            .entry(file.session.clone())
-            .or_insert_with(|| is_running(home, &file.session));
+        let running = *self.running.entry(file.session.clone()).or_insert_with(|| is_running(home, &file.session));
         if file.place.abandoned || file.place.verdict.is_some_and(|verdict| !verdict.is_intact()) {
-            return Ok(if running {
-                Reason::SentAgain
-            } else {
-                Reason::Interrupted
-            });
+            return Ok(if running { Reason::SentAgain } else { Reason::Interrupted });
         }
         if file.uploading && !running {
             return Ok(Reason::Interrupted);
@@ -248,11 +216,7 @@ impl States<'_> {
             self.last = Some((upload, states));
         }
         let Some((_, Some(states))) = &self.last else {
-            return Ok(if file.uploading {
-                Reason::Uploading
-            } else {
-                Reason::Forgotten
-            });
+            return Ok(if file.uploading { Reason::Uploading } else { Reason::Forgotten });
         };
         let index = file.place.index;
         let range = states
@@ -265,10 +229,9 @@ impl States<'_> {
             Some(WaitReason::ChunksMissing) => Reason::ChunksMissing,
             Some(WaitReason::NoProcessor) => Reason::NoProcessor,
             Some(WaitReason::Turn) => Reason::Turn,
-            Some(WaitReason::Running { per_mille, attempt }) => Reason::Running {
-                per_mille: *per_mille,
-                attempt: *attempt,
-            },
+            Some(WaitReason::Running { per_mille, attempt }) => {
+                Reason::Running { per_mille: *per_mille, attempt: *attempt }
+            }
             Some(WaitReason::OverQuota) => Reason::OverQuota,
             Some(_) => Reason::Unknown,
         })

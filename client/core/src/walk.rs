@@ -49,10 +49,7 @@ impl Root {
     /// Says, for people, why there is nothing to be found.
     pub(crate) fn new(given: &Path) -> Result<Self, String> {
         match fs::canonicalize(given) {
-            Ok(path) => Ok(Self {
-                given: given.to_owned(),
-                path,
-            }),
+            Ok(path) => Ok(Self { given: given.to_owned(), path }),
             Err(error) => Err(io_detail(&error)),
         }
     }
@@ -60,20 +57,13 @@ impl Root {
     /// A path below it, as the user would name it; `None` if it is not below it.
     pub(crate) fn as_given(&self, path: &Path) -> Option<PathBuf> {
         let below = path.strip_prefix(&self.path).ok()?;
-        Some(if below.as_os_str().is_empty() {
-            self.given.clone()
-        } else {
-            self.given.join(below)
-        })
+        Some(if below.as_os_str().is_empty() { self.given.clone() } else { self.given.join(below) })
     }
 }
 
 /// What an absolute path below one of `roots` is called by the user.
 pub(crate) fn as_given(roots: &[Root], path: &Path) -> PathBuf {
-    roots
-        .iter()
-        .find_map(|root| root.as_given(path))
-        .unwrap_or_else(|| path.to_owned())
+    roots.iter().find_map(|root| root.as_given(path)).unwrap_or_else(|| path.to_owned())
 }
 
 /// Walks everything below `root`, and hands each thing it meets to `meet` until that breaks off. Symbolic links are not
@@ -82,25 +72,15 @@ pub(crate) fn walk(root: &Root, rules: &Rules, mut meet: impl FnMut(Met) -> Cont
     let metadata = match fs::symlink_metadata(&root.path) {
         Ok(metadata) => metadata,
         Err(error) => {
-            return meet(Met::Unreadable {
-                path: root.path.clone(),
-                reason: io_detail(&error),
-            });
+            return meet(Met::Unreadable { path: root.path.clone(), reason: io_detail(&error) });
         }
     };
     if !metadata.is_dir() {
-        let name = root
-            .path
-            .file_name()
-            .map(|name| path_bytes(Path::new(name)))
-            .unwrap_or_default();
+        let name = root.path.file_name().map(|name| path_bytes(Path::new(name))).unwrap_or_default();
         // The user named it: that it cannot be analysed is a failure, not a remark.
         return match Found::at(root.path.clone(), name, &metadata) {
             Ok(found) => meet(Met::File(found)),
-            Err(reason) => meet(Met::Unreadable {
-                path: root.path.clone(),
-                reason,
-            }),
+            Err(reason) => meet(Met::Unreadable { path: root.path.clone(), reason }),
         };
     }
     walk_folder(root, &root.path, rules, &mut meet)
@@ -115,17 +95,9 @@ pub(crate) fn walk_into(root: &Root, rules: &Rules, met: &mpsc::Sender<Vec<Met>>
     };
     walk(root, rules, |thing| {
         batch.push(thing);
-        if batch.len() >= MET_AT_ONCE {
-            send(&mut batch)
-        } else {
-            ControlFlow::Continue(())
-        }
+        if batch.len() >= MET_AT_ONCE { send(&mut batch) } else { ControlFlow::Continue(()) }
     })?;
-    if batch.is_empty() {
-        ControlFlow::Continue(())
-    } else {
-        send(&mut batch)
-    }
+    if batch.is_empty() { ControlFlow::Continue(()) } else { send(&mut batch) }
 }
 
 /// Walks everything in `folder`, which lies below `root` or is it. Blocks.
@@ -142,10 +114,7 @@ pub(crate) fn walk_folder(
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => {
-                meet(Met::Unreadable {
-                    path: folder,
-                    reason: io_detail(&error),
-                })?;
+                meet(Met::Unreadable { path: folder, reason: io_detail(&error) })?;
                 continue;
             }
         };
@@ -153,10 +122,7 @@ pub(crate) fn walk_folder(
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
-                    meet(Met::Unreadable {
-                        path: folder.clone(),
-                        reason: io_detail(&error),
-                    })?;
+                    meet(Met::Unreadable { path: folder.clone(), reason: io_detail(&error) })?;
                     break;
                 }
             };
@@ -172,10 +138,7 @@ pub(crate) fn walk_folder(
                 }
                 Ok(metadata) => meet(classify(root, path, &metadata, rules))?,
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => meet(Met::Unreadable {
-                    path,
-                    reason: io_detail(&error),
-                })?,
+                Err(error) => meet(Met::Unreadable { path, reason: io_detail(&error) })?,
             }
         }
     }
@@ -200,16 +163,9 @@ pub(crate) fn classify(root: &Root, path: PathBuf, metadata: &Metadata, rules: &
 ///
 /// [`Error::Watch`] if it is none.
 pub(crate) fn folder_root(given: &Path) -> Result<Root, Error> {
-    let refuse = |detail: String| Error::Watch {
-        path: given.to_owned(),
-        detail,
-    };
+    let refuse = |detail: String| Error::Watch { path: given.to_owned(), detail };
     let root = Root::new(given).map_err(refuse)?;
-    if root.path.is_dir() {
-        Ok(root)
-    } else {
-        Err(refuse("it is no folder".to_owned()))
-    }
+    if root.path.is_dir() { Ok(root) } else { Err(refuse("it is no folder".to_owned())) }
 }
 
 #[cfg(all(test, unix))]
@@ -227,10 +183,7 @@ mod tests {
             match met {
                 Met::File(found) => files.push(String::from_utf8_lossy(&found.name).into_owned()),
                 Met::Skipped { path, reason } | Met::Unreadable { path, reason } => {
-                    others.push(format!(
-                        "{}: {reason}",
-                        path.file_name().unwrap_or_default().to_string_lossy()
-                    ));
+                    others.push(format!("{}: {reason}", path.file_name().unwrap_or_default().to_string_lossy()));
                 }
                 Met::Ignored { path } => {
                     others.push(format!("{}: ignored", path.file_name().unwrap().to_string_lossy()))
@@ -253,23 +206,10 @@ mod tests {
         fs::write(path.join("new\nline"), "2").unwrap();
         fs::write(path.join(std::ffi::OsStr::from_bytes(b"caf\xe9")), "3").unwrap();
         std::os::unix::fs::symlink("..", path.join("a/loop")).unwrap();
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            path.join("pipe"),
-            rustix::fs::FileType::Fifo,
-            0o600.into(),
-            0,
-        )
-        .unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, path.join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
         let (files, others) = names(path, &[]);
         assert_eq!(files, ["a/b/deep", "caf\u{fffd}", "empty", "new\nline"]);
-        assert_eq!(
-            others,
-            [
-                "loop: it is a symbolic link, which is not followed",
-                "pipe: it is a named pipe"
-            ]
-        );
+        assert_eq!(others, ["loop: it is a symbolic link, which is not followed", "pipe: it is a named pipe"]);
     }
 
     #[test]
@@ -305,14 +245,8 @@ mod tests {
     fn paths_are_called_what_the_user_called_them() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("file"), "").unwrap();
-        let root = Root {
-            given: PathBuf::from("here"),
-            path: folder.path().to_owned(),
-        };
-        assert_eq!(
-            as_given(&[root.clone()], &folder.path().join("a/b")),
-            Path::new("here/a/b")
-        );
+        let root = Root { given: PathBuf::from("here"), path: folder.path().to_owned() };
+        assert_eq!(as_given(&[root.clone()], &folder.path().join("a/b")), Path::new("here/a/b"));
         assert_eq!(as_given(&[root], Path::new("/elsewhere")), Path::new("/elsewhere"));
     }
 }

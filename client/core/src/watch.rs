@@ -61,11 +61,7 @@ impl Client {
     /// [`Error::Watch`] for a folder that is none, [`Error::Glob`], and what concerns all files. Nothing is lost: the next
     /// watcher goes on.
     pub async fn watch(&self, options: WatchOptions, stop: &CancellationToken) -> Result<(), Error> {
-        let roots = options
-            .folders
-            .iter()
-            .map(|folder| folder_root(folder))
-            .collect::<Result<Vec<_>, _>>()?;
+        let roots = options.folders.iter().map(|folder| folder_root(folder)).collect::<Result<Vec<_>, _>>()?;
         for root in &roots {
             Rules::new(&root.path, &options.ignore)?;
         }
@@ -75,9 +71,7 @@ impl Client {
         let mut run = Run::new(Arc::clone(&shared), Kind::Watch, recipe);
         self.take_over(&shared, &mut run).await?;
         for root in &roots {
-            self.journal
-                .watch(self.session.id(), &root.path, &options.ignore)
-                .await?;
+            self.journal.watch(self.session.id(), &root.path, &options.ignore).await?;
         }
         let (met, found) = mpsc::channel(4);
         let looking = TaskTracker::new();
@@ -186,19 +180,11 @@ impl Folders {
             }
         };
         let tell = |path: &Path, error: &notify::Error| {
-            let error = Error::Watch {
-                path: path.to_owned(),
-                detail: error.to_string(),
-            };
-            let _ = self.notices.try_send(Notice::Trouble {
-                message: error.to_string(),
-                hint: error.hint(),
-            });
+            let error = Error::Watch { path: path.to_owned(), detail: error.to_string() };
+            let _ = self.notices.try_send(Notice::Trouble { message: error.to_string(), hint: error.hint() });
         };
         let first = self.roots.first().map(|root| root.path.clone()).unwrap_or_default();
-        let mut watcher = notify::recommended_watcher(on_event)
-            .map_err(|error| tell(&first, &error))
-            .ok()?;
+        let mut watcher = notify::recommended_watcher(on_event).map_err(|error| tell(&first, &error)).ok()?;
         for root in &self.roots {
             if let Err(error) = watcher.watch(&root.path, RecursiveMode::Recursive) {
                 tell(&root.path, &error);
@@ -210,10 +196,7 @@ impl Folders {
     /// The rules of each folder, as they are now.
     fn rules(&self) -> Vec<Rules> {
         // The globs were checked before.
-        self.roots
-            .iter()
-            .map(|root| Rules::new(&root.path, &self.globs).unwrap_or_else(|_| Rules::none()))
-            .collect()
+        self.roots.iter().map(|root| Rules::new(&root.path, &self.globs).unwrap_or_else(|_| Rules::none())).collect()
     }
 
     fn look_through(&mut self, rules: &[Rules]) -> ControlFlow<()> {
@@ -221,11 +204,7 @@ impl Folders {
             let stop = self.stop.clone();
             walk(root, rules, |met| {
                 self.consider(met, false);
-                if stop.is_cancelled() {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
+                if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })?;
         }
         ControlFlow::Continue(())
@@ -297,8 +276,7 @@ impl Folders {
     fn hand_on(&mut self) -> ControlFlow<()> {
         let ready = self.settling.take_ready(Instant::now());
         for found in &ready {
-            self.taken
-                .insert(self.hash.hash_one(&found.path), self.hash.hash_one(found.stat));
+            self.taken.insert(self.hash.hash_one(&found.path), self.hash.hash_one(found.stat));
         }
         let mut ready = ready.into_iter().map(Met::File).peekable();
         while ready.peek().is_some() {

@@ -34,9 +34,7 @@ fn main() {
     let sealed_header = header.seal(&pool_recipients).expect("it seals");
     let identities = [pool];
     line("header of 4,096 files: seal", 0, || drop(header.seal(&pool_recipients)));
-    line("header of 4,096 files: open", 0, || {
-        drop(Header::open(&sealed_header, &identities))
-    });
+    line("header of 4,096 files: open", 0, || drop(Header::open(&sealed_header, &identities)));
 
     results(&header, sealed_header.digest(), &[uploader], content);
     chunks(&header, sealed_header.digest());
@@ -49,10 +47,7 @@ fn results(header: &Header, digest: Digest, uploader: &[Identity], content: &[u8
         header: digest,
         release: Some(header.releases[0]),
         outcome: Outcome::Succeeded,
-        input: Some(EngineInput {
-            length: content.len() as u64,
-            sha256: Digest::of(content),
-        }),
+        input: Some(EngineInput { length: content.len() as u64, sha256: Digest::of(content) }),
         report: Some(Report::from_json(r#"{"bytes":12,"lines":1}"#.to_owned()).expect("an object")),
         failure: None,
         log: Vec::new(),
@@ -60,14 +55,9 @@ fn results(header: &Header, digest: Digest, uploader: &[Identity], content: &[u8
     };
     let sealed = seal_result(&body, &header.key, &header.uploader).expect("it seals");
     let expected = Expected::from_header(header, digest, 7).expect("file 7");
-    line("result: seal", 0, || {
-        drop(seal_result(&body, &header.key, &header.uploader))
-    });
+    line("result: seal", 0, || drop(seal_result(&body, &header.key, &header.uploader)));
     line("result: open and verify", 0, || {
-        open_result(&sealed, uploader)
-            .expect("it opens")
-            .verify(&header.key, &expected)
-            .expect("it verifies");
+        open_result(&sealed, uploader).expect("it opens").verify(&header.key, &expected).expect("it verifies");
     });
 }
 
@@ -75,37 +65,22 @@ fn chunks(header: &Header, digest: Digest) {
     let sealer = ChunkSealer::new(&header.key, header.upload, digest);
     let opener = ChunkOpener::new(&header.key, header.upload, digest);
     let (noise, logs) = (noise(), log_lines());
-    let shape = ChunkShape {
-        sequence: 0,
-        last: true,
-        length: CHUNK_SIZE_DEFAULT,
-        verdicts: 1,
-    };
+    let shape = ChunkShape { sequence: 0, last: true, length: CHUNK_SIZE_DEFAULT, verdicts: 1 };
     let verdicts = [Verdict::Intact(Digest::of(b"some file"))];
     let mut decompressor = Decompressor::new();
     line("SHA-256 alone", noise.len(), || drop(Digest::of(&noise).to_string()));
     for (name, data, level) in [("noise", &noise, 1), ("log lines", &logs, -1), ("log lines", &logs, 3)] {
         let mut compressor = Compressor::new(level);
         let mut out = Vec::new();
-        line(
-            &format!("chunk of {name}, level {level}: seal and hash"),
-            data.len(),
-            || {
-                sealer
-                    .seal(&shape, data, &verdicts, &mut compressor, &mut out)
-                    .expect("it seals");
-            },
-        );
+        line(&format!("chunk of {name}, level {level}: seal and hash"), data.len(), || {
+            sealer.seal(&shape, data, &verdicts, &mut compressor, &mut out).expect("it seals");
+        });
         // The copy stands for what arrives from the network, and is measured with it.
         line(&format!("chunk of {name}, level {level}: open"), data.len(), || {
             drop(opener.open(&shape, out.clone(), &mut decompressor).expect("it opens"));
         });
         let ratio = data.len() as f64 / out.len() as f64;
-        println!(
-            "{:48} {ratio:8.1} : 1, encoder holds {} KiB",
-            "",
-            compressor.memory_bytes() >> 10
-        );
+        println!("{:48} {ratio:8.1} : 1, encoder holds {} KiB", "", compressor.memory_bytes() >> 10);
     }
 }
 
@@ -129,9 +104,7 @@ fn line(name: &str, bytes: usize, mut action: impl FnMut()) {
 
 fn noise() -> Vec<u8> {
     let blocks = CHUNK_SIZE_DEFAULT / 32;
-    (0..blocks)
-        .flat_map(|block| *Digest::of(&block.to_be_bytes()).as_bytes())
-        .collect()
+    (0..blocks).flat_map(|block| *Digest::of(&block.to_be_bytes()).as_bytes()).collect()
 }
 
 fn log_lines() -> Vec<u8> {
@@ -140,11 +113,7 @@ fn log_lines() -> Vec<u8> {
         let id = &Digest::of(&number.to_be_bytes()).to_string()[..8];
         let (second, host) = (number % 60, number % 7);
         text.extend_from_slice(
-            format!(
-                "2025-11-22T12:31:{second:02}Z host-{host} GET /v1/objects/{id} 200 {}\n",
-                number % 977
-            )
-            .as_bytes(),
+            format!("2025-11-22T12:31:{second:02}Z host-{host} GET /v1/objects/{id} 200 {}\n", number % 977).as_bytes(),
         );
         if text.len() >= CHUNK_SIZE_DEFAULT as usize {
             break;

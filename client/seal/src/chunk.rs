@@ -95,16 +95,10 @@ impl ChunkSealer {
     ) -> Result<SealedChunk, ChunkError> {
         out.clear();
         if data.len() != shape.length as usize || shape.length > CHUNK_SIZE_MAX {
-            return Err(ChunkError::Data {
-                expected: shape.length,
-                found: data.len(),
-            });
+            return Err(ChunkError::Data { expected: shape.length, found: data.len() });
         }
         if verdicts.len() != shape.verdicts as usize || verdicts.len() > FILES_MAX {
-            return Err(ChunkError::VerdictCount {
-                expected: shape.verdicts,
-                found: verdicts.len(),
-            });
+            return Err(ChunkError::VerdictCount { expected: shape.verdicts, found: verdicts.len() });
         }
         out.reserve_exact(shape.sealed_max_bytes());
         out.extend_from_slice(&[0; PREFIX_BYTES]);
@@ -115,12 +109,8 @@ impl ChunkSealer {
         for verdict in verdicts {
             verdict.encode(out);
         }
-        self.0
-            .seal_in_place(shape, if compressed { ZSTANDARD } else { STORED }, out);
-        Ok(SealedChunk {
-            digest: Digest::of(out),
-            compressed,
-        })
+        self.0.seal_in_place(shape, if compressed { ZSTANDARD } else { STORED }, out);
+        Ok(SealedChunk { digest: Digest::of(out), compressed })
     }
 
     /// Seals any plaintext as a chunk of any codec: what a broken client might send.
@@ -163,23 +153,13 @@ impl ChunkOpener {
         let data = PREFIX_BYTES..verdicts_at;
         let length = shape.length as usize;
         if codec == STORED {
-            return Ok(OpenedChunk {
-                buffer: sealed,
-                data,
-                verdicts,
-            });
+            return Ok(OpenedChunk { buffer: sealed, data, verdicts });
         }
-        let buffer = decompressor
-            .open_frame(&sealed[data], length)
-            .map_err(|error| match error {
-                FrameError::NotOneFrame => ChunkError::NotOneFrame,
-                FrameError::Content => ChunkError::Content { expected: shape.length },
-            })?;
-        Ok(OpenedChunk {
-            buffer,
-            data: 0..length,
-            verdicts,
-        })
+        let buffer = decompressor.open_frame(&sealed[data], length).map_err(|error| match error {
+            FrameError::NotOneFrame => ChunkError::NotOneFrame,
+            FrameError::Content => ChunkError::Content { expected: shape.length },
+        })?;
+        Ok(OpenedChunk { buffer, data: 0..length, verdicts })
     }
 }
 
@@ -188,12 +168,7 @@ fn decode_verdicts(bytes: &[u8]) -> Result<Vec<Verdict>, ChunkError> {
     encoded
         .iter()
         .enumerate()
-        .map(|(position, bytes)| {
-            Verdict::decode(bytes).ok_or(ChunkError::Verdict {
-                position,
-                code: bytes[0],
-            })
-        })
+        .map(|(position, bytes)| Verdict::decode(bytes).ok_or(ChunkError::Verdict { position, code: bytes[0] }))
         .collect()
 }
 
@@ -217,25 +192,18 @@ impl AsRef<[u8]> for OpenedChunk {
 
 impl fmt::Debug for ChunkSealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChunkSealer")
-            .field("upload", &self.0.upload)
-            .finish_non_exhaustive()
+        f.debug_struct("ChunkSealer").field("upload", &self.0.upload).finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for ChunkOpener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChunkOpener")
-            .field("upload", &self.0.upload)
-            .finish_non_exhaustive()
+        f.debug_struct("ChunkOpener").field("upload", &self.0.upload).finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for OpenedChunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenedChunk")
-            .field("bytes", &self.data.len())
-            .field("verdicts", &self.verdicts.len())
-            .finish()
+        f.debug_struct("OpenedChunk").field("bytes", &self.data.len()).field("verdicts", &self.verdicts.len()).finish()
     }
 }

@@ -39,10 +39,7 @@ impl Compressor {
     ///
     /// When there is no memory for a context.
     pub fn new(level: i32) -> Self {
-        let mut compressor = Self {
-            context: CCtx::create(),
-            level,
-        };
+        let mut compressor = Self { context: CCtx::create(), level };
         compressor.set_level(level);
         compressor
     }
@@ -92,9 +89,7 @@ impl Decompressor {
     ///
     /// When there is no memory for it.
     pub fn new() -> Self {
-        Self {
-            context: DCtx::create(),
-        }
+        Self { context: DCtx::create() }
     }
 
     /// Opens `frame` to exactly `length` bytes. Allocates those, and nothing that the frame asks for.
@@ -123,9 +118,7 @@ impl Default for Decompressor {
 
 impl fmt::Debug for Compressor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Compressor")
-            .field("level", &self.level)
-            .finish_non_exhaustive()
+        f.debug_struct("Compressor").field("level", &self.level).finish_non_exhaustive()
     }
 }
 

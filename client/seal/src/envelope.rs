@@ -74,12 +74,10 @@ pub(crate) fn open(
     }
     check_start(sealed)?;
     let decryptor = Decryptor::new_buffered(sealed).map_err(|_| EnvelopeError::Damaged)?;
-    let mut reader = decryptor
-        .decrypt(identities.iter().map(Identity::as_age))
-        .map_err(|error| match error {
-            DecryptError::NoMatchingKeys => EnvelopeError::NoMatchingKey,
-            _ => EnvelopeError::Damaged,
-        })?;
+    let mut reader = decryptor.decrypt(identities.iter().map(Identity::as_age)).map_err(|error| match error {
+        DecryptError::NoMatchingKeys => EnvelopeError::NoMatchingKey,
+        _ => EnvelopeError::Damaged,
+    })?;
     // Room for all of it from the start, so that no copy of a secret is left behind by a growing vector.
     let mut plaintext = Zeroizing::new(Vec::with_capacity(sealed.len()));
     reader.read_to_end(&mut plaintext).map_err(|_| EnvelopeError::Damaged)?;
@@ -94,16 +92,9 @@ fn check_start(sealed: &[u8]) -> Result<(), EnvelopeError> {
         return Err(EnvelopeError::NotAge);
     }
     let start = &sealed[..sealed.len().min(AGE_HEADER_MAX_BYTES)];
-    let end = start
-        .windows(5)
-        .position(|bytes| bytes == b"\n--- ")
-        .ok_or(EnvelopeError::Recipients)?;
+    let end = start.windows(5).position(|bytes| bytes == b"\n--- ").ok_or(EnvelopeError::Recipients)?;
     let stanzas = start[..end].windows(4).filter(|bytes| bytes == b"\n-> ").count();
-    if stanzas > AGE_STANZAS_MAX {
-        Err(EnvelopeError::Recipients)
-    } else {
-        Ok(())
-    }
+    if stanzas > AGE_STANZAS_MAX { Err(EnvelopeError::Recipients) } else { Ok(()) }
 }
 
 /// Enough for two recipients: a guess that saves growing.

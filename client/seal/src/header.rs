@@ -130,24 +130,17 @@ impl Header {
     /// Checks the bounds of every field.
     fn check(&self) -> Result<(), HeaderError> {
         if !(1..=RELEASES_MAX).contains(&self.releases.len()) {
-            return Err(HeaderError::Releases {
-                found: self.releases.len() as u64,
-            });
+            return Err(HeaderError::Releases { found: self.releases.len() as u64 });
         }
         if self.parameters.len() > PARAMETERS_MAX_BYTES {
-            return Err(HeaderError::ParametersTooLong {
-                found: self.parameters.len(),
-            });
+            return Err(HeaderError::ParametersTooLong { found: self.parameters.len() });
         }
         if !json::is_object(&self.parameters) {
             return Err(HeaderError::Parameters);
         }
         let misnamed = |file: &FileEntry| !(1..=NAME_MAX_BYTES).contains(&file.name.len());
         if let Some(index) = self.files.iter().position(misnamed) {
-            return Err(HeaderError::Name {
-                index,
-                found: self.files[index].name.len(),
-            });
+            return Err(HeaderError::Name { index, found: self.files[index].name.len() });
         }
         self.layout().map(|_| ())
     }
@@ -217,9 +210,6 @@ impl fmt::Debug for FileEntry {
 
 impl fmt::Debug for SealedHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SealedHeader")
-            .field("bytes", &self.bytes.len())
-            .field("digest", &self.digest)
-            .finish()
+        f.debug_struct("SealedHeader").field("bytes", &self.bytes.len()).field("digest", &self.digest).finish()
     }
 }

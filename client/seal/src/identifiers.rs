@@ -189,9 +189,6 @@ pub(crate) fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], HexError>
     if decoded {
         Ok(bytes)
     } else {
-        Err(HexError {
-            expected_characters: 2 * N,
-            found: text.chars().take(80).collect(),
-        })
+        Err(HexError { expected_characters: 2 * N, found: text.chars().take(80).collect() })
     }
 }

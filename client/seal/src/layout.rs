@@ -123,10 +123,7 @@ impl Layout {
             if offsets.len() > FILES_MAX {
                 return Err(LayoutError::TooManyFiles);
             }
-            total = total
-                .checked_add(length)
-                .filter(|t| *t <= TOTAL_MAX_BYTES)
-                .ok_or(LayoutError::TooManyBytes)?;
+            total = total.checked_add(length).filter(|t| *t <= TOTAL_MAX_BYTES).ok_or(LayoutError::TooManyBytes)?;
             offsets.push(total);
         }
         if offsets.len() == 1 {
@@ -134,19 +131,11 @@ impl Layout {
         }
         offsets.shrink_to_fit();
         let chunks = total.div_ceil(u64::from(chunk_size)).max(1);
-        let chunk_count =
-            u32::try_from(chunks)
-                .ok()
-                .filter(|n| *n <= CHUNKS_MAX)
-                .ok_or(LayoutError::TooManyChunks {
-                    total_bytes: total,
-                    chunk_size,
-                })?;
-        Ok(Self {
-            chunk_bits: chunk_size.trailing_zeros(),
-            offsets,
-            chunk_count,
-        })
+        let chunk_count = u32::try_from(chunks)
+            .ok()
+            .filter(|n| *n <= CHUNKS_MAX)
+            .ok_or(LayoutError::TooManyChunks { total_bytes: total, chunk_size })?;
+        Ok(Self { chunk_bits: chunk_size.trailing_zeros(), offsets, chunk_count })
     }
 
     /// In bytes.
@@ -232,11 +221,7 @@ impl Layout {
             let (file_start, file_end) = (self.offsets[index as usize], self.offsets[index as usize + 1]);
             let (from, to) = (file_start.max(start), file_end.min(end));
             // Both lie within the chunk, so that they fit.
-            Piece {
-                index,
-                in_chunk: (from - start) as usize..(to - start) as usize,
-                in_file: from - file_start,
-            }
+            Piece { index, in_chunk: (from - start) as usize..(to - start) as usize, in_file: from - file_start }
         })
     }
 
@@ -251,12 +236,7 @@ impl Layout {
             next = self.first_index_where(|index| {
                 self.first_chunk(index) > first_chunk || self.last_chunk(index) > last_chunk
             });
-            Some(JobRange {
-                first_index,
-                count: next - first_index,
-                first_chunk,
-                last_chunk,
-            })
+            Some(JobRange { first_index, count: next - first_index, first_chunk, last_chunk })
         })
     }
 
@@ -267,11 +247,7 @@ impl Layout {
 
     fn last_chunk(&self, index: usize) -> u32 {
         let (start, end) = (self.offsets[index], self.offsets[index + 1]);
-        if start == end {
-            self.first_chunk(index)
-        } else {
-            ((end - 1) >> self.chunk_bits) as u32
-        }
+        if start == end { self.first_chunk(index) } else { ((end - 1) >> self.chunk_bits) as u32 }
     }
 
     /// The first file for which `reached`, which must stay true from there on, holds; the number of files if there is none.

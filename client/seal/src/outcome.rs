@@ -97,9 +97,7 @@ impl Outcome {
         Self::ALL
             .into_iter()
             .find(|outcome| outcome.code() == code)
-            .ok_or_else(|| UnknownOutcome {
-                found: code.chars().take(80).collect(),
-            })
+            .ok_or_else(|| UnknownOutcome { found: code.chars().take(80).collect() })
     }
 
     /// Whether the engine ran on the whole, intact file, so that the result says what it was given.

@@ -59,20 +59,12 @@ impl Statement {
     /// Checks what does not depend on time.
     fn check(&self) -> Result<(), PoolError> {
         check_name(&self.pool)?;
-        let seconds = self
-            .not_after
-            .checked_sub(self.not_before)
-            .filter(|seconds| *seconds > 0);
+        let seconds = self.not_after.checked_sub(self.not_before).filter(|seconds| *seconds > 0);
         if seconds.is_none_or(|seconds| seconds > STATEMENT_MAX_SECONDS) {
-            return Err(PoolError::Lifetime {
-                not_before: self.not_before,
-                not_after: self.not_after,
-            });
+            return Err(PoolError::Lifetime { not_before: self.not_before, not_after: self.not_after });
         }
         if self.serial > JSON_INTEGER_MAX || self.not_after > JSON_INTEGER_MAX {
-            return Err(PoolError::Malformed {
-                detail: "a number above 2^53 - 1".to_owned(),
-            });
+            return Err(PoolError::Malformed { detail: "a number above 2^53 - 1".to_owned() });
         }
         Ok(())
     }
@@ -129,9 +121,7 @@ struct Version {
 impl Version {
     fn of(text: &str, field: impl FnOnce(Self) -> Option<u64>) -> Result<u64, PoolError> {
         let fields: Self = serde_json::from_str(text).map_err(PoolError::malformed)?;
-        field(fields).ok_or_else(|| PoolError::Malformed {
-            detail: "the version is missing".to_owned(),
-        })
+        field(fields).ok_or_else(|| PoolError::Malformed { detail: "the version is missing".to_owned() })
     }
 }
 
@@ -140,8 +130,6 @@ fn check_name(name: &str) -> Result<(), PoolError> {
     if (1..=POOL_NAME_MAX_BYTES).contains(&name.len()) && name.bytes().all(allowed) {
         Ok(())
     } else {
-        Err(PoolError::Name {
-            found: name.chars().take(80).collect(),
-        })
+        Err(PoolError::Name { found: name.chars().take(80).collect() })
     }
 }

@@ -122,10 +122,7 @@ impl UnverifiedResult {
     pub fn verify(self, key: &DataKey, expected: &Expected<'_>) -> Result<ResultBody, ResultError> {
         // Said before the authenticator is looked at, because that one would only say that it is wrong.
         if self.claims.upload != expected.upload {
-            return Err(ResultError::OtherUpload {
-                expected: expected.upload,
-                found: self.claims.upload,
-            });
+            return Err(ResultError::OtherUpload { expected: expected.upload, found: self.claims.upload });
         }
         let body = &self.plaintext[FIRST_LINE_BYTES..];
         hmac::verify(&key.result_key(&expected.upload), body, &self.tag).map_err(|_| ResultError::Forged)?;
@@ -155,38 +152,25 @@ impl<'a> Expected<'a> {
     fn check(&self, body: &ResultBody) -> Result<(), ResultError> {
         // Twice the same field would be an error of the JSON, so that the claims are those of the body.
         if body.upload != self.upload {
-            return Err(ResultError::OtherUpload {
-                expected: self.upload,
-                found: body.upload,
-            });
+            return Err(ResultError::OtherUpload { expected: self.upload, found: body.upload });
         }
         if body.index != self.index {
-            return Err(ResultError::OtherFile {
-                expected: self.index,
-                found: body.index,
-            });
+            return Err(ResultError::OtherFile { expected: self.index, found: body.index });
         }
         if body.header != self.header {
-            return Err(ResultError::OtherHeader {
-                expected: self.header,
-                found: body.header,
-            });
+            return Err(ResultError::OtherHeader { expected: self.header, found: body.header });
         }
         if let Some(release) = body.release.filter(|release| !self.releases.contains(release)) {
             return Err(ResultError::ReleaseNotAllowed { release });
         }
         let Some(input) = &body.input else { return Ok(()) };
         if input.length != self.length {
-            return Err(ResultError::OtherLength {
-                expected: self.length,
-                found: input.length,
-            });
+            return Err(ResultError::OtherLength { expected: self.length, found: input.length });
         }
         match self.sha256 {
-            Some(expected) if expected != input.sha256 => Err(ResultError::OtherContent {
-                expected,
-                found: input.sha256,
-            }),
+            Some(expected) if expected != input.sha256 => {
+                Err(ResultError::OtherContent { expected, found: input.sha256 })
+            }
             _ => Ok(()),
         }
     }

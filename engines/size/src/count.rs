@@ -94,10 +94,7 @@ mod tests {
         type Error = Infallible;
 
         fn next(&mut self, max: u64) -> Result<Vec<u8>, Infallible> {
-            let take = self
-                .piece
-                .min(self.rest.len())
-                .min(usize::try_from(max).expect("64-bit tests"));
+            let take = self.piece.min(self.rest.len()).min(usize::try_from(max).expect("64-bit tests"));
             let (piece, rest) = self.rest.split_at(take);
             self.rest = rest;
             Ok(piece.to_vec())
@@ -111,15 +108,7 @@ mod tests {
 
     #[test]
     fn a_last_line_without_newline_is_a_line_and_an_empty_file_has_none() {
-        for (text, lines) in [
-            ("", 0),
-            ("a", 1),
-            ("\n", 1),
-            ("a\n", 1),
-            ("a\nb", 2),
-            ("a\n\n", 2),
-            ("\r\n\r", 2),
-        ] {
+        for (text, lines) in [("", 0), ("a", 1), ("\n", 1), ("a\n", 1), ("a\nb", 2), ("a\n\n", 2), ("\r\n\r", 2)] {
             for piece in 1..=4 {
                 let bytes = text.len() as u64;
                 assert_eq!(counted(text.as_bytes(), piece), Counts { bytes, lines }, "{text:?}");
@@ -149,10 +138,7 @@ mod tests {
         for announced in [0, 1, 10_000_000, 60_000_000, u64::MAX] {
             let bytes = vec![0; 60_000_000];
             let told = RefCell::new(Vec::new());
-            let mut source = Pieces {
-                rest: &bytes,
-                piece: 100_000,
-            };
+            let mut source = Pieces { rest: &bytes, piece: 100_000 };
             count(&mut source, Progress::of(announced), |per_mille| {
                 told.borrow_mut().push(per_mille);
             })

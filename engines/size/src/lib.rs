@@ -29,9 +29,7 @@ impl Guest for Size {
 
     fn analyze(file: File, input: Input, parameters: String) -> Result<Report, Failure> {
         if !takes_nothing(&parameters) {
-            return Err(Failure::Failed(
-                "engine `size` takes no parameters; hint: send it `{}`".into(),
-            ));
+            return Err(Failure::Failed("engine `size` takes no parameters; hint: send it `{}`".into()));
         }
         let counts = count(&mut HostInput(input), Progress::of(file.size), host::progress)
             .map_err(|error| Failure::Failed(reason(error)))?;

@@ -28,15 +28,8 @@ pub(super) struct Folder(OwnedFd);
 impl Folder {
     /// Opens the folder, or makes it and those above it (0700). Refuses a link, and a folder that others can reach.
     pub(super) fn open(path: &Path) -> Result<Self, CacheError> {
-        let io_error = |action, source: io::Error| CacheError::Io {
-            path: path.to_owned(),
-            action,
-            source,
-        };
-        let refuse = |reason| CacheError::Unsafe {
-            path: path.to_owned(),
-            reason,
-        };
+        let io_error = |action, source: io::Error| CacheError::Io { path: path.to_owned(), action, source };
+        let refuse = |reason| CacheError::Unsafe { path: path.to_owned(), reason };
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(|e| io_error("cannot make the folder", e))?;
         }
@@ -138,10 +131,7 @@ impl Folder {
                 return Vec::new();
             }
         };
-        entries
-            .iter()
-            .filter_map(|entry| self.file(entry.file_name()))
-            .collect()
+        entries.iter().filter_map(|entry| self.file(entry.file_name())).collect()
     }
 
     fn file(&self, name: &CStr) -> Option<(String, Stat)> {
@@ -152,14 +142,8 @@ impl Folder {
 }
 
 const USED_NOW: Timestamps = Timestamps {
-    last_access: Timespec {
-        tv_sec: 0,
-        tv_nsec: UTIME_OMIT,
-    },
-    last_modification: Timespec {
-        tv_sec: 0,
-        tv_nsec: UTIME_NOW,
-    },
+    last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+    last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
 };
 
 fn modified(about: &Stat) -> SystemTime {

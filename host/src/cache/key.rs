@@ -23,22 +23,13 @@ pub(super) struct Key(RandomizedNonceKey);
 impl Key {
     /// Reads the key file, or makes it. Refuses one that is not a plain file of this user's, closed to all others.
     pub(super) fn open(path: &Path) -> Result<Self, CacheError> {
-        let io_error = |action| {
-            move |source| CacheError::Io {
-                path: path.to_owned(),
-                action,
-                source,
-            }
-        };
+        let io_error = |action| move |source| CacheError::Io { path: path.to_owned(), action, source };
         match create(path) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(io_error("cannot make the cache's key")(error)),
         }
-        let refuse = |reason| CacheError::Unsafe {
-            path: path.to_owned(),
-            reason,
-        };
+        let refuse = |reason| CacheError::Unsafe { path: path.to_owned(), reason };
         let file = OpenOptions::new()
             .read(true)
             .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
@@ -58,15 +49,11 @@ impl Key {
             return Err(refuse("others may read or write the key"));
         }
         let mut bytes = Vec::with_capacity(KEY_BYTES + 1);
-        file.take(KEY_BYTES as u64 + 1)
-            .read_to_end(&mut bytes)
-            .map_err(io_error("cannot read the cache's key"))?;
+        file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(io_error("cannot read the cache's key"))?;
         if bytes.len() != KEY_BYTES {
             return Err(refuse("the key does not have 32 bytes: delete it, and it is made anew"));
         }
-        RandomizedNonceKey::new(&AES_256_GCM, &bytes)
-            .map(Self)
-            .map_err(|_| refuse("the key cannot be used"))
+        RandomizedNonceKey::new(&AES_256_GCM, &bytes).map(Self).map_err(|_| refuse("the key cannot be used"))
     }
 
     /// A fresh nonce, and the tag over `data` with it.
@@ -96,28 +83,17 @@ impl Key {
 pub(super) fn check_outside(key_file: &Path, folder: &Path) -> Result<(), CacheError> {
     let io_error = |path: &Path| {
         let path = path.to_owned();
-        move |source| CacheError::Io {
-            path,
-            action: "cannot find the folder",
-            source,
-        }
+        move |source| CacheError::Io { path, action: "cannot find the folder", source }
     };
     let parent = match key_file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(parent)
-        .map_err(io_error(parent))?;
+    DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(io_error(parent))?;
     let parent = parent.canonicalize().map_err(io_error(parent))?;
     let folder = folder.canonicalize().map_err(io_error(folder))?;
     if parent.starts_with(folder) {
-        return Err(CacheError::Unsafe {
-            path: key_file.to_owned(),
-            reason: "the key lies inside the cache's folder",
-        });
+        return Err(CacheError::Unsafe { path: key_file.to_owned(), reason: "the key lies inside the cache's folder" });
     }
     Ok(())
 }
@@ -132,11 +108,7 @@ fn create(path: &Path) -> io::Result<()> {
     rand::fill(&mut key).map_err(|_| io::Error::other("no random numbers"))?;
     rand::fill(&mut suffix).map_err(|_| io::Error::other("no random numbers"))?;
     let temporary = path.with_extension(format!("{:x}.tmp", u64::from_le_bytes(suffix)));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     let linked = write_whole(&mut file, &key)
         // A link, unlike a rename, does not replace a key that another has made meanwhile.
         .and_then(|()| std::fs::hard_link(&temporary, path));

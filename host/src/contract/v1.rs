@@ -97,10 +97,7 @@ impl Adapter for Engine {
     fn analyze(&self, sandbox: Sandbox, job: &Job) -> Ended<String> {
         self.call(sandbox, |instance, store| {
             let analyze = instance.get_typed_func::<AnalyzeParams<'_>, AnalyzeResults>(&mut *store, &self.analyze)?;
-            let file = File {
-                name: &job.name,
-                size: job.size,
-            };
+            let file = File { name: &job.name, size: job.size };
             let input = Resource::new_own(Input::ONLY);
             let (result,) = analyze.call(store, (file, input, job.parameters.as_str()))?;
             Ok(match result {
@@ -121,20 +118,14 @@ impl Engine {
         let mut store = match sandbox.into_store(self.pre.engine()) {
             Ok(store) => store,
             Err(error) => {
-                return Ended {
-                    result: Err(trap::host_failed(&error)),
-                    sandbox: None,
-                };
+                return Ended { result: Err(trap::host_failed(&error)), sandbox: None };
             }
         };
         let result = match self.pre.instantiate(&mut store) {
             Ok(instance) => call(instance, &mut store),
             Err(error) => Err(error),
         };
-        Ended {
-            result: result.unwrap_or_else(|error| Err(trap::explain(&error))),
-            sandbox: Some(store.into_data()),
-        }
+        Ended { result: result.unwrap_or_else(|error| Err(trap::explain(&error))), sandbox: Some(store.into_data()) }
     }
 }
 

@@ -24,11 +24,7 @@ impl Budget {
     pub(super) fn new(bytes: usize) -> Self {
         let total_units = u32::try_from(bytes / UNIT_BYTES).unwrap_or(u32::MAX).max(1);
         let units = Arc::new(Semaphore::new(total_units as usize));
-        Self {
-            units,
-            total_units,
-            waiting: AtomicUsize::new(0),
-        }
+        Self { units, total_units, waiting: AtomicUsize::new(0) }
     }
 
     /// The whole budget, in bytes.
@@ -62,9 +58,7 @@ impl Budget {
     }
 
     fn units_for(&self, bytes: usize) -> u32 {
-        u32::try_from(bytes.div_ceil(UNIT_BYTES))
-            .unwrap_or(u32::MAX)
-            .clamp(1, self.total_units)
+        u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX).clamp(1, self.total_units)
     }
 }
 
@@ -115,10 +109,7 @@ mod tests {
     #[tokio::test]
     async fn room_is_made_before_anybody_waits() {
         let budget = Budget::new(8 << 10);
-        let idle = std::cell::RefCell::new(vec![
-            budget.take(4096, || false).await,
-            budget.take(4096, || false).await,
-        ]);
+        let idle = std::cell::RefCell::new(vec![budget.take(4096, || false).await, budget.take(4096, || false).await]);
         let _held = budget.take(4096, || idle.borrow_mut().pop().is_some()).await;
         assert_eq!(idle.borrow().len(), 1);
     }

@@ -55,10 +55,7 @@ struct InUse {
 
 impl ChunkStore {
     pub(super) fn new(budget_bytes: usize) -> Self {
-        Self {
-            budget: Budget::new(budget_bytes),
-            chunks: Mutex::default(),
-        }
+        Self { budget: Budget::new(budget_bytes), chunks: Mutex::default() }
     }
 
     /// The whole budget, in bytes.
@@ -101,12 +98,7 @@ impl ChunkStore {
         }
         let cell = Arc::clone(&shelf.cell);
         drop(guard);
-        Chunk(Arc::new(InUse {
-            store: Arc::clone(self),
-            name,
-            cell,
-            keep,
-        }))
+        Chunk(Arc::new(InUse { store: Arc::clone(self), name, cell, keep }))
     }
 
     fn leave(&self, name: ChunkName, keep: bool) {
@@ -157,11 +149,7 @@ impl Loaded {
 
 impl Shelf {
     fn new() -> Self {
-        Self {
-            cell: Arc::default(),
-            users: 0,
-            idle_since: None,
-        }
+        Self { cell: Arc::default(), users: 0, idle_since: None }
     }
 }
 
@@ -185,12 +173,7 @@ impl Chunk {
     }
 
     fn opened(&self) -> &OpenedChunk {
-        &self
-            .0
-            .cell
-            .get()
-            .expect("a chunk is handed out only once it is loaded")
-            .chunk
+        &self.0.cell.get().expect("a chunk is handed out only once it is loaded").chunk
     }
 }
 

@@ -59,13 +59,7 @@ pub(super) struct Completions {
 impl Completions {
     pub(super) fn channel() -> (Self, mpsc::Receiver<Done>) {
         let (sender, receiver) = mpsc::channel(WAITING);
-        (
-            Self {
-                sender,
-                room: Arc::default(),
-            },
-            receiver,
-        )
+        (Self { sender, room: Arc::default() }, receiver)
     }
 
     /// Hands in what came of a job, sealed; blocks while too much is on its way.
@@ -73,13 +67,9 @@ impl Completions {
         lease.completion_sent();
         let taken = Some(self.room.take(sealed.body.len()));
         let (lease, outcome, sealed) = (Arc::clone(lease), sealed.outcome, Some(sealed.body));
-        if let Err(mpsc::error::SendError(done)) = self.sender.blocking_send(Done {
-            lease,
-            index,
-            outcome,
-            sealed,
-            taken,
-        }) {
+        if let Err(mpsc::error::SendError(done)) =
+            self.sender.blocking_send(Done { lease, index, outcome, sealed, taken })
+        {
             done.lease.completions_settled(1);
         }
     }
@@ -88,13 +78,7 @@ impl Completions {
     pub(super) async fn send_unsealed(&self, lease: &Arc<Lease>, index: u32) {
         lease.completion_sent();
         let (lease, outcome) = (Arc::clone(lease), Outcome::Refused);
-        let done = Done {
-            lease,
-            index,
-            outcome,
-            sealed: None,
-            taken: None,
-        };
+        let done = Done { lease, index, outcome, sealed: None, taken: None };
         if let Err(mpsc::error::SendError(done)) = self.sender.send(done).await {
             done.lease.completions_settled(1);
         }
@@ -124,10 +108,7 @@ impl Room {
         }
         *taken += bytes;
         drop(taken);
-        Taken {
-            room: Arc::clone(self),
-            bytes,
-        }
+        Taken { room: Arc::clone(self), bytes }
     }
 }
 
@@ -182,9 +163,8 @@ async fn collect(first: Done, handed_in: &mut mpsc::Receiver<Done>, finish: &Can
 
 /// Sends one batch, large results first to storage.
 async fn send(node: &Node, batch: Vec<Done>) {
-    let (large, small): (Vec<Done>, Vec<Done>) = batch
-        .into_iter()
-        .partition(|done| done.bytes() > limits::MAX_INLINE_RESULT_BYTES);
+    let (large, small): (Vec<Done>, Vec<Done>) =
+        batch.into_iter().partition(|done| done.bytes() > limits::MAX_INLINE_RESULT_BYTES);
     let mut waiting: VecDeque<Ready> = small.into_iter().map(Ready::inline).collect();
     for done in large {
         let lease = Arc::clone(&done.lease);
@@ -206,16 +186,8 @@ struct Ready {
 impl Ready {
     fn inline(done: Done) -> Self {
         let sealed = done.sealed.map(|sealed| SealedBody::Inline(Base64(sealed)));
-        let completion = Completion {
-            index: done.index,
-            outcome: done.outcome,
-            sealed,
-        };
-        Self {
-            lease: done.lease,
-            completion,
-            _taken: done.taken,
-        }
+        let completion = Completion { index: done.index, outcome: done.outcome, sealed };
+        Self { lease: done.lease, completion, _taken: done.taken }
     }
 }
 
@@ -223,12 +195,7 @@ impl Ready {
 async fn store(node: &Node, done: Done) -> Option<Ready> {
     let body = bytes::Bytes::from(done.sealed.unwrap_or_default());
     let (length, sha256) = (body.len() as u64, Digest::of(&body).to_string());
-    let want = WantResult {
-        lease: done.lease.key,
-        index: done.index,
-        length,
-        sha256: sha256.clone(),
-    };
+    let want = WantResult { lease: done.lease.key, index: done.index, length, sha256: sha256.clone() };
     let request = ResultUrlRequest { results: vec![want] };
     let mut backoff = retries();
     while done.lease.ended().is_none() {
@@ -237,16 +204,8 @@ async fn store(node: &Node, done: Done) -> Option<Ready> {
             Ok(Some(Ok(put))) => match node.storage.put(&put, body.clone()).await {
                 Ok(()) => {
                     let sealed = Some(SealedBody::Object { length, sha256 });
-                    let completion = Completion {
-                        index: done.index,
-                        outcome: done.outcome,
-                        sealed,
-                    };
-                    return Some(Ready {
-                        lease: done.lease,
-                        completion,
-                        _taken: None,
-                    });
+                    let completion = Completion { index: done.index, outcome: done.outcome, sealed };
+                    return Some(Ready { lease: done.lease, completion, _taken: None });
                 }
                 Err(error) => error.to_string(),
             },
@@ -284,11 +243,7 @@ async fn complete(node: &Node, mut ready: Vec<Ready>) {
             return;
         }
         let (leases, request) = request(node, &ready);
-        match node
-            .server
-            .post::<CompleteAnswer>(paths::RESULTS, &request, Duration::ZERO)
-            .await
-        {
+        match node.server.post::<CompleteAnswer>(paths::RESULTS, &request, Duration::ZERO).await {
             Ok(answer) => return settle(node, &leases, &request, answer),
             Err(error) if error.is_transient() => backoff.wait().await,
             Err(error) => return give_up(node, &leases, &request, &error),
@@ -304,21 +259,12 @@ fn request(node: &Node, ready: &[Ready]) -> (Vec<Arc<Lease>>, CompleteRequest) {
     for Ready { lease, completion, .. } in ready {
         let place = *places.entry(lease.key).or_insert_with(|| {
             leases.push(Arc::clone(lease));
-            entries.push(Complete {
-                lease: lease.key,
-                jobs: Vec::new(),
-            });
+            entries.push(Complete { lease: lease.key, jobs: Vec::new() });
             entries.len() - 1
         });
         entries[place].jobs.push(completion.clone());
     }
-    (
-        leases,
-        CompleteRequest {
-            node: node.id.clone(),
-            leases: entries,
-        },
-    )
+    (leases, CompleteRequest { node: node.id.clone(), leases: entries })
 }
 
 fn settle(node: &Node, leases: &[Arc<Lease>], request: &CompleteRequest, answer: CompleteAnswer) {
@@ -329,12 +275,7 @@ fn settle(node: &Node, leases: &[Arc<Lease>], request: &CompleteRequest, answer:
                 node.counters.jobs_completed.add(sent.jobs.len() as u64);
                 let refused = sent.jobs.iter().filter(|job| job.outcome == Outcome::Refused).count();
                 node.counters.jobs_refused.add(refused as u64);
-                event!(
-                    "completed",
-                    run = lease.key.run,
-                    jobs = sent.jobs.len(),
-                    ended = completed.ended
-                );
+                event!("completed", run = lease.key.run, jobs = sent.jobs.len(), ended = completed.ended);
                 node.faults.healthy();
                 if completed.ended {
                     node.leases.end(lease, End::Done);
@@ -346,10 +287,7 @@ fn settle(node: &Node, leases: &[Arc<Lease>], request: &CompleteRequest, answer:
                 node.lost(lease);
             }
             None => {
-                tracing::error!(
-                    run = lease.key.run,
-                    "the server's answer says nothing about a lease's results"
-                );
+                tracing::error!(run = lease.key.run, "the server's answer says nothing about a lease's results");
                 node.lost(lease);
             }
         }

@@ -40,8 +40,8 @@ pub struct NodeConfig {
 impl NodeConfig {
     /// The least memory budget: 1 MiB.
     pub const MEMORY_MIN_BYTES: usize = 1 << 20;
-    /// The memory budget of a node that has no reason for another: 96 MiB.
-    pub const MEMORY_DEFAULT_BYTES: usize = 96 << 20;
+    /// The memory budget of a node that has no reason for another: 48 MiB.
+    pub const MEMORY_DEFAULT_BYTES: usize = 48 << 20;
     /// How long running jobs may take to end by default.
     pub const GRACE_DEFAULT: Duration = Duration::from_secs(20);
     /// How long a job waits for the next chunk by default.
@@ -55,22 +55,10 @@ impl NodeConfig {
     pub(super) fn check(&self) -> Result<(), NodeError> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         let rules = [
-            (
-                matches!(self.server.scheme(), "http" | "https"),
-                "server",
-                "an http or https URL",
-            ),
-            (
-                !self.storage_origins.is_empty(),
-                "storage-origin",
-                "given at least once",
-            ),
+            (matches!(self.server.scheme(), "http" | "https"), "server", "an http or https URL"),
+            (!self.storage_origins.is_empty(), "storage-origin", "given at least once"),
             ((1..=1024).contains(&self.slots), "slots", "1 to 1024"),
-            (
-                self.memory_budget_bytes >= Self::MEMORY_MIN_BYTES,
-                "memory-budget",
-                "at least 1 MiB",
-            ),
+            (self.memory_budget_bytes >= Self::MEMORY_MIN_BYTES, "memory-budget", "at least 1 MiB"),
             (
                 (1..=48).contains(&self.name.len()) && self.name.bytes().all(plain),
                 "node",
@@ -84,15 +72,8 @@ impl NodeConfig {
         if self.allow_plain_http {
             return Ok(());
         }
-        match self
-            .storage_origins
-            .iter()
-            .chain([&server])
-            .find(|origin| !is_private(origin))
-        {
-            Some(origin) => Err(NodeError::PlainHttp {
-                origin: origin.to_string(),
-            }),
+        match self.storage_origins.iter().chain([&server]).find(|origin| !is_private(origin)) {
+            Some(origin) => Err(NodeError::PlainHttp { origin: origin.to_string() }),
             None => Ok(()),
         }
     }
@@ -109,10 +90,7 @@ impl Token {
     ///
     /// [`NodeError::Token`] where the file cannot be read or holds no token.
     pub fn read(path: &Path) -> Result<Self, NodeError> {
-        let error = |why: String| NodeError::Token {
-            path: path.to_owned(),
-            why,
-        };
+        let error = |why: String| NodeError::Token { path: path.to_owned(), why };
         let text = std::fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
         let token = text.trim();
         if token.is_empty() || token.len() > 4096 || !token.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -19,10 +19,7 @@ struct Pause {
 impl Faults {
     pub(super) fn new() -> Self {
         let backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
-        Self(Mutex::new(Pause {
-            backoff,
-            until: Duration::ZERO,
-        }))
+        Self(Mutex::new(Pause { backoff, until: Duration::ZERO }))
     }
 
     /// A lease was handed back for this node's own fault.
@@ -42,10 +39,6 @@ impl Faults {
 
     /// How long to wait before the next lease.
     pub(super) fn pause(&self) -> Duration {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .until
-            .saturating_sub(clock::now())
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).until.saturating_sub(clock::now())
     }
 }

@@ -62,16 +62,12 @@ impl Fetcher {
     pub(super) async fn chunk_admitted(&self, admitted: Admitted) -> Result<Chunk, Stop> {
         let name = (self.context.upload.id(), admitted.sequence);
         let keep = self.is_shared(admitted.sequence);
-        self.node
-            .chunks
-            .get(name, keep, async || self.load(admitted).await)
-            .await
+        self.node.chunks.get(name, keep, async || self.load(admitted).await).await
     }
 
     /// The most that the chunk takes while it is opened, in bytes.
     pub(super) fn most_bytes(&self, sequence: u32) -> usize {
-        self.shape(sequence)
-            .map_or(usize::MAX, |shape| shape.sealed_max_bytes().saturating_mul(2))
+        self.shape(sequence).map_or(usize::MAX, |shape| shape.sealed_max_bytes().saturating_mul(2))
     }
 
     fn is_shared(&self, sequence: u32) -> bool {
@@ -80,17 +76,11 @@ impl Fetcher {
 
     fn shape(&self, sequence: u32) -> Result<ChunkShape, Stop> {
         let layout = &self.context.upload.layout;
-        layout
-            .shape(sequence)
-            .ok_or_else(|| Stop::Refused(format!("the upload has no chunk {sequence}")))
+        layout.shape(sequence).ok_or_else(|| Stop::Refused(format!("the upload has no chunk {sequence}")))
     }
 
     async fn load(&self, admitted: Admitted) -> Result<Loaded, Stop> {
-        let Admitted {
-            sequence,
-            mut get,
-            mut held,
-        } = admitted;
+        let Admitted { sequence, mut get, mut held } = admitted;
         let shape = self.shape(sequence)?;
         let sealed = self.fetch(&shape, &mut get).await?;
         let (digest, sealed_length) = (named_digest(&get), sealed.len());
@@ -128,18 +118,12 @@ impl Fetcher {
                     *get = self.urls.get(&self.node, sequence).await?;
                 }
                 Err(error @ (StorageError::NotFound | StorageError::Other(_))) => {
-                    return Err(Stop::Missing {
-                        sequence,
-                        sha256: get.sha256.clone(),
-                        why: error.to_string(),
-                    });
+                    return Err(Stop::Missing { sequence, sha256: get.sha256.clone(), why: error.to_string() });
                 }
                 Err(error) => return Err(Stop::Fault(format!("chunk {sequence} cannot be fetched: {error}"))),
             }
         }
-        Err(Stop::Fault(format!(
-            "chunk {sequence} cannot be fetched: storage refused {URLS_TRIED} presigned URLs"
-        )))
+        Err(Stop::Fault(format!("chunk {sequence} cannot be fetched: storage refused {URLS_TRIED} presigned URLs")))
     }
 }
 
@@ -163,11 +147,9 @@ enum Problem {
 impl Problem {
     fn stop(self, sequence: u32, sha256: String) -> Stop {
         match self {
-            Self::Differs(found) => Stop::Missing {
-                sequence,
-                why: format!("it has the SHA-256 `{found}` instead of `{sha256}`"),
-                sha256,
-            },
+            Self::Differs(found) => {
+                Stop::Missing { sequence, why: format!("it has the SHA-256 `{found}` instead of `{sha256}`"), sha256 }
+            }
             Self::Sealed(error) => Stop::Refused(format!("chunk {sequence}: {error} (hint: {})", error.hint())),
         }
     }
@@ -189,7 +171,5 @@ fn open(
     if found != digest {
         return Err(Problem::Differs(found));
     }
-    DECOMPRESSOR
-        .with_borrow_mut(|decompressor| opener.open(shape, sealed, decompressor))
-        .map_err(Problem::Sealed)
+    DECOMPRESSOR.with_borrow_mut(|decompressor| opener.open(shape, sealed, decompressor)).map_err(Problem::Sealed)
 }

@@ -63,8 +63,7 @@ fn run(node: &Node, turn: Turn<'_, Job>) {
         }
         Input::Streamed { source, ended } => {
             let run = analyse(node, &job.context, job.index, job.span.length, source);
-            node.pace
-                .record(started.elapsed().saturating_sub(run.resources.input_wait));
+            node.pace.record(started.elapsed().saturating_sub(run.resources.input_wait));
             // Nobody listens any more when the lease has ended.
             let _ = ended.send(run);
         }
@@ -91,28 +90,12 @@ fn analyse_whole(
     if found != sha256 {
         return Some(JobEnd::Refused(differs(found, sha256)));
     }
-    let mut run = analyse(
-        node,
-        context,
-        index,
-        span.length,
-        Whole::new(context, index, span, pieces),
-    );
+    let mut run = analyse(node, context, index, span.length, Whole::new(context, index, span, pieces));
     if run.outcome() == Outcome::HostFailed {
         // Another try may find what the first did not (memory, a slot); a third would be stubborn.
-        run = analyse(
-            node,
-            context,
-            index,
-            span.length,
-            Whole::new(context, index, span, pieces),
-        );
+        run = analyse(node, context, index, span.length, Whole::new(context, index, span, pieces));
     }
-    context
-        .lease
-        .ended()
-        .is_none()
-        .then_some(JobEnd::Analysed { run, sha256 })
+    context.lease.ended().is_none().then_some(JobEnd::Analysed { run, sha256 })
 }
 
 /// Why a file whose hash is not the one of its verdict is refused.
@@ -128,7 +111,5 @@ fn analyse(node: &Node, context: &Arc<RunContext>, index: u32, size: u64, input:
         cancel: context.lease.cancel.clone(),
     };
     let lease = Arc::clone(&context.lease);
-    context.release.run(&job, input, &node.limits, move |per_mille: u16| {
-        lease.set_progress(per_mille.into())
-    })
+    context.release.run(&job, input, &node.limits, move |per_mille: u16| lease.set_progress(per_mille.into()))
 }

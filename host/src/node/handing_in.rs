@@ -24,11 +24,7 @@ pub(super) struct About {
 impl About {
     pub(super) fn run(context: &RunContext) -> Self {
         let (lease, upload) = (Arc::clone(&context.lease), Arc::clone(&context.upload));
-        Self {
-            lease,
-            upload,
-            release: Some(context.release_digest),
-        }
+        Self { lease, upload, release: Some(context.release_digest) }
     }
 }
 
@@ -56,8 +52,7 @@ pub(super) fn seal_and_send(
 pub(super) async fn hand_in(node: &Arc<Node>, about: About, ends: Vec<(u32, FileSpan, JobEnd)>) -> Result<(), Stop> {
     let node = Arc::clone(node);
     let sealing = tokio::task::spawn_blocking(move || {
-        ends.into_iter()
-            .try_for_each(|(index, span, end)| seal_and_send(&node, &about, index, &span, end))
+        ends.into_iter().try_for_each(|(index, span, end)| seal_and_send(&node, &about, index, &span, end))
     });
     let sealed = sealing.await.unwrap_or_else(|error| Err(error.to_string()));
     sealed.map_err(|error| Stop::Fault(format!("the result cannot be sealed: {error}")))
@@ -82,11 +77,7 @@ pub(super) async fn end_all(
     }
     match upload {
         Some((upload, release)) if !sealed.is_empty() => {
-            let about = About {
-                lease: Arc::clone(lease),
-                upload: Arc::clone(upload),
-                release,
-            };
+            let about = About { lease: Arc::clone(lease), upload: Arc::clone(upload), release };
             hand_in(node, about, sealed).await
         }
         _ => Ok(()),

@@ -34,10 +34,7 @@ pub(super) enum Input {
     /// All of them, and what the uploader says of them: the guest's thread sees the job through to its sealed result.
     Whole { pieces: Vec<Bytes>, verdict: Verdict },
     /// As they come; the task that feeds them knows the verdict last, and does the rest.
-    Streamed {
-        source: Stream,
-        ended: oneshot::Sender<Run>,
-    },
+    Streamed { source: Stream, ended: oneshot::Sender<Run> },
 }
 
 /// Tells the first byte that an engine reads of a file.
@@ -64,10 +61,7 @@ pub(super) struct Whole {
 impl Whole {
     pub(super) fn new(context: &Arc<RunContext>, index: u32, span: &FileSpan, pieces: &[Bytes]) -> Self {
         let pieces = pieces.iter().filter(|piece| !piece.is_empty()).cloned().collect();
-        Self {
-            pieces,
-            first: FirstByte::of(context, index, span),
-        }
+        Self { pieces, first: FirstByte::of(context, index, span) }
     }
 }
 
@@ -108,12 +102,7 @@ impl Stream {
         slots: Arc<Slots<Job>>,
         parts: mpsc::Receiver<Part>,
     ) -> Self {
-        Self {
-            parts,
-            current: Bytes::new(),
-            slots,
-            first: FirstByte::of(context, index, span),
-        }
+        Self { parts, current: Bytes::new(), slots, first: FirstByte::of(context, index, span) }
     }
 
     fn next(&mut self) -> Option<Part> {

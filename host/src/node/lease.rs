@@ -68,18 +68,12 @@ pub(super) struct InHand {
 
 impl Leases {
     pub(super) fn new() -> Self {
-        Self {
-            by_run: Mutex::default(),
-            in_hand: Arc::default(),
-        }
+        Self { by_run: Mutex::default(), in_hand: Arc::default() }
     }
 
     /// Takes up a leased run, held until `held_until`; `None` if it is in hand already.
     pub(super) fn take_up(&self, upload: &str, run: LeasedRun, held_until: Duration) -> Option<Arc<Lease>> {
-        let key = RunKey {
-            run: run.run,
-            fence: run.fence,
-        };
+        let key = RunKey { run: run.run, fence: run.fence };
         let mut by_run = self.lock();
         if let Some(before) = by_run.get(&key.run) {
             if before.key.fence >= key.fence {
@@ -97,10 +91,7 @@ impl Leases {
             run,
             cancel: Cancel::default(),
             over: CancellationToken::new(),
-            standing: Mutex::new(Standing {
-                held_until,
-                ended: None,
-            }),
+            standing: Mutex::new(Standing { held_until, ended: None }),
             changed: Condvar::new(),
             progress: AtomicU32::new(0),
             open_jobs: AtomicU32::new(jobs),
@@ -191,9 +182,7 @@ impl Lease {
 
     /// One of its jobs was run or given up.
     pub(super) fn job_ended(&self) {
-        let before = self
-            .open_jobs
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |open| open.checked_sub(1));
+        let before = self.open_jobs.try_update(Ordering::Relaxed, Ordering::Relaxed, |open| open.checked_sub(1));
         if before.is_ok() {
             self.in_hand.remove(1);
         }
@@ -209,10 +198,7 @@ impl Lease {
     pub(super) fn set_progress(&self, per_mille: u32) {
         let jobs = self.run.indexes.len().max(1) as u32;
         let done = jobs.saturating_sub(self.open_jobs());
-        self.progress.store(
-            ((done * 1000 + per_mille.min(1000)) / jobs).min(1000),
-            Ordering::Relaxed,
-        );
+        self.progress.store(((done * 1000 + per_mille.min(1000)) / jobs).min(1000), Ordering::Relaxed);
     }
 
     pub(super) fn progress(&self) -> u32 {

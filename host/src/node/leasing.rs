@@ -63,9 +63,7 @@ async fn ask(node: &Node) -> Result<LeaseAnswer, CallError> {
     let request = LeaseRequest {
         node: node.id.clone(),
         pool: node.pool.clone(),
-        contracts: crate::contract_majors()
-            .filter_map(|major| u32::try_from(major).ok())
-            .collect(),
+        contracts: crate::contract_majors().filter_map(|major| u32::try_from(major).ok()).collect(),
         backends: vec!["component".to_owned()],
         // Both are at most `MAX_LEASED_JOBS`.
         max_jobs: max_jobs as u32,
@@ -83,11 +81,7 @@ fn take_up(node: &Arc<Node>, answer: LeaseAnswer) {
         let mut leases = Vec::new();
         for run in std::mem::take(&mut leased.runs) {
             if let Some(why) = malformed(&run) {
-                tracing::error!(
-                    upload = leased.upload,
-                    run = run.run,
-                    "a lease is left to expire: {why}"
-                );
+                tracing::error!(upload = leased.upload, run = run.run, "a lease is left to expire: {why}");
                 continue;
             }
             let jobs = run.indexes.len();

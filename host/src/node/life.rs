@@ -84,9 +84,8 @@ pub async fn run(config: NodeConfig, runtime: Runtime, stop: CancellationToken) 
         drain: CancellationToken::new(),
         abort: CancellationToken::new(),
     });
-    let threads = guests::start(&node, 2 * config.slots)
-        .inspect_err(|_| node.slots.close())
-        .map_err(NodeError::Thread)?;
+    let threads =
+        guests::start(&node, 2 * config.slots).inspect_err(|_| node.slots.close()).map_err(NodeError::Thread)?;
     tracing::info!(node = node.id, pool = node.pool, slots = config.slots, server = %config.server, "running");
 
     // The last words outlive the work: whatever ends it must still be able to say so.
@@ -94,19 +93,12 @@ pub async fn run(config: NodeConfig, runtime: Runtime, stop: CancellationToken) 
     let (finish_completions, finish) = (CancellationToken::new(), CancellationToken::new());
     work.spawn(leasing::run(Arc::clone(&node), stop.clone()));
     work.spawn(publish::run(Arc::clone(&node), folder, stop.clone()));
-    words.spawn(completions::run(
-        Arc::clone(&node),
-        handed_in,
-        finish_completions.clone(),
-    ));
+    words.spawn(completions::run(Arc::clone(&node), handed_in, finish_completions.clone()));
     pulse.spawn(returns::run(Arc::clone(&node), returned, finish.clone()));
     pulse.spawn(reports::run(Arc::clone(&node), reported, finish.clone()));
 
     stop.cancelled().await;
-    tracing::info!(
-        grace_s = config.grace.as_secs(),
-        "stopping: running jobs are ended, the rest is handed back"
-    );
+    tracing::info!(grace_s = config.grace.as_secs(), "stopping: running jobs are ended, the rest is handed back");
     node.drain.cancel();
     node.slots.close();
     work.close();
@@ -140,10 +132,7 @@ async fn let_in(server: &Server, config: &NodeConfig, stop: &CancellationToken) 
             Err(error) if error.is_transient() && !error.is_unauthorised() => {}
             Err(error) => {
                 let server = Origin::of(&config.server).to_string();
-                return Err(NodeError::Refused {
-                    server,
-                    message: error.to_string(),
-                });
+                return Err(NodeError::Refused { server, message: error.to_string() });
             }
         }
         tokio::select! {
@@ -155,11 +144,7 @@ async fn let_in(server: &Server, config: &NodeConfig, stop: &CancellationToken) 
         return Err(NodeError::Scope { scope: who.scope });
     }
     let origins = StorageOrigins::new(config.storage_origins.clone());
-    for origin in who
-        .storage_origins
-        .iter()
-        .filter_map(|origin| origin.parse::<Origin>().ok())
-    {
+    for origin in who.storage_origins.iter().filter_map(|origin| origin.parse::<Origin>().ok()) {
         if !origins.contains(&origin) {
             tracing::warn!(
                 "the server stores on `{origin}`, which is not configured here: such chunks are not fetched \

@@ -43,10 +43,7 @@ impl FromStr for Origin {
     type Err = OriginError;
 
     fn from_str(text: &str) -> Result<Self, OriginError> {
-        let error = |why| OriginError {
-            found: text.chars().take(200).collect(),
-            why,
-        };
+        let error = |why| OriginError { found: text.chars().take(200).collect(), why };
         let url = Url::parse(text).map_err(|_| error("it is no URL"))?;
         if !matches!(url.scheme(), "https" | "http") || url.host().is_none() {
             return Err(error("it does not start with https:// or http:// and a host"));
@@ -113,14 +110,8 @@ mod tests {
         for good in ["https://s3.example.org", "http://127.0.0.1:9000/", "https://[::1]:9000"] {
             good.parse::<Origin>().expect(good);
         }
-        for bad in [
-            "s3.example.org",
-            "ftp://s3.example.org",
-            "https://a/b",
-            "https://a?b",
-            "https://u@a",
-            "file:///x",
-        ] {
+        for bad in ["s3.example.org", "ftp://s3.example.org", "https://a/b", "https://a?b", "https://u@a", "file:///x"]
+        {
             bad.parse::<Origin>().expect_err(bad);
         }
     }
@@ -128,9 +119,7 @@ mod tests {
     #[test]
     fn a_url_elsewhere_is_refused_without_repeating_its_signature() {
         let origins = StorageOrigins::new(vec!["https://s3.example.org".parse().expect("origin")]);
-        origins
-            .check("https://s3.example.org/bucket/key?X-Amz-Signature=secret")
-            .expect("configured");
+        origins.check("https://s3.example.org/bucket/key?X-Amz-Signature=secret").expect("configured");
         for bad in [
             "https://s3.example.org.evil.org/key?X-Amz-Signature=secret",
             "http://s3.example.org/key?X-Amz-Signature=secret",

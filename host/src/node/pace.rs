@@ -28,10 +28,7 @@ pub(super) struct Appetite {
 
 impl Pace {
     pub(super) fn new(slots: usize) -> Self {
-        Self {
-            slots,
-            job_seconds: Mutex::new(None),
-        }
+        Self { slots, job_seconds: Mutex::new(None) }
     }
 
     /// A job took so much of a slot.
@@ -79,9 +76,6 @@ mod tests {
         assert_eq!(pace.ask_for(1024, 1024), None);
         let pace = Pace::new(2);
         pace.record(Duration::from_secs(30));
-        assert_eq!(
-            (pace.ask_for(0, 1024), pace.ask_for(1, 1024), pace.ask_for(2, 1024)),
-            (Some(2), Some(1), None)
-        );
+        assert_eq!((pace.ask_for(0, 1024), pace.ask_for(1, 1024), pace.ask_for(2, 1024)), (Some(2), Some(1), None));
     }
 }

@@ -53,25 +53,15 @@ fn look(dir: &std::path::Path) -> Result<PoolFolder, (String, String)> {
     let told = |error: PoolFolderError| (error.to_string(), error.hint());
     let mut folder = PoolFolder::open(dir).map_err(told)?;
     if folder.renew_if_due().map_err(told)? {
-        tracing::info!(
-            pool = folder.enrolment().pool(),
-            serial = folder.serial(),
-            "the pool's recipient was renewed"
-        );
+        tracing::info!(pool = folder.enrolment().pool(), serial = folder.serial(), "the pool's recipient was renewed");
     }
     Ok(folder)
 }
 
 fn warn_if_ending(folder: &PoolFolder) {
-    let (pool, hint) = (
-        folder.enrolment().pool(),
-        "run `filemill-processor pool renew` where the root is kept",
-    );
+    let (pool, hint) = (folder.enrolment().pool(), "run `filemill-processor pool renew` where the root is kept");
     if folder.remaining().is_none() {
-        tracing::error!(
-            pool,
-            "the pool's recipient has expired: clients seal nothing for it (hint: {hint})"
-        );
+        tracing::error!(pool, "the pool's recipient has expired: clients seal nothing for it (hint: {hint})");
     } else if folder.is_due() && !folder.has_root() {
         tracing::warn!(pool, "half of the life of the pool's recipient is over (hint: {hint})");
     }

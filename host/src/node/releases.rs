@@ -49,10 +49,7 @@ struct Entry {
 
 impl Releases {
     pub(super) fn new(runtime: Runtime) -> Self {
-        Self {
-            runtime,
-            kept: Mutex::default(),
-        }
+        Self { runtime, kept: Mutex::default() }
     }
 
     /// The release with that digest, ready to run. Fetched and compiled once, however many ask.
@@ -78,19 +75,12 @@ impl Releases {
         kept.clock += 1;
         let used = kept.clock;
         if kept.by_digest.len() >= KEPT && !kept.by_digest.contains_key(&digest) {
-            let oldest = kept
-                .by_digest
-                .iter()
-                .min_by_key(|(_, entry)| entry.used)
-                .map(|(digest, _)| *digest);
+            let oldest = kept.by_digest.iter().min_by_key(|(_, entry)| entry.used).map(|(digest, _)| *digest);
             if let Some(oldest) = oldest {
                 kept.by_digest.remove(&oldest);
             }
         }
-        let entry = kept.by_digest.entry(digest).or_insert_with(|| Entry {
-            cell: Arc::default(),
-            used,
-        });
+        let entry = kept.by_digest.entry(digest).or_insert_with(|| Entry { cell: Arc::default(), used });
         entry.used = used;
         Arc::clone(&entry.cell)
     }
@@ -105,16 +95,12 @@ impl Releases {
         let fault = |why: String| NoRelease::Fault(format!("release `{digest}` cannot be fetched: {why}"));
         let path = paths::COMPONENT.replace("{digest}", &digest.to_string());
         let url: ComponentUrl = server.get(&path).await.map_err(|error| fault(error.to_string()))?;
-        let length = usize::try_from(url.get.length)
-            .unwrap_or(usize::MAX)
-            .min(COMPONENT_MAX_BYTES);
+        let length = usize::try_from(url.get.length).unwrap_or(usize::MAX).min(COMPONENT_MAX_BYTES);
         let held = chunks.reserve(length).await;
         let component = match storage.get(&url.get, COMPONENT_MAX_BYTES).await {
             Ok(component) => component,
             Err(error @ StorageError::Other(_)) => {
-                return Err(NoRelease::Refused(format!(
-                    "the component of release `{digest}`: {error}"
-                )));
+                return Err(NoRelease::Refused(format!("the component of release `{digest}`: {error}")));
             }
             Err(error) => return Err(fault(error.to_string())),
         };
@@ -129,14 +115,9 @@ impl Releases {
 fn install(runtime: &Runtime, digest: Digest, component: &[u8]) -> Result<Release, NoRelease> {
     let found = Digest::of(component);
     if found != digest {
-        return Err(NoRelease::Refused(format!(
-            "the server gives component `{found}` as release `{digest}`"
-        )));
+        return Err(NoRelease::Refused(format!("the server gives component `{found}` as release `{digest}`")));
     }
     runtime.install(component).map_err(|error| {
-        NoRelease::Unfit(format!(
-            "release `{digest}` does not run here: {error} (hint: {})",
-            error.hint()
-        ))
+        NoRelease::Unfit(format!("release `{digest}` does not run here: {error} (hint: {})", error.hint()))
     })
 }

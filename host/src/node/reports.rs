@@ -47,11 +47,7 @@ impl Reports {
     /// Calls of many runs share one request. Cancel safe; the report may be made all the same.
     pub(super) async fn started(&self, lease: &Arc<Lease>, indexes: Vec<u32>) -> bool {
         let (known, answer) = oneshot::channel();
-        let started = Started {
-            lease: Arc::clone(lease),
-            indexes,
-            known,
-        };
+        let started = Started { lease: Arc::clone(lease), indexes, known };
         self.0.send(started).await.is_ok() && answer.await.is_ok() && lease.ended().is_none()
     }
 }
@@ -113,11 +109,7 @@ async fn report(node: &Node, started: &mut Vec<Started>, beat: bool) -> Result<O
     let beating = if beat { node.leases.all() } else { Vec::new() };
     for lease in beating.iter().chain(started.iter().map(|started| &started.lease)) {
         reports.entry(lease.key).or_insert_with(|| {
-            let report = LeaseReport {
-                lease: lease.key,
-                started: Vec::new(),
-                per_mille: lease.progress(),
-            };
+            let report = LeaseReport { lease: lease.key, started: Vec::new(), per_mille: lease.progress() };
             (Arc::clone(lease), report)
         });
     }
@@ -129,10 +121,8 @@ async fn report(node: &Node, started: &mut Vec<Started>, beat: bool) -> Result<O
     let reports: Vec<_> = reports.into_values().collect();
     let mut lasts = None;
     for part in reports.chunks(limits::MAX_LEASES_PER_REQUEST) {
-        let request = ReportRequest {
-            node: node.id.clone(),
-            leases: part.iter().map(|(_, report)| report.clone()).collect(),
-        };
+        let request =
+            ReportRequest { node: node.id.clone(), leases: part.iter().map(|(_, report)| report.clone()).collect() };
         let sent_at = clock::now();
         let answer: ReportAnswer = node.server.post(paths::LEASE_REPORT, &request, Duration::ZERO).await?;
         lasts = Some(apply(node, part, &answer, sent_at));

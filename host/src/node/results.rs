@@ -54,20 +54,8 @@ pub(super) fn seal(
         resources: Resources::default(),
     };
     let body = match end {
-        JobEnd::Analysed { run, sha256 } => analysed(
-            base,
-            run,
-            EngineInput {
-                length: span.length,
-                sha256,
-            },
-        ),
-        JobEnd::Void(reason) => failed(
-            base,
-            Outcome::Void,
-            "void",
-            format!("the file was not sent whole: {reason}"),
-        ),
+        JobEnd::Analysed { run, sha256 } => analysed(base, run, EngineInput { length: span.length, sha256 }),
+        JobEnd::Void(reason) => failed(base, Outcome::Void, "void", format!("the file was not sent whole: {reason}")),
         JobEnd::Refused(why) => failed(base, Outcome::Refused, "refused", why),
         JobEnd::HostFailed(why) => failed(base, Outcome::HostFailed, "host_failed", why),
     };
@@ -78,14 +66,7 @@ pub(super) fn seal(
 }
 
 fn failed(body: ResultBody, outcome: Outcome, kind: &str, message: String) -> ResultBody {
-    ResultBody {
-        outcome,
-        failure: Some(Failure {
-            kind: kind.to_owned(),
-            message,
-        }),
-        ..body
-    }
+    ResultBody { outcome, failure: Some(Failure { kind: kind.to_owned(), message }), ..body }
 }
 
 fn analysed(body: ResultBody, run: Run, input: EngineInput) -> ResultBody {
@@ -147,10 +128,7 @@ fn line(line: crate::LogLine) -> LogLine {
         Level::Warn => "warn",
         Level::Error => "error",
     };
-    LogLine {
-        level: level.to_owned(),
-        message: line.message,
-    }
+    LogLine { level: level.to_owned(), message: line.message }
 }
 
 fn resources(used: &crate::Resources) -> Resources {

@@ -64,17 +64,8 @@ pub(super) async fn run(node: Arc<Node>, mut returned: Returned, finish: Cancell
         {
             waiting.push(next);
         }
-        let leases = waiting
-            .iter()
-            .map(|(lease, reason)| LeaseReturn {
-                lease: lease.key,
-                reason: *reason,
-            })
-            .collect();
-        let request = ReturnRequest {
-            node: node.id.clone(),
-            leases,
-        };
+        let leases = waiting.iter().map(|(lease, reason)| LeaseReturn { lease: lease.key, reason: *reason }).collect();
+        let request = ReturnRequest { node: node.id.clone(), leases };
         match node.server.tell(paths::LEASE_RETURN, &request).await {
             Ok(()) => {
                 backoff.reset();
@@ -85,10 +76,7 @@ pub(super) async fn run(node: Arc<Node>, mut returned: Returned, finish: Cancell
                 waiting.retain(|(lease, _)| clock::now() < lease.held_until());
             }
             Err(error) => {
-                tracing::warn!(
-                    leases = waiting.len(),
-                    "leases cannot be handed back and will expire: {error}"
-                );
+                tracing::warn!(leases = waiting.len(), "leases cannot be handed back and will expire: {error}");
                 waiting.clear();
             }
         }
@@ -99,11 +87,7 @@ pub(super) async fn run(node: Arc<Node>, mut returned: Returned, finish: Cancell
 pub(super) async fn report_missing(node: &Node, lease: &Arc<Lease>, sequence: u32, sha256: String) {
     lease.settled().await;
     node.counters.chunks_missing.add(1);
-    let request = MissingRequest {
-        node: node.id.clone(),
-        lease: lease.key,
-        chunks: vec![(sequence, sha256)],
-    };
+    let request = MissingRequest { node: node.id.clone(), lease: lease.key, chunks: vec![(sequence, sha256)] };
     let mut backoff = retries();
     while lease.ended().is_none() {
         match node.server.tell(paths::LEASE_MISSING, &request).await {

@@ -22,11 +22,7 @@ use super::urls::{RunUrls, Urls};
 /// Sees to the runs of one leased upload: checks header and release once, then attends to each run in a task of its own.
 pub(super) async fn attend_upload(node: Arc<Node>, leased: LeasedUpload, leases: Vec<Arc<Lease>>, urls: Urls) {
     let identities = node.identities();
-    let upload = match node
-        .uploads
-        .admit(&leased, &node.storage, &identities, &node.counters.headers_opened)
-        .await
-    {
+    let upload = match node.uploads.admit(&leased, &node.storage, &identities, &node.counters.headers_opened).await {
         Ok(upload) => upload,
         Err(NotAdmitted::Fault(why)) => return hand_back_all(&node, &leases, why).await,
         Err(NotAdmitted::Refused { why, upload }) => {
@@ -39,10 +35,7 @@ pub(super) async fn attend_upload(node: Arc<Node>, leased: LeasedUpload, leases:
     let Ok(release_digest) = leased.release.parse::<Digest>() else {
         return;
     };
-    let release = node
-        .releases
-        .get(release_digest, &node.server, &node.storage, &node.chunks)
-        .await;
+    let release = node.releases.get(release_digest, &node.server, &node.storage, &node.chunks).await;
     let release = match release {
         Ok(release) => release,
         Err(NoRelease::Fault(why)) => return hand_back_all(&node, &leases, why).await,
@@ -58,17 +51,8 @@ pub(super) async fn attend_upload(node: Arc<Node>, leased: LeasedUpload, leases:
     };
     for lease in leases {
         let run_urls = RunUrls::new(urls.clone(), Arc::clone(&lease));
-        let context = RunContext {
-            lease,
-            upload: Arc::clone(&upload),
-            release: release.clone(),
-            release_digest,
-        };
-        let fetcher = Fetcher {
-            node: Arc::clone(&node),
-            context: Arc::new(context),
-            urls: run_urls,
-        };
+        let context = RunContext { lease, upload: Arc::clone(&upload), release: release.clone(), release_digest };
+        let fetcher = Fetcher { node: Arc::clone(&node), context: Arc::new(context), urls: run_urls };
         node.tasks.spawn(attend_run(Arc::new(fetcher)));
     }
 }
@@ -132,11 +116,7 @@ async fn conclude(node: &Node, lease: &Arc<Lease>, ended: Result<(), Stop>) {
 /// Neighbouring files of a run that are worked on together.
 enum Group {
     /// They lie in the same one or two chunks, which are held until all of them have run.
-    Whole {
-        files: Vec<(u32, FileSpan)>,
-        first_chunk: u32,
-        last_chunk: u32,
-    },
+    Whole { files: Vec<(u32, FileSpan)>, first_chunk: u32, last_chunk: u32 },
     /// One file that is fed to its engine chunk by chunk.
     Streamed(u32, FileSpan),
 }
@@ -155,28 +135,20 @@ async fn work(fetcher: &Arc<Fetcher>) -> Result<(), Stop> {
     for group in groups(fetcher, files) {
         let (ended, files) = match group {
             Group::Streamed(index, span) => (stream::run(fetcher, index, span).await, vec![(index, span)]),
-            Group::Whole {
-                files,
-                first_chunk,
-                last_chunk,
-            } => (run_whole(fetcher, &files, first_chunk, last_chunk).await, files),
+            Group::Whole { files, first_chunk, last_chunk } => {
+                (run_whole(fetcher, &files, first_chunk, last_chunk).await, files)
+            }
         };
         match ended {
             Err(Stop::Refused(why)) => {
                 tracing::warn!(upload = lease.upload, "refused: {why}");
-                let refused = files
-                    .into_iter()
-                    .map(|(index, span)| (index, span, JobEnd::Refused(why.clone())));
+                let refused = files.into_iter().map(|(index, span)| (index, span, JobEnd::Refused(why.clone())));
                 hand_in(node, About::run(context), refused.collect()).await?;
             }
             ended => ended?,
         }
     }
-    if lease.open_jobs() > 0 {
-        Err(node.why_dropped(lease))
-    } else {
-        Ok(())
-    }
+    if lease.open_jobs() > 0 { Err(node.why_dropped(lease)) } else { Ok(()) }
 }
 
 /// The run's files, if they lie where the server says.
@@ -187,25 +159,17 @@ fn files(context: &RunContext) -> Result<Vec<(u32, FileSpan)>, String> {
         .iter()
         .map(|index| {
             let span = layout.span(*index).ok_or_else(|| {
-                format!(
-                    "the server names file {index}, the header has {} files",
-                    layout.file_count()
-                )
+                format!("the server names file {index}, the header has {} files", layout.file_count())
             })?;
             Ok((*index, span))
         })
         .collect::<Result<Vec<_>, String>>()?;
-    let lies = files
-        .first()
-        .zip(files.last())
-        .map(|((_, first), (_, last))| (first.first_chunk, last.last_chunk));
+    let lies = files.first().zip(files.last()).map(|((_, first), (_, last))| (first.first_chunk, last.last_chunk));
     if lies == Some((run.first_chunk, run.last_chunk)) {
         Ok(files)
     } else {
         let (first, last) = (run.first_chunk, run.last_chunk);
-        Err(format!(
-            "the server says that the files lie in chunks {first} to {last}, which the header contradicts"
-        ))
+        Err(format!("the server says that the files lie in chunks {first} to {last}, which the header contradicts"))
     }
 }
 
@@ -216,29 +180,18 @@ fn groups(fetcher: &Fetcher, files: Vec<(u32, FileSpan)>) -> Vec<Group> {
         let fits = match span.last_chunk - span.first_chunk {
             0 => true,
             // Two chunks are held at once: together they must leave room for others.
-            1 => {
-                fetcher
-                    .most_bytes(span.first_chunk)
-                    .saturating_add(fetcher.most_bytes(span.last_chunk))
-                    <= half
-            }
+            1 => fetcher.most_bytes(span.first_chunk).saturating_add(fetcher.most_bytes(span.last_chunk)) <= half,
             _ => false,
         };
         match groups.last_mut() {
-            Some(Group::Whole {
-                files,
-                first_chunk,
-                last_chunk,
-            }) if (*first_chunk, *last_chunk) == (span.first_chunk, span.last_chunk) => {
+            Some(Group::Whole { files, first_chunk, last_chunk })
+                if (*first_chunk, *last_chunk) == (span.first_chunk, span.last_chunk) =>
+            {
                 files.push((index, span));
             }
             _ if fits => {
                 let (first_chunk, last_chunk) = (span.first_chunk, span.last_chunk);
-                groups.push(Group::Whole {
-                    files: vec![(index, span)],
-                    first_chunk,
-                    last_chunk,
-                });
+                groups.push(Group::Whole { files: vec![(index, span)], first_chunk, last_chunk });
             }
             _ => groups.push(Group::Streamed(index, span)),
         }
@@ -266,12 +219,7 @@ async fn run_whole(
             pieces.push(upload.piece(&last, span, last_chunk));
         }
         let input = Input::Whole { pieces, verdict };
-        jobs.push(Job {
-            context: Arc::clone(context),
-            index: *index,
-            span: *span,
-            input,
-        });
+        jobs.push(Job { context: Arc::clone(context), index: *index, span: *span, input });
     }
     drop((first, last));
     let indexes: Vec<u32> = files.iter().map(|(index, _)| *index).collect();

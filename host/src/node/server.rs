@@ -64,12 +64,7 @@ impl CallError {
 impl Server {
     pub(super) fn new(http: Client, base: &Url, token: Token) -> Self {
         let base = base.as_str().trim_end_matches('/').to_owned();
-        Self {
-            http,
-            base,
-            token,
-            away: AtomicBool::new(false),
-        }
+        Self { http, base, token, away: AtomicBool::new(false) }
     }
 
     /// Posts `request` and reads the answer. `wait` is how long the server may hold the call on purpose.
@@ -122,9 +117,7 @@ impl Server {
             .bearer_auth(self.token.expose())
             .timeout(wait + CALL);
         if let Some(body) = body {
-            request = request
-                .header(reqwest::header::CONTENT_TYPE, "application/json")
-                .body(body);
+            request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
         }
         let response = request.send().await.map_err(|error| CallError::Away(describe(error)))?;
         let status = response.status();
@@ -138,11 +131,7 @@ impl Server {
                 return Err(CallError::Malformed(format!("more than {ANSWER_MAX_BYTES} bytes")));
             }
         };
-        if status.is_success() {
-            Ok(bytes)
-        } else {
-            Err(refusal(status, &bytes))
-        }
+        if status.is_success() { Ok(bytes) } else { Err(refusal(status, &bytes)) }
     }
 
     /// Says when the server goes away and when it is back, once each.

@@ -53,28 +53,14 @@ pub(super) struct Slot<'a, J> {
 
 impl<J> Slots<J> {
     pub(super) fn new(slots: usize) -> Self {
-        let state = State {
-            queue: VecDeque::new(),
-            running: 0,
-            occupied: 0,
-            alone: false,
-            closed: false,
-        };
-        Self {
-            state: Mutex::new(state),
-            changed: Condvar::new(),
-            slots,
-        }
+        let state = State { queue: VecDeque::new(), running: 0, occupied: 0, alone: false, closed: false };
+        Self { state: Mutex::new(state), changed: Condvar::new(), slots }
     }
 
     /// Queues jobs; with `alone` each of them runs with nothing beside it. After [`close`](Self::close) they are dropped.
     pub(super) fn push(&self, jobs: impl IntoIterator<Item = J>, alone: bool) -> BatchEnd {
         let (sender, receiver) = oneshot::channel();
-        let batch = Batch {
-            jobs: jobs.into_iter().collect(),
-            alone,
-            ended: Arc::new(Ended(sender)),
-        };
+        let batch = Batch { jobs: jobs.into_iter().collect(), alone, ended: Arc::new(Ended(sender)) };
         let mut state = self.lock();
         if !state.closed && !batch.jobs.is_empty() {
             state.queue.push_back(batch);
@@ -94,14 +80,7 @@ impl<J> Slots<J> {
                 state.running += 1;
                 state.occupied += 1;
                 state.alone = alone;
-                return Some(Turn {
-                    job,
-                    slot: Slot {
-                        slots: self,
-                        alone,
-                        _ended: ended,
-                    },
-                });
+                return Some(Turn { job, slot: Slot { slots: self, alone, _ended: ended } });
             }
             state = self.wait(state);
         }
@@ -155,10 +134,7 @@ impl<J> State<J> {
         if batch.alone && self.occupied > 0 {
             return None;
         }
-        let taken = batch
-            .jobs
-            .pop_front()
-            .map(|job| (job, batch.alone, Arc::clone(&batch.ended)));
+        let taken = batch.jobs.pop_front().map(|job| (job, batch.alone, Arc::clone(&batch.ended)));
         if batch.jobs.is_empty() {
             self.queue.pop_front();
         }

@@ -54,10 +54,7 @@ impl Storage {
     pub(super) async fn get(&self, get: &SignedGet, max_bytes: usize) -> Result<Vec<u8>, StorageError> {
         let url = self.origins.check(&get.url)?;
         let Some(length) = usize::try_from(get.length).ok().filter(|length| *length <= max_bytes) else {
-            return Err(StorageError::Other(format!(
-                "it has {} bytes, more than {max_bytes}",
-                get.length
-            )));
+            return Err(StorageError::Other(format!("it has {} bytes, more than {max_bytes}", get.length)));
         };
         let mut backoff = backoff();
         let mut attempt = 1;
@@ -87,14 +84,7 @@ impl Storage {
         let mut backoff = backoff();
         let mut attempt = 1;
         loop {
-            let why = match self
-                .http
-                .put(url.clone())
-                .headers(headers.clone())
-                .body(bytes.clone())
-                .send()
-                .await
-            {
+            let why = match self.http.put(url.clone()).headers(headers.clone()).body(bytes.clone()).send().await {
                 Err(error) => describe(error),
                 Ok(response) => match checked(response)? {
                     Err(status) => format!("it answers {status}"),
@@ -112,9 +102,7 @@ impl Storage {
 
 /// The digest that a presigned GET names.
 pub(super) fn named_digest(get: &SignedGet) -> Result<Digest, StorageError> {
-    get.sha256
-        .parse()
-        .map_err(|error| StorageError::Other(format!("the server names it by {error}")))
+    get.sha256.parse().map_err(|error| StorageError::Other(format!("the server names it by {error}")))
 }
 
 fn backoff() -> Backoff {

@@ -46,12 +46,7 @@ pub(super) async fn run(fetcher: &Arc<Fetcher>, index: u32, span: FileSpan) -> R
     let (ended, run) = oneshot::channel();
     let source = Stream::new(context, index, &span, Arc::clone(&node.slots), receiver);
     let input = Input::Streamed { source, ended };
-    let job = Job {
-        context: Arc::clone(context),
-        index,
-        span,
-        input,
-    };
+    let job = Job { context: Arc::clone(context), index, span, input };
     let _batch = node.slots.push([job], context.lease.run.alone);
 
     let end = match feed(fetcher, index, &span, first, parts).await {
@@ -139,12 +134,7 @@ fn ahead(
 
 fn spawn(fetcher: &Arc<Fetcher>, admitted: Admitted) -> AbortOnDropHandle<Result<Chunk, Stop>> {
     let task = Arc::clone(fetcher);
-    AbortOnDropHandle::new(
-        fetcher
-            .node
-            .tasks
-            .spawn(async move { task.chunk_admitted(admitted).await }),
-    )
+    AbortOnDropHandle::new(fetcher.node.tasks.spawn(async move { task.chunk_admitted(admitted).await }))
 }
 
 /// Hashes some MiB: not on a thread that answers heartbeats.
@@ -153,8 +143,7 @@ async fn hashed(mut hash: Sha256, piece: Bytes) -> Result<Sha256, Stop> {
         hash.update(&piece);
         hash
     });
-    hash.await
-        .map_err(|error| Stop::Fault(format!("hashing failed: {error}")))
+    hash.await.map_err(|error| Stop::Fault(format!("hashing failed: {error}")))
 }
 
 fn judged(fetcher: &Fetcher, chunk: &Chunk, index: u32, sequence: u32, found: Digest) -> Result<FileEnd, Stop> {
@@ -162,9 +151,7 @@ fn judged(fetcher: &Fetcher, chunk: &Chunk, index: u32, sequence: u32, found: Di
         Some(Verdict::Intact(sealed)) if sealed == found => Ok(FileEnd::Intact(sealed)),
         Some(Verdict::Intact(sealed)) => Ok(FileEnd::Differs { found, sealed }),
         Some(Verdict::Void(reason)) => Ok(FileEnd::Void(reason)),
-        None => Err(Stop::Refused(format!(
-            "chunk {sequence} has no verdict on file {index}"
-        ))),
+        None => Err(Stop::Refused(format!("chunk {sequence} has no verdict on file {index}"))),
     }
 }
 

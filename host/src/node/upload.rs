@@ -70,10 +70,7 @@ impl Uploads {
         opened: &Counter,
     ) -> Result<Arc<Upload>, NotAdmitted> {
         let refused = |why: String| NotAdmitted::Refused { why, upload: None };
-        let id: UploadId = leased
-            .upload
-            .parse()
-            .map_err(|error| refused(format!("the upload's id: {error}")))?;
+        let id: UploadId = leased.upload.parse().map_err(|error| refused(format!("the upload's id: {error}")))?;
         let digest = named_digest(&leased.header).map_err(|error| refused(format!("the header: {error}")))?;
         let cell = self.cell(id, digest);
         let fetched = async || {
@@ -89,10 +86,7 @@ impl Uploads {
         self.trim();
         match objection(&upload, leased) {
             None => Ok(upload),
-            Some(why) => Err(NotAdmitted::Refused {
-                why,
-                upload: Some(upload),
-            }),
+            Some(why) => Err(NotAdmitted::Refused { why, upload: Some(upload) }),
         }
     }
 
@@ -100,21 +94,14 @@ impl Uploads {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.clock += 1;
         let used = kept.clock;
-        let entry = kept.by_name.entry((id, digest)).or_insert_with(|| Entry {
-            cell: Arc::default(),
-            used,
-        });
+        let entry = kept.by_name.entry((id, digest)).or_insert_with(|| Entry { cell: Arc::default(), used });
         entry.used = used;
         Arc::clone(&entry.cell)
     }
 
     fn forget(&self, id: UploadId, digest: Digest) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept
-            .by_name
-            .get(&(id, digest))
-            .is_some_and(|entry| !entry.cell.initialized())
-        {
+        if kept.by_name.get(&(id, digest)).is_some_and(|entry| !entry.cell.initialized()) {
             kept.by_name.remove(&(id, digest));
         }
     }
@@ -125,12 +112,7 @@ impl Uploads {
         let bytes = |entry: &Entry| entry.cell.get().map_or(0, |upload| upload.sealed_bytes);
         let mut total: usize = kept.by_name.values().map(bytes).sum();
         while kept.by_name.len() > KEPT || (total > KEPT_BYTES && kept.by_name.len() > 1) {
-            let Some(oldest) = kept
-                .by_name
-                .iter()
-                .min_by_key(|(_, entry)| entry.used)
-                .map(|(name, _)| *name)
-            else {
+            let Some(oldest) = kept.by_name.iter().min_by_key(|(_, entry)| entry.used).map(|(name, _)| *name) else {
                 return;
             };
             total -= kept.by_name.remove(&oldest).as_ref().map_or(0, bytes);
@@ -164,10 +146,7 @@ fn open(sealed: Vec<u8>, id: UploadId, digest: Digest, identities: &[Identity]) 
     let sealed_bytes = sealed.len();
     let sealed = SealedHeader::from_bytes(sealed).map_err(|error| error.to_string())?;
     if sealed.digest() != digest {
-        return Err(format!(
-            "the header has the SHA-256 `{}` instead of `{digest}`",
-            sealed.digest()
-        ));
+        return Err(format!("the header has the SHA-256 `{}` instead of `{digest}`", sealed.digest()));
     }
     // The newest first: it is the one that most headers are sealed for.
     let newest_first: Vec<Identity> = identities.iter().rev().cloned().collect();
@@ -179,14 +158,7 @@ fn open(sealed: Vec<u8>, id: UploadId, digest: Digest, identities: &[Identity]) 
     let parameters = Parameters::parse(header.parameters.clone()).map_err(|error| error.to_string())?;
     let opener = ChunkOpener::new(&header.key, header.upload, digest);
     event!("header opened", upload = %id, files = header.files.len());
-    Ok(Upload {
-        header,
-        header_digest: digest,
-        layout,
-        opener,
-        parameters,
-        sealed_bytes,
-    })
+    Ok(Upload { header, header_digest: digest, layout, opener, parameters, sealed_bytes })
 }
 
 /// Why a lease of the upload is not run now, if there is a reason.
@@ -204,12 +176,8 @@ fn objection(upload: &Upload, leased: &LeasedUpload) -> Option<String> {
         Err(error) => return Some(format!("the release: {error}")),
     }
     let chunks = upload.layout.chunk_count();
-    (chunks != leased.chunks_expected).then(|| {
-        format!(
-            "the server says that there are {} chunks, the header {chunks}",
-            leased.chunks_expected
-        )
-    })
+    (chunks != leased.chunks_expected)
+        .then(|| format!("the server says that there are {} chunks, the header {chunks}", leased.chunks_expected))
 }
 
 impl Upload {

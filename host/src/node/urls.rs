@@ -55,10 +55,7 @@ impl Urls {
 
     fn find(&self, sequence: u32) -> Option<SignedGet> {
         let known = self.lock();
-        known
-            .get(&sequence)
-            .filter(|known| clock::now() < known.good_until)
-            .map(|known| known.get.clone())
+        known.get(&sequence).filter(|known| clock::now() < known.good_until).map(|known| known.get.clone())
     }
 
     fn forget(&self, sequence: u32) {
@@ -72,11 +69,7 @@ impl Urls {
 
 impl RunUrls {
     pub(super) fn new(urls: Urls, lease: Arc<Lease>) -> Self {
-        Self {
-            urls,
-            lease,
-            last_new: Mutex::new(clock::now()),
-        }
+        Self { urls, lease, last_new: Mutex::new(clock::now()) }
     }
 
     /// The URL of a chunk, as soon as the chunk is stored. Cancel safe.
@@ -90,11 +83,7 @@ impl RunUrls {
             if let Some(get) = self.urls.find(sequence) {
                 return Ok(get);
             }
-            let patience = if node.slots.is_alone_next() {
-                STALL_IN_THE_WAY.min(node.stall)
-            } else {
-                node.stall
-            };
+            let patience = if node.slots.is_alone_next() { STALL_IN_THE_WAY.min(node.stall) } else { node.stall };
             let waited = clock::now().saturating_sub(*self.last_new.lock().unwrap_or_else(PoisonError::into_inner));
             let left = patience.saturating_sub(waited);
             if self.ask(node, sequence, left.min(QUESTION)).await? {
@@ -115,26 +104,11 @@ impl RunUrls {
     async fn ask(&self, node: &Node, sequence: u32, wait: Duration) -> Result<bool, Stop> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
         loop {
-            let count = self
-                .lease
-                .run
-                .last_chunk
-                .saturating_sub(sequence)
-                .saturating_add(1)
-                .min(ASKED);
+            let count = self.lease.run.last_chunk.saturating_sub(sequence).saturating_add(1).min(ASKED);
             let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
-            let request = ChunksRequest {
-                lease: self.lease.key,
-                from: sequence,
-                count,
-                wait_ms,
-            };
+            let request = ChunksRequest { lease: self.lease.key, from: sequence, count, wait_ms };
             let asked_at = clock::now();
-            match node
-                .server
-                .post::<ChunksAnswer>(paths::LEASE_CHUNKS, &request, wait)
-                .await
-            {
+            match node.server.post::<ChunksAnswer>(paths::LEASE_CHUNKS, &request, wait).await {
                 Ok(answer) => return Ok(self.take_in(answer, sequence, asked_at)),
                 // A server that is away is no uploader that stalls.
                 Err(error) if error.is_transient() => {
@@ -154,11 +128,7 @@ impl RunUrls {
 
     fn take_in(&self, answer: ChunksAnswer, sequence: u32, asked_at: Duration) -> bool {
         let asked = sequence..=self.lease.run.last_chunk;
-        let chunks: Vec<ChunkUrl> = answer
-            .chunks
-            .into_iter()
-            .filter(|chunk| asked.contains(&chunk.sequence))
-            .collect();
+        let chunks: Vec<ChunkUrl> = answer.chunks.into_iter().filter(|chunk| asked.contains(&chunk.sequence)).collect();
         let found = chunks.iter().any(|chunk| chunk.sequence == sequence);
         if self.urls.learn(chunks, asked_at) {
             self.new_came();

@@ -61,34 +61,16 @@ impl PoolFolder {
         let enrolment = root.enrolment(name)?;
         make_folder(dir)?;
         let _lock = lock(dir)?;
-        if let Some(file) = [RECORD, ROOT, ENROLMENT]
-            .into_iter()
-            .find(|file| dir.join(file).exists())
-        {
-            return Err(PoolFolderError::Exists {
-                dir: dir.to_owned(),
-                file,
-            });
+        if let Some(file) = [RECORD, ROOT, ENROLMENT].into_iter().find(|file| dir.join(file).exists()) {
+            return Err(PoolFolderError::Exists { dir: dir.to_owned(), file });
         }
         let identity = Identity::generate();
         let current = sign(&root, name, &identity, lifetime_days, 1)?;
-        let held = Held {
-            serial: 1,
-            recipient: identity.recipient(),
-            not_after: current.not_after,
-        };
+        let held = Held { serial: 1, recipient: identity.recipient(), not_after: current.not_after };
         replace(dir, ROOT, &HEXLOWER.encode(root.expose_seed()))?;
         replace(dir, &held.file_name(), &identity.expose_secret())?;
         replace(dir, ENROLMENT, &format!("{}\n", enrolment.to_json()))?;
-        write_record(
-            dir,
-            &Record {
-                filemill_pool_folder: 1,
-                lifetime_days,
-                current,
-                identities: vec![held],
-            },
-        )?;
+        write_record(dir, &Record { filemill_pool_folder: 1, lifetime_days, current, identities: vec![held] })?;
         Self::open(dir)
     }
 
@@ -100,32 +82,11 @@ impl PoolFolder {
     pub fn open(dir: &Path) -> Result<Self, PoolFolderError> {
         let record = read_record(dir)?;
         let enrolment_path = dir.join(ENROLMENT);
-        let enrolment =
-            Enrolment::from_json(read(&enrolment_path)?.trim_end()).map_err(|error| PoolFolderError::Malformed {
-                path: enrolment_path,
-                detail: error.to_string(),
-            })?;
-        let identities = record
-            .identities
-            .iter()
-            .map(|held| read_identity(dir, held))
-            .collect::<Result<_, _>>()?;
-        let Current {
-            not_before,
-            not_after,
-            serial,
-            signed,
-            ..
-        } = record.current;
-        Ok(Self {
-            dir: dir.to_owned(),
-            enrolment,
-            identities,
-            signed,
-            serial,
-            not_before,
-            not_after,
-        })
+        let enrolment = Enrolment::from_json(read(&enrolment_path)?.trim_end())
+            .map_err(|error| PoolFolderError::Malformed { path: enrolment_path, detail: error.to_string() })?;
+        let identities = record.identities.iter().map(|held| read_identity(dir, held)).collect::<Result<_, _>>()?;
+        let Current { not_before, not_after, serial, signed, .. } = record.current;
+        Ok(Self { dir: dir.to_owned(), enrolment, identities, signed, serial, not_before, not_after })
     }
 
     /// Signs a new statement and reads the folder again. Identities whose last statement ended 31 days ago are deleted.
@@ -141,9 +102,7 @@ impl PoolFolder {
         let serial = record.current.serial + 1;
         record.lifetime_days = lifetime_days.unwrap_or(record.lifetime_days);
         if !LIFETIME_DAYS.contains(&record.lifetime_days) {
-            return Err(PoolFolderError::Lifetime {
-                days: record.lifetime_days,
-            });
+            return Err(PoolFolderError::Lifetime { days: record.lifetime_days });
         }
         let root = read_root(&self.dir)?;
         let identity = match renewal {
@@ -152,27 +111,16 @@ impl PoolFolder {
         };
         record.current = sign(&root, self.enrolment.pool(), &identity, record.lifetime_days, serial)?;
         let not_after = record.current.not_after;
-        match record
-            .identities
-            .iter_mut()
-            .find(|held| held.recipient == identity.recipient())
-        {
+        match record.identities.iter_mut().find(|held| held.recipient == identity.recipient()) {
             Some(held) => held.not_after = held.not_after.max(not_after),
             None => {
-                let held = Held {
-                    serial,
-                    recipient: identity.recipient(),
-                    not_after,
-                };
+                let held = Held { serial, recipient: identity.recipient(), not_after };
                 replace(&self.dir, &held.file_name(), &identity.expose_secret())?;
                 record.identities.push(held);
             }
         }
         let now = now_seconds();
-        let (kept, gone) = record
-            .identities
-            .into_iter()
-            .partition(|held| held.not_after + KEPT_SECONDS > now);
+        let (kept, gone) = record.identities.into_iter().partition(|held| held.not_after + KEPT_SECONDS > now);
         record.identities = kept;
         write_record(&self.dir, &record)?;
         let gone: Vec<Held> = gone;
@@ -209,10 +157,7 @@ impl PoolFolder {
 
     /// How long the statement is still valid; `None` if it expired.
     pub fn remaining(&self) -> Option<Duration> {
-        self.not_after
-            .checked_sub(now_seconds())
-            .filter(|seconds| *seconds > 0)
-            .map(Duration::from_secs)
+        self.not_after.checked_sub(now_seconds()).filter(|seconds| *seconds > 0).map(Duration::from_secs)
     }
 
     /// Whether statements can be signed here.
@@ -274,19 +219,8 @@ fn sign(
         serial,
     };
     let signed = root.sign(&statement)?;
-    let Statement {
-        recipient,
-        not_before,
-        not_after,
-        ..
-    } = statement;
-    Ok(Current {
-        recipient,
-        not_before,
-        not_after,
-        serial,
-        signed,
-    })
+    let Statement { recipient, not_before, not_after, .. } = statement;
+    Ok(Current { recipient, not_before, not_after, serial, signed })
 }
 
 fn read_record(dir: &Path) -> Result<Record, PoolFolderError> {
@@ -296,16 +230,10 @@ fn read_record(dir: &Path) -> Result<Record, PoolFolderError> {
     }
     check_private(dir)?;
     let text = read(&path)?;
-    let malformed = |detail: String| PoolFolderError::Malformed {
-        path: path.clone(),
-        detail,
-    };
+    let malformed = |detail: String| PoolFolderError::Malformed { path: path.clone(), detail };
     let record: Record = serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
     if record.filemill_pool_folder != 1 {
-        return Err(malformed(format!(
-            "it has version {}, this program reads version 1",
-            record.filemill_pool_folder
-        )));
+        return Err(malformed(format!("it has version {}, this program reads version 1", record.filemill_pool_folder)));
     }
     if record.current.not_after < record.current.not_before {
         return Err(malformed("its statement ends before it begins".to_owned()));
@@ -319,26 +247,15 @@ fn write_record(dir: &Path, record: &Record) -> Result<(), PoolFolderError> {
 }
 
 fn newest<'a>(dir: &Path, record: &'a Record) -> Result<&'a Held, PoolFolderError> {
-    record
-        .identities
-        .iter()
-        .find(|held| held.recipient == record.current.recipient)
-        .ok_or_else(|| PoolFolderError::Malformed {
-            path: dir.join(RECORD),
-            detail: "the announced identity is not listed".to_owned(),
-        })
+    record.identities.iter().find(|held| held.recipient == record.current.recipient).ok_or_else(|| {
+        PoolFolderError::Malformed { path: dir.join(RECORD), detail: "the announced identity is not listed".to_owned() }
+    })
 }
 
 fn read_identity(dir: &Path, held: &Held) -> Result<Identity, PoolFolderError> {
     let path = dir.join(held.file_name());
-    let malformed = |detail: String| PoolFolderError::Malformed {
-        path: path.clone(),
-        detail,
-    };
-    let identity: Identity = read(&path)?
-        .trim_end()
-        .parse()
-        .map_err(|error| malformed(format!("{error}")))?;
+    let malformed = |detail: String| PoolFolderError::Malformed { path: path.clone(), detail };
+    let identity: Identity = read(&path)?.trim_end().parse().map_err(|error| malformed(format!("{error}")))?;
     if identity.recipient() != held.recipient {
         return Err(malformed(format!("it is not the identity of `{}`", held.recipient)));
     }
@@ -361,9 +278,7 @@ fn read_root(dir: &Path) -> Result<PoolRoot, PoolFolderError> {
 }
 
 fn now_seconds() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |now| now.as_secs())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
 }
 
 #[cfg(test)]
@@ -381,10 +296,7 @@ mod tests {
     #[test]
     fn what_init_makes_is_private_and_accepted_by_clients() {
         let (_dir, folder) = pool();
-        let statement = folder
-            .enrolment()
-            .verify(folder.signed(), now_seconds(), 0)
-            .expect("statement");
+        let statement = folder.enrolment().verify(folder.signed(), now_seconds(), 0).expect("statement");
         assert_eq!((statement.pool.as_str(), statement.serial), ("lab", 1));
         assert_eq!(statement.recipient, folder.identities()[0].recipient());
         for entry in fs::read_dir(folder.dir()).expect("folder") {
@@ -409,10 +321,7 @@ mod tests {
         folder.renew(Renewal::SameIdentity, Some(30)).expect("renewed");
         let recipients: Vec<_> = folder.identities().iter().map(Identity::recipient).collect();
         assert_eq!((recipients.len(), &recipients[0]), (2, &first));
-        let statement = folder
-            .enrolment()
-            .verify(folder.signed(), now_seconds(), 2)
-            .expect("statement");
+        let statement = folder.enrolment().verify(folder.signed(), now_seconds(), 2).expect("statement");
         assert_eq!((statement.serial, &statement.recipient), (3, &recipients[1]));
     }
 

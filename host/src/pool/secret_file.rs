@@ -12,25 +12,14 @@ const MAX_BYTES: u64 = 64 << 10;
 
 /// Makes `dir` with mode 0700, or takes it as it is if only its owner can use it.
 pub(super) fn make_folder(dir: &Path) -> Result<(), PoolFolderError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(io_error(dir))?;
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io_error(dir))?;
     check_private(dir)
 }
 
 /// Refuses what others than its owner can read or write.
 pub(super) fn check_private(path: &Path) -> Result<(), PoolFolderError> {
     let mode = fs::metadata(path).map_err(io_error(path))?.permissions().mode() & 0o7777;
-    if mode & 0o077 == 0 {
-        Ok(())
-    } else {
-        Err(PoolFolderError::Exposed {
-            path: path.to_owned(),
-            mode,
-        })
-    }
+    if mode & 0o077 == 0 { Ok(()) } else { Err(PoolFolderError::Exposed { path: path.to_owned(), mode }) }
 }
 
 /// Reads a private file of at most 64 KiB.
@@ -38,15 +27,10 @@ pub(super) fn read(path: &Path) -> Result<String, PoolFolderError> {
     check_private(path)?;
     let mut text = String::new();
     let file = File::open(path).map_err(io_error(path))?;
-    file.take(MAX_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(io_error(path))?;
+    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(io_error(path))?;
     if text.len() as u64 > MAX_BYTES {
         let detail = format!("it is longer than {MAX_BYTES} bytes");
-        return Err(PoolFolderError::Malformed {
-            path: path.to_owned(),
-            detail,
-        });
+        return Err(PoolFolderError::Malformed { path: path.to_owned(), detail });
     }
     Ok(text)
 }
@@ -56,9 +40,7 @@ pub(super) fn read(path: &Path) -> Result<String, PoolFolderError> {
 pub(super) fn replace(dir: &Path, name: &str, text: &str) -> Result<(), PoolFolderError> {
     let path = dir.join(name);
     let new = dir.join(format!(".{name}.new"));
-    write_new(&new, text)
-        .and_then(|()| fs::rename(&new, &path))
-        .map_err(io_error(&path))?;
+    write_new(&new, text).and_then(|()| fs::rename(&new, &path)).map_err(io_error(&path))?;
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error(dir))
 }
 
@@ -74,8 +56,5 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
 }
 
 pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> PoolFolderError + '_ {
-    |source| PoolFolderError::Io {
-        path: path.to_owned(),
-        source,
-    }
+    |source| PoolFolderError::Io { path: path.to_owned(), source }
 }

@@ -32,13 +32,7 @@ pub(crate) enum InputError {
 
 impl GuestInput {
     pub(super) fn new(source: Box<dyn InputSource>, most_bytes: usize) -> Self {
-        Self {
-            source,
-            most_bytes: most_bytes.max(1),
-            bytes_read: 0,
-            waited: Duration::ZERO,
-            state: State::Open,
-        }
+        Self { source, most_bytes: most_bytes.max(1), bytes_read: 0, waited: Duration::ZERO, state: State::Open }
     }
 
     /// Waits for the next 1 to `max` bytes (none: the end of the file), or says why there are none. Fails where the
@@ -60,9 +54,7 @@ impl GuestInput {
         let why = match answer {
             Ok(bytes) if bytes.len() > max => {
                 let given = bytes.len();
-                return Err(Stop::Host(format!(
-                    "the input source gave {given} bytes where {max} were asked for"
-                )));
+                return Err(Stop::Host(format!("the input source gave {given} bytes where {max} were asked for")));
             }
             Ok(bytes) => {
                 if bytes.is_empty() {

@@ -18,10 +18,7 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn new(limit_bytes: usize) -> Self {
-        Self {
-            used_bytes: 0,
-            limit_bytes,
-        }
+        Self { used_bytes: 0, limit_bytes }
     }
 
     pub(super) fn peak_bytes(&self) -> u64 {
@@ -29,14 +26,9 @@ impl Memory {
     }
 
     fn grow(&mut self, current_bytes: usize, desired_bytes: usize) -> wasmtime::Result<bool> {
-        let used = self
-            .used_bytes
-            .saturating_add(desired_bytes.saturating_sub(current_bytes));
+        let used = self.used_bytes.saturating_add(desired_bytes.saturating_sub(current_bytes));
         if used > self.limit_bytes {
-            return Err(Stop::Memory {
-                limit_bytes: self.limit_bytes,
-            }
-            .into());
+            return Err(Stop::Memory { limit_bytes: self.limit_bytes }.into());
         }
         self.used_bytes = used;
         Ok(true)
@@ -56,10 +48,7 @@ impl ResourceLimiter for Memory {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        self.grow(
-            current.saturating_mul(TABLE_ELEMENT_BYTES),
-            desired.saturating_mul(TABLE_ELEMENT_BYTES),
-        )
+        self.grow(current.saturating_mul(TABLE_ELEMENT_BYTES), desired.saturating_mul(TABLE_ELEMENT_BYTES))
     }
 }
 
@@ -83,11 +72,7 @@ mod tests {
     #[test]
     fn what_a_module_may_not_have_by_its_own_declaration_is_not_counted() {
         let mut memory = Memory::new(1 << 20);
-        assert!(
-            !memory
-                .memory_growing(65_536, 131_072, Some(65_536))
-                .expect("is refused")
-        );
+        assert!(!memory.memory_growing(65_536, 131_072, Some(65_536)).expect("is refused"));
         assert!(!memory.table_growing(10, 20, Some(15)).expect("is refused"));
         assert_eq!(memory.peak_bytes(), 0);
     }

@@ -65,9 +65,7 @@ impl Meter {
     pub(super) fn count_call(&mut self) -> Result<(), Stop> {
         self.host_calls += 1;
         if self.host_calls > self.host_calls_limit {
-            return Err(Stop::HostCalls {
-                limit: self.host_calls_limit,
-            });
+            return Err(Stop::HostCalls { limit: self.host_calls_limit });
         }
         if self.cancel.is_cancelled() {
             return Err(Stop::Cancelled);
@@ -77,10 +75,7 @@ impl Meter {
 
     /// CPU time, and time on the clock without `waited`.
     pub(super) fn elapsed(&self, waited: Duration) -> (Duration, Duration) {
-        (
-            thread_cpu_time().saturating_sub(self.cpu_started),
-            self.started.elapsed().saturating_sub(waited),
-        )
+        (thread_cpu_time().saturating_sub(self.cpu_started), self.started.elapsed().saturating_sub(waited))
     }
 
     pub(super) fn host_calls(&self) -> u64 {
@@ -91,8 +86,5 @@ impl Meter {
 fn thread_cpu_time() -> Duration {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     // The kernel gives neither negative seconds nor a second's worth of nanoseconds here.
-    Duration::new(
-        u64::try_from(now.tv_sec).unwrap_or_default(),
-        u32::try_from(now.tv_nsec).unwrap_or_default(),
-    )
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or_default(), u32::try_from(now.tv_nsec).unwrap_or_default())
 }

@@ -15,11 +15,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(super) fn new(observer: Box<dyn Observer>) -> Self {
-        Self {
-            observer,
-            passed: 0,
-            passed_at: None,
-        }
+        Self { observer, passed: 0, passed_at: None }
     }
 
     /// The guest says that it is this far; more than 1000 counts as 1000.

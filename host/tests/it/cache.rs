@@ -12,11 +12,7 @@ use crate::guest::guest;
 use crate::harness::{job, limits};
 
 fn config(home: &TempDir) -> CacheConfig {
-    CacheConfig {
-        folder: home.path().join("cache"),
-        key_file: home.path().join("cache.key"),
-        max_bytes: 64 << 20,
-    }
+    CacheConfig { folder: home.path().join("cache"), key_file: home.path().join("cache.key"), max_bytes: 64 << 20 }
 }
 
 fn home() -> TempDir {
@@ -24,11 +20,7 @@ fn home() -> TempDir {
 }
 
 fn start(cache: CacheConfig) -> Result<Runtime, RuntimeError> {
-    Runtime::new(RuntimeConfig {
-        slots: 1,
-        cache: Some(cache),
-        ..RuntimeConfig::default()
-    })
+    Runtime::new(RuntimeConfig { slots: 1, cache: Some(cache), ..RuntimeConfig::default() })
 }
 
 fn install(cache: CacheConfig, component: &[u8]) -> Release {
@@ -84,20 +76,12 @@ fn an_entry_with_any_byte_changed_is_never_run() {
         let mut changed = whole.clone();
         changed[at] ^= 1;
         fs::write(entry, &changed).expect("writable");
-        assert_eq!(
-            install(config(&home), &component).origin(),
-            Origin::Compiled,
-            "byte {at}"
-        );
+        assert_eq!(install(config(&home), &component).origin(), Origin::Compiled, "byte {at}");
         assert_eq!(install(config(&home), &component).origin(), Origin::Cached);
     }
     for length in [0, 20, 100, whole.len() - 1] {
         fs::write(entry, &whole[..length]).expect("writable");
-        assert_eq!(
-            install(config(&home), &component).origin(),
-            Origin::Compiled,
-            "{length} bytes"
-        );
+        assert_eq!(install(config(&home), &component).origin(), Origin::Compiled, "{length} bytes");
     }
 }
 
@@ -107,10 +91,7 @@ fn an_entry_under_another_releases_name_is_never_run() {
     install(config(&home), &guest!(counts));
     let counts = entries(&config(&home)).remove(0);
     install(config(&home), &guest!(never_reads));
-    let never_reads = entries(&config(&home))
-        .into_iter()
-        .find(|entry| *entry != counts)
-        .expect("there are two");
+    let never_reads = entries(&config(&home)).into_iter().find(|entry| *entry != counts).expect("there are two");
     fs::copy(&never_reads, &counts).expect("copied");
     assert_eq!(install(config(&home), &guest!(counts)).origin(), Origin::Compiled);
 }
@@ -180,10 +161,7 @@ fn a_key_that_is_a_link_or_of_another_length_is_refused() {
 #[test]
 fn a_key_inside_the_folder_is_refused() {
     let home = home();
-    let cache = CacheConfig {
-        key_file: config(&home).folder.join("cache.key"),
-        ..config(&home)
-    };
+    let cache = CacheConfig { key_file: config(&home).folder.join("cache.key"), ..config(&home) };
     refused(cache, "the key lies inside the cache's folder");
 }
 
@@ -196,10 +174,7 @@ fn a_full_cache_forgets_what_was_used_longest_ago() {
     let long_ago = std::time::SystemTime::UNIX_EPOCH;
     let file = fs::File::options().write(true).open(&first).expect("opened");
     file.set_modified(long_ago).expect("set");
-    let small = CacheConfig {
-        max_bytes: size + size / 2,
-        ..config(&home)
-    };
+    let small = CacheConfig { max_bytes: size + size / 2, ..config(&home) };
     install(small.clone(), &guest!(never_reads));
     assert_eq!(entries(&small).len(), 1);
     assert!(!first.exists());

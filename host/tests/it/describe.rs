@@ -7,9 +7,7 @@ use crate::harness::{install, limits};
 
 #[test]
 fn a_good_description_is_passed_on() {
-    let said = install(&guest!(counts))
-        .describe(&limits())
-        .expect("it describes itself");
+    let said = install(&guest!(counts)).describe(&limits()).expect("it describes itself");
     assert_eq!(
         (said.name.as_str(), said.version.as_str(), said.summary.as_str()),
         ("guest", "1.0.0", "A guest of the tests.")

@@ -114,10 +114,7 @@ const HELPERS: &str = r#"
 /// What a guest that does not define them exports.
 const DEFAULTS: [(&str, &str); 2] = [
     ("describe", r#"(func (export "describe") (result i32) (i32.const 64))"#),
-    (
-        "analyze",
-        r#"(func (export "analyze") (param i32 i32 i64 i32 i32 i32) (result i32) unreachable)"#,
-    ),
+    ("analyze", r#"(func (export "analyze") (param i32 i32 i64 i32 i32 i32) (result i32) unreachable)"#),
 ];
 
 /// A guest of `tests/guests`, by its file name, as a component.
@@ -139,11 +136,8 @@ pub(crate) fn component_for(contract: &str, guest: &str) -> Vec<u8> {
 }
 
 fn component_text(guest: &str) -> String {
-    let directive = |name: &str| {
-        guest
-            .lines()
-            .find_map(|line| line.strip_prefix(";; ")?.strip_prefix(name)?.strip_prefix(": "))
-    };
+    let directive =
+        |name: &str| guest.lines().find_map(|line| line.strip_prefix(";; ")?.strip_prefix(name)?.strip_prefix(": "));
     let realloc = match directive("allocator") {
         Some("forged") => FORGED,
         Some(other) => panic!("there is no allocator `{other}`"),

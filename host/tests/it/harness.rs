@@ -9,10 +9,7 @@ use filemill_host::{Job, Limits, Outcome, Release, Run, Runtime, RuntimeConfig, 
 pub(crate) fn limits() -> Limits {
     Limits {
         memory_bytes: 16 << 20,
-        cpu_time: TimeLimit {
-            base: Duration::from_millis(200),
-            per_mib: Duration::ZERO,
-        },
+        cpu_time: TimeLimit { base: Duration::from_millis(200), per_mib: Duration::ZERO },
         output_bytes: 64 << 10,
         log_lines: 100,
         log_bytes: 4 << 10,
@@ -22,11 +19,7 @@ pub(crate) fn limits() -> Limits {
 }
 
 pub(crate) fn runtime() -> Runtime {
-    Runtime::new(RuntimeConfig {
-        slots: 2,
-        ..RuntimeConfig::default()
-    })
-    .expect("the runtime starts")
+    Runtime::new(RuntimeConfig { slots: 2, ..RuntimeConfig::default() }).expect("the runtime starts")
 }
 
 pub(crate) fn install(component: &[u8]) -> Release {
@@ -34,11 +27,7 @@ pub(crate) fn install(component: &[u8]) -> Release {
 }
 
 pub(crate) fn job(size: u64) -> Job {
-    Job {
-        name: "a file".into(),
-        size,
-        ..Job::default()
-    }
+    Job { name: "a file".into(), size, ..Job::default() }
 }
 
 /// Runs a guest over a short file.

@@ -12,10 +12,7 @@ use crate::harness::{failure, install, job, limits, run};
 fn an_endless_loop_ends_at_its_cpu_time() {
     for guest in [guest!(loops_in_analyze), guest!(loops_in_start)] {
         let run = run(&guest);
-        assert_eq!(
-            failure(&run, Outcome::TimedOut),
-            "the engine used up its CPU time of 200ms"
-        );
+        assert_eq!(failure(&run, Outcome::TimedOut), "the engine used up its CPU time of 200ms");
         assert!(run.resources.cpu_time >= Duration::from_millis(200));
         // Late by a tick; by more on a machine that is too busy to tick.
         assert!(run.resources.cpu_time < Duration::from_secs(1), "{:?}", run.resources);
@@ -27,24 +24,14 @@ fn an_endless_loop_ends_at_its_time_on_the_clock() {
     let mut limits = limits();
     limits.wall_time.base = Duration::from_millis(50);
     let run = install(&guest!(loops_in_analyze)).run(&job(0), Bytes::new(), &limits, ());
-    assert_eq!(
-        failure(&run, Outcome::TimedOut),
-        "the engine used up its time on the clock of 50ms"
-    );
+    assert_eq!(failure(&run, Outcome::TimedOut), "the engine used up its time on the clock of 50ms");
 }
 
 #[test]
 fn memory_ends_at_its_limit_however_it_is_asked_for() {
     // The tables' elements are fewer than the pool allows, but beside a memory of 2 MiB they are too much.
-    for (guest, mib) in [
-        (guest!(grows_memory), 16),
-        (guest!(grows_tables), 3),
-        (guest!(declares_much_memory), 16),
-    ] {
-        let limits = Limits {
-            memory_bytes: mib << 20,
-            ..limits()
-        };
+    for (guest, mib) in [(guest!(grows_memory), 16), (guest!(grows_tables), 3), (guest!(declares_much_memory), 16)] {
+        let limits = Limits { memory_bytes: mib << 20, ..limits() };
         let run = install(&guest).run(&job(0), Bytes::new(), &limits, ());
         assert_eq!(
             failure(&run, Outcome::OverMemory),
@@ -79,10 +66,7 @@ fn a_log_line_longer_than_the_log_is_not_copied() {
 #[test]
 fn a_flood_of_host_calls_ends_at_its_count() {
     let run = run(&guest!(floods_host_calls));
-    assert_eq!(
-        failure(&run, Outcome::OverHostCalls),
-        "the engine called the host more than 10000 times"
-    );
+    assert_eq!(failure(&run, Outcome::OverHostCalls), "the engine called the host more than 10000 times");
 }
 
 #[test]
@@ -90,17 +74,11 @@ fn a_report_over_the_limit_is_not_kept() {
     failure(&run(&guest!(returns_its_memory)), Outcome::OverOutput);
 
     let release = install(&guest!(returns_2000_bytes));
-    let limit = |output_bytes| Limits {
-        output_bytes,
-        ..limits()
-    };
+    let limit = |output_bytes| Limits { output_bytes, ..limits() };
     let run = release.run(&job(0), Bytes::new(), &limit(2000), ());
     assert_eq!(run.outcome(), Outcome::Succeeded, "{:?}", run.result);
     let run = release.run(&job(0), Bytes::new(), &limit(1999), ());
-    assert_eq!(
-        failure(&run, Outcome::OverOutput),
-        "the engine's report has 2000 bytes, at most 1999 are allowed"
-    );
+    assert_eq!(failure(&run, Outcome::OverOutput), "the engine's report has 2000 bytes, at most 1999 are allowed");
 }
 
 #[test]
@@ -114,18 +92,9 @@ fn a_report_that_is_no_object_is_not_passed_on() {
 #[test]
 fn a_trap_names_the_engines_functions_and_nothing_of_the_host() {
     let messages = [
-        (
-            guest!(traps),
-            "the engine gave up (`unreachable`), in `parse_header`, called by `analyze`",
-        ),
-        (
-            guest!(divides_by_zero),
-            "the engine broke off: integer divide by zero, in `mean`, called by `analyze`",
-        ),
-        (
-            guest!(loads_past_the_memory),
-            "the engine broke off: out of bounds memory access, in `analyze`",
-        ),
+        (guest!(traps), "the engine gave up (`unreachable`), in `parse_header`, called by `analyze`"),
+        (guest!(divides_by_zero), "the engine broke off: integer divide by zero, in `mean`, called by `analyze`"),
+        (guest!(loads_past_the_memory), "the engine broke off: out of bounds memory access, in `analyze`"),
     ];
     for (guest, expected) in messages {
         let release = install(&guest);
@@ -198,11 +167,8 @@ fn a_good_job_beside_hostile_ones_is_as_good_as_alone() {
 
 #[test]
 fn a_slot_too_few_fails_the_host_and_not_the_engine() {
-    let runtime = filemill_host::Runtime::new(filemill_host::RuntimeConfig {
-        slots: 1,
-        ..Default::default()
-    })
-    .expect("the runtime starts");
+    let runtime = filemill_host::Runtime::new(filemill_host::RuntimeConfig { slots: 1, ..Default::default() })
+        .expect("the runtime starts");
     let [outer, inner] = [guest!(loops_after_progress), guest!(counts)]
         .map(|guest| runtime.install(&guest).expect("it can be installed"));
     let (told, hear) = std::sync::mpsc::channel();
@@ -218,13 +184,8 @@ fn a_slot_too_few_fails_the_host_and_not_the_engine() {
 #[test]
 fn a_thousand_hostile_runs_leave_no_memory_behind() {
     let runtime = crate::harness::runtime();
-    let guests = [
-        guest!(traps),
-        guest!(grows_memory),
-        guest!(floods_log),
-        guest!(returns_its_memory),
-    ]
-    .map(|guest| runtime.install(&guest).expect("it can be installed"));
+    let guests = [guest!(traps), guest!(grows_memory), guest!(floods_log), guest!(returns_its_memory)]
+        .map(|guest| runtime.install(&guest).expect("it can be installed"));
     let round = || {
         for guest in &guests {
             guest.run(&job(0), Bytes::new(), &limits(), ());
@@ -234,10 +195,7 @@ fn a_thousand_hostile_runs_leave_no_memory_behind() {
     let before = resident_kib();
     (0..250).for_each(|_| round());
     let after = resident_kib();
-    assert!(
-        after < before + 4 * 1024,
-        "{before} KiB resident before, {after} KiB after"
-    );
+    assert!(after < before + 4 * 1024, "{before} KiB resident before, {after} KiB after");
 }
 
 fn resident_kib() -> u64 {

@@ -31,11 +31,7 @@ fn ends(end: InputEnd) -> EndsEarly {
 
 #[test]
 fn a_void_file_gives_no_report_whatever_the_engine_says() {
-    for guest in [
-        guest!(ignores_input_errors),
-        guest!(traps_on_input_errors),
-        guest!(counts),
-    ] {
+    for guest in [guest!(ignores_input_errors), guest!(traps_on_input_errors), guest!(counts)] {
         let void = ends(InputEnd::Void("it shrank to 3 bytes".into()));
         let run = install(&guest).run(&job(10), void, &limits(), ());
         let message = failure(&run, Outcome::Void);
@@ -101,20 +97,12 @@ fn waiting_for_input_counts_toward_no_limit() {
                 return Ok(Bytes::new());
             }
             self.left -= 1;
-            self.never
-                .recv_timeout(Duration::from_millis(400))
-                .expect_err("nothing is ever sent");
+            self.never.recv_timeout(Duration::from_millis(400)).expect_err("nothing is ever sent");
             Ok(Bytes::from_static(b"abc"))
         }
     }
     let (_kept, never) = mpsc::channel();
-    let limits = Limits {
-        wall_time: TimeLimit {
-            base: Duration::from_secs(1),
-            per_mib: Duration::ZERO,
-        },
-        ..limits()
-    };
+    let limits = Limits { wall_time: TimeLimit { base: Duration::from_secs(1), per_mib: Duration::ZERO }, ..limits() };
     let run = install(&guest!(counts)).run(&job(9), Slow { never, left: 3 }, &limits, ());
     assert_eq!(run.outcome(), Outcome::Succeeded, "{:?}", run.result);
     assert!(run.resources.input_wait >= Duration::from_millis(1200));

@@ -29,10 +29,7 @@ fn an_unknown_major_says_what_it_wants_what_runs_here_and_what_to_do() {
              (instance $a)
              (export "filemill:engine/analyzer@3.0.0" (instance $a)))"#,
     ));
-    assert_eq!(
-        error.to_string(),
-        "the component needs engine contract 3.0.0, this processor runs 1.0.0"
-    );
+    assert_eq!(error.to_string(), "the component needs engine contract 3.0.0, this processor runs 1.0.0");
     assert_eq!(error.hint(), "update the processor, or adopt an older release");
 }
 
@@ -165,16 +162,10 @@ fn a_component_with_any_byte_changed_installs_or_is_refused_but_does_nothing_els
 
 #[test]
 fn a_component_over_the_size_limit_is_not_looked_at() {
-    let runtime = Runtime::new(RuntimeConfig {
-        component_bytes: 100,
-        ..RuntimeConfig::default()
-    })
-    .expect("the runtime starts");
+    let runtime =
+        Runtime::new(RuntimeConfig { component_bytes: 100, ..RuntimeConfig::default() }).expect("the runtime starts");
     let error = runtime.install(&[0; 101]).expect_err("it is too large");
-    assert_eq!(
-        error.to_string(),
-        "the component has 101 bytes, this processor takes at most 100"
-    );
+    assert_eq!(error.to_string(), "the component has 101 bytes, this processor takes at most 100");
 }
 
 #[test]
@@ -192,14 +183,9 @@ fn more_memories_than_a_slot_has_are_refused_at_install() {
 
 #[test]
 fn more_memory_at_the_start_than_any_run_may_have_is_refused_at_install() {
-    let runtime = Runtime::new(RuntimeConfig {
-        maxima: limits(),
-        ..RuntimeConfig::default()
-    })
-    .expect("the runtime starts");
-    let error = runtime
-        .install(&guest!(declares_much_memory))
-        .expect_err("it is refused");
+    let runtime =
+        Runtime::new(RuntimeConfig { maxima: limits(), ..RuntimeConfig::default() }).expect("the runtime starts");
+    let error = runtime.install(&guest!(declares_much_memory)).expect_err("it is refused");
     assert!(matches!(error, InstallError::TooDemanding { .. }), "{error}");
     assert!(error.to_string().contains("minimum byte size of 134217728"), "{error}");
 }
@@ -219,10 +205,6 @@ fn more_core_instances_than_a_slot_has_are_refused_at_install() {
 
 #[test]
 fn settings_out_of_range_are_refused_by_name() {
-    let error = Runtime::new(RuntimeConfig {
-        slots: 0,
-        ..RuntimeConfig::default()
-    })
-    .expect_err("it needs a slot");
+    let error = Runtime::new(RuntimeConfig { slots: 0, ..RuntimeConfig::default() }).expect_err("it needs a slot");
     assert_eq!(error.to_string(), "`slots` is out of range: at least 1");
 }

@@ -22,10 +22,6 @@ fn every_guest_has_a_test() {
         .collect();
     for guest in paths("guests") {
         let name = guest.file_stem().and_then(|stem| stem.to_str()).expect("a name");
-        assert!(
-            tests.contains(&format!("guest!({name})")),
-            "`{}` has no test",
-            guest.display()
-        );
+        assert!(tests.contains(&format!("guest!({name})")), "`{}` has no test", guest.display());
     }
 }

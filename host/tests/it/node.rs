@@ -27,16 +27,11 @@ fn never_reads() -> Vec<u8> {
 
 /// Small files, empty ones, and some that cross the border of a chunk.
 fn bundle() -> Vec<Vec<u8>> {
-    (0..150)
-        .map(|n: usize| noise([0, 1, 700, 3000][n % 4] + n, n as u64))
-        .collect()
+    (0..150).map(|n: usize| noise([0, 1, 700, 3000][n % 4] + n, n as u64)).collect()
 }
 
 fn bytes_reported(result: &filemill_seal::ResultBody) -> String {
-    result
-        .report
-        .as_ref()
-        .map_or_else(|| format!("{:?}", result.failure), |report| report.as_json().to_owned())
+    result.report.as_ref().map_or_else(|| format!("{:?}", result.failure), |report| report.as_json().to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,16 +51,9 @@ async fn each_file_of_a_bundle_gets_one_result_that_its_uploader_believes() {
     for sequence in 0..sent.chunks.len() as u32 {
         assert_eq!(sent.fetched(&mill.fake, sequence), 1, "chunk {sequence}");
     }
-    assert_eq!(
-        mill.fake
-            .world(|world| world.fetched[&format!("{}/header", sent.leased.upload)]),
-        1
-    );
+    assert_eq!(mill.fake.world(|world| world.fetched[&format!("{}/header", sent.leased.upload)]), 1);
     let totals = mill.end().await;
-    assert_eq!(
-        (totals.jobs_leased, totals.jobs_completed, totals.leases_returned),
-        (150, 150, 0)
-    );
+    assert_eq!((totals.jobs_leased, totals.jobs_completed, totals.leases_returned), (150, 150, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,16 +88,11 @@ async fn a_large_file_runs_while_it_arrives() {
     mill.fake.offer(sent.leased.clone(), sent.chunks[..1].to_vec());
     mill.fake
         .until("the job starts with its first chunk", |world| {
-            world
-                .said
-                .iter()
-                .find(|said| matches!(said, Said::Started(key, _) if key.run == run))
-                .map(|_| ())
+            world.said.iter().find(|said| matches!(said, Said::Started(key, _) if key.run == run)).map(|_| ())
         })
         .await;
     for stored in 2..=sent.chunks.len() {
-        mill.fake
-            .world(|world| world.chunks.insert(run, sent.chunks[..stored].to_vec()));
+        mill.fake.world(|world| world.chunks.insert(run, sent.chunks[..stored].to_vec()));
     }
     let result = mill.result(&sent, 0).await;
     assert_eq!(bytes_reported(&result), format!("{{\"bytes\":{}}}", file.len()));
@@ -180,10 +163,7 @@ async fn a_large_result_goes_to_storage() {
     let sent = mill.upload(&[noise(100, 1)]).seal(&mill.fake);
     sent.offer(&mill.fake);
     let completion = mill.fake.completion(sent.run_of(0), 0).await;
-    assert!(
-        matches!(completion.sealed, Some(SealedBody::Object { .. })),
-        "{completion:?}"
-    );
+    assert!(matches!(completion.sealed, Some(SealedBody::Object { .. })), "{completion:?}");
     assert_eq!(completion.outcome, Outcome::OverLog);
     mill.open(&sent, &completion);
 }
@@ -193,8 +173,7 @@ async fn an_expired_url_is_asked_for_again() {
     let mill = Mill::start(counts()).await;
     let sent = mill.upload(&[noise(100, 1)]).seal(&mill.fake);
     let forbidden = Reply::Status(403);
-    mill.fake
-        .replies(&sent.key(0), [forbidden, Reply::Bytes(sent.sealed_chunks[0].clone())]);
+    mill.fake.replies(&sent.key(0), [forbidden, Reply::Bytes(sent.sealed_chunks[0].clone())]);
     sent.offer(&mill.fake);
     assert_eq!(mill.result(&sent, 0).await.outcome, filemill_seal::Outcome::Succeeded);
     assert_eq!(sent.fetched(&mill.fake, 0), 2);
@@ -206,10 +185,7 @@ async fn storage_that_stumbles_is_tried_again() {
     let sent = mill.upload(&[noise(5000, 1)]).seal(&mill.fake);
     let chunk = &sent.sealed_chunks[0];
     let unavailable = Reply::Status(503);
-    mill.fake.replies(
-        &sent.key(0),
-        [unavailable, Reply::CutOff(chunk.clone()), Reply::Bytes(chunk.clone())],
-    );
+    mill.fake.replies(&sent.key(0), [unavailable, Reply::CutOff(chunk.clone()), Reply::Bytes(chunk.clone())]);
     sent.offer(&mill.fake);
     assert_eq!(mill.result(&sent, 0).await.outcome, filemill_seal::Outcome::Succeeded);
     assert_eq!(sent.fetched(&mill.fake, 0), 3);
@@ -218,9 +194,7 @@ async fn storage_that_stumbles_is_tried_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_runs_alone_is_reported_by_itself() {
     let mill = Mill::start(counts()).await;
-    let sent = mill
-        .upload(&[noise(10, 1), noise(20, 2), noise(30, 3)])
-        .seal(&mill.fake);
+    let sent = mill.upload(&[noise(10, 1), noise(20, 2), noise(30, 3)]).seal(&mill.fake);
     sent.offer_with(&mill.fake, |leased| leased.runs[0].alone = true);
     for index in 0..3 {
         mill.result(&sent, index).await;
@@ -242,11 +216,7 @@ async fn a_job_that_runs_alone_is_reported_by_itself() {
 async fn a_server_that_is_away_for_a_while_costs_no_result() {
     let mill = Mill::start(counts()).await;
     mill.fake.world(|world| {
-        for path in [
-            filemill_api::paths::RESULTS,
-            filemill_api::paths::LEASE_REPORT,
-            filemill_api::paths::LEASES,
-        ] {
+        for path in [filemill_api::paths::RESULTS, filemill_api::paths::LEASE_REPORT, filemill_api::paths::LEASES] {
             world.unavailable.insert(path.to_owned(), 2);
         }
     });
@@ -273,45 +243,4 @@ async fn an_upload_that_stalls_is_handed_back() {
 fn a_fenced_lease_has_its_own_code() {
     // What the node goes by when a completion is refused.
     assert_eq!(serde_json::to_string(&ErrorCode::Fenced).expect("JSON"), "\"fenced\"");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "measures"]
-async fn many_small_files() {
-    let mill = Mill::start(counts()).await;
-    let files: Vec<_> = (0..4096).map(|n: usize| noise(4096 + n % 8192, n as u64)).collect();
-    let mut uploads = Vec::new();
-    for _ in 0..5 {
-        uploads.push(mill.upload(&files).seal(&mill.fake));
-    }
-    let begun = std::time::Instant::now();
-    for sent in &uploads {
-        // As a server would: a lease of some runs at a time.
-        for runs in sent.leased.runs.chunks(2) {
-            sent.offer_with(&mill.fake, |leased| leased.runs = runs.to_vec());
-        }
-    }
-    mill.fake
-        .until("all", |world| {
-            let n: usize = world
-                .said
-                .iter()
-                .map(|said| {
-                    if let Said::Completed(_, jobs) = said {
-                        jobs.len()
-                    } else {
-                        0
-                    }
-                })
-                .sum();
-            (n == 5 * 4096).then_some(())
-        })
-        .await;
-    let took = begun.elapsed();
-    eprintln!(
-        "{} files in {took:?}: {:.0}/s",
-        5 * 4096,
-        5.0 * 4096.0 / took.as_secs_f64()
-    );
-    eprintln!("{}", mill.end().await);
 }

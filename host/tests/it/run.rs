@@ -34,10 +34,7 @@ fn a_run_says_what_it_used() {
 #[test]
 fn no_read_gives_more_than_its_limit() {
     let release = install(&guest!(counts));
-    let limits = Limits {
-        read_bytes: 1000,
-        ..limits()
-    };
+    let limits = Limits { read_bytes: 1000, ..limits() };
     let run = release.run(&job(4096), Bytes::from(vec![7; 4096]), &limits, ());
     assert_eq!(run.result.expect("it succeeds").json, r#"{"bytes":4096}"#);
     // Log, progress, 4,096 bytes in thousands, the end.
@@ -93,11 +90,7 @@ fn parameters_that_are_no_object_never_reach_an_engine() {
 #[test]
 fn the_engines_own_reasons_are_kept_apart_and_made_printable() {
     let release = install(&guest!(rejects));
-    for (size, rejection) in [
-        (0, Rejection::Unsupported),
-        (1, Rejection::Malformed),
-        (2, Rejection::Failed),
-    ] {
+    for (size, rejection) in [(0, Rejection::Unsupported), (1, Rejection::Malformed), (2, Rejection::Failed)] {
         let run = release.run(&job(size), Bytes::new(), &limits(), ());
         assert_eq!(failure(&run, Outcome::Rejected(rejection)), "no luck\u{fffd}[2J");
         assert!(!run.outcome().retryable());
@@ -116,21 +109,12 @@ fn progress_reaches_the_observer() {
 #[test]
 fn a_busy_engine_is_cancelled() {
     let cancel = Cancel::default();
-    let job = Job {
-        cancel: cancel.clone(),
-        ..job(0)
-    };
-    let limits = Limits {
-        cpu_time: Limits::default().cpu_time,
-        ..limits()
-    };
+    let job = Job { cancel: cancel.clone(), ..job(0) };
+    let limits = Limits { cpu_time: Limits::default().cpu_time, ..limits() };
     let release = install(&guest!(loops_after_progress));
     let run = release.run(&job, Bytes::new(), &limits, move |_| cancel.cancel());
     failure(&run, Outcome::Cancelled);
-    assert!(
-        run.resources.cpu_time < limits.cpu_time.base,
-        "it was not left to time out"
-    );
+    assert!(run.resources.cpu_time < limits.cpu_time.base, "it was not left to time out");
 }
 
 #[test]
@@ -144,17 +128,11 @@ fn a_cancelled_job_does_not_start() {
 
 #[test]
 fn the_runtimes_maxima_hold_whatever_the_runs_limits_say() {
-    let runtime = filemill_host::Runtime::new(filemill_host::RuntimeConfig {
-        slots: 1,
-        maxima: limits(),
-        ..Default::default()
-    })
-    .expect("the runtime starts");
+    let runtime =
+        filemill_host::Runtime::new(filemill_host::RuntimeConfig { slots: 1, maxima: limits(), ..Default::default() })
+            .expect("the runtime starts");
     let release = runtime.install(&guest!(grows_memory)).expect("it can be installed");
-    let greedy = Limits {
-        memory_bytes: usize::MAX,
-        ..Limits::default()
-    };
+    let greedy = Limits { memory_bytes: usize::MAX, ..Limits::default() };
     let run = release.run(&job(0), Bytes::new(), &greedy, ());
     failure(&run, Outcome::OverMemory);
     assert!(run.resources.peak_memory_bytes <= 16 << 20);

@@ -23,9 +23,6 @@ impl Serialize for Base64 {
 impl<'de> Deserialize<'de> for Base64 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        BASE64
-            .decode(text.as_bytes())
-            .map(Self)
-            .map_err(serde::de::Error::custom)
+        BASE64.decode(text.as_bytes()).map(Self).map_err(serde::de::Error::custom)
     }
 }

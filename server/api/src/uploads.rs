@@ -240,8 +240,6 @@ pub enum WaitReason {
 
 impl From<Result<OpenedUpload, ErrorBody>> for OpenAnswer {
     fn from(one: Result<OpenedUpload, ErrorBody>) -> Self {
-        Self {
-            uploads: vec![one.into()],
-        }
+        Self { uploads: vec![one.into()] }
     }
 }

@@ -133,15 +133,11 @@ impl Load {
                 let organisations = self.users.len() - 1;
                 let token = &self.users[first % organisations];
                 let count = SINGLES_IN_A_REQUEST.min(uploads - first);
-                self.upload(token, count, self.shape.files(), self.shape.chunks())
-                    .await?;
+                self.upload(token, count, self.shape.files(), self.shape.chunks()).await?;
             }
         });
         futures::future::try_join_all(uploaders).await?;
-        let rate = Rate {
-            jobs: uploads * self.shape.files() as usize,
-            time: begun.elapsed(),
-        };
+        let rate = Rate { jobs: uploads * self.shape.files() as usize, time: begun.elapsed() };
         self.left.store(rate.jobs, Ordering::Relaxed);
         Ok(rate)
     }
@@ -165,22 +161,13 @@ impl Load {
         };
         futures::future::try_join(processors, small).await?;
         let left = self.left.load(Ordering::Relaxed);
-        let rate = Rate {
-            jobs: total - left,
-            time: begun.elapsed(),
-        };
+        let rate = Rate { jobs: total - left, time: begun.elapsed() };
         let waits = std::mem::take(&mut lock(&self.small).waits_ms);
-        Ok(Drained {
-            rate,
-            small_waits_ms: waits,
-        })
+        Ok(Drained { rate, small_waits_ms: waits })
     }
 
     async fn small_uploads(&self, every: Duration, over: &AtomicBool) -> Result<()> {
-        let token = self
-            .users
-            .last()
-            .context("there is no organisation for the small uploads")?;
+        let token = self.users.last().context("there is no organisation for the small uploads")?;
         let mut ticks = tokio::time::interval(every);
         while !over.load(Ordering::Relaxed) {
             ticks.tick().await;
@@ -206,16 +193,11 @@ impl Load {
         }
         if self.users.last().is_some_and(|last| last == token) {
             let now = Instant::now();
-            lock(&self.small)
-                .ready
-                .extend(stored.iter().map(|upload| (upload.id.clone(), now)));
+            lock(&self.small).ready.extend(stored.iter().map(|upload| (upload.id.clone(), now)));
         }
-        let advanced: AdvanceAnswer = self
-            .call(token, paths::ADVANCE, &AdvanceRequest { uploads: stored })
-            .await?;
+        let advanced: AdvanceAnswer = self.call(token, paths::ADVANCE, &AdvanceRequest { uploads: stored }).await?;
         for item in advanced.uploads {
-            item.into_result()
-                .map_err(|error| anyhow::anyhow!("advance: {error}"))?;
+            item.into_result().map_err(|error| anyhow::anyhow!("advance: {error}"))?;
         }
         Ok(())
     }
@@ -225,21 +207,10 @@ impl Load {
             .map(|chunk| {
                 let first = files * chunk / chunks;
                 let end = files * (chunk + 1) / chunks;
-                JobRange {
-                    first_index: first,
-                    count: end - first,
-                    first_chunk: chunk,
-                    last_chunk: chunk,
-                }
+                JobRange { first_index: first, count: end - first, first_chunk: chunk, last_chunk: chunk }
             })
             .collect();
-        let want = (0..chunks)
-            .map(|sequence| ChunkWant {
-                sequence,
-                length: 1 << 20,
-                sha256: hex(32),
-            })
-            .collect();
+        let want = (0..chunks).map(|sequence| ChunkWant { sequence, length: 1 << 20, sha256: hex(32) }).collect();
         OpenUpload {
             id: hex(16),
             release: self.release.clone(),
@@ -273,56 +244,33 @@ impl Load {
             for upload in leased.uploads {
                 let small = lock(&self.small).ready.remove(&upload.upload);
                 if let Some(ready) = small {
-                    lock(&self.small)
-                        .waits_ms
-                        .push(now.duration_since(ready).as_secs_f64() * 1e3);
+                    lock(&self.small).waits_ms.push(now.duration_since(ready).as_secs_f64() * 1e3);
                 }
                 for run in upload.runs {
-                    let lease = RunKey {
-                        run: run.run,
-                        fence: run.fence,
-                    };
+                    let lease = RunKey { run: run.run, fence: run.fence };
                     counted += if small.is_some() { 0 } else { run.indexes.len() };
-                    started.push(LeaseReport {
-                        lease,
-                        started: run.indexes.clone(),
-                        per_mille: 0,
-                    });
+                    started.push(LeaseReport { lease, started: run.indexes.clone(), per_mille: 0 });
                     leases.push(complete(lease, &run.indexes, &sealed));
                 }
             }
             if leases.is_empty() {
                 continue;
             }
-            let report = ReportRequest {
-                node: node.clone(),
-                leases: started,
-            };
+            let report = ReportRequest { node: node.clone(), leases: started };
             let _: ReportAnswer = self.call(&self.processor, paths::LEASE_REPORT, &report).await?;
-            let request = CompleteRequest {
-                node: node.clone(),
-                leases,
-            };
+            let request = CompleteRequest { node: node.clone(), leases };
             let answer: CompleteAnswer = self.call(&self.processor, paths::RESULTS, &request).await?;
             for item in answer.leases {
-                item.into_result()
-                    .map_err(|error| anyhow::anyhow!("complete: {error}"))?;
+                item.into_result().map_err(|error| anyhow::anyhow!("complete: {error}"))?;
             }
-            let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                Some(left.saturating_sub(counted))
-            });
+            let _ =
+                self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(counted)));
         }
         Ok(())
     }
 
     async fn call<T: DeserializeOwned>(&self, token: &str, path: &str, body: &impl Serialize) -> Result<T> {
-        let answer = self
-            .http
-            .post(format!("{}{path}", self.address))
-            .bearer_auth(token)
-            .json(body)
-            .send()
-            .await?;
+        let answer = self.http.post(format!("{}{path}", self.address)).bearer_auth(token).json(body).send().await?;
         let status = answer.status();
         let bytes = answer.bytes().await?;
         if !status.is_success() {
@@ -338,10 +286,7 @@ fn complete(lease: RunKey, indexes: &[u32], sealed: &Base64) -> Complete {
         outcome: Outcome::Succeeded,
         sealed: Some(SealedBody::Inline(sealed.clone())),
     };
-    Complete {
-        lease,
-        jobs: indexes.iter().map(job).collect(),
-    }
+    Complete { lease, jobs: indexes.iter().map(job).collect() }
 }
 
 fn hex(bytes: usize) -> String {

@@ -30,10 +30,7 @@ impl Served {
     /// Starts it on a fresh folder (and database), and waits until it is ready.
     pub(crate) async fn start(options: &Options) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let place = Place {
-            dir: dir.path(),
-            database_url: options.database_url.as_deref(),
-        };
+        let place = Place { dir: dir.path(), database_url: options.database_url.as_deref() };
         let mut child = place
             .command("serve")
             .args(["--listen", "127.0.0.1:0", "--s3-listen", "127.0.0.1:0"])
@@ -45,41 +42,21 @@ impl Served {
         let mut lines = BufReader::new(out).lines();
         let ready = tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await??;
         let ready: serde_json::Value = serde_json::from_str(&ready.context("the server ended before it was ready")?)?;
-        let address = ready["listening"]
-            .as_str()
-            .context("the ready line has no address")?
-            .to_owned();
+        let address = ready["listening"].as_str().context("the ready line has no address")?.to_owned();
         let published = place
             .output(
                 "release",
-                &[
-                    "publish",
-                    &options.component.to_string_lossy(),
-                    "--engine",
-                    "size",
-                    "--version",
-                    "0.1.0",
-                ],
+                &["publish", &options.component.to_string_lossy(), "--engine", "size", "--version", "0.1.0"],
             )
             .await?;
         let published: serde_json::Value = serde_json::from_str(&published)?;
-        let release = published["digest"]
-            .as_str()
-            .context("no digest was printed")?
-            .to_owned();
+        let release = published["digest"].as_str().context("no digest was printed")?.to_owned();
         let processor = place.token("nodes", "processor").await?;
         let mut users = Vec::new();
         for number in 0..=options.organisations {
             users.push(place.token(&format!("organisation-{number}"), "user").await?);
         }
-        Ok(Self {
-            address,
-            users,
-            processor,
-            release,
-            child,
-            dir,
-        })
+        Ok(Self { address, users, processor, release, child, dir })
     }
 
     /// CPU time that the server has used, in seconds.
@@ -87,12 +64,7 @@ impl Served {
         let id = self.child.id().context("the server has ended")?;
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |at: usize| {
-            fields
-                .get(at)
-                .and_then(|field| field.parse::<f64>().ok())
-                .unwrap_or(0.0)
-        };
+        let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
         Ok((ticks(11) + ticks(12)) / 100.0)
     }
 
@@ -100,10 +72,7 @@ impl Served {
     pub(crate) fn resident_mib(&self) -> Result<u64> {
         let id = self.child.id().context("the server has ended")?;
         let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .context("no VmRSS")?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
         let kib: u64 = line.split_whitespace().nth(1).context("VmRSS is empty")?.parse()?;
         Ok(kib / 1024)
     }
@@ -138,27 +107,11 @@ impl Place<'_> {
             None => bail!("`{command}` needs a word more"),
         };
         let output = self.command(&command).args(words).output().await?;
-        ensure!(
-            output.status.success(),
-            "`{command}` failed: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        ensure!(output.status.success(), "`{command}` failed: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 
     async fn token(&self, organisation: &str, scope: &str) -> Result<String> {
-        self.output(
-            "token",
-            &[
-                "create",
-                "--organisation",
-                organisation,
-                "--user",
-                "bench",
-                "--scope",
-                scope,
-            ],
-        )
-        .await
+        self.output("token", &["create", "--organisation", organisation, "--user", "bench", "--scope", scope]).await
     }
 }

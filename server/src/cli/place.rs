@@ -42,12 +42,7 @@ impl PlaceArguments {
     pub(super) fn place(self, storage_listen: Option<SocketAddr>, lifetime: Duration) -> anyhow::Result<Place> {
         let database = self.named_database()?;
         if let Some(dir) = self.embedded {
-            return Ok(Place::Embedded(Embedded {
-                dir,
-                database,
-                storage_listen,
-                lifetime,
-            }));
+            return Ok(Place::Embedded(Embedded { dir, database, storage_listen, lifetime }));
         }
         if storage_listen.is_some() {
             bail!("--s3-listen is for the storage endpoint of --embedded");
@@ -72,13 +67,7 @@ impl PlaceArguments {
             (Some(database), _) => Ok(database),
             (None, Some(dir)) => {
                 let lifetime = Duration::ZERO;
-                Ok(Embedded {
-                    dir: dir.clone(),
-                    database: None,
-                    storage_listen: None,
-                    lifetime,
-                }
-                .database()?)
+                Ok(Embedded { dir: dir.clone(), database: None, storage_listen: None, lifetime }.database()?)
             }
             (None, None) => bail!("give either --embedded DIR or --database-url"),
         }

@@ -48,9 +48,7 @@ impl Release {
                     Place::Services { database, .. } => database.clone(),
                 };
                 let admin = Admin::open(&database).await?;
-                let published = admin
-                    .publish(&place, &publish.engine, &publish.version, component)
-                    .await;
+                let published = admin.publish(&place, &publish.engine, &publish.version, component).await;
                 admin.close().await;
                 let published = published.with_context(|| format!("`{}`", publish.file.display()))?;
                 super::print(&serde_json::to_string(&published)?)
@@ -59,10 +57,7 @@ impl Release {
                 let admin = Admin::open(&list.place.database()?).await?;
                 let releases = admin.releases().await;
                 admin.close().await;
-                let lines = releases?
-                    .iter()
-                    .map(serde_json::to_string)
-                    .collect::<Result<Vec<_>, _>>()?;
+                let lines = releases?.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
                 super::print(&lines.join("\n"))
             }
         }
@@ -71,9 +66,6 @@ impl Release {
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let length = std::fs::metadata(file)?.len();
-    ensure!(
-        length <= MAX_COMPONENT_BYTES,
-        "it is {length} bytes long; a component has at most {MAX_COMPONENT_BYTES}"
-    );
+    ensure!(length <= MAX_COMPONENT_BYTES, "it is {length} bytes long; a component has at most {MAX_COMPONENT_BYTES}");
     Ok(std::fs::read(file)?)
 }

@@ -53,9 +53,7 @@ impl Token {
         match self {
             Self::Create(create) => {
                 let admin = Admin::open(&create.place.database()?).await?;
-                let made = admin
-                    .create_token(&create.organisation, &create.user, create.scope)
-                    .await;
+                let made = admin.create_token(&create.organisation, &create.user, create.scope).await;
                 admin.close().await;
                 super::print(&made?.text)
             }
@@ -65,11 +63,7 @@ impl Token {
                 admin.close().await;
                 let mut lines = String::new();
                 for token in tokens? {
-                    let state = if token.revoked_at_ms.is_some() {
-                        "revoked"
-                    } else {
-                        "valid"
-                    };
+                    let state = if token.revoked_at_ms.is_some() { "revoked" } else { "valid" };
                     writeln!(
                         lines,
                         "{}\t{}\t{}\t{}\t{state}",

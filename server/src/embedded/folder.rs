@@ -52,10 +52,7 @@ impl Folder {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => std::fs::create_dir_all(&incoming)?,
         }
-        Ok(Self {
-            root,
-            arrivals: AtomicU64::new(0),
-        })
+        Ok(Self { root, arrivals: AtomicU64::new(0) })
     }
 
     fn bucket(&self, bucket: &str) -> S3Result<PathBuf> {
@@ -67,11 +64,7 @@ impl Folder {
 
     fn existing_bucket(&self, bucket: &str) -> S3Result<PathBuf> {
         let path = self.bucket(bucket)?;
-        if path.is_dir() {
-            Ok(path)
-        } else {
-            Err(s3_error!(NoSuchBucket))
-        }
+        if path.is_dir() { Ok(path) } else { Err(s3_error!(NoSuchBucket)) }
     }
 
     /// Where an object lies. A key is words of a known alphabet between single slashes, whatever it was called in the
@@ -91,10 +84,7 @@ impl Folder {
 
     fn arrival(&self) -> Arrival {
         let number = self.arrivals.fetch_add(1, Ordering::Relaxed);
-        Arrival {
-            path: self.root.join(INCOMING).join(number.to_string()),
-            placed: false,
-        }
+        Arrival { path: self.root.join(INCOMING).join(number.to_string()), placed: false }
     }
 }
 
@@ -186,17 +176,11 @@ impl S3 for Folder {
                 block.clear();
             }
         }
-        if input
-            .content_length
-            .is_some_and(|announced| u64::try_from(announced) != Ok(length))
-        {
+        if input.content_length.is_some_and(|announced| u64::try_from(announced) != Ok(length)) {
             return Err(s3_error!(IncompleteBody));
         }
         if context.finish().as_ref() != expected {
-            return Err(s3_error!(
-                BadDigest,
-                "the body's SHA-256 is not the one in x-amz-checksum-sha256"
-            ));
+            return Err(s3_error!(BadDigest, "the body's SHA-256 is not the one in x-amz-checksum-sha256"));
         }
         if let Some(file) = &mut file {
             file.flush().await.map_err(fault)?;
@@ -241,10 +225,7 @@ impl S3 for Folder {
         Ok(S3Response::new(GetObjectOutput {
             body: Some(body),
             content_length: Some(signed(length)?),
-            content_range: req
-                .input
-                .range
-                .map(|_| format!("bytes {}-{}/{size}", range.start, range.end - 1)),
+            content_range: req.input.range.map(|_| format!("bytes {}-{}/{size}", range.start, range.end - 1)),
             last_modified: Some(modified),
             ..Default::default()
         }))
@@ -282,19 +263,13 @@ impl S3 for Folder {
                 .into_iter()
                 .map(|(path, key)| {
                     remove(&bucket, &path)?;
-                    Ok(DeletedObject {
-                        key: Some(key),
-                        ..Default::default()
-                    })
+                    Ok(DeletedObject { key: Some(key), ..Default::default() })
                 })
                 .collect::<io::Result<Vec<_>>>()
         })
         .await?;
         let deleted = (input.delete.quiet != Some(true)).then_some(deleted);
-        Ok(S3Response::new(DeleteObjectsOutput {
-            deleted,
-            ..Default::default()
-        }))
+        Ok(S3Response::new(DeleteObjectsOutput { deleted, ..Default::default() }))
     }
 
     async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
@@ -308,11 +283,7 @@ impl S3 for Folder {
         if let Some((folder, _)) = prefix.rsplit_once('/') {
             self.object(&input.bucket, folder)?;
         }
-        let after = input
-            .continuation_token
-            .clone()
-            .max(input.start_after.clone())
-            .unwrap_or_default();
+        let after = input.continuation_token.clone().max(input.start_after.clone()).unwrap_or_default();
         let most = usize::try_from(input.max_keys.unwrap_or(1000)).unwrap_or(0).min(1000);
         let mut found = blocking(move || list(&bucket, &prefix, &after, most + 1)).await?;
         let truncated = found.len() > most;
@@ -349,9 +320,7 @@ impl S3 for Folder {
 pub(super) fn is_segment(text: &str) -> bool {
     !text.starts_with('.')
         && (1..=128).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
 /// Removes an object and the folders that it leaves empty.
@@ -375,10 +344,7 @@ fn describe(metadata: &std::fs::Metadata) -> S3Result<(u64, Timestamp)> {
     if !metadata.is_file() {
         return Err(s3_error!(NoSuchKey));
     }
-    Ok((
-        metadata.len(),
-        Timestamp::from(metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH)),
-    ))
+    Ok((metadata.len(), Timestamp::from(metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH))))
 }
 
 fn signed(length: u64) -> S3Result<i64> {

@@ -8,18 +8,9 @@ use std::path::Path;
 ///
 /// Only folders that can hold such a key are read, so that going through pages costs no more than one walk.
 pub(super) fn list(bucket: &Path, prefix: &str, after: &str, most: usize) -> io::Result<Vec<(String, Metadata)>> {
-    let mut walk = Walk {
-        prefix,
-        after,
-        most,
-        found: Vec::new(),
-    };
+    let mut walk = Walk { prefix, after, most, found: Vec::new() };
     let folder = prefix.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let start = if folder.is_empty() {
-        String::new()
-    } else {
-        format!("{folder}/")
-    };
+    let start = if folder.is_empty() { String::new() } else { format!("{folder}/") };
     walk.folder(&bucket.join(folder), &start)?;
     Ok(walk.found)
 }
@@ -34,9 +25,9 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn folder(&mut self, path: &Path, start: &str) -> io::Result<()> {
         let mut entries = match std::fs::read_dir(path) {
-            Ok(entries) => entries
-                .filter_map(|entry| self.key(start, entry).transpose())
-                .collect::<io::Result<Vec<_>>>()?,
+            Ok(entries) => {
+                entries.filter_map(|entry| self.key(start, entry).transpose()).collect::<io::Result<Vec<_>>>()?
+            }
             // Deleted meanwhile, or never made: there is nothing in it.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Ok(());
@@ -101,10 +92,7 @@ mod tests {
             seen.extend(page.into_iter().map(|(key, _)| key));
         }
         assert_eq!(seen, keys);
-        let under_a: Vec<_> = list(root.path(), "a/1", "", 100)?
-            .into_iter()
-            .map(|(key, _)| key)
-            .collect();
+        let under_a: Vec<_> = list(root.path(), "a/1", "", 100)?.into_iter().map(|(key, _)| key).collect();
         assert_eq!(under_a, ["a/1", "a/1.x/y", "a/10/x"]);
         assert!(list(root.path(), "nothing/", "", 100)?.is_empty());
         Ok(())

@@ -21,10 +21,7 @@ pub(crate) struct Secrets {
 
 impl Secrets {
     pub(crate) fn credentials(self) -> StorageCredentials {
-        StorageCredentials {
-            access_key_id: self.access_key_id,
-            secret_access_key: self.secret_access_key,
-        }
+        StorageCredentials { access_key_id: self.access_key_id, secret_access_key: self.secret_access_key }
     }
 }
 
@@ -63,12 +60,8 @@ pub(crate) struct DirLock {
 impl DirLock {
     /// Takes the lock; none: another process has it.
     pub(crate) fn take(dir: &Path) -> io::Result<Option<Self>> {
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(dir.join("server.lock"))?;
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(dir.join("server.lock"))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Self { _file: file })),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
@@ -98,12 +91,7 @@ pub(crate) fn write_addresses(dir: &Path, name: &str, addresses: &Addresses) -> 
 
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = path.with_extension("draft");
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&draft)?;
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(draft, path)

@@ -79,10 +79,7 @@ fn bearer(parts: &Parts) -> Result<&str, Refusal> {
         .and_then(|text| text.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     token.map(|(_, token)| token.trim()).ok_or_else(|| {
-        Refusal::new(
-            ErrorCode::Unauthenticated,
-            "the authorization header holds no bearer token",
-        )
-        .hint("send `authorization: Bearer TOKEN`")
+        Refusal::new(ErrorCode::Unauthenticated, "the authorization header holds no bearer token")
+            .hint("send `authorization: Bearer TOKEN`")
     })
 }

@@ -26,11 +26,8 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
-        let is_json = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|text| {
+        let is_json =
+            request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|text| {
                 let kind = text.split(';').next().unwrap_or_default().trim();
                 kind.eq_ignore_ascii_case("application/json")
             });
@@ -39,10 +36,8 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
                 .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
                 .hint("send `content-type: application/json`"));
         }
-        let announced = request
-            .headers()
-            .get(header::CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok()?.parse().ok());
+        let announced =
+            request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let length = announced.unwrap_or(MAX_BODY_BYTES);
         if length > MAX_BODY_BYTES {
             return Err(too_large());
@@ -57,17 +52,10 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
             }
         })?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            let status = if error.is_data() {
-                StatusCode::UNPROCESSABLE_ENTITY
-            } else {
-                StatusCode::BAD_REQUEST
-            };
-            Refusal::new(
-                ErrorCode::BadRequest,
-                format!("the body is not what this call takes: {error}"),
-            )
-            .with_status(status)
-            .hint("`/v1/openapi.json` describes it")
+            let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
+            Refusal::new(ErrorCode::BadRequest, format!("the body is not what this call takes: {error}"))
+                .with_status(status)
+                .hint("`/v1/openapi.json` describes it")
         })
     }
 }
@@ -101,19 +89,13 @@ impl<T: DeserializeOwned> FromRequestParts<App> for QueryParts<T> {
 }
 
 fn too_large() -> Refusal {
-    Refusal::new(
-        ErrorCode::BadRequest,
-        format!("the body is larger than {MAX_BODY_BYTES} bytes"),
-    )
-    .with_status(StatusCode::PAYLOAD_TOO_LARGE)
-    .hint("send it in smaller batches")
+    Refusal::new(ErrorCode::BadRequest, format!("the body is larger than {MAX_BODY_BYTES} bytes"))
+        .with_status(StatusCode::PAYLOAD_TOO_LARGE)
+        .hint("send it in smaller batches")
 }
 
 /// The framework's texts begin with a capital.
 fn lower(text: &str) -> String {
     let mut chars = text.chars();
-    chars
-        .next()
-        .map(|first| first.to_lowercase().chain(chars).collect())
-        .unwrap_or_default()
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }

@@ -118,15 +118,8 @@ fn pages(
 async fn read(app: &App, caller: &Caller, after: i64, limit: Option<u32>) -> Result<EventPage, Refusal> {
     let recorded = app.rules.events(caller, after, limit).await?;
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
-    let events = recorded
-        .events
-        .into_iter()
-        .map(|event| sign(&signer, event))
-        .collect::<Result<_, _>>()?;
-    Ok(EventPage {
-        events,
-        next: recorded.next,
-    })
+    let events = recorded.events.into_iter().map(|event| sign(&signer, event)).collect::<Result<_, _>>()?;
+    Ok(EventPage { events, next: recorded.next })
 }
 
 fn sign(signer: &Signer, event: RecordedEvent) -> Result<Event, ErrorBody> {
@@ -141,9 +134,5 @@ fn sign(signer: &Signer, event: RecordedEvent) -> Result<Event, ErrorBody> {
         }
         RecordedKind::ChunksMissing { sequences } => EventKind::ChunksMissing { sequences },
     };
-    Ok(Event {
-        cursor: event.cursor,
-        upload: event.upload,
-        kind,
-    })
+    Ok(Event { cursor: event.cursor, upload: event.upload, kind })
 }

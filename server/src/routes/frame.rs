@@ -24,11 +24,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// query and headers (they may carry secrets), and gives every error the one shape.
 pub(super) async fn frame(State(app): State<App>, request: Request, next: Next) -> Response {
     let id = request_id(&request);
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("-", MatchedPath::as_str)
-        .to_owned();
+    let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str).to_owned();
     let span = tracing::info_span!("request", request_id = %id, method = %request.method(), route);
     async move {
         let begin = Instant::now();
@@ -51,12 +47,9 @@ pub(super) async fn frame(State(app): State<App>, request: Request, next: Next) 
 
 async fn admit(app: &App, request: Request, next: Next) -> Response {
     let Ok(_place) = app.requests.try_acquire() else {
-        return Refusal::new(
-            ErrorCode::Unavailable,
-            "the server has as many requests as it can work on",
-        )
-        .hint("try again in a second")
-        .into_response();
+        return Refusal::new(ErrorCode::Unavailable, "the server has as many requests as it can work on")
+            .hint("try again in a second")
+            .into_response();
     };
     match tokio::time::timeout(REQUEST_TIMEOUT, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
         Ok(Ok(response)) => response,
@@ -74,16 +67,9 @@ async fn admit(app: &App, request: Request, next: Next) -> Response {
 /// The caller's own id if it is a harmless one, so that both logs can be put together, or a new one.
 fn request_id(request: &Request) -> String {
     let harmless = |id: &&str| {
-        (1..=64).contains(&id.len())
-            && id
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     };
-    let given = request
-        .headers()
-        .get(REQUEST_ID)
-        .and_then(|value| value.to_str().ok())
-        .filter(harmless);
+    let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(harmless);
     given.map_or_else(fresh_id, ToOwned::to_owned)
 }
 

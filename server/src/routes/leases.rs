@@ -33,21 +33,11 @@ pub(super) async fn lease(
     JsonBody(request): JsonBody<LeaseRequest>,
 ) -> Result<Json<LeaseAnswer>, Refusal> {
     // Dropping the rule's future hands back what it may have leased meanwhile.
-    let leased = app
-        .stop
-        .run_until_cancelled(app.rules.lease(request))
-        .await
-        .unwrap_or_else(|| Ok(Default::default()))?;
+    let leased =
+        app.stop.run_until_cancelled(app.rules.lease(request)).await.unwrap_or_else(|| Ok(Default::default()))?;
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
-    let uploads = leased
-        .uploads
-        .into_iter()
-        .map(|work| sign_work(&signer, work))
-        .collect::<Result<_, _>>()?;
-    Ok(Json(LeaseAnswer {
-        uploads,
-        lease_ms: leased.lease_ms,
-    }))
+    let uploads = leased.uploads.into_iter().map(|work| sign_work(&signer, work)).collect::<Result<_, _>>()?;
+    Ok(Json(LeaseAnswer { uploads, lease_ms: leased.lease_ms }))
 }
 
 /// Signs GETs of an upload's stored chunks, waiting for the first of them up to the time asked; empty when it did not
@@ -66,15 +56,10 @@ pub(super) async fn chunks(
     _: Processor,
     JsonBody(request): JsonBody<ChunksRequest>,
 ) -> Result<Json<ChunksAnswer>, Refusal> {
-    let stored = app
-        .stop
-        .run_until_cancelled(app.rules.lease_chunks(request))
-        .await
-        .unwrap_or_else(|| Ok(Vec::new()))?;
+    let stored =
+        app.stop.run_until_cancelled(app.rules.lease_chunks(request)).await.unwrap_or_else(|| Ok(Vec::new()))?;
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
-    Ok(Json(ChunksAnswer {
-        chunks: sign_chunks(&signer, &stored)?,
-    }))
+    Ok(Json(ChunksAnswer { chunks: sign_chunks(&signer, &stored)? }))
 }
 
 /// Prolongs the node's leases and records what they are doing; says which to stop working on.
@@ -145,15 +130,7 @@ fn sign_work(signer: &Signer, work: LeasedUploadWork) -> Result<LeasedUpload, Er
 }
 
 fn sign_chunks(signer: &Signer, chunks: &[(u32, Object)]) -> Result<Vec<ChunkUrl>, ErrorBody> {
-    chunks
-        .iter()
-        .map(|(sequence, object)| {
-            Ok(ChunkUrl {
-                sequence: *sequence,
-                get: get(signer, object)?,
-            })
-        })
-        .collect()
+    chunks.iter().map(|(sequence, object)| Ok(ChunkUrl { sequence: *sequence, get: get(signer, object)? })).collect()
 }
 
 /// A GET of this object.

@@ -47,10 +47,7 @@ impl Modify for Common {
             .build();
         for path in api.paths.paths.values_mut() {
             for operation in [&mut path.get, &mut path.post].into_iter().flatten() {
-                operation
-                    .responses
-                    .responses
-                    .insert("default".to_owned(), RefOr::T(refused.clone()));
+                operation.responses.responses.insert("default".to_owned(), RefOr::T(refused.clone()));
             }
         }
     }
@@ -62,9 +59,7 @@ impl Modify for Common {
 /// Never: it is made of strings, lists and maps.
 #[must_use]
 pub fn document() -> String {
-    Api::openapi()
-        .to_pretty_json()
-        .unwrap_or_else(|error| unreachable!("{error}"))
+    Api::openapi().to_pretty_json().unwrap_or_else(|error| unreachable!("{error}"))
 }
 
 /// This document. Changes nothing.

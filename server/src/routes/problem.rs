@@ -14,11 +14,7 @@ pub(crate) struct Refusal {
 impl Refusal {
     /// With the status that goes with the code.
     pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self::from(ErrorBody {
-            code,
-            message: message.into(),
-            hint: None,
-        })
+        Self::from(ErrorBody { code, message: message.into(), hint: None })
     }
 
     /// With another status than the code's own.
@@ -36,11 +32,6 @@ impl Refusal {
     /// A fault of the server's: the cause goes to the log, the caller is told where to look.
     pub(crate) fn fault(cause: impl std::fmt::Display) -> Self {
         Self::from(fault(cause))
-    }
-
-    /// As one item's answer.
-    pub(crate) fn into_body(self) -> ErrorBody {
-        self.body
     }
 }
 
@@ -87,21 +78,12 @@ pub(super) fn write(response: Response, request_id: &str) -> Response {
     }
     let (mut parts, _) = response.into_parts();
     let error = parts.extensions.remove::<ErrorBody>().unwrap_or_else(|| ErrorBody {
-        code: if status.is_server_error() {
-            ErrorCode::Internal
-        } else {
-            ErrorCode::BadRequest
-        },
-        message: status
-            .canonical_reason()
-            .unwrap_or("the request was refused")
-            .to_lowercase(),
+        code: if status.is_server_error() { ErrorCode::Internal } else { ErrorCode::BadRequest },
+        message: status.canonical_reason().unwrap_or("the request was refused").to_lowercase(),
         hint: None,
     });
     if status == StatusCode::UNAUTHORIZED {
-        parts
-            .headers
-            .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        parts.headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
         parts.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -109,9 +91,6 @@ pub(super) fn write(response: Response, request_id: &str) -> Response {
     // Those of the body that is replaced.
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.remove(header::CONTENT_TYPE);
-    let problem = Problem {
-        error,
-        request_id: request_id.to_owned(),
-    };
+    let problem = Problem { error, request_id: request_id.to_owned() };
     (status, parts.headers, axum::Json(problem)).into_response()
 }

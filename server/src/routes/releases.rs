@@ -35,9 +35,7 @@ pub(super) async fn component(
 ) -> Result<Json<ComponentUrl>, Refusal> {
     let object = app.rules.component(&digest).await?;
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
-    Ok(Json(ComponentUrl {
-        get: get(&signer, &object)?,
-    }))
+    Ok(Json(ComponentUrl { get: get(&signer, &object)? }))
 }
 
 /// The statements of pools about their recipients, as they were signed. Changes nothing.

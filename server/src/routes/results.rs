@@ -44,7 +44,5 @@ pub(super) async fn urls(
 ) -> Result<Json<ResultUrls>, Refusal> {
     let objects = app.rules.result_urls(request).await?;
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
-    Ok(Json(ResultUrls {
-        results: objects.into_iter().map(|object| put_item(&signer, object)).collect(),
-    }))
+    Ok(Json(ResultUrls { results: objects.into_iter().map(|object| put_item(&signer, object)).collect() }))
 }

@@ -33,10 +33,7 @@ pub(super) async fn whoami(State(app): State<App>, Anyone(caller): Anyone) -> Js
 )]
 pub(super) async fn health(State(app): State<App>) -> Result<&'static str, Refusal> {
     if app.stop.is_cancelled() {
-        return Err(Refusal::new(
-            filemill_api::ErrorCode::Unavailable,
-            "the server is stopping",
-        ));
+        return Err(Refusal::new(filemill_api::ErrorCode::Unavailable, "the server is stopping"));
     }
     app.rules.health().await?;
     Ok("ok\n")

@@ -31,10 +31,7 @@ pub(super) async fn open(
 ) -> Result<Json<OpenAnswer>, Refusal> {
     let opened = app.rules.open(&caller, request).await?;
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
-    let uploads = opened
-        .into_iter()
-        .map(|item| item.and_then(|opened| sign_opened(&signer, opened)).into())
-        .collect();
+    let uploads = opened.into_iter().map(|item| item.and_then(|opened| sign_opened(&signer, opened)).into()).collect();
     Ok(Json(OpenAnswer { uploads }))
 }
 
@@ -55,10 +52,8 @@ pub(super) async fn advance(
 ) -> Result<Json<AdvanceAnswer>, Refusal> {
     let advanced = app.rules.advance(&caller, request).await?;
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
-    let uploads = advanced
-        .into_iter()
-        .map(|item| item.and_then(|advanced| sign_advanced(&signer, advanced)).into())
-        .collect();
+    let uploads =
+        advanced.into_iter().map(|item| item.and_then(|advanced| sign_advanced(&signer, advanced)).into()).collect();
     Ok(Json(AdvanceAnswer { uploads }))
 }
 
@@ -116,10 +111,7 @@ fn sign_opened(signer: &Signer, opened: Opened) -> Result<OpenedUpload, ErrorBod
 }
 
 fn sign_advanced(signer: &Signer, advanced: Advanced) -> Result<AdvancedUpload, ErrorBody> {
-    Ok(AdvancedUpload {
-        chunks: puts(signer, &advanced.chunks)?,
-        state: advanced.state,
-    })
+    Ok(AdvancedUpload { chunks: puts(signer, &advanced.chunks)?, state: advanced.state })
 }
 
 fn puts(signer: &Signer, objects: &[Object]) -> Result<Vec<SignedPut>, ErrorBody> {

@@ -30,13 +30,7 @@ impl Rules {
         if request.uploads.is_empty() {
             return Ok(Vec::new());
         }
-        self.inner
-            .advancing
-            .ask(AdvanceAsk {
-                member: caller.member,
-                uploads: request.uploads,
-            })
-            .await
+        self.inner.advancing.ask(AdvanceAsk { member: caller.member, uploads: request.uploads }).await
     }
 }
 
@@ -62,18 +56,10 @@ impl Combined for Advancing {
     async fn run(&self, asks: &[AdvanceAsk]) -> Result<Vec<Self::Answer>, StoreError> {
         let core = &self.0;
         let mut tx = core.store.begin().await?;
-        let ids: HashSet<_> = asks
-            .iter()
-            .flat_map(|ask| &ask.uploads)
-            .map(|upload| upload.id.as_str())
-            .collect();
+        let ids: HashSet<_> = asks.iter().flat_map(|ask| &ask.uploads).map(|upload| upload.id.as_str()).collect();
         let ids: Vec<_> = ids.into_iter().map(|id| (id,)).collect();
-        let mut rows: HashMap<String, UploadRow> = tx
-            .lock_uploads_by_id(&ids)
-            .await?
-            .into_iter()
-            .map(|row| (row.id.clone(), row))
-            .collect();
+        let mut rows: HashMap<String, UploadRow> =
+            tx.lock_uploads_by_id(&ids).await?.into_iter().map(|row| (row.id.clone(), row)).collect();
 
         let mut news = BTreeMap::<i64, News<'_>>::new();
         let mut verdicts = Vec::new();
@@ -97,11 +83,7 @@ impl Combined for Advancing {
         if let Some(lowest) = lowest {
             core.wake_leasing(lowest);
         }
-        core.chunks.ring(
-            news.into_iter()
-                .filter(|(_, news)| !news.stored.is_empty())
-                .map(|(number, _)| number),
-        );
+        core.chunks.ring(news.into_iter().filter(|(_, news)| !news.stored.is_empty()).map(|(number, _)| number));
 
         let mut verdicts = verdicts.into_iter();
         Ok(asks
@@ -112,10 +94,7 @@ impl Combined for Advancing {
                     .map(|upload| {
                         verdicts.next().unwrap_or_else(|| Err(super::refusal::unavailable()))?;
                         let row = rows.get(&upload.id).ok_or_else(|| no_upload(&upload.id))?;
-                        Ok(Advanced {
-                            chunks: wanted(&upload.id, &upload.want)?,
-                            state: state_of(row),
-                        })
+                        Ok(Advanced { chunks: wanted(&upload.id, &upload.want)?, state: state_of(row) })
                     })
                     .collect()
             })
@@ -133,8 +112,7 @@ struct News<'a> {
 impl<'a> News<'a> {
     fn add(&mut self, upload: &'a AdvanceUpload) {
         self.header_stored |= upload.header_stored;
-        self.stored
-            .extend(upload.stored.iter().map(|chunk| (chunk.sequence, chunk)));
+        self.stored.extend(upload.stored.iter().map(|chunk| (chunk.sequence, chunk)));
     }
 }
 
@@ -167,11 +145,7 @@ async fn store_chunks(
             known.insert((chunk.upload, chunk.sequence), chunk.sha256);
         }
     }
-    let headed: HashSet<i64> = rows
-        .values()
-        .filter(|row| row.header_stored)
-        .map(|row| row.number)
-        .collect();
+    let headed: HashSet<i64> = rows.values().filter(|row| row.header_stored).map(|row| row.number).collect();
     let (mut put, mut replaced, mut advances) = (Vec::new(), Vec::new(), Vec::new());
     for (&number, news) in news {
         let mut more = 0;
@@ -183,12 +157,7 @@ async fn store_chunks(
                 None => more += 1,
             }
             // Bounded by the check.
-            put.push((
-                number,
-                sequence,
-                i64::try_from(chunk.length).unwrap_or(i64::MAX),
-                chunk.sha256.as_str(),
-            ));
+            put.push((number, sequence, i64::try_from(chunk.length).unwrap_or(i64::MAX), chunk.sha256.as_str()));
         }
         // A repeated word changes nothing, and writes nothing.
         if (news.header_stored && !headed.contains(&number)) || put.last().is_some_and(|&(upload, ..)| upload == number)

@@ -38,24 +38,15 @@ pub(super) fn cost(jobs: u32, first_chunk: i64, last_chunk: i64) -> i64 {
 /// `bad_request`, naming the field.
 pub(super) fn check(upload: &OpenUpload) -> Result<Announced, ErrorBody> {
     if !is_hex(&upload.id, 32) {
-        return Err(bad_request(format!(
-            "id `{}` is not 32 lower-case hex characters",
-            shown(&upload.id)
-        )));
+        return Err(bad_request(format!("id `{}` is not 32 lower-case hex characters", shown(&upload.id))));
     }
     for (field, value) in [("release", &upload.release), ("header_sha256", &upload.header_sha256)] {
         if !is_hex(value, 64) {
-            return Err(bad_request(format!(
-                "{field} `{}` is not 64 lower-case hex characters",
-                shown(value)
-            )));
+            return Err(bad_request(format!("{field} `{}` is not 64 lower-case hex characters", shown(value))));
         }
     }
     if !is_name(&upload.pool) {
-        return Err(bad_request(format!(
-            "pool `{}` is not 1 to 64 characters of [A-Za-z0-9._-]",
-            shown(&upload.pool)
-        )));
+        return Err(bad_request(format!("pool `{}` is not 1 to 64 characters of [A-Za-z0-9._-]", shown(&upload.pool))));
     }
     if upload.header_length == 0 || upload.header_length > MAX_HEADER_BYTES {
         return Err(bad_request(format!(
@@ -64,21 +55,14 @@ pub(super) fn check(upload: &OpenUpload) -> Result<Announced, ErrorBody> {
         )));
     }
     if upload.chunks == 0 || upload.chunks > MAX_CHUNKS {
-        return Err(bad_request(format!(
-            "chunks is {}, it has to be 1 to {MAX_CHUNKS}",
-            upload.chunks
-        )));
+        return Err(bad_request(format!("chunks is {}, it has to be 1 to {MAX_CHUNKS}", upload.chunks)));
     }
     let pieces = cut(&upload.jobs, upload.chunks)?;
     check_wanted(&upload.want, upload.chunks)?;
     let mut words = String::with_capacity(pieces.len() * 16);
     for piece in &pieces {
         use std::fmt::Write as _;
-        let _infallible = write!(
-            words,
-            "{},{},{},{};",
-            piece.lo, piece.hi, piece.first_chunk, piece.last_chunk
-        );
+        let _infallible = write!(words, "{},{},{},{};", piece.lo, piece.hi, piece.first_chunk, piece.last_chunk);
     }
     Ok(Announced {
         files: pieces.last().map_or(0, |piece| piece.hi),
@@ -99,10 +83,7 @@ pub(super) fn check_wanted(want: &[ChunkWant], chunks: u32) -> Result<(), ErrorB
 pub(super) fn check_chunk(chunk: &ChunkWant, chunks: u32) -> Result<(), ErrorBody> {
     let most = filemill_api::limits::MAX_CHUNK_BYTES;
     if chunk.sequence >= chunks {
-        return Err(bad_request(format!(
-            "chunk {} is beyond the {chunks} that were announced",
-            chunk.sequence
-        )));
+        return Err(bad_request(format!("chunk {} is beyond the {chunks} that were announced", chunk.sequence)));
     }
     if chunk.length == 0 || chunk.length > most {
         return Err(bad_request(format!(
@@ -129,12 +110,7 @@ fn cut(ranges: &[JobRange], chunks: u32) -> Result<Vec<Piece>, ErrorBody> {
     let mut next = 0_u32;
     let mut end = None::<u32>;
     for (place, range) in ranges.iter().enumerate() {
-        let wrong = |why: &str| {
-            Err(bad_request(format!(
-                "jobs[{place}] (first_index {}) {why}",
-                range.first_index
-            )))
-        };
+        let wrong = |why: &str| Err(bad_request(format!("jobs[{place}] (first_index {}) {why}", range.first_index)));
         if range.count == 0 {
             return wrong("is empty");
         }
@@ -146,10 +122,7 @@ fn cut(ranges: &[JobRange], chunks: u32) -> Result<Vec<Piece>, ErrorBody> {
             _ => return wrong(&format!("goes beyond {MAX_FILES} files")),
         };
         if range.first_chunk > range.last_chunk || range.last_chunk >= chunks {
-            return wrong(&format!(
-                "spans the chunks {} to {} of {chunks}",
-                range.first_chunk, range.last_chunk
-            ));
+            return wrong(&format!("spans the chunks {} to {} of {chunks}", range.first_chunk, range.last_chunk));
         }
         if range.count > 1 && range.first_chunk != range.last_chunk {
             return wrong("holds several files that all span the same chunks, which no layout does");
@@ -166,9 +139,9 @@ fn cut(ranges: &[JobRange], chunks: u32) -> Result<Vec<Piece>, ErrorBody> {
     }
     match end {
         None => Err(bad_request("jobs is empty: an upload has at least one file")),
-        Some(end) if end + 1 != chunks => Err(bad_request(format!(
-            "jobs end in chunk {end}, but {chunks} chunks are announced"
-        ))),
+        Some(end) if end + 1 != chunks => {
+            Err(bad_request(format!("jobs end in chunk {end}, but {chunks} chunks are announced")))
+        }
         Some(_) => Ok(pieces),
     }
 }
@@ -187,12 +160,7 @@ fn push(pieces: &mut Vec<Piece>, range: &JobRange) {
     }
     while lo < hi {
         let end = hi.min(lo + MAX_RUN_FILES);
-        pieces.push(Piece {
-            lo,
-            hi: end,
-            first_chunk: range.first_chunk,
-            last_chunk: range.last_chunk,
-        });
+        pieces.push(Piece { lo, hi: end, first_chunk: range.first_chunk, last_chunk: range.last_chunk });
         lo = end;
     }
 }
@@ -202,12 +170,7 @@ mod tests {
     use super::*;
 
     fn range(first_index: u32, count: u32, first_chunk: u32, last_chunk: u32) -> JobRange {
-        JobRange {
-            first_index,
-            count,
-            first_chunk,
-            last_chunk,
-        }
+        JobRange { first_index, count, first_chunk, last_chunk }
     }
 
     fn ends(pieces: &[Piece]) -> Vec<(u32, u32)> {
@@ -216,19 +179,8 @@ mod tests {
 
     #[test]
     fn ranges_are_cut_at_64_and_joined_within_a_chunk() {
-        let pieces = cut(
-            &[
-                range(0, 100, 0, 0),
-                range(100, 40, 0, 0),
-                range(140, 1, 0, 2),
-                range(141, 2, 2, 2),
-            ],
-            3,
-        );
-        assert_eq!(
-            ends(&pieces.unwrap_or_default()),
-            [(0, 64), (64, 128), (128, 140), (140, 141), (141, 143)]
-        );
+        let pieces = cut(&[range(0, 100, 0, 0), range(100, 40, 0, 0), range(140, 1, 0, 2), range(141, 2, 2, 2)], 3);
+        assert_eq!(ends(&pieces.unwrap_or_default()), [(0, 64), (64, 128), (128, 140), (140, 141), (141, 143)]);
     }
 
     #[test]

@@ -14,9 +14,7 @@ pub(super) struct Bell<K> {
 
 impl<K: Eq + Hash + Copy> Bell<K> {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            wires: Mutex::new(HashMap::new()),
-        })
+        Arc::new(Self { wires: Mutex::new(HashMap::new()) })
     }
 
     /// Hears every ring from now on.

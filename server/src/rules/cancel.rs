@@ -26,37 +26,24 @@ impl Rules {
             return Err(too_many("uploads", request.uploads.len(), MAX_UPLOADS_PER_REQUEST));
         }
         let core = self.core();
-        let ids: HashSet<_> = request
-            .uploads
-            .iter()
-            .map(String::as_str)
-            .filter(|id| is_hex(id, 32))
-            .collect();
+        let ids: HashSet<_> = request.uploads.iter().map(String::as_str).filter(|id| is_hex(id, 32)).collect();
         let mut mine = HashMap::new();
         for id in ids {
-            let row = core
-                .store
-                .upload(caller.member, id)
-                .await
-                .map_err(|error| from_store("cancel", &error))?;
+            let row = core.store.upload(caller.member, id).await.map_err(|error| from_store("cancel", &error))?;
             if let Some(row) = row {
                 mine.insert(row.id.clone(), row);
             }
         }
         let mut counts = HashMap::new();
         for batch in batches(mine.values()) {
-            let ended = retried(|| core.cancel(&batch))
-                .await
-                .map_err(|error| from_store("cancel", &error))?;
+            let ended = retried(|| core.cancel(&batch)).await.map_err(|error| from_store("cancel", &error))?;
             counts.extend(ended);
         }
         let answer = |id: &String| {
             let row = mine.get(id).ok_or_else(|| no_upload(id))?;
             Ok(counts.get(&row.number).copied().unwrap_or(0))
         };
-        Ok(Cancelled {
-            uploads: request.uploads.iter().map(|id| answer(id).into()).collect(),
-        })
+        Ok(Cancelled { uploads: request.uploads.iter().map(|id| answer(id).into()).collect() })
     }
 }
 
@@ -81,12 +68,8 @@ impl Core {
     /// Cancels uploads in one transaction; answers how many jobs of each ended now.
     pub(super) async fn cancel(&self, numbers: &[(i64,)]) -> Result<HashMap<i64, u32>, StoreError> {
         let mut tx = self.store.begin().await?;
-        let uploads: Vec<_> = tx
-            .lock_uploads(numbers)
-            .await?
-            .into_iter()
-            .filter(|row| row.finished_at.is_none())
-            .collect();
+        let uploads: Vec<_> =
+            tx.lock_uploads(numbers).await?.into_iter().filter(|row| row.finished_at.is_none()).collect();
         let numbers: Vec<_> = uploads.iter().map(|row| (row.number,)).collect();
         if numbers.is_empty() {
             return Ok(HashMap::new());
@@ -134,8 +117,7 @@ impl Core {
         }
         if !costs.is_empty() {
             // What was announced and never leased costs nobody a turn.
-            tx.return_turns(&costs.into_iter().collect::<Vec<_>>(), self.served())
-                .await?;
+            tx.return_turns(&costs.into_iter().collect::<Vec<_>>(), self.served()).await?;
         }
         record(tx, happenings).await
     }

@@ -47,22 +47,13 @@ pub(super) async fn run(core: Arc<Core>, stop: CancellationToken) {
 async fn fast(core: &Arc<Core>, cursors: &mut HashMap<i64, i64>) -> Result<(), StoreError> {
     while core.expire().await? {}
     // One statement for everybody who listens, whatever their number.
-    let listened: Vec<_> = core
-        .events
-        .keys()
-        .into_iter()
-        .map(|organisation| (organisation,))
-        .collect();
+    let listened: Vec<_> = core.events.keys().into_iter().map(|organisation| (organisation,)).collect();
     if listened.is_empty() {
         cursors.clear();
         return Ok(());
     }
     let now: HashMap<_, _> = core.store.cursors(&listened).await?.into_iter().collect();
-    core.events.ring(
-        now.iter()
-            .filter(|(id, cursor)| cursors.get(id) != Some(cursor))
-            .map(|(&id, _)| id),
-    );
+    core.events.ring(now.iter().filter(|(id, cursor)| cursors.get(id) != Some(cursor)).map(|(&id, _)| id));
     *cursors = now;
     Ok(())
 }

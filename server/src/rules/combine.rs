@@ -37,10 +37,7 @@ pub(super) trait Combined: Send + Sync + 'static {
     fn run(&self, asks: &[Self::Ask]) -> impl Future<Output = Result<Vec<Self::Answer>, StoreError>> + Send;
 }
 
-type Waiting<C> = (
-    <C as Combined>::Ask,
-    oneshot::Sender<Result<<C as Combined>::Answer, ErrorBody>>,
-);
+type Waiting<C> = (<C as Combined>::Ask, oneshot::Sender<Result<<C as Combined>::Answer, ErrorBody>>);
 
 /// The way into one queue.
 pub(super) struct Combiner<C: Combined> {
@@ -58,10 +55,7 @@ impl<C: Combined> Combiner<C> {
     /// Asks, and waits for the answer. Dropping the future does not undo what was asked.
     pub(super) async fn ask(&self, ask: C::Ask) -> Result<C::Answer, ErrorBody> {
         let (answer, answered) = oneshot::channel();
-        self.queue
-            .send((ask, answer))
-            .await
-            .map_err(|_| refusal::unavailable())?;
+        self.queue.send((ask, answer)).await.map_err(|_| refusal::unavailable())?;
         answered.await.map_err(|_| refusal::unavailable())?
     }
 }
@@ -108,12 +102,7 @@ async fn answer_all<C: Combined>(
         }
         Err(error) => {
             // One of them breaks the others: each by itself.
-            tracing::warn!(
-                what = C::NAME,
-                asks = asks.len(),
-                error = refusal::chain(&error),
-                "a batch failed"
-            );
+            tracing::warn!(what = C::NAME, asks = asks.len(), error = refusal::chain(&error), "a batch failed");
             for (ask, answer) in asks.iter().zip(answers) {
                 let done = attempt(work, std::slice::from_ref(ask)).await;
                 let done = match done {

@@ -38,18 +38,9 @@ impl Rules {
             return Ok(CompleteAnswer { leases: Vec::new() });
         }
         let refusals: Vec<_> = request.leases.iter().map(|lease| check(lease).err()).collect();
-        let leases: Vec<_> = request
-            .leases
-            .into_iter()
-            .zip(&refusals)
-            .filter(|(_, no)| no.is_none())
-            .map(|(lease, _)| lease)
-            .collect();
-        let done = if leases.is_empty() {
-            Vec::new()
-        } else {
-            self.inner.completing.ask(leases).await?
-        };
+        let leases: Vec<_> =
+            request.leases.into_iter().zip(&refusals).filter(|(_, no)| no.is_none()).map(|(lease, _)| lease).collect();
+        let done = if leases.is_empty() { Vec::new() } else { self.inner.completing.ask(leases).await? };
         let mut done = done.into_iter();
         let leases = refusals
             .into_iter()
@@ -69,11 +60,7 @@ impl Rules {
         if request.results.len() > MAX_WANTED_CHUNKS {
             return Err(too_many("results", request.results.len(), MAX_WANTED_CHUNKS));
         }
-        let leases: BTreeSet<_> = request
-            .results
-            .iter()
-            .map(|want| (want.lease.run, want.lease.fence))
-            .collect();
+        let leases: BTreeSet<_> = request.results.iter().map(|want| (want.lease.run, want.lease.fence)).collect();
         let held: HashMap<_, _> = self
             .core()
             .store
@@ -107,16 +94,10 @@ fn check(lease: &Complete) -> Result<(), ErrorBody> {
     for job in &lease.jobs {
         check_index(lease.lease.run, job.index)?;
         if !seen.insert(job.index) {
-            return Err(bad_request(format!(
-                "job {} is completed twice in one request",
-                job.index
-            )));
+            return Err(bad_request(format!("job {} is completed twice in one request", job.index)));
         }
         if outcomes::code(job.outcome).is_none() || job.outcome == Outcome::Quarantined {
-            return Err(bad_request(format!(
-                "job {} has an outcome that no processor may give",
-                job.index
-            )));
+            return Err(bad_request(format!("job {} has an outcome that no processor may give", job.index)));
         }
         match &job.sealed {
             Some(SealedBody::Inline(body)) if body.0.len() > MAX_INLINE_RESULT_BYTES => {
@@ -140,9 +121,7 @@ fn check_index(run: i64, index: u32) -> Result<(), ErrorBody> {
     if masks::bit(lo_of(run), index).is_some() {
         return Ok(());
     }
-    Err(bad_request(format!(
-        "job {index} is not one of the {MAX_RUN_FILES} that run `{run}` may hold"
-    )))
+    Err(bad_request(format!("job {index} is not one of the {MAX_RUN_FILES} that run `{run}` may hold")))
 }
 
 fn check_result(index: u32, length: u64, sha256: &str) -> Result<(), ErrorBody> {
@@ -175,11 +154,7 @@ impl Combined for Completing {
             Some(SealedBody::Inline(body)) => 1024 + body.0.len(),
             _ => 1024,
         };
-        ask.iter()
-            .flat_map(|lease| &lease.jobs)
-            .map(|job| weigh(&job.sealed))
-            .sum::<usize>()
-            + 1024
+        ask.iter().flat_map(|lease| &lease.jobs).map(|job| weigh(&job.sealed)).sum::<usize>() + 1024
     }
 
     async fn run(&self, asks: &[Vec<Complete>]) -> Result<Vec<Self::Answer>, StoreError> {
@@ -239,10 +214,8 @@ impl Combined for Completing {
         tx.commit().await?;
         core.events.ring(told);
 
-        let now: BTreeSet<_> = happenings
-            .iter()
-            .map(|one| (one.upload.number, one.index.unwrap_or_default(), one.fence))
-            .collect();
+        let now: BTreeSet<_> =
+            happenings.iter().map(|one| (one.upload.number, one.index.unwrap_or_default(), one.fence)).collect();
         let answer = |complete: &Complete| {
             let (run, fence) = (complete.lease.run, complete.lease.fence);
             let upload = upload_of(run);
@@ -258,10 +231,7 @@ impl Combined for Completing {
                 masks::left(run.lo(), run.hi(), gone.get(&run.id).copied().unwrap_or_default()) == 0
             });
             // Bounded by the check of the request.
-            Ok(Completed {
-                recorded: u32::try_from(complete.jobs.len()).unwrap_or(u32::MAX),
-                ended,
-            })
+            Ok(Completed { recorded: u32::try_from(complete.jobs.len()).unwrap_or(u32::MAX), ended })
         };
         Ok(asks.iter().map(|ask| ask.iter().map(answer).collect()).collect())
     }

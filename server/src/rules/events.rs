@@ -28,9 +28,7 @@ impl Rules {
     /// Hears of new events. Make it before reading, or what comes in between is heard of a second late.
     #[must_use]
     pub fn watch_events(&self, caller: &Caller) -> Listener {
-        Listener {
-            wire: self.core().events.listen(caller.organisation),
-        }
+        Listener { wire: self.core().events.listen(caller.organisation) }
     }
 }
 
@@ -49,19 +47,11 @@ fn event(row: EventRow) -> Result<RecordedEvent, StoreError> {
                 })),
                 _ => None,
             };
-            RecordedKind::Result {
-                index,
-                outcome: outcomes::from_code(&row.kind),
-                sealed,
-            }
+            RecordedKind::Result { index, outcome: outcomes::from_code(&row.kind), sealed }
         }
         None => RecordedKind::ChunksMissing {
             sequences: serde_json::from_slice(&row.body.unwrap_or_default()).map_err(|error| fault(error.into()))?,
         },
     };
-    Ok(RecordedEvent {
-        cursor: row.cursor,
-        upload: row.upload,
-        kind,
-    })
+    Ok(RecordedEvent { cursor: row.cursor, upload: row.upload, kind })
 }

@@ -37,20 +37,13 @@ impl Core {
         let locked = Locked::take(&mut tx, expired.iter().map(|&(id,)| id)).await?;
         let (mut kept, mut cut, mut delete, mut happenings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         // Whatever was prolonged or completed meanwhile is no longer expired.
-        for run in locked
-            .runs
-            .iter()
-            .filter(|run| run.state() == RunState::LEASED && run.expired)
-        {
+        for run in locked.runs.iter().filter(|run| run.state() == RunState::LEASED && run.expired) {
             let Some(upload) = locked.uploads.get(&run.upload) else {
                 continue;
             };
             let ends = end(run, upload, self.served());
-            happenings.extend(
-                ends.verdicts
-                    .iter()
-                    .map(|&(index, kind)| Happening::verdict(upload, index, kind, run.fence)),
-            );
+            happenings
+                .extend(ends.verdicts.iter().map(|&(index, kind)| Happening::verdict(upload, index, kind, run.fence)));
             match ends.kept {
                 Some(row) => kept.push(row),
                 None => delete.push((run.id,)),
@@ -71,11 +64,7 @@ impl Core {
         tracing::info!(leases = locked.runs.len(), "leases ended by themselves");
         self.events.ring(told);
         self.wake_leasing(
-            kept.iter()
-                .map(|row| row.4)
-                .chain(cut.iter().map(|run| run.vstart))
-                .min()
-                .unwrap_or(i64::MAX),
+            kept.iter().map(|row| row.4).chain(cut.iter().map(|run| run.vstart)).min().unwrap_or(i64::MAX),
         );
         Ok(expired.len() as i64 == BATCH)
     }
@@ -92,37 +81,15 @@ fn end<'a>(run: &'a RunRow, upload: &UploadRow, served: i64) -> Ends<'a> {
         };
     }
     let vstart = run.vstart.max(served);
-    let state = resting(
-        upload.header_stored,
-        upload.prefix,
-        run.first_chunk,
-        run.last_chunk,
-        run.patient,
-    );
+    let state = resting(upload.header_stored, upload.prefix, run.first_chunk, run.last_chunk, run.patient);
     if run.alone {
         let deaths = run.deaths + i64::from(suspects != 0);
         if deaths >= DEATHS {
-            let verdicts = masks::indexes(run.lo(), left)
-                .map(|index| (index, "quarantined"))
-                .collect();
-            return Ends {
-                verdicts,
-                ..Ends::default()
-            };
+            let verdicts = masks::indexes(run.lo(), left).map(|index| (index, "quarantined")).collect();
+            return Ends { verdicts, ..Ends::default() };
         }
-        let kept = Some((
-            run.id,
-            run.hi(),
-            run.gone().cast_signed(),
-            state.0,
-            vstart,
-            true,
-            deaths,
-        ));
-        return Ends {
-            kept,
-            ..Ends::default()
-        };
+        let kept = Some((run.id, run.hi(), run.gone().cast_signed(), state.0, vstart, true, deaths));
+        return Ends { kept, ..Ends::default() };
     }
     // The row stays with the job it is named after, if that is left; every other part is named after its first job.
     let named_is_suspect = suspects & 1 == 1;
@@ -156,8 +123,7 @@ fn end<'a>(run: &'a RunRow, upload: &UploadRow, served: i64) -> Ends<'a> {
         if let Some(lo) = masks::indexes(run.lo(), innocent).next() {
             // Bits count from the part's own first job.
             let gone = !innocent >> (lo - run.lo());
-            ends.cut
-                .push(part(lo, run.hi(), gone & masks::span(lo, run.hi()), false));
+            ends.cut.push(part(lo, run.hi(), gone & masks::span(lo, run.hi()), false));
         }
     } else if innocent != 0 {
         let gone = run.gone() | suspects;

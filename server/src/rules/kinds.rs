@@ -47,9 +47,7 @@ impl Scope {
     /// The scope called `name`, if there is one.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::User, Self::Processor, Self::Operator]
-            .into_iter()
-            .find(|scope| scope.name() == name)
+        [Self::User, Self::Processor, Self::Operator].into_iter().find(|scope| scope.name() == name)
     }
 }
 

@@ -57,23 +57,13 @@ impl Rules {
                 shown(&request.pool)
             )));
         }
-        let needs = Needs {
-            pool: request.pool,
-            runs: abilities(&request.contracts, &request.backends),
-        };
-        self.core()
-            .see(&request.node, &needs)
-            .await
-            .map_err(|error| from_store("lease", &error))?;
+        let needs = Needs { pool: request.pool, runs: abilities(&request.contracts, &request.backends) };
+        self.core().see(&request.node, &needs).await.map_err(|error| from_store("lease", &error))?;
         let jobs = request.max_jobs.min(MAX_LEASED_JOBS);
         let (answer, answered) = oneshot::channel();
         let ask = LeaseAsk {
             needs,
-            wish: Wish {
-                node: request.node,
-                jobs,
-                idle: request.idle_slots.min(jobs),
-            },
+            wish: Wish { node: request.node, jobs, idle: request.idle_slots.min(jobs) },
             deadline: Instant::now() + Duration::from_millis(u64::from(request.wait_ms.min(MAX_WAIT_MS))),
             answer,
         };
@@ -102,13 +92,7 @@ impl Core {
 /// Starts the leasing task, which runs until `stop`.
 pub(super) fn start(core: Arc<Core>, tracker: &TaskTracker, stop: CancellationToken) -> mpsc::Sender<LeaseAsk> {
     let (queue, asked) = mpsc::channel(QUEUE);
-    let desk = Desk {
-        core,
-        waiting: Vec::new(),
-        marks: HashMap::new(),
-        told: Instant::now(),
-        told_served: 0,
-    };
+    let desk = Desk { core, waiting: Vec::new(), marks: HashMap::new(), told: Instant::now(), told_served: 0 };
     tracker.spawn(desk.run(asked, stop));
     queue
 }
@@ -151,10 +135,7 @@ impl Desk {
             self.dismiss();
         }
         for ask in self.waiting {
-            let _gone = ask.answer.send(Ok(Leased {
-                uploads: Vec::new(),
-                lease_ms: self.core.lease_ms(),
-            }));
+            let _gone = ask.answer.send(Ok(Leased { uploads: Vec::new(), lease_ms: self.core.lease_ms() }));
         }
     }
 
@@ -226,10 +207,7 @@ impl Desk {
         let now = Instant::now();
         let lease_ms = self.core.lease_ms();
         for ask in self.waiting.extract_if(.., |ask| ask.deadline <= now) {
-            let _gone = ask.answer.send(Ok(Leased {
-                uploads: Vec::new(),
-                lease_ms,
-            }));
+            let _gone = ask.answer.send(Ok(Leased { uploads: Vec::new(), lease_ms }));
         }
     }
 }
@@ -241,15 +219,7 @@ impl Core {
             .uploads
             .iter()
             .flat_map(|work| &work.runs)
-            .map(|run| {
-                (
-                    RunKey {
-                        run: run.run,
-                        fence: run.fence,
-                    },
-                    ReturnReason::ShuttingDown,
-                )
-            })
+            .map(|run| (RunKey { run: run.run, fence: run.fence }, ReturnReason::ShuttingDown))
             .collect();
         if let Err(error) = retried(|| self.rest(&leases)).await {
             // They come back when the leases end.

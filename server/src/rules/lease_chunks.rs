@@ -37,9 +37,7 @@ impl Rules {
                 return Err(fenced(run, fence));
             };
             if from > *last_chunk {
-                return Err(bad_request(format!(
-                    "chunk {from} lies beyond the lease, which ends with {last_chunk}"
-                )));
+                return Err(bad_request(format!("chunk {from} lies beyond the lease, which ends with {last_chunk}")));
             }
             let mut chunks = Vec::new();
             for (place, row) in (request.from..).zip(&rows) {
@@ -51,14 +49,7 @@ impl Rules {
                 }
                 let key = super::open::key(ObjectKey::chunk(upload, place, sha256))?;
                 let length = u64::try_from(*length).unwrap_or(0);
-                chunks.push((
-                    place,
-                    Object {
-                        key,
-                        length,
-                        sha256: sha256.clone(),
-                    },
-                ));
+                chunks.push((place, Object { key, length, sha256: sha256.clone() }));
             }
             if !chunks.is_empty() || Instant::now() >= deadline {
                 return Ok(chunks);

@@ -4,10 +4,7 @@ use filemill_api::limits::MAX_RUN_FILES;
 
 /// The bit of file `index` in a run named after `lo`; none when it lies beyond what a run can hold.
 pub(super) fn bit(lo: u32, index: u32) -> Option<u64> {
-    index
-        .checked_sub(lo)
-        .filter(|&place| place < MAX_RUN_FILES)
-        .map(|place| 1_u64 << place)
+    index.checked_sub(lo).filter(|&place| place < MAX_RUN_FILES).map(|place| 1_u64 << place)
 }
 
 /// All bits of a run that goes to before `hi`.
@@ -26,9 +23,7 @@ pub(super) fn left(lo: u32, hi: u32, gone: u64) -> u64 {
 
 /// The file indexes of a set, ascending.
 pub(super) fn indexes(lo: u32, set: u64) -> impl Iterator<Item = u32> {
-    (0..MAX_RUN_FILES)
-        .filter(move |place| set >> place & 1 == 1)
-        .map(move |place| lo + place)
+    (0..MAX_RUN_FILES).filter(move |place| set >> place & 1 == 1).map(move |place| lo + place)
 }
 
 /// Cuts a run after its first `take` jobs: where the first part ends, and where the second begins, if there is one.
@@ -57,11 +52,7 @@ mod tests {
     #[test]
     fn a_cut_counts_the_jobs_that_are_left() {
         assert_eq!(cut_after(0, 8, 0b11, 2), (4, Some(4)));
-        assert_eq!(
-            cut_after(0, 8, 0b1_0011, 2),
-            (5, Some(5)),
-            "4 is gone, so the rest begins at 5"
-        );
+        assert_eq!(cut_after(0, 8, 0b1_0011, 2), (5, Some(5)), "4 is gone, so the rest begins at 5");
         assert_eq!(cut_after(0, 8, 0b11, 6), (8, None));
     }
 }

@@ -42,13 +42,7 @@ impl Rules {
         let opened = if openings.is_empty() {
             Vec::new()
         } else {
-            self.inner
-                .opening
-                .ask(OpenAsk {
-                    caller: caller.clone(),
-                    openings,
-                })
-                .await?
+            self.inner.opening.ask(OpenAsk { caller: caller.clone(), openings }).await?
         };
         let mut opened = opened.into_iter();
         Ok(answers
@@ -63,31 +57,20 @@ impl Rules {
     async fn checked(&self, upload: OpenUpload) -> Result<OneOpening, ErrorBody> {
         let announced = announce::check(&upload)?;
         let core = self.core();
-        let needs = core
-            .needs_of(&upload.release)
-            .await
-            .map_err(|error| from_store("open", &error))?;
+        let needs = core.needs_of(&upload.release).await.map_err(|error| from_store("open", &error))?;
         let Some(needs) = needs else {
             return Err(not_found(
                 format!("there is no release `{}`", upload.release),
                 "list the releases and choose one of them",
             ));
         };
-        if !core
-            .pool_exists(&upload.pool)
-            .await
-            .map_err(|error| from_store("open", &error))?
-        {
+        if !core.pool_exists(&upload.pool).await.map_err(|error| from_store("open", &error))? {
             return Err(not_found(
                 format!("there is no pool `{}`", upload.pool),
                 "check the enrolment file; the pool's first processor publishes it",
             ));
         }
-        Ok(OneOpening {
-            upload,
-            announced,
-            needs,
-        })
+        Ok(OneOpening { upload, announced, needs })
     }
 }
 
@@ -113,43 +96,24 @@ impl Combined for Opening {
     const FULL: usize = 20_000;
 
     fn weight(ask: &OpenAsk) -> usize {
-        ask.openings
-            .iter()
-            .map(|opening| 10 + opening.announced.pieces.len())
-            .sum()
+        ask.openings.iter().map(|opening| 10 + opening.announced.pieces.len()).sum()
     }
 
     async fn run(&self, asks: &[OpenAsk]) -> Result<Vec<Self::Answer>, StoreError> {
         let mut tx = self.0.store.begin().await?;
-        let all = || {
-            asks.iter()
-                .flat_map(|ask| ask.openings.iter().map(move |opening| (&ask.caller, opening)))
-        };
+        let all = || asks.iter().flat_map(|ask| ask.openings.iter().map(move |opening| (&ask.caller, opening)));
         // An id that was asked for twice: the first is inserted, and the others are compared with it.
         let mut firsts = HashMap::new();
         for (caller, opening) in all() {
             firsts.entry(opening.upload.id.as_str()).or_insert((caller, opening));
         }
-        let new: Vec<_> = firsts
-            .values()
-            .map(|&(caller, opening)| new_upload(caller, opening))
-            .collect();
-        let inserted: HashMap<_, _> = tx
-            .insert_uploads(&new)
-            .await?
-            .into_iter()
-            .map(|(number, id)| (id, number))
-            .collect();
+        let new: Vec<_> = firsts.values().map(|&(caller, opening)| new_upload(caller, opening)).collect();
+        let inserted: HashMap<_, _> =
+            tx.insert_uploads(&new).await?.into_iter().map(|(number, id)| (id, number)).collect();
         let mut runs = Vec::new();
         for (id, number) in &inserted {
             if let Some(&(caller, opening)) = firsts.get(id.as_str()) {
-                runs.extend(
-                    opening
-                        .announced
-                        .pieces
-                        .iter()
-                        .map(|piece| new_run(*number, caller, opening, piece)),
-                );
+                runs.extend(opening.announced.pieces.iter().map(|piece| new_run(*number, caller, opening, piece)));
             }
         }
         if !runs.is_empty() {
@@ -159,9 +123,7 @@ impl Combined for Opening {
             .filter(|(caller, opening)| {
                 let id = opening.upload.id.as_str();
                 !inserted.contains_key(id)
-                    || firsts
-                        .get(id)
-                        .is_none_or(|first| !std::ptr::eq(first.1, *opening) || first.0 != *caller)
+                    || firsts.get(id).is_none_or(|first| !std::ptr::eq(first.1, *opening) || first.0 != *caller)
             })
             .map(|(_, opening)| (opening.upload.id.as_str(),))
             .collect();
@@ -240,10 +202,7 @@ fn reopened(
 ) -> Result<Opened, ErrorBody> {
     let upload = &opening.upload;
     if row.member != caller.member {
-        return Err(conflict(
-            format!("upload id `{}` is taken", upload.id),
-            "choose a random id",
-        ));
+        return Err(conflict(format!("upload id `{}` is taken", upload.id), "choose a random id"));
     }
     let same = row.release == upload.release
         && row.pool == upload.pool
@@ -277,12 +236,7 @@ fn opened(
             sha256: upload.header_sha256.clone(),
         })
     };
-    Ok(Opened {
-        header,
-        chunks: wanted(&upload.id, &upload.want)?,
-        stored,
-        state,
-    })
+    Ok(Opened { header, chunks: wanted(&upload.id, &upload.want)?, stored, state })
 }
 
 /// The objects of wanted chunks.

@@ -29,10 +29,7 @@ pub(super) fn code(outcome: Outcome) -> Option<&'static str> {
 
 /// The outcome of a code; a later server may have written one that this build does not know.
 pub(super) fn from_code(code: &str) -> Outcome {
-    CODES
-        .iter()
-        .find(|(_, known)| *known == code)
-        .map_or(Outcome::Unknown, |(outcome, _)| *outcome)
+    CODES.iter().find(|(_, known)| *known == code).map_or(Outcome::Unknown, |(outcome, _)| *outcome)
 }
 
 #[cfg(test)]

@@ -21,14 +21,7 @@ pub(super) struct Happening<'a> {
 impl<'a> Happening<'a> {
     /// The server itself ends a job.
     pub(super) fn verdict(upload: &'a UploadRow, index: u32, kind: &'a str, fence: i64) -> Self {
-        Self {
-            upload,
-            index: Some(index),
-            kind,
-            fence,
-            body: None,
-            object: None,
-        }
+        Self { upload, index: Some(index), kind, fence, body: None, object: None }
     }
 }
 
@@ -50,10 +43,7 @@ pub(super) async fn record(tx: &mut Tx, happenings: &[Happening<'_>]) -> Result<
     if !done.is_empty() {
         tx.count_done(&done.into_iter().collect::<Vec<_>>()).await?;
     }
-    let counts: Vec<_> = told
-        .iter()
-        .map(|(&organisation, &count)| (organisation, count))
-        .collect();
+    let counts: Vec<_> = told.iter().map(|(&organisation, &count)| (organisation, count)).collect();
     // Where each organisation's cursor stood before.
     let mut cursors: BTreeMap<i64, i64> = tx
         .allot_cursors(&counts)
@@ -63,9 +53,7 @@ pub(super) async fn record(tx: &mut Tx, happenings: &[Happening<'_>]) -> Result<
         .collect();
     let mut events = Vec::with_capacity(happenings.len());
     for happening in happenings {
-        let cursor = cursors
-            .get_mut(&happening.upload.organisation)
-            .ok_or(sqlx::Error::RowNotFound)?;
+        let cursor = cursors.get_mut(&happening.upload.organisation).ok_or(sqlx::Error::RowNotFound)?;
         *cursor += 1;
         events.push(NewEvent {
             member: happening.upload.member,

@@ -8,27 +8,15 @@ use crate::store::StoreError;
 const SHOWN_CHARACTERS: usize = 80;
 
 pub(super) fn bad_request(message: impl Into<String>) -> ErrorBody {
-    ErrorBody {
-        code: ErrorCode::BadRequest,
-        message: message.into(),
-        hint: None,
-    }
+    ErrorBody { code: ErrorCode::BadRequest, message: message.into(), hint: None }
 }
 
 pub(super) fn not_found(message: impl Into<String>, hint: &str) -> ErrorBody {
-    ErrorBody {
-        code: ErrorCode::NotFound,
-        message: message.into(),
-        hint: Some(hint.to_owned()),
-    }
+    ErrorBody { code: ErrorCode::NotFound, message: message.into(), hint: Some(hint.to_owned()) }
 }
 
 pub(super) fn conflict(message: impl Into<String>, hint: &str) -> ErrorBody {
-    ErrorBody {
-        code: ErrorCode::Conflict,
-        message: message.into(),
-        hint: Some(hint.to_owned()),
-    }
+    ErrorBody { code: ErrorCode::Conflict, message: message.into(), hint: Some(hint.to_owned()) }
 }
 
 pub(super) fn fenced(run: i64, fence: i64) -> ErrorBody {
@@ -40,10 +28,7 @@ pub(super) fn fenced(run: i64, fence: i64) -> ErrorBody {
 }
 
 pub(super) fn no_upload(id: &str) -> ErrorBody {
-    not_found(
-        format!("there is no upload `{}`", shown(id)),
-        "open it first, with the same token",
-    )
+    not_found(format!("there is no upload `{}`", shown(id)), "open it first, with the same token")
 }
 
 pub(super) fn unavailable() -> ErrorBody {
@@ -91,11 +76,7 @@ pub(super) fn chain(error: &StoreError) -> String {
 
 /// What was sent, cut and escaped, for a message.
 pub(super) fn shown(text: &str) -> String {
-    text.chars()
-        .take(SHOWN_CHARACTERS)
-        .collect::<String>()
-        .escape_default()
-        .to_string()
+    text.chars().take(SHOWN_CHARACTERS).collect::<String>().escape_default().to_string()
 }
 
 /// Whether `text` is `length` lower-case hex characters.
@@ -105,8 +86,5 @@ pub(super) fn is_hex(text: &str, length: usize) -> bool {
 
 /// Whether `text` is a name: 1 to 64 characters of `[A-Za-z0-9._-]`.
 pub(super) fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }

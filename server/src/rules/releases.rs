@@ -43,10 +43,7 @@ impl Core {
         let Some(release) = self.store.release(digest).await? else {
             return Ok(None);
         };
-        self.needs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(release.digest, release.needs);
+        self.needs.lock().unwrap_or_else(PoisonError::into_inner).insert(release.digest, release.needs);
         Ok(Some(release.needs))
     }
 
@@ -57,10 +54,7 @@ impl Core {
         }
         let exists = self.store.pool_exists(name).await?;
         if exists {
-            self.pools
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(name.to_owned());
+            self.pools.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
         }
         Ok(exists)
     }
@@ -73,16 +67,10 @@ impl Rules {
     /// `bad_request`; `conflict`: the digest is known as another engine's, version's or contract's.
     pub async fn add_release(&self, release: &NewRelease) -> Result<bool, ErrorBody> {
         if !is_name(&release.engine) {
-            return Err(bad_request(format!(
-                "engine `{}` is not a name",
-                shown(&release.engine)
-            )));
+            return Err(bad_request(format!("engine `{}` is not a name", shown(&release.engine))));
         }
         if release.version.is_empty() || release.version.len() > 64 {
-            return Err(bad_request(format!(
-                "version `{}` is not 1 to 64 bytes long",
-                shown(&release.version)
-            )));
+            return Err(bad_request(format!("version `{}` is not 1 to 64 bytes long", shown(&release.version))));
         }
         if !is_hex(&release.digest, 64) {
             return Err(bad_request(format!(
@@ -91,10 +79,7 @@ impl Rules {
             )));
         }
         if release.contract == 0 || release.contract > MAX_CONTRACT {
-            return Err(bad_request(format!(
-                "contract {} is not 1 to {MAX_CONTRACT}",
-                release.contract
-            )));
+            return Err(bad_request(format!("contract {} is not 1 to {MAX_CONTRACT}", release.contract)));
         }
         let length = i64::try_from(release.length)
             .map_err(|_| bad_request(format!("a component of {} bytes is too long", release.length)))?;
@@ -116,10 +101,7 @@ impl Rules {
         let (new, known) = added.await.map_err(|error| from_store("add release", &error))?;
         match known {
             Some(known) if known != row => Err(conflict(
-                format!(
-                    "release `{}` is known as {} {}",
-                    row.digest, known.engine, known.version
-                ),
+                format!("release `{}` is known as {} {}", row.digest, known.engine, known.version),
                 "a release is immutable: build a new one",
             )),
             _ => Ok(new),
@@ -166,12 +148,7 @@ impl Rules {
     /// # Errors
     /// `not_found`.
     pub async fn component(&self, digest: &str) -> Result<Object, ErrorBody> {
-        let release = self
-            .core()
-            .store
-            .release(digest)
-            .await
-            .map_err(|error| from_store("find release", &error))?;
+        let release = self.core().store.release(digest).await.map_err(|error| from_store("find release", &error))?;
         let no_release = || not_found(format!("there is no release `{}`", shown(digest)), "list the releases");
         let release = release.ok_or_else(no_release)?;
         Ok(Object {
@@ -187,10 +164,7 @@ impl Rules {
     /// `bad_request`, `not_found`.
     pub async fn adopt(&self, organisation: &str, digest: &str) -> Result<(), ErrorBody> {
         if !is_name(organisation) {
-            return Err(bad_request(format!(
-                "organisation `{}` is not a name",
-                shown(organisation)
-            )));
+            return Err(bad_request(format!("organisation `{}` is not a name", shown(organisation))));
         }
         let adopted = async {
             let mut tx = self.core().store.begin().await?;
@@ -205,10 +179,7 @@ impl Rules {
         if adopted.await.map_err(|error| from_store("adopt release", &error))? {
             return Ok(());
         }
-        Err(not_found(
-            format!("there is no release `{}`", shown(digest)),
-            "add it first",
-        ))
+        Err(not_found(format!("there is no release `{}`", shown(digest)), "add it first"))
     }
 
     /// Takes what a pool says about itself, to pass it on. The server does not check the signature: who relies on the
@@ -223,9 +194,7 @@ impl Rules {
             serial: u64,
         }
         if signed.statement.len() > MAX_STATEMENT_BYTES || !is_hex(&signed.signature, 128) {
-            return Err(bad_request(
-                "the pool's statement is too long, or its signature is not 128 hex characters",
-            ));
+            return Err(bad_request("the pool's statement is too long, or its signature is not 128 hex characters"));
         }
         let statement: Statement = serde_json::from_str(&signed.statement)
             .map_err(|error| bad_request(format!("the pool's statement does not name pool and serial: {error}")))?;
@@ -236,9 +205,7 @@ impl Rules {
             .map_err(|_| bad_request(format!("serial {} is too large", statement.serial)))?;
         let published = async {
             let mut tx = self.core().store.begin().await?;
-            let new = tx
-                .insert_pool(&statement.pool, serial, &signed.statement, &signed.signature)
-                .await?;
+            let new = tx.insert_pool(&statement.pool, serial, &signed.statement, &signed.signature).await?;
             let known = tx.pool(&statement.pool, serial).await?;
             tx.trim_pool(&statement.pool, KEPT_SERIALS).await?;
             tx.commit().await?;
@@ -248,10 +215,7 @@ impl Rules {
             return Ok(());
         }
         Err(conflict(
-            format!(
-                "pool `{}` has published another statement with serial {serial}",
-                statement.pool
-            ),
+            format!("pool `{}` has published another statement with serial {serial}", statement.pool),
             "sign a statement with a higher serial",
         ))
     }
@@ -261,19 +225,11 @@ impl Rules {
     /// # Errors
     /// Those of the database.
     pub async fn pools(&self) -> Result<Pools, ErrorBody> {
-        let rows = self
-            .core()
-            .store
-            .pools()
-            .await
-            .map_err(|error| from_store("list pools", &error))?;
+        let rows = self.core().store.pools().await.map_err(|error| from_store("list pools", &error))?;
         Ok(Pools {
             pools: rows
                 .into_iter()
-                .map(|row| SignedStatement {
-                    statement: row.statement,
-                    signature: row.signature,
-                })
+                .map(|row| SignedStatement { statement: row.statement, signature: row.signature })
                 .collect(),
         })
     }

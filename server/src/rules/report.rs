@@ -27,10 +27,7 @@ impl Rules {
             return Err(too_many("leases", request.leases.len(), MAX_LEASES_PER_REQUEST));
         }
         if request.leases.is_empty() {
-            return Ok(ReportAnswer {
-                lease_ms: self.core().lease_ms(),
-                ..ReportAnswer::default()
-            });
+            return Ok(ReportAnswer { lease_ms: self.core().lease_ms(), ..ReportAnswer::default() });
         }
         self.inner.reporting.ask(request.leases).await
     }
@@ -55,11 +52,8 @@ impl Combined for Reporting {
         let mut reports = BTreeMap::<(i64, i64), (u64, u32)>::new();
         for report in asks.iter().flatten() {
             let lo = lo_of(report.lease.run);
-            let started = report
-                .started
-                .iter()
-                .filter_map(|&index| masks::bit(lo, index))
-                .fold(0, |set, bit| set | bit);
+            let started =
+                report.started.iter().filter_map(|&index| masks::bit(lo, index)).fold(0, |set, bit| set | bit);
             let one = reports.entry((report.lease.run, report.lease.fence)).or_default();
             one.0 |= started;
             one.1 = report.per_mille.min(WHOLE_PER_MILLE);
@@ -79,10 +73,7 @@ impl Combined for Reporting {
         Ok(asks
             .iter()
             .map(|ask| {
-                let mut answer = ReportAnswer {
-                    lease_ms: core.lease_ms(),
-                    ..ReportAnswer::default()
-                };
+                let mut answer = ReportAnswer { lease_ms: core.lease_ms(), ..ReportAnswer::default() };
                 for report in ask {
                     match held.get(&(report.lease.run, report.lease.fence)) {
                         Some(true) => answer.cancelled.push(report.lease),

@@ -37,25 +37,14 @@ impl Locked {
     pub(super) async fn take(tx: &mut Tx, runs: impl Iterator<Item = i64>) -> Result<Self, StoreError> {
         let ids: BTreeSet<i64> = runs.collect();
         let numbers: BTreeSet<i64> = ids.iter().map(|&id| upload_of(id)).collect();
-        let uploads = tx
-            .lock_uploads(&numbers.into_iter().map(|number| (number,)).collect::<Vec<_>>())
-            .await?;
-        let runs = tx
-            .lock_runs(&ids.into_iter().map(|id| (id,)).collect::<Vec<_>>())
-            .await?;
-        Ok(Self {
-            uploads: uploads.into_iter().map(|row| (row.number, row)).collect(),
-            runs,
-        })
+        let uploads = tx.lock_uploads(&numbers.into_iter().map(|number| (number,)).collect::<Vec<_>>()).await?;
+        let runs = tx.lock_runs(&ids.into_iter().map(|id| (id,)).collect::<Vec<_>>()).await?;
+        Ok(Self { uploads: uploads.into_iter().map(|row| (row.number, row)).collect(), runs })
     }
 
     /// The run, if this lease holds it, with its upload.
     pub(super) fn held(&self, lease: RunKey) -> Option<(&RunRow, &UploadRow)> {
-        let run = self
-            .runs
-            .iter()
-            .find(|run| run.id == lease.run)
-            .filter(|run| run.held_by(lease.fence))?;
+        let run = self.runs.iter().find(|run| run.id == lease.run).filter(|run| run.held_by(lease.fence))?;
         Some((run, self.uploads.get(&run.upload)?))
     }
 }
@@ -97,11 +86,7 @@ impl<'a> Ended<'a> {
         }
         let patient = run.patient || reason == Some(ReturnReason::Stalled);
         let state = resting(upload.header_stored, prefix, run.first_chunk, run.last_chunk, patient);
-        let behind = if reason == Some(ReturnReason::NodeFault) {
-            BEHIND
-        } else {
-            0
-        };
+        let behind = if reason == Some(ReturnReason::NodeFault) { BEHIND } else { 0 };
         let vstart = run.vstart.max(served) + behind;
         if state != RunState::WAITING {
             self.lowest = Some(self.lowest.map_or(vstart, |lowest| lowest.min(vstart)));
@@ -166,12 +151,7 @@ impl Core {
             .map(|(sequence, sha256)| (i64::from(*sequence), sha256.as_str()))
             .filter(|(sequence, _)| range.contains(sequence))
             .collect();
-        let mut gone: Vec<i64> = tx
-            .withdraw(number, &named)
-            .await?
-            .into_iter()
-            .map(|(sequence,)| sequence)
-            .collect();
+        let mut gone: Vec<i64> = tx.withdraw(number, &named).await?.into_iter().map(|(sequence,)| sequence).collect();
         gone.sort_unstable();
         let prefix = gone.first().map_or(upload.prefix, |first| upload.prefix.min(*first));
         let mut waiting = Vec::new();
@@ -180,13 +160,7 @@ impl Core {
             // Runs that nobody holds wait for the chunks again, those whose own chunks are all there included: they
             // become ready with the prefix, and the chunk that is missing is on its way.
             for other in lock_all_runs(&mut tx, &[(number,)]).await? {
-                let state = resting(
-                    upload.header_stored,
-                    prefix,
-                    other.first_chunk,
-                    other.last_chunk,
-                    other.patient,
-                );
+                let state = resting(upload.header_stored, prefix, other.first_chunk, other.last_chunk, other.patient);
                 if other.id != run.id && other.state() != RunState::LEASED && other.state() != state {
                     waiting.push((other.id, state.0, other.vstart));
                 }
@@ -229,14 +203,8 @@ impl Rules {
         }
         check_node(&request.node)?;
         let leases: Vec<_> = request.leases.iter().map(|back| (back.lease, back.reason)).collect();
-        let lost = retried(|| self.core().rest(&leases))
-            .await
-            .map_err(|error| from_store("return leases", &error))?;
-        Ok(ReportAnswer {
-            cancelled: Vec::new(),
-            lost,
-            lease_ms: self.core().lease_ms(),
-        })
+        let lost = retried(|| self.core().rest(&leases)).await.map_err(|error| from_store("return leases", &error))?;
+        Ok(ReportAnswer { cancelled: Vec::new(), lost, lease_ms: self.core().lease_ms() })
     }
 
     /// Chunks that were said to be stored are not there, or not what was said: the uploader is asked for them, and the
@@ -259,11 +227,7 @@ impl Rules {
             .await
             .map_err(|error| from_store("missing chunks", &error))?;
         let lost = if held { Vec::new() } else { vec![request.lease] };
-        Ok(ReportAnswer {
-            cancelled: Vec::new(),
-            lost,
-            lease_ms: self.core().lease_ms(),
-        })
+        Ok(ReportAnswer { cancelled: Vec::new(), lost, lease_ms: self.core().lease_ms() })
     }
 }
 
@@ -272,8 +236,5 @@ pub(super) fn check_node(node: &str) -> Result<(), ErrorBody> {
     if is_name(node) {
         return Ok(());
     }
-    Err(bad_request(format!(
-        "node `{}` is not 1 to 64 characters of [A-Za-z0-9._-]",
-        shown(node)
-    )))
+    Err(bad_request(format!("node `{}` is not 1 to 64 characters of [A-Za-z0-9._-]", shown(node))))
 }

@@ -81,9 +81,7 @@ impl Rules {
             }
             tx.commit().await
         };
-        forgotten
-            .await
-            .map_err(|error| from_store("forget deleted objects", &error))
+        forgotten.await.map_err(|error| from_store("forget deleted objects", &error))
     }
 
     /// Of objects that a listing of `uploads/` or `results/` showed, those that nobody needs: left by a URL that was
@@ -97,16 +95,9 @@ impl Rules {
     /// `bad_request`: more than 1,000 keys; those of the database.
     pub async fn orphans(&self, keys: Vec<ObjectKey>) -> Result<Vec<ObjectKey>, ErrorBody> {
         if keys.len() > MAX_LISTED {
-            return Err(bad_request(format!(
-                "{} keys at once, at most {MAX_LISTED} are allowed",
-                keys.len()
-            )));
+            return Err(bad_request(format!("{} keys at once, at most {MAX_LISTED} are allowed", keys.len())));
         }
-        let ids: HashSet<_> = keys
-            .iter()
-            .filter_map(|key| Place::of(key.as_str()))
-            .map(|place| place.upload)
-            .collect();
+        let ids: HashSet<_> = keys.iter().filter_map(|key| Place::of(key.as_str())).map(|place| place.upload).collect();
         let ids: Vec<_> = ids.into_iter().map(|id| (id,)).collect();
         let jobs: Vec<_> = keys
             .iter()
@@ -116,18 +107,12 @@ impl Rules {
         let store = &self.core().store;
         let read = async {
             let unfinished: HashSet<_> = store.unfinished_ids(&ids).await?.into_iter().map(|(id,)| id).collect();
-            let results = if jobs.is_empty() {
-                Vec::new()
-            } else {
-                store.result_places(&jobs).await?
-            };
+            let results = if jobs.is_empty() { Vec::new() } else { store.result_places(&jobs).await? };
             Ok::<_, StoreError>((unfinished, results))
         };
         let (unfinished, results) = read.await.map_err(|error| from_store("find orphans", &error))?;
-        let results: HashMap<_, _> = results
-            .into_iter()
-            .map(|(upload, index, fence, sha256)| ((upload, index), (fence, sha256)))
-            .collect();
+        let results: HashMap<_, _> =
+            results.into_iter().map(|(upload, index, fence, sha256)| ((upload, index), (fence, sha256))).collect();
         let needed = |place: &Place<'_>| match place.result {
             None => unfinished.contains(place.upload),
             Some((index, fence, sha256)) => {
@@ -138,16 +123,9 @@ impl Rules {
             }
         };
         // A key of another form is not this server's: it stays.
-        let orphaned: Vec<_> = keys
-            .iter()
-            .map(|key| Place::of(key.as_str()).is_some_and(|place| !needed(&place)))
-            .collect();
-        Ok(keys
-            .into_iter()
-            .zip(orphaned)
-            .filter(|(_, orphaned)| *orphaned)
-            .map(|(key, _)| key)
-            .collect())
+        let orphaned: Vec<_> =
+            keys.iter().map(|key| Place::of(key.as_str()).is_some_and(|place| !needed(&place))).collect();
+        Ok(keys.into_iter().zip(orphaned).filter(|(_, orphaned)| *orphaned).map(|(key, _)| key).collect())
     }
 
     async fn doomed_uploads(&self, doomed: &mut Doomed, limit: i64) -> Result<(), StoreError> {
@@ -159,20 +137,15 @@ impl Rules {
         let numbers: Vec<_> = uploads.iter().map(|upload| (upload.number,)).collect();
         let chunks = store.doomed_chunks(&numbers, limit).await?;
         // Past the limit there may be more of the upload at which it was reached, and of those behind it.
-        let whole_below = if (chunks.len() as i64) < limit {
-            i64::MAX
-        } else {
-            chunks.last().map_or(0, |(upload, ..)| *upload)
-        };
+        let whole_below =
+            if (chunks.len() as i64) < limit { i64::MAX } else { chunks.last().map_or(0, |(upload, ..)| *upload) };
         for (upload, id, sequence, sha256) in chunks {
             let narrow = u32::try_from(sequence).unwrap_or(u32::MAX);
             doomed.keys.push(key(ObjectKey::chunk(&id, narrow, &sha256))?);
             doomed.marks.chunks.push((upload, sequence));
         }
         for upload in uploads.iter().filter(|upload| upload.number < whole_below) {
-            doomed
-                .keys
-                .push(key(ObjectKey::header(&upload.id, &upload.header_sha256))?);
+            doomed.keys.push(key(ObjectKey::header(&upload.id, &upload.header_sha256))?);
             doomed.marks.emptied.push((upload.number,));
         }
         Ok(())
@@ -229,10 +202,9 @@ impl<'a> Place<'a> {
         let parts: Vec<_> = key.split('/').collect();
         match *parts.as_slice() {
             ["uploads", upload, _, _] => Some(Self { upload, result: None }),
-            ["results", upload, index, fence, sha256] => Some(Self {
-                upload,
-                result: Some((index.parse().ok()?, fence.parse().ok()?, sha256)),
-            }),
+            ["results", upload, index, fence, sha256] => {
+                Some(Self { upload, result: Some((index.parse().ok()?, fence.parse().ok()?, sha256)) })
+            }
             _ => None,
         }
     }

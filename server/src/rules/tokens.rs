@@ -85,11 +85,7 @@ impl Rules {
             Ok::<_, StoreError>(revoked)
         };
         let revoked = revoked.await.map_err(|error| from_store("revoke token", &error))?;
-        self.core()
-            .callers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.core().callers.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(revoked)
     }
 
@@ -98,12 +94,7 @@ impl Rules {
     /// # Errors
     /// Those of the database.
     pub async fn tokens(&self) -> Result<Vec<TokenSummary>, ErrorBody> {
-        let rows = self
-            .core()
-            .store
-            .tokens()
-            .await
-            .map_err(|error| from_store("list tokens", &error))?;
+        let rows = self.core().store.tokens().await.map_err(|error| from_store("list tokens", &error))?;
         Ok(rows
             .into_iter()
             .filter_map(|row| {
@@ -134,12 +125,7 @@ impl Rules {
                 return Ok(caller.clone());
             }
         }
-        let row = self
-            .core()
-            .store
-            .caller(&hash)
-            .await
-            .map_err(|error| from_store("authenticate", &error))?;
+        let row = self.core().store.caller(&hash).await.map_err(|error| from_store("authenticate", &error))?;
         let caller = row.and_then(|row| {
             Some(Caller {
                 organisation: row.organisation,

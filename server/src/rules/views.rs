@@ -16,15 +16,9 @@ impl Rules {
     /// # Errors
     /// Those of the database.
     pub async fn uploads(&self, caller: &Caller) -> Result<Uploads, ErrorBody> {
-        let rows = self
-            .core()
-            .store
-            .unfinished(caller.member, LISTED)
-            .await
-            .map_err(|error| from_store("uploads", &error))?;
-        Ok(Uploads {
-            uploads: rows.iter().map(summary).collect(),
-        })
+        let rows =
+            self.core().store.unfinished(caller.member, LISTED).await.map_err(|error| from_store("uploads", &error))?;
+        Ok(Uploads { uploads: rows.iter().map(summary).collect() })
     }
 
     /// Each job of the caller's upload that has no result, and why.
@@ -36,15 +30,9 @@ impl Rules {
             return Err(no_upload(upload));
         }
         let store = &self.core().store;
-        let row = store
-            .upload(caller.member, upload)
-            .await
-            .map_err(|error| from_store("jobs", &error))?;
+        let row = store.upload(caller.member, upload).await.map_err(|error| from_store("jobs", &error))?;
         let Some(row) = row else { return Err(no_upload(upload)) };
-        let mut runs = store
-            .runs_of(row.number)
-            .await
-            .map_err(|error| from_store("jobs", &error))?;
+        let mut runs = store.runs_of(row.number).await.map_err(|error| from_store("jobs", &error))?;
         let present = store
             .node_seen(&row.pool, row.needs, ms(self.core().config.node_present))
             .await
@@ -61,10 +49,7 @@ impl Rules {
             .collect();
         // A suspect that was cut out of its run lies between the jobs of what is left.
         jobs.sort_unstable_by_key(|(index, _)| *index);
-        Ok(JobStates {
-            upload: summary(&row),
-            waiting: ranges(jobs),
-        })
+        Ok(JobStates { upload: summary(&row), waiting: ranges(jobs) })
     }
 }
 
@@ -73,11 +58,7 @@ fn ranges(jobs: Vec<(u32, WaitReason)>) -> Vec<StateRange> {
     for (index, reason) in jobs {
         match ranges.last_mut() {
             Some(last) if last.first_index + last.count == index && last.reason == reason => last.count += 1,
-            _ => ranges.push(StateRange {
-                first_index: index,
-                count: 1,
-                reason,
-            }),
+            _ => ranges.push(StateRange { first_index: index, count: 1, reason }),
         }
     }
     ranges

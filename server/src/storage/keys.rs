@@ -40,10 +40,7 @@ pub struct InvalidKey {
 impl InvalidKey {
     /// Shown to whoever sent it: cut, so that an answer does not grow with what was sent.
     fn new(value: &str, expected: &'static str) -> Self {
-        Self {
-            value: value.chars().take(80).collect::<String>().escape_default().to_string(),
-            expected,
-        }
+        Self { value: value.chars().take(80).collect::<String>().escape_default().to_string(), expected }
     }
 }
 
@@ -53,11 +50,7 @@ impl ObjectKey {
     /// # Errors
     /// The id is not 32, or the digest not 64, lower-case hex characters.
     pub fn header(upload: &str, sha256: &str) -> Result<Self, InvalidKey> {
-        Ok(Self(format!(
-            "uploads/{}/header/{}",
-            upload_id(upload)?,
-            digest(sha256)?
-        )))
+        Ok(Self(format!("uploads/{}/header/{}", upload_id(upload)?, digest(sha256)?)))
     }
 
     /// `uploads/{upload}/{sequence}/{sha256}`: a sealed chunk.
@@ -65,11 +58,7 @@ impl ObjectKey {
     /// # Errors
     /// The id is not 32, or the digest not 64, lower-case hex characters.
     pub fn chunk(upload: &str, sequence: u32, sha256: &str) -> Result<Self, InvalidKey> {
-        Ok(Self(format!(
-            "uploads/{}/{sequence}/{}",
-            upload_id(upload)?,
-            digest(sha256)?
-        )))
+        Ok(Self(format!("uploads/{}/{sequence}/{}", upload_id(upload)?, digest(sha256)?)))
     }
 
     /// `results/{upload}/{index}/{fence}/{sha256}`: a sealed result. The fence keeps what a processor with a lost lease
@@ -80,11 +69,7 @@ impl ObjectKey {
     pub fn result(upload: &str, index: u32, fence: i64, sha256: &str) -> Result<Self, InvalidKey> {
         let fence =
             u64::try_from(fence).map_err(|_| InvalidKey::new(&fence.to_string(), "a fence, which is not negative"))?;
-        Ok(Self(format!(
-            "results/{}/{index}/{fence}/{}",
-            upload_id(upload)?,
-            digest(sha256)?
-        )))
+        Ok(Self(format!("results/{}/{index}/{fence}/{}", upload_id(upload)?, digest(sha256)?)))
     }
 
     /// `releases/{digest}`: a component.
@@ -157,18 +142,9 @@ mod tests {
 
     #[test]
     fn keys_have_the_documented_form() -> Result<(), InvalidKey> {
-        assert_eq!(
-            ObjectKey::header(UPLOAD, DIGEST)?.as_str(),
-            format!("uploads/{UPLOAD}/header/{DIGEST}")
-        );
-        assert_eq!(
-            ObjectKey::chunk(UPLOAD, 7, DIGEST)?.as_str(),
-            format!("uploads/{UPLOAD}/7/{DIGEST}")
-        );
-        assert_eq!(
-            ObjectKey::result(UPLOAD, 3, 9, DIGEST)?.as_str(),
-            format!("results/{UPLOAD}/3/9/{DIGEST}")
-        );
+        assert_eq!(ObjectKey::header(UPLOAD, DIGEST)?.as_str(), format!("uploads/{UPLOAD}/header/{DIGEST}"));
+        assert_eq!(ObjectKey::chunk(UPLOAD, 7, DIGEST)?.as_str(), format!("uploads/{UPLOAD}/7/{DIGEST}"));
+        assert_eq!(ObjectKey::result(UPLOAD, 3, 9, DIGEST)?.as_str(), format!("results/{UPLOAD}/3/9/{DIGEST}"));
         assert_eq!(ObjectKey::release(DIGEST)?.as_str(), format!("releases/{DIGEST}"));
         Ok(())
     }

@@ -34,20 +34,12 @@ impl Signer {
     /// # Errors
     /// The digest is not hex, or the signer refuses the request.
     pub fn put(&self, key: &ObjectKey, length: u64, sha256: &str) -> Result<SignedPut, StorageError> {
-        let digest = HEXLOWER
-            .decode(sha256.as_bytes())
-            .map_err(|error| StorageError::signing(key, error))?;
-        let headers = [
-            ("content-length", length.to_string()),
-            ("x-amz-checksum-sha256", BASE64.encode(&digest)),
-        ];
+        let digest = HEXLOWER.decode(sha256.as_bytes()).map_err(|error| StorageError::signing(key, error))?;
+        let headers = [("content-length", length.to_string()), ("x-amz-checksum-sha256", BASE64.encode(&digest))];
         let url = self.sign("PUT", key, &headers)?;
         Ok(SignedPut {
             url,
-            headers: headers
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect(),
+            headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             expires_in_s: self.lifetime_s(),
         })
     }
@@ -58,12 +50,7 @@ impl Signer {
     /// The signer refuses the request.
     pub fn get(&self, key: &ObjectKey, length: u64, sha256: &str) -> Result<SignedGet, StorageError> {
         let url = self.sign("GET", key, &[])?;
-        Ok(SignedGet {
-            url,
-            length,
-            sha256: sha256.to_owned(),
-            expires_in_s: self.lifetime_s(),
-        })
+        Ok(SignedGet { url, length, sha256: sha256.to_owned(), expires_in_s: self.lifetime_s() })
     }
 
     fn lifetime_s(&self) -> u32 {
@@ -92,9 +79,8 @@ impl Signer {
         let headers = headers.iter().map(|(name, value)| (*name, value.as_str()));
         let request = SignableRequest::new(method, url.as_str(), headers, SignableBody::UnsignedPayload)
             .map_err(|error| StorageError::signing(key, error))?;
-        let (instructions, _signature) = sign(request, &params)
-            .map_err(|error| StorageError::signing(key, error))?
-            .into_parts();
+        let (instructions, _signature) =
+            sign(request, &params).map_err(|error| StorageError::signing(key, error))?.into_parts();
         url.push('?');
         let mut query = form_urlencoded::Serializer::for_suffix(String::with_capacity(512), 0);
         for (name, value) in instructions.params() {

@@ -24,11 +24,7 @@ pub(super) struct Text {
 
 impl Text {
     pub(super) const fn new(source: &'static str) -> Self {
-        Self {
-            source,
-            sqlite: OnceLock::new(),
-            postgres: OnceLock::new(),
-        }
+        Self { source, sqlite: OnceLock::new(), postgres: OnceLock::new() }
     }
 
     pub(super) fn sqlite(&'static self) -> &'static str {

@@ -27,18 +27,10 @@ pub(crate) struct TokenRow {
 impl Tx {
     /// The organisation of that name, made if there is none.
     pub(crate) async fn ensure_organisation(&mut self, name: &str) -> Result<i64, StoreError> {
-        execute!(
-            self,
-            "insert into organisations (name) values ($1) on conflict (name) do nothing",
-            name
-        )?;
+        execute!(self, "insert into organisations (name) values ($1) on conflict (name) do nothing", name)?;
         let found = rows!(self, (i64,), "select id from organisations where name = $1", name)?;
         let id = found.first().ok_or(sqlx::Error::RowNotFound)?.0;
-        execute!(
-            self,
-            "insert into shares (organisation) values ($1) on conflict (organisation) do nothing",
-            id
-        )?;
+        execute!(self, "insert into shares (organisation) values ($1) on conflict (organisation) do nothing", id)?;
         Ok(id)
     }
 
@@ -50,13 +42,8 @@ impl Tx {
             organisation,
             name
         )?;
-        let found = rows!(
-            self,
-            (i64,),
-            "select id from members where organisation = $1 and name = $2",
-            organisation,
-            name
-        )?;
+        let found =
+            rows!(self, (i64,), "select id from members where organisation = $1 and name = $2", organisation, name)?;
         Ok(found.first().ok_or(sqlx::Error::RowNotFound)?.0)
     }
 
@@ -74,11 +61,7 @@ impl Tx {
 
     /// False: there is none, or it was revoked before.
     pub(crate) async fn revoke_token(&mut self, id: i64) -> Result<bool, StoreError> {
-        let changed = execute!(
-            self,
-            "update tokens set revoked_at = {now} where id = $1 and revoked_at is null",
-            id
-        )?;
+        let changed = execute!(self, "update tokens set revoked_at = {now} where id = $1 and revoked_at is null", id)?;
         Ok(changed > 0)
     }
 }

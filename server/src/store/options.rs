@@ -30,9 +30,7 @@ impl StoreOptions {
     /// A file at `path`; its folder has to exist.
     #[must_use]
     pub fn sqlite(path: impl AsRef<Path>) -> Self {
-        Self::Sqlite {
-            path: path.as_ref().to_owned(),
-        }
+        Self::Sqlite { path: path.as_ref().to_owned() }
     }
 
     /// From `sqlite:PATH`, or a `postgres:` URL, for which at most `connections` are opened.
@@ -48,14 +46,9 @@ impl StoreOptions {
             let shown = url.rsplit('@').next().unwrap_or_default().chars().take(80).collect();
             return Err(StoreError::Place { url: shown });
         }
-        let options = PgConnectOptions::from_str(url).map_err(|source| StoreError::Open {
-            place: "postgres".to_owned(),
-            source,
-        })?;
-        Ok(Self::Postgres {
-            options: Box::new(options),
-            connections,
-        })
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|source| StoreError::Open { place: "postgres".to_owned(), source })?;
+        Ok(Self::Postgres { options: Box::new(options), connections })
     }
 }
 

@@ -126,21 +126,12 @@ impl Store {
 
     /// What the organisation adopted: engine and digest.
     pub(crate) async fn adoptions(&self, organisation: i64) -> Result<Vec<(String, String)>, StoreError> {
-        Ok(read!(
-            self,
-            (String, String),
-            "select engine, digest from adoptions where organisation = $1",
-            organisation
-        )?)
+        Ok(read!(self, (String, String), "select engine, digest from adoptions where organisation = $1", organisation)?)
     }
 
     /// Every pool's statements, newest first within a pool.
     pub(crate) async fn pools(&self) -> Result<Vec<PoolRow>, StoreError> {
-        Ok(read!(
-            self,
-            PoolRow,
-            "select statement, signature from pools order by name, serial desc"
-        )?)
+        Ok(read!(self, PoolRow, "select statement, signature from pools order by name, serial desc")?)
     }
 
     pub(crate) async fn pool_exists(&self, name: &str) -> Result<bool, StoreError> {

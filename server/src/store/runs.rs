@@ -62,28 +62,9 @@ pub(crate) struct NewRun<'a> {
 impl Serialize for NewRun<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         (
-            (
-                run_id(self.upload, self.lo),
-                self.upload,
-                self.organisation,
-                self.pool,
-                self.needs,
-            ),
-            (
-                self.hi,
-                self.gone.cast_signed(),
-                self.first_chunk,
-                self.last_chunk,
-                self.state.0,
-            ),
-            (
-                self.patient,
-                self.alone,
-                self.deaths,
-                self.vstart,
-                self.fence,
-                self.attempt,
-            ),
+            (run_id(self.upload, self.lo), self.upload, self.organisation, self.pool, self.needs),
+            (self.hi, self.gone.cast_signed(), self.first_chunk, self.last_chunk, self.state.0),
+            (self.patient, self.alone, self.deaths, self.vstart, self.fence, self.attempt),
         )
             .serialize(serializer)
     }

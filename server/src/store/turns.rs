@@ -33,10 +33,7 @@ impl Tx {
         )?
         .into_iter()
         .map(|(organisation, tail, unit)| {
-            let cost = costs
-                .iter()
-                .find(|(o, _)| *o == organisation)
-                .map_or(0, |(_, cost)| *cost);
+            let cost = costs.iter().find(|(o, _)| *o == organisation).map_or(0, |(_, cost)| *cost);
             (organisation, tail - cost * unit, unit)
         })
         .collect())
@@ -64,11 +61,7 @@ impl Tx {
 
     /// Tells how far leasing has come.
     pub(crate) async fn tell_served(&mut self, served: i64) -> Result<(), StoreError> {
-        execute!(
-            self,
-            "update progress set served = $1 where id = 1 and served < $1",
-            served
-        )?;
+        execute!(self, "update progress set served = $1 where id = 1 and served < $1", served)?;
         Ok(())
     }
 }

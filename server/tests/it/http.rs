@@ -48,34 +48,15 @@ impl Mill {
     async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::embedded(dir.path());
-        config.sweep = SweepConfig {
-            doomed_every: Duration::from_millis(20),
-            ..SweepConfig::default()
-        };
+        config.sweep = SweepConfig { doomed_every: Duration::from_millis(20), ..SweepConfig::default() };
         change(&mut config);
         let server = Server::start(config.clone()).await.unwrap();
         let admin = Admin::open(&embedded(&config).database().unwrap()).await.unwrap();
         let user = admin.create_token("acme", "alice", Scope::User).await.unwrap().text;
         let processor = admin.create_token("mill", "node", Scope::Processor).await.unwrap().text;
-        let release = admin
-            .publish(&config.place, "size", "0.1.0", engine())
-            .await
-            .unwrap()
-            .digest;
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .unwrap();
-        let mill = Self {
-            server,
-            config,
-            admin,
-            http,
-            user,
-            processor,
-            release,
-            dir,
-        };
+        let release = admin.publish(&config.place, "size", "0.1.0", engine()).await.unwrap().digest;
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let mill = Self { server, config, admin, http, user, processor, release, dir };
         let pool = SignedStatement {
             statement: format!(
                 r#"{{"filemill_pool":1,"pool":"{POOL}","recipient":"age1x","not_before":0,"not_after":1,"serial":1}}"#
@@ -96,13 +77,7 @@ impl Mill {
     }
 
     async fn post(&self, token: &str, path: &str, body: &impl Serialize) -> Response {
-        self.http
-            .post(self.url(path))
-            .bearer_auth(token)
-            .json(body)
-            .send()
-            .await
-            .unwrap()
+        self.http.post(self.url(path)).bearer_auth(token).json(body).send().await.unwrap()
     }
 
     async fn ask<T: DeserializeOwned>(&self, token: &str, path: &str, body: &impl Serialize) -> T {
@@ -119,29 +94,21 @@ impl Mill {
             header_length: header.len() as u64,
             header_sha256: sha256(&header),
             chunks: 1,
-            jobs: vec![JobRange {
-                first_index: 0,
-                count: 1,
-                first_chunk: 0,
-                last_chunk: 0,
-            }],
+            jobs: vec![JobRange { first_index: 0, count: 1, first_chunk: 0, last_chunk: 0 }],
             want: vec![want(0, &chunk)],
         };
         Sample { open, header, chunk }
     }
 
     async fn open(&self, upload: &OpenUpload) -> OpenedUpload {
-        let request = OpenRequest {
-            uploads: vec![upload.clone()],
-        };
+        let request = OpenRequest { uploads: vec![upload.clone()] };
         let answer: OpenAnswer = self.ask(&self.user, paths::UPLOADS, &request).await;
         one(answer.uploads).into_result().unwrap()
     }
 
     async fn advance(&self, upload: AdvanceUpload) -> AdvancedUpload {
-        let answer: AdvanceAnswer = self
-            .ask(&self.user, paths::ADVANCE, &AdvanceRequest { uploads: vec![upload] })
-            .await;
+        let answer: AdvanceAnswer =
+            self.ask(&self.user, paths::ADVANCE, &AdvanceRequest { uploads: vec![upload] }).await;
         one(answer.uploads).into_result().unwrap()
     }
 
@@ -207,11 +174,7 @@ fn embedded(config: &Config) -> &Embedded {
 }
 
 fn want(sequence: u32, chunk: &[u8]) -> ChunkWant {
-    ChunkWant {
-        sequence,
-        length: chunk.len() as u64,
-        sha256: sha256(chunk),
-    }
+    ChunkWant { sequence, length: chunk.len() as u64, sha256: sha256(chunk) }
 }
 
 fn sha256(bytes: &[u8]) -> String {

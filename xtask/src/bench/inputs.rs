@@ -26,14 +26,7 @@ impl Sequence {
 /// One file of service logs, at least `bytes` long.
 pub(super) fn logs(file: &Path, bytes: u64) -> Result<()> {
     const LEVELS: [&str; 4] = ["INFO", "INFO", "DEBUG", "WARN"];
-    const PATHS: [&str; 6] = [
-        "/v1/orders",
-        "/v1/orders/items",
-        "/v1/users",
-        "/health",
-        "/v1/search",
-        "/static/app.js",
-    ];
+    const PATHS: [&str; 6] = ["/v1/orders", "/v1/orders/items", "/v1/users", "/health", "/v1/search", "/static/app.js"];
     let mut random = Sequence(1);
     let mut out = BufWriter::new(create(file)?);
     let mut written = 0;
@@ -68,11 +61,7 @@ pub(super) fn small_files(dir: &Path, count: u64) -> Result<()> {
         let bytes = 4_096 + random.below(60 * 1024) as usize;
         let mut text = String::with_capacity(bytes + 128);
         while text.len() < bytes {
-            text += &format!(
-                "{number} sample={:x} value={} unit=ms\n",
-                random.next(),
-                random.below(1_000_000)
-            );
+            text += &format!("{number} sample={:x} value={} unit=ms\n", random.next(), random.below(1_000_000));
         }
         text.truncate(bytes);
         fs::write(folder.join(format!("{number:05}.log")), text)?;

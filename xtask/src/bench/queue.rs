@@ -34,41 +34,11 @@ struct Scenario {
 }
 
 const SCENARIOS: [Scenario; 5] = [
-    Scenario {
-        shape: "bundles",
-        organisations: 1,
-        jobs: 409_600,
-        max_jobs: 256,
-        small_every_ms: None,
-    },
-    Scenario {
-        shape: "bundles",
-        organisations: 1_000,
-        jobs: 4_096_000,
-        max_jobs: 256,
-        small_every_ms: None,
-    },
-    Scenario {
-        shape: "singles",
-        organisations: 1,
-        jobs: 20_000,
-        max_jobs: 64,
-        small_every_ms: None,
-    },
-    Scenario {
-        shape: "singles",
-        organisations: 1_000,
-        jobs: 20_000,
-        max_jobs: 64,
-        small_every_ms: None,
-    },
-    Scenario {
-        shape: "bundles",
-        organisations: 1,
-        jobs: 409_600,
-        max_jobs: 64,
-        small_every_ms: Some(50),
-    },
+    Scenario { shape: "bundles", organisations: 1, jobs: 409_600, max_jobs: 256, small_every_ms: None },
+    Scenario { shape: "bundles", organisations: 1_000, jobs: 4_096_000, max_jobs: 256, small_every_ms: None },
+    Scenario { shape: "singles", organisations: 1, jobs: 20_000, max_jobs: 64, small_every_ms: None },
+    Scenario { shape: "singles", organisations: 1_000, jobs: 20_000, max_jobs: 64, small_every_ms: None },
+    Scenario { shape: "bundles", organisations: 1, jobs: 409_600, max_jobs: 64, small_every_ms: Some(50) },
 ];
 
 pub(super) fn run(options: &QueueOptions) -> Result<()> {
@@ -80,10 +50,7 @@ pub(super) fn run(options: &QueueOptions) -> Result<()> {
     for database_url in [None, Some(postgres.url())] {
         for scenario in &SCENARIOS {
             let output = program::output(&mut bench(&tree, options, scenario, component, database_url))?;
-            let line = output
-                .lines()
-                .find(|line| line.starts_with('{'))
-                .context("the benchmark printed no figures")?;
+            let line = output.lines().find(|line| line.starts_with('{')).context("the benchmark printed no figures")?;
             record.add(&serde_json::from_str::<Value>(line)?)?;
         }
     }
@@ -97,24 +64,11 @@ fn bench(
     component: &Path,
     database_url: Option<&str>,
 ) -> Command {
-    let jobs = if options.quick {
-        scenario.jobs / 10
-    } else {
-        scenario.jobs
-    };
+    let jobs = if options.quick { scenario.jobs / 10 } else { scenario.jobs };
     let mut cargo = program::cargo();
     cargo
         .current_dir(tree.root())
-        .args([
-            "bench",
-            "--package",
-            "filemill-server",
-            "--bench",
-            "queue",
-            "--profile",
-            &options.profile,
-            "--",
-        ])
+        .args(["bench", "--package", "filemill-server", "--bench", "queue", "--profile", &options.profile, "--"])
         .arg("--component")
         .arg(component)
         .args(["--shape", scenario.shape])

@@ -21,16 +21,10 @@ impl Record {
     pub(super) fn begin(tree: &Tree, name: &str, profile: &str) -> Result<Self> {
         let dir = tree.root().join("docs/bench/raw");
         fs::create_dir_all(&dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
-        let record = Self {
-            file: dir.join(format!("{name}.jsonl")),
-        };
+        let record = Self { file: dir.join(format!("{name}.jsonl")) };
         fs::write(&record.file, "").with_context(|| format!("cannot write `{}`", record.file.display()))?;
         let commit =
-            program::output(
-                Command::new("git")
-                    .current_dir(tree.root())
-                    .args(["rev-parse", "--short", "HEAD"]),
-            );
+            program::output(Command::new("git").current_dir(tree.root()).args(["rev-parse", "--short", "HEAD"]));
         record.add(&json!({
             "command": std::env::args().skip(1).collect::<Vec<_>>().join(" "),
             "commit": commit.unwrap_or_default().trim(),
@@ -55,10 +49,7 @@ impl Record {
 fn cpu() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = text.lines().find(|line| line.starts_with("model name"));
-    line.and_then(|line| line.split(':').nth(1))
-        .unwrap_or("unknown")
-        .trim()
-        .to_owned()
+    line.and_then(|line| line.split(':').nth(1)).unwrap_or("unknown").trim().to_owned()
 }
 
 /// The middle value; of an even number the lower of the two. None of none.

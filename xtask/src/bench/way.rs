@@ -44,21 +44,14 @@ struct Input {
 pub(super) fn run(options: &WayOptions) -> Result<()> {
     let tree = Tree::locate()?;
     let engines = engine::build(&tree, &["size".into()])?;
-    let (profile, name) = if options.dev {
-        (Profile::Dev, "dev")
-    } else {
-        (Profile::Release, "release")
-    };
+    let (profile, name) = if options.dev { (Profile::Dev, "dev") } else { (Profile::Release, "release") };
     let binaries = Binaries::build(&tree, profile)?;
     let dir = tempfile::tempdir().context("cannot make a temporary folder")?;
     let inputs = make_inputs(dir.path(), options)?;
     let record = Record::begin(&tree, "way", name)?;
     for input in &inputs {
-        let mut stack = Stack::start(StackOptions::new(
-            dir.path().join(input.name),
-            binaries.clone(),
-            engines.clone(),
-        ))?;
+        let mut stack =
+            Stack::start(StackOptions::new(dir.path().join(input.name), binaries.clone(), engines.clone()))?;
         let mut times: [Vec<f64>; 3] = Default::default();
         for round in 0..options.rounds {
             for (number, runner) in [filemill, s5cmd, rclone].into_iter().enumerate() {
@@ -68,11 +61,7 @@ pub(super) fn run(options: &WayOptions) -> Result<()> {
             }
         }
         let server = stack.server_mut().peak_resident_bytes()?;
-        let processor = stack
-            .processors_mut()
-            .first()
-            .context("no processor runs")?
-            .peak_resident_bytes()?;
+        let processor = stack.processors_mut().first().context("no processor runs")?.peak_resident_bytes()?;
         let [filemill, s5cmd, rclone] = times.map(|times| median(&times));
         record.add(&json!({
             "input": input.name, "bytes": input.bytes, "files": input.files, "median_seconds":
@@ -93,18 +82,8 @@ fn make_inputs(dir: &Path, options: &WayOptions) -> Result<Vec<Input>> {
     inputs::small_files(&small, options.files)?;
     let small_bytes = tree_bytes(&small)?;
     Ok(vec![
-        Input {
-            name: "log",
-            bytes: fs::metadata(&log)?.len(),
-            path: log,
-            files: 1,
-        },
-        Input {
-            name: "small",
-            bytes: small_bytes,
-            path: small,
-            files: options.files,
-        },
+        Input { name: "log", bytes: fs::metadata(&log)?.len(), path: log, files: 1 },
+        Input { name: "small", bytes: small_bytes, path: small, files: options.files },
     ])
 }
 
@@ -113,11 +92,7 @@ fn tree_bytes(dir: &Path) -> Result<u64> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let meta = entry.metadata()?;
-        bytes += if meta.is_dir() {
-            tree_bytes(&entry.path())?
-        } else {
-            meta.len()
-        };
+        bytes += if meta.is_dir() { tree_bytes(&entry.path())? } else { meta.len() };
     }
     Ok(bytes)
 }
@@ -133,11 +108,8 @@ fn filemill(stack: &Stack, input: &Input, round: usize) -> Result<Value> {
 
 fn s5cmd(stack: &Stack, input: &Input, round: usize) -> Result<Value> {
     let mut command = Command::new("s5cmd");
-    let source = if input.path.is_dir() {
-        format!("{}/", input.path.display())
-    } else {
-        input.path.display().to_string()
-    };
+    let source =
+        if input.path.is_dir() { format!("{}/", input.path.display()) } else { input.path.display().to_string() };
     command.args(["--endpoint-url", &stack.addresses().storage, "cp", &source]);
     command.arg(format!("s3://{}/bench/s5cmd-{round}/", bucket(stack)?));
     upload(stack, &mut command, input, "s5cmd")
@@ -145,33 +117,15 @@ fn s5cmd(stack: &Stack, input: &Input, round: usize) -> Result<Value> {
 
 fn rclone(stack: &Stack, input: &Input, round: usize) -> Result<Value> {
     let mut command = Command::new("rclone");
-    command.args([
-        "copy",
-        "--s3-provider",
-        "Other",
-        "--s3-env-auth",
-        "--s3-no-check-bucket",
-    ]);
-    command.args([
-        "--s3-force-path-style",
-        "--transfers",
-        "16",
-        "--s3-endpoint",
-        &stack.addresses().storage,
-    ]);
-    command
-        .arg(&input.path)
-        .arg(format!(":s3:{}/bench/rclone-{round}", bucket(stack)?));
+    command.args(["copy", "--s3-provider", "Other", "--s3-env-auth", "--s3-no-check-bucket"]);
+    command.args(["--s3-force-path-style", "--transfers", "16", "--s3-endpoint", &stack.addresses().storage]);
+    command.arg(&input.path).arg(format!(":s3:{}/bench/rclone-{round}", bucket(stack)?));
     upload(stack, &mut command, input, "rclone")
 }
 
 fn upload(stack: &Stack, command: &mut Command, input: &Input, name: &str) -> Result<Value> {
     let secrets = secrets(stack)?;
-    let secret = |key: &str| {
-        secrets[key]
-            .as_str()
-            .with_context(|| format!("`secrets.json` has no `{key}`"))
-    };
+    let secret = |key: &str| secrets[key].as_str().with_context(|| format!("`secrets.json` has no `{key}`"));
     command
         .env("AWS_ACCESS_KEY_ID", secret("access_key_id")?)
         .env("AWS_SECRET_ACCESS_KEY", secret("secret_access_key")?);
@@ -203,10 +157,7 @@ fn bucket(stack: &Stack) -> Result<String> {
 fn timed(command: &mut Command) -> Result<(f64, u64)> {
     let report = tempfile::NamedTempFile::new()?;
     let mut time = Command::new("/usr/bin/time");
-    time.args(["--format", "%M", "--output"])
-        .arg(report.path())
-        .arg(command.get_program())
-        .args(command.get_args());
+    time.args(["--format", "%M", "--output"]).arg(report.path()).arg(command.get_program()).args(command.get_args());
     time.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let begun = Instant::now();
     let output = time
@@ -216,19 +167,9 @@ fn timed(command: &mut Command) -> Result<(f64, u64)> {
         .context("cannot start `/usr/bin/time`\nhint: install it (on Debian: `apt-get install time`)")?;
     let seconds = begun.elapsed().as_secs_f64();
     if !output.status.success() {
-        bail!(
-            "{} failed: {}",
-            program::shown(command),
-            String::from_utf8_lossy(&output.stderr)
-        );
+        bail!("{} failed: {}", program::shown(command), String::from_utf8_lossy(&output.stderr));
     }
     let text = fs::read_to_string(report.path())?;
-    let kib: u64 = text
-        .lines()
-        .last()
-        .unwrap_or_default()
-        .trim()
-        .parse()
-        .context("`time` reported no memory")?;
+    let kib: u64 = text.lines().last().unwrap_or_default().trim().parse().context("`time` reported no memory")?;
     Ok(((seconds * 1000.0).round() / 1000.0, kib / 1024))
 }

@@ -41,10 +41,7 @@ pub(super) fn build(tree: &Tree, packages: &[Package]) -> Result<Vec<PathBuf>> {
         .spawn()
         .with_context(|| format!("cannot start {}", program::shown(&cargo)))?;
     let stderr = child.stderr.take().context("cargo's standard error is not connected")?;
-    let stdout = child
-        .stdout
-        .take()
-        .context("cargo's standard output is not connected")?;
+    let stdout = child.stdout.take().context("cargo's standard output is not connected")?;
     let artifacts = thread::scope(|scope| {
         scope.spawn(|| pass_on(stderr));
         artifacts(stdout)
@@ -69,10 +66,7 @@ pub(super) fn build(tree: &Tree, packages: &[Package]) -> Result<Vec<PathBuf>> {
 /// `simd128` is what every host of contract 1 runs (wasmtime has it on by default), and makes counting and searching several
 /// times faster. The remapped paths make the digest independent of where the checkout lies.
 fn flags(tree: &Tree) -> Result<String> {
-    let mut flags = vec![
-        "-Ctarget-feature=+simd128".to_owned(),
-        format!("-Clink-arg=-zstack-size={STACK_BYTES}"),
-    ];
+    let mut flags = vec!["-Ctarget-feature=+simd128".to_owned(), format!("-Clink-arg=-zstack-size={STACK_BYTES}")];
     flags.extend(remap(tree.root(), "filemill")?);
     Ok(flags.join("\u{1f}"))
 }
@@ -96,10 +90,8 @@ fn artifacts(messages: impl Read) -> Result<Vec<(PathBuf, PathBuf)>> {
         let (true, Some(manifest)) = (message.reason == "compiler-artifact", message.manifest_path) else {
             continue;
         };
-        let component = message
-            .filenames
-            .into_iter()
-            .find(|file| file.extension().is_some_and(|extension| extension == "wasm"));
+        let component =
+            message.filenames.into_iter().find(|file| file.extension().is_some_and(|extension| extension == "wasm"));
         found.extend(component.map(|component| (manifest, component)));
     }
     Ok(found)

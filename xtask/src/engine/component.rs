@@ -46,19 +46,14 @@ pub(super) fn check(bytes: &[u8]) -> Result<()> {
     if let Some(foreign) = imports.iter().find(|name| !name.starts_with(CONTRACT)) {
         let mut hint = String::from("an engine is given nothing beside the contract");
         if foreign.starts_with("wasi:") {
-            write!(
-                hint,
-                "; a crate that reads files, time or random numbers brings this in"
-            )?;
+            write!(hint, "; a crate that reads files, time or random numbers brings this in")?;
         }
         bail!("it imports `{foreign}`\nhint: {hint}");
     }
     if !exports.iter().any(|name| name.starts_with(ANALYZER)) {
         bail!("it does not export `{ANALYZER}…`\nhint: `export!` the type that implements `Guest`");
     }
-    Validator::new_with_features(WasmFeatures::default())
-        .validate_all(bytes)
-        .context("the component is not valid")?;
+    Validator::new_with_features(WasmFeatures::default()).validate_all(bytes).context("the component is not valid")?;
     Ok(())
 }
 
@@ -102,11 +97,7 @@ mod tests {
 
     #[test]
     fn an_engine_passes() {
-        check(&component(
-            &["filemill:engine/host@1.0.0"],
-            &["filemill:engine/analyzer@1.0.0"],
-        ))
-        .expect("sound");
+        check(&component(&["filemill:engine/host@1.0.0"], &["filemill:engine/analyzer@1.0.0"])).expect("sound");
     }
 
     #[test]

@@ -122,15 +122,9 @@ impl Toolchain {
 /// When a path is not UTF-8.
 pub(super) fn remap(folder: &Path, name: &str) -> Result<Vec<String>> {
     let home = env::var_os("HOME").map(|home| Path::new(&home).join(".cargo"));
-    let cargo_home = env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or(home)
-        .unwrap_or_default();
+    let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from).or(home).unwrap_or_default();
     // One folder a registry, named after its host. There is one by now: this program has dependencies.
-    let registries = fs::read_dir(cargo_home.join("registry/src"))
-        .into_iter()
-        .flatten()
-        .flatten();
+    let registries = fs::read_dir(cargo_home.join("registry/src")).into_iter().flatten().flatten();
     let mut flags = vec![format!("--remap-path-prefix={}={name}", utf8(folder)?)];
     for registry in registries {
         flags.push(format!("--remap-path-prefix={}=registry", utf8(&registry.path())?));
@@ -144,8 +138,7 @@ pub(super) fn remap(folder: &Path, name: &str) -> Result<Vec<String>> {
 ///
 /// When it is not UTF-8.
 fn utf8(path: &Path) -> Result<&str> {
-    path.to_str()
-        .with_context(|| format!("`{}` is not UTF-8\nhint: build elsewhere", path.display()))
+    path.to_str().with_context(|| format!("`{}` is not UTF-8\nhint: build elsewhere", path.display()))
 }
 
 /// Whether the folder `libraries` holds a standard library to link guests with.
@@ -155,9 +148,6 @@ fn has_standard_library(libraries: &Path) -> bool {
     };
     let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
     ["libcore-", "libstd-"].iter().all(|start| {
-        names.iter().any(|name| {
-            name.to_str()
-                .is_some_and(|name| name.starts_with(start) && name.ends_with(".rlib"))
-        })
+        names.iter().any(|name| name.to_str().is_some_and(|name| name.starts_with(start) && name.ends_with(".rlib")))
     })
 }

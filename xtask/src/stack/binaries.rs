@@ -12,11 +12,8 @@ use crate::program;
 use crate::tree::Tree;
 
 /// Each program with the package it comes from.
-const PROGRAMS: [(&str, &str); 3] = [
-    ("filemill-server", "filemill-server"),
-    ("filemill-processor", "filemill-host"),
-    ("filemill", "filemill-cli"),
-];
+const PROGRAMS: [(&str, &str); 3] =
+    [("filemill-server", "filemill-server"), ("filemill-processor", "filemill-host"), ("filemill", "filemill-cli")];
 
 /// How programs are compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,9 +67,7 @@ impl Binaries {
         for (_, package) in PROGRAMS {
             cargo.args(["--package", package]);
         }
-        let output = cargo
-            .output()
-            .with_context(|| format!("cannot start {}", program::shown(&cargo)))?;
+        let output = cargo.output().with_context(|| format!("cannot start {}", program::shown(&cargo)))?;
         if !output.status.success() {
             bail!("the programs do not build ({})", output.status);
         }
@@ -90,10 +85,7 @@ impl Binaries {
         Self::from_each(|name| {
             let file = dir.join(name);
             if !file.is_file() {
-                bail!(
-                    "there is no `{}`\nhint: `FILEMILL_BIN_DIR` names a folder without it; unset it",
-                    file.display()
-                );
+                bail!("there is no `{}`\nhint: `FILEMILL_BIN_DIR` names a folder without it; unset it", file.display());
             }
             Ok(file)
         })
@@ -101,11 +93,7 @@ impl Binaries {
 
     fn from_each(mut find: impl FnMut(&str) -> Result<PathBuf>) -> Result<Self> {
         let [server, processor, client] = PROGRAMS.map(|(name, _)| find(name));
-        Ok(Self {
-            server: server?,
-            processor: processor?,
-            client: client?,
-        })
+        Ok(Self { server: server?, processor: processor?, client: client? })
     }
 }
 
@@ -146,10 +134,7 @@ mod tests {
 {"reason":"compiler-artifact","target":{"name":"filemill"},"executable":"/t/debug/filemill","fresh":true}
 {"reason":"build-finished","success":true}"#;
         let found = executables(messages).expect("well formed");
-        assert_eq!(
-            found,
-            [("filemill".to_owned(), PathBuf::from("/t/debug/filemill"))].into()
-        );
+        assert_eq!(found, [("filemill".to_owned(), PathBuf::from("/t/debug/filemill"))].into());
     }
 
     #[test]

@@ -20,10 +20,7 @@ pub struct Client {
 impl Client {
     /// A client with `home` as its `FILEMILL_HOME`, not logged in.
     pub fn new(binaries: &Binaries, home: impl Into<PathBuf>) -> Self {
-        Self {
-            file: binaries.client.clone(),
-            home: home.into(),
-        }
+        Self { file: binaries.client.clone(), home: home.into() }
     }
 
     /// Its `FILEMILL_HOME`.
@@ -49,11 +46,7 @@ impl Client {
     pub fn log_in(&self, server: &str, token: &Path, enrolment: &Path) -> Result<()> {
         fs::create_dir_all(&self.home).with_context(|| format!("cannot create `{}`", self.home.display()))?;
         let mut login = self.command();
-        login
-            .args(["login", "--server", server, "--token-file"])
-            .arg(token)
-            .arg("--pool")
-            .arg(enrolment);
+        login.args(["login", "--server", server, "--token-file"]).arg(token).arg("--pool").arg(enrolment);
         program::output(&mut login)?;
         Ok(())
     }

@@ -115,18 +115,8 @@ impl Processor {
         addresses: &Addresses,
         options: ProcessorOptions,
     ) -> Result<Self> {
-        let Place {
-            dir,
-            name,
-            token,
-            survives,
-        } = place;
-        let ProcessorOptions {
-            slots,
-            memory_budget_bytes,
-            args: more,
-            env,
-        } = options;
+        let Place { dir, name, token, survives } = place;
+        let ProcessorOptions { slots, memory_budget_bytes, args: more, env } = options;
         let mut args: Vec<OsString> = vec!["run".into()];
         let mut flag = |name: &str, value: OsString| args.extend([name.into(), value]);
         flag("--server", addresses.listening.clone().into());

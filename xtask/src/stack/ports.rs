@@ -25,9 +25,5 @@ pub(crate) fn free_port() -> Result<u16> {
             return Ok(port);
         }
     }
-    bail!(
-        "found no free port between {} and {} on 127.0.0.1 in {TRIES} tries",
-        RANGE.start,
-        RANGE.end
-    )
+    bail!("found no free port between {} and {} on 127.0.0.1 in {TRIES} tries", RANGE.start, RANGE.end)
 }

@@ -62,16 +62,7 @@ impl Process {
         if self.ended()?.is_none() && self.child.is_some() {
             bail!("`{}` is running already (process {})", self.program.name, self.id()?);
         }
-        let Program {
-            name,
-            file,
-            args,
-            env,
-            logs,
-            user,
-            stop,
-            survives,
-        } = &self.program;
+        let Program { name, file, args, env, logs, user, stop, survives } = &self.program;
         fs::create_dir_all(logs).with_context(|| format!("cannot create `{}`", logs.display()))?;
         let out = File::create(self.out()).with_context(|| format!("cannot write `{}`", self.out().display()))?;
         let log = self.log();
@@ -80,11 +71,7 @@ impl Process {
             .append(true)
             .open(&log)
             .with_context(|| format!("cannot write `{}`", log.display()))?;
-        let mut command = if *survives {
-            Command::new(file)
-        } else {
-            spawn::ending_with_us(file, *stop)
-        };
+        let mut command = if *survives { Command::new(file) } else { spawn::ending_with_us(file, *stop) };
         crate::program::without_settings(&mut command);
         command.args(args).envs(env.iter().map(|(name, value)| (name, value)));
         if let Some((user, group)) = user {
@@ -105,9 +92,7 @@ impl Process {
     /// When it is not running.
     pub fn id(&self) -> Result<u32> {
         let child = self.child.as_ref();
-        child
-            .map(Child::id)
-            .ok_or_else(|| anyhow!("`{}` is not running", self.program.name))
+        child.map(Child::id).ok_or_else(|| anyhow!("`{}` is not running", self.program.name))
     }
 
     /// How it ended, if it did by itself.
@@ -117,9 +102,7 @@ impl Process {
     /// When the system cannot say.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         let Some(child) = &mut self.child else { return Ok(None) };
-        child
-            .try_wait()
-            .with_context(|| format!("cannot ask for `{}`", self.program.name))
+        child.try_wait().with_context(|| format!("cannot ask for `{}`", self.program.name))
     }
 
     /// Ends it as an operator would (by SIGTERM, for PostgreSQL SIGINT), waits until it has, and says how. One that is frozen
@@ -191,13 +174,7 @@ impl Process {
         let status = fs::read_to_string(&file).with_context(|| format!("cannot read `{file}`"))?;
         let kib = status
             .lines()
-            .find_map(|line| {
-                line.strip_prefix("VmHWM:")?
-                    .trim()
-                    .strip_suffix(" kB")?
-                    .parse::<u64>()
-                    .ok()
-            })
+            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
             .ok_or_else(|| anyhow!("`{file}` has no `VmHWM`"))?;
         Ok(kib * 1024)
     }
@@ -233,9 +210,7 @@ impl Process {
     /// The end of its log, with the file's name.
     pub(crate) fn tail(&self) -> String {
         let log = self.log();
-        let text = fs::read(&log)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default();
+        let text = fs::read(&log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
         format!("the end of `{}`:\n{tail}", log.display())
@@ -247,10 +222,7 @@ impl Process {
             return Ok(());
         }
         let Some(child) = &self.child else { return Ok(()) };
-        let id = i32::try_from(child.id())
-            .ok()
-            .and_then(Pid::from_raw)
-            .context("the process has no id")?;
+        let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("the process has no id")?;
         match kill_process(id, signal) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
             Err(error) => Err(io::Error::from(error)).with_context(|| format!("cannot signal `{}`", self.program.name)),
@@ -304,19 +276,13 @@ mod tests {
         let mut process = shell(dir.path(), "echo last words >&2; exit 7");
         wait::until("the shell to end", STOP_LIMIT, || process.ended()).expect("it ends");
         let error = process.expect_running().expect_err("it ended").to_string();
-        assert!(
-            error.contains("exit status: 7") && error.contains("last words"),
-            "{error}"
-        );
+        assert!(error.contains("exit status: 7") && error.contains("last words"), "{error}");
     }
 
     #[test]
     fn stopping_reaches_a_frozen_process_and_it_can_start_again() {
         let dir = tempfile::tempdir().expect("temporary folder");
-        let mut process = shell(
-            dir.path(),
-            "trap 'exit 5' TERM; echo ready; while :; do sleep 0.01; done",
-        );
+        let mut process = shell(dir.path(), "trap 'exit 5' TERM; echo ready; while :; do sleep 0.01; done");
         let ready = |process: &Process| {
             let out = process.out();
             wait::until("the trap", STOP_LIMIT, || first_line(&out)).expect("ready");

@@ -23,9 +23,7 @@ pub(super) fn ending_with_us(file: &Path, signal: Signal) -> Command {
         return Command::new(file);
     };
     let mut command = Command::new(setpriv);
-    command
-        .args(["--pdeathsig", if signal == Signal::INT { "INT" } else { "KILL" }, "--"])
-        .arg(file);
+    command.args(["--pdeathsig", if signal == Signal::INT { "INT" } else { "KILL" }, "--"]).arg(file);
     command
 }
 
@@ -60,16 +58,11 @@ mod tests {
     fn a_child_outlives_the_thread_that_asked_for_it() {
         let started = thread::spawn(|| {
             let mut command = ending_with_us(Path::new("/bin/sh"), Signal::TERM);
-            command
-                .args(["-c", "read line; exit 4"])
-                .stdin(std::process::Stdio::piped());
+            command.args(["-c", "read line; exit 4"]).stdin(std::process::Stdio::piped());
             spawn(command)
         });
         let mut child = started.join().expect("no panic").expect("started");
-        assert!(
-            child.try_wait().expect("can ask").is_none(),
-            "it was killed with the thread"
-        );
+        assert!(child.try_wait().expect("can ask").is_none(), "it was killed with the thread");
         drop(child.stdin.take());
         assert_eq!(child.wait().expect("ended").code(), Some(4));
     }

@@ -21,20 +21,13 @@ const MAY_DEPEND: [(&str, &[&str]); 7] = [
 
 /// Checks every crate of a workspace. Dependencies are those on a folder beside, wherever it is.
 pub(super) fn check(root: &Path, metadata: &Metadata, sources: &Sources) -> Vec<Finding> {
-    metadata
-        .packages
-        .iter()
-        .flat_map(|package| check_package(root, package, sources))
-        .collect()
+    metadata.packages.iter().flat_map(|package| check_package(root, package, sources)).collect()
 }
 
 fn check_package(root: &Path, package: &Package, sources: &Sources) -> Vec<Finding> {
     let row = MAY_DEPEND.iter().find(|(name, _)| *name == package.name);
     let allowed = row.map_or(&[][..], |(_, allowed)| *allowed);
-    let manifest = package
-        .manifest_path
-        .strip_prefix(root)
-        .unwrap_or(&package.manifest_path);
+    let manifest = package.manifest_path.strip_prefix(root).unwrap_or(&package.manifest_path);
     let mut findings = Vec::new();
     for dependency in &package.dependencies {
         let built_from = dependency.kind.as_deref() != Some("dev");
@@ -45,10 +38,7 @@ fn check_package(root: &Path, package: &Package, sources: &Sources) -> Vec<Findi
         let hint = if allowed.is_empty() {
             "it may be built from no crate of this repository (tests may use them: `[dev-dependencies]`)".to_owned()
         } else {
-            format!(
-                "it may be built from {} (tests may use any: `[dev-dependencies]`)",
-                allowed.join(", ")
-            )
+            format!("it may be built from {} (tests may use any: `[dev-dependencies]`)", allowed.join(", "))
         };
         findings.push(Finding {
             path: manifest.to_owned(),
@@ -63,14 +53,8 @@ fn check_package(root: &Path, package: &Package, sources: &Sources) -> Vec<Findi
 /// Whether a manifest's line sets `key`: `key = …`, `key.workspace = …` or `[dependencies.key]`.
 fn is_key(line: &str, key: &str) -> bool {
     let line = line.trim();
-    let table = line
-        .strip_suffix(']')
-        .and_then(|table| table.rsplit_once('.'))
-        .is_some_and(|(_, last)| last == key);
-    table
-        || line
-            .strip_prefix(key)
-            .is_some_and(|rest| rest.starts_with([' ', '=', '.']))
+    let table = line.strip_suffix(']').and_then(|table| table.rsplit_once('.')).is_some_and(|(_, last)| last == key);
+    table || line.strip_prefix(key).is_some_and(|rest| rest.starts_with([' ', '=', '.']))
 }
 
 #[cfg(test)]
@@ -96,10 +80,7 @@ mod tests {
         };
         let manifest = format!("[package]\n[dependencies]\n{dependency}.workspace = true\n");
         let sources = Sources::from([("some/Cargo.toml", manifest.as_str())]);
-        check(Path::new("/r"), &metadata, &sources)
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        check(Path::new("/r"), &metadata, &sources).iter().map(ToString::to_string).collect()
     }
 
     #[test]

@@ -88,15 +88,8 @@ mod tests {
     fn a_registry_is_found_in_any_kind_of_file() {
         let url = concat!("resolved \"https://Registry.npmjs", ".org/x.tgz\"");
         let image = concat!("image: docker", ".io/library/postgres");
-        let sources = Sources::from([
-            ("web/lock.yaml", "a\nb\n"),
-            ("web/package.json", url),
-            ("compose.yml", image),
-        ]);
-        let found: Vec<_> = check(&sources)
-            .into_iter()
-            .map(|finding| (finding.path, finding.line))
-            .collect();
+        let sources = Sources::from([("web/lock.yaml", "a\nb\n"), ("web/package.json", url), ("compose.yml", image)]);
+        let found: Vec<_> = check(&sources).into_iter().map(|finding| (finding.path, finding.line)).collect();
         assert_eq!(found, [("compose.yml".into(), 1), ("web/package.json".into(), 1)]);
     }
 

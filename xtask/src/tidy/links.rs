@@ -16,12 +16,7 @@ pub(super) fn check(sources: &Sources) -> Vec<Finding> {
     for (path, text) in sources.with_extension("md") {
         for link in markdown::links(text) {
             if let Err((what, hint)) = follow(sources, path, &link.target) {
-                findings.push(Finding {
-                    path: path.to_owned(),
-                    line: link.line,
-                    what,
-                    hint,
-                });
+                findings.push(Finding { path: path.to_owned(), line: link.line, what, hint });
             }
         }
     }
@@ -44,9 +39,7 @@ fn follow(sources: &Sources, from: &Path, target: &str) -> Result<(), (String, S
     if target.contains("://") || target.starts_with("mailto:") {
         return Ok(());
     }
-    let (path, anchor) = target
-        .split_once('#')
-        .map_or((target, None), |(path, anchor)| (path, Some(anchor)));
+    let (path, anchor) = target.split_once('#').map_or((target, None), |(path, anchor)| (path, Some(anchor)));
     let broken = |why: &str, hint: &str| Err((format!("link `{target}` {why}"), hint.to_owned()));
     if path.starts_with('/') {
         return broken("is absolute", "write it relative to the file it stands in");
@@ -66,10 +59,7 @@ fn follow(sources: &Sources, from: &Path, target: &str) -> Result<(), (String, S
     let text = sources.text(&to).unwrap_or_default();
     if to.extension().is_some_and(|extension| extension == "md") {
         if !markdown::anchors(text).contains(anchor) {
-            return broken(
-                "names a heading that is not there",
-                "an anchor is the heading in lower case, with hyphens",
-            );
+            return broken("names a heading that is not there", "an anchor is the heading in lower case, with hyphens");
         }
     } else {
         let lines = text.lines().count();
@@ -93,17 +83,12 @@ fn names_nothing(sources: &Sources, text: &str) -> bool {
         return false;
     }
     let path = Path::new(text);
-    let ends_like_a_file = path
-        .extension()
-        .is_some_and(|found| ENDINGS.iter().any(|ending| found == *ending));
+    let ends_like_a_file = path.extension().is_some_and(|found| ENDINGS.iter().any(|ending| found == *ending));
     if !text.contains('/') {
         let named = |file: &Path| file.file_name() == path.file_name();
         return ends_like_a_file && !sources.0.keys().any(|file| named(file));
     }
-    let in_tree = path
-        .components()
-        .next()
-        .is_some_and(|first| sources.has_folder(Path::new(&first)));
+    let in_tree = path.components().next().is_some_and(|first| sources.has_folder(Path::new(&first)));
     (in_tree || ends_like_a_file) && !normal(path).is_some_and(|path| sources.has(&path))
 }
 

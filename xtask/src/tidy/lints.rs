@@ -12,10 +12,7 @@ const DENIES: [&str; 1] = ["filemill-host"];
 
 /// Files that may allow unsafe code, and why. `*` stands for one folder.
 const UNSAFE: [(&str, &str); 2] = [
-    (
-        "host/src/native.rs",
-        "deserialises machine code that this host compiled and signed itself",
-    ),
+    ("host/src/native.rs", "deserialises machine code that this host compiled and signed itself"),
     ("engines/*/src/bindings.rs", "generated at the border of a component"),
 ];
 
@@ -23,12 +20,7 @@ const UNSAFE: [(&str, &str); 2] = [
 pub(super) fn check_manifests(root: &Path, manifest: &Path, metadata: &Metadata, sources: &Sources) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut find = |path: &Path, line: usize, what: &str, hint: &str| {
-        findings.push(Finding {
-            path: path.to_owned(),
-            line,
-            what: what.into(),
-            hint: hint.into(),
-        });
+        findings.push(Finding { path: path.to_owned(), line, what: what.into(), hint: hint.into() });
     };
     let workspace = sources.text(manifest).unwrap_or_default();
     let guests = manifest.starts_with("engines");
@@ -40,21 +32,13 @@ pub(super) fn check_manifests(root: &Path, manifest: &Path, metadata: &Metadata,
         find(manifest, line, "does not keep unsafe code out", &hint);
     }
     for package in &metadata.packages {
-        let path = package
-            .manifest_path
-            .strip_prefix(root)
-            .unwrap_or(&package.manifest_path);
+        let path = package.manifest_path.strip_prefix(root).unwrap_or(&package.manifest_path);
         let text = sources.text(path).unwrap_or_default();
         if section(text, "lints").contains("workspace = true") {
             continue;
         }
         if !DENIES.contains(&package.name.as_str()) {
-            find(
-                path,
-                1,
-                "does not take over the workspace's lints",
-                "add `[lints]` with `workspace = true`",
-            );
+            find(path, 1, "does not take over the workspace's lints", "add `[lints]` with `workspace = true`");
             continue;
         }
         for table in ["rust", "clippy"] {
@@ -110,10 +94,7 @@ fn section<'a>(manifest: &'a str, table: &str) -> BTreeSet<&'a str> {
 fn matches(path: &Path, pattern: &str) -> bool {
     let pattern = Path::new(pattern);
     path.components().count() == pattern.components().count()
-        && path
-            .components()
-            .zip(pattern.components())
-            .all(|(part, of)| of.as_os_str() == "*" || part == of)
+        && path.components().zip(pattern.components()).all(|(part, of)| of.as_os_str() == "*" || part == of)
 }
 
 #[cfg(test)]
@@ -132,10 +113,7 @@ mod tests {
             dependencies: Vec::new(),
             targets: Vec::new(),
         };
-        let metadata = Metadata {
-            target_directory: "/r/target".into(),
-            packages: vec![package],
-        };
+        let metadata = Metadata { target_directory: "/r/target".into(), packages: vec![package] };
         let sources = Sources::from([("Cargo.toml", workspace), ("a/Cargo.toml", manifest)]);
         let findings = check_manifests(Path::new("/r"), Path::new("Cargo.toml"), &metadata, &sources);
         findings.iter().map(ToString::to_string).collect()
@@ -144,41 +122,23 @@ mod tests {
     #[test]
     fn a_crate_without_the_workspaces_lints_is_found() {
         assert_eq!(found(WORKSPACE, "a", "[lints]\nworkspace = true\n"), [""; 0]);
-        for manifest in [
-            "[package]\n",
-            "[lints.rust]\nunsafe_code = \"deny\"\n",
-            "[lints]\n[x]\nworkspace = true\n",
-        ] {
+        for manifest in ["[package]\n", "[lints.rust]\nunsafe_code = \"deny\"\n", "[lints]\n[x]\nworkspace = true\n"] {
             let found = found(WORKSPACE, "a", manifest);
-            assert!(
-                found.len() == 1 && found[0].starts_with("a/Cargo.toml:1: does not take over"),
-                "{found:?}"
-            );
+            assert!(found.len() == 1 && found[0].starts_with("a/Cargo.toml:1: does not take over"), "{found:?}");
         }
     }
 
     #[test]
     fn a_workspace_that_permits_unsafe_code_is_found() {
-        let found = found(
-            "[workspace.lints.rust]\nunsafe_code = \"warn\"\n",
-            "a",
-            "[lints]\nworkspace = true\n",
-        );
-        assert!(
-            found.len() == 1 && found[0].starts_with("Cargo.toml:1: does not keep"),
-            "{found:?}"
-        );
+        let found = found("[workspace.lints.rust]\nunsafe_code = \"warn\"\n", "a", "[lints]\nworkspace = true\n");
+        assert!(found.len() == 1 && found[0].starts_with("Cargo.toml:1: does not keep"), "{found:?}");
     }
 
     #[test]
     fn a_crate_with_lints_of_its_own_repeats_the_workspaces() {
         let own = "[lints.rust]\nunsafe_code = \"deny\"\nmissing_docs = \"warn\"\n";
         assert_eq!(found(WORKSPACE, "filemill-host", own), [""; 0]);
-        let found = found(
-            WORKSPACE,
-            "filemill-host",
-            "[package]\n[lints.rust]\nunsafe_code = \"deny\"\n",
-        );
+        let found = found(WORKSPACE, "filemill-host", "[package]\n[lints.rust]\nunsafe_code = \"deny\"\n");
         assert!(found.len() == 1 && found[0].starts_with("a/Cargo.toml:2: lacks the workspace's lint `missing"));
     }
 

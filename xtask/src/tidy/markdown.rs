@@ -23,21 +23,13 @@ pub(super) fn links(text: &str) -> Vec<Link> {
     let mut links = Vec::new();
     for (line, prose) in prose(text) {
         let (prose, _) = split_code(prose);
-        let mut add = |target: &str| {
-            links.push(Link {
-                line,
-                target: target.to_owned(),
-            })
-        };
+        let mut add = |target: &str| links.push(Link { line, target: target.to_owned() });
         for (at, _) in prose.match_indices("](") {
             if let Some(target) = destination(&prose[at + 2..]) {
                 add(target);
             }
         }
-        let definition = prose
-            .trim_start()
-            .strip_prefix('[')
-            .and_then(|rest| rest.split_once("]:"));
+        let definition = prose.trim_start().strip_prefix('[').and_then(|rest| rest.split_once("]:"));
         let definition = definition.filter(|(label, _)| !label.contains(']') && !label.starts_with('^'));
         if let Some(target) = definition.and_then(|(_, target)| target.split_whitespace().next()) {
             add(target.trim_matches(['<', '>']));
@@ -73,11 +65,7 @@ pub(super) fn anchors(text: &str) -> BTreeSet<String> {
         }
         for attribute in ["id=\"", "name=\""] {
             for (at, _) in line.match_indices(attribute) {
-                anchors.extend(
-                    line[at + attribute.len()..]
-                        .split_once('"')
-                        .map(|(id, _)| id.to_owned()),
-                );
+                anchors.extend(line[at + attribute.len()..].split_once('"').map(|(id, _)| id.to_owned()));
             }
         }
     }
@@ -107,13 +95,10 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut fence: Option<&str> = None;
     text.lines().enumerate().filter_map(move |(index, line)| {
         let start = line.trim_start();
-        let length = ["```", "~~~"]
-            .iter()
-            .find(|mark| start.starts_with(**mark))
-            .map(|mark| {
-                let mark = mark.as_bytes()[0];
-                start.bytes().take_while(|&byte| byte == mark).count()
-            });
+        let length = ["```", "~~~"].iter().find(|mark| start.starts_with(**mark)).map(|mark| {
+            let mark = mark.as_bytes()[0];
+            start.bytes().take_while(|&byte| byte == mark).count()
+        });
         match (fence, length) {
             (None, Some(length)) => fence = Some(&start[..length]),
             (None, None) => return Some((index + 1, line)),

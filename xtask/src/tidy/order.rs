@@ -39,35 +39,18 @@ fn check_with(sources: &Sources, long: &[(&str, &str)]) -> Vec<Finding> {
 fn check_file(path: &Path, text: &str, may_be_long: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut find = |line: usize, what: &str, hint: &str| {
-        findings.push(Finding {
-            path: path.to_owned(),
-            line,
-            what: what.into(),
-            hint: hint.into(),
-        });
+        findings.push(Finding { path: path.to_owned(), line, what: what.into(), hint: hint.into() });
     };
     if path.file_name().is_some_and(|name| name == "mod.rs") {
-        find(
-            1,
-            "is a `mod.rs`",
-            "name it after its folder, beside it: `foo.rs` + `foo/`",
-        );
+        find(1, "is a `mod.rs`", "name it after its folder, beside it: `foo.rs` + `foo/`");
     }
     if !text.starts_with("//!") {
-        find(
-            1,
-            "does not begin with a `//!` line",
-            "say on the first line what the file is for",
-        );
+        find(1, "does not begin with a `//!` line", "say on the first line what the file is for");
     }
     let lines = text.lines().count();
     if lines > MAX_LINES && !may_be_long {
         let what = format!("has {lines} lines, more than {MAX_LINES}");
-        find(
-            MAX_LINES + 1,
-            &what,
-            "split it, or list it with a reason in `xtask/src/tidy/order.rs`",
-        );
+        find(MAX_LINES + 1, &what, "split it, or list it with a reason in `xtask/src/tidy/order.rs`");
     }
 
     let mut item = None;
@@ -79,11 +62,7 @@ fn check_file(path: &Path, text: &str, may_be_long: bool) -> Vec<Finding> {
             Kind::OnlyTests => only_tests = true,
             Kind::Import => {
                 if let (Some(item), false) = (item, only_tests) {
-                    find(
-                        number,
-                        &format!("imports after the item on line {item}"),
-                        "imports come first",
-                    );
+                    find(number, &format!("imports after the item on line {item}"), "imports come first");
                 }
                 only_tests = false;
             }
@@ -122,16 +101,17 @@ fn kind(line: &str) -> Kind {
     if line.starts_with("#[cfg(test)]") {
         return Kind::OnlyTests;
     }
+    let public = line.starts_with("pub");
     let line = match line.strip_prefix("pub") {
         Some(rest) if rest.starts_with('(') => rest.split_once(')').map_or(rest, |(_, rest)| rest).trim_start(),
         Some(rest) if rest.starts_with(' ') => rest.trim_start(),
         _ => line,
     };
     match line.split([' ', '<', '(']).next().unwrap_or_default() {
+        // A macro can only be exported below the place that defines it: `pub(crate) use name;`, without a path.
+        "use" if public && !line.contains("::") => Kind::Other,
         "use" => Kind::Import,
-        "mod" => Kind::Module {
-            inline: line.contains('{'),
-        },
+        "mod" => Kind::Module { inline: line.contains('{') },
         "extern" if line.starts_with("extern crate") => Kind::Import,
         "fn" | "struct" | "enum" | "union" | "trait" | "impl" | "type" | "const" | "static" | "async" | "unsafe"
         | "extern" => Kind::Item,
@@ -144,10 +124,13 @@ mod tests {
     use super::*;
 
     fn found(path: &str, text: &str) -> Vec<String> {
-        check(&Sources::from([(path, text)]))
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        check(&Sources::from([(path, text)])).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_macro_is_exported_below_its_definition() {
+        let text = "//! A.\n\nfn before() {}\n\nmacro_rules! one {\n    () => {};\n}\npub(crate) use one;\n";
+        assert_eq!(found("a.rs", text), Vec::<String>::new());
     }
 
     fn refused(path: &str, text: &str, start: &str) {
@@ -177,21 +160,14 @@ mod tests {
         let text = format!("//! Long.\n{}", "\n".repeat(MAX_LINES));
         refused("a.rs", &text, "a.rs:601: has 601 lines");
         let sources = Sources::from([("a.rs", text.as_str()), ("b.rs", "//! Short.\n")]);
-        let findings = check_with(
-            &sources,
-            &[("a.rs", "a table"), ("b.rs", "was long"), ("c.rs", "is gone")],
-        );
+        let findings = check_with(&sources, &[("a.rs", "a table"), ("b.rs", "was long"), ("c.rs", "is gone")]);
         let paths: Vec<_> = findings.iter().map(|finding| finding.path.to_str()).collect();
         assert_eq!(paths, [Some("b.rs"), Some("c.rs")]);
     }
 
     #[test]
     fn an_import_below_an_item_is_found() {
-        refused(
-            "a.rs",
-            "//! A.\nfn b() {}\n\nuse std::fs;\n",
-            "a.rs:4: imports after the item on line 2",
-        );
+        refused("a.rs", "//! A.\nfn b() {}\n\nuse std::fs;\n", "a.rs:4: imports after the item on line 2");
     }
 
     #[test]

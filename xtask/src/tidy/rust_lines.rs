@@ -11,11 +11,7 @@ pub(super) struct TopLine<'a> {
 /// The lines of `source` that begin at the top level. Source that does not lex gives some lines, and no error.
 pub(super) fn top_lines(source: &str) -> Vec<TopLine<'_>> {
     let lines: Vec<&str> = source.lines().collect();
-    let mut scanner = Scanner {
-        rest: source.as_bytes(),
-        depth: 0,
-        block: 0,
-    };
+    let mut scanner = Scanner { rest: source.as_bytes(), depth: 0, block: 0 };
     let mut top = Vec::new();
     let mut index = 0;
     let mut begins = true;
@@ -146,9 +142,7 @@ impl Scanner<'_> {
         let mut close = vec![b'"'];
         close.extend(std::iter::repeat_n(b'#', hashes));
         let inner = end + hashes + 1;
-        let length = self.rest[inner..]
-            .windows(close.len())
-            .position(|window| window == close);
+        let length = self.rest[inner..].windows(close.len()).position(|window| window == close);
         self.skip_lines(length.map_or(self.rest.len(), |length| inner + length + close.len()))
     }
 
@@ -168,12 +162,7 @@ impl Scanner<'_> {
     /// A character, or the quote of a lifetime.
     fn quote(&mut self) {
         let character = match self.rest {
-            [_, b'\\', ..] => self
-                .rest
-                .iter()
-                .skip(3)
-                .position(|&byte| byte == b'\'')
-                .map(|at| at + 4),
+            [_, b'\\', ..] => self.rest.iter().skip(3).position(|&byte| byte == b'\'').map(|at| at + 4),
             _ => {
                 let width = std::str::from_utf8(&self.rest[1..self.rest.len().min(5)])
                     .or_else(|error| std::str::from_utf8(&self.rest[1..=error.valid_up_to()]))
@@ -192,10 +181,7 @@ mod tests {
     use super::*;
 
     fn top(source: &str) -> Vec<(usize, &str)> {
-        top_lines(source)
-            .into_iter()
-            .map(|line| (line.number, line.text))
-            .collect()
+        top_lines(source).into_iter().map(|line| (line.number, line.text)).collect()
     }
 
     #[test]

@@ -67,9 +67,8 @@ impl Scene {
     fn half_way(backend: Backend, load: Load, processors: usize) -> Result<(Self, Running)> {
         let mut stage = Stage::new(backend)?;
         let between = stage.put_between()?;
-        let processors = (0..processors)
-            .map(|_| stage.processor(ProcessorOptions::default()))
-            .collect::<Result<Vec<_>>>()?;
+        let processors =
+            (0..processors).map(|_| stage.processor(ProcessorOptions::default())).collect::<Result<Vec<_>>>()?;
         let files = stage.folder("files")?;
         match load {
             Load::Large => drop(files.write_incompressible("large", (25 << 23) + 12_345)?),
@@ -82,9 +81,7 @@ impl Scene {
         });
         let ada = stage.person("ada")?;
         let sending = ada.start_sending([files.path()])?;
-        wait::until("the first half to be stored", LIMIT, || {
-            Ok((ada.asker().stored_chunks()? == half).then_some(()))
-        })?;
+        wait::until("the first half to be stored", LIMIT, || Ok((ada.asker().stored_chunks()? == half).then_some(())))?;
         match load {
             Load::Large => {
                 let begun = || Ok(working(&processors)?.map(drop));
@@ -96,15 +93,7 @@ impl Scene {
             }
         }
         let confirmed = between.storage.stored_chunks().len();
-        let scene = Self {
-            stage,
-            between,
-            processors,
-            ada,
-            files,
-            counted: half as usize,
-            confirmed,
-        };
+        let scene = Self { stage, between, processors, ada, files, counted: half as usize, confirmed };
         Ok((scene, sending))
     }
 
@@ -116,9 +105,7 @@ impl Scene {
         }
         let count = missing.len();
         for line in lines {
-            let size = missing
-                .remove(&line.file()?)
-                .with_context(|| format!("reported twice: {line:?}"))?;
+            let size = missing.remove(&line.file()?).with_context(|| format!("reported twice: {line:?}"))?;
             assert_eq!((line.size, line.number("bytes")), (size, Some(size)), "{line:?}");
         }
         assert!(missing.is_empty(), "no report of {} files: {missing:?}", missing.len());
@@ -136,10 +123,7 @@ impl Scene {
         let again = stored.len() - distinct.len();
         // What storage had confirmed and the server did not know of yet may be sent again, but nothing else.
         let unknown = self.confirmed - self.counted;
-        assert!(
-            again <= unknown,
-            "{again} chunks were sent again, {unknown} needed to be"
-        );
+        assert!(again <= unknown, "{again} chunks were sent again, {unknown} needed to be");
         self.stage.end()
     }
 
@@ -163,9 +147,7 @@ fn working(processors: &[Recorded]) -> Result<Option<usize>> {
 /// Waits while something stays frozen: this time is what the test is about.
 fn outlast_the_lease() -> Result<()> {
     let begun = Instant::now();
-    wait::until("a lease to pass", LIMIT, || {
-        Ok((begun.elapsed() > PAST_THE_LEASE).then_some(()))
-    })
+    wait::until("a lease to pass", LIMIT, || Ok((begun.elapsed() > PAST_THE_LEASE).then_some(())))
 }
 
 fn killed_client(backend: Backend, load: Load) -> Result<()> {

@@ -84,13 +84,7 @@ impl Stage {
             processors: Vec::new(),
             ..StackOptions::new(dir.path().join("stack"), binaries.clone(), engines.clone())
         })?;
-        Ok(Self {
-            stack: Some(stack),
-            database,
-            binaries,
-            engines,
-            dir: Some(dir),
-        })
+        Ok(Self { stack: Some(stack), database, binaries, engines, dir: Some(dir) })
     }
 
     /// As [`Self::new`], with one processor of default settings: for tests in which nothing goes wrong.
@@ -125,14 +119,8 @@ impl Stage {
         let Addresses { listening, storage } = self.stack().addresses().clone();
         let before_storage = StorageProxy::start(&storage)?;
         let api = ApiProxy::start(&listening, (&storage, &before_storage.origin()))?;
-        self.stack().route(Addresses {
-            listening: api.origin(),
-            storage: before_storage.origin(),
-        });
-        Ok(Between {
-            api,
-            storage: before_storage,
-        })
+        self.stack().route(Addresses { listening: api.origin(), storage: before_storage.origin() });
+        Ok(Between { api, storage: before_storage })
     }
 
     /// Starts a processor that records its events, and waits until the pool is announced.

@@ -13,7 +13,7 @@ use filemill_seal::{
     DataKey, Digest, EngineInput, Identity, Outcome, PoolRoot, Report, Resources, ResultBody, Statement, seal_result,
 };
 use serde_json::{Value, json};
-use xtask::stack::{ProcessorOptions, Scope};
+use xtask::stack::Scope;
 use xtask::wait;
 
 use crate::harness::{Backend, Between, Call, Files, LIMIT, Line, Person, Stage};
@@ -40,15 +40,8 @@ impl Scene {
         until_stored(&ada)?;
         sending.kill()?;
         stage.return_processors()?;
-        wait::until("every result", LIMIT, || {
-            Ok((ada.asker().results()?.len() == contents.len()).then_some(()))
-        })?;
-        Ok(Self {
-            stage,
-            between,
-            ada,
-            files,
-        })
+        wait::until("every result", LIMIT, || Ok((ada.asker().results()?.len() == contents.len()).then_some(())))?;
+        Ok(Self { stage, between, ada, files })
     }
 
     /// Reads the results, as the server now tells them.
@@ -63,10 +56,7 @@ impl Scene {
 fn until_stored(person: &Person) -> Result<()> {
     wait::until("the upload to be stored", LIMIT, || {
         let uploads = person.asker().uploads()?;
-        Ok(uploads
-            .iter()
-            .any(|upload| upload.stored == upload.chunks)
-            .then_some(()))
+        Ok(uploads.iter().any(|upload| upload.stored == upload.chunks).then_some(()))
     })
 }
 
@@ -95,10 +85,7 @@ fn two_results_that_were_swapped_are_not_shown() -> Result<()> {
     let lines = scene.read()?;
     assert_eq!(lines.len(), 2);
     for line in &lines {
-        assert!(
-            line.report.is_none() && reason(line).contains("result is for file"),
-            "{line:?}"
-        );
+        assert!(line.report.is_none() && reason(line).contains("result is for file"), "{line:?}");
     }
     scene.stage.end()
 }
@@ -110,9 +97,7 @@ fn a_result_of_an_earlier_upload_is_not_shown() -> Result<()> {
     assert_eq!(earlier[0].number("lines"), Some(1));
     let pages = [paths::EVENTS, paths::EVENT_STREAM].map(|path| scene.between.api.heard(path));
     let mut pages: Vec<Value> = pages.into_iter().flatten().map(|heard| heard.answer).collect();
-    let old = pages
-        .iter_mut()
-        .find_map(|page| results_in(page).first().map(|event| event["sealed"].clone()));
+    let old = pages.iter_mut().find_map(|page| results_in(page).first().map(|event| event["sealed"].clone()));
     let old = old.context("no result was told")?;
 
     scene.files.write("file-0", "one\ntwo\nthree\n")?;
@@ -123,10 +108,7 @@ fn a_result_of_an_earlier_upload_is_not_shown() -> Result<()> {
     });
     let lines = scene.read()?;
     let line = lines.first().context("no report")?;
-    assert!(
-        line.report.is_none() && reason(line).contains("result is for upload"),
-        "{line:?}"
-    );
+    assert!(line.report.is_none() && reason(line).contains("result is for upload"), "{line:?}");
     scene.stage.stack().expect_running()?;
     scene.stage.end()
 }
@@ -136,26 +118,16 @@ fn a_result_that_no_processor_made_is_not_shown() -> Result<()> {
     let scene = Scene::with_results(&["one\n"])?;
     // All that the server knows, and all that it could guess: everything but the data key.
     let opened = scene.between.api.heard(paths::UPLOADS);
-    let opened = opened
-        .iter()
-        .find(|heard| heard.call.asked.is_object())
-        .context("no upload was opened")?;
+    let opened = opened.iter().find(|heard| heard.call.asked.is_object()).context("no upload was opened")?;
     let upload = &opened.call.asked["uploads"][0];
-    let text = |field: &str| {
-        upload[field]
-            .as_str()
-            .with_context(|| format!("an upload has `{field}`"))
-    };
+    let text = |field: &str| upload[field].as_str().with_context(|| format!("an upload has `{field}`"));
     let body = ResultBody {
         upload: text("id")?.parse()?,
         index: 0,
         header: text("header_sha256")?.parse()?,
         release: Some(text("release")?.parse()?),
         outcome: Outcome::Succeeded,
-        input: Some(EngineInput {
-            length: 4,
-            sha256: Digest::of(b"one\n"),
-        }),
+        input: Some(EngineInput { length: 4, sha256: Digest::of(b"one\n") }),
         report: Some(Report::from_json(r#"{"bytes":4,"lines":4000}"#.to_owned())?),
         failure: None,
         log: Vec::new(),
@@ -186,10 +158,7 @@ fn a_result_for_somebody_else_is_not_shown() -> Result<()> {
     });
     let lines = scene.read()?;
     let line = lines.first().context("no report")?;
-    assert!(
-        line.report.is_none() && reason(line).contains("none of the"),
-        "{line:?}"
-    );
+    assert!(line.report.is_none() && reason(line).contains("none of the"), "{line:?}");
     scene.stage.end()
 }
 
@@ -203,10 +172,7 @@ fn age_file_for(identity: &Identity) -> Result<String> {
         outcome: Outcome::HostFailed,
         input: None,
         report: None,
-        failure: Some(filemill_seal::Failure {
-            kind: "host_failed".into(),
-            message: "none".into(),
-        }),
+        failure: Some(filemill_seal::Failure { kind: "host_failed".into(), message: "none".into() }),
         log: Vec::new(),
         resources: Resources::default(),
     };
@@ -221,9 +187,7 @@ struct OwnPool {
 impl OwnPool {
     /// A statement that is valid from `from` to `to`, in seconds from now.
     fn offer(&self, serial: u64, from: i64, to: i64) -> Result<Value> {
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)?
-            .as_secs();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
         let statement = Statement {
             pool: xtask::stack::ORGANISATION.into(),
             recipient: Identity::generate().recipient(),
@@ -236,9 +200,8 @@ impl OwnPool {
 
     /// Somebody who has pinned this pool.
     fn person(&self, stage: &mut Stage, between: &Between) -> Result<Person> {
-        let enrolment = stage
-            .folder("enrolment")?
-            .write("own.json", self.root.enrolment(xtask::stack::ORGANISATION)?.to_json())?;
+        let enrolment =
+            stage.folder("enrolment")?.write("own.json", self.root.enrolment(xtask::stack::ORGANISATION)?.to_json())?;
         stage.person_of_pool("bob", &between.api.origin(), &enrolment)
     }
 }
@@ -258,9 +221,7 @@ fn nothing_is_sealed_for_a_recipient_of_the_servers_own() -> Result<()> {
     let between = stage.put_between()?;
     let ada = stage.person("ada")?;
     let file = stage.folder("files")?.write("file", "secret\n")?;
-    let own = OwnPool {
-        root: PoolRoot::generate(),
-    };
+    let own = OwnPool { root: PoolRoot::generate() };
     offer(&between, own.offer(9, -60, 3600)?);
     refused(&ada, &file, "did not sign this recipient")?;
     // To say nothing only delays.
@@ -274,12 +235,10 @@ fn nothing_is_sealed_for_a_recipient_of_the_servers_own() -> Result<()> {
 
 #[test]
 fn nothing_is_sealed_for_an_expired_early_or_older_recipient() -> Result<()> {
-    let mut stage = Stage::complete(Backend::Sqlite)?;
+    let mut stage = Stage::new(Backend::Sqlite)?;
     let between = stage.put_between()?;
     let file = stage.folder("files")?.write("file", "secret\n")?;
-    let own = OwnPool {
-        root: PoolRoot::generate(),
-    };
+    let own = OwnPool { root: PoolRoot::generate() };
     offer(&between, own.offer(4, -60, 3600)?);
     let bob = own.person(&mut stage, &between)?;
     // Serial 4 is accepted, and from then on nothing older.
@@ -312,22 +271,14 @@ fn a_token_that_is_wrong_or_of_another_scope_logs_nobody_in() -> Result<()> {
     let mut stage = Stage::new(Backend::Sqlite)?;
     let dir = stage.folder("tokens")?;
     let wrong = dir.write("wrong", "fm_0000000000000000000000000000000000000000000")?;
-    let processors = stage
-        .stack()
-        .token(xtask::stack::ORGANISATION, "eve", Scope::Processor)?;
+    let processors = stage.stack().token(xtask::stack::ORGANISATION, "eve", Scope::Processor)?;
     for (token, message) in [(wrong, "does not accept the token"), (processors, "may not do this")] {
         let enrolment = stage.stack().enrolment();
         let client = stage.client("eve");
         let server = stage.stack().addresses().listening.clone();
-        let error = client
-            .log_in(&server, &token, &enrolment)
-            .expect_err("no login")
-            .to_string();
+        let error = client.log_in(&server, &token, &enrolment).expect_err("no login").to_string();
         assert!(error.contains(message), "{error}");
-        assert!(
-            !error.contains(fs::read_to_string(&token)?.trim()),
-            "the token is in: {error}"
-        );
+        assert!(!error.contains(fs::read_to_string(&token)?.trim()), "the token is in: {error}");
     }
     stage.end()
 }

@@ -42,9 +42,7 @@ fn it_goes_even_when_who_started_it_is_killed() {
         .expect("this program starts");
     let stdout = BufReader::new(starter.stdout.take().expect("connected"));
     let mut lines = stdout.lines().map_while(Result::ok);
-    let url = lines
-        .find_map(|line| line.split_once("postgres://").map(|(_, url)| url.to_owned()))
-        .expect("it starts");
+    let url = lines.find_map(|line| line.split_once("postgres://").map(|(_, url)| url.to_owned())).expect("it starts");
     let address = address(&format!("postgres://{url}"));
     TcpStream::connect(&address).expect("it listens");
 
@@ -66,8 +64,5 @@ fn starter() {
 /// Host and port of a database's URL.
 fn address(url: &str) -> String {
     let (_, place) = url.split_once('@').expect("it has credentials");
-    place
-        .strip_suffix("/postgres")
-        .expect("it names the database")
-        .to_owned()
+    place.strip_suffix("/postgres").expect("it names the database").to_owned()
 }

@@ -14,10 +14,7 @@ use xtask::wait;
 
 use crate::harness::{Backend, Deed, LIMIT, Stage, incompressible, on_both};
 
-on_both!(
-    content_name_and_result_stay_out_of_database_objects_and_logs,
-    a_processor_listens_nowhere_while_it_works,
-);
+on_both!(content_name_and_result_stay_out_of_database_objects_and_logs, a_processor_listens_nowhere_while_it_works,);
 
 /// Bytes of a marker: too many to meet by chance. Random, so that no compressor can hide them.
 const MARKER_BYTES: usize = 24;
@@ -72,12 +69,7 @@ fn content_name_and_result_stay_out_of_database_objects_and_logs(backend: Backen
     let content = incompressible(MARKER_BYTES)?;
     let name = HEXLOWER.encode(&incompressible(MARKER_BYTES)?);
     // Far apart, so that a compressor has no reason to touch the marker.
-    let text = [
-        &b"plain text\n".repeat(5000)[..],
-        &content,
-        &b"more of it\n".repeat(5000)[..],
-    ]
-    .concat();
+    let text = [&b"plain text\n".repeat(5000)[..], &content, &b"more of it\n".repeat(5000)[..]].concat();
     let file = files.write(format!("{name}.txt"), &text)?;
     let secrets = [
         Secret::new("content", &content),
@@ -94,25 +86,15 @@ fn content_name_and_result_stay_out_of_database_objects_and_logs(backend: Backen
     let sending = ada.start_sending([&file])?;
     wait::until("the upload to be stored", LIMIT, || {
         let uploads = ada.asker().uploads()?;
-        Ok(uploads
-            .iter()
-            .any(|upload| upload.stored == upload.chunks)
-            .then_some(()))
+        Ok(uploads.iter().any(|upload| upload.stored == upload.chunks).then_some(()))
     })?;
     look(&mut stage, &secrets)?;
     stage.return_processors()?;
     let lines = sending.end(LIMIT)?.well()?.lines()?;
     assert_eq!(lines[0].number("bytes"), Some(text.len() as u64));
     look(&mut stage, &secrets)?;
-    assert!(
-        !secrets[1].found_under(ada.home())?.is_empty(),
-        "the journal has no name"
-    );
-    assert_eq!(
-        secrets[0].found_under(ada.home())?,
-        [""; 0],
-        "the client wrote content to its disk"
-    );
+    assert!(!secrets[1].found_under(ada.home())?.is_empty(), "the journal has no name");
+    assert_eq!(secrets[0].found_under(ada.home())?, [""; 0], "the client wrote content to its disk");
     stage.end()
 }
 
@@ -144,10 +126,7 @@ fn look(stage: &mut Stage, secrets: &[Secret]) -> Result<()> {
 
 /// A PostgreSQL database as text; bytes in it are hexadecimal.
 fn dump(url: &str) -> Result<Vec<u8>> {
-    let output = Command::new("pg_dump")
-        .args(["--inserts", url])
-        .output()
-        .context("cannot start `pg_dump`")?;
+    let output = Command::new("pg_dump").args(["--inserts", url]).output().context("cannot start `pg_dump`")?;
     if !output.status.success() {
         bail!("pg_dump failed: {}", String::from_utf8_lossy(&output.stderr));
     }
@@ -194,14 +173,7 @@ fn listening(process: u32) -> Result<Vec<String>> {
     }
     let mut found = Vec::new();
     // State 0A is LISTEN; an unconnected UDP or raw socket (07, no remote port) takes packets from anybody.
-    for (table, open) in [
-        ("tcp", "0A"),
-        ("tcp6", "0A"),
-        ("udp", "07"),
-        ("udp6", "07"),
-        ("raw", "07"),
-        ("raw6", "07"),
-    ] {
+    for (table, open) in [("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07"), ("raw", "07"), ("raw6", "07")] {
         let text = fs::read_to_string(format!("/proc/{process}/net/{table}")).unwrap_or_default();
         for line in text.lines().skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();

@@ -9,10 +9,7 @@ use xtask::wait;
 
 use crate::harness::{Backend, Deed, LIMIT, Stage, on_both};
 
-on_both!(
-    the_engine_reads_before_half_of_a_slow_upload_is_stored,
-    an_upload_that_stands_still_holds_no_slot,
-);
+on_both!(the_engine_reads_before_half_of_a_slow_upload_is_stored, an_upload_that_stands_still_holds_no_slot,);
 
 /// Bytes a second of the slow uplink.
 const UPLINK: u32 = 20_000_000;
@@ -32,10 +29,7 @@ fn the_engine_reads_before_half_of_a_slow_upload_is_stored(backend: Backend) -> 
     let uploads = ada.asker().uploads()?;
     let chunks = uploads.first().context("the upload is done already")?.chunks as usize;
     assert!(chunks >= 40, "{chunks} chunks are no test");
-    assert!(
-        stored < chunks / 2,
-        "{stored} of {chunks} chunks were stored before the engine read a byte"
-    );
+    assert!(stored < chunks / 2, "{stored} of {chunks} chunks were stored before the engine read a byte");
 
     let lines = sending.end(LIMIT)?.well()?.lines()?;
     assert_eq!(lines[0].number("bytes"), Some(SIZE));
@@ -47,10 +41,7 @@ fn the_engine_reads_before_half_of_a_slow_upload_is_stored(backend: Backend) -> 
 fn an_upload_that_stands_still_holds_no_slot(backend: Backend) -> Result<()> {
     let mut stage = Stage::new(backend)?;
     let between = stage.put_between()?;
-    let recorded = stage.processor(ProcessorOptions {
-        slots: Some(1),
-        ..ProcessorOptions::default()
-    })?;
+    let recorded = stage.processor(ProcessorOptions { slots: Some(1), ..ProcessorOptions::default() })?;
     let files = stage.folder("files")?;
     let large = files.write_incompressible("large", 30 << 20)?;
     let small = files.write("small", b"one line\n")?;
@@ -78,25 +69,16 @@ fn an_upload_that_stands_still_holds_no_slot(backend: Backend) -> Result<()> {
     assert!(waited < 15.0, "handed back after {waited} s instead of 10");
     let leases = |upload: &str| -> Result<usize> {
         let leases = recorded.all("lease")?;
-        Ok(leases
-            .iter()
-            .filter(|event| event.text("upload") == Some(upload))
-            .count())
+        Ok(leases.iter().filter(|event| event.text("upload") == Some(upload)).count())
     };
     assert_eq!(leases(&upload)?, 1);
     quick.send([&files.write("another", b"one\ntwo\n")?])?.well()?;
-    assert_eq!(
-        leases(&upload)?,
-        1,
-        "a stalled upload was leased again before it was complete"
-    );
+    assert_eq!(leases(&upload)?, 1, "a stalled upload was leased again before it was complete");
 
     between.storage.pass();
     let lines = standing.end(LIMIT)?.well()?.lines()?;
     assert_eq!(lines[0].number("bytes"), Some(30 << 20));
     assert_eq!(leases(&upload)?, 2);
-    wait::until("no upload to be left", LIMIT, || {
-        Ok(slow.asker().uploads()?.is_empty().then_some(()))
-    })?;
+    wait::until("no upload to be left", LIMIT, || Ok(slow.asker().uploads()?.is_empty().then_some(())))?;
     stage.end()
 }

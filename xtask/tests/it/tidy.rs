@@ -30,14 +30,8 @@ fn a_tree_with_one_fault_of_each_kind_has_each_found_at_its_place() {
             "[package]\nname = \"filemill-client\"\n\n[dependencies]\nfilemill-server = { path = \"../server\" }\n\n[lints]\nworkspace = true\n",
         ),
         ("host/src/lib.rs", "// No front page.\nfn late() {}\nuse std::fs;\n"),
-        (
-            "engines/Cargo.toml",
-            "[workspace]\nresolver = \"3\"\nmembers = [\"size\"]\n",
-        ),
-        (
-            "engines/size/Cargo.toml",
-            "[package]\nname = \"size\"\n\n[lints]\nworkspace = true\n",
-        ),
+        ("engines/Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"size\"]\n"),
+        ("engines/size/Cargo.toml", "[package]\nname = \"size\"\n\n[lints]\nworkspace = true\n"),
         ("engines/size/src/lib.rs", "//! Size.\n"),
         ("ARCHITECTURE.md", "# Walk\n\nfirst `host/src/gone.rs`, [then](#talk)\n"),
         ("notes.txt", registry),

@@ -10,10 +10,7 @@ use xtask::wait;
 
 use crate::harness::{Backend, LIMIT, Line, Person, Running, Stage, on_both};
 
-on_both!(
-    every_way_into_a_watched_folder_is_noticed,
-    a_watch_that_starts_again_sends_only_what_is_new,
-);
+on_both!(every_way_into_a_watched_folder_is_noticed, a_watch_that_starts_again_sends_only_what_is_new,);
 
 fn watch(person: &Person, folder: &std::path::Path, more: &[&str]) -> Result<Running> {
     let mut watch = person.command();
@@ -31,10 +28,7 @@ fn until_reported(watching: &mut Running, expected: &BTreeMap<PathBuf, u64>) -> 
     .with_context(|| format!("reported: {:?}\nexpected: {expected:?}", watching.lines()))?;
     let mut found = BTreeMap::new();
     for line in watching.lines()? {
-        assert!(
-            found.insert(line.file()?, bytes(&line)?).is_none(),
-            "reported twice: {line:?}"
-        );
+        assert!(found.insert(line.file()?, bytes(&line)?).is_none(), "reported twice: {line:?}");
     }
     assert_eq!(&found, expected);
     Ok(())
@@ -62,10 +56,7 @@ fn every_way_into_a_watched_folder_is_noticed(backend: Backend) -> Result<()> {
     fs::rename(part, watched.path().join("renamed"))?;
     expected.insert(watched.path().join("renamed"), 8);
     for index in 0..50 {
-        outside.write(
-            format!("moved/sub-{}/file-{index}", index % 5),
-            format!("file {index:02}\n"),
-        )?;
+        outside.write(format!("moved/sub-{}/file-{index}", index % 5), format!("file {index:02}\n"))?;
         expected.insert(watched.path().join(format!("moved/sub-{}/file-{index}", index % 5)), 8);
     }
     fs::rename(outside.path().join("moved"), watched.path().join("moved"))?;
@@ -104,11 +95,7 @@ fn a_watch_that_starts_again_sends_only_what_is_new(backend: Backend) -> Result<
     let mut watching = watch(&ada, watched.path(), &[])?;
     until_reported(&mut watching, &second)?;
     let lines = watching.interrupt()?.lines()?;
-    let reused: Vec<&str> = lines
-        .iter()
-        .filter(|line| line.reused)
-        .map(|line| line.path.as_str())
-        .collect();
+    let reused: Vec<&str> = lines.iter().filter(|line| line.reused).map(|line| line.path.as_str()).collect();
     assert!(matches!(reused[..], [path] if path.ends_with("/two")), "{reused:?}");
     assert_eq!(ada.asker().results()?.len(), 4);
     stage.end()

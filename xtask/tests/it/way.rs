@@ -52,19 +52,11 @@ fn every_file_of_a_mixed_folder_is_reported_with_its_size(backend: Backend) -> R
     let said = ada.send([files.path()])?.well()?;
     sizes_equal_stat(&all, &said.lines()?)?;
     for skipped in ["loop", "link", "dangling", "pipe"] {
-        let said_so = said
-            .log
-            .lines()
-            .any(|line| line.contains(skipped) && line.contains("it is a"));
+        let said_so = said.log.lines().any(|line| line.contains(skipped) && line.contains("it is a"));
         assert!(said_so, "nothing is said of `{skipped}`: {}", said.log);
     }
     let lines = said.lines()?;
-    for (name, count) in [
-        ("empty", 0),
-        ("one byte", 1),
-        ("two lines", 2),
-        ("compressible", 600_000),
-    ] {
+    for (name, count) in [("empty", 0), ("one byte", 1), ("two lines", 2), ("compressible", 600_000)] {
         let line = lines.iter().find(|line| line.path.ends_with(&format!("/{name}")));
         assert_eq!(line.and_then(|line| line.number("lines")), Some(count), "{name}");
     }
@@ -80,15 +72,9 @@ fn sizes_equal_stat(files: &[PathBuf], lines: &[Line]) -> Result<()> {
         left.insert(file.clone(), fs::metadata(file)?.len());
     }
     for line in lines {
-        let size = left
-            .remove(&line.file()?)
-            .with_context(|| format!("not a file, or twice: {line:?}"))?;
+        let size = left.remove(&line.file()?).with_context(|| format!("not a file, or twice: {line:?}"))?;
         assert_eq!((line.size, line.number("bytes")), (size, Some(size)), "{line:?}");
-        assert_eq!(
-            (line.engine.as_str(), line.status.as_str()),
-            ("size", "succeeded"),
-            "{line:?}"
-        );
+        assert_eq!((line.engine.as_str(), line.status.as_str()), ("size", "succeeded"), "{line:?}");
     }
     assert!(left.is_empty(), "no line about {left:?}");
     Ok(())
@@ -115,10 +101,7 @@ fn results_open_with_the_independent_age_tool_and_no_other_key(backend: Backend)
     let (first, json) = text.split_once('\n').context("a result has a first line")?;
     assert!(first.starts_with("filemill-result/1 "), "{first}");
     let result: Value = serde_json::from_str(json)?;
-    assert_eq!(
-        (&result["outcome"], &result["report"]["lines"]),
-        (&"succeeded".into(), &2.into())
-    );
+    assert_eq!((&result["outcome"], &result["report"]["lines"]), (&"succeeded".into(), &2.into()));
     assert_eq!(result["input"]["length"], fs::metadata(&secret)?.len());
 
     assert!(!age(&other, &sealed)?.status.success(), "another key opens it");
@@ -140,8 +123,7 @@ fn send_to(person: &Person, folder: &Path, out: &Path) -> Result<Said> {
 fn age(key: &Path, sealed: &Path) -> Result<std::process::Output> {
     let mut age = Command::new("age");
     age.args(["--decrypt", "--identity"]).arg(key).arg(sealed);
-    age.output()
-        .context("cannot start `age` (on Debian: `apt-get install age`)")
+    age.output().context("cannot start `age` (on Debian: `apt-get install age`)")
 }
 
 fn the_same_content_is_not_sent_twice_unless_asked(backend: Backend) -> Result<()> {
@@ -179,9 +161,7 @@ fn a_file_that_cannot_be_read_fails_alone(backend: Backend) -> Result<()> {
     fs::set_permissions(&locked, fs::Permissions::from_mode(0o000))?;
     let missing = files.path().join("missing");
     let ada = stage.person("ada")?;
-    let said = ada
-        .start(without_override(&ada, &[files.path(), &missing]))?
-        .end(LIMIT)?;
+    let said = ada.start(without_override(&ada, &[files.path(), &missing]))?.end(LIMIT)?;
     assert_eq!(said.code, Some(1), "{said:?}");
     let lines = said.lines()?;
     let of = |file: &Path| lines.iter().find(|line| line.file().is_ok_and(|path| path == file));
@@ -193,9 +173,7 @@ fn a_file_that_cannot_be_read_fails_alone(backend: Backend) -> Result<()> {
         assert!(message.contains(why), "{line:?}");
     }
     assert_eq!(lines.len(), 3);
-    wait::until("no upload to be left", LIMIT, || {
-        Ok(ada.asker().uploads()?.is_empty().then_some(()))
-    })?;
+    wait::until("no upload to be left", LIMIT, || Ok(ada.asker().uploads()?.is_empty().then_some(())))?;
     stage.end()
 }
 
@@ -203,12 +181,7 @@ fn a_file_that_cannot_be_read_fails_alone(backend: Backend) -> Result<()> {
 fn without_override(person: &Person, paths: &[&Path]) -> Command {
     let send = person.command();
     let mut command = Command::new("setpriv");
-    command.args([
-        "--bounding-set",
-        "-dac_override,-dac_read_search",
-        "--inh-caps=-all",
-        "--",
-    ]);
+    command.args(["--bounding-set", "-dac_override,-dac_read_search", "--inh-caps=-all", "--"]);
     command.arg(send.get_program());
     for (name, value) in send.get_envs() {
         if let Some(value) = value {

@@ -16,15 +16,8 @@ pub(crate) async fn login(home: &Home, login: args::Login) -> Result<ExitCode, E
     let place = login.store.key_store.into();
     let done = filemill_client::login(home, &login.server, &login.token_file, &login.pool, place).await?;
     let config = &done.config;
-    tell(&format!(
-        "logged in to `{}` as `{}` of `{}`",
-        config.server, config.user, config.organisation
-    ));
-    tell(&format!(
-        "pool `{}`, fingerprint {}",
-        config.enrolment.pool(),
-        config.enrolment.fingerprint()
-    ));
+    tell(&format!("logged in to `{}` as `{}` of `{}`", config.server, config.user, config.organisation));
+    tell(&format!("pool `{}`, fingerprint {}", config.enrolment.pool(), config.enrolment.fingerprint()));
     tell(&format!("storage: {}", config.storage_origins.join(", ")));
     tell(&format!("results are sealed for {}", done.recipient));
     if let Some(problem) = &done.pool_problem {
@@ -59,11 +52,8 @@ fn print(line: &str) {
 }
 
 fn read(file: &Path) -> Result<String, Error> {
-    let failed = |error: std::io::Error| Error::File {
-        action: "read",
-        path: file.to_owned(),
-        detail: error.to_string(),
-    };
+    let failed =
+        |error: std::io::Error| Error::File { action: "read", path: file.to_owned(), detail: error.to_string() };
     let mut text = String::new();
     let read = if file.as_os_str() == "-" {
         std::io::stdin().take(KEY_MAX_BYTES).read_to_string(&mut text)

@@ -56,11 +56,7 @@ pub(crate) async fn open(home: Home, file: &Path, json: bool) -> Result<ExitCode
     }
     output.line(&line(&opened, json));
     output.flush();
-    Ok(if opened.ending.succeeded() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if opened.ending.succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 pub(crate) async fn status(home: Home, json: bool, stop: &CancellationToken) -> Result<ExitCode, Error> {
@@ -69,11 +65,7 @@ pub(crate) async fn status(home: Home, json: bool, stop: &CancellationToken) -> 
     let mut waiting = 0_u64;
     let work = client.status(|file| {
         waiting += 1;
-        output.line(&if json {
-            report::waiting_json(&file)
-        } else {
-            report::waiting_row(&file)
-        });
+        output.line(&if json { report::waiting_json(&file) } else { report::waiting_row(&file) });
     });
     let result = tokio::select! {
         result = work => result,

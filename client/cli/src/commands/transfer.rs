@@ -58,11 +58,7 @@ async fn print(
     json: bool,
     work: impl Future<Output = Result<(), Error>>,
 ) -> Result<ExitCode, Error> {
-    let mut printer = Printer {
-        output: Output::new(),
-        json,
-        heading: !json,
-    };
+    let mut printer = Printer { output: Output::new(), json, heading: !json };
     let mut shown = Shown::new(client.progress().clone());
     let mut tick = tokio::time::interval(shown.interval());
     let mut batch = Vec::with_capacity(LINES_AT_ONCE);
@@ -85,11 +81,7 @@ async fn print(
     shown.end();
     result?;
     let failed = client.progress().now().failed_files;
-    Ok(if failed == 0 && !printer.output.is_closed() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if failed == 0 && !printer.output.is_closed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 struct Printer {

@@ -43,10 +43,7 @@ impl<Q: Send + 'static, A: Send + 'static> Combiner<Q, A> {
     /// only.
     pub(crate) async fn ask(&self, ask: Q, parts: usize) -> Result<Result<A, ErrorBody>, Error> {
         let (answer, answered) = oneshot::channel();
-        self.questions
-            .send(Question { ask, parts, answer })
-            .await
-            .map_err(|_| Error::Stopped)?;
+        self.questions.send(Question { ask, parts, answer }).await.map_err(|_| Error::Stopped)?;
         answered.await.map_err(|_| Error::Stopped)?
     }
 }
@@ -101,10 +98,7 @@ where
     P: Fn(Vec<Q>) -> F,
     F: Future<Output = Result<Vec<Item<A>>, Error>>,
 {
-    let (asks, waiting): (Vec<_>, Vec<_>) = batch
-        .into_iter()
-        .map(|question| (question.ask, question.answer))
-        .unzip();
+    let (asks, waiting): (Vec<_>, Vec<_>) = batch.into_iter().map(|question| (question.ask, question.answer)).unzip();
     // Whoever asked may be gone.
     match post(asks).await {
         Ok(answers) => {

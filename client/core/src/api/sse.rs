@@ -20,11 +20,7 @@ pub(crate) struct EventStream {
 
 impl EventStream {
     pub(super) fn new(response: Response, server: String) -> Self {
-        Self {
-            response,
-            parser: Parser::new(ANSWER_MAX_BYTES),
-            server,
-        }
+        Self { response, parser: Parser::new(ANSWER_MAX_BYTES), server }
     }
 
     /// The next page; `None` when the server ended the stream. Cancel safe.
@@ -39,10 +35,7 @@ impl EventStream {
                 if event.name == "page" {
                     return serde_json::from_str(&event.data)
                         .map(Some)
-                        .map_err(|error| Error::Protocol {
-                            server: self.server.clone(),
-                            detail: error.to_string(),
-                        });
+                        .map_err(|error| Error::Protocol { server: self.server.clone(), detail: error.to_string() });
                 }
             }
             let part = tokio::time::timeout(SILENCE_MAX, self.response.chunk()).await;
@@ -58,10 +51,7 @@ impl EventStream {
     }
 
     fn unreachable(&self, detail: String) -> Error {
-        Error::Unreachable {
-            server: self.server.clone(),
-            detail,
-        }
+        Error::Unreachable { server: self.server.clone(), detail }
     }
 }
 
@@ -123,25 +113,17 @@ impl Parser {
             self.start = to + 1;
             self.scanned = to + 1;
             // The standard also allows a lone carriage return, which no JSON on one line and no server in use sends.
-            let line = self.buffer[from..to]
-                .strip_suffix(b"\r")
-                .unwrap_or(&self.buffer[from..to]);
+            let line = self.buffer[from..to].strip_suffix(b"\r").unwrap_or(&self.buffer[from..to]);
             if line.is_empty() {
                 let name = std::mem::take(&mut self.name);
                 let data = std::mem::take(&mut self.data);
                 if std::mem::take(&mut self.has_data) {
-                    return Some(SseEvent {
-                        name: if name.is_empty() { "message".to_owned() } else { name },
-                        data,
-                    });
+                    return Some(SseEvent { name: if name.is_empty() { "message".to_owned() } else { name }, data });
                 }
                 continue;
             }
             let (field, value) = match line.iter().position(|byte| *byte == b':') {
-                Some(colon) => (
-                    &line[..colon],
-                    line[colon + 1..].strip_prefix(b" ").unwrap_or(&line[colon + 1..]),
-                ),
+                Some(colon) => (&line[..colon], line[colon + 1..].strip_prefix(b" ").unwrap_or(&line[colon + 1..])),
                 None => (line, &[][..]),
             };
             match field {

@@ -49,15 +49,8 @@ enum Attempt {
 
 impl Storage {
     pub(crate) fn new(http: reqwest::Client, origins: &[String], progress: Arc<Progress>) -> Self {
-        let origins = origins
-            .iter()
-            .map(|origin| origin_of(origin).unwrap_or_else(|| origin.clone()))
-            .collect();
-        Self {
-            http,
-            origins,
-            progress,
-        }
+        let origins = origins.iter().map(|origin| origin_of(origin).unwrap_or_else(|| origin.clone())).collect();
+        Self { http, origins, progress }
     }
 
     /// Stores `body`, which was presigned at `signed_at`.
@@ -80,10 +73,7 @@ impl Storage {
                 Err(Attempt::Again(detail)) => {
                     let wait = backoff.next_wait();
                     if backoff.attempts() >= ATTEMPTS_MAX {
-                        return Err(Error::Storage {
-                            origin: origin(&url),
-                            detail,
-                        });
+                        return Err(Error::Storage { origin: origin(&url), detail });
                     }
                     tokio::time::sleep(wait).await;
                 }
@@ -99,10 +89,7 @@ impl Storage {
     /// [`Error::Storage`].
     pub(crate) async fn get(&self, get: &SignedGet, bound: u64) -> Result<Vec<u8>, Error> {
         let url = self.check(&get.url)?;
-        let wrong = |detail: &str| Error::WrongObject {
-            origin: origin(&url),
-            detail: detail.to_owned(),
-        };
+        let wrong = |detail: &str| Error::WrongObject { origin: origin(&url), detail: detail.to_owned() };
         if get.length > bound {
             return Err(wrong("it is longer than such an object may be"));
         }
@@ -123,10 +110,7 @@ impl Storage {
             };
             let wait = backoff.next_wait();
             if backoff.attempts() >= ATTEMPTS_MAX {
-                return Err(Error::Storage {
-                    origin: origin(&url),
-                    detail,
-                });
+                return Err(Error::Storage { origin: origin(&url), detail });
             }
             tokio::time::sleep(wait).await;
         }
@@ -138,11 +122,7 @@ impl Storage {
         let url = Url::parse(url).map_err(|_| refuse("(not a URL)".to_owned()))?;
         let origin = origin(&url);
         let plain = url.username().is_empty() && url.password().is_none();
-        if plain && self.origins.contains(&origin) {
-            Ok(url)
-        } else {
-            Err(refuse(origin))
-        }
+        if plain && self.origins.contains(&origin) { Ok(url) } else { Err(refuse(origin)) }
     }
 
     async fn try_put(&self, url: &Url, put: &SignedPut, body: Bytes) -> Result<(), Attempt> {
@@ -155,11 +135,7 @@ impl Storage {
             request = request.header(name, value);
         }
         // A body of known parts has no length of its own: hyper takes that of the header.
-        if !put
-            .headers
-            .keys()
-            .any(|name| name.eq_ignore_ascii_case("content-length"))
-        {
+        if !put.headers.keys().any(|name| name.eq_ignore_ascii_case("content-length")) {
             request = request.header("content-length", body.len());
         }
         let progress = Arc::clone(&self.progress);
@@ -168,27 +144,14 @@ impl Storage {
             Ok::<_, std::io::Error>(piece)
         });
         let request = request.body(reqwest::Body::wrap_stream(futures::stream::iter(pieces)));
-        let response = request
-            .send()
-            .await
-            .map_err(|error| Attempt::Again(transport_detail(&error)))?;
-        if response.status().is_success() {
-            Ok(())
-        } else {
-            Err(problem(url, response).await)
-        }
+        let response = request.send().await.map_err(|error| Attempt::Again(transport_detail(&error)))?;
+        if response.status().is_success() { Ok(()) } else { Err(problem(url, response).await) }
     }
 
     async fn try_get(&self, url: &Url, length: usize) -> Result<Option<Vec<u8>>, Attempt> {
         let timeout = GRACE + Duration::from_secs(length as u64 / SLOWEST_BYTES_PER_S);
         let failed = |error: reqwest::Error| Attempt::Again(transport_detail(&error));
-        let mut response = self
-            .http
-            .get(url.clone())
-            .timeout(timeout)
-            .send()
-            .await
-            .map_err(failed)?;
+        let mut response = self.http.get(url.clone()).timeout(timeout).send().await.map_err(failed)?;
         if !response.status().is_success() {
             return Err(problem(url, response).await);
         }
@@ -198,27 +161,17 @@ impl Storage {
 
 fn pieces(body: Bytes) -> impl Iterator<Item = Bytes> + Send {
     let length = body.len();
-    (0..length.max(1))
-        .step_by(PIECE_BYTES)
-        .map(move |from| body.slice(from..length.min(from + PIECE_BYTES)))
+    (0..length.max(1)).step_by(PIECE_BYTES).map(move |from| body.slice(from..length.min(from + PIECE_BYTES)))
 }
 
 /// What an answer of storage means. S3's codes: docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html.
 async fn problem(url: &Url, mut response: Response) -> Attempt {
     let status = response.status();
-    let body = read_body(&mut response, PROBLEM_MAX_BYTES)
-        .await
-        .ok()
-        .flatten()
-        .unwrap_or_default();
+    let body = read_body(&mut response, PROBLEM_MAX_BYTES).await.ok().flatten().unwrap_or_default();
     let body = String::from_utf8_lossy(&body);
     let code = tag(&body, "Code").unwrap_or_default();
     let message = tag(&body, "Message").unwrap_or_default();
-    let detail = if code.is_empty() {
-        status.to_string()
-    } else {
-        format!("{code} ({status})")
-    };
+    let detail = if code.is_empty() { status.to_string() } else { format!("{code} ({status})") };
     if status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) {
         return Attempt::Again(detail);
     }
@@ -234,10 +187,7 @@ async fn problem(url: &Url, mut response: Response) -> Attempt {
     } else {
         detail
     };
-    Attempt::Final(Error::Storage {
-        origin: origin(url),
-        detail,
-    })
+    Attempt::Final(Error::Storage { origin: origin(url), detail })
 }
 
 /// The text of the first such element of S3's flat error document.
@@ -262,16 +212,10 @@ mod tests {
     fn only_pinned_origins_are_served() {
         let storage = Storage::new(
             reqwest::Client::new(),
-            &[
-                "http://127.0.0.1:9000/".to_owned(),
-                "https://bucket.s3.example".to_owned(),
-            ],
+            &["http://127.0.0.1:9000/".to_owned(), "https://bucket.s3.example".to_owned()],
             Arc::default(),
         );
-        for good in [
-            "http://127.0.0.1:9000/b/k?X-Amz-Signature=1",
-            "https://bucket.s3.example:443/k",
-        ] {
+        for good in ["http://127.0.0.1:9000/b/k?X-Amz-Signature=1", "https://bucket.s3.example:443/k"] {
             storage.check(good).unwrap();
         }
         for bad in [

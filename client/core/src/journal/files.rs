@@ -141,22 +141,14 @@ impl Journal {
         for indexes in indexes.chunks(ROWS_PER_STATEMENT) {
             for reused in ["0", "1"] {
                 let mut query = QueryBuilder::<Sqlite>::new("select ");
-                query
-                    .push(PLACE)
-                    .push(" where files.reused = ")
-                    .push(reused)
-                    .push(" and files.upload = ");
+                query.push(PLACE).push(" where files.reused = ").push(reused).push(" and files.upload = ");
                 query.push_bind(upload.as_bytes().to_vec()).push(" and files.idx in (");
                 let mut list = query.separated(", ");
                 for idx in indexes {
                     list.push_bind(i64::from(*idx));
                 }
                 query.push(")");
-                let rows = query
-                    .build()
-                    .fetch_all(&self.reader)
-                    .await
-                    .map_err(|error| self.failed(&error))?;
+                let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
                 for row in &rows {
                     places.push(place(row).map_err(|error| self.failed(&error))?);
                 }
@@ -168,45 +160,24 @@ impl Journal {
     /// Files that have a result or were given up, oldest first, from behind `after` on.
     pub(crate) async fn ended_files(&self, account: &str, after: i64, limit: u32) -> Result<Vec<FilePlace>, Error> {
         let mut query = QueryBuilder::<Sqlite>::new("select ");
-        query
-            .push(PLACE)
-            .push(" where files.state in ('done', 'failed') and files.id > ")
-            .push_bind(after);
+        query.push(PLACE).push(" where files.state in ('done', 'failed') and files.id > ").push_bind(after);
         query.push(" and uploads.account = ").push_bind(account.to_owned());
         query.push(" order by files.id limit ").push_bind(i64::from(limit));
-        let rows = query
-            .build()
-            .fetch_all(&self.reader)
-            .await
-            .map_err(|error| self.failed(&error))?;
-        rows.iter()
-            .map(place)
-            .collect::<Result<_, _>>()
-            .map_err(|error| self.failed(&error))
+        let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
+        rows.iter().map(place).collect::<Result<_, _>>().map_err(|error| self.failed(&error))
     }
 
     /// Files that have no result yet, oldest first, from behind `after` on.
     pub(crate) async fn waiting_files(&self, account: &str, after: i64, limit: u32) -> Result<Vec<Waiting>, Error> {
         let mut query = QueryBuilder::<Sqlite>::new("select ");
-        query
-            .push(PLACE)
-            .push(" where files.state = 'open' and files.id > ")
-            .push_bind(after);
+        query.push(PLACE).push(" where files.state = 'open' and files.id > ").push_bind(after);
         query.push(" and uploads.account = ").push_bind(account.to_owned());
         query.push(" order by files.id limit ").push_bind(i64::from(limit));
-        let rows = query
-            .build()
-            .fetch_all(&self.reader)
-            .await
-            .map_err(|error| self.failed(&error))?;
+        let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
         rows.iter()
             .map(|row| {
                 let uploading = row.try_get::<&str, _>("upload_state")? == "uploading";
-                Ok(Waiting {
-                    place: place(row)?,
-                    session: row.try_get("session")?,
-                    uploading,
-                })
+                Ok(Waiting { place: place(row)?, session: row.try_get("session")?, uploading })
             })
             .collect::<Result<_, sqlx::Error>>()
             .map_err(|error| self.failed(&error))
@@ -245,10 +216,7 @@ impl Journal {
 
     /// A file as it was found.
     pub(crate) async fn found(&self, row: i64) -> Result<Found, Error> {
-        let row = sqlx::query("select * from files where id = $1")
-            .bind(row)
-            .fetch_one(&self.reader)
-            .await;
+        let row = sqlx::query("select * from files where id = $1").bind(row).fetch_one(&self.reader).await;
         row.and_then(|row| found(&row)).map_err(|error| self.failed(&error))
     }
 
@@ -281,10 +249,7 @@ impl Journal {
         .fetch_all(&self.reader)
         .await
         .map_err(|error| self.failed(&error))?;
-        rows.into_iter()
-            .map(index)
-            .collect::<Result<_, _>>()
-            .map_err(|error| self.failed(&error))
+        rows.into_iter().map(index).collect::<Result<_, _>>().map_err(|error| self.failed(&error))
     }
 }
 

@@ -46,12 +46,7 @@ impl Journal {
                 list.push_bind(path_bytes(&file.path));
             }
             query.push(") order by files.id");
-            for row in query
-                .build()
-                .fetch_all(&self.reader)
-                .await
-                .map_err(|error| self.failed(&error))?
-            {
+            for row in query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))? {
                 let known = known(&row).map_err(|error| self.failed(&error))?;
                 latest.insert(known.file.path.clone(), known);
             }
@@ -69,17 +64,9 @@ impl Journal {
                 list.push_bind(path_bytes(&file.path));
             }
             query.push(")");
-            for row in query
-                .build()
-                .fetch_all(&self.reader)
-                .await
-                .map_err(|error| self.failed(&error))?
-            {
+            for row in query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))? {
                 let known = found(&row).map_err(|error| self.failed(&error))?;
-                if files
-                    .iter()
-                    .any(|file| file.path == known.path && file.stat == known.stat)
-                {
+                if files.iter().any(|file| file.path == known.path && file.stat == known.stat) {
                     taken.insert(known.path);
                 }
             }
@@ -102,20 +89,14 @@ impl Journal {
                  where files.state in ('open', 'done') and files.verdict = 0 and uploads.account = ",
             );
             query.push_bind(account.to_owned());
-            query
-                .push(" and uploads.release = ")
-                .push_bind(release.as_bytes().to_vec());
+            query.push(" and uploads.release = ").push_bind(release.as_bytes().to_vec());
             query.push(" and files.size in (");
             let mut list = query.separated(", ");
             for size in sizes {
                 list.push_bind(signed(*size));
             }
             query.push(")");
-            let rows = query
-                .build()
-                .fetch_all(&self.reader)
-                .await
-                .map_err(|error| self.failed(&error))?;
+            let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
             for row in rows {
                 known.insert(unsigned(row.try_get(0).map_err(|error| self.failed(&error))?));
             }
@@ -135,24 +116,15 @@ impl Journal {
         query.push(" and files.size = ").push_bind(signed(size));
         query.push(" and files.sha256 = ").push_bind(sha256.as_bytes().to_vec());
         query.push(" and files.verdict = 0 order by files.id desc limit 16");
-        let rows = query
-            .build()
-            .fetch_all(&self.reader)
-            .await
-            .map_err(|error| self.failed(&error))?;
-        rows.iter()
-            .map(known)
-            .collect::<Result<_, _>>()
-            .map_err(|error| self.failed(&error))
+        let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
+        rows.iter().map(known).collect::<Result<_, _>>().map_err(|error| self.failed(&error))
     }
 }
 
 fn start(account: &str, release: &Digest) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new(KNOWN);
     query.push_bind(account.to_owned());
-    query
-        .push(" and uploads.release = ")
-        .push_bind(release.as_bytes().to_vec());
+    query.push(" and uploads.release = ").push_bind(release.as_bytes().to_vec());
     query
 }
 

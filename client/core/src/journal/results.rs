@@ -116,8 +116,7 @@ async fn end_files(connection: &mut SqliteConnection, rows: &[Arrived]) -> Resul
     for reused in ["0", "1"] {
         let mut query = QueryBuilder::<Sqlite>::new("with came(upload, idx) as (");
         query.push_values(rows, |mut row, result| {
-            row.push_bind(result.upload.as_bytes().to_vec())
-                .push_bind(i64::from(result.index));
+            row.push_bind(result.upload.as_bytes().to_vec()).push_bind(i64::from(result.index));
         });
         query.push(
             ") update files set state = 'done' from came \

@@ -28,11 +28,7 @@ impl Session {
         let id = UploadId::random().to_string();
         let path = home.sessions().join(&id);
         let failed = |error: std::io::Error| Error::file("lock", &path, &error);
-        let lock = OpenOptions::new()
-            .create_new(true)
-            .write(true)
-            .open(&path)
-            .map_err(failed)?;
+        let lock = OpenOptions::new().create_new(true).write(true).open(&path).map_err(failed)?;
         lock.lock().map_err(failed)?;
         Ok(Self { id, _lock: lock, path })
     }
@@ -85,10 +81,7 @@ impl Journal {
                             .bind(owner.clone())
                             .execute(&mut *connection)
                             .await?;
-                        sqlx::query("delete from watches where session = $1")
-                            .bind(owner)
-                            .execute(connection)
-                            .await?;
+                        sqlx::query("delete from watches where session = $1").bind(owner).execute(connection).await?;
                         Ok(())
                     })
                 })
@@ -208,11 +201,7 @@ fn sweep(sessions: &Path) {
             .metadata()
             .and_then(|metadata| metadata.modified())
             .ok()
-            .is_some_and(|modified| {
-                SystemTime::now()
-                    .duration_since(modified)
-                    .is_ok_and(|age| age > SWEEP_AFTER)
-            });
+            .is_some_and(|modified| SystemTime::now().duration_since(modified).is_ok_and(|age| age > SWEEP_AFTER));
         if old && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
             let _ = fs::remove_file(entry.path());
         }

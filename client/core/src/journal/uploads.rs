@@ -210,10 +210,8 @@ impl Journal {
 
     async fn read_upload(&self, upload: UploadId) -> Result<Option<StoredUpload>, sqlx::Error> {
         let id = upload.as_bytes().to_vec();
-        let Some(row) = sqlx::query("select * from uploads where id = $1")
-            .bind(id.clone())
-            .fetch_optional(&self.reader)
-            .await?
+        let Some(row) =
+            sqlx::query("select * from uploads where id = $1").bind(id.clone()).fetch_optional(&self.reader).await?
         else {
             return Ok(None);
         };
@@ -244,11 +242,7 @@ impl Journal {
             plain.insert(sequence, digest(row.try_get("plain_sha256")?)?);
             if let Some(sha256) = row.try_get::<Option<&[u8]>, _>("stored_sha256")? {
                 let bytes = unsigned(row.try_get("stored_bytes")?);
-                stored.push(StoredChunk {
-                    sequence,
-                    bytes,
-                    sha256: digest(sha256)?,
-                });
+                stored.push(StoredChunk { sequence, bytes, sha256: digest(sha256)? });
             }
         }
         Ok(Some(StoredUpload {
@@ -280,10 +274,7 @@ impl Journal {
 }
 
 fn data_key(bytes: &[u8]) -> Result<DataKey, sqlx::Error> {
-    bytes
-        .try_into()
-        .map(DataKey::from_bytes)
-        .map_err(|_| corrupt("data_key"))
+    bytes.try_into().map(DataKey::from_bytes).map_err(|_| corrupt("data_key"))
 }
 
 /// A row of `files` as the file it was when it was found.
@@ -397,9 +388,7 @@ async fn update_verdicts(
             Verdict::Intact(sha256) => Some(sha256.as_bytes().to_vec()),
             Verdict::Void(_) => None,
         };
-        row.push_bind(i64::from(ended.index))
-            .push_bind(verdict_code(&ended.verdict))
-            .push_bind(sha256);
+        row.push_bind(i64::from(ended.index)).push_bind(verdict_code(&ended.verdict)).push_bind(sha256);
     });
     query.push(
         ") update files set verdict = ended.verdict, sha256 = ended.sha256 from ended \

@@ -33,10 +33,7 @@ impl Writer {
         let tasks = TaskTracker::new();
         tasks.spawn(write_groups(pool, path, queue));
         tasks.close();
-        Self {
-            changes: Mutex::new(Some(changes)),
-            tasks,
-        }
+        Self { changes: Mutex::new(Some(changes)), tasks }
     }
 
     /// Runs `work` in a transaction, and returns what it returned once that is committed. If the caller goes away, the
@@ -56,22 +53,10 @@ impl Writer {
             })
         });
         let (committed, answer) = oneshot::channel();
-        let queue = self
-            .changes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-            .ok_or(Error::Stopped)?;
-        queue
-            .send(Change { work, committed })
-            .await
-            .map_err(|_| Error::Stopped)?;
+        let queue = self.changes.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(Error::Stopped)?;
+        queue.send(Change { work, committed }).await.map_err(|_| Error::Stopped)?;
         answer.await.map_err(|_| Error::Stopped)??;
-        value
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-            .ok_or(Error::Stopped)
+        value.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or(Error::Stopped)
     }
 
     /// Writes what was asked for before, and takes nothing more.
@@ -84,13 +69,9 @@ impl Writer {
 async fn write_groups(pool: SqlitePool, path: PathBuf, mut queue: mpsc::Receiver<Change>) {
     let mut group = Vec::with_capacity(GROUP_MAX);
     while queue.recv_many(&mut group, GROUP_MAX).await > 0 {
-        let (work, waiting): (Vec<_>, Vec<_>) = group
-            .drain(..)
-            .map(|change: Change| (change.work, change.committed))
-            .unzip();
-        let result = write_group(&pool, work)
-            .await
-            .map_err(|error| journal_error(&path, &error));
+        let (work, waiting): (Vec<_>, Vec<_>) =
+            group.drain(..).map(|change: Change| (change.work, change.committed)).unzip();
+        let result = write_group(&pool, work).await.map_err(|error| journal_error(&path, &error));
         for committed in waiting {
             // Whoever asked may be gone.
             let _ = committed.send(result.clone());

@@ -24,13 +24,7 @@ pub(super) struct Plan {
 
 /// Everything is still to be done.
 pub(super) fn whole(layout: &Layout) -> Plan {
-    let steps = (0..layout.chunk_count())
-        .map(|sequence| Step {
-            sequence,
-            known: false,
-            send: true,
-        })
-        .collect();
+    let steps = (0..layout.chunk_count()).map(|sequence| Step { sequence, known: false, send: true }).collect();
     Plan { steps, hash_from: 0 }
 }
 
@@ -47,21 +41,13 @@ pub(super) fn rest(layout: &Layout, plain: &HashMap<u32, Digest>, stored: &HashS
     let count = layout.chunk_count();
     let first_unknown = (0..count).find(|sequence| !plain.contains_key(sequence));
     let hash_from = match first_unknown {
-        Some(sequence) => layout
-            .span(layout.files_in(sequence).start)
-            .map_or(sequence, |span| span.first_chunk),
+        Some(sequence) => layout.span(layout.files_in(sequence).start).map_or(sequence, |span| span.first_chunk),
         None => count,
     };
-    let step = |sequence: u32| Step {
-        sequence,
-        known: plain.contains_key(&sequence),
-        send: !stored.contains(&sequence),
-    };
+    let step =
+        |sequence: u32| Step { sequence, known: plain.contains_key(&sequence), send: !stored.contains(&sequence) };
     let single = (0..hash_from).filter(|sequence| !stored.contains(sequence));
-    Some(Plan {
-        steps: single.chain(hash_from..count).map(step).collect(),
-        hash_from,
-    })
+    Some(Plan { steps: single.chain(hash_from..count).map(step).collect(), hash_from })
 }
 
 #[cfg(test)]
@@ -76,42 +62,22 @@ mod tests {
         let layout = Layout::new(CHUNK_SIZE_MIN, lengths.iter().copied()).unwrap();
         let plain = known.iter().map(|sequence| (*sequence, Digest::of(b""))).collect();
         let plan = rest(&layout, &plain, &stored.iter().copied().collect())?;
-        Some(
-            plan.steps
-                .into_iter()
-                .map(|step| (step.sequence, step.known, step.send))
-                .collect(),
-        )
+        Some(plan.steps.into_iter().map(|step| (step.sequence, step.known, step.send)).collect())
     }
 
     #[test]
     fn a_resume_reads_only_what_it_needs() {
         // One file of five chunks: to know its hash, all of it.
-        let all = [
-            (0, true, false),
-            (1, true, true),
-            (2, false, true),
-            (3, false, true),
-            (4, false, true),
-        ];
+        let all = [(0, true, false), (1, true, true), (2, false, true), (3, false, true), (4, false, true)];
         assert_eq!(steps(&[5 * CHUNK], &[0, 1], &[0]).unwrap(), all);
         // Three files of two chunks: the first is done.
         let rest = [(2, true, false), (3, false, true), (4, false, true), (5, false, true)];
-        assert_eq!(
-            steps(&[2 * CHUNK, 2 * CHUNK, 2 * CHUNK], &[0, 1, 2], &[0, 1, 2]).unwrap(),
-            rest
-        );
+        assert_eq!(steps(&[2 * CHUNK, 2 * CHUNK, 2 * CHUNK], &[0, 1, 2], &[0, 1, 2]).unwrap(), rest);
         // All sealed, two of them lost: these only.
-        assert_eq!(
-            steps(&[5 * CHUNK], &[0, 1, 2, 3, 4], &[0, 2, 4]).unwrap(),
-            [(1, true, true), (3, true, true)]
-        );
+        assert_eq!(steps(&[5 * CHUNK], &[0, 1, 2, 3, 4], &[0, 2, 4]).unwrap(), [(1, true, true), (3, true, true)]);
         assert_eq!(steps(&[5 * CHUNK], &[0, 1, 2, 3, 4], &[0, 1, 2, 3, 4]).unwrap(), []);
         // Nothing was done.
-        assert_eq!(
-            steps(&[CHUNK + 1], &[], &[]).unwrap(),
-            [(0, false, true), (1, false, true)]
-        );
+        assert_eq!(steps(&[CHUNK + 1], &[], &[]).unwrap(), [(0, false, true), (1, false, true)]);
     }
 
     #[test]

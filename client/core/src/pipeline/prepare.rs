@@ -24,18 +24,10 @@ pub(crate) fn begin(pipeline: Arc<Pipeline>, recipe: &Recipe, files: Vec<Found>)
         parameters: "{}".to_owned(),
         chunk_size: recipe.chunk_size,
         not_after: now.saturating_add(recipe.lifetime_s),
-        files: files
-            .iter()
-            .map(|file| FileEntry {
-                name: file.name.clone(),
-                length: file.stat.size,
-            })
-            .collect(),
+        files: files.iter().map(|file| FileEntry { name: file.name.clone(), length: file.stat.size }).collect(),
     };
     let layout = header.layout().map_err(Error::Header)?;
-    let sealed = header
-        .seal(std::slice::from_ref(&recipe.pool_recipient))
-        .map_err(Error::Header)?;
+    let sealed = header.seal(std::slice::from_ref(&recipe.pool_recipient)).map_err(Error::Header)?;
     let digest = sealed.digest();
     let header_bytes = sealed.into_bytes();
     let plan = plan::whole(&layout);
@@ -92,10 +84,7 @@ pub(crate) fn resume(pipeline: Arc<Pipeline>, stored: StoredUpload) -> Result<Tr
         journalled: true,
         opened: false,
         // Made anew when the server has said what it has.
-        plan: plan::Plan {
-            steps: std::collections::VecDeque::new(),
-            hash_from: 0,
-        },
+        plan: plan::Plan { steps: std::collections::VecDeque::new(), hash_from: 0 },
         plain: stored.plain,
         verdicts: stored.verdicts,
         untold: stored.stored,

@@ -42,28 +42,13 @@ impl Pipeline {
         shape: ChunkShape,
         digest: bool,
     ) -> Result<(Reader, ReadChunk), Error> {
-        let (mut plain, room) = self
-            .budget
-            .pair(shape.length as usize, shape.sealed_max_bytes())
-            .await?;
-        let permit = Arc::clone(&self.reads)
-            .acquire_owned()
-            .await
-            .map_err(|_| Error::Stopped)?;
+        let (mut plain, room) = self.budget.pair(shape.length as usize, shape.sealed_max_bytes()).await?;
+        let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| Error::Stopped)?;
         let (reader, chunk) = tokio::task::spawn_blocking(move || {
             let ended = reader.read(step.sequence, step.known, &mut plain);
             let digest = digest.then(|| Digest::of(&plain));
             drop(permit);
-            (
-                reader,
-                ReadChunk {
-                    step,
-                    plain,
-                    room,
-                    ended,
-                    digest,
-                },
-            )
+            (reader, ReadChunk { step, plain, room, ended, digest })
         })
         .await
         .map_err(|_| Error::Stopped)?;
@@ -79,17 +64,9 @@ impl Pipeline {
         chunk: ReadChunk,
         verdicts: Vec<Verdict>,
     ) -> Result<ReadyChunk, Error> {
-        let permit = Arc::clone(&self.cores)
-            .acquire_owned()
-            .await
-            .map_err(|_| Error::Stopped)?;
+        let permit = Arc::clone(&self.cores).acquire_owned().await.map_err(|_| Error::Stopped)?;
         tokio::task::spawn_blocking(move || {
-            let ReadChunk {
-                plain,
-                mut room,
-                digest,
-                ..
-            } = chunk;
+            let ReadChunk { plain, mut room, digest, .. } = chunk;
             let mut compressor = self.take_compressor();
             let sealed = sealer.seal(&shape, &plain, &verdicts, &mut compressor, &mut room);
             self.give_compressor(compressor);
@@ -118,9 +95,6 @@ impl Pipeline {
 
     /// There are never more of them than cores.
     fn give_compressor(&self, compressor: Compressor) {
-        self.compressors
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(compressor);
+        self.compressors.lock().unwrap_or_else(PoisonError::into_inner).push(compressor);
     }
 }

@@ -161,11 +161,7 @@ impl Transfer {
         } else if self.layout.chunk_count() > FEW_CHUNKS {
             self.write_down(&mut going).await?;
         }
-        going.reader = Some(Reader::new(
-            Arc::clone(&self.files),
-            Arc::clone(&self.layout),
-            self.plan.hash_from,
-        ));
+        going.reader = Some(Reader::new(Arc::clone(&self.files), Arc::clone(&self.layout), self.plan.hash_from));
         loop {
             self.start_reading(&mut going);
             self.start_asking(&mut going).await?;
@@ -184,22 +180,13 @@ impl Transfer {
     /// Writes a new upload down, with what was read of it.
     async fn write_down(&mut self, going: &mut Going) -> Result<(), Error> {
         let records = std::mem::take(&mut going.records);
-        let mut verdicts: HashMap<u32, Verdict> = records
-            .iter()
-            .flat_map(|record| &record.ended)
-            .map(|ended| (ended.index, ended.verdict))
-            .collect();
+        let mut verdicts: HashMap<u32, Verdict> =
+            records.iter().flat_map(|record| &record.ended).map(|ended| (ended.index, ended.verdict)).collect();
         let files = (0..)
             .zip(self.files.iter())
-            .map(|(index, found)| NewFile {
-                found: found.clone(),
-                verdict: verdicts.remove(&index),
-            })
+            .map(|(index, found)| NewFile { found: found.clone(), verdict: verdicts.remove(&index) })
             .collect();
-        self.pipeline
-            .journal
-            .begin_upload(self.upload.clone(), files, records)
-            .await?;
+        self.pipeline.journal.begin_upload(self.upload.clone(), files, records).await?;
         self.journalled = true;
         // The journal has it.
         self.upload.header = Vec::new();
@@ -220,9 +207,7 @@ impl Transfer {
             }
         };
         let Some(mut stored) = chunks_of_ranges(&answer.stored, self.layout.chunk_count()) else {
-            return Ok(Some(TransferEnd::Abandoned(
-                "the server names chunks that do not exist".to_owned(),
-            )));
+            return Ok(Some(TransferEnd::Abandoned("the server names chunks that do not exist".to_owned())));
         };
         self.opened = true;
         going.state = answer.state;
@@ -233,21 +218,12 @@ impl Transfer {
         }
         // What storage confirmed and the server was not told: it is told now.
         let untold = std::mem::take(&mut self.untold);
-        going.confirmed = untold
-            .into_iter()
-            .filter(|chunk| stored.insert(chunk.sequence))
-            .collect();
+        going.confirmed = untold.into_iter().filter(|chunk| stored.insert(chunk.sequence)).collect();
         let Some(plan) = plan::rest(&self.layout, &self.plain, &stored) else {
-            return Ok(Some(TransferEnd::Abandoned(
-                "the server has chunks that were never sealed".to_owned(),
-            )));
+            return Ok(Some(TransferEnd::Abandoned("the server has chunks that were never sealed".to_owned())));
         };
         self.plan = plan;
-        let done: u64 = stored
-            .iter()
-            .filter_map(|sequence| self.layout.chunk_length(*sequence))
-            .map(u64::from)
-            .sum();
+        let done: u64 = stored.iter().filter_map(|sequence| self.layout.chunk_length(*sequence)).map(u64::from).sum();
         self.pipeline.progress.stored(done);
         if let Some(end) = self.header_answer(going, answer.header, Instant::now()) {
             return Ok(Some(end));
@@ -270,9 +246,7 @@ impl Transfer {
         // To be compared, or to be written down together with the upload.
         let digest = step.known || !self.journalled;
         going.steps.push(Box::pin(async move {
-            Ok(Done::Read(Box::new(
-                pipeline.read_chunk(reader, step, shape, digest).await?,
-            )))
+            Ok(Done::Read(Box::new(pipeline.read_chunk(reader, step, shape, digest).await?)))
         }));
     }
 
@@ -305,15 +279,9 @@ impl Transfer {
         if !now {
             return Ok(());
         }
-        let confirmed: Vec<StoredChunk> = going
-            .confirmed
-            .drain(..going.confirmed.len().min(limits::MAX_STORED_CHUNKS))
-            .collect();
-        let asked = Asked {
-            header_stored,
-            told: confirmed.clone(),
-            want: take_some(&mut going.ready),
-        };
+        let confirmed: Vec<StoredChunk> =
+            going.confirmed.drain(..going.confirmed.len().min(limits::MAX_STORED_CHUNKS)).collect();
+        let asked = Asked { header_stored, told: confirmed.clone(), want: take_some(&mut going.ready) };
         let ask = AdvanceUpload {
             id: self.upload.id.to_string(),
             header_stored,
@@ -388,11 +356,7 @@ impl Transfer {
             }
             Done::Header(put) => {
                 going.putting -= 1;
-                self.header = if put == Put::Stored {
-                    HeaderState::Stored
-                } else {
-                    HeaderState::ToSend
-                };
+                self.header = if put == Put::Stored { HeaderState::Stored } else { HeaderState::ToSend };
             }
             Done::Chunk(chunk, Put::Expired) => {
                 going.putting -= 1;
@@ -414,9 +378,7 @@ impl Transfer {
     fn chunk_read(&mut self, going: &mut Going, chunk: ReadChunk) -> Result<Option<TransferEnd>, Error> {
         let step = chunk.step;
         if step.known && chunk.digest.as_ref() != self.plain.get(&step.sequence) {
-            return Ok(Some(TransferEnd::Abandoned(
-                "a file changed after a part of it was sent".to_owned(),
-            )));
+            return Ok(Some(TransferEnd::Abandoned("a file changed after a part of it was sent".to_owned())));
         }
         let Some(shape) = self.layout.shape(step.sequence).filter(|_| step.send) else {
             return Ok(None);
@@ -426,21 +388,12 @@ impl Transfer {
         for file in &chunk.ended {
             let journalled = self.verdicts.get(&file.index).copied().filter(|_| step.known);
             let Some(verdict) = journalled.or(file.verdict) else {
-                return Ok(Some(TransferEnd::Abandoned(
-                    "the journal lacks a file's verdict".to_owned(),
-                )));
+                return Ok(Some(TransferEnd::Abandoned("the journal lacks a file's verdict".to_owned())));
             };
             verdicts.push(verdict);
-            ended.push(Ended {
-                index: file.index,
-                verdict,
-            });
+            ended.push(Ended { index: file.index, verdict });
             if let (Verdict::Void(reason), false) = (verdict, step.known) {
-                going.voided.push(Voided {
-                    index: file.index,
-                    reason,
-                    detail: file.detail.clone(),
-                });
+                going.voided.push(Voided { index: file.index, reason, detail: file.detail.clone() });
             }
         }
         going.sealing += 1;
@@ -450,22 +403,14 @@ impl Transfer {
                 let journal = Arc::clone(&pipeline.journal);
                 let ready = pipeline.seal_chunk(sealer, shape, chunk, verdicts).await?;
                 if !step.known {
-                    let record = ChunkRecord {
-                        sequence: ready.sequence,
-                        plain: ready.plain,
-                        ended,
-                    };
+                    let record = ChunkRecord { sequence: ready.sequence, plain: ready.plain, ended };
                     journal.record_chunks(upload, vec![record]).await?;
                 }
                 Ok(Done::Sealed(ready))
             }));
         } else {
             let plain = chunk.digest.unwrap_or_else(|| Digest::of(&chunk.plain));
-            going.records.push(ChunkRecord {
-                sequence: step.sequence,
-                plain,
-                ended,
-            });
+            going.records.push(ChunkRecord { sequence: step.sequence, plain, ended });
             going.steps.push(Box::pin(async move {
                 Ok(Done::Sealed(pipeline.seal_chunk(sealer, shape, chunk, verdicts).await?))
             }));
@@ -498,9 +443,7 @@ impl Transfer {
         match (put, self.header_body.clone()) {
             (None, _) => self.header = HeaderState::Told,
             (Some(_), None) => {
-                return Some(TransferEnd::Abandoned(
-                    "the server has lost the upload's header".to_owned(),
-                ));
+                return Some(TransferEnd::Abandoned("the server has lost the upload's header".to_owned()));
             }
             (Some(put), Some(body)) => {
                 self.header = HeaderState::Sending;
@@ -577,15 +520,8 @@ impl Transfer {
         going.steps.push(Box::pin(async move {
             tokio::time::sleep(wait).await;
             // An advance that said and asked nothing.
-            let answer = AdvancedUpload {
-                chunks: no_chunks,
-                state,
-            };
-            let asked = Box::new(Asked {
-                header_stored: false,
-                told: Vec::new(),
-                want: Vec::new(),
-            });
+            let answer = AdvancedUpload { chunks: no_chunks, state };
+            let asked = Box::new(Asked { header_stored: false, told: Vec::new(), want: Vec::new() });
             Ok(Done::Advanced(asked, Instant::now(), Ok(answer)))
         }));
         Ok(None)
@@ -606,10 +542,7 @@ impl Transfer {
         if going.backoff.attempts() == 2 {
             // Nobody waits for this to be read.
             let _ = self.pipeline.notices.try_send(Notice::Trouble {
-                message: format!(
-                    "the server does not take upload `{}` now: {}",
-                    self.upload.id, error.message
-                ),
+                message: format!("the server does not take upload `{}` now: {}", self.upload.id, error.message),
                 hint: error.hint.clone(),
             });
         }
@@ -618,22 +551,16 @@ impl Transfer {
 
     fn end_of(&self, error: ErrorBody) -> Result<TransferEnd, Error> {
         match error.code {
-            ErrorCode::NotFound if self.opened || self.journalled => Ok(TransferEnd::Abandoned(
-                "the server does not know the upload any more".to_owned(),
-            )),
-            _ => Err(Error::Refused {
-                server: self.pipeline.api.server().to_owned(),
-                body: error,
-            }),
+            ErrorCode::NotFound if self.opened || self.journalled => {
+                Ok(TransferEnd::Abandoned("the server does not know the upload any more".to_owned()))
+            }
+            _ => Err(Error::Refused { server: self.pipeline.api.server().to_owned(), body: error }),
         }
     }
 }
 
 fn may_wait(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::OverQuota | ErrorCode::Unavailable | ErrorCode::Internal
-    )
+    matches!(code, ErrorCode::OverQuota | ErrorCode::Unavailable | ErrorCode::Internal)
 }
 
 fn take_some(ready: &mut Vec<ReadyChunk>) -> Vec<ReadyChunk> {
@@ -641,9 +568,5 @@ fn take_some(ready: &mut Vec<ReadyChunk>) -> Vec<ReadyChunk> {
 }
 
 fn want(chunk: &ReadyChunk) -> ChunkWant {
-    ChunkWant {
-        sequence: chunk.sequence,
-        length: chunk.body.len() as u64,
-        sha256: chunk.sha256.to_string(),
-    }
+    ChunkWant { sequence: chunk.sequence, length: chunk.body.len() as u64, sha256: chunk.sha256.to_string() }
 }

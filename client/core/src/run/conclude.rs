@@ -36,10 +36,7 @@ impl Conclusion {
             place: None,
             reused: false,
             sealed: None,
-            ending: Ending::NotSent {
-                kind: kind.to_owned(),
-                message,
-            },
+            ending: Ending::NotSent { kind: kind.to_owned(), message },
         }
     }
 
@@ -80,9 +77,7 @@ impl Shared {
     pub(super) async fn conclude(&self, conclusion: Conclusion) -> Result<(), Error> {
         if let (Some(out), Some(sealed)) = (&self.out, conclusion.sealed) {
             let (out, name) = (out.clone(), path_from_bytes(conclusion.name));
-            tokio::task::spawn_blocking(move || out.keep(&name, &sealed))
-                .await
-                .map_err(|_| Error::Stopped)??;
+            tokio::task::spawn_blocking(move || out.keep(&name, &sealed)).await.map_err(|_| Error::Stopped)??;
         }
         let succeeded = conclusion.ending.succeeded();
         let finished = Finished {
@@ -94,10 +89,7 @@ impl Shared {
             reused: conclusion.reused,
             ending: conclusion.ending,
         };
-        self.notices
-            .send(Notice::Finished(Box::new(finished)))
-            .await
-            .map_err(|_| Error::Stopped)?;
+        self.notices.send(Notice::Finished(Box::new(finished))).await.map_err(|_| Error::Stopped)?;
         self.progress.done(succeeded);
         self.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
         Ok(())
@@ -107,27 +99,14 @@ impl Shared {
     pub(super) async fn arrived(&self, arrival: Arrival) -> Result<(), Error> {
         // Such a file is sent again in another upload: whatever is said of this one is not its last word.
         let is_void = |place: &FilePlace| place.verdict.is_some_and(|verdict| !verdict.is_intact());
-        if arrival
-            .places
-            .iter()
-            .any(|place| !place.reused && (place.abandoned || is_void(place)))
-        {
+        if arrival.places.iter().any(|place| !place.reused && (place.abandoned || is_void(place))) {
             return Ok(());
         }
         let waiters = self.awaited.arrived(arrival.upload, arrival.index);
         for place in &arrival.places {
-            let waits = if place.reused {
-                waiters.others.contains(&place.path)
-            } else {
-                waiters.itself
-            };
+            let waits = if place.reused { waiters.others.contains(&place.path) } else { waiters.itself };
             if waits {
-                self.conclude(Conclusion::of_place(
-                    place,
-                    arrival.sealed.clone(),
-                    arrival.ending.clone(),
-                ))
-                .await?;
+                self.conclude(Conclusion::of_place(place, arrival.sealed.clone(), arrival.ending.clone())).await?;
             }
         }
         Ok(())

@@ -28,11 +28,7 @@ pub(super) async fn follow(
     requests: mpsc::Sender<Request>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let mut follower = Follower {
-        shared,
-        after,
-        requests,
-    };
+    let mut follower = Follower { shared, after, requests };
     tokio::select! {
         result = follower.run() => result,
         () = stop.cancelled() => Ok(()),
@@ -85,13 +81,7 @@ impl Follower {
         loop {
             let mut limit = EVENTS_PER_PAGE;
             let page = loop {
-                match self
-                    .shared
-                    .pipeline
-                    .api
-                    .events(self.after, limit, Patience::Endless)
-                    .await
-                {
+                match self.shared.pipeline.api.events(self.after, limit, Patience::Endless).await {
                     Err(Error::Protocol { .. }) if limit > 1 => limit = (limit / 4).min(SMALL_PAGE).max(1),
                     other => break other?,
                 }
@@ -111,10 +101,7 @@ impl Follower {
             self.shared.arrived(arrival).await?;
         }
         for upload in taken.missing {
-            self.requests
-                .send(Request::Resume(upload))
-                .await
-                .map_err(|_| Error::Stopped)?;
+            self.requests.send(Request::Resume(upload)).await.map_err(|_| Error::Stopped)?;
         }
         Ok(())
     }

@@ -30,12 +30,7 @@ pub(super) async fn select(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let work = async {
-        let mut selector = Selector {
-            shared,
-            selected,
-            requests,
-            attached: HashSet::new(),
-        };
+        let mut selector = Selector { shared, selected, requests, attached: HashSet::new() };
         while let Some(met) = met.recv().await {
             selector.take(met).await?;
         }
@@ -79,17 +74,11 @@ impl Selector {
                 }
                 Met::Skipped { path, reason } => {
                     let path = self.shared.named(&path);
-                    self.shared
-                        .notices
-                        .send(Notice::Skipped { path, reason })
-                        .await
-                        .map_err(|_| Error::Stopped)?;
+                    self.shared.notices.send(Notice::Skipped { path, reason }).await.map_err(|_| Error::Stopped)?;
                 }
                 Met::Unreadable { path, reason } => {
                     self.shared.expect_file(0);
-                    self.shared
-                        .conclude(Conclusion::not_sent(path, 0, "unreadable", reason))
-                        .await?;
+                    self.shared.conclude(Conclusion::not_sent(path, 0, "unreadable", reason)).await?;
                 }
                 Met::Ignored { .. } => {}
             }
@@ -141,11 +130,7 @@ impl Selector {
             return Ok(false);
         }
         match former {
-            Former::Done => {
-                self.shared
-                    .conclude_known(file, (known.upload, known.index), known.sha256)
-                    .await
-            }
+            Former::Done => self.shared.conclude_known(file, (known.upload, known.index), known.sha256).await,
             _ => self.attach(file, known).await,
         }
     }
@@ -156,31 +141,21 @@ impl Selector {
             return Ok(false);
         };
         let shared = Arc::clone(&self.shared);
-        let known = shared
-            .inbox
-            .journal
-            .known_by_content(&shared.account, &shared.release, file.stat.size, &sha256)
-            .await?;
+        let known =
+            shared.inbox.journal.known_by_content(&shared.account, &shared.release, file.stat.size, &sha256).await?;
         let done = known.iter().find(|known| matches!(former(known), Former::Done));
         let Some(known) = done.or_else(|| known.iter().find(|known| matches!(former(known), Former::UnderWay))) else {
             return Ok(false);
         };
         if matches!(former(known), Former::Done) {
-            if !shared
-                .conclude_known(file, (known.upload, known.index), Some(sha256))
-                .await?
-            {
+            if !shared.conclude_known(file, (known.upload, known.index), Some(sha256)).await? {
                 return Ok(false);
             }
             shared.inbox.journal.reuse(vec![(file.clone(), known.clone())]).await?;
             return Ok(true);
         }
         shared.inbox.journal.reuse(vec![(file.clone(), known.clone())]).await?;
-        let known = Known {
-            reused: true,
-            file: file.clone(),
-            ..known.clone()
-        };
+        let known = Known { reused: true, file: file.clone(), ..known.clone() };
         self.attach(file, &known).await
     }
 
@@ -193,28 +168,18 @@ impl Selector {
         } else if !self.shared.awaited.expect(upload, index) {
             // Named twice by the user: one line is enough.
             self.shared.progress.done(true);
-            self.shared
-                .pending
-                .send_modify(|pending| *pending = pending.saturating_sub(1));
+            self.shared.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
             return Ok(true);
         }
         if self.attached.insert(upload) {
-            self.requests
-                .send(Request::Resume(upload))
-                .await
-                .map_err(|_| Error::Stopped)?;
+            self.requests.send(Request::Resume(upload)).await.map_err(|_| Error::Stopped)?;
         }
         if self.shared.inbox.journal.result(upload, index).await?.is_some() {
             let waiters = self.shared.awaited.arrived(upload, index);
             if waiters.itself || !waiters.others.is_empty() {
                 for path in waiters.others.iter().filter(|path| **path != file.path) {
-                    let other = Found {
-                        path: path.clone(),
-                        ..file.clone()
-                    };
-                    self.shared
-                        .conclude_known(&other, (upload, index), known.sha256)
-                        .await?;
+                    let other = Found { path: path.clone(), ..file.clone() };
+                    self.shared.conclude_known(&other, (upload, index), known.sha256).await?;
                 }
                 self.shared.conclude_known(file, (upload, index), known.sha256).await?;
             }
@@ -237,11 +202,7 @@ fn former(known: &Known) -> Former {
             // Others may end differently the next time: limits, the processor, somebody's wish.
             let lasting = [Outcome::Succeeded, Outcome::Rejected, Outcome::Failed];
             let outcome = known.outcome.as_deref().and_then(|code| Outcome::from_code(code).ok());
-            if outcome.is_some_and(|outcome| lasting.contains(&outcome)) {
-                Former::Done
-            } else {
-                Former::Useless
-            }
+            if outcome.is_some_and(|outcome| lasting.contains(&outcome)) { Former::Done } else { Former::Useless }
         }
         FileState::Open if known.void || known.abandoned => Former::Replace,
         FileState::Open if known.not_after < now_s().saturating_add(TIME_LEFT_MIN_S) => Former::Replace,

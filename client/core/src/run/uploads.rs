@@ -41,12 +41,7 @@ impl Run {
     fn start(&mut self, transfer: Transfer, attempts: u32) {
         let upload = transfer.id();
         let files = Arc::clone(transfer.files());
-        let active = Active {
-            weight: weight(files.len()),
-            files,
-            resume: false,
-            attempts,
-        };
+        let active = Active { weight: weight(files.len()), files, resume: false, attempts };
         self.active.insert(upload, active);
         self.transfers.spawn(async move { (upload, transfer.run().await) });
     }
@@ -132,10 +127,7 @@ impl Run {
             let message = format!("upload `{upload}` does not go on: {error}; trying again in a minute");
             self.shared
                 .notices
-                .send(Notice::Trouble {
-                    message,
-                    hint: error.hint(),
-                })
+                .send(Notice::Trouble { message, hint: error.hint() })
                 .await
                 .map_err(|_| Error::Stopped)?;
             self.later.push((Instant::now() + TRY_AGAIN, Later::Upload(upload)));
@@ -147,14 +139,8 @@ impl Run {
             let others = waiters.others.into_iter().map(|path| (path, place.size));
             let itself = waiters.itself.then(|| (place.path.clone(), place.size));
             for (path, size) in itself.into_iter().chain(others) {
-                let kind = if matches!(error, Error::Storage { .. }) {
-                    "storage"
-                } else {
-                    "server"
-                };
-                self.shared
-                    .conclude(Conclusion::not_sent(path, size, kind, error.to_string()))
-                    .await?;
+                let kind = if matches!(error, Error::Storage { .. }) { "storage" } else { "server" };
+                self.shared.conclude(Conclusion::not_sent(path, size, kind, error.to_string())).await?;
             }
         }
         Ok(())
@@ -165,11 +151,7 @@ impl Run {
         let journal = Arc::clone(&self.shared.inbox.journal);
         journal.abandon_upload(upload).await?;
         let message = format!("upload `{upload}` is given up, its files are sent again: {reason}");
-        self.shared
-            .notices
-            .send(Notice::Remark { message })
-            .await
-            .map_err(|_| Error::Stopped)?;
+        self.shared.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
         let shared = Arc::clone(&self.shared);
         self.chores.spawn(async move {
             // If it fails, the server gives the upload up by itself later.
@@ -181,8 +163,7 @@ impl Run {
                 continue;
             };
             let found = journal.found(place.row).await?;
-            self.again(upload, index, found, "what was sent of it does not fit any more")
-                .await?;
+            self.again(upload, index, found, "what was sent of it does not fit any more").await?;
         }
         Ok(())
     }
@@ -193,14 +174,8 @@ impl Run {
             return Ok(());
         };
         match voided.reason {
-            VoidReason::Vanished => {
-                self.give_up(upload, voided.index, &found, "vanished", voided.detail)
-                    .await
-            }
-            VoidReason::Unreadable => {
-                self.give_up(upload, voided.index, &found, "unreadable", voided.detail)
-                    .await
-            }
+            VoidReason::Vanished => self.give_up(upload, voided.index, &found, "vanished", voided.detail).await,
+            VoidReason::Unreadable => self.give_up(upload, voided.index, &found, "unreadable", voided.detail).await,
             VoidReason::Changed | VoidReason::Shrank => self.again(upload, voided.index, found, &voided.detail).await,
         }
     }
@@ -221,15 +196,11 @@ impl Run {
             return Ok(());
         }
         let path = self.shared.named(&found.path);
-        let notice = Notice::SentAgain {
-            path,
-            reason: reason.to_owned(),
-        };
+        let notice = Notice::SentAgain { path, reason: reason.to_owned() };
         self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
         found.attempt = attempt;
         found.replaces = Some((upload, index));
-        self.later
-            .push((Instant::now() + SETTLE * (1 << attempt.min(8)), Later::File(found)));
+        self.later.push((Instant::now() + SETTLE * (1 << attempt.min(8)), Later::File(found)));
         Ok(())
     }
 
@@ -264,11 +235,7 @@ impl Run {
         if !waiters.itself {
             return Ok(());
         }
-        self.shared
-            .inbox
-            .journal
-            .fail_file(upload, index, message.clone())
-            .await?;
+        self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;
         self.shared.conclude(Conclusion::of_found(found, kind, message)).await
     }
 
@@ -297,11 +264,7 @@ impl Run {
         };
         match again {
             Ok(found) => {
-                let found = Found {
-                    attempt: former.attempt,
-                    replaces: former.replaces,
-                    ..found
-                };
+                let found = Found { attempt: former.attempt, replaces: former.replaces, ..found };
                 if let Some(bundle) = self.packer.push(found) {
                     self.begin(bundle).await?;
                 }
@@ -309,15 +272,9 @@ impl Run {
             }
             Err(message) => {
                 if let Some((upload, index)) = former.replaces {
-                    self.shared
-                        .inbox
-                        .journal
-                        .fail_file(upload, index, message.clone())
-                        .await?;
+                    self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;
                 }
-                self.shared
-                    .conclude(Conclusion::of_found(&former, "vanished", message))
-                    .await
+                self.shared.conclude(Conclusion::of_found(&former, "vanished", message)).await
             }
         }
     }

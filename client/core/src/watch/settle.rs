@@ -33,22 +33,9 @@ impl Settling {
     pub(super) fn met(&mut self, found: Found, closed: bool, now: Instant) {
         match self.files.get_mut(&found.path) {
             Some(file) if file.found.stat == found.stat => file.closed |= closed,
-            Some(file) => {
-                *file = Restless {
-                    found,
-                    unchanged_since: now,
-                    closed,
-                }
-            }
+            Some(file) => *file = Restless { found, unchanged_since: now, closed },
             None => {
-                self.files.insert(
-                    found.path.clone(),
-                    Restless {
-                        found,
-                        unchanged_since: now,
-                        closed,
-                    },
-                );
+                self.files.insert(found.path.clone(), Restless { found, unchanged_since: now, closed });
             }
         }
     }
@@ -70,24 +57,13 @@ impl Settling {
             if found.stat == file.found.stat {
                 perhaps.push((found, file.closed));
             } else {
-                *file = Restless {
-                    found,
-                    unchanged_since: now,
-                    closed: false,
-                };
+                *file = Restless { found, unchanged_since: now, closed: false };
             }
             true
         });
-        let asked: HashSet<(u64, u64)> = perhaps
-            .iter()
-            .filter(|(_, closed)| !closed)
-            .map(|(found, _)| identity(&found.stat))
-            .collect();
-        let written = if asked.is_empty() {
-            HashSet::new()
-        } else {
-            written_now(&asked)
-        };
+        let asked: HashSet<(u64, u64)> =
+            perhaps.iter().filter(|(_, closed)| !closed).map(|(found, _)| identity(&found.stat)).collect();
+        let written = if asked.is_empty() { HashSet::new() } else { written_now(&asked) };
         let mut ready = Vec::new();
         for (found, closed) in perhaps {
             if closed || !written.contains(&identity(&found.stat)) {
@@ -132,10 +108,7 @@ mod tests {
         assert_eq!(ready.len(), 1);
         assert_eq!(ready[0].path, closed);
         if cfg!(target_os = "linux") {
-            assert!(
-                settling.take_ready(start + AFTER_CHANGE).is_empty(),
-                "taken from under its writer"
-            );
+            assert!(settling.take_ready(start + AFTER_CHANGE).is_empty(), "taken from under its writer");
         }
         drop(writer);
         assert_eq!(settling.take_ready(start + AFTER_CHANGE).len(), 1);

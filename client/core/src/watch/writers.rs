@@ -16,10 +16,7 @@ pub(super) fn written_now(files: &HashSet<(u64, u64)>) -> HashSet<(u64, u64)> {
     for process in processes.flatten() {
         let is_process = process.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit);
         // Processes of others, and those that have just ended.
-        let Some(descriptors) = is_process
-            .then(|| fs::read_dir(process.path().join("fd")).ok())
-            .flatten()
-        else {
+        let Some(descriptors) = is_process.then(|| fs::read_dir(process.path().join("fd")).ok()).flatten() else {
             continue;
         };
         for descriptor in descriptors.flatten() {
@@ -51,9 +48,7 @@ fn may_write(info: &str) -> bool {
     const ACCESS_MODE: u32 = 0o3;
 
     let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).map(str::trim);
-    flags
-        .and_then(|flags| u32::from_str_radix(flags, 8).ok())
-        .is_some_and(|flags| flags & ACCESS_MODE != 0)
+    flags.and_then(|flags| u32::from_str_radix(flags, 8).ok()).is_some_and(|flags| flags & ACCESS_MODE != 0)
 }
 
 #[cfg(all(test, target_os = "linux"))]

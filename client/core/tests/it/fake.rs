@@ -132,10 +132,7 @@ impl Fake {
             root,
             storage: format!("http://{}", storage.local_addr().unwrap()),
         };
-        let fake = Self {
-            inner: Arc::new(Mutex::new(inner)),
-            address: api.local_addr().unwrap(),
-        };
+        let fake = Self { inner: Arc::new(Mutex::new(inner)), address: api.local_addr().unwrap() };
         let statement = fake.lock().statement(1);
         fake.lock().pools.push(statement);
         let calls = Router::new()
@@ -220,11 +217,7 @@ impl Inner {
 
     fn event(&mut self, upload: &str, kind: EventKind) {
         let cursor = self.events.len() as i64 + 1;
-        self.events.push(Event {
-            cursor,
-            upload: upload.to_owned(),
-            kind,
-        });
+        self.events.push(Event { cursor, upload: upload.to_owned(), kind });
     }
 
     /// Plays the processor for a complete upload.
@@ -318,17 +311,10 @@ impl Inner {
             index,
             header: digest,
             release: Some(release),
-            outcome: if intact {
-                filemill_seal::Outcome::Succeeded
-            } else {
-                filemill_seal::Outcome::Void
-            },
+            outcome: if intact { filemill_seal::Outcome::Succeeded } else { filemill_seal::Outcome::Void },
             input: intact.then_some(EngineInput { length, sha256 }),
             report,
-            failure: (!intact).then(|| Failure {
-                kind: "void".into(),
-                message: String::new(),
-            }),
+            failure: (!intact).then(|| Failure { kind: "void".into(), message: String::new() }),
             log: Vec::new(),
             resources: Default::default(),
         };
@@ -342,34 +328,16 @@ impl Inner {
 }
 
 fn problem(status: StatusCode, code: ErrorCode, message: &str) -> Response {
-    let error = ErrorBody {
-        code,
-        message: message.into(),
-        hint: None,
-    };
-    (
-        status,
-        Json(Problem {
-            error,
-            request_id: "1".into(),
-        }),
-    )
-        .into_response()
+    let error = ErrorBody { code, message: message.into(), hint: None };
+    (status, Json(Problem { error, request_id: "1".into() })).into_response()
 }
 
 async fn guard(State(fake): State<Fake>, request: axum::extract::Request, next: axum::middleware::Next) -> Response {
-    let authorised = request
-        .headers()
-        .get("authorization")
-        .is_some_and(|value| value == &format!("Bearer {TOKEN}"));
+    let authorised = request.headers().get("authorization").is_some_and(|value| value == &format!("Bearer {TOKEN}"));
     {
         let mut inner = fake.lock();
         if !authorised || inner.faults.revoked {
-            return problem(
-                StatusCode::UNAUTHORIZED,
-                ErrorCode::Unauthenticated,
-                "this token is unknown or revoked",
-            );
+            return problem(StatusCode::UNAUTHORIZED, ErrorCode::Unauthenticated, "this token is unknown or revoked");
         }
         if inner.faults.busy_calls > 0 {
             inner.faults.busy_calls -= 1;
@@ -390,15 +358,11 @@ async fn whoami(State(fake): State<Fake>) -> Json<WhoAmI> {
 }
 
 async fn pools(State(fake): State<Fake>) -> Json<Pools> {
-    Json(Pools {
-        pools: fake.lock().pools.clone(),
-    })
+    Json(Pools { pools: fake.lock().pools.clone() })
 }
 
 async fn releases(State(fake): State<Fake>) -> Json<Releases> {
-    Json(Releases {
-        releases: fake.lock().releases.clone(),
-    })
+    Json(Releases { releases: fake.lock().releases.clone() })
 }
 
 async fn open(State(fake): State<Fake>, Json(request): Json<OpenRequest>) -> Json<OpenAnswer> {
@@ -423,20 +387,11 @@ async fn open(State(fake): State<Fake>, Json(request): Json<OpenRequest>) -> Jso
             inner.uploads.insert(id.clone(), upload);
         }
         let upload = &inner.uploads[&id];
-        let header = (!upload.told_header).then(|| {
-            inner.put_url(
-                format!("{id}/header/{}", upload.open.header_sha256),
-                upload.open.header_length,
-            )
-        });
+        let header = (!upload.told_header)
+            .then(|| inner.put_url(format!("{id}/header/{}", upload.open.header_sha256), upload.open.header_length));
         let stored = upload.stored.keys().map(|sequence| (*sequence, *sequence)).collect();
         let state = inner.state(&id);
-        answers.push(Item::Ok(OpenedUpload {
-            header,
-            chunks: inner.chunk_urls(&id, &want),
-            stored,
-            state,
-        }));
+        answers.push(Item::Ok(OpenedUpload { header, chunks: inner.chunk_urls(&id, &want), stored, state }));
     }
     Json(OpenAnswer { uploads: answers })
 }
@@ -448,11 +403,7 @@ async fn advance(State(fake): State<Fake>, Json(request): Json<AdvanceRequest>) 
     for advance in request.uploads {
         let id = advance.id;
         let Some(upload) = inner.uploads.get_mut(&id) else {
-            let body = ErrorBody {
-                code: ErrorCode::NotFound,
-                message: "no such upload".into(),
-                hint: None,
-            };
+            let body = ErrorBody { code: ErrorCode::NotFound, message: "no such upload".into(), hint: None };
             answers.push(Item::Error(body));
             continue;
         };
@@ -486,14 +437,7 @@ async fn cancel(State(fake): State<Fake>, Json(request): Json<CancelRequest>) ->
         for index in 0..files {
             if inner.uploads.get_mut(&id).unwrap().done.insert(index) {
                 cancelled += 1;
-                inner.event(
-                    &id,
-                    EventKind::Result {
-                        index,
-                        outcome: Outcome::Cancelled,
-                        sealed: None,
-                    },
-                );
+                inner.event(&id, EventKind::Result { index, outcome: Outcome::Cancelled, sealed: None });
             }
         }
         inner.uploads.get_mut(&id).unwrap().cancelled = true;
@@ -504,13 +448,8 @@ async fn cancel(State(fake): State<Fake>, Json(request): Json<CancelRequest>) ->
 
 async fn uploads(State(fake): State<Fake>) -> Json<Uploads> {
     let inner = fake.lock();
-    let open = inner
-        .order
-        .iter()
-        .filter(|id| !matches!(inner.state(id), UploadState::Done | UploadState::Cancelled));
-    Json(Uploads {
-        uploads: open.map(|id| inner.summary(id)).collect(),
-    })
+    let open = inner.order.iter().filter(|id| !matches!(inner.state(id), UploadState::Done | UploadState::Cancelled));
+    Json(Uploads { uploads: open.map(|id| inner.summary(id)).collect() })
 }
 
 async fn upload(State(fake): State<Fake>, Path(id): Path<String>) -> Response {
@@ -519,16 +458,8 @@ async fn upload(State(fake): State<Fake>, Path(id): Path<String>) -> Response {
         return problem(StatusCode::NOT_FOUND, ErrorCode::NotFound, "no such upload");
     }
     let upload = inner.summary(&id);
-    let reason = if upload.state == UploadState::Uploading {
-        WaitReason::Uploading
-    } else {
-        WaitReason::NoProcessor
-    };
-    let waiting = vec![StateRange {
-        first_index: 0,
-        count: upload.files,
-        reason,
-    }];
+    let reason = if upload.state == UploadState::Uploading { WaitReason::Uploading } else { WaitReason::NoProcessor };
+    let waiting = vec![StateRange { first_index: 0, count: upload.files, reason }];
     Json(JobStates { upload, waiting }).into_response()
 }
 
@@ -546,13 +477,7 @@ impl Inner {
     }
 
     fn page(&self, after: i64, limit: usize) -> EventPage {
-        let events: Vec<Event> = self
-            .events
-            .iter()
-            .filter(|event| event.cursor > after)
-            .take(limit)
-            .cloned()
-            .collect();
+        let events: Vec<Event> = self.events.iter().filter(|event| event.cursor > after).take(limit).cloned().collect();
         let next = events.last().map_or(after, |event| event.cursor);
         EventPage { events, next }
     }
@@ -571,11 +496,8 @@ async fn stream(State(fake): State<Fake>, headers: HeaderMap) -> Response {
         loop {
             let page = fake.lock().page(after, 100);
             if !page.events.is_empty() {
-                let text = format!(
-                    "event: page\nid: {}\ndata: {}\n\n",
-                    page.next,
-                    serde_json::to_string(&page).unwrap()
-                );
+                let text =
+                    format!("event: page\nid: {}\ndata: {}\n\n", page.next, serde_json::to_string(&page).unwrap());
                 return Some((Ok::<_, std::io::Error>(Bytes::from(text)), (fake, page.next)));
             }
             // The fake's own clock, not the test's: it stands for a database that is polled.
@@ -621,9 +543,7 @@ async fn put(
     match object.as_str() {
         "header" => upload.header = Some(body.to_vec()),
         sequence => {
-            upload
-                .objects
-                .insert((sequence.parse().unwrap(), digest), body.to_vec());
+            upload.objects.insert((sequence.parse().unwrap(), digest), body.to_vec());
         }
     }
     StatusCode::OK.into_response()

@@ -14,21 +14,11 @@ async fn cheated(cheat: Cheat) -> String {
     world.write("b", "three");
     let ran = world.send().await;
     ran.result.as_ref().unwrap();
-    assert!(
-        ran.finished
-            .iter()
-            .all(|file| matches!(file.ending, Ending::NotShown { .. })),
-        "{ran:?}"
-    );
+    assert!(ran.finished.iter().all(|file| matches!(file.ending, Ending::NotShown { .. })), "{ran:?}");
     // It is not shown later either.
     let (client, _told) = world.client().await;
     let page = client.results(0).await.unwrap();
-    assert!(
-        page.files
-            .iter()
-            .all(|file| matches!(file.ending, Ending::NotShown { .. }))
-            && page.files.len() == 2
-    );
+    assert!(page.files.iter().all(|file| matches!(file.ending, Ending::NotShown { .. })) && page.files.len() == 2);
     client.close().await;
     ran.summary(&world.files())
 }
@@ -36,28 +26,19 @@ async fn cheated(cheat: Cheat) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn swapped_results_are_not_shown() {
     let said = cheated(Cheat::Swap).await;
-    assert!(
-        said.lines().all(|line| line.contains("of the upload, not for file")),
-        "{said}"
-    );
+    assert!(said.lines().all(|line| line.contains("of the upload, not for file")), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_results_are_not_shown() {
     let said = cheated(Cheat::Forge).await;
-    assert!(
-        said.starts_with("a: result was not made by a processor of the pool"),
-        "{said}"
-    );
+    assert!(said.starts_with("a: result was not made by a processor of the pool"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_success_without_a_result_is_not_shown() {
     let said = cheated(Cheat::Withhold).await;
-    assert!(
-        said.starts_with("a: the server says `succeeded` and has no result"),
-        "{said}"
-    );
+    assert!(said.starts_with("a: the server says `succeeded` and has no result"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,17 +72,9 @@ async fn nothing_is_sealed_for_a_recipient_that_the_root_did_not_sign() {
     };
     let signed = serde_json::to_value(PoolRoot::generate().sign(&own).unwrap()).unwrap();
     let genuine = std::mem::take(&mut world.fake.lock().pools);
-    world
-        .fake
-        .lock()
-        .pools
-        .push(serde_json::from_value::<SignedStatement>(signed).unwrap());
+    world.fake.lock().pools.push(serde_json::from_value::<SignedStatement>(signed).unwrap());
     let ran = world.send().await;
-    assert!(
-        matches!(ran.result, Err(Error::Pool(filemill_seal::PoolError::NotSigned { .. }))),
-        "{:?}",
-        ran.result
-    );
+    assert!(matches!(ran.result, Err(Error::Pool(filemill_seal::PoolError::NotSigned { .. }))), "{:?}", ran.result);
     assert!(world.fake.lock().uploads.is_empty());
 
     // Between others the genuine one is found.
@@ -120,12 +93,5 @@ async fn a_recipient_that_was_replaced_is_not_accepted_again() {
     world.fake.lock().pools = vec![old];
     world.write("file", "other content");
     let ran = world.send().await;
-    assert!(
-        matches!(
-            ran.result,
-            Err(Error::Pool(filemill_seal::PoolError::Superseded { .. }))
-        ),
-        "{:?}",
-        ran.result
-    );
+    assert!(matches!(ran.result, Err(Error::Pool(filemill_seal::PoolError::Superseded { .. }))), "{:?}", ran.result);
 }

@@ -24,20 +24,14 @@ async fn a_killed_upload_goes_on_from_what_is_stored() {
     let world = World::new().await;
     world.write("large", noise(40));
     world.fake.lock().faults.hang_puts_from = Some(20);
-    world
-        .send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.stored.len() >= 8))
-        .await;
+    world.send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.stored.len() >= 8)).await;
     let before = world.fake.lock().seen.puts;
     world.fake.lock().faults.hang_puts_from = None;
     let ran = world.send().await;
     ran.assert_sizes(&[("large", 40 << 16)]);
     let inner = world.fake.lock();
     assert_eq!(inner.uploads.len(), 1, "it went on with the same upload");
-    assert!(
-        inner.seen.puts - before <= 33,
-        "{} objects were sent again",
-        inner.seen.puts - before
-    );
+    assert!(inner.seen.puts - before <= 33, "{} objects were sent again", inner.seen.puts - before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,21 +42,12 @@ async fn killed_before_the_results_it_still_gets_each_once() {
     }
     world.fake.lock().faults.hold_results = true;
     world
-        .send_and_die(|fake| {
-            fake.lock()
-                .uploads
-                .values()
-                .any(|upload| upload.told_header && !upload.stored.is_empty())
-        })
+        .send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.told_header && !upload.stored.is_empty()))
         .await;
     world.fake.process_all();
     let ran = world.send().await;
     assert_eq!(ran.finished.len(), 50);
-    assert!(
-        ran.finished.iter().all(|file| file.ending.succeeded()),
-        "{}",
-        ran.summary(&world.files())
-    );
+    assert!(ran.finished.iter().all(|file| file.ending.succeeded()), "{}", ran.summary(&world.files()));
     assert_eq!(world.fake.lock().uploads.len(), 1);
 }
 
@@ -71,9 +56,7 @@ async fn a_file_that_changed_meanwhile_is_never_mixed_with_what_was_sent() {
     let world = World::new().await;
     let path = world.write("large", noise(40));
     world.fake.lock().faults.hang_puts_from = Some(20);
-    world
-        .send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.stored.len() >= 8))
-        .await;
+    world.send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.stored.len() >= 8)).await;
     let mut content = noise(40);
     content[5] ^= 1;
     fs::write(&path, &content).unwrap();
@@ -92,9 +75,7 @@ async fn resume_finishes_everything_without_being_told_what() {
     world.write("large", noise(40));
     world.write("small", "x");
     world.fake.lock().faults.hang_puts_from = Some(20);
-    world
-        .send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.stored.len() >= 8))
-        .await;
+    world.send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.stored.len() >= 8)).await;
     world.fake.lock().faults.hang_puts_from = None;
     world.resume().await.assert_sizes(&[("large", 40 << 16), ("small", 1)]);
     let ran = world.resume().await;
@@ -119,9 +100,7 @@ async fn missing_chunks_of_a_file_that_changed_are_a_new_upload() {
     world.write("a", vec![1; 200_000]);
     world.write("b", vec![2; 200_000]);
     world.fake.lock().faults.hold_results = true;
-    world
-        .send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.stored.len() == 7))
-        .await;
+    world.send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.stored.len() == 7)).await;
     world.write("a", vec![3; 200_000]);
     {
         let inner = &mut world.fake.lock();
@@ -140,10 +119,8 @@ async fn two_programs_at_once_do_each_others_work_once() {
     world.write("file", noise(20));
     world.fake.lock().faults.hold_results = true;
     let release = async {
-        crate::world::eventually("both to wait", || {
-            world.fake.lock().uploads.values().any(|u| u.stored.len() == 20)
-        })
-        .await;
+        crate::world::eventually("both to wait", || world.fake.lock().uploads.values().any(|u| u.stored.len() == 20))
+            .await;
         world.fake.process_all();
     };
     let (one, two, ()) = tokio::join!(

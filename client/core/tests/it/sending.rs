@@ -16,11 +16,7 @@ async fn every_file_gets_its_result_in_two_requests_a_bundle() {
     let ran = world.send().await;
     ran.result.as_ref().unwrap();
     assert_eq!(ran.finished.len(), 500);
-    assert!(
-        ran.finished
-            .iter()
-            .all(|file| file.ending.succeeded() && file.sha256.is_some())
-    );
+    assert!(ran.finished.iter().all(|file| file.ending.succeeded() && file.sha256.is_some()));
     let inner = world.fake.lock();
     assert_eq!(inner.uploads.len(), 1, "500 small files are one bundle");
     let calls = inner.seen.opens + inner.seen.advances;
@@ -35,10 +31,7 @@ async fn sizes_around_chunks_empty_and_strange_names_all_arrive() {
     world.write("a-empty", "");
     world.write("b-chunk", vec![1; 64 << 10]);
     world.write("c-chunk-and-one", vec![2; (64 << 10) + 1]);
-    world.write(
-        "d-many",
-        (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>(),
-    );
+    world.write("d-many", (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>());
     world.write("e\nline", "newline");
     fs::write(world.files().join(std::ffi::OsStr::from_bytes(b"f\xff")), "not utf-8").unwrap();
     std::os::unix::fs::symlink(".", world.files().join("loop")).unwrap();
@@ -51,11 +44,7 @@ async fn sizes_around_chunks_empty_and_strange_names_all_arrive() {
         ("e\nline", 7),
         ("f\u{fffd}", 9),
     ]);
-    assert!(
-        ran.notices
-            .iter()
-            .any(|notice| matches!(notice, Notice::Skipped { path, .. } if path.ends_with("loop")))
-    );
+    assert!(ran.notices.iter().any(|notice| matches!(notice, Notice::Skipped { path, .. } if path.ends_with("loop"))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,11 +74,7 @@ async fn a_revoked_token_stops_with_a_message_and_loses_nothing() {
     world.write("file", "content");
     world.fake.lock().faults.revoked = true;
     let ran = world.send().await;
-    assert!(
-        matches!(ran.result, Err(Error::Unauthenticated { .. })),
-        "{:?}",
-        ran.result
-    );
+    assert!(matches!(ran.result, Err(Error::Unauthenticated { .. })), "{:?}", ran.result);
     world.fake.lock().faults.revoked = false;
     world.send().await.assert_sizes(&[("file", 7)]);
 }
@@ -99,18 +84,10 @@ async fn what_cannot_be_read_fails_by_itself() {
     let world = World::new().await;
     world.write("good", "content");
     let paths = vec![world.files(), world.path("missing")];
-    let ran = world
-        .send_with(SendOptions {
-            paths,
-            ..SendOptions::default()
-        })
-        .await;
+    let ran = world.send_with(SendOptions { paths, ..SendOptions::default() }).await;
     ran.result.as_ref().unwrap();
     let summary = ran.summary(&world.files());
-    assert!(
-        summary.contains("good: {\"bytes\":7}") && summary.contains("missing: it does not exist"),
-        "{summary}"
-    );
+    assert!(summary.contains("good: {\"bytes\":7}") && summary.contains("missing: it does not exist"), "{summary}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,11 +100,7 @@ async fn the_same_content_is_sent_once_unless_asked() {
     ran.assert_sizes(&[("one", 16), ("two", 16)]);
     assert!(ran.finished.iter().all(|file| file.reused));
     assert_eq!(world.fake.lock().uploads.len(), 1);
-    let again = SendOptions {
-        paths: vec![world.files()],
-        again: true,
-        ..SendOptions::default()
-    };
+    let again = SendOptions { paths: vec![world.files()], again: true, ..SendOptions::default() };
     world.send_with(again).await.assert_sizes(&[("one", 16), ("two", 16)]);
     assert_eq!(world.fake.lock().uploads.len(), 2);
 }
@@ -152,10 +125,7 @@ async fn a_file_that_changes_under_the_reader_is_sent_again_and_shown_once() {
     world.fake.lock().faults.hang_puts_from = Some(1);
     let (client, told) = world.client().await;
     let stop = CancellationToken::new();
-    let options = SendOptions {
-        paths: vec![world.files()],
-        ..SendOptions::default()
-    };
+    let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
     let change = async {
         eventually("a PUT", || world.fake.lock().seen.puts > 1).await;
         fs::write(&path, vec![2; 3 << 20]).unwrap();
@@ -164,13 +134,7 @@ async fn a_file_that_changes_under_the_reader_is_sent_again_and_shown_once() {
     let (ran, ()) = tokio::join!(collect(client.send(options, &stop), told), change);
     client.close().await;
     ran.assert_sizes(&[("file", 3 << 20), ("neighbour", 4)]);
-    assert!(
-        ran.notices
-            .iter()
-            .any(|notice| matches!(notice, Notice::SentAgain { .. })),
-        "{:?}",
-        ran.notices
-    );
+    assert!(ran.notices.iter().any(|notice| matches!(notice, Notice::SentAgain { .. })), "{:?}", ran.notices);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,21 +142,14 @@ async fn sealed_results_are_kept_and_open_again() {
     let world = World::new().await;
     world.write("sub/file.txt", "content");
     let out = world.path("out");
-    let options = SendOptions {
-        paths: vec![world.files()],
-        out: Some(out.clone()),
-        ..SendOptions::default()
-    };
+    let options = SendOptions { paths: vec![world.files()], out: Some(out.clone()), ..SendOptions::default() };
     world.send_with(options).await.assert_sizes(&[("file.txt", 7)]);
     let (client, _told) = world.client().await;
     let opened = client.open_file(&out.join("sub/file.txt.age")).await.unwrap();
     assert!(opened.ending.succeeded());
     assert_eq!(opened.size, 7);
     fs::write(out.join("broken.age"), "nonsense").unwrap();
-    assert!(matches!(
-        client.open_file(&out.join("broken.age")).await,
-        Err(Error::Result(_))
-    ));
+    assert!(matches!(client.open_file(&out.join("broken.age")).await, Err(Error::Result(_))));
     let page = client.results(0).await.unwrap();
     assert_eq!(page.files.len(), 1);
     client.close().await;
@@ -204,19 +161,13 @@ async fn cancelled_and_quarantined_files_say_that_the_server_said_so() {
     world.fake.lock().faults.cheat = crate::fake::Cheat::Quarantine;
     world.write("file", "content");
     let ran = world.send().await;
-    assert!(
-        matches!(ran.finished[0].ending, Ending::EndedByServer { .. }),
-        "{ran:?}"
-    );
+    assert!(matches!(ran.finished[0].ending, Ending::EndedByServer { .. }), "{ran:?}");
 
     world.fake.lock().faults.hold_results = true;
     world.write("other", "content of another");
     let (client, told) = world.client().await;
     let stop = CancellationToken::new();
-    let options = SendOptions {
-        paths: vec![world.files().join("other")],
-        ..SendOptions::default()
-    };
+    let options = SendOptions { paths: vec![world.files().join("other")], ..SendOptions::default() };
     let cancel = async {
         eventually("the upload", || world.fake.lock().uploads.len() == 2).await;
         let (other, _told) = world.client().await;
@@ -235,19 +186,11 @@ async fn status_says_why_each_file_waits() {
     world.write("file", "content");
     let (client, told) = world.client().await;
     let stop = CancellationToken::new();
-    let options = SendOptions {
-        paths: vec![world.files()],
-        ..SendOptions::default()
-    };
+    let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
     let ask = async {
         let (other, _told) = world.client().await;
         eventually("everything to be stored", || {
-            world
-                .fake
-                .lock()
-                .uploads
-                .values()
-                .any(|upload| !upload.stored.is_empty())
+            world.fake.lock().uploads.values().any(|upload| !upload.stored.is_empty())
         })
         .await;
         let mut reasons = Vec::new();

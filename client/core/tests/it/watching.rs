@@ -13,11 +13,8 @@ use crate::world::{LIMIT, World};
 async fn watch(world: &World, files: usize, more: impl Future<Output = ()>) -> Vec<Finished> {
     let (client, mut told) = world.client().await;
     let stop = CancellationToken::new();
-    let options = WatchOptions {
-        folders: vec![world.files()],
-        ignore: vec!["*.tmp".to_owned()],
-        ..WatchOptions::default()
-    };
+    let options =
+        WatchOptions { folders: vec![world.files()], ignore: vec!["*.tmp".to_owned()], ..WatchOptions::default() };
     let mut finished = Vec::new();
     let read = async {
         while finished.len() < files {
@@ -70,14 +67,8 @@ async fn what_is_there_and_what_appears_is_sent_once_and_whole() {
     let finished = watch(&world, 4, appear).await;
     let expected = [("moved", 2), ("before", 1), ("renamed", 3), ("slow", 2000)];
     assert_eq!(names(&finished), expected.map(|(name, size)| (name.to_owned(), size)));
-    let files: u32 = world
-        .fake
-        .lock()
-        .uploads
-        .values()
-        .flat_map(|upload| &upload.open.jobs)
-        .map(|range| range.count)
-        .sum();
+    let files: u32 =
+        world.fake.lock().uploads.values().flat_map(|upload| &upload.open.jobs).map(|range| range.count).sum();
     assert_eq!(files, 4, "something was sent twice");
 }
 

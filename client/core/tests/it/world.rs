@@ -29,10 +29,7 @@ pub(crate) struct Ran {
 impl World {
     /// A client that is logged in, and a folder `in` for its files.
     pub(crate) async fn new() -> Self {
-        let world = Self {
-            folder: tempfile::tempdir().unwrap(),
-            fake: Fake::start().await,
-        };
+        let world = Self { folder: tempfile::tempdir().unwrap(), fake: Fake::start().await };
         std::fs::create_dir(world.files()).unwrap();
         let enrolment = world.fake.lock().root.enrolment("main").unwrap().to_json();
         std::fs::write(world.path("token"), format!("{TOKEN}\n")).unwrap();
@@ -44,14 +41,7 @@ impl World {
 
     pub(crate) async fn login(&self) -> Result<filemill_client::Login, Error> {
         let server = format!("http://{}", self.fake.address);
-        login(
-            &self.home(),
-            &server,
-            &self.path("token"),
-            &self.path("pool.json"),
-            KeyPlace::File,
-        )
-        .await
+        login(&self.home(), &server, &self.path("token"), &self.path("pool.json"), KeyPlace::File).await
     }
 
     pub(crate) fn home(&self) -> Home {
@@ -75,21 +65,13 @@ impl World {
 
     pub(crate) async fn client(&self) -> (Client, mpsc::Receiver<Notice>) {
         let (notices, told) = mpsc::channel(64);
-        let options = ClientOptions {
-            budget_bytes: 1 << 20,
-            chunk_size: 64 << 10,
-            ..ClientOptions::default()
-        };
+        let options = ClientOptions { budget_bytes: 1 << 20, chunk_size: 64 << 10, ..ClientOptions::default() };
         (Client::open(self.home(), options, notices).await.unwrap(), told)
     }
 
     /// Sends everything in the folder, to the end.
     pub(crate) async fn send(&self) -> Ran {
-        self.send_with(SendOptions {
-            paths: vec![self.files()],
-            ..SendOptions::default()
-        })
-        .await
+        self.send_with(SendOptions { paths: vec![self.files()], ..SendOptions::default() }).await
     }
 
     pub(crate) async fn send_with(&self, options: SendOptions) -> Ran {
@@ -112,10 +94,7 @@ impl World {
     pub(crate) async fn send_and_die(&self, until: impl Fn(&Fake) -> bool) {
         let (client, mut told) = self.client().await;
         let stop = CancellationToken::new();
-        let options = SendOptions {
-            paths: vec![self.files()],
-            ..SendOptions::default()
-        };
+        let options = SendOptions { paths: vec![self.files()], ..SendOptions::default() };
         tokio::select! {
             result = client.send(options, &stop) => panic!("ended before it could be killed: {result:?}"),
             () = async { while told.recv().await.is_some() {} } => unreachable!(),
@@ -126,11 +105,7 @@ impl World {
 
 /// Reads notices until the work is done.
 pub(crate) async fn collect(work: impl Future<Output = Result<(), Error>>, mut told: mpsc::Receiver<Notice>) -> Ran {
-    let mut ran = Ran {
-        result: Ok(()),
-        finished: Vec::new(),
-        notices: Vec::new(),
-    };
+    let mut ran = Ran { result: Ok(()), finished: Vec::new(), notices: Vec::new() };
     let mut take = |notice| match notice {
         Notice::Finished(file) => ran.finished.push(*file),
         other => ran.notices.push(other),
@@ -164,12 +139,7 @@ impl Ran {
     /// Names with what became of each, one a line.
     pub(crate) fn summary(&self, folder: &Path) -> String {
         let line = |file: &Finished| {
-            let name = file
-                .path
-                .strip_prefix(folder)
-                .unwrap_or(&file.path)
-                .display()
-                .to_string();
+            let name = file.path.strip_prefix(folder).unwrap_or(&file.path).display().to_string();
             let message = match &file.ending {
                 filemill_client::Ending::Succeeded { report, .. } => report.as_json().to_owned(),
                 ending => ending.message().unwrap_or_default().to_owned(),
@@ -191,10 +161,8 @@ impl Ran {
                 (name, file.size, file.ending.succeeded())
             })
             .collect();
-        let expected: Vec<(String, u64, bool)> = expected
-            .iter()
-            .map(|(name, size)| ((*name).to_owned(), *size, true))
-            .collect();
+        let expected: Vec<(String, u64, bool)> =
+            expected.iter().map(|(name, size)| ((*name).to_owned(), *size, true)).collect();
         assert_eq!(found, expected);
         for file in &self.finished {
             if let filemill_client::Ending::Succeeded { report, .. } = &file.ending {

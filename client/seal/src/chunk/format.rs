@@ -40,11 +40,7 @@ impl ChunkKey {
     pub(super) fn new(key: &DataKey, upload: UploadId, header: Digest) -> Self {
         let key =
             UnboundKey::new(&AES_256_GCM, key.expose_bytes()).expect("a data key has the length of an AES-256 key");
-        Self {
-            key: LessSafeKey::new(key),
-            upload,
-            header,
-        }
+        Self { key: LessSafeKey::new(key), upload, header }
     }
 
     /// Writes the prefix into the first [`PREFIX_BYTES`] of `chunk`, encrypts what stands behind it, and appends the tag.
@@ -63,11 +59,7 @@ impl ChunkKey {
         let associated = Aad::from(self.associated_data(&chunk[..FIELDS_BYTES]));
         let tag = self
             .key
-            .seal_in_place_separate_tag(
-                Nonce::assume_unique_for_key(nonce),
-                associated,
-                &mut chunk[PREFIX_BYTES..],
-            )
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), associated, &mut chunk[PREFIX_BYTES..])
             .expect("AES-GCM encrypts up to 64 GiB, a chunk has far less");
         chunk.extend_from_slice(tag.as_ref());
     }
@@ -102,11 +94,7 @@ impl ChunkKey {
 pub(super) fn check_fields(shape: &ChunkShape, sealed: &[u8]) -> Result<u8, ChunkError> {
     let shortest = PREFIX_BYTES + shape.verdicts_bytes() + TAG_BYTES;
     let longest = shape.sealed_max_bytes();
-    let wrong_length = ChunkError::Length {
-        shortest,
-        longest,
-        found: sealed.len(),
-    };
+    let wrong_length = ChunkError::Length { shortest, longest, found: sealed.len() };
     let Some((fields, _)) = sealed.split_first_chunk::<FIELDS_BYTES>() else {
         return Err(wrong_length);
     };
@@ -119,20 +107,14 @@ pub(super) fn check_fields(shape: &ChunkShape, sealed: &[u8]) -> Result<u8, Chun
     }
     let sequence = u32::from_be_bytes([s0, s1, s2, s3]);
     if sequence != shape.sequence {
-        return Err(ChunkError::Sequence {
-            expected: shape.sequence,
-            found: sequence,
-        });
+        return Err(ChunkError::Sequence { expected: shape.sequence, found: sequence });
     }
     if flag_bits != flags(shape) {
         return Err(ChunkError::Last { expected: shape.last });
     }
     let length = u32::from_be_bytes([l0, l1, l2, l3]);
     if length != shape.length {
-        return Err(ChunkError::PlaintextLength {
-            expected: shape.length,
-            found: length,
-        });
+        return Err(ChunkError::PlaintextLength { expected: shape.length, found: length });
     }
     // What is stored has one possible length; what is compressed is shorter, else it would have been stored.
     let fits = match codec {

@@ -81,19 +81,13 @@ pub(super) fn decode(plaintext: &[u8]) -> Result<Header, HeaderError> {
     let data_key = DataKey::from_bytes(key_bytes);
     key_bytes.zeroize();
     key(d, 4)?;
-    let uploader = d
-        .str()
-        .map_err(malformed("uploader's recipient"))?
-        .parse()
-        .map_err(HeaderError::Uploader)?;
+    let uploader = d.str().map_err(malformed("uploader's recipient"))?.parse().map_err(HeaderError::Uploader)?;
     key(d, 5)?;
     let releases = releases(d)?;
     key(d, 6)?;
     let parameters = d.str().map_err(malformed("parameters"))?;
     if parameters.len() > PARAMETERS_MAX_BYTES {
-        return Err(HeaderError::ParametersTooLong {
-            found: parameters.len(),
-        });
+        return Err(HeaderError::ParametersTooLong { found: parameters.len() });
     }
     key(d, 7)?;
     let chunk_size = d.u32().map_err(malformed("chunk size"))?;
@@ -102,21 +96,10 @@ pub(super) fn decode(plaintext: &[u8]) -> Result<Header, HeaderError> {
     key(d, 9)?;
     let files = files(d)?;
     if d.position() != plaintext.len() {
-        return Err(HeaderError::Trailing {
-            found: plaintext.len() - d.position(),
-        });
+        return Err(HeaderError::Trailing { found: plaintext.len() - d.position() });
     }
     let parameters = parameters.to_owned();
-    Ok(Header {
-        upload,
-        key: data_key,
-        uploader,
-        releases,
-        parameters,
-        chunk_size,
-        not_after,
-        files,
-    })
+    Ok(Header { upload, key: data_key, uploader, releases, parameters, chunk_size, not_after, files })
 }
 
 fn malformed(field: &'static str) -> impl FnOnce(CborError) -> HeaderError {
@@ -132,17 +115,12 @@ fn key(d: &mut Decoder<'_>, expected: u64) -> Result<(), HeaderError> {
 }
 
 fn fixed<const N: usize>(d: &mut Decoder<'_>, field: &'static str) -> Result<[u8; N], HeaderError> {
-    d.bytes()
-        .map_err(malformed(field))?
-        .try_into()
-        .map_err(|_| HeaderError::Malformed { field })
+    d.bytes().map_err(malformed(field))?.try_into().map_err(|_| HeaderError::Malformed { field })
 }
 
 /// The number of elements of the array that comes next. One without a number is not deterministic.
 fn count(d: &mut Decoder<'_>, field: &'static str) -> Result<u64, HeaderError> {
-    d.array()
-        .map_err(malformed(field))?
-        .ok_or(HeaderError::NotDeterministic)
+    d.array().map_err(malformed(field))?.ok_or(HeaderError::NotDeterministic)
 }
 
 fn releases(d: &mut Decoder<'_>) -> Result<Vec<Digest>, HeaderError> {
@@ -150,9 +128,7 @@ fn releases(d: &mut Decoder<'_>) -> Result<Vec<Digest>, HeaderError> {
     if !(1..=RELEASES_MAX as u64).contains(&found) {
         return Err(HeaderError::Releases { found });
     }
-    (0..found)
-        .map(|_| fixed(d, "release digest").map(Digest::from_bytes))
-        .collect()
+    (0..found).map(|_| fixed(d, "release digest").map(Digest::from_bytes)).collect()
 }
 
 fn files(d: &mut Decoder<'_>) -> Result<Vec<FileEntry>, HeaderError> {
@@ -173,16 +149,10 @@ fn files(d: &mut Decoder<'_>) -> Result<Vec<FileEntry>, HeaderError> {
         }
         let name = d.bytes().map_err(malformed("file name"))?;
         if !(1..=NAME_MAX_BYTES).contains(&name.len()) {
-            return Err(HeaderError::Name {
-                index,
-                found: name.len(),
-            });
+            return Err(HeaderError::Name { index, found: name.len() });
         }
         let length = d.u64().map_err(malformed("file length"))?;
-        entries.push(FileEntry {
-            name: name.to_owned(),
-            length,
-        });
+        entries.push(FileEntry { name: name.to_owned(), length });
     }
     Ok(entries)
 }

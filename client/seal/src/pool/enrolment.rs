@@ -47,19 +47,14 @@ impl Enrolment {
         }
         let text: EnrolmentText = serde_json::from_str(text).map_err(PoolError::malformed)?;
         check_name(&text.pool)?;
-        let root = parse_hex(&text.root).map_err(|error| PoolError::Malformed {
-            detail: format!("the root's key: {error}"),
-        })?;
+        let root = parse_hex(&text.root)
+            .map_err(|error| PoolError::Malformed { detail: format!("the root's key: {error}") })?;
         Ok(Self { pool: text.pool, root })
     }
 
     /// The enrolment file: one line of JSON, without a line feed.
     pub fn to_json(&self) -> String {
-        let text = EnrolmentText {
-            filemill_enrolment: 1,
-            pool: self.pool.clone(),
-            root: HEXLOWER.encode(&self.root),
-        };
+        let text = EnrolmentText { filemill_enrolment: 1, pool: self.pool.clone(), root: HEXLOWER.encode(&self.root) };
         serde_json::to_string(&text).expect("a number and two strings are valid JSON")
     }
 
@@ -98,50 +93,31 @@ impl Enrolment {
     pub fn verify(&self, signed: &SignedStatement, now: u64, lowest_serial: u64) -> Result<Statement, PoolError> {
         let message = SignedStatement::message(&signed.statement)?;
         let signature: [u8; 64] = parse_hex(&signed.signature).map_err(|_| self.not_signed())?;
-        UnparsedPublicKey::new(&ED25519, self.root)
-            .verify(&message, &signature)
-            .map_err(|_| self.not_signed())?;
+        UnparsedPublicKey::new(&ED25519, self.root).verify(&message, &signature).map_err(|_| self.not_signed())?;
 
         let statement = Statement::from_text(&signed.statement)?;
         if statement.pool != self.pool {
-            return Err(PoolError::OtherPool {
-                expected: self.pool.clone(),
-                found: statement.pool,
-            });
+            return Err(PoolError::OtherPool { expected: self.pool.clone(), found: statement.pool });
         }
         if now < statement.not_before {
-            return Err(PoolError::NotYetValid {
-                not_before: statement.not_before,
-                now,
-            });
+            return Err(PoolError::NotYetValid { not_before: statement.not_before, now });
         }
         if now > statement.not_after {
-            return Err(PoolError::Expired {
-                not_after: statement.not_after,
-                now,
-            });
+            return Err(PoolError::Expired { not_after: statement.not_after, now });
         }
         if statement.serial < lowest_serial {
-            return Err(PoolError::Superseded {
-                lowest: lowest_serial,
-                found: statement.serial,
-            });
+            return Err(PoolError::Superseded { lowest: lowest_serial, found: statement.serial });
         }
         Ok(statement)
     }
 
     fn not_signed(&self) -> PoolError {
-        PoolError::NotSigned {
-            pool: self.pool.clone(),
-        }
+        PoolError::NotSigned { pool: self.pool.clone() }
     }
 }
 
 impl fmt::Debug for Enrolment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Enrolment")
-            .field("pool", &self.pool)
-            .field("root", &HEXLOWER.encode(&self.root))
-            .finish()
+        f.debug_struct("Enrolment").field("pool", &self.pool).field("root", &HEXLOWER.encode(&self.root)).finish()
     }
 }

@@ -80,9 +80,7 @@ pub enum PoolError {
 
 impl PoolError {
     pub(super) fn malformed(error: serde_json::Error) -> Self {
-        Self::Malformed {
-            detail: error.to_string(),
-        }
+        Self::Malformed { detail: error.to_string() }
     }
 
     /// What to do about it.

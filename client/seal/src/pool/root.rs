@@ -33,10 +33,7 @@ impl PoolRoot {
     /// From its seed, the secret key of RFC 8032. The caller wipes its own copy.
     pub fn from_seed(seed: &[u8; Self::BYTES]) -> Self {
         let key = Ed25519KeyPair::from_seed_unchecked(seed).expect("every 32 bytes are an Ed25519 seed");
-        Self {
-            seed: Zeroizing::new(*seed),
-            key,
-        }
+        Self { seed: Zeroizing::new(*seed), key }
     }
 
     /// The seed, to be kept secret.
@@ -66,10 +63,7 @@ impl PoolRoot {
     /// Signs a text that may be no statement.
     pub(crate) fn sign_text(&self, statement: String) -> Result<SignedStatement, PoolError> {
         let signature = self.key.sign(&SignedStatement::message(&statement)?);
-        Ok(SignedStatement {
-            statement,
-            signature: HEXLOWER.encode(signature.as_ref()),
-        })
+        Ok(SignedStatement { statement, signature: HEXLOWER.encode(signature.as_ref()) })
     }
 
     fn public_key(&self) -> [u8; 32] {

@@ -121,9 +121,7 @@ impl Report {
     /// [`ResultError::Malformed`] if it is not one JSON object.
     pub fn from_json(text: String) -> Result<Self, ResultError> {
         if !json::is_object(&text) {
-            return Err(ResultError::Malformed {
-                detail: "the report is not a JSON object".to_owned(),
-            });
+            return Err(ResultError::Malformed { detail: "the report is not a JSON object".to_owned() });
         }
         RawValue::from_string(text).map(Self).map_err(ResultError::malformed)
     }

@@ -85,9 +85,7 @@ pub enum ResultError {
 
 impl ResultError {
     pub(super) fn malformed(error: serde_json::Error) -> Self {
-        Self::Malformed {
-            detail: error.to_string(),
-        }
+        Self::Malformed { detail: error.to_string() }
     }
 
     /// What to do about it.

@@ -9,12 +9,7 @@ use proptest::prelude::*;
 
 use crate::support::{Scene, flips, resized};
 
-const SHAPE: ChunkShape = ChunkShape {
-    sequence: 7,
-    last: false,
-    length: 300,
-    verdicts: 2,
-};
+const SHAPE: ChunkShape = ChunkShape { sequence: 7, last: false, length: 300, verdicts: 2 };
 const STORED: u8 = 0;
 const ZSTANDARD: u8 = 1;
 
@@ -28,9 +23,7 @@ fn verdicts() -> [Verdict; 2] {
 
 fn seal(sealer: &ChunkSealer, shape: &ChunkShape, data: &[u8], verdicts: &[Verdict]) -> Vec<u8> {
     let mut sealed = Vec::new();
-    let summary = sealer
-        .seal(shape, data, verdicts, &mut Compressor::new(3), &mut sealed)
-        .expect("it seals");
+    let summary = sealer.seal(shape, data, verdicts, &mut Compressor::new(3), &mut sealed).expect("it seals");
     assert_eq!(summary.digest, Digest::of(&sealed));
     assert!(sealed.len() <= shape.sealed_max_bytes());
     sealed
@@ -111,9 +104,7 @@ fn no_changed_bit_and_no_other_length_is_opened() {
         for changed in resized(&sealed) {
             assert!(open(&opener, &SHAPE, &changed).is_err(), "{} bytes", changed.len());
         }
-        data = (0..300_u32)
-            .map(|i| Digest::of(&i.to_be_bytes()).as_bytes()[0])
-            .collect();
+        data = (0..300_u32).map(|i| Digest::of(&i.to_be_bytes()).as_bytes()[0]).collect();
     }
 }
 
@@ -122,21 +113,9 @@ fn a_chunk_in_another_place_is_refused_with_what_is_wrong() {
     let (sealer, opener) = scene();
     let sealed = seal(&sealer, &SHAPE, &[b'a'; 300], &verdicts());
     let refusal = |shape| open(&opener, &shape, &sealed).expect_err("it is refused");
-    assert_eq!(
-        refusal(ChunkShape { sequence: 8, ..SHAPE }),
-        ChunkError::Sequence { expected: 8, found: 7 }
-    );
-    assert_eq!(
-        refusal(ChunkShape { last: true, ..SHAPE }),
-        ChunkError::Last { expected: true }
-    );
-    assert_eq!(
-        refusal(ChunkShape { length: 301, ..SHAPE }),
-        ChunkError::PlaintextLength {
-            expected: 301,
-            found: 300
-        }
-    );
+    assert_eq!(refusal(ChunkShape { sequence: 8, ..SHAPE }), ChunkError::Sequence { expected: 8, found: 7 });
+    assert_eq!(refusal(ChunkShape { last: true, ..SHAPE }), ChunkError::Last { expected: true });
+    assert_eq!(refusal(ChunkShape { length: 301, ..SHAPE }), ChunkError::PlaintextLength { expected: 301, found: 300 });
     // The number of verdicts does not stand in the chunk; the layout knows it, and the data no longer fits.
     assert_eq!(refusal(ChunkShape { verdicts: 1, ..SHAPE }), ChunkError::NotOneFrame);
 }
@@ -146,27 +125,18 @@ fn a_field_that_was_rewritten_to_fit_is_not_authentic() {
     let (sealer, opener) = scene();
     let mut sealed = seal(&sealer, &SHAPE, &[b'a'; 300], &verdicts());
     sealed[9] = 8;
-    assert_eq!(
-        open(&opener, &ChunkShape { sequence: 8, ..SHAPE }, &sealed),
-        Err(ChunkError::NotAuthentic)
-    );
+    assert_eq!(open(&opener, &ChunkShape { sequence: 8, ..SHAPE }, &sealed), Err(ChunkError::NotAuthentic));
     sealed[9] = 7;
     sealed[5] = 1;
-    assert_eq!(
-        open(&opener, &ChunkShape { last: true, ..SHAPE }, &sealed),
-        Err(ChunkError::NotAuthentic)
-    );
+    assert_eq!(open(&opener, &ChunkShape { last: true, ..SHAPE }, &sealed), Err(ChunkError::NotAuthentic));
 }
 
 #[test]
 fn a_chunk_of_another_upload_header_or_key_is_not_authentic() {
     let (sealer, _) = scene();
     let sealed = seal(&sealer, &SHAPE, &[b'a'; 300], &verdicts());
-    let (key, upload, header) = (
-        DataKey::from_bytes([0x22; 32]),
-        UploadId::from_bytes([0x11; 16]),
-        Digest::of(b"header"),
-    );
+    let (key, upload, header) =
+        (DataKey::from_bytes([0x22; 32]), UploadId::from_bytes([0x11; 16]), Digest::of(b"header"));
     assert!(open(&ChunkOpener::new(&key, upload, header), &SHAPE, &sealed).is_ok());
     for foreign in [
         ChunkOpener::new(&DataKey::random(), upload, header),
@@ -190,22 +160,8 @@ fn unknown_formats_are_called_that() {
     assert_eq!(changed(4, 2), ChunkError::Codec { found: 2 });
     assert_eq!(changed(5, 2), ChunkError::Flags { found: 2 });
     assert_eq!(changed(5, 0x81), ChunkError::Flags { found: 0x81 });
-    assert_eq!(
-        changed(4, STORED),
-        ChunkError::Length {
-            shortest: 108,
-            longest: 408,
-            found: sealed.len()
-        }
-    );
-    assert_eq!(
-        open(&opener, &SHAPE, b""),
-        Err(ChunkError::Length {
-            shortest: 108,
-            longest: 408,
-            found: 0
-        })
-    );
+    assert_eq!(changed(4, STORED), ChunkError::Length { shortest: 108, longest: 408, found: sealed.len() });
+    assert_eq!(open(&opener, &SHAPE, b""), Err(ChunkError::Length { shortest: 108, longest: 408, found: 0 }));
 }
 
 #[test]
@@ -225,11 +181,7 @@ fn anything_but_one_whole_frame_is_refused() {
         [skippable.clone(), whole.clone()].concat(),
         skippable,
     ] {
-        assert_eq!(
-            open(&opener, &SHAPE, &seal_broken(ZSTANDARD, &data)),
-            Err(ChunkError::NotOneFrame),
-            "{data:x?}"
-        );
+        assert_eq!(open(&opener, &SHAPE, &seal_broken(ZSTANDARD, &data)), Err(ChunkError::NotOneFrame), "{data:x?}");
     }
 }
 
@@ -238,11 +190,7 @@ fn a_bomb_or_a_short_frame_is_refused() {
     let (_, opener) = scene();
     for length in [0, 1, 299, 301, 1 << 20] {
         let sealed = seal_broken(ZSTANDARD, &frame(&vec![b'a'; length]));
-        assert_eq!(
-            open(&opener, &SHAPE, &sealed),
-            Err(ChunkError::Content { expected: 300 }),
-            "{length}"
-        );
+        assert_eq!(open(&opener, &SHAPE, &sealed), Err(ChunkError::Content { expected: 300 }), "{length}");
     }
 }
 
@@ -262,34 +210,22 @@ fn a_frame_that_announces_a_huge_window_costs_no_memory() {
 #[test]
 fn what_would_have_been_stored_is_not_taken_compressed() {
     let (_, opener) = scene();
-    let noise: Vec<u8> = (0..300_u32)
-        .map(|i| Digest::of(&i.to_be_bytes()).as_bytes()[0])
-        .collect();
+    let noise: Vec<u8> = (0..300_u32).map(|i| Digest::of(&i.to_be_bytes()).as_bytes()[0]).collect();
     let grown = frame(&noise);
     assert!(grown.len() >= 300);
-    assert!(matches!(
-        open(&opener, &SHAPE, &seal_broken(ZSTANDARD, &grown)),
-        Err(ChunkError::Length { .. })
-    ));
+    assert!(matches!(open(&opener, &SHAPE, &seal_broken(ZSTANDARD, &grown)), Err(ChunkError::Length { .. })));
 }
 
 #[test]
 fn unknown_verdicts_and_void_ones_with_a_digest_are_refused() {
     let (sealer, opener) = scene();
-    let shape = ChunkShape {
-        length: 0,
-        verdicts: 2,
-        ..SHAPE
-    };
+    let shape = ChunkShape { length: 0, verdicts: 2, ..SHAPE };
     let intact = [0; 33];
     for (code, filler) in [(5, 0), (0xff, 0), (1, 7), (4, 7)] {
         let mut verdict = [filler; 33];
         verdict[0] = code;
         let sealed = seal_anything(&sealer, &shape, STORED, &[intact, verdict].concat());
-        assert_eq!(
-            open(&opener, &shape, &sealed),
-            Err(ChunkError::Verdict { position: 1, code })
-        );
+        assert_eq!(open(&opener, &shape, &sealed), Err(ChunkError::Verdict { position: 1, code }));
     }
 }
 
@@ -307,13 +243,7 @@ fn sealing_other_than_the_layout_says_is_refused() {
     let (sealer, _) = scene();
     let mut out = vec![1, 2, 3];
     let refusal = sealer.seal(&SHAPE, &[0; 299], &verdicts(), &mut Compressor::new(3), &mut out);
-    assert_eq!(
-        refusal,
-        Err(ChunkError::Data {
-            expected: 300,
-            found: 299
-        })
-    );
+    assert_eq!(refusal, Err(ChunkError::Data { expected: 300, found: 299 }));
     assert!(out.is_empty());
     let refusal = sealer.seal(&SHAPE, &[0; 300], &verdicts()[..1], &mut Compressor::new(3), &mut out);
     assert_eq!(refusal, Err(ChunkError::VerdictCount { expected: 2, found: 1 }));
@@ -323,15 +253,10 @@ fn sealing_other_than_the_layout_says_is_refused() {
 fn a_buffer_that_is_reused_does_not_grow() {
     let (sealer, _) = scene();
     let (mut compressor, mut out) = (Compressor::new(1), Vec::new());
-    let shape = ChunkShape {
-        length: 1 << 20,
-        ..SHAPE
-    };
+    let shape = ChunkShape { length: 1 << 20, ..SHAPE };
     let data = vec![b'a'; 1 << 20];
     for _ in 0..3 {
-        sealer
-            .seal(&shape, &data, &verdicts(), &mut compressor, &mut out)
-            .expect("it seals");
+        sealer.seal(&shape, &data, &verdicts(), &mut compressor, &mut out).expect("it seals");
         assert_eq!(out.capacity(), shape.sealed_max_bytes());
     }
 }
@@ -340,21 +265,15 @@ fn a_buffer_that_is_reused_does_not_grow() {
 fn one_compressor_and_one_decompressor_serve_chunks_of_every_kind_in_turn() {
     let (sealer, opener) = scene();
     let (mut compressor, mut decompressor) = (Compressor::new(3), Decompressor::new());
-    let noise: Vec<u8> = (0..300_u32)
-        .map(|i| Digest::of(&i.to_be_bytes()).as_bytes()[0])
-        .collect();
+    let noise: Vec<u8> = (0..300_u32).map(|i| Digest::of(&i.to_be_bytes()).as_bytes()[0]).collect();
     let mut sealed = Vec::new();
     for (data, compressible) in [(vec![b'a'; 300], true), (noise, false)].iter().cycle().take(6) {
-        let summary = sealer
-            .seal(&SHAPE, data, &verdicts(), &mut compressor, &mut sealed)
-            .expect("it seals");
+        let summary = sealer.seal(&SHAPE, data, &verdicts(), &mut compressor, &mut sealed).expect("it seals");
         assert_eq!(summary.compressed, *compressible);
         // What is damaged in between leaves no trace.
         let broken = seal_broken(ZSTANDARD, &frame(&[b'a'; 1_000]));
         assert!(opener.open(&SHAPE, broken, &mut decompressor).is_err());
-        let opened = opener
-            .open(&SHAPE, sealed.clone(), &mut decompressor)
-            .expect("it opens");
+        let opened = opener.open(&SHAPE, sealed.clone(), &mut decompressor).expect("it opens");
         assert_eq!(opened.data(), data);
     }
 }

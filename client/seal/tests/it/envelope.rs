@@ -12,37 +12,19 @@ use crate::support::{Scene, age_recipient};
 fn refusal(bytes: Vec<u8>, identity: &Identity) -> EnvelopeError {
     let sealed = SealedHeader::from_bytes(bytes.clone()).expect("short enough");
     let identities = std::slice::from_ref(identity);
-    let Err(HeaderError::Envelope(error)) = Header::open(&sealed, identities) else {
-        panic!("not refused")
-    };
-    assert_eq!(
-        open_result(&bytes, identities).err(),
-        Some(ResultError::Envelope(error))
-    );
+    let Err(HeaderError::Envelope(error)) = Header::open(&sealed, identities) else { panic!("not refused") };
+    assert_eq!(open_result(&bytes, identities).err(), Some(ResultError::Envelope(error)));
     error
 }
 
 #[test]
 fn what_is_no_age_file_is_called_that() {
     let identity = Identity::generate();
-    for bytes in [
-        &b""[..],
-        b"a",
-        b"age-encryption.org/v",
-        b"age-encryption.org/v2\n",
-        b"{}",
-        &[0; 1000],
-    ] {
+    for bytes in [&b""[..], b"a", b"age-encryption.org/v", b"age-encryption.org/v2\n", b"{}", &[0; 1000]] {
         assert_eq!(refusal(bytes.to_vec(), &identity), EnvelopeError::NotAge);
     }
-    assert_eq!(
-        refusal(b"age-encryption.org/v1\n".to_vec(), &identity),
-        EnvelopeError::Recipients
-    );
-    assert_eq!(
-        refusal(b"age-encryption.org/v1\n--- \n".to_vec(), &identity),
-        EnvelopeError::Damaged
-    );
+    assert_eq!(refusal(b"age-encryption.org/v1\n".to_vec(), &identity), EnvelopeError::Recipients);
+    assert_eq!(refusal(b"age-encryption.org/v1\n--- \n".to_vec(), &identity), EnvelopeError::Damaged);
 }
 
 const LAST_LINE: &[u8] = b"--- AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n0123456789abcdef";
@@ -53,18 +35,9 @@ fn a_flood_of_recipients_is_refused_at_once() {
     let started = Instant::now();
     let flood =
         |stanza: &[u8], count: usize| [b"age-encryption.org/v1\n", &stanza.repeat(count)[..], LAST_LINE].concat();
-    assert_eq!(
-        refusal(flood(b"-> x\n\n", 600_000), &identity),
-        EnvelopeError::Recipients
-    );
-    assert_eq!(
-        refusal(flood(b"-> x\n\n", AGE_STANZAS_MAX + 1), &identity),
-        EnvelopeError::Recipients
-    );
-    assert_eq!(
-        refusal(flood(b"-> x\n\n", AGE_STANZAS_MAX), &identity),
-        EnvelopeError::NoMatchingKey
-    );
+    assert_eq!(refusal(flood(b"-> x\n\n", 600_000), &identity), EnvelopeError::Recipients);
+    assert_eq!(refusal(flood(b"-> x\n\n", AGE_STANZAS_MAX + 1), &identity), EnvelopeError::Recipients);
+    assert_eq!(refusal(flood(b"-> x\n\n", AGE_STANZAS_MAX), &identity), EnvelopeError::NoMatchingKey);
     let line = [b'A'; 64];
     let lines = [b"-> x\n", &[&line[..], b"\n"].concat().repeat(60)[..], b"\n"].concat();
     assert_eq!(refusal(flood(&lines, 1), &identity), EnvelopeError::NoMatchingKey);
@@ -74,11 +47,7 @@ fn a_flood_of_recipients_is_refused_at_once() {
     endless.truncate(endless.len() - 17);
     endless.resize(4 << 20, b'A');
     assert_eq!(refusal(endless, &identity), EnvelopeError::Damaged);
-    assert!(
-        started.elapsed() < Duration::from_secs(5),
-        "took {:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(5), "took {:?}", started.elapsed());
 }
 
 #[test]
@@ -86,14 +55,8 @@ fn a_stranger_opens_nothing_and_any_fitting_key_does() {
     let scene = Scene::new(CHUNK_SIZE_MIN, &[1]);
     let sealed = scene.header.seal(&[scene.pool.recipient()]).expect("it seals");
     let stranger = || scene.stranger.clone();
-    assert_eq!(
-        refusal(sealed.as_bytes().to_vec(), &scene.stranger),
-        EnvelopeError::NoMatchingKey
-    );
-    assert!(matches!(
-        Header::open(&sealed, &[]),
-        Err(HeaderError::Envelope(EnvelopeError::NoMatchingKey))
-    ));
+    assert_eq!(refusal(sealed.as_bytes().to_vec(), &scene.stranger), EnvelopeError::NoMatchingKey);
+    assert!(matches!(Header::open(&sealed, &[]), Err(HeaderError::Envelope(EnvelopeError::NoMatchingKey))));
     for fitting in [&scene.pool, &scene.uploader] {
         assert!(Header::open(&sealed, &[stranger(), fitting.clone()]).is_ok());
     }
@@ -119,18 +82,8 @@ fn keys_are_parsed_in_their_one_form_and_never_shown() {
     let recipient = identity.recipient().to_string();
     assert_eq!(recipient.parse(), Ok(identity.recipient()));
 
-    for text in [
-        "",
-        "age1",
-        &recipient[..61],
-        &recipient.to_uppercase(),
-        &format!("{recipient} "),
-        &secret,
-    ] {
-        assert!(
-            matches!(text.parse::<Recipient>(), Err(KeyError::Recipient { .. })),
-            "{text}"
-        );
+    for text in ["", "age1", &recipient[..61], &recipient.to_uppercase(), &format!("{recipient} "), &secret] {
+        assert!(matches!(text.parse::<Recipient>(), Err(KeyError::Recipient { .. })), "{text}");
     }
     for text in ["", "AGE-SECRET-KEY-1", &recipient, &secret[..60]] {
         assert_eq!(text.parse::<Identity>().err(), Some(KeyError::Identity), "{text}");
@@ -156,10 +109,7 @@ fn points_of_small_order_are_no_recipients() {
         for top in [0, 0x80] {
             let mut point = point;
             point[31] |= top;
-            assert!(
-                matches!(encode(point).parse::<Recipient>(), Err(KeyError::SmallOrder { .. })),
-                "{point:x?}"
-            );
+            assert!(matches!(encode(point).parse::<Recipient>(), Err(KeyError::SmallOrder { .. })), "{point:x?}");
         }
     }
 }

@@ -27,14 +27,9 @@ fn seal_refusal(change: impl FnOnce(&mut Header)) -> HeaderError {
     let mut header = header();
     change(&mut header);
     // What cannot be sealed cannot be opened either, with the same reason.
-    let refusal = header
-        .seal(&[Identity::generate().recipient()])
-        .expect_err("it is refused");
+    let refusal = header.seal(&[Identity::generate().recipient()]).expect_err("it is refused");
     if !matches!(refusal, HeaderError::TooLong { .. }) {
-        assert_eq!(
-            decode_header(&encode_header(&header)).expect_err("it is refused"),
-            refusal
-        );
+        assert_eq!(decode_header(&encode_header(&header)).expect_err("it is refused"), refusal);
     }
     refusal
 }
@@ -98,11 +93,7 @@ proptest! {
 #[test]
 fn no_changed_bit_and_no_other_length_is_opened() {
     let scene = Scene::new(CHUNK_SIZE_MIN, &[5]);
-    let sealed = scene
-        .header
-        .seal(&[scene.pool.recipient()])
-        .expect("it seals")
-        .into_bytes();
+    let sealed = scene.header.seal(&[scene.pool.recipient()]).expect("it seals").into_bytes();
     let opens = |bytes: Vec<u8>| {
         let sealed = SealedHeader::from_bytes(bytes).expect("short enough");
         Header::open(&sealed, std::slice::from_ref(&scene.pool)).is_ok()
@@ -122,18 +113,9 @@ fn no_changed_bit_and_no_other_length_is_opened() {
 #[test]
 fn a_header_longer_than_four_mebibytes_is_not_even_hashed() {
     let long = vec![0; 5 << 20];
-    assert_eq!(
-        SealedHeader::from_bytes(long).err(),
-        Some(HeaderError::TooLong { found: 5 << 20 })
-    );
+    assert_eq!(SealedHeader::from_bytes(long).err(), Some(HeaderError::TooLong { found: 5 << 20 }));
     let refusal = seal_refusal(|header| {
-        header.files = vec![
-            FileEntry {
-                name: vec![b'a'; NAME_MAX_BYTES],
-                length: 0
-            };
-            1_100
-        ];
+        header.files = vec![FileEntry { name: vec![b'a'; NAME_MAX_BYTES], length: 0 }; 1_100];
     });
     assert!(matches!(refusal, HeaderError::TooLong { found } if found > HEADER_MAX_BYTES));
 }
@@ -147,16 +129,11 @@ fn files_within_their_share_always_fit_beside_the_longest_rest() {
     (header.not_after, header.files) = (u64::MAX, Vec::new());
     let mut left = FILES_MAX_ENCODED_BYTES;
     while left > 2 * NAME_MAX_BYTES {
-        let file = FileEntry {
-            name: vec![b'n'; NAME_MAX_BYTES],
-            length: 1 << 31,
-        };
+        let file = FileEntry { name: vec![b'n'; NAME_MAX_BYTES], length: 1 << 31 };
         left -= file.encoded_bytes();
         header.files.push(file);
     }
-    let pool: Vec<Recipient> = (0..POOL_RECIPIENTS_MAX)
-        .map(|_| Identity::generate().recipient())
-        .collect();
+    let pool: Vec<Recipient> = (0..POOL_RECIPIENTS_MAX).map(|_| Identity::generate().recipient()).collect();
     let sealed = header.seal(&pool).expect("it fits");
     assert!(sealed.as_bytes().len() + left <= HEADER_MAX_BYTES);
 }
@@ -168,63 +145,35 @@ fn names_of_any_bytes_are_kept_and_others_refused() {
     header.files[1].name = vec![0xff; NAME_MAX_BYTES];
     assert_same(&decode_header(&encode_header(&header)).expect("it decodes"), &header);
 
-    assert_eq!(
-        seal_refusal(|header| header.files[1].name.clear()),
-        HeaderError::Name { index: 1, found: 0 }
-    );
+    assert_eq!(seal_refusal(|header| header.files[1].name.clear()), HeaderError::Name { index: 1, found: 0 });
     let refusal = seal_refusal(|header| header.files[2].name = vec![b'a'; NAME_MAX_BYTES + 1]);
     assert_eq!(refusal, HeaderError::Name { index: 2, found: 4_097 });
 }
 
 #[test]
 fn releases_parameters_and_layout_are_bounded() {
-    assert_eq!(
-        seal_refusal(|header| header.releases.clear()),
-        HeaderError::Releases { found: 0 }
-    );
+    assert_eq!(seal_refusal(|header| header.releases.clear()), HeaderError::Releases { found: 0 });
     let seventeen = vec![Digest::of(b"release"); 17];
-    assert_eq!(
-        seal_refusal(|header| header.releases = seventeen),
-        HeaderError::Releases { found: 17 }
-    );
+    assert_eq!(seal_refusal(|header| header.releases = seventeen), HeaderError::Releases { found: 17 });
 
     for text in ["", "null", "[]", "{", "{}{}", "{} x", "{\"a\":}", "\u{a0}{}"] {
-        assert_eq!(
-            seal_refusal(|header| header.parameters = text.to_owned()),
-            HeaderError::Parameters,
-            "{text}"
-        );
+        assert_eq!(seal_refusal(|header| header.parameters = text.to_owned()), HeaderError::Parameters, "{text}");
     }
     let long = format!("{{}}{}", " ".repeat(PARAMETERS_MAX_BYTES - 1));
-    assert_eq!(
-        seal_refusal(|header| header.parameters = long),
-        HeaderError::ParametersTooLong { found: 65_537 }
-    );
+    assert_eq!(seal_refusal(|header| header.parameters = long), HeaderError::ParametersTooLong { found: 65_537 });
 
     let layout = |change: fn(&mut Header)| match seal_refusal(change) {
         HeaderError::Layout(error) => error,
         other => panic!("{other}"),
     };
-    assert_eq!(
-        layout(|header| header.chunk_size = 65_537),
-        LayoutError::ChunkSize { found: 65_537 }
-    );
+    assert_eq!(layout(|header| header.chunk_size = 65_537), LayoutError::ChunkSize { found: 65_537 });
     assert_eq!(layout(|header| header.files.clear()), LayoutError::NoFiles);
-    assert_eq!(
-        layout(|header| header.files[0].length = u64::MAX),
-        LayoutError::TooManyBytes
-    );
-    let file = FileEntry {
-        name: b"a".to_vec(),
-        length: 0,
-    };
+    assert_eq!(layout(|header| header.files[0].length = u64::MAX), LayoutError::TooManyBytes);
+    let file = FileEntry { name: b"a".to_vec(), length: 0 };
     let mut crowded = header();
     crowded.files = vec![file; FILES_MAX + 1];
     let refusal = HeaderError::Layout(LayoutError::TooManyFiles);
-    assert_eq!(
-        crowded.seal(&[Identity::generate().recipient()]).err(),
-        Some(refusal.clone())
-    );
+    assert_eq!(crowded.seal(&[Identity::generate().recipient()]).err(), Some(refusal.clone()));
     assert_eq!(decode_header(&encode_header(&crowded)).err(), Some(refusal));
 }
 
@@ -249,11 +198,7 @@ fn sealing_takes_one_to_sixteen_recipients_of_the_pool() {
 fn a_pool_that_is_the_uploader_itself_gets_one_stanza() {
     let scene = Scene::new(CHUNK_SIZE_MIN, &[1]);
     let sealed = scene.header.seal(&[scene.uploader.recipient()]).expect("it seals");
-    let stanzas = sealed
-        .as_bytes()
-        .windows(9)
-        .filter(|bytes| *bytes == b"-> X25519")
-        .count();
+    let stanzas = sealed.as_bytes().windows(9).filter(|bytes| *bytes == b"-> X25519").count();
     assert_eq!(stanzas, 1);
     let error = Header::open(&sealed, std::slice::from_ref(&scene.pool)).err();
     assert_eq!(error, Some(HeaderError::Envelope(EnvelopeError::NoMatchingKey)));
@@ -272,10 +217,7 @@ fn a_header_is_over_after_its_last_second() {
 fn debug_shows_no_secret() {
     let header = header();
     let shown = format!("{header:?} {:?} {:?}", header.files, header.key);
-    assert!(
-        !shown.contains("file 0") && !shown.contains("22, 22") && !shown.contains("70000"),
-        "{shown}"
-    );
+    assert!(!shown.contains("file 0") && !shown.contains("22, 22") && !shown.contains("70000"), "{shown}");
 }
 
 /// The plaintext of a header up to a field, written by hand; `rest` writes the others.
@@ -295,11 +237,7 @@ fn by_hand(fields: u64, until: u8, rest: impl FnOnce(&mut Encoder<&mut Vec<u8>>)
             6 => e.str("{}"),
             7 => e.u32(CHUNK_SIZE_MIN),
             8 => e.u8(9),
-            9 => e
-                .array(1)
-                .and_then(|e| e.array(2))
-                .and_then(|e| e.bytes(b"a"))
-                .and_then(|e| e.u8(1)),
+            9 => e.array(1).and_then(|e| e.array(2)).and_then(|e| e.bytes(b"a")).and_then(|e| e.u8(1)),
             _ => unreachable!("nine fields"),
         }
         .expect("memory");
@@ -318,18 +256,9 @@ fn fields_are_exactly_one_to_nine_in_order() {
     assert!(decode_header(&by_hand(9, 10, |_| ())).is_ok());
     assert_eq!(by_hand_refusal(10, 10, &[10, 0]), HeaderError::Fields { found: 10 });
     assert_eq!(by_hand_refusal(8, 9, &[]), HeaderError::Fields { found: 8 });
-    assert_eq!(
-        by_hand_refusal(9, 9, &[10, 0]),
-        HeaderError::Key { expected: 9, found: 10 }
-    );
-    assert_eq!(
-        by_hand_refusal(9, 9, &[8, 9]),
-        HeaderError::Key { expected: 9, found: 8 }
-    );
-    assert_eq!(
-        by_hand_refusal(9, 3, &[4, 0]),
-        HeaderError::Key { expected: 3, found: 4 }
-    );
+    assert_eq!(by_hand_refusal(9, 9, &[10, 0]), HeaderError::Key { expected: 9, found: 10 });
+    assert_eq!(by_hand_refusal(9, 9, &[8, 9]), HeaderError::Key { expected: 9, found: 8 });
+    assert_eq!(by_hand_refusal(9, 3, &[4, 0]), HeaderError::Key { expected: 3, found: 4 });
     assert_eq!(by_hand_refusal(9, 1, &[1, 2]), HeaderError::Version { found: 2 });
     assert_eq!(by_hand_refusal(9, 10, &[0, 0]), HeaderError::Trailing { found: 2 });
 }
@@ -337,51 +266,24 @@ fn fields_are_exactly_one_to_nine_in_order() {
 #[test]
 fn counts_that_no_bytes_stand_behind_allocate_nothing() {
     // 65,536 files, 2^32 files, 2^64 − 1 files, and a number that is left open.
-    assert_eq!(
-        by_hand_refusal(9, 9, &[9, 0x9a, 0, 1, 0, 0]),
-        HeaderError::Malformed { field: "files" }
-    );
-    for bomb in [
-        &[9, 0x9a, 0xff, 0xff, 0xff, 0xff][..],
-        &[9, 0x9b, 255, 255, 255, 255, 255, 255, 255, 255],
-    ] {
-        assert_eq!(
-            by_hand_refusal(9, 9, bomb),
-            HeaderError::Layout(LayoutError::TooManyFiles)
-        );
+    assert_eq!(by_hand_refusal(9, 9, &[9, 0x9a, 0, 1, 0, 0]), HeaderError::Malformed { field: "files" });
+    for bomb in [&[9, 0x9a, 0xff, 0xff, 0xff, 0xff][..], &[9, 0x9b, 255, 255, 255, 255, 255, 255, 255, 255]] {
+        assert_eq!(by_hand_refusal(9, 9, bomb), HeaderError::Layout(LayoutError::TooManyFiles));
     }
     assert_eq!(by_hand_refusal(9, 9, &[9, 0x9f, 0xff]), HeaderError::NotDeterministic);
-    assert_eq!(
-        by_hand_refusal(9, 5, &[5, 0x9a, 255, 255, 255, 255]),
-        HeaderError::Releases { found: u32::MAX.into() }
-    );
+    assert_eq!(by_hand_refusal(9, 5, &[5, 0x9a, 255, 255, 255, 255]), HeaderError::Releases { found: u32::MAX.into() });
     // A name of 2^63 bytes.
     let name = [9, 0x81, 0x82, 0x5b, 0x80, 0, 0, 0, 0, 0, 0, 0];
-    assert_eq!(
-        by_hand_refusal(9, 9, &name),
-        HeaderError::Malformed { field: "file name" }
-    );
-    assert_eq!(
-        by_hand_refusal(9, 9, &[9, 0x81, 0x83, 0x41, b'a', 1, 1]),
-        HeaderError::Malformed { field: "files" }
-    );
+    assert_eq!(by_hand_refusal(9, 9, &name), HeaderError::Malformed { field: "file name" });
+    assert_eq!(by_hand_refusal(9, 9, &[9, 0x81, 0x83, 0x41, b'a', 1, 1]), HeaderError::Malformed { field: "files" });
 }
 
 #[test]
 fn another_encoding_of_the_same_header_is_refused() {
     // The same numbers in more bytes than they need, a text in pieces, a map without a number.
-    assert_eq!(
-        by_hand_refusal(9, 9, &[9, 0x81, 0x82, 0x41, b'a', 0x18, 1]),
-        HeaderError::NotDeterministic
-    );
-    assert_eq!(
-        by_hand_refusal(9, 9, &[9, 0x98, 1, 0x82, 0x41, b'a', 1]),
-        HeaderError::NotDeterministic
-    );
-    assert_eq!(
-        by_hand_refusal(9, 9, &[0x18, 9, 0x81, 0x82, 0x41, b'a', 1]),
-        HeaderError::NotDeterministic
-    );
+    assert_eq!(by_hand_refusal(9, 9, &[9, 0x81, 0x82, 0x41, b'a', 0x18, 1]), HeaderError::NotDeterministic);
+    assert_eq!(by_hand_refusal(9, 9, &[9, 0x98, 1, 0x82, 0x41, b'a', 1]), HeaderError::NotDeterministic);
+    assert_eq!(by_hand_refusal(9, 9, &[0x18, 9, 0x81, 0x82, 0x41, b'a', 1]), HeaderError::NotDeterministic);
     let mut open_map = by_hand(9, 10, |_| ());
     open_map[0] = 0xbf;
     open_map.push(0xff);
@@ -405,8 +307,5 @@ fn fields_of_another_type_are_named() {
     assert_eq!(malformed(6, &[6, 0x62, 0xff, 0xff]), "parameters");
     assert_eq!(malformed(7, &[7, 0x20]), "chunk size");
     assert_eq!(malformed(8, &[8, 0xf6]), "not_after");
-    assert!(matches!(
-        by_hand_refusal(9, 4, &[4, 0x61, b'a']),
-        HeaderError::Uploader(_)
-    ));
+    assert!(matches!(by_hand_refusal(9, 4, &[4, 0x61, b'a']), HeaderError::Uploader(_)));
 }

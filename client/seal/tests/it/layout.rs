@@ -16,11 +16,7 @@ fn model(lengths: &[u64]) -> (u64, Vec<(u32, u32)>) {
         .iter()
         .map(|length| {
             let first = (offset / SIZE).min(chunks - 1);
-            let last = if *length == 0 {
-                first
-            } else {
-                (offset + length - 1) / SIZE
-            };
+            let last = if *length == 0 { first } else { (offset + length - 1) / SIZE };
             offset += length;
             (first as u32, last as u32)
         })
@@ -123,41 +119,18 @@ fn what_lies_outside_is_nothing_rather_than_a_panic() {
 
 #[test]
 fn every_bound_is_kept() {
-    for found in [
-        0,
-        1,
-        CHUNK_SIZE_MIN - 1,
-        CHUNK_SIZE_MIN + 1,
-        CHUNK_SIZE_MIN / 2,
-        CHUNK_SIZE_MAX * 2,
-        u32::MAX,
-    ] {
+    for found in [0, 1, CHUNK_SIZE_MIN - 1, CHUNK_SIZE_MIN + 1, CHUNK_SIZE_MIN / 2, CHUNK_SIZE_MAX * 2, u32::MAX] {
         assert_eq!(Layout::new(found, [1]), Err(LayoutError::ChunkSize { found }));
     }
     assert_eq!(Layout::new(CHUNK_SIZE_MIN, []), Err(LayoutError::NoFiles));
-    assert_eq!(
-        Layout::new(CHUNK_SIZE_MIN, std::iter::repeat(0)),
-        Err(LayoutError::TooManyFiles)
-    );
+    assert_eq!(Layout::new(CHUNK_SIZE_MIN, std::iter::repeat(0)), Err(LayoutError::TooManyFiles));
     assert!(Layout::new(CHUNK_SIZE_MIN, std::iter::repeat_n(1, FILES_MAX)).is_ok());
-    assert_eq!(
-        Layout::new(CHUNK_SIZE_MAX, [TOTAL_MAX_BYTES, 1]),
-        Err(LayoutError::TooManyBytes)
-    );
-    assert_eq!(
-        Layout::new(CHUNK_SIZE_MAX, [u64::MAX, u64::MAX]),
-        Err(LayoutError::TooManyBytes)
-    );
+    assert_eq!(Layout::new(CHUNK_SIZE_MAX, [TOTAL_MAX_BYTES, 1]), Err(LayoutError::TooManyBytes));
+    assert_eq!(Layout::new(CHUNK_SIZE_MAX, [u64::MAX, u64::MAX]), Err(LayoutError::TooManyBytes));
     let most = u64::from(CHUNKS_MAX) * SIZE;
-    assert_eq!(
-        Layout::new(CHUNK_SIZE_MIN, [most]).map(|layout| layout.chunk_count()),
-        Ok(CHUNKS_MAX)
-    );
+    assert_eq!(Layout::new(CHUNK_SIZE_MIN, [most]).map(|layout| layout.chunk_count()), Ok(CHUNKS_MAX));
     assert_eq!(
         Layout::new(CHUNK_SIZE_MIN, [most + 1]),
-        Err(LayoutError::TooManyChunks {
-            total_bytes: most + 1,
-            chunk_size: CHUNK_SIZE_MIN
-        })
+        Err(LayoutError::TooManyChunks { total_bytes: most + 1, chunk_size: CHUNK_SIZE_MIN })
     );
 }

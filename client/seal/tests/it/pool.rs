@@ -70,38 +70,21 @@ fn the_signed_bytes_are_those_of_the_protocol() {
 fn each_reason_to_refuse_has_its_name() {
     assert_eq!(
         refusal(|statement| statement.pool = "paris".to_owned()),
-        PoolError::OtherPool {
-            expected: "berlin".to_owned(),
-            found: "paris".to_owned()
-        }
+        PoolError::OtherPool { expected: "berlin".to_owned(), found: "paris".to_owned() }
     );
     let (early, late) = (NOW + 1, NOW - 1);
     assert_eq!(
         refusal(|statement| statement.not_before = early),
-        PoolError::NotYetValid {
-            not_before: early,
-            now: NOW
-        }
+        PoolError::NotYetValid { not_before: early, now: NOW }
     );
-    assert_eq!(
-        refusal(|statement| statement.not_after = late),
-        PoolError::Expired {
-            not_after: late,
-            now: NOW
-        }
-    );
-    assert_eq!(
-        refusal(|statement| statement.serial = 4),
-        PoolError::Superseded { lowest: 5, found: 4 }
-    );
+    assert_eq!(refusal(|statement| statement.not_after = late), PoolError::Expired { not_after: late, now: NOW });
+    assert_eq!(refusal(|statement| statement.serial = 4), PoolError::Superseded { lowest: 5, found: 4 });
 }
 
 #[test]
 fn a_recipient_that_another_root_signed_is_refused() {
     let signed = PoolRoot::generate().sign(&statement()).expect("it signs");
-    let not_signed = PoolError::NotSigned {
-        pool: "berlin".to_owned(),
-    };
+    let not_signed = PoolError::NotSigned { pool: "berlin".to_owned() };
     assert_eq!(enrolment().verify(&signed, NOW, 0), Err(not_signed));
 }
 
@@ -122,43 +105,23 @@ fn no_changed_character_is_accepted() {
             let mut other = signed.clone();
             other[field] = text.clone().into();
             let other: SignedStatement = serde_json::from_value(other).expect("two texts");
-            assert!(
-                matches!(enrolment().verify(&other, NOW, 0), Err(PoolError::NotSigned { .. })),
-                "{text}"
-            );
+            assert!(matches!(enrolment().verify(&other, NOW, 0), Err(PoolError::NotSigned { .. })), "{text}");
         }
     }
 }
 
 #[test]
 fn lifetimes_are_one_second_to_31_days() {
-    let sign = |not_before, not_after| {
-        root().sign(&Statement {
-            not_before,
-            not_after,
-            ..statement()
-        })
-    };
+    let sign = |not_before, not_after| root().sign(&Statement { not_before, not_after, ..statement() });
     assert!(sign(NOW, NOW + STATEMENT_MAX_SECONDS).is_ok());
-    for (not_before, not_after) in [
-        (NOW, NOW),
-        (NOW, NOW - 1),
-        (NOW, NOW + STATEMENT_MAX_SECONDS + 1),
-        (0, u64::MAX),
-    ] {
-        assert_eq!(
-            sign(not_before, not_after),
-            Err(PoolError::Lifetime { not_before, not_after })
-        );
+    for (not_before, not_after) in [(NOW, NOW), (NOW, NOW - 1), (NOW, NOW + STATEMENT_MAX_SECONDS + 1), (0, u64::MAX)] {
+        assert_eq!(sign(not_before, not_after), Err(PoolError::Lifetime { not_before, not_after }));
     }
     // Nor does a client take what a careless root signed.
     let text =
         r#"{"filemill_pool":1,"pool":"berlin","recipient":"R","not_before":0,"not_after":9000000000,"serial":5}"#;
     let signed = sign_anything(&root(), &text.replace('R', &statement().recipient.to_string())).expect("it signs");
-    assert!(matches!(
-        enrolment().verify(&signed, NOW, 0),
-        Err(PoolError::Lifetime { .. })
-    ));
+    assert!(matches!(enrolment().verify(&signed, NOW, 0), Err(PoolError::Lifetime { .. })));
 }
 
 #[test]
@@ -170,10 +133,7 @@ fn texts_of_another_form_are_refused_even_if_signed() {
     };
     let good = r#"{"filemill_pool":1,"pool":"berlin","recipient":"age1R","not_before":1799999999,"not_after":1800000001,"serial":5}"#;
     assert!(verify(good).is_ok());
-    assert_eq!(
-        verify(&good.replace("pool\":1", "pool\":2")),
-        Err(PoolError::Version { found: 2 })
-    );
+    assert_eq!(verify(&good.replace("pool\":1", "pool\":2")), Err(PoolError::Version { found: 2 }));
     let malformed = |text: &str| assert!(matches!(verify(text), Err(PoolError::Malformed { .. })), "{text}");
     malformed("");
     malformed("[]");
@@ -184,10 +144,7 @@ fn texts_of_another_form_are_refused_even_if_signed() {
     malformed(&good.replace("age1R", "age1"));
     malformed(&good.replace("\"serial\":5", "\"serial\":9007199254740992"));
     malformed(&good.replace("\"serial\":5", "\"serial\":-1"));
-    assert!(matches!(
-        verify(&good.replace("berlin", "ber lin")),
-        Err(PoolError::Name { .. })
-    ));
+    assert!(matches!(verify(&good.replace("berlin", "ber lin")), Err(PoolError::Name { .. })));
 }
 
 #[test]
@@ -195,18 +152,11 @@ fn names_and_lengths_are_bounded() {
     let long = "x".repeat(65);
     for name in ["", "a b", "ä", "a/b", "a\"", &long] {
         assert!(matches!(root().enrolment(name), Err(PoolError::Name { .. })), "{name}");
-        let statement = Statement {
-            pool: name.to_owned(),
-            ..statement()
-        };
+        let statement = Statement { pool: name.to_owned(), ..statement() };
         assert!(matches!(root().sign(&statement), Err(PoolError::Name { .. })), "{name}");
     }
     let found = STATEMENT_MAX_BYTES + 1;
-    let long = format!(
-        "{}{}",
-        enrolment().to_json(),
-        " ".repeat(found - enrolment().to_json().len())
-    );
+    let long = format!("{}{}", enrolment().to_json(), " ".repeat(found - enrolment().to_json().len()));
     assert_eq!(Enrolment::from_json(&long), Err(PoolError::TooLong { found }));
     let long = serde_json::json!({"statement": " ".repeat(found), "signature": "0".repeat(128)});
     let long: SignedStatement = serde_json::from_value(long).expect("two texts");
@@ -218,21 +168,11 @@ fn an_enrolment_file_is_read_strictly_and_with_white_space() {
     let good = enrolment().to_json();
     assert_eq!(Enrolment::from_json(&good), Ok(enrolment()));
     assert_eq!(Enrolment::from_json(&format!("\n {good}\r\n")), Ok(enrolment()));
-    assert_eq!(
-        Enrolment::from_json(&good.replace(":1,", ":7,")),
-        Err(PoolError::Version { found: 7 })
-    );
-    for text in [
-        "",
-        "{}",
-        "berlin",
-        &good.replace("{\"f", "{\"x\":0,\"f"),
-        &good.replace("\"root\":\"", "\"root\":\"0"),
-    ] {
-        assert!(
-            matches!(Enrolment::from_json(text), Err(PoolError::Malformed { .. })),
-            "{text}"
-        );
+    assert_eq!(Enrolment::from_json(&good.replace(":1,", ":7,")), Err(PoolError::Version { found: 7 }));
+    for text in
+        ["", "{}", "berlin", &good.replace("{\"f", "{\"x\":0,\"f"), &good.replace("\"root\":\"", "\"root\":\"0")]
+    {
+        assert!(matches!(Enrolment::from_json(text), Err(PoolError::Malformed { .. })), "{text}");
     }
 }
 
@@ -242,10 +182,7 @@ fn a_fingerprint_stands_for_key_and_name() {
     assert_eq!(fingerprint.len(), 29);
     assert!(fingerprint.split('-').all(|group| group.len() == 4));
     assert_ne!(fingerprint, root().enrolment("paris").expect("a name").fingerprint());
-    assert_ne!(
-        fingerprint,
-        PoolRoot::generate().enrolment("berlin").expect("a name").fingerprint()
-    );
+    assert_ne!(fingerprint, PoolRoot::generate().enrolment("berlin").expect("a name").fingerprint());
 }
 
 #[test]

@@ -17,10 +17,7 @@ fn scene() -> (Scene, Digest) {
 }
 
 fn expected(header: &Header, digest: Digest) -> Expected<'_> {
-    Expected {
-        sha256: Some(Digest::of(CONTENT)),
-        ..Expected::from_header(header, digest, 1).expect("file 1")
-    }
+    Expected { sha256: Some(Digest::of(CONTENT)), ..Expected::from_header(header, digest, 1).expect("file 1") }
 }
 
 /// Seals `body` as the processor does and verifies it as the client does.
@@ -84,21 +81,14 @@ fn a_report_keeps_the_text_the_engine_wrote() {
     let (scene, digest) = scene();
     let body = scene.succeeded(digest, 1, CONTENT);
     let result = deliver(&scene, &body, &expected(&scene.header, digest)).expect("it verifies");
-    assert_eq!(
-        result.report.expect("a report").as_json(),
-        r#"{"bytes": 5, "lines": 1}"#
-    );
+    assert_eq!(result.report.expect("a report").as_json(), r#"{"bytes": 5, "lines": 1}"#);
 }
 
 #[test]
 fn no_changed_bit_and_no_other_length_is_opened() {
     let (scene, digest) = scene();
-    let sealed = seal_result(
-        &scene.succeeded(digest, 1, CONTENT),
-        &scene.header.key,
-        &scene.header.uploader,
-    )
-    .expect("it seals");
+    let sealed =
+        seal_result(&scene.succeeded(digest, 1, CONTENT), &scene.header.key, &scene.header.uploader).expect("it seals");
     let opens = |bytes: &[u8]| open_result(bytes, std::slice::from_ref(&scene.uploader)).is_ok();
     assert!(opens(&sealed));
     for (bit, changed) in flips(&sealed) {
@@ -112,12 +102,8 @@ fn no_changed_bit_and_no_other_length_is_opened() {
 #[test]
 fn no_changed_bit_inside_is_believed_by_whoever_seals_it_again() {
     let (scene, digest) = scene();
-    let sealed = seal_result(
-        &scene.succeeded(digest, 1, CONTENT),
-        &scene.header.key,
-        &scene.header.uploader,
-    )
-    .expect("it seals");
+    let sealed =
+        seal_result(&scene.succeeded(digest, 1, CONTENT), &scene.header.key, &scene.header.uploader).expect("it seals");
     let age_identity: age::x25519::Identity = scene.uploader.expose_secret().parse().expect("an identity");
     let plaintext = age::decrypt(&age_identity, &sealed).expect("a plain age file");
     for (bit, changed) in flips(&plaintext) {
@@ -130,12 +116,8 @@ fn no_changed_bit_inside_is_believed_by_whoever_seals_it_again() {
 #[test]
 fn only_the_uploader_opens_it() {
     let (scene, digest) = scene();
-    let sealed = seal_result(
-        &scene.succeeded(digest, 1, CONTENT),
-        &scene.header.key,
-        &scene.header.uploader,
-    )
-    .expect("it seals");
+    let sealed =
+        seal_result(&scene.succeeded(digest, 1, CONTENT), &scene.header.key, &scene.header.uploader).expect("it seals");
     for other in [&scene.pool, &scene.stranger] {
         let error = open_result(&sealed, std::slice::from_ref(other)).err();
         assert_eq!(error, Some(ResultError::Envelope(EnvelopeError::NoMatchingKey)));
@@ -148,61 +130,28 @@ fn whoever_holds_no_data_key_is_not_believed() {
     let body = scene.succeeded(digest, 1, CONTENT);
     let forged = seal_result(&body, &DataKey::random(), &scene.header.uploader).expect("it seals");
     let opened = open_result(&forged, std::slice::from_ref(&scene.uploader)).expect("it opens");
-    assert_eq!(
-        (opened.claimed_upload(), opened.claimed_index(), opened.claimed_header()),
-        (body.upload, 1, digest)
-    );
-    assert_eq!(
-        opened.verify(&scene.header.key, &expected(&scene.header, digest)),
-        Err(ResultError::Forged)
-    );
+    assert_eq!((opened.claimed_upload(), opened.claimed_index(), opened.claimed_header()), (body.upload, 1, digest));
+    assert_eq!(opened.verify(&scene.header.key, &expected(&scene.header, digest)), Err(ResultError::Forged));
 }
 
 #[test]
 fn a_result_of_another_job_is_refused_with_what_it_is_of() {
     let other = UploadId::from_bytes([9; 16]);
     let upload = UploadId::from_bytes([0x11; 16]);
-    assert_eq!(
-        refusal(|body| body.upload = other),
-        ResultError::OtherUpload {
-            expected: upload,
-            found: other
-        }
-    );
-    assert_eq!(
-        refusal(|body| body.index = 0),
-        ResultError::OtherFile { expected: 1, found: 0 }
-    );
+    assert_eq!(refusal(|body| body.upload = other), ResultError::OtherUpload { expected: upload, found: other });
+    assert_eq!(refusal(|body| body.index = 0), ResultError::OtherFile { expected: 1, found: 0 });
     let (found, header) = (Digest::of(b"another header"), Digest::of(b"the sealed header"));
-    assert_eq!(
-        refusal(|body| body.header = found),
-        ResultError::OtherHeader {
-            expected: header,
-            found
-        }
-    );
+    assert_eq!(refusal(|body| body.header = found), ResultError::OtherHeader { expected: header, found });
     let release = Digest::of(b"release three");
-    assert_eq!(
-        refusal(|body| body.release = Some(release)),
-        ResultError::ReleaseNotAllowed { release }
-    );
+    assert_eq!(refusal(|body| body.release = Some(release)), ResultError::ReleaseNotAllowed { release });
 }
 
 #[test]
 fn a_result_about_other_bytes_is_refused() {
     let (content, found) = (Digest::of(CONTENT), Digest::of(b"other"));
     let input = |length, sha256| move |body: &mut ResultBody| body.input = Some(EngineInput { length, sha256 });
-    assert_eq!(
-        refusal(input(6, content)),
-        ResultError::OtherLength { expected: 5, found: 6 }
-    );
-    assert_eq!(
-        refusal(input(5, found)),
-        ResultError::OtherContent {
-            expected: content,
-            found
-        }
-    );
+    assert_eq!(refusal(input(6, content)), ResultError::OtherLength { expected: 5, found: 6 });
+    assert_eq!(refusal(input(5, found)), ResultError::OtherContent { expected: content, found });
 }
 
 #[test]
@@ -212,11 +161,7 @@ fn a_device_that_has_only_the_header_checks_the_length() {
     let body = scene.succeeded(digest, 1, CONTENT);
     assert!(deliver(&scene, &body, &expected(1).expect("file 1")).is_ok());
     assert_eq!(
-        deliver(
-            &scene,
-            &scene.succeeded(digest, 2, CONTENT),
-            &expected(2).expect("file 2")
-        ),
+        deliver(&scene, &scene.succeeded(digest, 2, CONTENT), &expected(2).expect("file 2")),
         Err(ResultError::OtherLength { expected: 9, found: 5 })
     );
     assert_eq!(expected(3), None);
@@ -230,18 +175,10 @@ fn fields_must_go_with_the_outcome() {
     fn fail(body: &mut ResultBody, outcome: Outcome) {
         body.outcome = outcome;
         body.report = None;
-        body.failure = Some(Failure {
-            kind: "k".to_owned(),
-            message: "m".to_owned(),
-        });
+        body.failure = Some(Failure { kind: "k".to_owned(), message: "m".to_owned() });
     }
     inconsistent(|body| body.report = None);
-    inconsistent(|body| {
-        body.failure = Some(Failure {
-            kind: String::new(),
-            message: String::new(),
-        })
-    });
+    inconsistent(|body| body.failure = Some(Failure { kind: String::new(), message: String::new() }));
     inconsistent(|body| body.outcome = Outcome::Failed);
     inconsistent(|body| body.release = None);
     inconsistent(|body| body.input = None);
@@ -253,10 +190,7 @@ fn fields_must_go_with_the_outcome() {
         let mut body = scene.succeeded(digest, 1, CONTENT);
         fail(&mut body, outcome);
         (body.input, body.release) = (None, None);
-        assert_eq!(
-            deliver(&scene, &body, &expected(&scene.header, digest)).as_ref(),
-            Ok(&body)
-        );
+        assert_eq!(deliver(&scene, &body, &expected(&scene.header, digest)).as_ref(), Ok(&body));
     }
     // The reader checks it by itself.
     let lying = text().replace("\"succeeded\"", "\"failed\"");
@@ -275,12 +209,7 @@ fn a_second_implementation_is_understood_and_fields_may_be_added() {
 
 #[test]
 fn what_is_no_result_is_called_that() {
-    let malformed = |text: &str| {
-        assert!(
-            matches!(verify_text(text), Err(ResultError::Malformed { .. })),
-            "{text}"
-        )
-    };
+    let malformed = |text: &str| assert!(matches!(verify_text(text), Err(ResultError::Malformed { .. })), "{text}");
     malformed("");
     malformed("[]");
     malformed("{}");
@@ -334,26 +263,16 @@ fn results_are_bounded_on_both_sides() {
 #[test]
 fn a_report_is_a_json_object() {
     for text in ["", "1", "[]", "null", "{", "{}}", "\"{}\""] {
-        assert!(
-            matches!(Report::from_json(text.to_owned()), Err(ResultError::Malformed { .. })),
-            "{text}"
-        );
+        assert!(matches!(Report::from_json(text.to_owned()), Err(ResultError::Malformed { .. })), "{text}");
     }
-    assert_eq!(
-        Report::from_json(" {} \n".to_owned()).map(|report| report.as_json().to_owned()),
-        Ok("{}".to_owned())
-    );
+    assert_eq!(Report::from_json(" {} \n".to_owned()).map(|report| report.as_json().to_owned()), Ok("{}".to_owned()));
 }
 
 #[test]
 fn debug_shows_nothing_unverified() {
     let (scene, digest) = scene();
-    let sealed = seal_result(
-        &scene.succeeded(digest, 1, CONTENT),
-        &scene.header.key,
-        &scene.header.uploader,
-    )
-    .expect("it seals");
+    let sealed =
+        seal_result(&scene.succeeded(digest, 1, CONTENT), &scene.header.key, &scene.header.uploader).expect("it seals");
     let opened = open_result(&sealed, std::slice::from_ref(&scene.uploader)).expect("it opens");
     assert!(!format!("{opened:?}").contains("bytes"));
 }
@@ -364,10 +283,7 @@ fn outcome_codes_are_those_of_the_protocol() {
     for outcome in Outcome::ALL {
         assert!(protocol.contains(&format!("`{}`", outcome.code())), "{outcome}");
         assert_eq!(Outcome::from_code(outcome.code()), Ok(outcome));
-        assert_eq!(
-            serde_json::to_string(&outcome).expect("JSON"),
-            format!("\"{}\"", outcome.code())
-        );
+        assert_eq!(serde_json::to_string(&outcome).expect("JSON"), format!("\"{}\"", outcome.code()));
     }
     assert!(Outcome::from_code("excellent").is_err());
     assert_eq!(Outcome::ALL.iter().filter(|outcome| outcome.analysed()).count(), 9);

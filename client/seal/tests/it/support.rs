@@ -28,27 +28,16 @@ impl Scene {
             files: lengths
                 .iter()
                 .enumerate()
-                .map(|(index, length)| FileEntry {
-                    name: format!("file {index}").into_bytes(),
-                    length: *length,
-                })
+                .map(|(index, length)| FileEntry { name: format!("file {index}").into_bytes(), length: *length })
                 .collect(),
         };
-        Self {
-            pool,
-            uploader,
-            stranger: Identity::generate(),
-            header,
-        }
+        Self { pool, uploader, stranger: Identity::generate(), header }
     }
 
     /// Both ends of the upload's chunks, under a header of that digest.
     pub(crate) fn chunk_ends(&self, header: Digest) -> (ChunkSealer, ChunkOpener) {
         let (key, upload) = (&self.header.key, self.header.upload);
-        (
-            ChunkSealer::new(key, upload, header),
-            ChunkOpener::new(key, upload, header),
-        )
+        (ChunkSealer::new(key, upload, header), ChunkOpener::new(key, upload, header))
     }
 
     /// A result for file `index`, whose bytes are `content`.
@@ -59,17 +48,11 @@ impl Scene {
             header,
             release: Some(self.header.releases[1]),
             outcome: Outcome::Succeeded,
-            input: Some(EngineInput {
-                length: content.len() as u64,
-                sha256: Digest::of(content),
-            }),
+            input: Some(EngineInput { length: content.len() as u64, sha256: Digest::of(content) }),
             report: Some(Report::from_json(r#"{"bytes": 5, "lines": 1}"#.to_owned()).expect("an object")),
             failure: None,
             log: Vec::new(),
-            resources: Resources {
-                bytes_read: content.len() as u64,
-                ..Resources::default()
-            },
+            resources: Resources { bytes_read: content.len() as u64, ..Resources::default() },
         }
     }
 }
@@ -85,12 +68,8 @@ pub(crate) fn flips(bytes: &[u8]) -> impl Iterator<Item = (usize, Vec<u8>)> + '_
 
 /// `bytes` cut off at every length, and with a byte more.
 pub(crate) fn resized(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
-    let longer = [0_u8, b'\n', 0xff]
-        .into_iter()
-        .map(move |more| [bytes, &[more]].concat());
-    (0..bytes.len())
-        .map(move |length| bytes[..length].to_vec())
-        .chain(longer)
+    let longer = [0_u8, b'\n', 0xff].into_iter().map(move |more| [bytes, &[more]].concat());
+    (0..bytes.len()).map(move |length| bytes[..length].to_vec()).chain(longer)
 }
 
 /// The recipient of `identity` for the `age` crate itself, to seal what this crate would not.

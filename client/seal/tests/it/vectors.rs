@@ -19,12 +19,7 @@ fn identity(text: &str) -> Identity {
 fn layout() {
     for case in read::<Vec<LayoutCase>>("layout.json") {
         let layout = Layout::new(case.chunk_size, case.lengths.iter().copied()).expect("a layout");
-        assert_eq!(
-            layout_of(&layout),
-            (case.files, case.chunks, case.jobs),
-            "{}",
-            case.name
-        );
+        assert_eq!(layout_of(&layout), (case.files, case.chunks, case.jobs), "{}", case.name);
     }
 }
 
@@ -38,10 +33,7 @@ fn layout_of(layout: &Layout) -> (Pairs, Pairs, Jobs) {
     (
         files.map(|span| (span.first_chunk, span.last_chunk)).collect(),
         chunks.map(|shape| (shape.length, shape.verdicts)).collect(),
-        layout
-            .job_ranges()
-            .map(|job| (job.first_index, job.count, job.first_chunk, job.last_chunk))
-            .collect(),
+        layout.job_ranges().map(|job| (job.first_index, job.count, job.first_chunk, job.last_chunk)).collect(),
     )
 }
 
@@ -55,19 +47,10 @@ fn header() {
             assert_eq!(header.upload, case.upload);
             assert_eq!(header.key.expose_bytes()[..], case.key.0);
             assert_eq!(header.uploader.to_string(), case.uploader);
-            assert_eq!(
-                (&header.releases, &header.parameters),
-                (&case.releases, &case.parameters)
-            );
+            assert_eq!((&header.releases, &header.parameters), (&case.releases, &case.parameters));
             assert_eq!((header.chunk_size, header.not_after), (case.chunk_size, case.not_after));
             let files: Vec<_> = header.files.iter().map(|file| (&file.name, file.length)).collect();
-            assert_eq!(
-                files,
-                case.files
-                    .iter()
-                    .map(|(name, length)| (&name.0, *length))
-                    .collect::<Vec<_>>()
-            );
+            assert_eq!(files, case.files.iter().map(|(name, length)| (&name.0, *length)).collect::<Vec<_>>());
             assert_eq!(encode_header(&header), case.plaintext.0);
         }
         assert_eq!(Digest::of(&case.sealed.0), case.digest);
@@ -80,12 +63,7 @@ fn header() {
 }
 
 fn shape(at: &PlacedChunk) -> ChunkShape {
-    ChunkShape {
-        sequence: at.sequence,
-        last: at.last,
-        length: at.length,
-        verdicts: at.verdicts,
-    }
+    ChunkShape { sequence: at.sequence, last: at.last, length: at.length, verdicts: at.verdicts }
 }
 
 #[test]
@@ -94,16 +72,9 @@ fn chunk() {
     let opener = ChunkOpener::new(&DataKey::from_bytes(file.key.key()), file.upload, file.header);
     let mut decompressor = Decompressor::new();
     for case in file.accepted {
-        let opened = opener
-            .open(&shape(&case.at), case.at.sealed.0.clone(), &mut decompressor)
-            .expect(&case.name);
+        let opened = opener.open(&shape(&case.at), case.at.sealed.0.clone(), &mut decompressor).expect(&case.name);
         assert_eq!(opened.data(), case.data.0, "{}", case.name);
-        assert_eq!(
-            bless::encode_verdicts(opened.verdicts()),
-            case.encoded_verdicts.0,
-            "{}",
-            case.name
-        );
+        assert_eq!(bless::encode_verdicts(opened.verdicts()), case.encoded_verdicts.0, "{}", case.name);
         assert_eq!(case.at.sealed.0[4], case.codec, "{}", case.name);
     }
     for refused in file.refused {
@@ -139,12 +110,7 @@ fn result() {
         let body = verify(&case.what.sealed.0).expect(&case.name);
         let (_, text) = case.what.plaintext.split_once('\n').expect("two lines");
         let again: serde_json::Value = serde_json::to_value(&body).expect("JSON");
-        assert_eq!(
-            again,
-            serde_json::from_str::<serde_json::Value>(text).expect("JSON"),
-            "{}",
-            case.name
-        );
+        assert_eq!(again, serde_json::from_str::<serde_json::Value>(text).expect("JSON"), "{}", case.name);
     }
     for refused in &file.refused {
         let error = verify(&refused.what.sealed.0).expect_err(&refused.name);
@@ -162,13 +128,8 @@ fn statement() {
     assert_eq!(enrolment.to_json(), file.enrolment);
     assert_eq!(enrolment.fingerprint(), file.fingerprint);
     for case in file.accepted {
-        let statement = enrolment
-            .verify(&case.signed, file.now, file.lowest_serial)
-            .expect(&case.name);
-        assert_eq!(
-            (&statement.pool, statement.recipient.to_string()),
-            (&case.pool, case.recipient)
-        );
+        let statement = enrolment.verify(&case.signed, file.now, file.lowest_serial).expect(&case.name);
+        assert_eq!((&statement.pool, statement.recipient.to_string()), (&case.pool, case.recipient));
         assert_eq!(
             (statement.not_before, statement.not_after, statement.serial),
             (case.not_before, case.not_after, case.serial)
@@ -177,9 +138,7 @@ fn statement() {
         assert_eq!(root.sign(&statement).expect("it signs"), case.signed);
     }
     for refused in file.refused {
-        let error = enrolment
-            .verify(&refused.what.signed, file.now, file.lowest_serial)
-            .expect_err(&refused.name);
+        let error = enrolment.verify(&refused.what.signed, file.now, file.lowest_serial).expect_err(&refused.name);
         assert_eq!(error.to_string(), refused.message, "{}", refused.name);
         assert!(!error.hint().is_empty());
     }

@@ -93,22 +93,14 @@ impl Fake {
         let [server, storage, elsewhere] = [listen().await, listen().await, listen().await];
         let address = |listener: &TcpListener| format!("http://{}", listener.local_addr().expect("an address"));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let world = World {
-            scope: "processor".into(),
-            lease_ms: 5000,
-            storage: address(&storage),
-            ..World::default()
-        };
+        let world = World { scope: "processor".into(), lease_ms: 5000, storage: address(&storage), ..World::default() };
         let fake = Self {
             world: Arc::new(Mutex::new(world)),
             changes: watch::Sender::new(0),
             server: address(&server),
             storage: address(&storage),
             elsewhere: address(&elsewhere),
-            _running: Arc::new(Running {
-                stop: stop.clone(),
-                _tasks: tasks.clone(),
-            }),
+            _running: Arc::new(Running { stop: stop.clone(), _tasks: tasks.clone() }),
         };
         for (listener, origin) in [(storage, ""), (elsewhere, "elsewhere")] {
             let handle = fake.handle();
@@ -126,10 +118,7 @@ impl Fake {
     }
 
     fn handle(&self) -> Handle {
-        Handle {
-            world: Arc::clone(&self.world),
-            changes: self.changes.clone(),
-        }
+        Handle { world: Arc::clone(&self.world), changes: self.changes.clone() }
     }
 
     /// Reads or changes the world.
@@ -139,11 +128,7 @@ impl Fake {
 
     /// Puts an object into storage and gives the presigned GET of it.
     pub(crate) fn put(&self, key: &str, bytes: &[u8]) -> SignedGet {
-        self.world(|world| {
-            world
-                .objects
-                .insert(key.to_owned(), VecDeque::from([Reply::Bytes(bytes.to_vec())]))
-        });
+        self.world(|world| world.objects.insert(key.to_owned(), VecDeque::from([Reply::Bytes(bytes.to_vec())])));
         SignedGet {
             url: format!("{}/{key}?X-Amz-Signature=fake", self.storage),
             length: bytes.len() as u64,
@@ -182,10 +167,7 @@ impl Fake {
         };
         match tokio::time::timeout(PATIENCE, waiting).await {
             Ok(value) => value,
-            Err(_) => panic!(
-                "waited in vain for: {what}; the node said {:#?}",
-                self.handle().lock().said
-            ),
+            Err(_) => panic!("waited in vain for: {what}; the node said {:#?}", self.handle().lock().said),
         }
     }
 
@@ -255,9 +237,7 @@ impl Handle {
                 }
             }
         };
-        tokio::time::timeout(Duration::from_millis(wait_ms.into()), waiting)
-            .await
-            .ok()
+        tokio::time::timeout(Duration::from_millis(wait_ms.into()), waiting).await.ok()
     }
 
     /// The server's API.
@@ -296,16 +276,7 @@ impl Handle {
     fn whoami(&self) -> Answer {
         let scope = self.lock().scope.clone();
         let (organisation, user, server) = ("lab".into(), "node".into(), "0.0.0".into());
-        Answer::json(
-            200,
-            &WhoAmI {
-                organisation,
-                user,
-                scope,
-                server,
-                storage_origins: Vec::new(),
-            },
-        )
+        Answer::json(200, &WhoAmI { organisation, user, scope, server, storage_origins: Vec::new() })
     }
 
     fn publish(&self, request: &PublishPool) -> Answer {
@@ -318,13 +289,7 @@ impl Handle {
         self.change(|world| world.said.push(Said::Leased(request)));
         let offer = self.within(wait_ms, |world| world.offers.pop_front()).await;
         let lease_ms = self.lock().lease_ms;
-        Answer::json(
-            200,
-            &LeaseAnswer {
-                uploads: offer.into_iter().collect(),
-                lease_ms,
-            },
-        )
+        Answer::json(200, &LeaseAnswer { uploads: offer.into_iter().collect(), lease_ms })
     }
 
     async fn chunks(&self, request: ChunksRequest) -> Answer {
@@ -350,20 +315,13 @@ impl Handle {
                 let keys = request.leases.iter().map(|report| report.lease);
                 keys.filter(|key| runs.contains(&key.run)).collect::<Vec<_>>()
             };
-            ReportAnswer {
-                cancelled: named(&world.cancelled),
-                lost: named(&world.lost),
-                lease_ms: world.lease_ms,
-            }
+            ReportAnswer { cancelled: named(&world.cancelled), lost: named(&world.lost), lease_ms: world.lease_ms }
         });
         Answer::json(200, &answer)
     }
 
     fn hand_back(&self, request: &ReturnRequest) -> Answer {
-        let said = request
-            .leases
-            .iter()
-            .map(|back| Said::Returned(back.lease, back.reason));
+        let said = request.leases.iter().map(|back| Said::Returned(back.lease, back.reason));
         self.change(|world| world.said.extend(said));
         Answer::json(200, &ReportAnswer::default())
     }
@@ -378,29 +336,16 @@ impl Handle {
             let run = complete.lease.run;
             if world.fenced.contains(&run) {
                 let message = "the lease has passed to another".to_owned();
-                return Item::Error(ErrorBody {
-                    code: ErrorCode::Fenced,
-                    message,
-                    hint: None,
-                });
+                return Item::Error(ErrorBody { code: ErrorCode::Fenced, message, hint: None });
             }
             let recorded = complete.jobs.len();
             let done = world.completed.entry(run).or_default();
             *done += recorded;
             let ended = Some(&*done) == world.run_sizes.get(&run);
             world.said.push(Said::Completed(complete.lease, complete.jobs));
-            Item::Ok(Completed {
-                recorded: recorded as u32,
-                ended,
-            })
+            Item::Ok(Completed { recorded: recorded as u32, ended })
         };
-        let leases = self.change(|world| {
-            request
-                .leases
-                .into_iter()
-                .map(|complete| one(world, complete))
-                .collect()
-        });
+        let leases = self.change(|world| request.leases.into_iter().map(|complete| one(world, complete)).collect());
         Answer::json(200, &CompleteAnswer { leases })
     }
 
@@ -409,18 +354,9 @@ impl Handle {
         let put = |want: &WantResult| {
             let url = format!("{storage}/result/{}", want.sha256);
             let headers = [("content-length".to_owned(), want.length.to_string())].into();
-            Item::Ok(SignedPut {
-                url,
-                headers,
-                expires_in_s: 900,
-            })
+            Item::Ok(SignedPut { url, headers, expires_in_s: 900 })
         };
-        Answer::json(
-            200,
-            &ResultUrls {
-                results: request.results.iter().map(put).collect(),
-            },
-        )
+        Answer::json(200, &ResultUrls { results: request.results.iter().map(put).collect() })
     }
 
     /// Storage: serves what the world holds under the path, and takes what is put there.
@@ -433,27 +369,13 @@ impl Handle {
                 return Some(Reply::Status(200));
             }
             let replies = world.objects.get_mut(&key)?;
-            if replies.len() > 1 {
-                replies.pop_front()
-            } else {
-                replies.front().cloned()
-            }
+            if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() }
         });
         match reply.unwrap_or(Reply::Status(404)) {
-            Reply::Bytes(body) => Answer {
-                body,
-                ..Answer::status(200)
-            },
+            Reply::Bytes(body) => Answer { body, ..Answer::status(200) },
             Reply::Status(status) => Answer::status(status),
-            Reply::Redirect(to) => Answer {
-                location: Some(to),
-                ..Answer::status(307)
-            },
-            Reply::CutOff(body) => Answer {
-                body,
-                cut_off: true,
-                ..Answer::status(200)
-            },
+            Reply::Redirect(to) => Answer { location: Some(to), ..Answer::status(307) },
+            Reply::CutOff(body) => Answer { body, cut_off: true, ..Answer::status(200) },
         }
     }
 }
@@ -467,16 +389,6 @@ fn read<T: DeserializeOwned>(request: &Request) -> T {
 }
 
 fn problem(status: u16, code: ErrorCode, message: &str) -> Answer {
-    let error = ErrorBody {
-        code,
-        message: message.to_owned(),
-        hint: None,
-    };
-    Answer::json(
-        status,
-        &Problem {
-            error,
-            request_id: "1".to_owned(),
-        },
-    )
+    let error = ErrorBody { code, message: message.to_owned(), hint: None };
+    Answer::json(status, &Problem { error, request_id: "1".to_owned() })
 }

@@ -21,13 +21,8 @@ async fn refused_unsealed(mill: &Mill, sent: &Sent) {
 }
 
 fn nobody_came_elsewhere(mill: &Mill) {
-    mill.fake.world(|world| {
-        assert!(
-            world.fetched.keys().all(|key| !key.starts_with("elsewhere")),
-            "{:?}",
-            world.fetched
-        )
-    });
+    mill.fake
+        .world(|world| assert!(world.fetched.keys().all(|key| !key.starts_with("elsewhere")), "{:?}", world.fetched));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,8 +62,7 @@ async fn an_altered_header_is_refused() {
     let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
     let mut altered = sent.sealed.as_bytes().to_vec();
     *altered.last_mut().expect("bytes") ^= 1;
-    mill.fake
-        .replies(&format!("{}/header", sent.leased.upload), [Reply::Bytes(altered)]);
+    mill.fake.replies(&format!("{}/header", sent.leased.upload), [Reply::Bytes(altered)]);
     sent.offer(&mill.fake);
     refused_unsealed(&mill, &sent).await;
 }
@@ -110,9 +104,7 @@ async fn a_url_elsewhere_is_not_followed() {
     let mill = Mill::start(super::counts()).await;
     let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
     let (storage, elsewhere) = (mill.fake.storage.clone(), mill.fake.elsewhere.clone());
-    sent.offer_with(&mill.fake, |leased| {
-        leased.header.url = leased.header.url.replace(&storage, &elsewhere)
-    });
+    sent.offer_with(&mill.fake, |leased| leased.header.url = leased.header.url.replace(&storage, &elsewhere));
     assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::NodeFault);
 
     let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
@@ -127,10 +119,7 @@ async fn a_url_elsewhere_is_not_followed() {
 async fn a_redirect_is_not_followed() {
     let mill = Mill::start(super::counts()).await;
     let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
-    mill.fake.replies(
-        &sent.key(0),
-        [Reply::Redirect(format!("{}/chunk", mill.fake.elsewhere))],
-    );
+    mill.fake.replies(&sent.key(0), [Reply::Redirect(format!("{}/chunk", mill.fake.elsewhere))]);
     sent.offer(&mill.fake);
     assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::NodeFault);
     nobody_came_elsewhere(&mill);
@@ -180,11 +169,7 @@ async fn chunks_that_are_not_what_was_stored_are_reported_missing() {
         };
         mill.fake.replies(&sent.key(0), [reply]);
         sent.offer(&mill.fake);
-        assert_eq!(
-            mill.fake.missing(sent.run_of(0)).await,
-            [(0, sent.chunks[0].get.sha256.clone())],
-            "{case}"
-        );
+        assert_eq!(mill.fake.missing(sent.run_of(0)).await, [(0, sent.chunks[0].get.sha256.clone())], "{case}");
         altered.push(sent);
     }
     let totals = mill.end().await;
@@ -197,10 +182,7 @@ async fn a_chunk_in_the_middle_of_a_streamed_file_can_be_missing_too() {
     let sent = mill.upload(&[noise(500_000, 1)]).seal(&mill.fake);
     mill.fake.replies(&sent.key(5), [Reply::Status(404)]);
     sent.offer(&mill.fake);
-    assert_eq!(
-        mill.fake.missing(sent.run_of(0)).await,
-        [(5, sent.chunks[5].get.sha256.clone())]
-    );
+    assert_eq!(mill.fake.missing(sent.run_of(0)).await, [(5, sent.chunks[5].get.sha256.clone())]);
     assert_eq!(mill.end().await.jobs_completed, 0);
 }
 

@@ -31,17 +31,11 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn status(status: u16) -> Self {
-        Self {
-            status,
-            ..Self::default()
-        }
+        Self { status, ..Self::default() }
     }
 
     pub(crate) fn json(status: u16, body: &impl serde::Serialize) -> Self {
-        Self {
-            body: serde_json::to_vec(body).expect("JSON"),
-            ..Self::status(status)
-        }
+        Self { body: serde_json::to_vec(body).expect("JSON"), ..Self::status(status) }
     }
 }
 
@@ -65,20 +59,12 @@ async fn converse<F: Future<Output = Answer>>(stream: TcpStream, answer: impl Fn
     let mut stream = BufStream::new(stream);
     while let Some(request) = read(&mut stream).await? {
         let answer = answer(request).await;
-        let mut head = format!(
-            "HTTP/1.1 {} x\r\ncontent-length: {}\r\n",
-            answer.status,
-            answer.body.len()
-        );
+        let mut head = format!("HTTP/1.1 {} x\r\ncontent-length: {}\r\n", answer.status, answer.body.len());
         if let Some(location) = &answer.location {
             head += &format!("location: {location}\r\n");
         }
         stream.write_all(format!("{head}\r\n").as_bytes()).await?;
-        let end = if answer.cut_off {
-            answer.body.len() / 2
-        } else {
-            answer.body.len()
-        };
+        let end = if answer.cut_off { answer.body.len() / 2 } else { answer.body.len() };
         stream.write_all(&answer.body[..end]).await?;
         stream.flush().await?;
         if answer.cut_off {
@@ -95,13 +81,7 @@ async fn read(stream: &mut BufStream<TcpStream>) -> io::Result<Option<Request>> 
     }
     let mut words = line.split_whitespace();
     let method = words.next().unwrap_or_default().to_owned();
-    let path = words
-        .next()
-        .unwrap_or_default()
-        .split('?')
-        .next()
-        .unwrap_or_default()
-        .to_owned();
+    let path = words.next().unwrap_or_default().split('?').next().unwrap_or_default().to_owned();
     let (mut authorization, mut length) = (String::new(), 0);
     loop {
         let mut line = String::new();
@@ -117,10 +97,5 @@ async fn read(stream: &mut BufStream<TcpStream>) -> io::Result<Option<Request>> 
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
-    Ok(Some(Request {
-        method,
-        path,
-        authorization,
-        body,
-    }))
+    Ok(Some(Request { method, path, authorization, body }))
 }

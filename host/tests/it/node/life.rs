@@ -15,23 +15,14 @@ async fn started(mill: &Mill, sent: &Sent) {
     let run = sent.run_of(0);
     mill.fake
         .until("the job starts", |world| {
-            world
-                .said
-                .iter()
-                .find(|said| matches!(said, Said::Started(key, _) if key.run == run))
-                .map(|_| ())
+            world.said.iter().find(|said| matches!(said, Said::Started(key, _) if key.run == run)).map(|_| ())
         })
         .await;
 }
 
 fn completed(mill: &Mill, sent: &Sent) -> bool {
     let run = sent.run_of(0);
-    mill.fake.world(|world| {
-        world
-            .said
-            .iter()
-            .any(|said| matches!(said, Said::Completed(key, _) if key.run == run))
-    })
+    mill.fake.world(|world| world.said.iter().any(|said| matches!(said, Said::Completed(key, _) if key.run == run)))
 }
 
 /// An engine that loops over files of 10 bytes and counts others, so that a slot can be seen to be free again.
@@ -80,9 +71,7 @@ async fn a_busy_engine_costs_no_lease() {
     sent.offer(&mill.fake);
     started(&mill, &sent).await;
     let before = mill.fake.world(|world| world.reports);
-    mill.fake
-        .until("ten heartbeats", |world| (world.reports >= before + 10).then_some(()))
-        .await;
+    mill.fake.until("ten heartbeats", |world| (world.reports >= before + 10).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,9 +113,7 @@ async fn a_node_that_stops_finishes_what_runs_and_hands_back_the_rest() {
     })
     .await;
     // One job loops in the only slot, two wait behind it.
-    let sent = mill
-        .upload(&[noise(10, 1), noise(11, 2), noise(12, 3)])
-        .seal(&mill.fake);
+    let sent = mill.upload(&[noise(10, 1), noise(11, 2), noise(12, 3)]).seal(&mill.fake);
     sent.offer(&mill.fake);
     started(&mill, &sent).await;
     let fake = mill.fake.clone();
@@ -163,19 +150,14 @@ async fn the_pools_statement_is_published_at_the_start() {
         })
         .await;
     let pool = filemill_host::pool::PoolFolder::open(&mill.pool_dir()).expect("the pool");
-    assert_eq!(
-        serde_json::to_value(&published).expect("JSON"),
-        serde_json::to_value(pool.signed()).expect("JSON")
-    );
+    assert_eq!(serde_json::to_value(&published).expect("JSON"), serde_json::to_value(pool.signed()).expect("JSON"));
 }
 
 async fn refusal(mill: &Mill, change: impl FnOnce(&mut NodeConfig)) -> NodeError {
     let mut config = mill.config();
     change(&mut config);
     let runtime = Runtime::new(RuntimeConfig::default()).expect("a runtime");
-    node::run(config, runtime, CancellationToken::new())
-        .await
-        .expect_err("it does not start")
+    node::run(config, runtime, CancellationToken::new()).await.expect_err("it does not start")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -185,25 +167,13 @@ async fn a_node_that_cannot_work_says_why_and_what_to_do() {
     assert!(error.to_string().contains("refuses the token"), "{error}");
     assert!(error.hint().contains("filemill-server token"), "{}", error.hint());
 
-    let error = refusal(&mill, |config| {
-        config.server = "http://filemill.example.org".parse().expect("a URL")
-    })
-    .await;
-    assert_eq!(
-        error.to_string(),
-        "`http://filemill.example.org` is asked over plain http"
-    );
+    let error = refusal(&mill, |config| config.server = "http://filemill.example.org".parse().expect("a URL")).await;
+    assert_eq!(error.to_string(), "`http://filemill.example.org` is asked over plain http");
 
     let error = refusal(&mill, |config| config.pool_dir = mill.dir().join("none")).await;
-    assert!(
-        error.to_string().ends_with("holds no pool: `pool.json` is missing"),
-        "{error}"
-    );
+    assert!(error.to_string().ends_with("holds no pool: `pool.json` is missing"), "{error}");
 
     mill.fake.world(|world| world.scope = "user".into());
     let error = refusal(&mill, |_| {}).await;
-    assert_eq!(
-        error.to_string(),
-        "the token has scope `user`, a processor needs `processor`"
-    );
+    assert_eq!(error.to_string(), "the token has scope `user`, a processor needs `processor`");
 }

@@ -43,11 +43,7 @@ impl Mill {
             maxima: config.limits.clone(),
             ..RuntimeConfig::default()
         });
-        mill.node = Some(tokio::spawn(node::run(
-            config,
-            runtime.expect("a runtime"),
-            mill.stop.clone(),
-        )));
+        mill.node = Some(tokio::spawn(node::run(config, runtime.expect("a runtime"), mill.stop.clone())));
         mill
     }
 
@@ -59,14 +55,7 @@ impl Mill {
         let get = fake.put("component", &component);
         fake.world(|world| world.component = Some(get));
         let (uploader, stop) = (Identity::generate(), CancellationToken::new());
-        Self {
-            fake,
-            uploader,
-            component,
-            dir,
-            stop,
-            node: None,
-        }
+        Self { fake, uploader, component, dir, stop, node: None }
     }
 
     pub(crate) fn config(&self) -> NodeConfig {
@@ -82,14 +71,8 @@ impl Mill {
             grace: Duration::from_secs(10),
             stall: Duration::from_secs(10),
             limits: Limits {
-                cpu_time: TimeLimit {
-                    base: Duration::from_secs(120),
-                    per_mib: Duration::ZERO,
-                },
-                wall_time: TimeLimit {
-                    base: Duration::from_secs(120),
-                    per_mib: Duration::ZERO,
-                },
+                cpu_time: TimeLimit { base: Duration::from_secs(120), per_mib: Duration::ZERO },
+                wall_time: TimeLimit { base: Duration::from_secs(120), per_mib: Duration::ZERO },
                 ..Limits::default()
             },
         }
@@ -116,29 +99,19 @@ impl Mill {
             not_after: now() + 3600,
             files: files
                 .iter()
-                .map(|file| FileEntry {
-                    name: b"marker-name".to_vec(),
-                    length: file.len() as u64,
-                })
+                .map(|file| FileEntry { name: b"marker-name".to_vec(), length: file.len() as u64 })
                 .collect(),
         };
         let verdicts = files.iter().map(|file| Verdict::Intact(Digest::of(file))).collect();
         let recipient = pool.identities().last().expect("an identity").recipient();
-        Upload {
-            header,
-            verdicts,
-            stream: files.concat(),
-            pool: recipient,
-        }
+        Upload { header, verdicts, stream: files.concat(), pool: recipient }
     }
 
     /// Ends the node and gives what it counted.
     pub(crate) async fn end(mut self) -> Totals {
         self.stop.cancel();
         let node = self.node.take().expect("a running node");
-        let ended = tokio::time::timeout(Duration::from_secs(40), node)
-            .await
-            .expect("it ends in time");
+        let ended = tokio::time::timeout(Duration::from_secs(40), node).await.expect("it ends in time");
         ended.expect("it does not panic").expect("it ends well")
     }
 
@@ -150,9 +123,9 @@ impl Mill {
     pub(crate) fn open(&self, sent: &Sent, completion: &Completion) -> ResultBody {
         let sealed = match completion.sealed.as_ref().expect("a sealed result") {
             SealedBody::Inline(bytes) => bytes.0.clone(),
-            SealedBody::Object { sha256, .. } => self
-                .fake
-                .world(|world| world.stored[&format!("result/{sha256}")].clone()),
+            SealedBody::Object { sha256, .. } => {
+                self.fake.world(|world| world.stored[&format!("result/{sha256}")].clone())
+            }
         };
         let expected =
             Expected::from_header(&sent.header, sent.sealed.digest(), completion.index).expect("such a file");
@@ -194,12 +167,7 @@ pub(crate) struct Sent {
 impl Upload {
     /// Seals header and chunks and puts them into storage.
     pub(crate) fn seal(self, fake: &Fake) -> Sent {
-        let Self {
-            header,
-            verdicts,
-            stream,
-            pool,
-        } = self;
+        let Self { header, verdicts, stream, pool } = self;
         let sealed = header.seal(&[pool]).expect("a header");
         let layout = header.layout().expect("a layout");
         let id = header.upload.to_string();
@@ -213,18 +181,13 @@ impl Upload {
                 let mut chunk = Vec::new();
                 let data = &stream[start..start + shape.length as usize];
                 let verdicts = &verdicts[ends.start as usize..ends.end as usize];
-                sealer
-                    .seal(&shape, data, verdicts, &mut compressor, &mut chunk)
-                    .expect("a chunk");
+                sealer.seal(&shape, data, verdicts, &mut compressor, &mut chunk).expect("a chunk");
                 chunk
             })
             .collect();
         let chunks = (0..)
             .zip(&sealed_chunks)
-            .map(|(sequence, chunk)| ChunkUrl {
-                sequence,
-                get: fake.put(&chunk_key(&id, sequence), chunk),
-            })
+            .map(|(sequence, chunk)| ChunkUrl { sequence, get: fake.put(&chunk_key(&id, sequence), chunk) })
             .collect();
         let leased = LeasedUpload {
             upload: id.clone(),
@@ -234,13 +197,7 @@ impl Upload {
             chunks: Vec::new(),
             runs: runs(&layout),
         };
-        Sent {
-            header,
-            sealed,
-            leased,
-            chunks,
-            sealed_chunks,
-        }
+        Sent { header, sealed, leased, chunks, sealed_chunks }
     }
 }
 
@@ -258,12 +215,7 @@ impl Sent {
     }
 
     pub(crate) fn run_of(&self, index: u32) -> i64 {
-        self.leased
-            .runs
-            .iter()
-            .find(|run| run.indexes.contains(&index))
-            .expect("such a file")
-            .run
+        self.leased.runs.iter().find(|run| run.indexes.contains(&index)).expect("such a file").run
     }
 
     pub(crate) fn key(&self, sequence: u32) -> String {
@@ -299,10 +251,7 @@ fn runs(layout: &Layout) -> Vec<LeasedRun> {
 }
 
 pub(crate) fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970")
-        .as_secs()
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
 /// Bytes that do not compress.

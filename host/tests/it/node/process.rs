@@ -22,26 +22,17 @@ fn pool_init_prints_the_enrolment_file_and_overwrites_nothing() {
     assert!(made.status.success(), "{made:?}");
     let printed = String::from_utf8(made.stdout).expect("UTF-8");
     filemill_seal::Enrolment::from_json(printed.trim_end()).expect("an enrolment");
-    assert_eq!(
-        fs::read_to_string(format!("{pool}/enrolment.json")).expect("the file"),
-        printed
-    );
+    assert_eq!(fs::read_to_string(format!("{pool}/enrolment.json")).expect("the file"), printed);
 
     let again = processor(&["pool", "init", "--dir", pool, "--name", "lab"]);
     assert_eq!(again.status.code(), Some(1));
     let said = String::from_utf8(again.stderr).expect("UTF-8");
-    assert!(
-        said.starts_with("error: `") && said.contains("already holds a pool") && said.contains("hint: "),
-        "{said}"
-    );
+    assert!(said.starts_with("error: `") && said.contains("already holds a pool") && said.contains("hint: "), "{said}");
 
     let renewed = processor(&["pool", "renew", "--dir", pool, "--rotate"]);
     assert!(renewed.status.success(), "{renewed:?}");
     let shown = String::from_utf8(processor(&["pool", "show", "--dir", pool]).stdout).expect("UTF-8");
-    assert!(
-        shown.contains("serial       2") && shown.contains("identities   2"),
-        "{shown}"
-    );
+    assert!(shown.contains("serial       2") && shown.contains("identities   2"), "{shown}");
     assert!(!shown.contains("SECRET"), "{shown}");
 }
 
@@ -64,9 +55,7 @@ fn listening(pid: u32) -> Vec<String> {
         })
         .filter_map(|line| {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            (fields.get(3) == Some(&"0A"))
-                .then(|| fields.get(9).map(|inode| (*inode).to_owned()))
-                .flatten()
+            (fields.get(3) == Some(&"0A")).then(|| fields.get(9).map(|inode| (*inode).to_owned())).flatten()
         })
         .filter(|inode| own.contains(inode))
         .collect()
@@ -78,23 +67,11 @@ async fn the_program_listens_on_nothing_logs_no_name_and_ends_well_on_a_signal()
     let token = mill.dir().join("token");
     fs::write(&token, format!("{TOKEN}\n")).expect("written");
     let mut child = Command::new(PROGRAM)
-        .args([
-            "run",
-            "--log-json",
-            "--slots",
-            "1",
-            "--memory-budget",
-            "8MiB",
-            "--node",
-            "lab-1",
-        ])
+        .args(["run", "--log-json", "--slots", "1", "--memory-budget", "8MiB", "--node", "lab-1"])
         .args(["--server", &mill.fake.server, "--storage-origin", &mill.fake.storage])
         .args([Path::new("--token-file"), &token, Path::new("--pool"), &mill.pool_dir()])
         .args([Path::new("--cache-dir"), &mill.dir().join("cache")])
-        .env(
-            "RUST_LOG",
-            "trace,cranelift_codegen=off,regalloc2=off,wasmtime=off,wasmtime_internal_cranelift=off",
-        )
+        .env("RUST_LOG", "trace,cranelift_codegen=off,regalloc2=off,wasmtime=off,wasmtime_internal_cranelift=off")
         .stderr(Stdio::from(fs::File::create(mill.dir().join("log")).expect("a log")))
         .spawn()
         .expect("it starts");
@@ -114,10 +91,7 @@ async fn the_program_listens_on_nothing_logs_no_name_and_ends_well_on_a_signal()
 
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
-    let ended = tokio::task::spawn_blocking(move || child.wait())
-        .await
-        .expect("waited")
-        .expect("ended");
+    let ended = tokio::task::spawn_blocking(move || child.wait()).await.expect("waited").expect("ended");
     assert!(ended.success(), "{ended}");
 
     let log = fs::read_to_string(mill.dir().join("log")).expect("the log");

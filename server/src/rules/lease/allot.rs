@@ -44,9 +44,7 @@ pub(super) fn more<'a>(
 ) -> Vec<Grant<'a>> {
     let mut left = left(wishes, &grants);
     if state == RunState::PARTIAL {
-        left.iter_mut()
-            .zip(wishes)
-            .for_each(|(left, wish)| *left = wish.idle.min(*left));
+        left.iter_mut().zip(wishes).for_each(|(left, wish)| *left = wish.idle.min(*left));
     }
     for run in candidates {
         let untouched = |wish: usize| !grants.iter().any(|grant| grant.wish == wish);
@@ -57,13 +55,7 @@ pub(super) fn more<'a>(
         let jobs = jobs_of(run).min(left[wish]);
         let (hi, rest) = masks::cut_after(lo, narrow(run.hi), run.gone.cast_unsigned(), jobs);
         left[wish] = if run.alone { 0 } else { left[wish] - jobs };
-        grants.push(Grant {
-            wish,
-            run,
-            hi,
-            rest,
-            jobs,
-        });
+        grants.push(Grant { wish, run, hi, rest, jobs });
     }
     grants
 }
@@ -72,11 +64,7 @@ pub(super) fn more<'a>(
 pub(super) fn left(wishes: &[Wish], grants: &[Grant<'_>]) -> Vec<u32> {
     let mut left: Vec<_> = wishes.iter().map(|wish| wish.jobs).collect();
     for grant in grants {
-        left[grant.wish] = if grant.run.alone {
-            0
-        } else {
-            left[grant.wish].saturating_sub(grant.jobs)
-        };
+        left[grant.wish] = if grant.run.alone { 0 } else { left[grant.wish].saturating_sub(grant.jobs) };
     }
     left
 }
@@ -87,11 +75,7 @@ mod tests {
     use crate::store::run_id;
 
     fn wish(jobs: u32, idle: u32) -> Wish {
-        Wish {
-            node: "n".to_owned(),
-            jobs,
-            idle,
-        }
+        Wish { node: "n".to_owned(), jobs, idle }
     }
 
     fn run(lo: u32, hi: u32, alone: bool) -> Candidate {
@@ -115,10 +99,7 @@ mod tests {
     }
 
     fn shape(grants: &[Grant<'_>]) -> Vec<(usize, u32, u32, Option<u32>)> {
-        grants
-            .iter()
-            .map(|grant| (grant.wish, lo_of(grant.run.id), grant.hi, grant.rest))
-            .collect()
+        grants.iter().map(|grant| (grant.wish, lo_of(grant.run.id), grant.hi, grant.rest)).collect()
     }
 
     #[test]

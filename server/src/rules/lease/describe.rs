@@ -22,12 +22,8 @@ impl Core {
         let mut numbers: Vec<_> = grants.iter().map(|grant| (grant.run.upload,)).collect();
         numbers.sort_unstable();
         numbers.dedup();
-        let uploads: HashMap<_, _> = tx
-            .uploads_by_number(&numbers)
-            .await?
-            .into_iter()
-            .map(|row| (row.number, row))
-            .collect();
+        let uploads: HashMap<_, _> =
+            tx.uploads_by_number(&numbers).await?.into_iter().map(|row| (row.number, row)).collect();
         // The first chunks of what each wish got of each upload.
         let mut ranges = HashMap::<(usize, i64), (i64, i64)>::new();
         for grant in grants {
@@ -37,10 +33,7 @@ impl Core {
         for (first, last) in ranges.values_mut() {
             *last = (*last).min(*first + MAX_WANTED_CHUNKS as i64 - 1);
         }
-        let asked: Vec<_> = ranges
-            .iter()
-            .map(|(&(_, upload), &(first, last))| (upload, first, last))
-            .collect();
+        let asked: Vec<_> = ranges.iter().map(|(&(_, upload), &(first, last))| (upload, first, last)).collect();
         let chunks = tx.chunks_within(&asked).await?;
         let mut leased: Vec<_> = wishes.iter().map(|_| self.nothing()).collect();
         for grant in grants {
@@ -97,9 +90,5 @@ fn leased_run(grant: &Grant<'_>) -> LeasedRun {
 fn object(key: Result<ObjectKey, InvalidKey>, length: i64, sha256: &str) -> Result<Object, StoreError> {
     // What is in the database was checked on its way in.
     let key = key.map_err(|error| StoreError::from(sqlx::Error::Decode(error.into())))?;
-    Ok(Object {
-        key,
-        length: u64::try_from(length).unwrap_or(0),
-        sha256: sha256.to_owned(),
-    })
+    Ok(Object { key, length: u64::try_from(length).unwrap_or(0), sha256: sha256.to_owned() })
 }

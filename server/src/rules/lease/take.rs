@@ -29,25 +29,15 @@ impl Core {
         let mut grants = allot(wishes, &candidates, RunState::READY);
         let missed = left_over(&candidates, &grants);
         let wanted = idle_left(wishes, &grants);
-        let partial = if wanted > 0 {
-            tx.partial_runs(needs, wanted).await?
-        } else {
-            Vec::new()
-        };
+        let partial = if wanted > 0 { tx.partial_runs(needs, wanted).await? } else { Vec::new() };
         grants = allot::more(wishes, grants, &partial, RunState::PARTIAL);
         let mark = missed.map_or(mark, |missed| mark.min(missed));
         if grants.is_empty() {
             let leased = wishes.iter().map(|_| self.nothing()).collect();
-            return Ok(Look {
-                leased,
-                mark,
-                cut: false,
-            });
+            return Ok(Look { leased, mark, cut: false });
         }
-        let leases: Vec<_> = grants
-            .iter()
-            .map(|grant| (grant.run.id, grant.hi, wishes[grant.wish].node.as_str()))
-            .collect();
+        let leases: Vec<_> =
+            grants.iter().map(|grant| (grant.run.id, grant.hi, wishes[grant.wish].node.as_str())).collect();
         tx.lease_runs(&leases, ms(self.config.lease)).await?;
         let rests: Vec<_> = grants.iter().filter_map(|grant| rest_of(grant, needs)).collect();
         if !rests.is_empty() {
@@ -55,23 +45,13 @@ impl Core {
         }
         let leased = self.describe(&mut tx, wishes, &grants).await?;
         tx.commit().await?;
-        let reached = grants
-            .iter()
-            .filter(|grant| grant.run.state == RunState::READY.0)
-            .map(|grant| grant.run.vstart);
+        let reached = grants.iter().filter(|grant| grant.run.state == RunState::READY.0).map(|grant| grant.run.vstart);
         self.served.fetch_max(reached.max().unwrap_or(0), Ordering::Relaxed);
-        Ok(Look {
-            leased,
-            mark,
-            cut: !rests.is_empty(),
-        })
+        Ok(Look { leased, mark, cut: !rests.is_empty() })
     }
 
     pub(super) fn nothing(&self) -> Leased {
-        Leased {
-            uploads: Vec::new(),
-            lease_ms: self.lease_ms(),
-        }
+        Leased { uploads: Vec::new(), lease_ms: self.lease_ms() }
     }
 }
 
@@ -104,26 +84,14 @@ async fn candidates(
 
 /// The first place of a candidate that nobody was given whole.
 fn left_over(candidates: &[Candidate], grants: &[Grant<'_>]) -> Option<i64> {
-    let whole: HashSet<_> = grants
-        .iter()
-        .filter(|grant| grant.rest.is_none())
-        .map(|grant| grant.run.id)
-        .collect();
-    candidates
-        .iter()
-        .filter(|run| !whole.contains(&run.id))
-        .map(|run| run.vstart)
-        .min()
+    let whole: HashSet<_> = grants.iter().filter(|grant| grant.rest.is_none()).map(|grant| grant.run.id).collect();
+    candidates.iter().filter(|run| !whole.contains(&run.id)).map(|run| run.vstart).min()
 }
 
 /// How many jobs of incomplete uploads are still wished for.
 fn idle_left(wishes: &[Wish], grants: &[Grant<'_>]) -> i64 {
     let left = allot::left(wishes, grants);
-    wishes
-        .iter()
-        .zip(left)
-        .map(|(wish, left)| i64::from(wish.idle.min(left)))
-        .sum()
+    wishes.iter().zip(left).map(|(wish, left)| i64::from(wish.idle.min(left))).sum()
 }
 
 /// The part of a granted run that stays.

@@ -42,9 +42,7 @@ impl Served {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let addresses = serde_json::from_str(&line).unwrap();
         Self { child, addresses }
     }
@@ -79,29 +77,15 @@ async fn tokens_and_releases_are_made_beside_a_running_server_and_without_one() 
     std::fs::write(&file, engine()).unwrap();
     let publish = |version: &str| {
         let file = file.to_str().unwrap();
-        run(
-            &home,
-            &["release", "publish", file, "--engine", "size", "--version", version],
-        )
+        run(&home, &["release", "publish", file, "--engine", "size", "--version", version])
     };
     // Without a server.
     let published: serde_json::Value = serde_json::from_str(&printed(&publish("0.1.0"))).unwrap();
     assert_eq!(published["engine"], "size");
     assert_eq!(published["contract"], 1);
     assert_eq!(published["digest"], super::sha256(&engine()));
-    let token = printed(&run(
-        &home,
-        &[
-            "token",
-            "create",
-            "--organisation",
-            "acme",
-            "--user",
-            "alice",
-            "--scope",
-            "user",
-        ],
-    ));
+    let token =
+        printed(&run(&home, &["token", "create", "--organisation", "acme", "--user", "alice", "--scope", "user"]));
     assert!(token.starts_with("fm_u_") && !token.contains(char::is_whitespace));
 
     // Beside one.
@@ -109,10 +93,7 @@ async fn tokens_and_releases_are_made_beside_a_running_server_and_without_one() 
     assert_eq!(printed(&publish("0.1.0")), published.to_string());
     let conflict = publish("0.2.0");
     assert!(!conflict.status.success());
-    assert!(
-        String::from_utf8_lossy(&conflict.stderr).contains("hint:"),
-        "a release is immutable"
-    );
+    assert!(String::from_utf8_lossy(&conflict.stderr).contains("hint:"), "a release is immutable");
     let http = reqwest::Client::new();
     let url = format!("{}{}", served.addresses.listening, paths::RELEASES);
     let answer = http.get(&url).bearer_auth(&token).send().await.unwrap();
@@ -121,10 +102,7 @@ async fn tokens_and_releases_are_made_beside_a_running_server_and_without_one() 
     assert!(printed(&run(&home, &["release", "list"])).contains("\"size\""));
 
     let listed = printed(&run(&home, &["token", "list"]));
-    assert_eq!(
-        listed.split('\t').skip(1).collect::<Vec<_>>(),
-        ["acme", "alice", "user", "valid"]
-    );
+    assert_eq!(listed.split('\t').skip(1).collect::<Vec<_>>(), ["acme", "alice", "user", "valid"]);
     let id = listed.split('\t').next().unwrap();
     assert!(run(&home, &["token", "revoke", id]).status.success());
     assert!(!run(&home, &["token", "revoke", id]).status.success());
@@ -137,10 +115,7 @@ async fn tokens_and_releases_are_made_beside_a_running_server_and_without_one() 
     let second = run(&home, &["serve"]);
     assert!(!second.status.success());
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert!(
-        said.contains("in use by another filemill-server") && said.contains("hint:"),
-        "{said}"
-    );
+    assert!(said.contains("in use by another filemill-server") && said.contains("hint:"), "{said}");
 
     let log = served.end(rustix::process::Signal::TERM);
     assert!(log.contains("stopped"));
@@ -158,22 +133,11 @@ fn a_file_that_is_no_engine_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("module.wasm");
     std::fs::write(&file, b"\0asm\x01\0\0\0").unwrap();
-    let arguments = [
-        "release",
-        "publish",
-        file.to_str().unwrap(),
-        "--engine",
-        "size",
-        "--version",
-        "1.0.0",
-    ];
+    let arguments = ["release", "publish", file.to_str().unwrap(), "--engine", "size", "--version", "1.0.0"];
     let refused = run(&dir.path().join("mill"), &arguments);
     assert!(!refused.status.success());
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(
-        said.contains("module.wasm") && said.contains("core WebAssembly module"),
-        "{said}"
-    );
+    assert!(said.contains("module.wasm") && said.contains("core WebAssembly module"), "{said}");
 }
 
 #[test]

@@ -16,13 +16,7 @@ async fn a_missing_wrong_or_revoked_token_opens_nothing() {
     assert_eq!(without.error.code, ErrorCode::Unauthenticated);
     assert!(without.error.hint.is_some());
 
-    let basic = mill
-        .http
-        .get(mill.url(paths::WHOAMI))
-        .basic_auth("alice", Some("x"))
-        .send()
-        .await
-        .unwrap();
+    let basic = mill.http.get(mill.url(paths::WHOAMI)).basic_auth("alice", Some("x")).send().await.unwrap();
     problem(basic, StatusCode::UNAUTHORIZED).await;
     for wrong in ["", "x", "fm_u_00", &mill.user[..mill.user.len() - 1]] {
         let answer = problem(mill.get(wrong, paths::WHOAMI).await, StatusCode::UNAUTHORIZED).await;
@@ -43,11 +37,9 @@ async fn a_missing_wrong_or_revoked_token_opens_nothing() {
 #[tokio::test]
 async fn a_token_does_only_what_its_scope_covers() {
     let mill = Mill::start().await;
-    for (token, path) in [
-        (&mill.processor, paths::UPLOADS),
-        (&mill.processor, paths::EVENTS),
-        (&mill.processor, paths::EVENT_STREAM),
-    ] {
+    for (token, path) in
+        [(&mill.processor, paths::UPLOADS), (&mill.processor, paths::EVENTS), (&mill.processor, paths::EVENT_STREAM)]
+    {
         let answer = problem(mill.get(token, path).await, StatusCode::FORBIDDEN).await;
         assert_eq!(answer.error.code, ErrorCode::Forbidden, "{path}");
     }
@@ -74,33 +66,15 @@ async fn another_organisation_sees_nothing_of_an_upload() {
     let mill = Mill::start().await;
     let sample = mill.upload(1);
     mill.open(&sample.open).await;
-    let stranger = mill
-        .admin
-        .create_token("other", "mallory", Scope::User)
-        .await
-        .unwrap()
-        .text;
+    let stranger = mill.admin.create_token("other", "mallory", Scope::User).await.unwrap().text;
     let path = paths::UPLOAD.replace("{upload}", &sample.open.id);
     assert_eq!(mill.get(&mill.user, &path).await.status(), StatusCode::OK);
     problem(mill.get(&stranger, &path).await, StatusCode::NOT_FOUND).await;
-    let cancel = CancelRequest {
-        uploads: vec![sample.open.id.clone()],
-    };
+    let cancel = CancelRequest { uploads: vec![sample.open.id.clone()] };
     let cancelled: Cancelled = mill.ask(&stranger, paths::CANCEL, &cancel).await;
-    assert_eq!(
-        one(cancelled.uploads).into_result().unwrap_err().code,
-        ErrorCode::NotFound
-    );
+    assert_eq!(one(cancelled.uploads).into_result().unwrap_err().code, ErrorCode::NotFound);
     // Nor can it take the id over.
-    let answer: OpenAnswer = mill
-        .ask(
-            &stranger,
-            paths::UPLOADS,
-            &OpenRequest {
-                uploads: vec![sample.open],
-            },
-        )
-        .await;
+    let answer: OpenAnswer = mill.ask(&stranger, paths::UPLOADS, &OpenRequest { uploads: vec![sample.open] }).await;
     assert_eq!(one(answer.uploads).into_result().unwrap_err().code, ErrorCode::Conflict);
     mill.stop().await;
 }
@@ -109,10 +83,7 @@ async fn another_organisation_sees_nothing_of_an_upload() {
 async fn every_status_has_the_one_shape() {
     let mill = Mill::start().await;
     let nothing = mill.get(&mill.user, "/v1/nothing").await;
-    assert_eq!(
-        problem(nothing, StatusCode::NOT_FOUND).await.error.code,
-        ErrorCode::NotFound
-    );
+    assert_eq!(problem(nothing, StatusCode::NOT_FOUND).await.error.code, ErrorCode::NotFound);
     let old = mill.get(&mill.user, "/v0/uploads").await;
     problem(old, StatusCode::NOT_FOUND).await;
     let method = mill.http.delete(mill.url(paths::UPLOADS)).send().await.unwrap();
@@ -120,41 +91,18 @@ async fn every_status_has_the_one_shape() {
     problem(method, StatusCode::METHOD_NOT_ALLOWED).await;
 
     let post = |body: &'static str, kind: &'static str| {
-        mill.http
-            .post(mill.url(paths::UPLOADS))
-            .bearer_auth(&mill.user)
-            .header("content-type", kind)
-            .body(body)
-            .send()
+        mill.http.post(mill.url(paths::UPLOADS)).bearer_auth(&mill.user).header("content-type", kind).body(body).send()
     };
-    problem(
-        post("{}", "text/plain").await.unwrap(),
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-    )
-    .await;
+    problem(post("{}", "text/plain").await.unwrap(), StatusCode::UNSUPPORTED_MEDIA_TYPE).await;
     problem(post("{", "application/json").await.unwrap(), StatusCode::BAD_REQUEST).await;
-    let missing = problem(
-        post("{}", "application/json").await.unwrap(),
-        StatusCode::UNPROCESSABLE_ENTITY,
-    )
-    .await;
+    let missing = problem(post("{}", "application/json").await.unwrap(), StatusCode::UNPROCESSABLE_ENTITY).await;
     assert!(missing.error.message.contains("uploads"), "{}", missing.error.message);
-    problem(
-        mill.get(&mill.user, "/v1/events?after=x").await,
-        StatusCode::BAD_REQUEST,
-    )
-    .await;
+    problem(mill.get(&mill.user, "/v1/events?after=x").await, StatusCode::BAD_REQUEST).await;
     let path = paths::UPLOAD.replace("{upload}", "%ff");
     problem(mill.get(&mill.user, &path).await, StatusCode::BAD_REQUEST).await;
 
-    let too_many = OpenRequest {
-        uploads: vec![mill.upload(1).open; limits::MAX_UPLOADS_PER_REQUEST + 1],
-    };
-    problem(
-        mill.post(&mill.user, paths::UPLOADS, &too_many).await,
-        StatusCode::BAD_REQUEST,
-    )
-    .await;
+    let too_many = OpenRequest { uploads: vec![mill.upload(1).open; limits::MAX_UPLOADS_PER_REQUEST + 1] };
+    problem(mill.post(&mill.user, paths::UPLOADS, &too_many).await, StatusCode::BAD_REQUEST).await;
     mill.stop().await;
 }
 
@@ -176,13 +124,8 @@ async fn a_body_over_its_bound_is_refused_before_it_is_sent() {
 
     // And without a token nobody's body is read at all.
     let body = vec![b' '; 1 << 20];
-    let answer = mill
-        .http
-        .post(mill.url(paths::UPLOADS))
-        .header("content-type", "application/json")
-        .body(body)
-        .send()
-        .await;
+    let answer =
+        mill.http.post(mill.url(paths::UPLOADS)).header("content-type", "application/json").body(body).send().await;
     problem(answer.unwrap(), StatusCode::UNAUTHORIZED).await;
 
     // Without a length it is counted as it comes.
@@ -204,13 +147,7 @@ async fn a_body_over_its_bound_is_refused_before_it_is_sent() {
 async fn a_callers_request_id_is_kept_if_it_is_harmless() {
     let mill = Mill::start().await;
     let with = async |id: &'static str| {
-        let answer = mill
-            .http
-            .get(mill.url(paths::HEALTH))
-            .header("x-request-id", id)
-            .send()
-            .await
-            .unwrap();
+        let answer = mill.http.get(mill.url(paths::HEALTH)).header("x-request-id", id).send().await.unwrap();
         answer.headers()["x-request-id"].to_str().unwrap().to_owned()
     };
     assert_eq!(with("client-7.a_b").await, "client-7.a_b");
@@ -227,15 +164,10 @@ async fn one_bad_item_does_not_spoil_its_batch() {
     unknown_release.release = "00".repeat(32);
     let mut bad_id = mill.upload(3).open;
     bad_id.id = "../../secret".to_owned();
-    let request = OpenRequest {
-        uploads: vec![unknown_release, good, bad_id],
-    };
+    let request = OpenRequest { uploads: vec![unknown_release, good, bad_id] };
     let answer: OpenAnswer = mill.ask(&mill.user, paths::UPLOADS, &request).await;
-    let codes: Vec<_> = answer
-        .uploads
-        .into_iter()
-        .map(|item| item.into_result().err().map(|error| error.code))
-        .collect();
+    let codes: Vec<_> =
+        answer.uploads.into_iter().map(|item| item.into_result().err().map(|error| error.code)).collect();
     assert_eq!(codes, [Some(ErrorCode::NotFound), None, Some(ErrorCode::BadRequest)]);
     mill.stop().await;
 }

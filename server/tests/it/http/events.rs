@@ -20,10 +20,7 @@ impl Reader {
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self {
-            response,
-            buffer: String::new(),
-        }
+        Self { response, buffer: String::new() }
     }
 
     /// The next page; none at the end.
@@ -32,21 +29,15 @@ impl Reader {
             if let Some((message, rest)) = self.buffer.split_once("\n\n") {
                 let message = message.to_owned();
                 self.buffer = rest.to_owned();
-                let field = |name: &str| {
-                    message
-                        .lines()
-                        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-                };
+                let field = |name: &str| message.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
                 let Some(data) = field("data") else { continue };
                 assert_eq!(field("event"), Some("page"));
                 let page: EventPage = serde_json::from_str(data).unwrap();
                 assert_eq!(field("id"), Some(page.next.to_string().as_str()));
                 return Some(page);
             }
-            let piece = tokio::time::timeout(LIMIT, self.response.chunk())
-                .await
-                .expect("a message or the end")
-                .unwrap()?;
+            let piece =
+                tokio::time::timeout(LIMIT, self.response.chunk()).await.expect("a message or the end").unwrap()?;
             self.buffer += std::str::from_utf8(&piece).unwrap();
         }
     }
@@ -56,9 +47,7 @@ impl Reader {
 async fn cancelled(mill: &Mill, id: u8) -> String {
     let sample = mill.upload(id);
     mill.open(&sample.open).await;
-    let request = CancelRequest {
-        uploads: vec![sample.open.id.clone()],
-    };
+    let request = CancelRequest { uploads: vec![sample.open.id.clone()] };
     let answer: Cancelled = mill.ask(&mill.user, paths::CANCEL, &request).await;
     assert_eq!(one(answer.uploads).into_result().unwrap(), 1);
     sample.open.id
@@ -72,14 +61,7 @@ async fn a_stream_tells_what_was_and_what_comes_and_resumes_without_gap_or_repea
     let page = reader.page().await.unwrap();
     let event = &page.events[0];
     assert_eq!(event.upload, first);
-    assert_eq!(
-        event.kind,
-        EventKind::Result {
-            index: 0,
-            outcome: Outcome::Cancelled,
-            sealed: None
-        }
-    );
+    assert_eq!(event.kind, EventKind::Result { index: 0, outcome: Outcome::Cancelled, sealed: None });
 
     let second = cancelled(&mill, 2).await;
     let live = reader.page().await.unwrap();
@@ -94,23 +76,11 @@ async fn a_stream_tells_what_was_and_what_comes_and_resumes_without_gap_or_repea
     let mut middle = Reader::open(&mill, Some(event.cursor)).await;
     let mut seen = Vec::new();
     while seen.len() < 2 {
-        seen.extend(
-            middle
-                .page()
-                .await
-                .unwrap()
-                .events
-                .into_iter()
-                .map(|event| event.upload),
-        );
+        seen.extend(middle.page().await.unwrap().events.into_iter().map(|event| event.upload));
     }
     assert_eq!(seen, [second, third]);
 
-    let bad = mill
-        .http
-        .get(mill.url(paths::EVENT_STREAM))
-        .bearer_auth(&mill.user)
-        .header("last-event-id", "x");
+    let bad = mill.http.get(mill.url(paths::EVENT_STREAM)).bearer_auth(&mill.user).header("last-event-id", "x");
     problem(bad.send().await.unwrap(), StatusCode::BAD_REQUEST).await;
     drop((resumed, middle));
     mill.stop().await;
@@ -124,10 +94,7 @@ async fn a_stream_ends_when_the_server_stops() {
     let begin = std::time::Instant::now();
     let (end, ()) = tokio::join!(reader.page(), server.shutdown());
     assert_eq!(end, None);
-    assert!(
-        begin.elapsed() < std::time::Duration::from_secs(5),
-        "it waited for the stream's reader"
-    );
+    assert!(begin.elapsed() < std::time::Duration::from_secs(5), "it waited for the stream's reader");
     admin.close().await;
     drop(dir);
 }

@@ -33,10 +33,7 @@ pub(super) fn presign(method: &str, origin: &str, path: &str, access_key_id: &st
         .params()
         .iter()
         .map(|(name, value)| {
-            format!(
-                "{name}={}",
-                url::form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>()
-            )
+            format!("{name}={}", url::form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>())
         })
         .collect();
     format!("{url}?{}", query.join("&"))

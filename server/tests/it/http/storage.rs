@@ -18,10 +18,7 @@ async fn a_put_of_another_length_content_or_without_its_headers_is_refused_and_l
     let sample = mill.upload(1);
     let put = mill.open(&sample.open).await.header.unwrap();
     assert!(put.expires_in_s <= 900);
-    assert_eq!(
-        put.headers.keys().map(String::as_str).collect::<Vec<_>>(),
-        ["content-length", "x-amz-checksum-sha256"]
-    );
+    assert_eq!(put.headers.keys().map(String::as_str).collect::<Vec<_>>(), ["content-length", "x-amz-checksum-sha256"]);
 
     let same_length = vec![b'x'; sample.header.len()];
     assert_eq!(mill.put(&put, same_length).await.status(), StatusCode::BAD_REQUEST);
@@ -43,21 +40,12 @@ async fn a_put_of_another_length_content_or_without_its_headers_is_refused_and_l
     }
     // Without a length: chunked.
     let stream = reqwest::Body::wrap_stream(futures::stream::iter([Ok::<_, std::io::Error>(sample.header.clone())]));
-    let chunked = mill
-        .http
-        .put(&put.url)
-        .header("x-amz-checksum-sha256", &put.headers["x-amz-checksum-sha256"])
-        .body(stream);
+    let chunked =
+        mill.http.put(&put.url).header("x-amz-checksum-sha256", &put.headers["x-amz-checksum-sha256"]).body(stream);
     assert_eq!(chunked.send().await.unwrap().status(), StatusCode::FORBIDDEN);
     // The URL is for a PUT of this object, and for nothing else.
-    assert_eq!(
-        mill.http.get(&put.url).send().await.unwrap().status(),
-        StatusCode::FORBIDDEN
-    );
-    assert_eq!(
-        mill.http.delete(&put.url).send().await.unwrap().status(),
-        StatusCode::FORBIDDEN
-    );
+    assert_eq!(mill.http.get(&put.url).send().await.unwrap().status(), StatusCode::FORBIDDEN);
+    assert_eq!(mill.http.delete(&put.url).send().await.unwrap().status(), StatusCode::FORBIDDEN);
     let elsewhere = put.url.replace("/header/", "/0/");
     let mut request = mill.http.put(elsewhere).body(sample.header.clone());
     for (name, value) in &put.headers {
@@ -68,10 +56,7 @@ async fn a_put_of_another_length_content_or_without_its_headers_is_refused_and_l
 
     // A refused PUT does not harm what is there.
     assert_eq!(mill.put(&put, sample.header.clone()).await.status(), StatusCode::OK);
-    assert_eq!(
-        mill.put(&put, vec![b'y'; sample.header.len()]).await.status(),
-        StatusCode::BAD_REQUEST
-    );
+    assert_eq!(mill.put(&put, vec![b'y'; sample.header.len()]).await.status(), StatusCode::BAD_REQUEST);
     let key = format!("uploads/{}/header/{}", sample.open.id, sample.open.header_sha256);
     let path = mill.dir.path().join("objects/filemill").join(key);
     assert_eq!(std::fs::read(path).unwrap(), sample.header);
@@ -89,10 +74,8 @@ async fn an_expired_url_is_refused() {
     let sample = mill.upload(1);
     let put = mill.open(&sample.open).await.header.unwrap();
     assert_eq!(put.expires_in_s, 1);
-    until("the URL expires", async || {
-        mill.put(&put, sample.header.clone()).await.status() == StatusCode::FORBIDDEN
-    })
-    .await;
+    until("the URL expires", async || mill.put(&put, sample.header.clone()).await.status() == StatusCode::FORBIDDEN)
+        .await;
     mill.stop().await;
 }
 
@@ -106,15 +89,8 @@ async fn a_put_that_is_cut_short_leaves_no_object() {
     sample.open.header_sha256 = sha256(&body);
     let put = mill.open(&sample.open).await.header.unwrap();
     let url: reqwest::Url = put.url.parse().unwrap();
-    let mut stream = TcpStream::connect((url.host_str().unwrap(), url.port().unwrap()))
-        .await
-        .unwrap();
-    let mut head = format!(
-        "PUT {}?{} HTTP/1.1\r\nhost: {}\r\n",
-        url.path(),
-        url.query().unwrap(),
-        url.authority()
-    );
+    let mut stream = TcpStream::connect((url.host_str().unwrap(), url.port().unwrap())).await.unwrap();
+    let mut head = format!("PUT {}?{} HTTP/1.1\r\nhost: {}\r\n", url.path(), url.query().unwrap(), url.authority());
     for (name, value) in &put.headers {
         head += &format!("{name}: {value}\r\n");
     }
@@ -183,9 +159,7 @@ async fn raw(mill: &Mill, storage: &reqwest::Url, method: &str, path: &str) -> S
         secrets["secret_access_key"].as_str().unwrap(),
     );
     let target = url.strip_prefix(storage.as_str().trim_end_matches('/')).unwrap();
-    let mut stream = TcpStream::connect((storage.host_str().unwrap(), storage.port().unwrap()))
-        .await
-        .unwrap();
+    let mut stream = TcpStream::connect((storage.host_str().unwrap(), storage.port().unwrap())).await.unwrap();
     let request = format!(
         "{method} {target} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: 1\r\nx-amz-checksum-sha256: {}\r\n\r\nx",
         storage.authority(),
@@ -194,9 +168,7 @@ async fn raw(mill: &Mill, storage: &reqwest::Url, method: &str, path: &str) -> S
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     // A server that refuses early may reset the connection on the unread byte; what came before counts.
-    let _ = tokio::time::timeout(LIMIT, stream.read_to_end(&mut answer))
-        .await
-        .unwrap();
+    let _ = tokio::time::timeout(LIMIT, stream.read_to_end(&mut answer)).await.unwrap();
     String::from_utf8_lossy(&answer).into_owned()
 }
 
@@ -211,10 +183,7 @@ async fn many_puts_of_one_object_at_once_end_in_one_whole_object() {
     let answers = futures::future::join_all((0..16).map(|_| mill.put(&put, body.clone()))).await;
     assert!(answers.iter().all(|answer| answer.status() == StatusCode::OK));
     let key = format!("uploads/{}/header/{}", sample.open.id, sample.open.header_sha256);
-    assert_eq!(
-        std::fs::read(mill.dir.path().join("objects/filemill").join(key)).unwrap(),
-        body
-    );
+    assert_eq!(std::fs::read(mill.dir.path().join("objects/filemill").join(key)).unwrap(), body);
     mill.stop().await;
 }
 
@@ -236,10 +205,7 @@ async fn listing_and_deleting_work_through_the_sdk() {
     let mut listed = Vec::new();
     let mut after = None;
     loop {
-        let page = storage
-            .list(filemill_server::storage::Area::Uploads, after)
-            .await
-            .unwrap();
+        let page = storage.list(filemill_server::storage::Area::Uploads, after).await.unwrap();
         assert!(page.objects.len() <= 1000);
         listed.extend(page.objects.into_iter().map(|object| object.key));
         after = page.next;
@@ -252,10 +218,7 @@ async fn listing_and_deleting_work_through_the_sdk() {
     storage.delete(&keys).await.unwrap();
     // Deleting what is gone is a success.
     storage.delete(&keys[..1]).await.unwrap();
-    assert!(
-        !mill.dir.path().join("objects/filemill/uploads").exists(),
-        "empty folders are removed"
-    );
+    assert!(!mill.dir.path().join("objects/filemill/uploads").exists(), "empty folders are removed");
     mill.stop().await;
 }
 

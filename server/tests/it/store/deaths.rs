@@ -24,10 +24,7 @@ async fn a_dead_node_is_fenced_out(site: Arc<Site>) {
     let dead = only(&lease(&rules, "a", 3).await);
     complete(&rules, &dead, &[0]).await.expect("recorded");
     let heir = lease(&rules, "b", 3).await;
-    assert_eq!(
-        (only(&heir).indexes, only(&heir).fence, only(&heir).attempt),
-        (vec![1, 2], 2, 2)
-    );
+    assert_eq!((only(&heir).indexes, only(&heir).fence, only(&heir).attempt), (vec![1, 2], 2, 2));
     assert_eq!(code(complete(&rules, &dead, &[1, 2]).await), ErrorCode::Fenced);
     assert_eq!(report(&rules, &dead, &[1]).await.lost.len(), 1);
     complete_all(&rules, &heir).await;
@@ -40,11 +37,7 @@ async fn jobs_that_were_not_started_are_not_suspected(site: Arc<Site>) {
     send(&rules, &ann, &site.bundle(5)).await;
     for attempt in 1..=5 {
         let run = only(&lease(&rules, "n", 64).await);
-        assert_eq!(
-            (run.indexes.len(), run.alone, run.attempt),
-            (5, false, attempt),
-            "nobody is blamed"
-        );
+        assert_eq!((run.indexes.len(), run.alone, run.attempt), (5, false, attempt), "nobody is blamed");
     }
 }
 
@@ -63,11 +56,7 @@ async fn suspects_run_alone_and_the_innocent_go_on(site: Arc<Site>) {
         for run in runs(&leased) {
             assert_eq!(run.fence, 2, "fences go on in every part");
             if run.alone {
-                assert_eq!(
-                    (run.indexes.len(), runs(&leased).len()),
-                    (1, 1),
-                    "nothing is leased beside a suspect"
-                );
+                assert_eq!((run.indexes.len(), runs(&leased).len()), (1, 1), "nothing is leased beside a suspect");
                 suspects.extend(run.indexes.clone());
             } else {
                 innocent.extend(run.indexes.clone());
@@ -127,10 +116,7 @@ async fn three_deaths_alone_end_a_job(site: Arc<Site>) {
         (results.len() == 2).then_some(results)
     });
     assert_eq!(results.await, [(0, Outcome::Succeeded), (1, Outcome::Quarantined)]);
-    assert_eq!(
-        rules.jobs(&ann, &id).await.expect("jobs").upload.state,
-        UploadState::Done
-    );
+    assert_eq!(rules.jobs(&ann, &id).await.expect("jobs").upload.state, UploadState::Done);
 }
 
 async fn a_cancelled_lease_that_dies_ends_as_cancelled(site: Arc<Site>) {

@@ -20,14 +20,7 @@ super::on_both!(
 );
 
 async fn doomed_keys(rules: &Rules) -> Vec<String> {
-    rules
-        .doomed(1000)
-        .await
-        .expect("an answer")
-        .keys
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    rules.doomed(1000).await.expect("an answer").keys.iter().map(ToString::to_string).collect()
 }
 
 async fn a_finished_upload_is_doomed_until_it_is_forgotten(site: Arc<Site>) {
@@ -40,10 +33,8 @@ async fn a_finished_upload_is_doomed_until_it_is_forgotten(site: Arc<Site>) {
     let doomed = rules.doomed(1000).await.expect("an answer");
     let keys: Vec<_> = doomed.keys.iter().map(ToString::to_string).collect();
     let id = &upload.id;
-    let expected = [
-        format!("uploads/{id}/0/{}", chunk(0).sha256),
-        format!("uploads/{id}/header/{}", upload.header_sha256),
-    ];
+    let expected =
+        [format!("uploads/{id}/0/{}", chunk(0).sha256), format!("uploads/{id}/header/{}", upload.header_sha256)];
     assert_eq!(keys, expected);
     assert_eq!(doomed_keys(&rules).await, expected, "until storage has deleted them");
     rules.forget(doomed.clone()).await.expect("forgotten");
@@ -76,23 +67,16 @@ async fn an_upload_of_many_chunks_is_deleted_in_steps(site: Arc<Site>) {
 }
 
 async fn a_replaced_chunk_is_deleted_unless_it_counts_again(site: Arc<Site>) {
-    let rules = site.server_with(RulesConfig {
-        replaced_stay: Duration::from_millis(1),
-        ..RulesConfig::default()
-    });
+    let rules = site.server_with(RulesConfig { replaced_stay: Duration::from_millis(1), ..RulesConfig::default() });
     let ann = site.user(&rules, "acme", "ann").await;
     let upload = site.large(2);
     let id = &upload.id;
     open_one(&rules, &ann, &upload).await.expect("opened");
     for (sequence, number) in [(0, 70), (1, 80), (0, 71), (1, 81), (1, 80)] {
-        advance(&rules, &ann, id, true, vec![content(sequence, number)])
-            .await
-            .expect("advanced");
+        advance(&rules, &ann, id, true, vec![content(sequence, number)]).await.expect("advanced");
     }
-    let expected = [
-        format!("uploads/{id}/0/{}", content(0, 70).sha256),
-        format!("uploads/{id}/1/{}", content(1, 81).sha256),
-    ];
+    let expected =
+        [format!("uploads/{id}/0/{}", content(0, 70).sha256), format!("uploads/{id}/1/{}", content(1, 81).sha256)];
     let doomed = eventually("they are due", || async {
         let doomed = rules.doomed(1000).await.expect("an answer");
         (doomed.keys.len() == 2).then_some(doomed)
@@ -107,27 +91,10 @@ async fn a_replaced_chunk_is_deleted_unless_it_counts_again(site: Arc<Site>) {
 
 async fn complete_as_object(rules: &Rules, sha256: &str) -> i64 {
     let run = only(&lease(rules, "n", 1).await);
-    let sealed = Some(SealedBody::Object {
-        length: 70_000,
-        sha256: sha256.to_owned(),
-    });
-    let jobs = vec![Completion {
-        index: run.indexes[0],
-        outcome: Outcome::Succeeded,
-        sealed,
-    }];
-    let request = CompleteRequest {
-        node: "n".to_owned(),
-        leases: vec![Complete { lease: key(&run), jobs }],
-    };
-    rules
-        .complete(request)
-        .await
-        .expect("answers")
-        .leases
-        .remove(0)
-        .into_result()
-        .expect("recorded");
+    let sealed = Some(SealedBody::Object { length: 70_000, sha256: sha256.to_owned() });
+    let jobs = vec![Completion { index: run.indexes[0], outcome: Outcome::Succeeded, sealed }];
+    let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), jobs }] };
+    rules.complete(request).await.expect("answers").leases.remove(0).into_result().expect("recorded");
     run.fence
 }
 
@@ -149,26 +116,16 @@ async fn orphans_are_what_no_row_needs(site: Arc<Site>) {
         result_of(&finished.id, fence),
         ObjectKey::release(&sha256).expect("a key"),
     ];
-    let orphaned = [
-        chunk_of(&finished.id),
-        chunk_of(&unknown),
-        result_of(&finished.id, fence + 1),
-        result_of(&unknown, 1),
-    ];
+    let orphaned =
+        [chunk_of(&finished.id), chunk_of(&unknown), result_of(&finished.id, fence + 1), result_of(&unknown, 1)];
     let all = needed.iter().chain(&orphaned).cloned().collect();
     assert_eq!(rules.orphans(all).await.expect("an answer"), orphaned);
-    assert_eq!(
-        code(rules.orphans(vec![chunk_of(&unknown); 1001]).await),
-        ErrorCode::BadRequest
-    );
+    assert_eq!(code(rules.orphans(vec![chunk_of(&unknown); 1001]).await), ErrorCode::BadRequest);
 }
 
 async fn results_go_after_their_retention(site: Arc<Site>) {
     let kept = site.server();
-    let rules = site.server_with(RulesConfig {
-        retention: Duration::from_millis(1),
-        ..RulesConfig::default()
-    });
+    let rules = site.server_with(RulesConfig { retention: Duration::from_millis(1), ..RulesConfig::default() });
     let ann = site.user(&rules, "acme", "ann").await;
     let upload = site.bundle(2);
     send(&rules, &ann, &upload).await;
@@ -177,10 +134,7 @@ async fn results_go_after_their_retention(site: Arc<Site>) {
     complete_all(&rules, &lease(&rules, "n", 2).await).await;
     let objects = rules.doomed(1000).await.expect("an answer");
     rules.forget(objects).await.expect("forgotten");
-    assert!(
-        kept.doomed(1000).await.expect("an answer").is_empty(),
-        "results are kept for their time"
-    );
+    assert!(kept.doomed(1000).await.expect("an answer").is_empty(), "results are kept for their time");
     let doomed = eventually("it is due", || async {
         let doomed = rules.doomed(1000).await.expect("an answer");
         (!doomed.is_empty()).then_some(doomed)
@@ -201,10 +155,7 @@ async fn an_abandoned_upload_is_cancelled(site: Arc<Site>) {
     open_one(&first, &ann, &abandoned).await.expect("opened");
     send(&first, &ann, &waiting).await;
     // A server's first beat looks for what was abandoned.
-    let rules = site.server_with(RulesConfig {
-        abandoned_after: Duration::from_millis(0),
-        ..RulesConfig::default()
-    });
+    let rules = site.server_with(RulesConfig { abandoned_after: Duration::from_millis(0), ..RulesConfig::default() });
     eventually("it is cancelled", || async {
         let state = rules.jobs(&ann, &abandoned.id).await.expect("jobs").upload.state;
         (state == UploadState::Cancelled).then_some(())
@@ -212,9 +163,5 @@ async fn an_abandoned_upload_is_cancelled(site: Arc<Site>) {
     .await;
     assert_eq!(results(&rules, &ann).await, [(0, Outcome::Cancelled)]);
     let state = rules.jobs(&ann, &waiting.id).await.expect("jobs").upload.state;
-    assert_eq!(
-        state,
-        UploadState::Stored,
-        "what is complete waits for a processor as long as it takes"
-    );
+    assert_eq!(state, UploadState::Stored, "what is complete waits for a processor as long as it takes");
 }

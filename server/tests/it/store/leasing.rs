@@ -58,27 +58,12 @@ async fn a_node_gets_only_what_it_can_run(site: Arc<Site>) {
     let ann = site.user(&rules, "acme", "ann").await;
     send(&rules, &ann, &site.bundle(1)).await;
     for unfit in [
-        filemill_api::LeaseRequest {
-            contracts: vec![2],
-            ..wish("n", 8, 8, 0)
-        },
-        filemill_api::LeaseRequest {
-            backends: vec!["container".to_owned()],
-            ..wish("n", 8, 8, 0)
-        },
-        filemill_api::LeaseRequest {
-            pool: "other".to_owned(),
-            ..wish("n", 8, 8, 0)
-        },
-        filemill_api::LeaseRequest {
-            max_jobs: 0,
-            ..wish("n", 8, 8, 0)
-        },
+        filemill_api::LeaseRequest { contracts: vec![2], ..wish("n", 8, 8, 0) },
+        filemill_api::LeaseRequest { backends: vec!["container".to_owned()], ..wish("n", 8, 8, 0) },
+        filemill_api::LeaseRequest { pool: "other".to_owned(), ..wish("n", 8, 8, 0) },
+        filemill_api::LeaseRequest { max_jobs: 0, ..wish("n", 8, 8, 0) },
     ] {
-        assert!(
-            rules.lease(unfit.clone()).await.expect("an answer").uploads.is_empty(),
-            "{unfit:?}"
-        );
+        assert!(rules.lease(unfit.clone()).await.expect("an answer").uploads.is_empty(), "{unfit:?}");
     }
     assert_eq!(runs(&lease(&rules, "n", 8).await).len(), 1);
 }
@@ -102,28 +87,15 @@ async fn incomplete_uploads_take_idle_slots_only(site: Arc<Site>) {
     let ann = site.user(&rules, "acme", "ann").await;
     let large = site.large(4);
     open_one(&rules, &ann, &large).await.expect("opened");
-    advance(&rules, &ann, &large.id, true, vec![chunk(0)])
-        .await
-        .expect("advanced");
+    advance(&rules, &ann, &large.id, true, vec![chunk(0)]).await.expect("advanced");
     assert!(runs(&lease_now(&rules, "n", 8, 0).await).is_empty(), "no idle slot");
     send(&rules, &ann, &site.bundle(4)).await;
     let full = rules.lease(wish("n", 4, 4, 0)).await.expect("leased");
-    assert_eq!(
-        only(&full).indexes.len(),
-        4,
-        "the complete upload goes first and takes the node"
-    );
+    assert_eq!(only(&full).indexes.len(), 4, "the complete upload goes first and takes the node");
     let idle = rules.lease(wish("n", 4, 1, 0)).await.expect("leased");
     assert_eq!(idle.uploads[0].upload, large.id);
     assert_eq!(idle.uploads[0].chunks.len(), 1);
-    assert_eq!(
-        (
-            only(&idle).first_chunk,
-            only(&idle).last_chunk,
-            idle.uploads[0].chunks_expected
-        ),
-        (0, 3, 4)
-    );
+    assert_eq!((only(&idle).first_chunk, only(&idle).last_chunk, idle.uploads[0].chunks_expected), (0, 3, 4));
 }
 
 async fn chunks_are_told_as_they_arrive(site: Arc<Site>) {
@@ -131,39 +103,21 @@ async fn chunks_are_told_as_they_arrive(site: Arc<Site>) {
     let ann = site.user(&rules, "acme", "ann").await;
     let large = site.large(4);
     open_one(&rules, &ann, &large).await.expect("opened");
-    advance(&rules, &ann, &large.id, true, vec![chunk(0)])
-        .await
-        .expect("advanced");
+    advance(&rules, &ann, &large.id, true, vec![chunk(0)]).await.expect("advanced");
     let run = only(&lease_now(&rules, "n", 1, 1).await);
-    let ask = |from, wait_ms| ChunksRequest {
-        lease: key(&run),
-        from,
-        count: 64,
-        wait_ms,
-    };
+    let ask = |from, wait_ms| ChunksRequest { lease: key(&run), from, count: 64, wait_ms };
     assert!(rules.lease_chunks(ask(1, 0)).await.expect("an answer").is_empty());
     let waiting = tokio::spawn({
         let (rules, ask) = (rules.clone(), ask(1, 20_000));
         async move { rules.lease_chunks(ask).await.expect("an answer") }
     });
-    advance(&rules, &ann, &large.id, true, vec![chunk(3)])
-        .await
-        .expect("advanced");
-    advance(&rules, &ann, &large.id, true, vec![chunk(1)])
-        .await
-        .expect("advanced");
+    advance(&rules, &ann, &large.id, true, vec![chunk(3)]).await.expect("advanced");
+    advance(&rules, &ann, &large.id, true, vec![chunk(1)]).await.expect("advanced");
     let arrived = waiting.await.expect("no panic");
-    assert_eq!(
-        arrived.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(),
-        [1],
-        "not beyond the gap"
-    );
+    assert_eq!(arrived.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [1], "not beyond the gap");
     assert_eq!(arrived[0].1.sha256, chunk(1).sha256);
     assert_eq!(code(rules.lease_chunks(ask(4, 0)).await), ErrorCode::BadRequest);
-    let stranger = ChunksRequest {
-        lease: RunKey { fence: 9, ..key(&run) },
-        ..ask(0, 0)
-    };
+    let stranger = ChunksRequest { lease: RunKey { fence: 9, ..key(&run) }, ..ask(0, 0) };
     assert_eq!(code(rules.lease_chunks(stranger).await), ErrorCode::Fenced);
 }
 
@@ -172,28 +126,15 @@ async fn a_stalled_job_waits_until_it_is_complete(site: Arc<Site>) {
     let ann = site.user(&rules, "acme", "ann").await;
     let large = site.large(3);
     open_one(&rules, &ann, &large).await.expect("opened");
-    advance(&rules, &ann, &large.id, true, vec![chunk(0)])
-        .await
-        .expect("advanced");
+    advance(&rules, &ann, &large.id, true, vec![chunk(0)]).await.expect("advanced");
     let run = only(&lease_now(&rules, "n", 1, 1).await);
     report(&rules, &run, &[0]).await;
     assert!(give_back(&rules, &run, ReturnReason::Stalled).await.lost.is_empty());
-    advance(&rules, &ann, &large.id, true, vec![chunk(1)])
-        .await
-        .expect("advanced");
-    assert!(
-        runs(&lease_now(&rules, "n", 1, 1).await).is_empty(),
-        "it stalled once: it has to be complete"
-    );
-    advance(&rules, &ann, &large.id, true, vec![chunk(2)])
-        .await
-        .expect("advanced");
+    advance(&rules, &ann, &large.id, true, vec![chunk(1)]).await.expect("advanced");
+    assert!(runs(&lease_now(&rules, "n", 1, 1).await).is_empty(), "it stalled once: it has to be complete");
+    advance(&rules, &ann, &large.id, true, vec![chunk(2)]).await.expect("advanced");
     let again = only(&lease(&rules, "n", 1).await);
-    assert_eq!(
-        (again.fence, again.attempt, again.alone),
-        (2, 2, false),
-        "nobody died of it"
-    );
+    assert_eq!((again.fence, again.attempt, again.alone), (2, 2, false), "nobody died of it");
 }
 
 async fn a_returned_lease_goes_to_the_next_without_blame(site: Arc<Site>) {
@@ -204,24 +145,14 @@ async fn a_returned_lease_goes_to_the_next_without_blame(site: Arc<Site>) {
     report(&rules, &run, &[0, 1, 2]).await;
     complete(&rules, &run, &[0]).await.expect("completed");
     give_back(&rules, &run, ReturnReason::ShuttingDown).await;
-    assert_eq!(
-        give_back(&rules, &run, ReturnReason::ShuttingDown).await.lost,
-        [key(&run)],
-        "it is not held any more"
-    );
+    assert_eq!(give_back(&rules, &run, ReturnReason::ShuttingDown).await.lost, [key(&run)], "it is not held any more");
     let next = only(&lease(&rules, "b", 10).await);
-    assert_eq!(
-        (next.indexes.as_slice(), next.alone),
-        ([1, 2, 3, 4, 5, 6, 7, 8, 9].as_slice(), false)
-    );
+    assert_eq!((next.indexes.as_slice(), next.alone), ([1, 2, 3, 4, 5, 6, 7, 8, 9].as_slice(), false));
     assert_eq!(code(complete(&rules, &run, &[1]).await), ErrorCode::Fenced);
 }
 
 async fn a_report_prolongs_and_names_what_is_lost(site: Arc<Site>) {
-    let rules = site.server_with(RulesConfig {
-        lease: Duration::from_secs(1),
-        ..RulesConfig::default()
-    });
+    let rules = site.server_with(RulesConfig { lease: Duration::from_secs(1), ..RulesConfig::default() });
     let ann = site.user(&rules, "acme", "ann").await;
     let upload = send(&rules, &ann, &site.bundle(2)).await;
     let run = only(&lease(&rules, "n", 2).await);
@@ -233,17 +164,8 @@ async fn a_report_prolongs_and_names_what_is_lost(site: Arc<Site>) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let waiting = rules.jobs(&ann, &upload).await.expect("jobs").waiting;
-    assert_eq!(
-        waiting[0].reason,
-        WaitReason::Running {
-            per_mille: 500,
-            attempt: 1
-        }
-    );
-    let stranger = filemill_api::LeasedRun {
-        fence: 7,
-        ..run.clone()
-    };
+    assert_eq!(waiting[0].reason, WaitReason::Running { per_mille: 500, attempt: 1 });
+    let stranger = filemill_api::LeasedRun { fence: 7, ..run.clone() };
     assert_eq!(report(&rules, &stranger, &[]).await.lost, [key(&stranger)]);
     eventually("the lease is lost without reports", || async {
         let again = lease_now(&rules, "m", 2, 0).await;
@@ -256,12 +178,7 @@ async fn a_report_prolongs_and_names_what_is_lost(site: Arc<Site>) {
 async fn missing_chunks_are_asked_for_and_the_job_runs_again(site: Arc<Site>) {
     let rules = site.server();
     let ann = site.user(&rules, "acme", "ann").await;
-    let range = |first_index, chunk| JobRange {
-        first_index,
-        count: 1,
-        first_chunk: chunk,
-        last_chunk: chunk,
-    };
+    let range = |first_index, chunk| JobRange { first_index, count: 1, first_chunk: chunk, last_chunk: chunk };
     let upload = site.upload(3, vec![range(0, 0), range(1, 1), range(2, 2)]);
     send(&rules, &ann, &upload).await;
     let first = only(&lease(&rules, "a", 1).await);
@@ -273,30 +190,17 @@ async fn missing_chunks_are_asked_for_and_the_job_runs_again(site: Arc<Site>) {
         chunks: vec![(1, chunk(1).sha256), (2, chunk(2).sha256)],
     };
     assert!(rules.missing(missing.clone()).await.expect("an answer").lost.is_empty());
-    assert_eq!(
-        rules.missing(missing).await.expect("an answer").lost,
-        [key(&second)],
-        "the lease has ended"
-    );
+    assert_eq!(rules.missing(missing).await.expect("an answer").lost, [key(&second)], "the lease has ended");
     let asked = events(&rules, &ann).await.remove(0);
-    assert_eq!(
-        asked.kind,
-        RecordedKind::ChunksMissing { sequences: vec![1] },
-        "a lease speaks for its own chunks"
-    );
+    assert_eq!(asked.kind, RecordedKind::ChunksMissing { sequences: vec![1] }, "a lease speaks for its own chunks");
     assert!(runs(&lease_now(&rules, "b", 8, 8).await).is_empty());
     let state = rules.jobs(&ann, &upload.id).await.expect("jobs");
     assert_eq!((state.upload.stored, state.upload.state), (2, UploadState::Uploading));
     assert_eq!(state.waiting[1].reason, WaitReason::ChunksMissing);
     complete(&rules, &first, &[0]).await.expect("who holds a lease goes on");
-    advance(&rules, &ann, &upload.id, false, vec![content(1, 99)])
-        .await
-        .expect("advanced");
+    advance(&rules, &ann, &upload.id, false, vec![content(1, 99)]).await.expect("advanced");
     let again = lease(&rules, "b", 8).await;
-    assert_eq!(
-        runs(&again).iter().map(|run| run.indexes[0]).collect::<Vec<_>>(),
-        [1, 2]
-    );
+    assert_eq!(runs(&again).iter().map(|run| run.indexes[0]).collect::<Vec<_>>(), [1, 2]);
     complete_all(&rules, &again).await;
     assert_eq!(results(&rules, &ann).await.len(), 3);
 }
@@ -306,14 +210,8 @@ async fn a_chunk_stored_anew_is_not_missing(site: Arc<Site>) {
     let ann = site.user(&rules, "acme", "ann").await;
     let id = send(&rules, &ann, &site.bundle(1)).await;
     let run = only(&lease(&rules, "a", 1).await);
-    advance(&rules, &ann, &id, false, vec![content(0, 50)])
-        .await
-        .expect("advanced");
-    let missing = MissingRequest {
-        node: "a".to_owned(),
-        lease: key(&run),
-        chunks: vec![(0, chunk(0).sha256)],
-    };
+    advance(&rules, &ann, &id, false, vec![content(0, 50)]).await.expect("advanced");
+    let missing = MissingRequest { node: "a".to_owned(), lease: key(&run), chunks: vec![(0, chunk(0).sha256)] };
     rules.missing(missing).await.expect("an answer");
     assert!(events(&rules, &ann).await.is_empty());
     let again = lease(&rules, "a", 1).await;

@@ -18,21 +18,11 @@ super::on_both!(
 async fn a_token_works_until_it_is_revoked(site: Arc<Site>) {
     let rules = site.server();
     let token = rules.create_token("acme", "ann", Scope::User).await.expect("a token");
-    assert!(
-        token.text.starts_with("fm_u_") && token.text.len() == 69,
-        "{} characters",
-        token.text.len()
-    );
+    assert!(token.text.starts_with("fm_u_") && token.text.len() == 69, "{} characters", token.text.len());
     assert!(!format!("{token:?}").contains(&token.text), "a secret is not for logs");
-    let other = rules
-        .create_token("acme", "node-1", Scope::Processor)
-        .await
-        .expect("a token");
+    let other = rules.create_token("acme", "node-1", Scope::Processor).await.expect("a token");
     let caller = rules.authenticate(&token.text).await.expect("a caller");
-    assert_eq!(
-        (caller.organisation_name.as_str(), caller.member_name.as_str()),
-        ("acme", "ann")
-    );
+    assert_eq!((caller.organisation_name.as_str(), caller.member_name.as_str()), ("acme", "ann"));
     assert!(caller.require(&[Scope::User, Scope::Operator]).is_ok());
     assert_eq!(code(caller.require(&[Scope::Processor])), ErrorCode::Forbidden);
     let elsewhere = site.server();
@@ -41,26 +31,17 @@ async fn a_token_works_until_it_is_revoked(site: Arc<Site>) {
     for server in [&rules, &elsewhere] {
         assert_eq!(code(server.authenticate(&token.text).await), ErrorCode::Unauthenticated);
     }
-    assert_eq!(
-        rules.authenticate(&other.text).await.expect("a caller").organisation,
-        caller.organisation
-    );
+    assert_eq!(rules.authenticate(&other.text).await.expect("a caller").organisation, caller.organisation);
     assert_eq!(code(rules.authenticate("fm_u_").await), ErrorCode::Unauthenticated);
     let listed = rules.tokens().await.expect("a list");
     assert_eq!(listed.len(), 2);
     assert!(listed[0].revoked_at_ms >= Some(listed[0].created_at_ms) && listed[1].revoked_at_ms.is_none());
-    assert_eq!(
-        code(rules.create_token("a/b", "ann", Scope::User).await),
-        ErrorCode::BadRequest
-    );
+    assert_eq!(code(rules.create_token("a/b", "ann", Scope::User).await), ErrorCode::BadRequest);
 }
 
 async fn a_release_is_immutable_and_the_newest_is_used_unless_another_was_adopted(site: Arc<Site>) {
     let rules = site.server();
-    let (ann, bob) = (
-        site.user(&rules, "acme", "ann").await,
-        site.user(&rules, "other", "bob").await,
-    );
+    let (ann, bob) = (site.user(&rules, "acme", "ann").await, site.user(&rules, "other", "bob").await);
     let newer = NewRelease {
         engine: "size".to_owned(),
         version: "1.1.0".to_owned(),
@@ -70,42 +51,19 @@ async fn a_release_is_immutable_and_the_newest_is_used_unless_another_was_adopte
     };
     assert!(rules.add_release(&newer).await.expect("added"));
     assert!(!rules.add_release(&newer).await.expect("added before"));
-    let changed = NewRelease {
-        version: "1.2.0".to_owned(),
-        ..newer.clone()
-    };
+    let changed = NewRelease { version: "1.2.0".to_owned(), ..newer.clone() };
     assert_eq!(code(rules.add_release(&changed).await), ErrorCode::Conflict);
-    assert_eq!(
-        code(
-            rules
-                .add_release(&NewRelease {
-                    contract: 40,
-                    ..newer.clone()
-                })
-                .await
-        ),
-        ErrorCode::BadRequest
-    );
+    assert_eq!(code(rules.add_release(&NewRelease { contract: 40, ..newer.clone() }).await), ErrorCode::BadRequest);
     rules.adopt("acme", &release()).await.expect("adopted");
     assert_eq!(code(rules.adopt("acme", &"3".repeat(64)).await), ErrorCode::NotFound);
     for (caller, current) in [(&ann, "1.0.0"), (&bob, "1.1.0")] {
         let releases = rules.releases(caller).await.expect("a list").releases;
-        assert_eq!(
-            releases.iter().map(|one| one.version.as_str()).collect::<Vec<_>>(),
-            ["1.1.0", "1.0.0"]
-        );
-        let used: Vec<_> = releases
-            .iter()
-            .filter(|one| one.current)
-            .map(|one| one.version.as_str())
-            .collect();
+        assert_eq!(releases.iter().map(|one| one.version.as_str()).collect::<Vec<_>>(), ["1.1.0", "1.0.0"]);
+        let used: Vec<_> = releases.iter().filter(|one| one.current).map(|one| one.version.as_str()).collect();
         assert_eq!(used, [current]);
     }
     let component = rules.component(&newer.digest).await.expect("a component");
-    assert_eq!(
-        (component.key.to_string(), component.length),
-        (format!("releases/{}", newer.digest), 5)
-    );
+    assert_eq!((component.key.to_string(), component.length), (format!("releases/{}", newer.digest), 5));
     assert_eq!(code(rules.component("../x").await), ErrorCode::NotFound);
 }
 
@@ -119,28 +77,11 @@ async fn a_pool_says_one_thing_with_each_serial(site: Arc<Site>) {
         rules.publish_pool(&say(serial, "age1x")).await.expect("published");
     }
     assert_eq!(code(rules.publish_pool(&say(5, "age1y")).await), ErrorCode::Conflict);
-    let serials: Vec<_> = rules
-        .pools()
-        .await
-        .expect("a list")
-        .pools
-        .into_iter()
-        .map(|pool| pool.statement)
-        .collect();
-    assert_eq!(
-        serials,
-        [5, 4, 3, 2].map(|serial| say(serial, "age1x").statement),
-        "the highest four"
-    );
-    let unsigned = SignedStatement {
-        signature: String::new(),
-        ..say(9, "age1x")
-    };
+    let serials: Vec<_> = rules.pools().await.expect("a list").pools.into_iter().map(|pool| pool.statement).collect();
+    assert_eq!(serials, [5, 4, 3, 2].map(|serial| say(serial, "age1x").statement), "the highest four");
+    let unsigned = SignedStatement { signature: String::new(), ..say(9, "age1x") };
     assert_eq!(code(rules.publish_pool(&unsigned).await), ErrorCode::BadRequest);
-    let nameless = SignedStatement {
-        statement: "{}".to_owned(),
-        ..say(9, "age1x")
-    };
+    let nameless = SignedStatement { statement: "{}".to_owned(), ..say(9, "age1x") };
     assert_eq!(code(rules.publish_pool(&nameless).await), ErrorCode::BadRequest);
 }
 

@@ -41,11 +41,7 @@ async fn no_job_is_leased_twice_by_32_lessors(site: Arc<Site>) {
                 let mut taken = taken.lock().expect("not poisoned");
                 for work in &leased.uploads {
                     for index in work.runs.iter().flat_map(|run| &run.indexes) {
-                        assert!(
-                            taken.insert((work.upload.clone(), *index)),
-                            "{} {index} twice",
-                            work.upload
-                        );
+                        assert!(taken.insert((work.upload.clone(), *index)), "{} {index} twice", work.upload);
                     }
                 }
                 if taken.len() == all {
@@ -54,9 +50,7 @@ async fn no_job_is_leased_twice_by_32_lessors(site: Arc<Site>) {
             }
         });
     }
-    tokio::time::timeout(LIMIT, lessors.join_all())
-        .await
-        .expect("every job is leased by somebody");
+    tokio::time::timeout(LIMIT, lessors.join_all()).await.expect("every job is leased by somebody");
 }
 
 async fn a_commit_that_is_late_loses_no_event(site: Arc<Site>) {
@@ -108,10 +102,7 @@ async fn a_commit_that_is_late_loses_no_event(site: Arc<Site>) {
 
 async fn a_small_upload_does_not_wait_behind_a_flood(site: Arc<Site>) {
     let rules = site.server();
-    let (ann, bob) = (
-        site.user(&rules, "acme", "ann").await,
-        site.user(&rules, "small", "bob").await,
-    );
+    let (ann, bob) = (site.user(&rules, "acme", "ann").await, site.user(&rules, "small", "bob").await);
     for _ in 0..10 {
         send(&rules, &ann, &site.bundle(6400)).await;
     }
@@ -119,20 +110,14 @@ async fn a_small_upload_does_not_wait_behind_a_flood(site: Arc<Site>) {
     complete_all(&rules, &lease(&rules, "n", 640).await).await;
     let small = send(&rules, &bob, &site.bundle(3)).await;
     let leased = lease(&rules, "n", 256).await;
-    assert!(
-        leased.uploads.iter().any(|work| work.upload == small),
-        "it is among the next few runs"
-    );
+    assert!(leased.uploads.iter().any(|work| work.upload == small), "it is among the next few runs");
     // And the flood is not starved by it either.
     assert!(leased.uploads.iter().any(|work| work.upload != small));
 }
 
 async fn a_returned_run_does_not_overtake_for_ever(site: Arc<Site>) {
     let rules = site.server();
-    let (ann, bob) = (
-        site.user(&rules, "acme", "ann").await,
-        site.user(&rules, "other", "bob").await,
-    );
+    let (ann, bob) = (site.user(&rules, "acme", "ann").await, site.user(&rules, "other", "bob").await);
     let unlucky = send(&rules, &ann, &site.bundle(1)).await;
     send(&rules, &bob, &site.bundle(640)).await;
     // A node that returns it at once sees other work too.
@@ -186,31 +171,17 @@ async fn one_that_fails_does_not_fail_its_neighbours(site: Arc<Site>) {
     let failed = complete(&rules, &cursed_run, &[0, 1]).await;
     assert_eq!(code(failed), ErrorCode::Internal);
     nodes.join_all().await;
-    assert_eq!(
-        results(&rules, &ann).await.len(),
-        20,
-        "of the one that failed nothing was recorded"
-    );
-    assert!(
-        report(&rules, &cursed_run, &[]).await.lost.is_empty(),
-        "its lease is as it was"
-    );
+    assert_eq!(results(&rules, &ann).await.len(), 20, "of the one that failed nothing was recorded");
+    assert!(report(&rules, &cursed_run, &[]).await.lost.is_empty(), "its lease is as it was");
     site.sql("drop trigger cursed", "drop trigger cursed on events").await;
     complete(&rules, &cursed_run, &[0, 1]).await.expect("recorded");
-    let cursors: Vec<_> = events(&rules, &ann)
-        .await
-        .into_iter()
-        .map(|event| event.cursor)
-        .collect();
+    let cursors: Vec<_> = events(&rules, &ann).await.into_iter().map(|event| event.cursor).collect();
     assert_gapless(&cursors, 22);
 }
 
 /// Four clients and eight nodes that complete, return, stall and die at random, over two servers.
 async fn whatever_happens_at_once_every_job_has_one_result(site: Arc<Site>) {
-    let config = RulesConfig {
-        lease: Duration::from_secs(1),
-        ..RulesConfig::default()
-    };
+    let config = RulesConfig { lease: Duration::from_secs(1), ..RulesConfig::default() };
     let servers = [site.other_server(config.clone()).await, site.other_server(config).await];
     let ann = site.user(&servers[0], "acme", "ann").await;
     let bob = site.user(&servers[1], "other", "bob").await;
@@ -229,9 +200,7 @@ async fn whatever_happens_at_once_every_job_has_one_result(site: Arc<Site>) {
                     let sent = advance(&rules, &caller, &upload.id, sequence == 1, vec![chunk(sequence)]);
                     sent.await.expect("advanced");
                 }
-                advance(&rules, &caller, &upload.id, true, vec![])
-                    .await
-                    .expect("advanced");
+                advance(&rules, &caller, &upload.id, true, vec![]).await.expect("advanced");
                 tokio::task::yield_now().await;
             }
             open.fetch_sub(1, Ordering::Relaxed);
@@ -244,10 +213,7 @@ async fn whatever_happens_at_once_every_job_has_one_result(site: Arc<Site>) {
         nodes.spawn(async move {
             let mut turn = node;
             while !done.load(Ordering::Relaxed) {
-                let leased = rules
-                    .lease(wish(&format!("n{node}"), 16, 4, 100))
-                    .await
-                    .expect("leased");
+                let leased = rules.lease(wish(&format!("n{node}"), 16, 4, 100)).await.expect("leased");
                 for run in runs(&leased) {
                     turn = turn.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                     match turn >> 28 {
@@ -277,13 +243,7 @@ async fn whatever_happens_at_once_every_job_has_one_result(site: Arc<Site>) {
     clients.join_all().await;
     for (caller, files) in [(&ann, 2 * 3 * 71), (&bob, 2 * 3 * 71)] {
         eventually("every upload is done", || async {
-            servers[0]
-                .uploads(caller)
-                .await
-                .expect("a list")
-                .uploads
-                .is_empty()
-                .then_some(())
+            servers[0].uploads(caller).await.expect("a list").uploads.is_empty().then_some(())
         })
         .await;
         let events = events(&servers[1], caller).await;
@@ -311,27 +271,15 @@ async fn cancelling_while_nodes_lease_leaves_nothing_behind(site: Arc<Site>) {
                 held
             }
         });
-        let request = CancelRequest {
-            uploads: vec![id.clone()],
-        };
-        let cancelled = here
-            .cancel(&ann, request)
-            .await
-            .expect("answers")
-            .uploads
-            .remove(0)
-            .into_result()
-            .expect("done");
+        let request = CancelRequest { uploads: vec![id.clone()] };
+        let cancelled =
+            here.cancel(&ann, request).await.expect("answers").uploads.remove(0).into_result().expect("done");
         let held = node.await.expect("no panic");
         for run in &held {
             give_back(&there, run, ReturnReason::ShuttingDown).await;
         }
         let state = here.jobs(&ann, &id).await.expect("jobs");
         let run: usize = held.iter().map(|run| run.indexes.len()).sum();
-        assert_eq!(
-            state.upload.state,
-            UploadState::Cancelled,
-            "round {round}: {cancelled} + {run}: {state:?}"
-        );
+        assert_eq!(state.upload.state, UploadState::Cancelled, "round {round}: {cancelled} + {run}: {state:?}");
     }
 }

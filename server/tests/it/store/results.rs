@@ -27,17 +27,8 @@ super::on_both!(
 );
 
 async fn cancel(rules: &Rules, caller: &Caller, id: &str) -> u32 {
-    let request = CancelRequest {
-        uploads: vec![id.to_owned()],
-    };
-    rules
-        .cancel(caller, request)
-        .await
-        .expect("an answer")
-        .uploads
-        .remove(0)
-        .into_result()
-        .expect("cancelled")
+    let request = CancelRequest { uploads: vec![id.to_owned()] };
+    rules.cancel(caller, request).await.expect("an answer").uploads.remove(0).into_result().expect("cancelled")
 }
 
 async fn completing_again_is_recorded_once(site: Arc<Site>) {
@@ -46,24 +37,14 @@ async fn completing_again_is_recorded_once(site: Arc<Site>) {
     let id = send(&rules, &ann, &site.bundle(3)).await;
     let run = only(&lease(&rules, "n", 3).await);
     for _ in 0..3 {
-        let done = complete(&rules, &run, &[0, 1, 2])
-            .await
-            .expect("recorded, now or before");
+        let done = complete(&rules, &run, &[0, 1, 2]).await.expect("recorded, now or before");
         assert_eq!((done.recorded, done.ended), (3, true));
     }
     let events = events(&rules, &ann).await;
     assert_eq!(events.iter().map(|event| event.cursor).collect::<Vec<_>>(), [1, 2, 3]);
     assert!(events.iter().all(|event| event.upload == id));
-    assert_eq!(
-        rules.jobs(&ann, &id).await.expect("jobs").upload.state,
-        UploadState::Done
-    );
-    assert_eq!(
-        advance(&rules, &ann, &id, true, vec![chunk(0)])
-            .await
-            .expect("advanced"),
-        UploadState::Done
-    );
+    assert_eq!(rules.jobs(&ann, &id).await.expect("jobs").upload.state, UploadState::Done);
+    assert_eq!(advance(&rules, &ann, &id, true, vec![chunk(0)]).await.expect("advanced"), UploadState::Done);
 }
 
 async fn a_run_may_be_completed_in_parts(site: Arc<Site>) {
@@ -86,43 +67,14 @@ async fn a_wrong_fence_is_refused_and_records_nothing(site: Arc<Site>) {
     let first = only(&lease(&rules, "a", 2).await);
     complete(&rules, &first, &[0]).await.expect("recorded");
     give_back(&rules, &first, ReturnReason::NodeFault).await;
-    assert_eq!(
-        code(complete(&rules, &first, &[1]).await),
-        ErrorCode::Fenced,
-        "nobody holds it"
-    );
+    assert_eq!(code(complete(&rules, &first, &[1]).await), ErrorCode::Fenced, "nobody holds it");
     let second = only(&lease(&rules, "b", 2).await);
     assert_eq!((second.fence, second.indexes.as_slice()), (2, [1].as_slice()));
-    assert_eq!(
-        code(complete(&rules, &first, &[1]).await),
-        ErrorCode::Fenced,
-        "another holds it"
-    );
-    assert_eq!(
-        code(complete(&rules, &second, &[0]).await),
-        ErrorCode::Fenced,
-        "recorded under another fence"
-    );
-    assert!(
-        complete(&rules, &first, &[0]).await.is_ok(),
-        "what it recorded while it held it, it recorded"
-    );
-    for key in [
-        RunKey {
-            run: i64::MAX,
-            fence: 1,
-        },
-        RunKey { run: -1, fence: 1 },
-        RunKey {
-            run: 1 << 40,
-            fence: -5,
-        },
-    ] {
-        let run = filemill_api::LeasedRun {
-            run: key.run,
-            fence: key.fence,
-            ..first.clone()
-        };
+    assert_eq!(code(complete(&rules, &first, &[1]).await), ErrorCode::Fenced, "another holds it");
+    assert_eq!(code(complete(&rules, &second, &[0]).await), ErrorCode::Fenced, "recorded under another fence");
+    assert!(complete(&rules, &first, &[0]).await.is_ok(), "what it recorded while it held it, it recorded");
+    for key in [RunKey { run: i64::MAX, fence: 1 }, RunKey { run: -1, fence: 1 }, RunKey { run: 1 << 40, fence: -5 }] {
+        let run = filemill_api::LeasedRun { run: key.run, fence: key.fence, ..first.clone() };
         assert_eq!(code(complete(&rules, &run, &[]).await), ErrorCode::Fenced, "{key:?}");
     }
     complete(&rules, &second, &[1]).await.expect("recorded");
@@ -140,39 +92,16 @@ async fn what_no_processor_may_say_is_refused(site: Arc<Site>) {
         vec![job(0, Outcome::Quarantined, None)],
         vec![job(0, Outcome::Unknown, None)],
         vec![job(0, Outcome::Succeeded, Some(huge))],
-        vec![job(
-            0,
-            Outcome::Succeeded,
-            Some(SealedBody::Object {
-                length: 0,
-                sha256: "a".repeat(64),
-            }),
-        )],
-        vec![job(
-            0,
-            Outcome::Succeeded,
-            Some(SealedBody::Object {
-                length: 9,
-                sha256: "../../x".to_owned(),
-            }),
-        )],
+        vec![job(0, Outcome::Succeeded, Some(SealedBody::Object { length: 0, sha256: "a".repeat(64) }))],
+        vec![job(0, Outcome::Succeeded, Some(SealedBody::Object { length: 9, sha256: "../../x".to_owned() }))],
         vec![completion(0), completion(0)],
         vec![completion(64)],
     ] {
         // Beside one that is fine.
-        let fine = Complete {
-            lease: key(&run),
-            jobs: vec![],
-        };
+        let fine = Complete { lease: key(&run), jobs: vec![] };
         let request = CompleteRequest {
             node: "n".to_owned(),
-            leases: vec![
-                Complete {
-                    lease: key(&run),
-                    jobs: jobs.clone(),
-                },
-                fine,
-            ],
+            leases: vec![Complete { lease: key(&run), jobs: jobs.clone() }, fine],
         };
         let mut answers = rules.complete(request).await.expect("answers").leases;
         assert!(answers.remove(1).into_result().is_ok());
@@ -188,46 +117,18 @@ async fn a_large_result_is_an_object_under_its_fence(site: Arc<Site>) {
     let id = send(&rules, &ann, &site.bundle(1)).await;
     let run = only(&lease(&rules, "n", 1).await);
     let sha256 = "c".repeat(64);
-    let want = |fence| WantResult {
-        lease: RunKey { run: run.run, fence },
-        index: 0,
-        length: 100_000,
-        sha256: sha256.clone(),
-    };
-    let mut urls = rules
-        .result_urls(ResultUrlRequest {
-            results: vec![want(1), want(2)],
-        })
-        .await
-        .expect("answers");
+    let want =
+        |fence| WantResult { lease: RunKey { run: run.run, fence }, index: 0, length: 100_000, sha256: sha256.clone() };
+    let mut urls = rules.result_urls(ResultUrlRequest { results: vec![want(1), want(2)] }).await.expect("answers");
     assert_eq!(code(urls.remove(1)), ErrorCode::Fenced);
     let object = urls.remove(0).expect("a place");
     assert_eq!(object.key.to_string(), format!("results/{id}/0/1/{sha256}"));
-    let sealed = Some(SealedBody::Object {
-        length: 100_000,
-        sha256,
-    });
-    let jobs = vec![Completion {
-        index: 0,
-        outcome: Outcome::Succeeded,
-        sealed,
-    }];
-    let request = CompleteRequest {
-        node: "n".to_owned(),
-        leases: vec![Complete { lease: key(&run), jobs }],
-    };
-    rules
-        .complete(request)
-        .await
-        .expect("answers")
-        .leases
-        .remove(0)
-        .into_result()
-        .expect("recorded");
-    let RecordedKind::Result {
-        sealed: Some(RecordedResult::Object(recorded)),
-        ..
-    } = events(&rules, &ann).await.remove(0).kind
+    let sealed = Some(SealedBody::Object { length: 100_000, sha256 });
+    let jobs = vec![Completion { index: 0, outcome: Outcome::Succeeded, sealed }];
+    let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), jobs }] };
+    rules.complete(request).await.expect("answers").leases.remove(0).into_result().expect("recorded");
+    let RecordedKind::Result { sealed: Some(RecordedResult::Object(recorded)), .. } =
+        events(&rules, &ann).await.remove(0).kind
     else {
         panic!("a result that is an object");
     };
@@ -265,22 +166,10 @@ async fn every_kind_of_result_reaches_its_reader(site: Arc<Site>) {
             sealed: (index != 3).then(|| SealedBody::Inline(Base64(body(index)))),
         })
         .collect();
-    let request = CompleteRequest {
-        node: "n".to_owned(),
-        leases: vec![Complete { lease: key(&run), jobs }],
-    };
-    rules
-        .complete(request)
-        .await
-        .expect("answers")
-        .leases
-        .remove(0)
-        .into_result()
-        .expect("recorded");
+    let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), jobs }] };
+    rules.complete(request).await.expect("answers").leases.remove(0).into_result().expect("recorded");
     for (place, event) in events(&rules, &ann).await.into_iter().enumerate() {
-        let RecordedKind::Result { index, outcome, sealed } = event.kind else {
-            panic!("a result")
-        };
+        let RecordedKind::Result { index, outcome, sealed } = event.kind else { panic!("a result") };
         assert_eq!((index as usize, outcome), (place, outcomes[place]));
         assert_eq!(sealed, (place != 3).then(|| RecordedResult::Inline(body(place))));
     }
@@ -293,24 +182,11 @@ async fn pages_end_early_when_results_are_large(site: Arc<Site>) {
     let leased = lease(&rules, "n", 128).await;
     let body = Base64(vec![7; limits::MAX_INLINE_RESULT_BYTES]);
     for run in runs(&leased) {
-        let job = |&index| Completion {
-            index,
-            outcome: Outcome::Succeeded,
-            sealed: Some(SealedBody::Inline(body.clone())),
-        };
+        let job =
+            |&index| Completion { index, outcome: Outcome::Succeeded, sealed: Some(SealedBody::Inline(body.clone())) };
         let jobs = run.indexes.iter().map(job).collect();
-        let request = CompleteRequest {
-            node: "n".to_owned(),
-            leases: vec![Complete { lease: key(&run), jobs }],
-        };
-        rules
-            .complete(request)
-            .await
-            .expect("answers")
-            .leases
-            .remove(0)
-            .into_result()
-            .expect("recorded");
+        let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), jobs }] };
+        rules.complete(request).await.expect("answers").leases.remove(0).into_result().expect("recorded");
     }
     let (mut after, mut pages) = (0, Vec::new());
     loop {
@@ -334,45 +210,18 @@ async fn cancelling_ends_what_nobody_runs_and_tells_who_runs_the_rest(site: Arc<
     assert_eq!(cancel(&rules, &ann, &id).await, 0, "there is nothing more to cancel");
     assert!(runs(&lease_now(&rules, "m", 64, 64).await).is_empty());
     assert_eq!(report(&rules, &run, &[]).await.cancelled, [key(&run)]);
-    let jobs = (1..10)
-        .map(|index| Completion {
-            index,
-            outcome: Outcome::Cancelled,
-            sealed: None,
-        })
-        .collect();
-    let request = CompleteRequest {
-        node: "n".to_owned(),
-        leases: vec![Complete { lease: key(&run), jobs }],
-    };
-    rules
-        .complete(request)
-        .await
-        .expect("answers")
-        .leases
-        .remove(0)
-        .into_result()
-        .expect("recorded");
+    let jobs = (1..10).map(|index| Completion { index, outcome: Outcome::Cancelled, sealed: None }).collect();
+    let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), jobs }] };
+    rules.complete(request).await.expect("answers").leases.remove(0).into_result().expect("recorded");
     let results = results(&rules, &ann).await;
     assert_eq!(results.len(), 100);
-    assert_eq!(
-        results
-            .iter()
-            .filter(|(_, outcome)| *outcome == Outcome::Cancelled)
-            .count(),
-        99
-    );
-    assert_eq!(
-        rules.jobs(&ann, &id).await.expect("jobs").upload.state,
-        UploadState::Cancelled
-    );
+    assert_eq!(results.iter().filter(|(_, outcome)| *outcome == Outcome::Cancelled).count(), 99);
+    assert_eq!(rules.jobs(&ann, &id).await.expect("jobs").upload.state, UploadState::Cancelled);
     // One that waits for its chunks.
     let upload = site.large(3);
     open_one(&rules, &ann, &upload).await.expect("opened");
     assert_eq!(cancel(&rules, &ann, &upload.id).await, 1);
-    let state = advance(&rules, &ann, &upload.id, true, vec![chunk(0)])
-        .await
-        .expect("advanced");
+    let state = advance(&rules, &ann, &upload.id, true, vec![chunk(0)]).await.expect("advanced");
     assert_eq!(state, UploadState::Cancelled);
 }
 
@@ -384,33 +233,20 @@ async fn a_cancelled_lease_that_is_returned_ends_as_cancelled(site: Arc<Site>) {
     cancel(&rules, &ann, &id).await;
     give_back(&rules, &run, ReturnReason::ShuttingDown).await;
     let cancelled = Outcome::Cancelled;
-    assert_eq!(
-        results(&rules, &ann).await,
-        [(0, cancelled), (1, cancelled), (2, cancelled)]
-    );
-    assert_eq!(
-        rules.jobs(&ann, &id).await.expect("jobs").upload.state,
-        UploadState::Cancelled
-    );
+    assert_eq!(results(&rules, &ann).await, [(0, cancelled), (1, cancelled), (2, cancelled)]);
+    assert_eq!(rules.jobs(&ann, &id).await.expect("jobs").upload.state, UploadState::Cancelled);
 }
 
 async fn a_cancelled_upload_costs_its_organisation_no_turn(site: Arc<Site>) {
     let rules = site.server();
-    let (ann, bob) = (
-        site.user(&rules, "acme", "ann").await,
-        site.user(&rules, "other", "bob").await,
-    );
+    let (ann, bob) = (site.user(&rules, "acme", "ann").await, site.user(&rules, "other", "bob").await);
     let huge = send(&rules, &ann, &site.bundle(60_000)).await;
     let theirs = send(&rules, &bob, &site.bundle(640)).await;
     cancel(&rules, &ann, &huge).await;
     let small = send(&rules, &ann, &site.bundle(1)).await;
     // Of another's 640 at most the first runs come before it.
     let leased = lease(&rules, "n", 129).await;
-    assert!(
-        leased.uploads.iter().any(|work| work.upload == small),
-        "{:?}",
-        leased.uploads.len()
-    );
+    assert!(leased.uploads.iter().any(|work| work.upload == small), "{:?}", leased.uploads.len());
     assert!(leased.uploads.iter().any(|work| work.upload == theirs));
     complete_all(&rules, &leased).await;
 }

@@ -52,9 +52,7 @@ enum Place {
 pub(crate) async fn run<F: Future<Output = ()>>(kind: Kind, test: impl FnOnce(std::sync::Arc<Site>) -> F) {
     let Some(site) = Site::new(kind).await else { return };
     let site = std::sync::Arc::new(site);
-    tokio::time::timeout(Duration::from_secs(120), test(std::sync::Arc::clone(&site)))
-        .await
-        .expect("the test hangs");
+    tokio::time::timeout(Duration::from_secs(120), test(std::sync::Arc::clone(&site))).await.expect("the test hangs");
     site.close().await;
 }
 
@@ -76,19 +74,11 @@ impl Site {
                 let mut connection = PgConnection::connect(&admin).await.expect("PostgreSQL answers");
                 execute_pg(&mut connection, &format!("create database {name}")).await;
                 let (server, _) = admin.rsplit_once('/').expect("a URL with a database");
-                Place::Postgres {
-                    url: format!("{server}/{name}"),
-                    admin,
-                    name,
-                }
+                Place::Postgres { url: format!("{server}/{name}"), admin, name }
             }
         };
-        let site = Self {
-            store: open(&place).await,
-            place,
-            servers: std::sync::Mutex::default(),
-            next: AtomicU64::new(1),
-        };
+        let site =
+            Self { store: open(&place).await, place, servers: std::sync::Mutex::default(), next: AtomicU64::new(1) };
         let rules = site.server();
         let release = NewRelease {
             engine: "size".to_owned(),
@@ -99,13 +89,7 @@ impl Site {
         };
         rules.add_release(&release).await.expect("a release");
         let statement = format!(r#"{{"filemill_pool":1,"pool":"{POOL}","serial":1}}"#);
-        rules
-            .publish_pool(&SignedStatement {
-                statement,
-                signature: "ab".repeat(64),
-            })
-            .await
-            .expect("a pool");
+        rules.publish_pool(&SignedStatement { statement, signature: "ab".repeat(64) }).await.expect("a pool");
         Some(site)
     }
 
@@ -123,10 +107,7 @@ impl Site {
 
     /// A server whose leases end after 700 ms without a report.
     pub(crate) fn hasty_server(&self) -> Rules {
-        self.server_with(RulesConfig {
-            lease: Duration::from_millis(700),
-            ..RulesConfig::default()
-        })
+        self.server_with(RulesConfig { lease: Duration::from_millis(700), ..RulesConfig::default() })
     }
 
     pub(crate) fn server_with(&self, config: RulesConfig) -> Rules {
@@ -147,10 +128,7 @@ impl Site {
     }
 
     pub(crate) async fn user(&self, rules: &Rules, organisation: &str, member: &str) -> Caller {
-        let token = rules
-            .create_token(organisation, member, Scope::User)
-            .await
-            .expect("a token");
+        let token = rules.create_token(organisation, member, Scope::User).await.expect("a token");
         rules.authenticate(&token.text).await.expect("a caller")
     }
 
@@ -160,10 +138,7 @@ impl Site {
             Place::Sqlite(folder) => {
                 let url = format!("sqlite:{}", folder.path().join("db").display());
                 let mut connection = SqliteConnection::connect(&url).await.expect("the database");
-                sqlx::raw_sql(AssertSqlSafe(sqlite.to_owned()))
-                    .execute(&mut connection)
-                    .await
-                    .expect("a statement");
+                sqlx::raw_sql(AssertSqlSafe(sqlite.to_owned())).execute(&mut connection).await.expect("a statement");
             }
             Place::Postgres { url, .. } => {
                 let mut connection = PgConnection::connect(url).await.expect("the database");
@@ -179,28 +154,12 @@ impl Site {
 
     /// An upload of `files` files that share one chunk.
     pub(crate) fn bundle(&self, files: u32) -> OpenUpload {
-        self.upload(
-            1,
-            vec![JobRange {
-                first_index: 0,
-                count: files,
-                first_chunk: 0,
-                last_chunk: 0,
-            }],
-        )
+        self.upload(1, vec![JobRange { first_index: 0, count: files, first_chunk: 0, last_chunk: 0 }])
     }
 
     /// An upload of one file over `chunks` chunks.
     pub(crate) fn large(&self, chunks: u32) -> OpenUpload {
-        self.upload(
-            chunks,
-            vec![JobRange {
-                first_index: 0,
-                count: 1,
-                first_chunk: 0,
-                last_chunk: chunks - 1,
-            }],
-        )
+        self.upload(chunks, vec![JobRange { first_index: 0, count: 1, first_chunk: 0, last_chunk: chunks - 1 }])
     }
 
     pub(crate) fn upload(&self, chunks: u32, jobs: Vec<JobRange>) -> OpenUpload {
@@ -221,9 +180,7 @@ impl Site {
         let servers = std::mem::take(&mut *self.servers.lock().expect("not poisoned"));
         for (tracker, stop) in servers {
             stop.cancel();
-            tokio::time::timeout(LIMIT, tracker.wait())
-                .await
-                .expect("the rules' tasks end when they are told to");
+            tokio::time::timeout(LIMIT, tracker.wait()).await.expect("the rules' tasks end when they are told to");
         }
         self.store.close().await;
         if let Place::Postgres { admin, name, .. } = &self.place {
@@ -242,10 +199,7 @@ async fn open(place: &Place) -> Store {
 }
 
 async fn execute_pg(connection: &mut PgConnection, sql: &str) {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-        .execute(connection)
-        .await
-        .expect("a statement");
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.expect("a statement");
 }
 
 fn rand() -> u64 {
@@ -271,22 +225,11 @@ pub(crate) fn chunk(sequence: u32) -> ChunkWant {
 
 /// A chunk with some content.
 pub(crate) fn content(sequence: u32, content: u64) -> ChunkWant {
-    ChunkWant {
-        sequence,
-        length: 100,
-        sha256: format!("{content:064x}"),
-    }
+    ChunkWant { sequence, length: 100, sha256: format!("{content:064x}") }
 }
 
 pub(crate) async fn open_one(rules: &Rules, caller: &Caller, upload: &OpenUpload) -> Result<Opened, ErrorBody> {
-    let mut answers = rules
-        .open(
-            caller,
-            OpenRequest {
-                uploads: vec![upload.clone()],
-            },
-        )
-        .await?;
+    let mut answers = rules.open(caller, OpenRequest { uploads: vec![upload.clone()] }).await?;
     answers.remove(0)
 }
 
@@ -297,12 +240,7 @@ pub(crate) async fn advance(
     header_stored: bool,
     stored: Vec<ChunkWant>,
 ) -> Result<UploadState, ErrorBody> {
-    let upload = AdvanceUpload {
-        id: id.to_owned(),
-        header_stored,
-        stored,
-        want: Vec::new(),
-    };
+    let upload = AdvanceUpload { id: id.to_owned(), header_stored, stored, want: Vec::new() };
     let mut answers = rules.advance(caller, AdvanceRequest { uploads: vec![upload] }).await?;
     Ok(answers.remove(0)?.state)
 }
@@ -311,9 +249,7 @@ pub(crate) async fn advance(
 pub(crate) async fn send(rules: &Rules, caller: &Caller, upload: &OpenUpload) -> String {
     open_one(rules, caller, upload).await.expect("opened");
     let chunks = (0..upload.chunks).map(chunk).collect();
-    let state = advance(rules, caller, &upload.id, true, chunks)
-        .await
-        .expect("advanced");
+    let state = advance(rules, caller, &upload.id, true, chunks).await.expect("advanced");
     assert_eq!(state, UploadState::Stored);
     upload.id.clone()
 }
@@ -354,44 +290,28 @@ pub(crate) fn only(leased: &Leased) -> LeasedRun {
 }
 
 pub(crate) fn key(run: &LeasedRun) -> RunKey {
-    RunKey {
-        run: run.run,
-        fence: run.fence,
-    }
+    RunKey { run: run.run, fence: run.fence }
 }
 
 pub(crate) fn completion(index: u32) -> Completion {
     let sealed = Some(SealedBody::Inline(Base64(format!("result of {index}").into_bytes())));
-    Completion {
-        index,
-        outcome: Outcome::Succeeded,
-        sealed,
-    }
+    Completion { index, outcome: Outcome::Succeeded, sealed }
 }
 
 /// Completes some jobs of a run.
 pub(crate) async fn complete(rules: &Rules, run: &LeasedRun, indexes: &[u32]) -> Result<Completed, ErrorBody> {
     let jobs = indexes.iter().map(|&index| completion(index)).collect();
-    let request = CompleteRequest {
-        node: "node".to_owned(),
-        leases: vec![Complete { lease: key(run), jobs }],
-    };
+    let request = CompleteRequest { node: "node".to_owned(), leases: vec![Complete { lease: key(run), jobs }] };
     rules.complete(request).await?.leases.remove(0).into_result()
 }
 
 pub(crate) async fn complete_all(rules: &Rules, leased: &Leased) {
     let leases: Vec<_> = runs(leased)
         .iter()
-        .map(|run| Complete {
-            lease: key(run),
-            jobs: run.indexes.iter().map(|&index| completion(index)).collect(),
-        })
+        .map(|run| Complete { lease: key(run), jobs: run.indexes.iter().map(|&index| completion(index)).collect() })
         .collect();
     for batch in leases.chunks(16) {
-        let request = CompleteRequest {
-            node: "node".to_owned(),
-            leases: batch.to_vec(),
-        };
+        let request = CompleteRequest { node: "node".to_owned(), leases: batch.to_vec() };
         for item in rules.complete(request).await.expect("completed").leases {
             assert!(item.into_result().expect("completed").ended);
         }
@@ -399,32 +319,13 @@ pub(crate) async fn complete_all(rules: &Rules, leased: &Leased) {
 }
 
 pub(crate) async fn report(rules: &Rules, run: &LeasedRun, started: &[u32]) -> ReportAnswer {
-    let lease = LeaseReport {
-        lease: key(run),
-        started: started.to_vec(),
-        per_mille: 500,
-    };
-    rules
-        .report(ReportRequest {
-            node: "node".to_owned(),
-            leases: vec![lease],
-        })
-        .await
-        .expect("reported")
+    let lease = LeaseReport { lease: key(run), started: started.to_vec(), per_mille: 500 };
+    rules.report(ReportRequest { node: "node".to_owned(), leases: vec![lease] }).await.expect("reported")
 }
 
 pub(crate) async fn give_back(rules: &Rules, run: &LeasedRun, reason: ReturnReason) -> ReportAnswer {
-    let leases = vec![LeaseReturn {
-        lease: key(run),
-        reason,
-    }];
-    rules
-        .give_back(ReturnRequest {
-            node: "node".to_owned(),
-            leases,
-        })
-        .await
-        .expect("returned")
+    let leases = vec![LeaseReturn { lease: key(run), reason }];
+    rules.give_back(ReturnRequest { node: "node".to_owned(), leases }).await.expect("returned")
 }
 
 /// All events of a member, in pages of 7.

@@ -28,10 +28,7 @@ async fn opening_again_changes_nothing_and_other_content_is_refused(site: Arc<Si
     assert_eq!(first.state, UploadState::Uploading);
     let key = first.header.as_ref().expect("a header to store").key.to_string();
     assert_eq!(key, format!("uploads/{}/header/{}", upload.id, upload.header_sha256));
-    assert_eq!(
-        first.chunks[0].key.to_string(),
-        format!("uploads/{}/0/{}", upload.id, chunk(0).sha256)
-    );
+    assert_eq!(first.chunks[0].key.to_string(), format!("uploads/{}/0/{}", upload.id, chunk(0).sha256));
     assert_eq!(open_one(&rules, &ann, &upload).await.expect("opened again"), first);
 
     let mut other = upload.clone();
@@ -44,9 +41,7 @@ async fn opening_again_changes_nothing_and_other_content_is_refused(site: Arc<Si
 
     // Twice in one request.
     let twin = site.bundle(1);
-    let request = OpenRequest {
-        uploads: vec![twin.clone(), twin],
-    };
+    let request = OpenRequest { uploads: vec![twin.clone(), twin] };
     let answers = rules.open(&ann, request).await.expect("answers");
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     assert_eq!(rules.uploads(&ann).await.expect("a list").uploads.len(), 2);
@@ -54,21 +49,13 @@ async fn opening_again_changes_nothing_and_other_content_is_refused(site: Arc<Si
 
 async fn an_upload_is_its_members_alone(site: Arc<Site>) {
     let rules = site.server();
-    let (ann, bob) = (
-        site.user(&rules, "acme", "ann").await,
-        site.user(&rules, "acme", "bob").await,
-    );
+    let (ann, bob) = (site.user(&rules, "acme", "ann").await, site.user(&rules, "acme", "bob").await);
     let upload = site.bundle(1);
     send(&rules, &ann, &upload).await;
     assert_eq!(code(open_one(&rules, &bob, &upload).await), ErrorCode::Conflict);
-    assert_eq!(
-        code(advance(&rules, &bob, &upload.id, true, vec![]).await),
-        ErrorCode::NotFound
-    );
+    assert_eq!(code(advance(&rules, &bob, &upload.id, true, vec![]).await), ErrorCode::NotFound);
     assert_eq!(code(rules.jobs(&bob, &upload.id).await), ErrorCode::NotFound);
-    let cancel = filemill_api::CancelRequest {
-        uploads: vec![upload.id.clone()],
-    };
+    let cancel = filemill_api::CancelRequest { uploads: vec![upload.id.clone()] };
     let answer = rules.cancel(&bob, cancel).await.expect("an answer").uploads.remove(0);
     assert_eq!(code(answer.into_result()), ErrorCode::NotFound);
     complete_all(&rules, &lease(&rules, "n", 8).await).await;
@@ -83,14 +70,9 @@ async fn one_bad_upload_does_not_refuse_the_others(site: Arc<Site>) {
     no_release.release = "7".repeat(64);
     no_pool.pool = "nowhere".to_owned();
     no_hex.id = "../../etc".to_owned();
-    let request = OpenRequest {
-        uploads: vec![no_release, site.bundle(1), no_pool, no_hex, site.bundle(2)],
-    };
+    let request = OpenRequest { uploads: vec![no_release, site.bundle(1), no_pool, no_hex, site.bundle(2)] };
     let answers = rules.open(&ann, request).await.expect("answers");
-    let codes: Vec<_> = answers
-        .into_iter()
-        .map(|answer| answer.err().map(|error| error.code))
-        .collect();
+    let codes: Vec<_> = answers.into_iter().map(|answer| answer.err().map(|error| error.code)).collect();
     let (missing, bad) = (Some(ErrorCode::NotFound), Some(ErrorCode::BadRequest));
     assert_eq!(codes, [missing, None, missing, bad, None]);
 }
@@ -98,52 +80,21 @@ async fn one_bad_upload_does_not_refuse_the_others(site: Arc<Site>) {
 async fn jobs_are_ready_when_header_and_all_their_chunks_are_stored(site: Arc<Site>) {
     let rules = site.server();
     let ann = site.user(&rules, "acme", "ann").await;
-    let range = |first_index, count, first_chunk, last_chunk| JobRange {
-        first_index,
-        count,
-        first_chunk,
-        last_chunk,
-    };
+    let range = |first_index, count, first_chunk, last_chunk| JobRange { first_index, count, first_chunk, last_chunk };
     let upload = site.upload(3, vec![range(0, 2, 0, 0), range(2, 1, 0, 2), range(3, 4, 2, 2)]);
     open_one(&rules, &ann, &upload).await.expect("opened");
-    advance(&rules, &ann, &upload.id, false, vec![chunk(0), chunk(2)])
-        .await
-        .expect("advanced");
-    assert!(
-        runs(&lease_now(&rules, "n", 64, 0).await).is_empty(),
-        "without a header nothing can be opened"
-    );
+    advance(&rules, &ann, &upload.id, false, vec![chunk(0), chunk(2)]).await.expect("advanced");
+    assert!(runs(&lease_now(&rules, "n", 64, 0).await).is_empty(), "without a header nothing can be opened");
     advance(&rules, &ann, &upload.id, true, vec![]).await.expect("advanced");
     let first = runs(&lease(&rules, "n", 64).await);
-    assert_eq!(
-        first.iter().map(|run| run.indexes.clone()).collect::<Vec<_>>(),
-        [vec![0, 1]]
-    );
-    assert!(
-        runs(&lease_now(&rules, "n", 64, 0).await).is_empty(),
-        "chunk 1 is missing"
-    );
-    let state = advance(&rules, &ann, &upload.id, false, vec![chunk(1)])
-        .await
-        .expect("advanced");
+    assert_eq!(first.iter().map(|run| run.indexes.clone()).collect::<Vec<_>>(), [vec![0, 1]]);
+    assert!(runs(&lease_now(&rules, "n", 64, 0).await).is_empty(), "chunk 1 is missing");
+    let state = advance(&rules, &ann, &upload.id, false, vec![chunk(1)]).await.expect("advanced");
     assert_eq!(state, UploadState::Stored);
     let rest = lease(&rules, "n", 64).await;
     assert_eq!(rest.uploads.len(), 1, "ranges of one upload go together");
-    assert_eq!(
-        rest.uploads[0]
-            .chunks
-            .iter()
-            .map(|(sequence, _)| *sequence)
-            .collect::<Vec<_>>(),
-        [0, 1, 2]
-    );
-    assert_eq!(
-        runs(&rest)
-            .iter()
-            .flat_map(|run| run.indexes.clone())
-            .collect::<Vec<_>>(),
-        [2, 3, 4, 5, 6]
-    );
+    assert_eq!(rest.uploads[0].chunks.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(runs(&rest).iter().flat_map(|run| run.indexes.clone()).collect::<Vec<_>>(), [2, 3, 4, 5, 6]);
 }
 
 async fn a_resuming_client_is_told_what_is_stored(site: Arc<Site>) {
@@ -152,26 +103,16 @@ async fn a_resuming_client_is_told_what_is_stored(site: Arc<Site>) {
     let upload = site.large(10);
     open_one(&rules, &ann, &upload).await.expect("opened");
     let stored = [0, 1, 3, 6, 7, 8].map(chunk).to_vec();
-    advance(&rules, &ann, &upload.id, true, stored.clone())
-        .await
-        .expect("advanced");
+    advance(&rules, &ann, &upload.id, true, stored.clone()).await.expect("advanced");
     let again = open_one(&rules, &ann, &upload).await.expect("opened again");
     assert_eq!(again.stored, [(0, 1), (3, 3), (6, 8)]);
     assert_eq!(again.header, None, "the header is stored");
     // The same said again changes nothing.
     advance(&rules, &ann, &upload.id, true, stored).await.expect("advanced");
     let summary = rules.uploads(&ann).await.expect("a list").uploads.remove(0);
-    assert_eq!(
-        (summary.stored, summary.chunks, summary.state),
-        (6, 10, UploadState::Uploading)
-    );
-    advance(&rules, &ann, &upload.id, false, [2, 4, 5].map(chunk).to_vec())
-        .await
-        .expect("advanced");
-    assert_eq!(
-        open_one(&rules, &ann, &upload).await.expect("opened again").stored,
-        [(0, 8)]
-    );
+    assert_eq!((summary.stored, summary.chunks, summary.state), (6, 10, UploadState::Uploading));
+    advance(&rules, &ann, &upload.id, false, [2, 4, 5].map(chunk).to_vec()).await.expect("advanced");
+    assert_eq!(open_one(&rules, &ann, &upload).await.expect("opened again").stored, [(0, 8)]);
     let beyond = advance(&rules, &ann, &upload.id, false, vec![chunk(10)]).await;
     assert_eq!(code(beyond), ErrorCode::BadRequest);
 }
@@ -181,12 +122,8 @@ async fn a_chunk_stored_again_with_other_content_counts(site: Arc<Site>) {
     let ann = site.user(&rules, "acme", "ann").await;
     let upload = site.bundle(1);
     open_one(&rules, &ann, &upload).await.expect("opened");
-    advance(&rules, &ann, &upload.id, true, vec![content(0, 70)])
-        .await
-        .expect("advanced");
-    advance(&rules, &ann, &upload.id, true, vec![content(0, 71)])
-        .await
-        .expect("advanced");
+    advance(&rules, &ann, &upload.id, true, vec![content(0, 70)]).await.expect("advanced");
+    advance(&rules, &ann, &upload.id, true, vec![content(0, 71)]).await.expect("advanced");
     let leased = lease(&rules, "n", 1).await;
     assert_eq!(leased.uploads[0].chunks[0].1.sha256, content(0, 71).sha256);
     assert_eq!(rules.uploads(&ann).await.expect("a list").uploads[0].stored, 1);
@@ -214,44 +151,21 @@ async fn many_clients_at_once_get_an_answer_each(site: Arc<Site>) {
 async fn the_reason_of_every_wait_is_told(site: Arc<Site>) {
     let rules = site.server();
     let ann = site.user(&rules, "acme", "ann").await;
-    let range = |first_index, count, chunk| JobRange {
-        first_index,
-        count,
-        first_chunk: chunk,
-        last_chunk: chunk,
-    };
+    let range = |first_index, count, chunk| JobRange { first_index, count, first_chunk: chunk, last_chunk: chunk };
     let upload = site.upload(2, vec![range(0, 3, 0), range(3, 2, 1)]);
     open_one(&rules, &ann, &upload).await.expect("opened");
-    let state = |first_index, count, reason| StateRange {
-        first_index,
-        count,
-        reason,
-    };
+    let state = |first_index, count, reason| StateRange { first_index, count, reason };
     let jobs = || async { rules.jobs(&ann, &upload.id).await.expect("jobs").waiting };
     assert_eq!(jobs().await, [state(0, 5, WaitReason::Uploading)]);
-    advance(&rules, &ann, &upload.id, true, vec![chunk(0)])
-        .await
-        .expect("advanced");
-    assert_eq!(
-        jobs().await,
-        [state(0, 3, WaitReason::NoProcessor), state(3, 2, WaitReason::Uploading)]
-    );
+    advance(&rules, &ann, &upload.id, true, vec![chunk(0)]).await.expect("advanced");
+    assert_eq!(jobs().await, [state(0, 3, WaitReason::NoProcessor), state(3, 2, WaitReason::Uploading)]);
     let taken = lease(&rules, "n", 1).await;
-    let running = WaitReason::Running {
-        per_mille: 0,
-        attempt: 1,
-    };
-    let turn = [
-        state(0, 1, running),
-        state(1, 2, WaitReason::Turn),
-        state(3, 2, WaitReason::Uploading),
-    ];
+    let running = WaitReason::Running { per_mille: 0, attempt: 1 };
+    let turn = [state(0, 1, running), state(1, 2, WaitReason::Turn), state(3, 2, WaitReason::Uploading)];
     assert_eq!(jobs().await, turn);
     complete_all(&rules, &taken).await;
     assert_eq!(jobs().await, turn[1..]);
-    advance(&rules, &ann, &upload.id, true, vec![chunk(1)])
-        .await
-        .expect("advanced");
+    advance(&rules, &ann, &upload.id, true, vec![chunk(1)]).await.expect("advanced");
     let finished = eventually("the upload is done", || async {
         let leased = lease_now(&rules, "n", 64, 0).await;
         complete_all(&rules, &leased).await;

@@ -22,13 +22,7 @@ use crate::program;
 const RECIPE: &str = "r1";
 
 /// What the packages put beside the compiler and nobody needs once the standard library is built.
-const SUPERFLUOUS: [&str; 5] = [
-    "usr/src",
-    "usr/share",
-    "usr/lib/rustlib/src",
-    "usr/lib/rustlib/etc",
-    "etc",
-];
+const SUPERFLUOUS: [&str; 5] = ["usr/src", "usr/share", "usr/lib/rustlib/src", "usr/lib/rustlib/etc", "etc"];
 
 /// The folder of the toolchain, complete; sets it up first if need be, one process at a time.
 ///
@@ -101,11 +95,7 @@ fn set_up(cache: &Path, done: &Path) -> Result<()> {
 
     fs::rename(&prefix, done).with_context(|| format!("cannot move the toolchain to `{}`", done.display()))?;
     fs::remove_dir_all(&partial).with_context(|| format!("cannot remove `{}`", partial.display()))?;
-    eprintln!(
-        "engines: toolchain ready after {} s in `{}`",
-        begun.elapsed().as_secs(),
-        done.display()
-    );
+    eprintln!("engines: toolchain ready after {} s in `{}`", begun.elapsed().as_secs(), done.display());
     Ok(())
 }
 

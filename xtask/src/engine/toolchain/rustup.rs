@@ -19,9 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 ///
 /// When rustup was asked for and cannot, or the compiler on the path does not run.
 pub(super) fn find_or_add(asked: bool) -> Result<Option<String>> {
-    let release = program::output(Command::new("rustc").arg("--version"))?
-        .trim()
-        .to_owned();
+    let release = program::output(Command::new("rustc").arg("--version"))?.trim().to_owned();
     if has_target()? {
         return Ok(Some(release));
     }

@@ -88,10 +88,7 @@ impl Shared {
         let Ok(mut value) = serde_json::from_str::<Value>(&text) else {
             return Ok(text);
         };
-        lock(&self.heard).push(Heard {
-            call: call.clone(),
-            answer: value.clone(),
-        });
+        lock(&self.heard).push(Heard { call: call.clone(), answer: value.clone() });
         if let Some(twist) = &mut *lock(&self.twist) {
             twist(call, &mut value);
         }
@@ -101,18 +98,9 @@ impl Shared {
 
 async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
-    let url = format!(
-        "{}{}",
-        shared.server,
-        head.uri.path_and_query().map_or("/", |path| path.as_str())
-    );
-    let body = reqwest::Response::from(Response::new(reqwest::Body::wrap(body)))
-        .bytes()
-        .await?;
-    let call = Call {
-        path: head.uri.path().to_owned(),
-        asked: serde_json::from_slice(&body).unwrap_or_default(),
-    };
+    let url = format!("{}{}", shared.server, head.uri.path_and_query().map_or("/", |path| path.as_str()));
+    let body = reqwest::Response::from(Response::new(reqwest::Body::wrap(body))).bytes().await?;
+    let call = Call { path: head.uri.path().to_owned(), asked: serde_json::from_slice(&body).unwrap_or_default() };
     let mut headers = passed_on(&head.headers);
     headers.remove(CONTENT_LENGTH);
     let asked = shared.client.request(head.method, url).headers(headers).body(body);

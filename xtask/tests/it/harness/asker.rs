@@ -57,10 +57,7 @@ impl Asker {
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        let asked = self
-            .client
-            .get(format!("{}{path}", self.server))
-            .bearer_auth(&self.token);
+        let asked = self.client.get(format!("{}{path}", self.server)).bearer_auth(&self.token);
         self.runtime.block_on(async {
             let answer = asked.send().await?;
             let status = answer.status();

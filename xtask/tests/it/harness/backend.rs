@@ -41,11 +41,7 @@ impl Backend {
         getrandom::fill(&mut random).map_err(|error| anyhow!("no random name for a database: {error}"))?;
         let name = format!("e2e_{}", data_encoding::HEXLOWER.encode(&random));
         sql(&administrator, &format!("create database {name}"))?;
-        Ok(Database::Postgres {
-            administrator,
-            name,
-            _own: own,
-        })
+        Ok(Database::Postgres { administrator, name, _own: own })
     }
 }
 
@@ -54,9 +50,7 @@ impl Database {
     pub(crate) fn url(&self) -> Option<String> {
         match self {
             Self::Sqlite => None,
-            Self::Postgres {
-                administrator, name, ..
-            } => {
+            Self::Postgres { administrator, name, .. } => {
                 let (place, _) = administrator.rsplit_once('/')?;
                 Some(format!("{place}/{name}"))
             }
@@ -66,9 +60,7 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        if let Self::Postgres {
-            administrator, name, ..
-        } = self
+        if let Self::Postgres { administrator, name, .. } = self
             && let Err(error) = sql(administrator, &format!("drop database {name} with (force)"))
         {
             eprintln!("{error:#}");
@@ -78,22 +70,12 @@ impl Drop for Database {
 
 fn sql(url: &str, statement: &str) -> Result<()> {
     let output = Command::new("psql")
-        .args([
-            "--quiet",
-            "--no-psqlrc",
-            "--set",
-            "ON_ERROR_STOP=1",
-            "--command",
-            statement,
-        ])
+        .args(["--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--command", statement])
         .arg(url)
         .output()
         .context("cannot start `psql`")?;
     if !output.status.success() {
-        bail!(
-            "`{statement}` failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("`{statement}` failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(())
 }

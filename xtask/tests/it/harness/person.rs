@@ -63,11 +63,7 @@ pub(crate) struct Line {
 
 impl Person {
     pub(crate) fn new(client: Client, asker: Asker) -> Result<Self> {
-        Ok(Self {
-            client,
-            asker,
-            calls: Cell::new(0),
-        })
+        Ok(Self { client, asker, calls: Cell::new(0) })
     }
 
     /// What the server says to this user.
@@ -120,10 +116,7 @@ impl Person {
         let call = self.calls.replace(self.calls.get() + 1);
         let out = logs.join(format!("{name}-{call}.out"));
         let log = logs.join(format!("{name}-{call}.log"));
-        command
-            .stdin(Stdio::null())
-            .stdout(File::create(&out)?)
-            .stderr(File::create(&log)?);
+        command.stdin(Stdio::null()).stdout(File::create(&out)?).stderr(File::create(&log)?);
         let child = command.spawn().context("cannot start the client")?;
         Ok(Running { child, out, log })
     }
@@ -135,11 +128,7 @@ impl Running {
         let ended = wait::until("the client to end", limit, || Ok(self.child.try_wait()?));
         let (out, log) = (self.out()?, self.log()?);
         let status = ended.with_context(|| format!("it said:\n{out}\n{log}"))?;
-        Ok(Said {
-            code: status.code(),
-            out,
-            log,
-        })
+        Ok(Said { code: status.code(), out, log })
     }
 
     /// Waits until `what` is in its standard error.

@@ -20,13 +20,8 @@ use tokio::task::JoinSet;
 pub(crate) type Answer = Result<Response<reqwest::Body>>;
 
 /// Headers that mean one connection, or that a changed body makes wrong.
-const OF_ONE_HOP: [HeaderName; 5] = [
-    header::CONNECTION,
-    header::HOST,
-    header::TRANSFER_ENCODING,
-    header::ACCEPT_ENCODING,
-    header::TE,
-];
+const OF_ONE_HOP: [HeaderName; 5] =
+    [header::CONNECTION, header::HOST, header::TRANSFER_ENCODING, header::ACCEPT_ENCODING, header::TE];
 
 /// A listening socket whose requests are answered until this is dropped.
 pub(crate) struct Proxy {
@@ -42,20 +37,12 @@ impl Proxy {
         F: Fn(Request<Incoming>) -> A + Send + Sync + 'static,
         A: Future<Output = Answer> + Send + 'static,
     {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .context("no runtime for a proxy")?;
-        let listener = runtime
-            .block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-            .context("no port for a proxy")?;
+        let runtime =
+            Builder::new_multi_thread().worker_threads(1).enable_all().build().context("no runtime for a proxy")?;
+        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).context("no port for a proxy")?;
         let address = listener.local_addr()?;
         runtime.spawn(accept(listener, Arc::new(answer)));
-        Ok(Self {
-            address,
-            _runtime: runtime,
-        })
+        Ok(Self { address, _runtime: runtime })
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -93,17 +80,11 @@ where
         let answer = Arc::clone(&answer);
         let service = service_fn(move |request| {
             let answered = answer(request);
-            async move {
-                answered
-                    .await
-                    .map_err(|error| std::io::Error::other(format!("{error:#}")))
-            }
+            async move { answered.await.map_err(|error| std::io::Error::other(format!("{error:#}"))) }
         });
         connections.spawn(async move {
             // Whoever was cut off says so himself.
-            let _ = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
         while connections.try_join_next().is_some() {}
     }

@@ -27,9 +27,7 @@ impl Recorded {
     /// Makes a processor record.
     pub(crate) fn ask(options: &mut ProcessorOptions) {
         options.args.push("--log-json".into());
-        options
-            .env
-            .push(("RUST_LOG".into(), "filemill_processor::events=debug,info".into()));
+        options.env.push(("RUST_LOG".into(), "filemill_processor::events=debug,info".into()));
     }
 
     pub(crate) fn of(process: &Process) -> Self {
@@ -59,9 +57,7 @@ impl Recorded {
 
     /// Waits for an event.
     pub(crate) fn until(&self, name: &str, fits: impl Fn(&Event) -> bool) -> Result<Event> {
-        wait::until(&format!("the event `{name}`"), LIMIT, || {
-            Ok(self.all(name)?.into_iter().find(|event| fits(event)))
-        })
+        wait::until(&format!("the event `{name}`"), LIMIT, || Ok(self.all(name)?.into_iter().find(|event| fits(event))))
     }
 }
 
@@ -90,8 +86,5 @@ fn event(line: &str) -> Option<Event> {
     let Ok(Value::Object(fields)) = serde_json::from_str(line) else {
         return None; // what is no JSON is the harness's own first line
     };
-    Some(Event {
-        name: fields.get("message")?.as_str()?.to_owned(),
-        fields,
-    })
+    Some(Event { name: fields.get("message")?.as_str()?.to_owned(), fields })
 }

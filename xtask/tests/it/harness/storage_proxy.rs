@@ -145,10 +145,7 @@ impl Object {
         match (parts.next(), parts.next(), parts.next()) {
             (Some("uploads"), Some(upload), Some("header")) => Self::Header { upload: upload.into() },
             (Some("uploads"), Some(upload), Some(sequence)) => {
-                sequence.parse().map_or(Self::Other, |sequence| Self::Chunk {
-                    upload: upload.into(),
-                    sequence,
-                })
+                sequence.parse().map_or(Self::Other, |sequence| Self::Chunk { upload: upload.into(), sequence })
             }
             (Some("releases"), Some(_), None) => Self::Component,
             _ => Self::Other,
@@ -157,10 +154,7 @@ impl Object {
 }
 
 async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Answer {
-    let asked = Asked {
-        method: request.method().clone(),
-        object: Object::of_path(request.uri().path()),
-    };
+    let asked = Asked { method: request.method().clone(), object: Object::of_path(request.uri().path()) };
     let mut rules = shared.rule.subscribe();
     let deed = loop {
         let rule = Arc::clone(&rules.borrow_and_update());
@@ -190,26 +184,17 @@ fn refusal(status: u16) -> Answer {
         _ => ("SlowDown", "Please reduce your request rate."),
     };
     let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>");
-    let head = Response::builder()
-        .status(status)
-        .header("content-type", "application/xml");
+    let head = Response::builder().status(status).header("content-type", "application/xml");
     Ok(head.body(body.into())?)
 }
 
 /// Passes a request on, and its answer back while it comes in.
 async fn pass(shared: &Arc<Shared>, asked: &Asked, request: Request<Incoming>) -> Answer {
-    let url = format!(
-        "{}{}",
-        shared.storage,
-        request.uri().path_and_query().map_or("/", |path| path.as_str())
-    );
+    let url = format!("{}{}", shared.storage, request.uri().path_and_query().map_or("/", |path| path.as_str()));
     let headers = passed_on(request.headers());
     let mut behind = shared.client.request(asked.method.clone(), url).headers(headers);
     if asked.method == Method::PUT {
-        behind = behind.body(reqwest::Body::wrap_stream(uplink(
-            Arc::clone(shared),
-            request.into_body(),
-        )));
+        behind = behind.body(reqwest::Body::wrap_stream(uplink(Arc::clone(shared), request.into_body())));
     }
     let answer = behind.send().await.context("storage does not answer")?;
     Ok(Response::from(answer))
@@ -235,10 +220,7 @@ async fn cut(shared: &Arc<Shared>, asked: &Asked, mut request: Request<Incoming>
     let (head, body) = whole(shared, asked, request).await?;
     let half = body.slice(..body.len() / 2);
     let parts = [Ok(half), Err(std::io::Error::other("cut"))];
-    Ok(Response::from_parts(
-        head,
-        reqwest::Body::wrap_stream(stream::iter(parts)),
-    ))
+    Ok(Response::from_parts(head, reqwest::Body::wrap_stream(stream::iter(parts))))
 }
 
 /// The frames of an upload's body, as fast as the link lets them through.

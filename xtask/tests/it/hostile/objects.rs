@@ -4,7 +4,6 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use xtask::stack::ProcessorOptions;
 
 use super::until_stored;
 use crate::harness::{Backend, LIMIT, Object, Stage, on_both};
@@ -29,11 +28,7 @@ fn survives(backend: Backend, tamper: impl FnOnce(&[PathBuf]) -> Result<()>, sen
     let sending = ada.start_sending([&file])?;
     until_stored(&ada)?;
     let upload = ada.asker().uploads()?.remove(0);
-    let objects = stage
-        .stack()
-        .dir()
-        .join("server/objects/filemill/uploads")
-        .join(&upload.id);
+    let objects = stage.stack().dir().join("server/objects/filemill/uploads").join(&upload.id);
     let chunks = (0..upload.chunks)
         .map(|sequence| {
             let mut folder = fs::read_dir(objects.join(sequence.to_string()))?;

@@ -61,9 +61,7 @@ fn a_client_puts_nothing_on_an_origin_that_its_login_did_not_pin() -> Result<()>
     let file = stage.folder("files")?.write("file", "secret\n")?;
     let trap = Trap::set()?;
     let origin = trap.proxy.origin();
-    between
-        .api
-        .twist(move |_, answer| urls_in(answer, &mut |url| *url = Trap::lure(&origin, url)));
+    between.api.twist(move |_, answer| urls_in(answer, &mut |url| *url = Trap::lure(&origin, url)));
     let mut sending = ada.start_sending([&file])?;
     sending.until_said_or_end("not a storage origin of this login")?;
     assert_eq!(trap.sprung.load(Ordering::SeqCst), 0);
@@ -90,10 +88,7 @@ fn a_processor_gets_nothing_from_an_origin_that_it_was_not_given() -> Result<()>
     let sending = ada.start_sending([files.write("file", "one\n")?])?;
     recorded.until_logged("not a configured storage origin")?;
     assert_eq!(trap.sprung.load(Ordering::SeqCst), 0);
-    assert!(
-        ada.asker().results()?.is_empty(),
-        "the job was blamed for the server's lie"
-    );
+    assert!(ada.asker().results()?.is_empty(), "the job was blamed for the server's lie");
     between.api.untwist();
     let lines = sending.end(LIMIT)?.well()?.lines()?;
     assert_eq!(lines[0].number("lines"), Some(1));
@@ -107,13 +102,8 @@ fn another(stage: &Stage, files: &crate::harness::Files) -> Result<(Engine, Vec<
     bytes.extend(*b"\0\x05\x04more");
     let file = files.write("other.wasm", &bytes)?;
     let digest = filemill_seal::Digest::of(&bytes).to_string();
-    let engine = Engine {
-        name: "other".into(),
-        version: size.version.clone(),
-        file,
-        digest,
-        size_bytes: bytes.len() as u64,
-    };
+    let engine =
+        Engine { name: "other".into(), version: size.version.clone(), file, digest, size_bytes: bytes.len() as u64 };
     Ok((engine, bytes))
 }
 
@@ -174,13 +164,7 @@ fn chunks_in_another_order_are_not_analysed() -> Result<()> {
     between.api.twist(|call, answer| {
         let mut lists = Vec::new();
         if call.path == paths::LEASES {
-            lists.extend(
-                answer["uploads"]
-                    .as_array_mut()
-                    .into_iter()
-                    .flatten()
-                    .map(|upload| &mut upload["chunks"]),
-            );
+            lists.extend(answer["uploads"].as_array_mut().into_iter().flatten().map(|upload| &mut upload["chunks"]));
         } else if call.path == paths::LEASE_CHUNKS {
             lists.push(&mut answer["chunks"]);
         }
@@ -210,17 +194,15 @@ fn a_header_that_was_altered_is_not_opened() -> Result<()> {
     stage.processor(ProcessorOptions::default())?;
     let ada = stage.person("ada")?;
     let files = stage.folder("files")?;
-    between
-        .storage
-        .rule(|asked: &Asked| match (&asked.method, &asked.object) {
-            (&Method::GET, Object::Header { .. }) => Deed::Alter(|mut header| {
-                if let Some(last) = header.last_mut() {
-                    *last ^= 1;
-                }
-                header
-            }),
-            _ => Deed::Pass,
-        });
+    between.storage.rule(|asked: &Asked| match (&asked.method, &asked.object) {
+        (&Method::GET, Object::Header { .. }) => Deed::Alter(|mut header| {
+            if let Some(last) = header.last_mut() {
+                *last ^= 1;
+            }
+            header
+        }),
+        _ => Deed::Pass,
+    });
     let said = ada.send([files.write("file", "one\n")?])?;
     assert_ne!(said.code, Some(0));
     let line = said.lines()?.into_iter().next().context("no report")?;

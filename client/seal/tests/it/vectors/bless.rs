@@ -22,11 +22,7 @@ fn secret(identity: &Identity) -> String {
 }
 
 fn refused<T>(name: &str, error: impl Display, what: T) -> Refused<T> {
-    Refused {
-        name: name.to_owned(),
-        message: error.to_string(),
-        what,
-    }
+    Refused { name: name.to_owned(), message: error.to_string(), what }
 }
 
 /// Verdicts as they stand in a chunk's plaintext, written straight from the protocol.

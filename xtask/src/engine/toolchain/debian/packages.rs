@@ -74,15 +74,11 @@ pub(super) fn unpack(archives: &Path, prefix: &Path) -> Result<()> {
 /// own, whether or not they are installed.
 fn needed() -> Result<BTreeMap<String, String>> {
     let mut install = apt("apt-get");
-    install
-        .args(["install", "--simulate", "--no-install-recommends"])
-        .args(WANTED);
+    install.args(["install", "--simulate", "--no-install-recommends"]).args(WANTED);
     let mut packages = would_install(&program::output(&mut install)?);
     let mut own: Vec<String> = WANTED.map(str::to_owned).to_vec();
     while let Some(name) = own.pop() {
-        own.extend(standard_library(&program::output(
-            apt("apt-cache").args(["depends", &name]),
-        )?));
+        own.extend(standard_library(&program::output(apt("apt-cache").args(["depends", &name]))?));
         if let Entry::Vacant(missing) = packages.entry(name) {
             let name = missing.key();
             let version = candidate(name)?.ok_or_else(|| anyhow!("apt's sources have no package `{name}`"))?;
@@ -134,18 +130,12 @@ fn size_bytes(name: &str, version: &str) -> Result<u64> {
 
 fn update_lists() -> Result<()> {
     if !program::is_root() {
-        bail!(
-            "apt's package lists are missing or lack `{}`\nhint: run `apt-get update` as root",
-            WANTED[0]
-        );
+        bail!("apt's package lists are missing or lack `{}`\nhint: run `apt-get update` as root", WANTED[0]);
     }
     eprintln!("engines: apt-get update (its package lists are missing)");
     program::run(apt("apt-get").args(["update", "--quiet"]))?;
     if candidate(WANTED[0])?.is_none() {
-        bail!(
-            "apt's sources have no package `{}`\nhint: Debian 12 has it, in its security updates too",
-            WANTED[0]
-        );
+        bail!("apt's sources have no package `{}`\nhint: Debian 12 has it, in its security updates too", WANTED[0]);
     }
     Ok(())
 }
@@ -175,10 +165,7 @@ mod tests {
             Conf libllvm22 (1:22.1.8-1~deb12u1 Debian-Security:12/oldstable-security [amd64])\n";
         let packages = would_install(simulation);
         let expected = [("libllvm22", "1:22.1.8-1~deb12u1"), ("libssl3", "3.0.19-1")];
-        assert_eq!(
-            packages,
-            expected.map(|(name, version)| (name.into(), version.into())).into()
-        );
+        assert_eq!(packages, expected.map(|(name, version)| (name.into(), version.into())).into());
     }
 
     #[test]

@@ -20,18 +20,9 @@ fn bless_header() {
         chunk_size: CHUNK_SIZE_MIN,
         not_after: 1_800_000_000,
         files: vec![
-            FileEntry {
-                name: b"small.txt".to_vec(),
-                length: 5,
-            },
-            FileEntry {
-                name: b"empty".to_vec(),
-                length: 0,
-            },
-            FileEntry {
-                name: b"line\nfeed and \xff\xfe".to_vec(),
-                length: 70_000,
-            },
+            FileEntry { name: b"small.txt".to_vec(), length: 5 },
+            FileEntry { name: b"empty".to_vec(), length: 0 },
+            FileEntry { name: b"line\nfeed and \xff\xfe".to_vec(), length: 70_000 },
         ],
     };
     let sealed = header.seal(&[pool.recipient()]).expect("it seals");
@@ -40,26 +31,12 @@ fn bless_header() {
     let inside = |name: &str, plaintext: Vec<u8>| {
         let error = decode_header(&plaintext).expect_err(name);
         let sealed = Hex(age::encrypt(&recipient, &plaintext).expect("it encrypts"));
-        refused(
-            name,
-            error,
-            RefusedHeader {
-                plaintext: Some(Hex(plaintext)),
-                sealed,
-            },
-        )
+        refused(name, error, RefusedHeader { plaintext: Some(Hex(plaintext)), sealed })
     };
     let outside = |name: &str, sealed: Vec<u8>| {
         let stored = SealedHeader::from_bytes(sealed.clone()).expect("short enough");
         let error = Header::open(&stored, std::slice::from_ref(&pool)).expect_err(name);
-        refused(
-            name,
-            error,
-            RefusedHeader {
-                plaintext: None,
-                sealed: Hex(sealed),
-            },
-        )
+        refused(name, error, RefusedHeader { plaintext: None, sealed: Hex(sealed) })
     };
     let changed = |change: fn(&mut Vec<u8>)| {
         let mut plaintext = plaintext.clone();
@@ -84,10 +61,7 @@ fn bless_header() {
         inside("ten fields", changed(|bytes| bytes[0] = 0xaa)),
         inside("keys out of order", changed(|bytes| bytes[3] = 3)),
         inside("a byte behind the map", changed(|bytes| bytes.push(0))),
-        inside(
-            "version in two bytes",
-            changed(|bytes| drop(bytes.splice(2..3, [0x18, 1]))),
-        ),
+        inside("version in two bytes", changed(|bytes| drop(bytes.splice(2..3, [0x18, 1])))),
         inside(
             "a map without a count",
             changed(|bytes| {
@@ -96,20 +70,11 @@ fn bless_header() {
             }),
         ),
         inside("no release", other(|header| header.releases.clear())),
-        inside(
-            "parameters that are no object",
-            other(|header| header.parameters = "[]".to_owned()),
-        ),
-        inside(
-            "a chunk size that is no power of two",
-            other(|header| header.chunk_size = 65_537),
-        ),
+        inside("parameters that are no object", other(|header| header.parameters = "[]".to_owned())),
+        inside("a chunk size that is no power of two", other(|header| header.chunk_size = 65_537)),
         inside("no file", other(|header| header.files.clear())),
         inside("a file without a name", other(|header| header.files[1].name.clear())),
-        inside(
-            "a name of 4,097 bytes",
-            other(|header| header.files[1].name = vec![b'n'; 4_097]),
-        ),
+        inside("a name of 4,097 bytes", other(|header| header.files[1].name = vec![b'n'; 4_097])),
         inside("more than 2^48 bytes", other(|header| header.files[0].length = 1 << 48)),
     ];
     let accepted = vec![HeaderCase {
@@ -121,22 +86,13 @@ fn bless_header() {
         parameters: header.parameters.clone(),
         chunk_size: header.chunk_size,
         not_after: header.not_after,
-        files: header
-            .files
-            .iter()
-            .map(|file| (Hex(file.name.clone()), file.length))
-            .collect(),
+        files: header.files.iter().map(|file| (Hex(file.name.clone()), file.length)).collect(),
         plaintext: Hex(plaintext.clone()),
         sealed: Hex(sealed.as_bytes().to_vec()),
         digest: sealed.digest(),
     }];
     write(
         "header.json",
-        &HeaderFile {
-            pool_identity: secret(&pool),
-            uploader_identity: secret(&uploader),
-            accepted,
-            refused,
-        },
+        &HeaderFile { pool_identity: secret(&pool), uploader_identity: secret(&uploader), accepted, refused },
     );
 }

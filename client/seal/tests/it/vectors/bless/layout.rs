@@ -13,14 +13,7 @@ fn bless_layout() {
     let case = |name: &str, lengths: &[u64]| {
         let layout = Layout::new(CHUNK_SIZE_MIN, lengths.iter().copied()).expect("a layout");
         let (files, chunks, jobs) = layout_of(&layout);
-        LayoutCase {
-            name: name.to_owned(),
-            chunk_size: CHUNK_SIZE_MIN,
-            lengths: lengths.to_vec(),
-            files,
-            chunks,
-            jobs,
-        }
+        LayoutCase { name: name.to_owned(), chunk_size: CHUNK_SIZE_MIN, lengths: lengths.to_vec(), files, chunks, jobs }
     };
     let cases = [
         case("one empty file", &[0]),
@@ -29,10 +22,7 @@ fn bless_layout() {
         case("one byte more than a chunk", &[SIZE + 1]),
         case("an empty file behind a full chunk", &[SIZE, 0]),
         case("an empty file between two full chunks", &[SIZE, 0, SIZE]),
-        case(
-            "empty files before, between and behind",
-            &[0, 0, 7, 0, 3 * SIZE - 7, 0, 0],
-        ),
+        case("empty files before, between and behind", &[0, 0, 7, 0, 3 * SIZE - 7, 0, 0]),
         case("many small ones and one large", &[1, 2, 3, 2 * SIZE, 4, 5, 6]),
     ];
     write("layout.json", &cases);

@@ -18,14 +18,7 @@ fn bless_result() {
     let (key, header) = (DataKey::from_bytes(KEY), Digest::of(b"a sealed header"));
     let releases = [Digest::of(b"release one"), Digest::of(b"release two")];
     let sha256 = Digest::of(content);
-    let expected = Expected {
-        upload: UPLOAD,
-        index: 1,
-        header,
-        releases: &releases,
-        length: 5,
-        sha256: Some(sha256),
-    };
+    let expected = Expected { upload: UPLOAD, index: 1, header, releases: &releases, length: 5, sha256: Some(sha256) };
     let age_identity: age::x25519::Identity = uploader.expose_secret().parse().expect("an identity");
     let body = ResultBody {
         upload: UPLOAD,
@@ -36,45 +29,25 @@ fn bless_result() {
         input: Some(EngineInput { length: 5, sha256 }),
         report: Some(Report::from_json(r#"{"bytes":5,"lines":2}"#.to_owned()).expect("an object")),
         failure: None,
-        log: vec![LogLine {
-            level: "info".to_owned(),
-            message: "two lines".to_owned(),
-        }],
-        resources: Resources {
-            bytes_read: 5,
-            cpu_us: 20,
-            wall_us: 31,
-            peak_memory_bytes: 65_536,
-            host_calls: 2,
-        },
+        log: vec![LogLine { level: "info".to_owned(), message: "two lines".to_owned() }],
+        resources: Resources { bytes_read: 5, cpu_us: 20, wall_us: 31, peak_memory_bytes: 65_536, host_calls: 2 },
     };
     let mut void = body.clone();
     (void.outcome, void.input, void.report, void.release) = (Outcome::Void, None, None, None);
-    void.failure = Some(Failure {
-        kind: "void".to_owned(),
-        message: "the file changed".to_owned(),
-    });
+    void.failure = Some(Failure { kind: "void".to_owned(), message: "the file changed".to_owned() });
     (void.log, void.resources) = (Vec::new(), Resources::default());
 
     let case = |sealed: Vec<u8>| {
         let plaintext = age::decrypt(&age_identity, &sealed).expect("it opens");
-        ResultText {
-            plaintext: String::from_utf8(plaintext).expect("text"),
-            sealed: Hex(sealed),
-        }
+        ResultText { plaintext: String::from_utf8(plaintext).expect("text"), sealed: Hex(sealed) }
     };
     let accept = |name: &str, body: &ResultBody| {
         let what = case(seal_result(body, &key, &uploader.recipient()).expect("it seals"));
-        ResultCase {
-            name: name.to_owned(),
-            what,
-        }
+        ResultCase { name: name.to_owned(), what }
     };
     let refuse = |name: &str, sealed: Vec<u8>| {
         let opened = open_result(&sealed, std::slice::from_ref(&uploader));
-        let error = opened
-            .and_then(|result| result.verify(&key, &expected))
-            .expect_err(name);
+        let error = opened.and_then(|result| result.verify(&key, &expected)).expect_err(name);
         refused(name, error, case(sealed))
     };
     let other = |change: fn(&mut ResultBody)| {
@@ -94,46 +67,21 @@ fn bless_result() {
         refuse("text altered", text(|text| text.replace("\"lines\":2", "\"lines\":3"))),
         refuse("authenticator in upper case", text(|text| text.to_uppercase())),
         refuse("version 2", text(|text| text.replace("result/1", "result/2"))),
-        refuse(
-            "another upload",
-            other(|body| body.upload = UploadId::from_bytes([0; 16])),
-        ),
+        refuse("another upload", other(|body| body.upload = UploadId::from_bytes([0; 16]))),
         refuse("another file", other(|body| body.index = 0)),
-        refuse(
-            "another header",
-            other(|body| body.header = Digest::of(b"another header")),
-        ),
-        refuse(
-            "a release that is not named",
-            other(|body| body.release = Some(Digest::of(b"release three"))),
-        ),
+        refuse("another header", other(|body| body.header = Digest::of(b"another header"))),
+        refuse("a release that is not named", other(|body| body.release = Some(Digest::of(b"release three")))),
         refuse(
             "another length",
-            other(|body| {
-                body.input = Some(EngineInput {
-                    length: 6,
-                    sha256: Digest::of(b"a\nbc\n"),
-                })
-            }),
+            other(|body| body.input = Some(EngineInput { length: 6, sha256: Digest::of(b"a\nbc\n") })),
         ),
-        refuse(
-            "another content",
-            other(|body| {
-                body.input = Some(EngineInput {
-                    length: 5,
-                    sha256: Digest::of(b""),
-                })
-            }),
-        ),
+        refuse("another content", other(|body| body.input = Some(EngineInput { length: 5, sha256: Digest::of(b"") }))),
     ];
     let accepted = vec![accept("succeeded", &body), accept("void", &void)];
     let hmac_key = {
         let mut bytes = vec![0; 32];
         let secret = Salt::new(HKDF_SHA256, UPLOAD.as_bytes()).extract(&KEY);
-        secret
-            .expand(&[b"filemill/1 result"], HKDF_SHA256)
-            .and_then(|okm| okm.fill(&mut bytes))
-            .expect("32 bytes");
+        secret.expand(&[b"filemill/1 result"], HKDF_SHA256).and_then(|okm| okm.fill(&mut bytes)).expect("32 bytes");
         Hex(bytes)
     };
     write(

@@ -40,25 +40,13 @@ fn bless_statement() {
         serde_json::json!({"statement": text("\"serial\":5", "\"serial\":6"), "signature": value["signature"]});
     let anything = |text: &str| sign_anything(&root, text).expect("it signs");
     let refused = vec![
-        refuse(
-            "altered after signing",
-            serde_json::from_value(unsigned).expect("two texts"),
-        ),
-        refuse(
-            "signed by another root",
-            PoolRoot::from_seed(&[0; 32]).sign(&statement).expect("it signs"),
-        ),
-        refuse(
-            "another pool",
-            other(&|statement| statement.pool = "elsewhere".to_owned()),
-        ),
+        refuse("altered after signing", serde_json::from_value(unsigned).expect("two texts")),
+        refuse("signed by another root", PoolRoot::from_seed(&[0; 32]).sign(&statement).expect("it signs")),
+        refuse("another pool", other(&|statement| statement.pool = "elsewhere".to_owned())),
         refuse("not yet valid", other(&|statement| statement.not_before = now + 1)),
         refuse("expired", other(&|statement| statement.not_after = now - 1)),
         refuse("replaced", other(&|statement| statement.serial = 4)),
-        refuse(
-            "32 days",
-            anything(&text("\"not_before\":1799999700", "\"not_before\":1797321600")),
-        ),
+        refuse("32 days", anything(&text("\"not_before\":1799999700", "\"not_before\":1797321600"))),
         refuse("version 2", anything(&text("pool\":1", "pool\":2"))),
         refuse("a field more", anything(&text("{", "{\"more\":1,"))),
         refuse("a recipient that is none", anything(&text("age1", "age2"))),
