@@ -168,10 +168,10 @@ impl Run {
         let mut last_words: Option<Instant> = None;
         loop {
             let paused = self.packer.last().is_some_and(|last| last.elapsed() >= BUNDLE_PAUSE);
-            if all_selected || paused {
-                if let Some(bundle) = self.packer.take() {
-                    self.begin(bundle).await?;
-                }
+            if (all_selected || paused)
+                && let Some(bundle) = self.packer.take()
+            {
+                self.begin(bundle).await?;
             }
             self.start_resumes().await?;
             self.start_later().await?;

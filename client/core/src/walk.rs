@@ -175,9 +175,9 @@ mod tests {
     use super::*;
 
     fn names(folder: &Path, globs: &[&str]) -> (Vec<String>, Vec<String>) {
-        let root = Root::new(folder).unwrap();
+        let root = Root::new(folder).expect("a folder");
         let globs: Vec<String> = globs.iter().map(|glob| (*glob).to_owned()).collect();
-        let rules = Rules::new(&root.path, &globs).unwrap();
+        let rules = Rules::new(&root.path, &globs).expect("rules");
         let (mut files, mut others) = (Vec::new(), Vec::new());
         let _ = walk(&root, &rules, |met| {
             match met {
@@ -186,7 +186,7 @@ mod tests {
                     others.push(format!("{}: {reason}", path.file_name().unwrap_or_default().to_string_lossy()));
                 }
                 Met::Ignored { path } => {
-                    others.push(format!("{}: ignored", path.file_name().unwrap().to_string_lossy()))
+                    others.push(format!("{}: ignored", path.file_name().expect("a name").to_string_lossy()))
                 }
             }
             ControlFlow::Continue(())
@@ -246,7 +246,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("file"), "").unwrap();
         let root = Root { given: PathBuf::from("here"), path: folder.path().to_owned() };
-        assert_eq!(as_given(&[root.clone()], &folder.path().join("a/b")), Path::new("here/a/b"));
+        assert_eq!(as_given(std::slice::from_ref(&root), &folder.path().join("a/b")), Path::new("here/a/b"));
         assert_eq!(as_given(&[root], Path::new("/elsewhere")), Path::new("/elsewhere"));
     }
 }

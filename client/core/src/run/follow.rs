@@ -82,7 +82,7 @@ impl Follower {
             let mut limit = EVENTS_PER_PAGE;
             let page = loop {
                 match self.shared.pipeline.api.events(self.after, limit, Patience::Endless).await {
-                    Err(Error::Protocol { .. }) if limit > 1 => limit = (limit / 4).min(SMALL_PAGE).max(1),
+                    Err(Error::Protocol { .. }) if limit > 1 => limit = (limit / 4).clamp(1, SMALL_PAGE),
                     other => break other?,
                 }
             };

@@ -93,10 +93,10 @@ impl Selector {
         let sizes = journal.known_sizes(&shared.account, &shared.release, &sizes).await?;
         let mut new = Vec::new();
         for mut file in files {
-            if let Some(known) = by_path.get(&file.path) {
-                if self.same_path(&mut file, known).await? {
-                    continue;
-                }
+            if let Some(known) = by_path.get(&file.path)
+                && self.same_path(&mut file, known).await?
+            {
+                continue;
             }
             if sizes.contains(&file.stat.size) && self.same_content(&file).await? {
                 continue;

@@ -1,5 +1,7 @@
 //! The client against a server of its own making, which can be told to fail and to cheat.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod fake;
 mod hostile;
 mod resuming;

@@ -21,7 +21,7 @@ pub(crate) enum Database {
         administrator: String,
         name: String,
         /// Started for this test, where nobody started one for all.
-        _own: Option<Postgres>,
+        _own: Option<Box<Postgres>>,
     },
 }
 
@@ -34,7 +34,7 @@ impl Backend {
             Ok(url) => (url, None),
             Err(_) => {
                 let postgres = Postgres::start()?;
-                (postgres.url().to_owned(), Some(postgres))
+                (postgres.url().to_owned(), Some(Box::new(postgres)))
             }
         };
         let mut random = [0; 8];
