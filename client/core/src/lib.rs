@@ -12,14 +12,14 @@
 //! let client = Client::open(Home::from_environment()?, ClientOptions::default(), notices).await?;
 //! let stop = CancellationToken::new();
 //! let options = SendOptions { paths: vec!["reports".into()], ..SendOptions::default() };
-//! let sent = client.send(options, &stop);
-//! tokio::pin!(sent);
+//! let mut sent = Box::pin(client.send(options, &stop));
 //! loop {
 //!     tokio::select! {
 //!         result = &mut sent => break result?,
 //!         Some(Notice::Finished(file)) = told.recv() => println!("{}", file.path.display()),
 //!     }
 //! }
+//! drop(sent);
 //! client.close().await;
 //! # Ok(())
 //! # }

@@ -61,13 +61,12 @@ fn storage_that_fails_every_way_costs_no_file(backend: Backend) -> Result<()> {
 }
 
 fn a_file_that_changes_under_the_reader_is_sent_again_as_it_is(backend: Backend) -> Result<()> {
-    const CHUNK: usize = 8 << 20;
     let mut stage = Stage::new(backend)?;
     let between = stage.put_between()?;
     stage.processor(ProcessorOptions { slots: Some(1), ..ProcessorOptions::default() })?;
     let files = stage.folder("files")?;
     // So large that the client cannot have read their ends when the first chunk is stored.
-    let large = |name: &str| files.write_incompressible(name, 30 * CHUNK as u64);
+    let large = |name: &str| files.write_incompressible(name, 14 << 23);
     let (shrinking, changing, vanishing) = (large("a-shrinking")?, large("b-changing")?, large("c-vanishing")?);
     let steady = files.write("d-steady", "one\n")?;
     between.storage.rule(|asked| match asked.is_chunk_put() {

@@ -236,6 +236,8 @@ fn nothing_is_sealed_for_a_recipient_of_the_servers_own() -> Result<()> {
 #[test]
 fn nothing_is_sealed_for_an_expired_early_or_older_recipient() -> Result<()> {
     let mut stage = Stage::new(Backend::Sqlite)?;
+    // The server knows a pool of that name, and nobody works for it meanwhile.
+    stage.absent_processor()?;
     let between = stage.put_between()?;
     let file = stage.folder("files")?.write("file", "secret\n")?;
     let own = OwnPool { root: PoolRoot::generate() };
