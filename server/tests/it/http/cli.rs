@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use filemill_api::paths;
@@ -30,35 +31,34 @@ fn printed(output: &Output) -> String {
 struct Served {
     child: Child,
     addresses: Addresses,
+    /// Reads the log as it comes: a pipe that is full would stop the server.
+    log: Option<JoinHandle<String>>,
 }
 
 impl Served {
     fn start(dir: &Path) -> Self {
-        let mut child = program()
-            .args(["serve", "--embedded"])
-            .arg(dir)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = program();
+        command.args(["serve", "--embedded"]).arg(dir).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let log = std::thread::spawn(move || {
+            let mut text = String::new();
+            BufReader::new(stderr).read_to_string(&mut text).unwrap();
+            text
+        });
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let addresses = serde_json::from_str(&line).unwrap();
-        Self { child, addresses }
+        Self { child, addresses, log: Some(log) }
     }
 
     /// Sends a signal and returns what the server logged.
     fn end(mut self, signal: rustix::process::Signal) -> String {
-        let stderr = self.child.stderr.take().unwrap();
-        let log = std::thread::spawn(move || {
-            let mut text = String::new();
-            BufReader::new(stderr).read_to_string(&mut text).map(|_| text)
-        });
         let begin = Instant::now();
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
         assert!(self.child.wait().unwrap().success());
         assert!(begin.elapsed() < Duration::from_secs(10));
-        log.join().unwrap().unwrap()
+        self.log.take().unwrap().join().unwrap()
     }
 }
 
@@ -90,7 +90,8 @@ async fn tokens_and_releases_are_made_beside_a_running_server_and_without_one() 
 
     // Beside one.
     let served = Served::start(&home);
-    assert_eq!(printed(&publish("0.1.0")), published.to_string());
+    let again: serde_json::Value = serde_json::from_str(&printed(&publish("0.1.0"))).unwrap();
+    assert_eq!(again, published);
     let conflict = publish("0.2.0");
     assert!(!conflict.status.success());
     assert!(String::from_utf8_lossy(&conflict.stderr).contains("hint:"), "a release is immutable");

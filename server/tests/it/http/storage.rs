@@ -131,7 +131,6 @@ async fn a_key_that_leaves_the_bucket_is_refused_however_it_is_written() {
         "/../secrets.json",
         "/filemill/../../secrets.json",
         "/.incoming/0",
-        "/other/secret",
     ];
     for path in paths {
         for method in ["GET", "PUT", "DELETE"] {
