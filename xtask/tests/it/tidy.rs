@@ -30,7 +30,10 @@ fn a_tree_with_one_fault_of_each_kind_has_each_found_at_its_place() {
             "[package]\nname = \"filemill-client\"\n\n[dependencies]\nfilemill-server = { path = \"../server\" }\n\n[lints]\nworkspace = true\n",
         ),
         ("host/src/lib.rs", "// No front page.\nfn late() {}\nuse std::fs;\n"),
-        ("engines/Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"size\"]\n"),
+        (
+            "engines/Cargo.toml",
+            "[workspace]\nresolver = \"3\"\nmembers = [\"size\"]\n\n[workspace.lints.rust]\nmissing_docs = \"warn\"\n",
+        ),
         ("engines/size/Cargo.toml", "[package]\nname = \"size\"\n\n[lints]\nworkspace = true\n"),
         ("engines/size/src/lib.rs", "//! Size.\n"),
         ("ARCHITECTURE.md", "# Walk\n\nfirst `host/src/gone.rs`, [then](#talk)\n"),
@@ -46,7 +49,7 @@ fn a_tree_with_one_fault_of_each_kind_has_each_found_at_its_place() {
     let expected = [
         "ARCHITECTURE.md:3: link `#talk` names a heading that is not there",
         "ARCHITECTURE.md:3: there is no `host/src/gone.rs`",
-        "engines/Cargo.toml:1: does not keep unsafe code out",
+        "engines/Cargo.toml:5: does not keep unsafe code out",
         "host/Cargo.toml:5: `filemill-client` depends on `filemill-server`",
         "host/src/lib.rs:1: does not begin with a `//!` line",
         "host/src/lib.rs:3: imports after the item on line 2",
