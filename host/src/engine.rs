@@ -54,10 +54,11 @@ fn pool(slots: u32, memory_bytes: usize) -> PoolingAllocationConfig {
         .max_tables_per_module(TABLES)
         .table_elements(TABLE_ELEMENTS)
         .max_memory_size(memory_bytes.next_multiple_of(1 << 16))
-        // Resetting the first pages by memset is cheaper than unmapping them and faulting them in again: measured at
-        // 28 µs instead of 44 for the example engine on 64 KiB, with 128 KiB here; 1 MiB gains no more. The
-        // `PAGEMAP_SCAN` way of doing it would save 3 µs more, but wasmtime still calls it experimental, and what it
-        // resets is what keeps one organisation's bytes from the next one's run.
+        // Resetting the first pages by memset is cheaper than unmapping them and faulting them in again, up to a point:
+        // the example engine takes 64, 41, 33 µs for 64 KiB with 128, 256, 512 KiB here (1 MiB gains no more), and 23
+        // to 25 µs for 4 KiB with the latter two. The `PAGEMAP_SCAN` way of doing it would save a few µs more, but
+        // wasmtime still calls it experimental, and this reset is what keeps one organisation's bytes from the next
+        // one's run.
         .linear_memory_keep_resident(512 << 10)
         .table_keep_resident(16 << 10)
         .max_unused_warm_slots(slots);

@@ -27,6 +27,7 @@ mod job;
 mod lease;
 mod leasing;
 mod life;
+mod openers;
 mod origins;
 mod pace;
 mod publish;
@@ -57,6 +58,7 @@ use self::completions::Completions;
 use self::faults::Faults;
 use self::job::Job;
 use self::lease::{End, Lease, Leases};
+use self::openers::Openers;
 use self::pace::Pace;
 use self::releases::Releases;
 use self::reports::Reports;
@@ -104,8 +106,8 @@ struct Node {
 
     /// Objects fetched at once.
     fetches: Semaphore,
-    /// Chunks opened at once: as many as there are slots, on threads of their own.
-    openers: Semaphore,
+    /// Chunks are opened on as many threads as there are slots.
+    openers: Openers,
     /// Files streamed at once. There are guest threads for as many and for every slot beside them, so that files that lie
     /// in memory always find a thread, and give their memory back.
     streams: Semaphore,

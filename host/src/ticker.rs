@@ -96,3 +96,30 @@ impl Drop for Ticker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[track_caller]
+    fn wait_until(what: &str, holds: impl Fn() -> bool) {
+        let started = Instant::now();
+        while !holds() {
+            assert!(started.elapsed() < Duration::from_secs(30), "{what} did not come");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn an_idle_host_parks_and_every_run_wakes_it() {
+        let engine = Engine::default();
+        let ticker = Ticker::start(&engine, Duration::from_micros(50)).expect("a thread");
+        for _ in 0..20 {
+            wait_until("rest", || ticker.shared.parked.load(Ordering::SeqCst));
+            let _running = ticker.running();
+            wait_until("a tick", || !ticker.shared.parked.load(Ordering::SeqCst));
+        }
+    }
+}

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::embedded;
+use crate::plan::Plan;
 use crate::rules::RulesConfig;
 use crate::server::StartError;
 use crate::storage::StorageConfig;
@@ -23,6 +24,8 @@ pub struct Config {
     pub place: Place,
     /// How long jobs and uploads may take.
     pub rules: RulesConfig,
+    /// What an organisation may use.
+    pub plan: Plan,
     /// How deleted uploads leave storage.
     pub sweep: SweepConfig,
     /// How long requests under way may take once the server was asked to stop.
@@ -104,6 +107,7 @@ impl Config {
             listen: None,
             place,
             rules: RulesConfig::default(),
+            plan: Plan::default(),
             sweep: SweepConfig::default(),
             shutdown_limit: Duration::from_secs(8),
         }

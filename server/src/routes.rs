@@ -23,6 +23,7 @@ use filemill_api::{ErrorCode, paths};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::plan::Plan;
 use crate::rules::Rules;
 use crate::storage::Storage;
 
@@ -41,6 +42,8 @@ pub(crate) struct Parts {
     rules: Rules,
     /// Signs URLs.
     storage: Storage,
+    /// What an organisation may use.
+    plan: Plan,
     /// Ends long polls and event streams.
     stop: CancellationToken,
     /// Places for requests.
@@ -50,10 +53,11 @@ pub(crate) struct Parts {
 }
 
 /// The whole API, ready to be served.
-pub(crate) fn router(rules: Rules, storage: Storage, stop: CancellationToken) -> Router {
+pub(crate) fn router(rules: Rules, storage: Storage, plan: Plan, stop: CancellationToken) -> Router {
     let app = Arc::new(Parts {
         rules,
         storage,
+        plan,
         stop,
         requests: Semaphore::new(MAX_REQUESTS),
         bodies: Semaphore::new(body::BODY_PERMITS),

@@ -142,7 +142,7 @@ impl Server {
             listening: embedded::origin(listening).map_err(listen_error)?.origin().ascii_serialization(),
             storage: storage.origin().to_owned(),
         };
-        running.api.serve(listener, routes::router(rules, storage, running.api.stopping()));
+        running.api.serve(listener, routes::router(rules, storage, config.plan, running.api.stopping()));
         if let Some((dir, _)) = &place {
             for name in [embedded::LAST, embedded::RUNNING] {
                 embedded::write_addresses(dir, name, &addresses).map_err(|source| StartError::dir(dir, source))?;

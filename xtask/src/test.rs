@@ -45,11 +45,15 @@ pub fn run(options: &TestOptions) -> Result<ExitCode> {
         command
     };
     phase("examples in documentation", || program::run(&mut equip(examples())))?;
-    let mut runner = equip(runner());
-    runner.args(&options.args);
-    // Inherited rather than sent to standard error: here the report is the product.
-    let status = runner.status().with_context(|| format!("cannot start {}", program::shown(&runner)))?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let mut passed = true;
+    for runner in runners() {
+        let mut runner = equip(runner);
+        runner.args(&options.args);
+        // Inherited rather than sent to standard error: here the report is the product.
+        let status = runner.status().with_context(|| format!("cannot start {}", program::shown(&runner)))?;
+        passed &= status.success();
+    }
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The engines' own tests: natively, without a host.
@@ -65,15 +69,23 @@ fn examples() -> Command {
     cargo
 }
 
-fn runner() -> Command {
-    let mut cargo = program::cargo();
+/// What runs the tests of the workspace. Nextest's configuration keeps end-to-end tests from crowding the machine; cargo's own
+/// runner has none, so it takes them apart and one at a time.
+fn runners() -> Vec<Command> {
+    let with = |args: &[&str]| {
+        let mut cargo = program::cargo();
+        cargo.args(args);
+        cargo
+    };
     if program::find("cargo-nextest").is_some() {
-        cargo.args(["nextest", "run", "--workspace"]);
-    } else {
-        eprintln!("test: cargo-nextest is not installed, so tests run crate by crate");
-        cargo.args(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]);
+        return vec![with(&["nextest", "run", "--workspace"])];
     }
-    cargo
+    eprintln!("test: cargo-nextest is not installed, so tests run crate by crate");
+    let targets = ["--lib", "--bins", "--tests", "--no-fail-fast"];
+    let mut end_to_end = with(&[&["test", "--package", "xtask"], &targets[..]].concat());
+    end_to_end.env("RUST_TEST_THREADS", "1");
+    let others = with(&[&["test", "--workspace", "--exclude", "xtask"], &targets[..]].concat());
+    vec![others, end_to_end]
 }
 
 fn phase<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {

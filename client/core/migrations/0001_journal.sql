@@ -53,7 +53,8 @@ create table files (
 create unique index files_place on files (upload, idx) where reused = 0;
 create index files_reused on files (upload, idx) where reused = 1;
 create index files_path on files (path);
-create index files_size on files (size);
+create index files_size on files (size) where verdict = 0;
+create index files_content on files (sha256) where verdict = 0;
 create index files_open on files (upload) where state = 'open';
 
 -- A chunk that was read and sealed, before it is sent: what a resume must find again in the files.

@@ -117,6 +117,14 @@ pub enum Error {
         /// What SQLite said.
         detail: String,
     },
+    /// The journal was written by another version of this program.
+    #[error("journal `{path}` is of another version of this program: {detail}")]
+    JournalVersion {
+        /// The journal.
+        path: PathBuf,
+        /// How it differs.
+        detail: String,
+    },
     /// There is no keychain, and nobody allowed a file.
     #[error("no keychain answers for the secret key: {detail}")]
     NoKeychain {
@@ -234,6 +242,7 @@ impl Error {
             Self::WrongObject { .. } => "tell the server's operator",
             Self::JournalFull { .. } => "free some space and run the command again: it goes on where it stopped",
             Self::Journal { .. } => "check that the disk works and that the home is yours alone",
+            Self::JournalVersion { .. } => "update this program, or use another FILEMILL_HOME",
             Self::NoKeychain { .. } => {
                 "unlock the session's keychain, or allow a file that only you can read: `--key-store file`, or FILEMILL_KEY_STORE=file"
             }

@@ -40,6 +40,14 @@ pub(crate) struct Arrival {
     pub(crate) places: Vec<FilePlace>,
 }
 
+/// A result that the journal kept.
+#[derive(Clone)]
+pub(crate) struct Reopened {
+    /// The age file, if it is to be believed.
+    pub(crate) sealed: Option<Vec<u8>>,
+    pub(crate) ending: Ending,
+}
+
 /// What a page of events brought.
 #[derive(Default)]
 pub(crate) struct TakenIn {
@@ -119,29 +127,33 @@ impl Inbox {
         Ok(TakenIn { arrivals: arrivals.collect(), missing: missing_uploads })
     }
 
-    /// Opens a result that the journal kept.
-    pub(crate) async fn reopen(
-        &self,
-        upload: UploadId,
-        index: u32,
-    ) -> Result<Option<(Option<Vec<u8>>, Ending)>, Error> {
-        let Some(kept) = self.journal.result(upload, index).await? else {
-            return Ok(None);
-        };
-        if let Some(reason) = kept.refusal {
-            return Ok(Some((None, Ending::NotShown { reason })));
+    /// Opens and checks results that the journal kept, for as many of the places as it has some.
+    pub(crate) async fn reopen(&self, asked: &[(UploadId, u32)]) -> Result<HashMap<(UploadId, u32), Reopened>, Error> {
+        let mut opened = HashMap::new();
+        let mut places: HashMap<(UploadId, u32), Vec<FilePlace>> = HashMap::new();
+        for place in self.journal.places(asked).await? {
+            if !place.reused {
+                places.entry((place.upload, place.index)).or_default().push(place);
+            }
         }
-        let Some(keys) = self.keys_of(upload).await? else {
-            return Ok(None);
-        };
-        let places = self.journal.places(upload, &[index]).await?;
-        let outcome = Outcome::from_code(&kept.outcome).unwrap_or(Outcome::HostFailed);
-        let sealed = kept.sealed.map_or(Sealed::None, Sealed::Bytes);
-        let Some(job) = job(0, upload, index, keys, outcome, sealed, places) else {
-            return Ok(None);
-        };
-        let arrivals = judge_all(Arc::clone(&self.identity), vec![job]).await?;
-        Ok(arrivals.into_iter().next().map(|(_, arrival)| (arrival.sealed, arrival.ending)))
+        let mut jobs = Vec::new();
+        for kept in self.journal.results(asked).await? {
+            let place = (kept.upload, kept.index);
+            if let Some(reason) = kept.refusal {
+                opened.insert(place, Reopened { sealed: None, ending: Ending::NotShown { reason } });
+                continue;
+            }
+            let Some(keys) = self.keys_of(kept.upload).await? else { continue };
+            let outcome = Outcome::from_code(&kept.outcome).unwrap_or(Outcome::HostFailed);
+            let sealed = kept.sealed.map_or(Sealed::None, Sealed::Bytes);
+            let places = places.remove(&place).unwrap_or_default();
+            jobs.extend(job(0, kept.upload, kept.index, keys, outcome, sealed, places));
+        }
+        for (_, arrival) in judge_all(Arc::clone(&self.identity), jobs).await? {
+            let Arrival { upload, index, sealed, ending, .. } = arrival;
+            opened.insert((upload, index), Reopened { sealed, ending });
+        }
+        Ok(opened)
     }
 
     pub(crate) async fn keys_of(&self, upload: UploadId) -> Result<Option<Arc<UploadKeys>>, Error> {
@@ -162,17 +174,16 @@ impl Inbox {
 
     /// Finds out what is known of each job, and fetches the results that did not come with their event.
     async fn jobs(&self, results: Vec<(UploadId, Arc<UploadKeys>, Event)>) -> Result<Vec<Job>, Error> {
-        let mut indexes: HashMap<UploadId, Vec<u32>> = HashMap::new();
-        for (upload, _, event) in &results {
-            if let EventKind::Result { index, .. } = event.kind {
-                indexes.entry(*upload).or_default().push(index);
-            }
-        }
+        let asked: Vec<(UploadId, u32)> = results
+            .iter()
+            .filter_map(|(upload, _, event)| match event.kind {
+                EventKind::Result { index, .. } => Some((*upload, index)),
+                _ => None,
+            })
+            .collect();
         let mut places: HashMap<(UploadId, u32), Vec<FilePlace>> = HashMap::new();
-        for (upload, indexes) in indexes {
-            for place in self.journal.places(upload, &indexes).await? {
-                places.entry((upload, place.index)).or_default().push(place);
-            }
+        for place in self.journal.places(&asked).await? {
+            places.entry((place.upload, place.index)).or_default().push(place);
         }
         let fetched = futures::stream::iter(results).map(|(upload, keys, event)| async move {
             let EventKind::Result { index, outcome, sealed } = event.kind else {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use filemill_seal::{Digest, UploadId, Verdict, VoidReason};
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::error::Error;
@@ -36,7 +37,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`Error::Journal`] if it cannot be opened or was made by a newer program, [`Error::JournalFull`].
+    /// [`Error::JournalVersion`] if another version of this program made it, [`Error::JournalFull`], [`Error::Journal`] if it
+    /// cannot be opened for another reason.
     pub(crate) async fn open(home: &Home) -> Result<Self, Error> {
         let path = home.journal();
         let failed = |error: sqlx::Error| journal_error(&path, &error);
@@ -53,7 +55,7 @@ impl Journal {
         sqlx::migrate!("./migrations")
             .run(&writer)
             .await
-            .map_err(|error| Error::Journal { path: path.clone(), detail: error.to_string() })?;
+            .map_err(|error| migration_error(&path, error))?;
         let reader = SqlitePoolOptions::new()
             .max_connections(2)
             .connect_with(options.read_only(true).create_if_missing(false))
@@ -97,6 +99,19 @@ fn journal_error(path: &Path, error: &sqlx::Error) -> Error {
         Error::JournalFull { path: path.to_owned() }
     } else {
         Error::Journal { path: path.to_owned(), detail: error.to_string() }
+    }
+}
+
+fn migration_error(path: &Path, error: MigrateError) -> Error {
+    match error {
+        MigrateError::Execute(error) => journal_error(path, &error),
+        MigrateError::VersionMissing(_)
+        | MigrateError::VersionMismatch(_)
+        | MigrateError::VersionTooOld(..)
+        | MigrateError::VersionTooNew(..) => {
+            Error::JournalVersion { path: path.to_owned(), detail: error.to_string() }
+        }
+        _ => Error::Journal { path: path.to_owned(), detail: error.to_string() },
     }
 }
 

@@ -40,6 +40,12 @@ impl Client {
     pub async fn results(&self, after: i64) -> Result<ResultPage, Error> {
         let places = self.journal.ended_files(&self.config.account(), after, PER_PAGE).await?;
         let next = places.last().map_or(after, |place| place.row);
+        let done: Vec<_> = places
+            .iter()
+            .filter(|place| place.state == FileState::Done)
+            .map(|place| (place.upload, place.index))
+            .collect();
+        let opened = self.inbox.reopen(&done).await?;
         let mut files = Vec::with_capacity(places.len());
         for place in places {
             let ending = match place.state {
@@ -47,7 +53,7 @@ impl Client {
                     kind: "failed".to_owned(),
                     message: place.message.clone().unwrap_or_default(),
                 }),
-                _ => self.inbox.reopen(place.upload, place.index).await?.map(|(_, ending)| ending),
+                _ => opened.get(&(place.upload, place.index)).map(|opened| opened.ending.clone()),
             };
             files.extend(ending.map(|ending| finished(place, ending)));
         }
@@ -71,7 +77,7 @@ impl Client {
         let (upload, index) = (unverified.claimed_upload(), unverified.claimed_index());
         let unknown = || Error::UnknownUpload { path: path.to_owned(), upload: upload.to_string() };
         let keys = self.inbox.keys_of(upload).await?.ok_or_else(unknown)?;
-        let places = self.journal.places(upload, &[index]).await?;
+        let places = self.journal.places(&[(upload, index)]).await?;
         let place = places.into_iter().find(|place| !place.reused).ok_or_else(unknown)?;
         let expected = Expected {
             upload,

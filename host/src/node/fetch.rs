@@ -1,16 +1,16 @@
 //! One chunk from storage to opened bytes.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use filemill_api::SignedGet;
-use filemill_seal::{ChunkError, ChunkShape, Decompressor, Digest, OpenedChunk};
+use filemill_seal::ChunkShape;
 
 use super::Node;
 use super::budget::Held;
 use super::chunks::{Chunk, Loaded};
 use super::events::event;
 use super::job::RunContext;
+use super::openers::NotOpened;
 use super::stop::Stop;
 use super::storage::{StorageError, named_digest};
 use super::urls::RunUrls;
@@ -86,11 +86,8 @@ impl Fetcher {
         let (digest, sealed_length) = (named_digest(&get), sealed.len());
         let digest = digest.map_err(|error| Stop::Fault(error.to_string()))?;
         let opener = self.context.upload.opener.clone();
-        let place = self.node.openers.acquire().await;
-        let opened = tokio::task::spawn_blocking(move || open(&opener, &shape, sealed, digest)).await;
-        drop(place);
-        let opened = opened.map_err(|error| Stop::Fault(format!("opening chunk {sequence} failed: {error}")))?;
-        let chunk = opened.map_err(|problem| problem.stop(sequence, get.sha256))?;
+        let opened = self.node.openers.open(opener, shape, sealed, digest).await;
+        let chunk = opened.map_err(|problem| stop(problem, sequence, get.sha256))?;
         held.shrink_to(chunk.data().len());
         let counters = &self.node.counters;
         counters.chunks_fetched.add(1);
@@ -111,7 +108,10 @@ impl Fetcher {
                     "chunk {sequence} has {found} bytes, it cannot have more than {most}"
                 )));
             }
-            match self.node.storage.get(get, shape.sealed_max_bytes()).await {
+            // Every buffer gets the room of a stored chunk, of which only what is written costs memory: blocks of one size
+            // leave no holes in the heap, where lengths of all kinds were measured to leave as much as is in use.
+            let room_bytes = shape.sealed_max_bytes();
+            match self.node.storage.get(get, shape.sealed_max_bytes(), room_bytes).await {
                 Ok(sealed) => return Ok(sealed),
                 Err(StorageError::Expired(_)) => {
                     self.urls.forget(sequence);
@@ -136,40 +136,13 @@ fn needed_bytes(shape: &ChunkShape, sealed_bytes: u64) -> usize {
     }
 }
 
-/// Why fetched bytes are not a chunk.
-enum Problem {
-    /// Storage holds something else than was stored.
-    Differs(Digest),
-    /// It is what was stored, and not what was sealed here.
-    Sealed(ChunkError),
-}
-
-impl Problem {
-    fn stop(self, sequence: u32, sha256: String) -> Stop {
-        match self {
-            Self::Differs(found) => {
-                Stop::Missing { sequence, why: format!("it has the SHA-256 `{found}` instead of `{sha256}`"), sha256 }
-            }
-            Self::Sealed(error) => Stop::Refused(format!("chunk {sequence}: {error} (hint: {})", error.hint())),
+/// What a run does about a chunk that does not open.
+fn stop(problem: NotOpened, sequence: u32, sha256: String) -> Stop {
+    match problem {
+        NotOpened::Differs(found) => {
+            Stop::Missing { sequence, why: format!("it has the SHA-256 `{found}` instead of `{sha256}`"), sha256 }
         }
+        NotOpened::Sealed(error) => Stop::Refused(format!("chunk {sequence}: {error} (hint: {})", error.hint())),
+        NotOpened::Dropped => Stop::Fault(format!("chunk {sequence} was not opened")),
     }
-}
-
-thread_local! {
-    /// 160 KiB that a chunk need not set up again.
-    static DECOMPRESSOR: RefCell<Decompressor> = RefCell::new(Decompressor::new());
-}
-
-/// Compares the digest, then decrypts and decompresses. Some ten milliseconds for 8 MiB.
-fn open(
-    opener: &filemill_seal::ChunkOpener,
-    shape: &ChunkShape,
-    sealed: Vec<u8>,
-    digest: Digest,
-) -> Result<OpenedChunk, Problem> {
-    let found = Digest::of(&sealed);
-    if found != digest {
-        return Err(Problem::Differs(found));
-    }
-    DECOMPRESSOR.with_borrow_mut(|decompressor| opener.open(shape, sealed, decompressor)).map_err(Problem::Sealed)
 }

@@ -32,14 +32,18 @@ pub(super) enum BodyError {
     Broken(String),
 }
 
-/// Reads a body of at most `max_bytes`. Allocates no more than that, whatever the answer announces.
-pub(super) async fn read_body(mut response: Response, max_bytes: usize) -> Result<Vec<u8>, BodyError> {
+/// Reads a body of at most `max_bytes`. Allocates no more than that, or than `room_bytes`, whatever the answer announces.
+pub(super) async fn read_body(
+    mut response: Response,
+    max_bytes: usize,
+    room_bytes: usize,
+) -> Result<Vec<u8>, BodyError> {
     let announced = response.content_length().unwrap_or(0);
     if announced > max_bytes as u64 {
         return Err(BodyError::TooLong);
     }
     // At most `max_bytes`, so that it fits.
-    let mut body = Vec::with_capacity(announced as usize);
+    let mut body = Vec::with_capacity(room_bytes.max(announced as usize));
     loop {
         match response.chunk().await {
             Ok(Some(bytes)) if body.len() + bytes.len() > max_bytes => return Err(BodyError::TooLong),

@@ -75,8 +75,9 @@ async fn ask(node: &Node) -> Result<LeaseAnswer, CallError> {
 
 fn take_up(node: &Arc<Node>, answer: LeaseAnswer) {
     // Counted from when the answer came, as the protocol says, less what its way may have taken.
-    let now = clock::now();
-    let held_until = now + Duration::from_millis(answer.lease_ms.into()).mul_f64(0.9);
+    let (now, lasts) = (clock::now(), Duration::from_millis(answer.lease_ms.into()));
+    let held_until = now + lasts.mul_f64(0.9);
+    node.reports.lease_lasts(lasts);
     for mut leased in answer.uploads {
         let mut leases = Vec::new();
         for run in std::mem::take(&mut leased.runs) {

@@ -17,6 +17,7 @@ use super::completions::{self, Completions};
 use super::config::NodeConfig;
 use super::faults::Faults;
 use super::lease::Leases;
+use super::openers::Openers;
 use super::origins::{Origin, StorageOrigins};
 use super::pace::Pace;
 use super::releases::Releases;
@@ -53,6 +54,7 @@ pub async fn run(config: NodeConfig, runtime: Runtime, stop: CancellationToken) 
         return Ok(Totals::default());
     }
 
+    let (openers, opening) = Openers::start(config.slots).map_err(NodeError::Thread)?;
     let (reports, reported) = Reports::channel();
     let (returns, returned) = Returns::channel();
     let (completions, handed_in) = Completions::channel();
@@ -77,15 +79,14 @@ pub async fn run(config: NodeConfig, runtime: Runtime, stop: CancellationToken) 
         faults: Faults::new(),
         counters: Counters::default(),
         fetches: Semaphore::new(FETCHES),
-        openers: Semaphore::new(config.slots),
+        openers,
         streams: Semaphore::new(config.slots),
         pairs: Mutex::new(()),
         tasks: TaskTracker::new(),
         drain: CancellationToken::new(),
         abort: CancellationToken::new(),
     });
-    let threads =
-        guests::start(&node, 2 * config.slots).inspect_err(|_| node.slots.close()).map_err(NodeError::Thread)?;
+    let threads = guests::start(&node, 2 * config.slots).inspect_err(|_| close(&node)).map_err(NodeError::Thread)?;
     tracing::info!(node = node.id, pool = node.pool, slots = config.slots, server = %config.server, "running");
 
     // The last words outlive the work: whatever ends it must still be able to say so.
@@ -104,7 +105,8 @@ pub async fn run(config: NodeConfig, runtime: Runtime, stop: CancellationToken) 
     work.close();
     work.wait().await;
     end_work(&node, config.grace).await;
-    join(threads).await;
+    close(&node);
+    join(threads.into_iter().chain(opening).collect()).await;
     finish_completions.cancel();
     words.close();
     let said = timeout(LAST_WORDS, words.wait()).await;
@@ -169,12 +171,18 @@ async fn end_work(node: &Node, grace: Duration) {
     }
 }
 
-/// Joins the guests' threads; they end when their jobs do, and those have ended or were cancelled.
+/// Lets the threads end.
+fn close(node: &Node) {
+    node.slots.close();
+    node.openers.close();
+}
+
+/// Joins the threads; they end when their jobs do, and those have ended or were cancelled.
 async fn join(threads: Vec<JoinHandle<()>>) {
     let joining = tokio::task::spawn_blocking(move || {
         for thread in threads {
             if thread.join().is_err() {
-                tracing::error!("a guest's thread panicked");
+                tracing::error!("a thread panicked");
             }
         }
     });

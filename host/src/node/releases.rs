@@ -97,7 +97,7 @@ impl Releases {
         let url: ComponentUrl = server.get(&path).await.map_err(|error| fault(error.to_string()))?;
         let length = usize::try_from(url.get.length).unwrap_or(usize::MAX).min(COMPONENT_MAX_BYTES);
         let held = chunks.reserve(length).await;
-        let component = match storage.get(&url.get, COMPONENT_MAX_BYTES).await {
+        let component = match storage.get(&url.get, COMPONENT_MAX_BYTES, 0).await {
             Ok(component) => component,
             Err(error @ StorageError::Other(_)) => {
                 return Err(NoRelease::Refused(format!("the component of release `{digest}`: {error}")));

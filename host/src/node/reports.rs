@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use filemill_api::{LeaseReport, ReportAnswer, ReportRequest, RunKey, limits, paths};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -15,10 +15,12 @@ use super::clock;
 use super::lease::{End, Lease};
 use super::server::CallError;
 
-/// How often leases are reported before the server has said how long one lasts.
-const FIRST_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a lease lasts before the server has said so.
+const FIRST_LEASE: Duration = Duration::from_secs(15);
 /// Never more often than this, however short a lease.
 const LEAST_INTERVAL: Duration = Duration::from_millis(50);
+/// A report is given at least this long.
+const LEAST_PATIENCE: Duration = Duration::from_secs(2);
 /// *Started* that may wait to be sent.
 const WAITING: usize = 256;
 
@@ -30,15 +32,29 @@ struct Started {
 }
 
 /// Where jobs are reported as started.
-pub(super) struct Reports(mpsc::Sender<Started>);
+pub(super) struct Reports {
+    started: mpsc::Sender<Started>,
+    lasts: watch::Sender<Duration>,
+}
 
 /// The other end.
-pub(super) struct Reported(mpsc::Receiver<Started>);
+pub(super) struct Reported {
+    started: mpsc::Receiver<Started>,
+    lasts: watch::Receiver<Duration>,
+}
 
 impl Reports {
     pub(super) fn channel() -> (Self, Reported) {
-        let (sender, receiver) = mpsc::channel(WAITING);
-        (Self(sender), Reported(receiver))
+        let (sender, started) = mpsc::channel(WAITING);
+        let (lasts, lasting) = watch::channel(FIRST_LEASE);
+        (Self { started: sender, lasts }, Reported { started, lasts: lasting })
+    }
+
+    /// The server said how long a lease lasts: from now on they are reported as often as that asks for.
+    pub(super) fn lease_lasts(&self, lasts: Duration) {
+        if !lasts.is_zero() {
+            self.lasts.send_if_modified(|known| std::mem::replace(known, lasts) != lasts);
+        }
     }
 
     /// Says that `indexes` of `lease` are about to run, and waits until the server knows; `false` if the lease has
@@ -48,44 +64,44 @@ impl Reports {
     pub(super) async fn started(&self, lease: &Arc<Lease>, indexes: Vec<u32>) -> bool {
         let (known, answer) = oneshot::channel();
         let started = Started { lease: Arc::clone(lease), indexes, known };
-        self.0.send(started).await.is_ok() && answer.await.is_ok() && lease.ended().is_none()
+        self.started.send(started).await.is_ok() && answer.await.is_ok() && lease.ended().is_none()
     }
 }
 
 /// Reports until `finish` is cancelled.
 pub(super) async fn run(node: Arc<Node>, mut reported: Reported, finish: CancellationToken) {
-    let mut interval = FIRST_INTERVAL;
-    let mut next_beat = Instant::now() + interval;
+    let mut last_beat = Instant::now();
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
     let mut started: Vec<Started> = Vec::new();
     while !finish.is_cancelled() {
+        let next_beat = last_beat + interval(*reported.lasts.borrow_and_update());
         if started.is_empty() {
             tokio::select! {
                 () = finish.cancelled() => return,
-                next = reported.0.recv() => started.extend(next),
+                next = reported.started.recv() => started.extend(next),
+                // The next beat may come sooner than was thought.
+                _ = reported.lasts.changed() => continue,
                 () = tokio::time::sleep_until(next_beat) => {}
             }
         }
-        while let Ok(next) = reported.0.try_recv() {
+        while let Ok(next) = reported.started.try_recv() {
             started.push(next);
         }
-        let beat = Instant::now() >= next_beat;
+        let (now, beat) = (Instant::now(), Instant::now() >= next_beat);
         let sent = tokio::select! {
             () = finish.cancelled() => return,
             sent = report(&node, &mut started, beat) => sent,
+            // A connection that hangs must not cost the leases: another is tried while there is time.
+            () = tokio::time::sleep(interval(*reported.lasts.borrow()).max(LEAST_PATIENCE)) => {
+                Err(CallError::Away("no answer in time".to_owned()))
+            }
         };
         match sent {
-            Ok(lease) => {
+            Ok(()) => {
                 backoff.reset();
-                if let Some(lease) = lease {
-                    // Within a third, the server asks; the trip there takes a while, too.
-                    interval = (lease * 3 / 10).max(LEAST_INTERVAL);
-                }
                 if beat {
-                    next_beat = Instant::now() + interval;
+                    last_beat = now;
                 }
-                // A lease may be shorter than those before.
-                next_beat = next_beat.min(Instant::now() + interval);
             }
             Err(error) => {
                 if !error.is_transient() {
@@ -102,8 +118,13 @@ pub(super) async fn run(node: Arc<Node>, mut reported: Reported, finish: Cancell
     }
 }
 
-/// Sends what is due, and tells those in `started` that were heard. Gives how long leases last.
-async fn report(node: &Node, started: &mut Vec<Started>, beat: bool) -> Result<Option<Duration>, CallError> {
+/// How often a lease is reported: within a third of its life, the server asks; the trip there takes a while, too.
+fn interval(lasts: Duration) -> Duration {
+    (lasts * 3 / 10).max(LEAST_INTERVAL)
+}
+
+/// Sends what is due, and tells those in `started` that were heard.
+async fn report(node: &Node, started: &mut Vec<Started>, beat: bool) -> Result<(), CallError> {
     started.retain(|started| started.lease.ended().is_none());
     let mut reports: HashMap<RunKey, (Arc<Lease>, LeaseReport)> = HashMap::new();
     let beating = if beat { node.leases.all() } else { Vec::new() };
@@ -119,23 +140,22 @@ async fn report(node: &Node, started: &mut Vec<Started>, beat: bool) -> Result<O
         }
     }
     let reports: Vec<_> = reports.into_values().collect();
-    let mut lasts = None;
     for part in reports.chunks(limits::MAX_LEASES_PER_REQUEST) {
         let request =
             ReportRequest { node: node.id.clone(), leases: part.iter().map(|(_, report)| report.clone()).collect() };
         let sent_at = clock::now();
         let answer: ReportAnswer = node.server.post(paths::LEASE_REPORT, &request, Duration::ZERO).await?;
-        lasts = Some(apply(node, part, &answer, sent_at));
+        apply(node, part, &answer, sent_at);
     }
     for started in started.drain(..) {
         // Whoever waited may have gone.
         let _ = started.known.send(());
     }
-    Ok(lasts)
+    Ok(())
 }
 
 /// Takes the answer to heart: which leases ended, and until when the others are held, counted from when it was asked.
-fn apply(node: &Node, reported: &[(Arc<Lease>, LeaseReport)], answer: &ReportAnswer, sent_at: Duration) -> Duration {
+fn apply(node: &Node, reported: &[(Arc<Lease>, LeaseReport)], answer: &ReportAnswer, sent_at: Duration) {
     for key in &answer.lost {
         if let Some(lease) = node.leases.find(*key) {
             node.lost(&lease);
@@ -151,5 +171,5 @@ fn apply(node: &Node, reported: &[(Arc<Lease>, LeaseReport)], answer: &ReportAns
     for (lease, _) in reported {
         lease.confirm(sent_at + lasts);
     }
-    lasts
+    node.reports.lease_lasts(lasts);
 }

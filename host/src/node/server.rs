@@ -124,7 +124,7 @@ impl Server {
         if status.is_redirection() {
             return Err(CallError::Malformed("it redirects, which is not followed".to_owned()));
         }
-        let bytes = match read_body(response, ANSWER_MAX_BYTES).await {
+        let bytes = match read_body(response, ANSWER_MAX_BYTES, 0).await {
             Ok(bytes) => bytes,
             Err(BodyError::Broken(why)) => return Err(CallError::Away(why)),
             Err(BodyError::TooLong) => {

@@ -50,8 +50,15 @@ impl Storage {
 
     /// Fetches an object of at most `max_bytes`, of exactly the length that `get` names. The caller compares the digest.
     ///
+    /// The bytes come in a buffer of `room_bytes`, or their own length if that is more.
+    ///
     /// Tries several times, over some seconds, where storage is out of order or the connection breaks. Cancel safe.
-    pub(super) async fn get(&self, get: &SignedGet, max_bytes: usize) -> Result<Vec<u8>, StorageError> {
+    pub(super) async fn get(
+        &self,
+        get: &SignedGet,
+        max_bytes: usize,
+        room_bytes: usize,
+    ) -> Result<Vec<u8>, StorageError> {
         let url = self.origins.check(&get.url)?;
         let Some(length) = usize::try_from(get.length).ok().filter(|length| *length <= max_bytes) else {
             return Err(StorageError::Other(format!("it has {} bytes, more than {max_bytes}", get.length)));
@@ -63,7 +70,7 @@ impl Storage {
                 Err(error) => describe(error),
                 Ok(response) => match checked(response)? {
                     Err(status) => format!("it answers {status}"),
-                    Ok(response) => match read_exactly(response, length).await? {
+                    Ok(response) => match read_exactly(response, length, room_bytes).await? {
                         Ok(bytes) => return Ok(bytes),
                         Err(broken) => broken,
                     },
@@ -123,9 +130,13 @@ fn checked(response: Response) -> Result<Result<Response, StatusCode>, StorageEr
 }
 
 /// The body, if it has `length` bytes; a broken connection is an `Err` within.
-async fn read_exactly(response: Response, length: usize) -> Result<Result<Vec<u8>, String>, StorageError> {
+async fn read_exactly(
+    response: Response,
+    length: usize,
+    room_bytes: usize,
+) -> Result<Result<Vec<u8>, String>, StorageError> {
     let other = |found: String| StorageError::Other(format!("it has {found} bytes instead of {length}"));
-    match read_body(response, length).await {
+    match read_body(response, length, room_bytes).await {
         Ok(bytes) if bytes.len() == length => Ok(Ok(bytes)),
         Ok(bytes) => Err(other(bytes.len().to_string())),
         Err(BodyError::TooLong) => Err(other("more".to_owned())),

@@ -91,6 +91,8 @@ async fn feed(
         drop(chunk);
         // An engine that has ended wants no more; the verdict is wanted all the same.
         let _ = parts.send(Part::Bytes(piece)).await;
+        // Takes no chunk out of the hands of those that are under way before the engine has room for it.
+        let _ = parts.reserve().await;
         sequence += 1;
         chunk = match rest.next().await {
             Some(Err(Stop::Stalled)) => {

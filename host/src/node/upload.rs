@@ -128,7 +128,7 @@ async fn fetch(
     identities: &[Identity],
 ) -> Result<Arc<Upload>, NotAdmitted> {
     let refused = |why: String| NotAdmitted::Refused { why, upload: None };
-    let sealed = match storage.get(&leased.header, limits::MAX_HEADER_BYTES as usize).await {
+    let sealed = match storage.get(&leased.header, limits::MAX_HEADER_BYTES as usize, 0).await {
         Ok(bytes) => bytes,
         Err(error @ StorageError::Other(_)) => return Err(refused(format!("the header: {error}"))),
         Err(error) => return Err(NotAdmitted::Fault(format!("the header cannot be fetched: {error}"))),

@@ -6,7 +6,7 @@ use crate::{Base64, Outcome, SignedGet};
 
 /// Which events to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 pub struct EventQuery {
     /// Only events after this cursor; 0 is the beginning.
     #[serde(default)]

@@ -29,10 +29,17 @@ pub(super) async fn open(
     User(caller): User,
     JsonBody(request): JsonBody<OpenRequest>,
 ) -> Result<Json<OpenAnswer>, Refusal> {
-    let opened = app.rules.open(&caller, request).await?;
+    let verdicts: Vec<_> = request.uploads.iter().map(|upload| app.plan.admit(upload)).collect();
+    let within = request.uploads.into_iter().zip(&verdicts).filter(|(_, verdict)| verdict.is_ok());
+    let request = OpenRequest { uploads: within.map(|(upload, _)| upload).collect() };
+    let mut opened = app.rules.open(&caller, request).await?.into_iter();
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
-    let uploads = opened.into_iter().map(|item| item.and_then(|opened| sign_opened(&signer, opened)).into()).collect();
-    Ok(Json(OpenAnswer { uploads }))
+    let answer = |verdict: Result<(), ErrorBody>| {
+        verdict?;
+        let opened = opened.next().unwrap_or_else(|| Err(fault("the rules answered too few uploads")))?;
+        sign_opened(&signer, opened)
+    };
+    Ok(Json(OpenAnswer { uploads: verdicts.into_iter().map(answer).map(Item::from).collect() }))
 }
 
 /// Records chunks as stored, and signs URLs for the next ones; jobs whose chunks are there become ready.

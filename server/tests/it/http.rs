@@ -120,12 +120,11 @@ impl Mill {
         request.send().await.unwrap()
     }
 
-    /// Opens, stores and confirms an upload.
+    /// Opens, stores and confirms an upload, or what is still to be stored of it.
     async fn send(&self, sample: &Sample) {
         let opened = self.open(&sample.open).await;
-        // None: it was confirmed before.
-        if let Some(header) = opened.header {
-            assert_eq!(self.put(&header, sample.header.clone()).await.status(), StatusCode::OK);
+        if let Some(put) = opened.header {
+            assert_eq!(self.put(&put, sample.header.clone()).await.status(), StatusCode::OK);
         }
         let chunk = self.put(&opened.chunks[0], sample.chunk.clone()).await;
         assert_eq!(chunk.status(), StatusCode::OK);

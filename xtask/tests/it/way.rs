@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -119,11 +120,24 @@ fn send_to(person: &Person, folder: &Path, out: &Path) -> Result<Said> {
     person.start(send)?.end(LIMIT)
 }
 
-/// Opens a sealed result with the `age` tool.
-fn age(key: &Path, sealed: &Path) -> Result<std::process::Output> {
-    let mut age = Command::new("age");
-    age.args(["--decrypt", "--identity"]).arg(key).arg(sealed);
-    age.output().context("cannot start `age` (on Debian: `apt-get install age`)")
+/// Opens a sealed result with the `age` tool, which is installed first where it is missing and this is root.
+fn age(key: &Path, sealed: &Path) -> Result<Output> {
+    let open = || {
+        let mut age = Command::new("age");
+        age.args(["--decrypt", "--identity"]).arg(key).arg(sealed).output()
+    };
+    match open() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let mut install = Command::new("apt-get");
+            install.args(["install", "--yes", "--quiet", "--no-install-recommends", "age"]);
+            let hint = "install `age` (on Debian: `apt-get install age`, as root)";
+            let installed = install.env("DEBIAN_FRONTEND", "noninteractive").output().context(hint)?;
+            anyhow::ensure!(installed.status.success(), "{hint}: {}", String::from_utf8_lossy(&installed.stderr));
+            open()
+        }
+        opened => opened,
+    }
+    .context("cannot start `age`")
 }
 
 fn the_same_content_is_not_sent_twice_unless_asked(backend: Backend) -> Result<()> {

@@ -135,19 +135,15 @@ impl Journal {
             .await
     }
 
-    /// The files, and those with the same content, that were sent as `indexes` of `upload`.
-    pub(crate) async fn places(&self, upload: UploadId, indexes: &[u32]) -> Result<Vec<FilePlace>, Error> {
-        let mut places = Vec::with_capacity(indexes.len());
-        for indexes in indexes.chunks(ROWS_PER_STATEMENT) {
+    /// The files that were sent in these places, and those with the same content.
+    pub(crate) async fn places(&self, asked: &[(UploadId, u32)]) -> Result<Vec<FilePlace>, Error> {
+        let mut places = Vec::with_capacity(asked.len());
+        for asked in asked.chunks(ROWS_PER_STATEMENT) {
             for reused in ["0", "1"] {
-                let mut query = QueryBuilder::<Sqlite>::new("select ");
-                query.push(PLACE).push(" where files.reused = ").push(reused).push(" and files.upload = ");
-                query.push_bind(upload.as_bytes().to_vec()).push(" and files.idx in (");
-                let mut list = query.separated(", ");
-                for idx in indexes {
-                    list.push_bind(i64::from(*idx));
-                }
-                query.push(")");
+                let mut query = asked_places(asked);
+                query.push("select ").push(PLACE);
+                query.push(" join asked on files.upload = asked.upload and files.idx = asked.idx and files.reused = ");
+                query.push(reused);
                 let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
                 for row in &rows {
                     places.push(place(row).map_err(|error| self.failed(&error))?);
@@ -251,6 +247,16 @@ impl Journal {
         .map_err(|error| self.failed(&error))?;
         rows.into_iter().map(index).collect::<Result<_, _>>().map_err(|error| self.failed(&error))
     }
+}
+
+/// The beginning of a statement that joins `asked`.
+pub(super) fn asked_places(asked: &[(UploadId, u32)]) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new("with asked(upload, idx) as (");
+    query.push_values(asked, |mut row, (upload, idx)| {
+        row.push_bind(upload.as_bytes().to_vec()).push_bind(i64::from(*idx));
+    });
+    query.push(") ");
+    query
 }
 
 fn place(row: &SqliteRow) -> Result<FilePlace, sqlx::Error> {

@@ -75,27 +75,19 @@ impl Journal {
     }
 
     /// Which of the sizes a file had whose content is known. Only files of such a size need to be compared.
-    pub(crate) async fn known_sizes(
-        &self,
-        account: &str,
-        release: &Digest,
-        sizes: &HashSet<u64>,
-    ) -> Result<HashSet<u64>, Error> {
+    pub(crate) async fn known_sizes(&self, sizes: &HashSet<u64>) -> Result<HashSet<u64>, Error> {
         let sizes: Vec<u64> = sizes.iter().copied().collect();
         let mut known = HashSet::new();
         for sizes in sizes.chunks(ROWS_PER_STATEMENT) {
-            let mut query = QueryBuilder::<Sqlite>::new(
-                "select distinct files.size from files join uploads on uploads.id = files.upload \
-                 where files.state in ('open', 'done') and files.verdict = 0 and uploads.account = ",
+            // Stops at the first file of each size: there may be very many.
+            let mut query = QueryBuilder::<Sqlite>::new("with asked(size) as (");
+            query.push_values(sizes, |mut row, size| {
+                row.push_bind(signed(*size));
+            });
+            query.push(
+                ") select size from asked \
+                 where exists (select 1 from files where files.size = asked.size and files.verdict = 0)",
             );
-            query.push_bind(account.to_owned());
-            query.push(" and uploads.release = ").push_bind(release.as_bytes().to_vec());
-            query.push(" and files.size in (");
-            let mut list = query.separated(", ");
-            for size in sizes {
-                list.push_bind(signed(*size));
-            }
-            query.push(")");
             let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
             for row in rows {
                 known.insert(unsigned(row.try_get(0).map_err(|error| self.failed(&error))?));
@@ -104,20 +96,40 @@ impl Journal {
         Ok(known)
     }
 
-    /// The files with this content, latest first; a few are enough.
+    /// What is known of each of these contents, latest first.
     pub(crate) async fn known_by_content(
         &self,
         account: &str,
         release: &Digest,
-        size: u64,
-        sha256: &Digest,
-    ) -> Result<Vec<Known>, Error> {
-        let mut query = start(account, release);
-        query.push(" and files.size = ").push_bind(signed(size));
-        query.push(" and files.sha256 = ").push_bind(sha256.as_bytes().to_vec());
-        query.push(" and files.verdict = 0 order by files.id desc limit 16");
-        let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
-        rows.iter().map(known).collect::<Result<_, _>>().map_err(|error| self.failed(&error))
+        contents: &HashSet<Digest>,
+    ) -> Result<HashMap<Digest, Vec<Known>>, Error> {
+        let contents: Vec<&Digest> = contents.iter().collect();
+        let mut found: HashMap<Digest, Vec<Known>> = HashMap::new();
+        for contents in contents.chunks(ROWS_PER_STATEMENT) {
+            let mut query = start(account, release);
+            // The same content may have been sent very often; and copies that refer to the same place add nothing.
+            query.push(
+                " and files.id in (select id from (select files.id, row_number() over \
+                 (partition by files.sha256, files.state order by files.id desc) as position \
+                 from files join uploads on uploads.id = files.upload \
+                 where files.state in ('open', 'done') and files.verdict = 0 and files.reused = 0 and uploads.account = ",
+            );
+            query.push_bind(account.to_owned());
+            query.push(" and uploads.release = ").push_bind(release.as_bytes().to_vec());
+            query.push(" and files.sha256 in (");
+            let mut list = query.separated(", ");
+            for content in contents {
+                list.push_bind(content.as_bytes().to_vec());
+            }
+            query.push(")) where position <= 4) order by files.id desc");
+            for row in query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))? {
+                let known = known(&row).map_err(|error| self.failed(&error))?;
+                if let Some(sha256) = known.sha256 {
+                    found.entry(sha256).or_default().push(known);
+                }
+            }
+        }
+        Ok(found)
     }
 }
 

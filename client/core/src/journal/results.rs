@@ -1,9 +1,11 @@
 //! Results in the journal: each enters together with the cursor that it was read at.
 
 use filemill_seal::UploadId;
+use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
-use super::{Journal, ROWS_PER_STATEMENT};
+use super::files::asked_places;
+use super::{Journal, ROWS_PER_STATEMENT, index, upload_id};
 use crate::error::Error;
 
 /// A result that came.
@@ -27,6 +29,8 @@ pub(crate) struct Missing {
 
 /// A result as it was kept.
 pub(crate) struct Kept {
+    pub(crate) upload: UploadId,
+    pub(crate) index: u32,
     pub(crate) outcome: String,
     pub(crate) refusal: Option<String>,
     pub(crate) sealed: Option<Vec<u8>>,
@@ -76,24 +80,49 @@ impl Journal {
             .await
     }
 
-    /// The result of one file, if it came.
-    pub(crate) async fn result(&self, upload: UploadId, idx: u32) -> Result<Option<Kept>, Error> {
-        let row = sqlx::query("select outcome, refusal, sealed from results where upload = $1 and idx = $2")
-            .bind(upload.as_bytes().to_vec())
-            .bind(i64::from(idx))
-            .fetch_optional(&self.reader)
-            .await
-            .map_err(|error| self.failed(&error))?;
-        row.map(|row| {
-            Ok(Kept {
-                outcome: row.try_get("outcome")?,
-                refusal: row.try_get("refusal")?,
-                sealed: row.try_get("sealed")?,
-            })
-        })
-        .transpose()
-        .map_err(|error: sqlx::Error| self.failed(&error))
+    /// The results that came for these places.
+    pub(crate) async fn results(&self, asked: &[(UploadId, u32)]) -> Result<Vec<Kept>, Error> {
+        let mut kept = Vec::with_capacity(asked.len());
+        for asked in asked.chunks(ROWS_PER_STATEMENT) {
+            let mut query = asked_places(asked);
+            query.push(
+                "select results.* from asked join results on results.upload = asked.upload and results.idx = asked.idx",
+            );
+            let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
+            for row in rows {
+                kept.push(read_kept(&row).map_err(|error| self.failed(&error))?);
+            }
+        }
+        Ok(kept)
     }
+
+    /// Those of the places for which results came.
+    pub(crate) async fn with_result(&self, asked: &[(UploadId, u32)]) -> Result<Vec<(UploadId, u32)>, Error> {
+        let mut places = Vec::new();
+        for asked in asked.chunks(ROWS_PER_STATEMENT) {
+            let mut query = asked_places(asked);
+            query.push(
+                "select results.upload, results.idx from asked \
+                 join results on results.upload = asked.upload and results.idx = asked.idx",
+            );
+            let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
+            for row in rows {
+                let read = || Ok((upload_id(row.try_get("upload")?)?, index(row.try_get("idx")?)?));
+                places.push(read().map_err(|error: sqlx::Error| self.failed(&error))?);
+            }
+        }
+        Ok(places)
+    }
+}
+
+fn read_kept(row: &SqliteRow) -> Result<Kept, sqlx::Error> {
+    Ok(Kept {
+        upload: upload_id(row.try_get("upload")?)?,
+        index: index(row.try_get("idx")?)?,
+        outcome: row.try_get("outcome")?,
+        refusal: row.try_get("refusal")?,
+        sealed: row.try_get("sealed")?,
+    })
 }
 
 async fn insert_results(connection: &mut SqliteConnection, rows: &[Arrived]) -> Result<(), sqlx::Error> {

@@ -1,14 +1,13 @@
 //! Saying the last of a file, once.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use filemill_seal::{Digest, UploadId};
 
 use super::Shared;
 use crate::error::Error;
-use crate::inbox::Arrival;
-use crate::journal::FilePlace;
+use crate::inbox::{Arrival, Reopened};
+use crate::journal::{FilePlace, Known};
 use crate::notice::{Ending, Finished, Notice};
 use crate::source::{Found, path_from_bytes};
 use crate::walk::as_given;
@@ -112,28 +111,19 @@ impl Shared {
         Ok(())
     }
 
-    /// Says the last of `found` if the journal has the result of `place`, which is that of its content.
-    pub(super) async fn conclude_known(
-        self: &Arc<Self>,
-        found: &Found,
-        (upload, index): (UploadId, u32),
-        sha256: Option<Digest>,
-    ) -> Result<bool, Error> {
-        let Some((sealed, ending)) = self.inbox.reopen(upload, index).await? else {
-            return Ok(false);
-        };
+    /// Says the last of a file whose content had its result before.
+    pub(super) async fn conclude_known(&self, found: &Found, known: &Known, opened: Reopened) -> Result<(), Error> {
         self.conclude(Conclusion {
             path: found.path.clone(),
             name: found.name.clone(),
             size: found.stat.size,
-            sha256,
-            place: Some((upload, index)),
+            sha256: known.sha256,
+            place: Some((known.upload, known.index)),
             reused: true,
-            sealed,
-            ending,
+            sealed: opened.sealed,
+            ending: opened.ending,
         })
-        .await?;
-        Ok(true)
+        .await
     }
 
     /// What the user calls `path`.

@@ -1,10 +1,10 @@
 //! Choosing what to send: not what was sent before, unless that is asked for.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::sync::Arc;
 
-use filemill_seal::{Digest, Outcome, Sha256};
+use filemill_seal::{Digest, Outcome, Sha256, UploadId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -48,10 +48,11 @@ struct Selector {
     selected: mpsc::Sender<Vec<Found>>,
     requests: mpsc::Sender<Request>,
     /// Uploads that the run was asked to go on with.
-    attached: HashSet<filemill_seal::UploadId>,
+    attached: HashSet<UploadId>,
 }
 
-/// What to do with a file that was sent before.
+/// What a file that was sent before is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Former {
     /// Its result is there.
     Done,
@@ -59,12 +60,39 @@ enum Former {
     UnderWay,
     /// It has to be sent again, in place of the former.
     Replace,
-    /// It is of no use.
+    /// Nothing.
     Useless,
+}
+
+/// Files of a batch, as they were judged.
+#[derive(Default)]
+struct Judged {
+    /// To be sent.
+    new: Vec<Found>,
+    /// Sent before, from the same path or another.
+    known: Vec<(Found, Known)>,
+    /// Of these, the ones whose path is not in the journal.
+    copies: Vec<(Found, Known)>,
 }
 
 impl Selector {
     async fn take(&mut self, met: Vec<Met>) -> Result<(), Error> {
+        let files = self.files_of(met).await?;
+        let journal = &self.shared.inbox.journal;
+        let (account, release) = (&self.shared.account, &self.shared.release);
+        if self.shared.again || files.is_empty() || !journal.knows_release(account, release).await? {
+            return self.hand_on(files).await;
+        }
+        let judged = self.judge(files).await?;
+        if !judged.copies.is_empty() {
+            journal.reuse(judged.copies).await?;
+        }
+        self.answer(judged.known).await?;
+        self.hand_on(judged.new).await
+    }
+
+    /// Counts the files, and says what is none.
+    async fn files_of(&self, met: Vec<Met>) -> Result<Vec<Found>, Error> {
         let mut files = Vec::with_capacity(met.len());
         for met in met {
             match met {
@@ -83,27 +111,7 @@ impl Selector {
                 Met::Ignored { .. } => {}
             }
         }
-        let shared = Arc::clone(&self.shared);
-        let journal = &shared.inbox.journal;
-        if shared.again || !journal.knows_release(&shared.account, &shared.release).await? {
-            return self.hand_on(files).await;
-        }
-        let by_path = journal.known_by_path(&shared.account, &shared.release, &files).await?;
-        let sizes: HashSet<u64> = files.iter().map(|file| file.stat.size).collect();
-        let sizes = journal.known_sizes(&shared.account, &shared.release, &sizes).await?;
-        let mut new = Vec::new();
-        for mut file in files {
-            if let Some(known) = by_path.get(&file.path)
-                && self.same_path(&mut file, known).await?
-            {
-                continue;
-            }
-            if sizes.contains(&file.stat.size) && self.same_content(&file).await? {
-                continue;
-            }
-            new.push(file);
-        }
-        self.hand_on(new).await
+        Ok(files)
     }
 
     async fn hand_on(&self, files: Vec<Found>) -> Result<(), Error> {
@@ -113,88 +121,119 @@ impl Selector {
         self.selected.send(files).await.map_err(|_| Error::Stopped)
     }
 
-    /// Whether `file` is the one that was sent from the same path, and needs not be sent again.
-    async fn same_path(&mut self, file: &mut Found, known: &Known) -> Result<bool, Error> {
-        let former = former(known);
-        if matches!(former, Former::Useless) {
-            return Ok(false);
-        }
-        if matches!(former, Former::Replace) {
-            file.replaces = Some((known.upload, known.index));
-            return Ok(false);
-        }
-        let unchanged = known.file.stat == file.stat
-            && (known.file.stat.is_settled_at(known.file.seen_ns) || self.has_content(file, known.sha256).await?);
-        // A file that changed while its former content is under way: that is found out by whoever reads it.
-        if !unchanged {
-            return Ok(false);
-        }
-        match former {
-            Former::Done => self.shared.conclude_known(file, (known.upload, known.index), known.sha256).await,
-            _ => self.attach(file, known).await,
-        }
-    }
-
-    /// Whether the same content was sent before, from wherever.
-    async fn same_content(&mut self, file: &Found) -> Result<bool, Error> {
-        let Some(sha256) = hash(file).await? else {
-            return Ok(false);
-        };
-        let shared = Arc::clone(&self.shared);
-        let known =
-            shared.inbox.journal.known_by_content(&shared.account, &shared.release, file.stat.size, &sha256).await?;
-        let done = known.iter().find(|known| matches!(former(known), Former::Done));
-        let Some(known) = done.or_else(|| known.iter().find(|known| matches!(former(known), Former::UnderWay))) else {
-            return Ok(false);
-        };
-        if matches!(former(known), Former::Done) {
-            if !shared.conclude_known(file, (known.upload, known.index), Some(sha256)).await? {
-                return Ok(false);
+    /// Finds out which of the files were sent before: by path where the file's stat proves that it is the same, else by
+    /// content.
+    async fn judge(&self, files: Vec<Found>) -> Result<Judged, Error> {
+        let journal = &self.shared.inbox.journal;
+        let (account, release) = (&self.shared.account, &self.shared.release);
+        let mut by_path = journal.known_by_path(account, release, &files).await?;
+        let sizes = journal.known_sizes(&files.iter().map(|file| file.stat.size).collect()).await?;
+        let mut judged = Judged::default();
+        let mut compare = Vec::new();
+        for file in files {
+            let known = by_path.remove(&file.path).filter(|known| former(known) != Former::Useless);
+            match &known {
+                Some(known) if is_same(&file, known) => judged.known.push((file, known.clone())),
+                _ if sizes.contains(&file.stat.size) => compare.push((file, known)),
+                _ => judged.new.push(in_place_of(file, known.as_ref())),
             }
-            shared.inbox.journal.reuse(vec![(file.clone(), known.clone())]).await?;
-            return Ok(true);
         }
-        shared.inbox.journal.reuse(vec![(file.clone(), known.clone())]).await?;
-        let known = Known { reused: true, file: file.clone(), ..known.clone() };
-        self.attach(file, &known).await
-    }
-
-    /// Waits for the result of what is under way.
-    async fn attach(&mut self, file: &Found, known: &Known) -> Result<bool, Error> {
-        let (upload, index) = (known.upload, known.index);
-        // First of all: the result may arrive at any moment.
-        if known.reused {
-            self.shared.awaited.expect_for(upload, index, known.file.path.clone());
-        } else if !self.shared.awaited.expect(upload, index) {
-            // Named twice by the user: one line is enough.
-            self.shared.progress.done(true);
-            self.shared.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
-            return Ok(true);
-        }
-        if self.attached.insert(upload) {
-            self.requests.send(Request::Resume(upload)).await.map_err(|_| Error::Stopped)?;
-        }
-        if self.shared.inbox.journal.result(upload, index).await?.is_some() {
-            let waiters = self.shared.awaited.arrived(upload, index);
-            if waiters.itself || !waiters.others.is_empty() {
-                for path in waiters.others.iter().filter(|path| **path != file.path) {
-                    let other = Found { path: path.clone(), ..file.clone() };
-                    self.shared.conclude_known(&other, (upload, index), known.sha256).await?;
+        let (compare, hashes) = hash_all(compare).await?;
+        let contents = hashes.iter().flatten().copied().collect();
+        let by_content = journal.known_by_content(account, release, &contents).await?;
+        for ((file, known), sha256) in compare.into_iter().zip(hashes) {
+            let same_path = known.as_ref().filter(|known| sha256.is_some() && known.sha256 == sha256);
+            if let Some(known) = same_path.filter(|known| is_of_use(known)) {
+                judged.known.push((file, known.clone()));
+                continue;
+            }
+            let others = sha256.and_then(|sha256| by_content.get(&sha256)).map(Vec::as_slice).unwrap_or_default();
+            let done = others.iter().find(|known| former(known) == Former::Done);
+            match done.or_else(|| others.iter().find(|known| former(known) == Former::UnderWay)) {
+                Some(known) => {
+                    judged.copies.push((file.clone(), known.clone()));
+                    // From now on it is a copy: its own path waits.
+                    let known = Known { reused: true, file: file.clone(), ..known.clone() };
+                    judged.known.push((file, known));
                 }
-                self.shared.conclude_known(file, (upload, index), known.sha256).await?;
+                None => judged.new.push(in_place_of(file, known.as_ref())),
             }
         }
-        Ok(true)
+        Ok(judged)
     }
 
-    async fn has_content(&self, file: &Found, sha256: Option<Digest>) -> Result<bool, Error> {
-        // Not read in full yet: whoever goes on with the upload compares what was sent.
-        let Some(sha256) = sha256 else { return Ok(true) };
-        Ok(hash(file).await? == Some(sha256))
+    /// Says the last of files whose result is there, and waits for the others.
+    async fn answer(&mut self, known: Vec<(Found, Known)>) -> Result<(), Error> {
+        let (done, under_way): (Vec<_>, Vec<_>) =
+            known.into_iter().partition(|(_, known)| former(known) == Former::Done);
+        self.conclude(done).await?;
+        for (_, known) in &under_way {
+            // First of all: the result may arrive at any moment.
+            if known.reused {
+                self.shared.awaited.expect_for(known.upload, known.index, known.file.path.clone());
+            } else if !self.shared.awaited.expect(known.upload, known.index) {
+                // Named twice by the user: one last word is enough.
+                self.shared.progress.done(true);
+                self.shared.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
+            }
+            if self.attached.insert(known.upload) {
+                self.requests.send(Request::Resume(known.upload)).await.map_err(|_| Error::Stopped)?;
+            }
+        }
+        // It may have arrived before.
+        let asked: Vec<_> = under_way.iter().map(|(_, known)| (known.upload, known.index)).collect();
+        let mut by_place: HashMap<(UploadId, u32), Vec<(Found, Known)>> = HashMap::new();
+        for (file, known) in under_way {
+            by_place.entry((known.upload, known.index)).or_default().push((file, known));
+        }
+        let mut done = Vec::new();
+        for place in self.shared.inbox.journal.with_result(&asked).await? {
+            let waiters = self.shared.awaited.arrived(place.0, place.1);
+            for (file, known) in by_place.remove(&place).unwrap_or_default() {
+                let awaited = if known.reused { waiters.others.contains(&file.path) } else { waiters.itself };
+                if awaited {
+                    done.push((file, known));
+                }
+            }
+        }
+        self.conclude(done).await
+    }
+
+    async fn conclude(&self, done: Vec<(Found, Known)>) -> Result<(), Error> {
+        if done.is_empty() {
+            return Ok(());
+        }
+        let asked: Vec<_> = done.iter().map(|(_, known)| (known.upload, known.index)).collect();
+        let opened = self.shared.inbox.reopen(&asked).await?;
+        for (file, known) in done {
+            match opened.get(&(known.upload, known.index)) {
+                Some(opened) => self.shared.conclude_known(&file, &known, opened.clone()).await?,
+                // The journal lost it: as if it had never been sent.
+                None => self.hand_on(vec![file]).await?,
+            }
+        }
+        Ok(())
     }
 }
 
-/// What a file that was sent before is good for.
+/// Whether `file` is for certain the one that was sent from the same path, and needs not be sent again.
+fn is_same(file: &Found, known: &Known) -> bool {
+    let unchanged = known.file.stat == file.stat;
+    // Not read in full yet: whoever goes on with the upload compares it with what was sent.
+    let proven = known.sha256.is_none() || known.file.stat.is_settled_at(known.file.seen_ns);
+    unchanged && proven && is_of_use(known)
+}
+
+fn is_of_use(known: &Known) -> bool {
+    matches!(former(known), Former::Done | Former::UnderWay)
+}
+
+/// The file, which takes the place of a former that is still open.
+fn in_place_of(file: Found, known: Option<&Known>) -> Found {
+    let replaced = known.filter(|known| former(known) == Former::Replace);
+    Found { replaces: replaced.map(|known| (known.upload, known.index)), ..file }
+}
+
 fn former(known: &Known) -> Former {
     match known.state {
         FileState::Done if known.refused => Former::Useless,
@@ -211,30 +250,39 @@ fn former(known: &Known) -> Former {
     }
 }
 
-/// The file's SHA-256; `None` if it is not what it was, or cannot be read: then whoever sends it finds out.
-async fn hash(file: &Found) -> Result<Option<Digest>, Error> {
-    let file = file.clone();
+type Candidate = (Found, Option<Known>);
+
+/// The SHA-256 of each file; `None` for one that is not what it was, or cannot be read: then whoever sends it finds out.
+async fn hash_all(files: Vec<Candidate>) -> Result<(Vec<Candidate>, Vec<Option<Digest>>), Error> {
+    if files.is_empty() {
+        return Ok((files, Vec::new()));
+    }
     tokio::task::spawn_blocking(move || {
-        let (mut open, stat) = open_regular(&file.path).ok()?;
-        if stat != file.stat {
-            return None;
-        }
-        let mut hash = Sha256::new();
-        let mut buffer = vec![0; COMPARE_BYTES.min(usize::try_from(stat.size).unwrap_or(COMPARE_BYTES).max(1))];
-        let mut read = 0;
-        loop {
-            match open.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(length) => {
-                    hash.update(&buffer[..length]);
-                    read += length as u64;
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(_) => return None,
-            }
-        }
-        (read == stat.size).then(|| hash.finish())
+        let mut buffer = vec![0; COMPARE_BYTES];
+        let hashes = files.iter().map(|(file, _)| hash(file, &mut buffer)).collect();
+        (files, hashes)
     })
     .await
     .map_err(|_| Error::Stopped)
+}
+
+fn hash(file: &Found, buffer: &mut [u8]) -> Option<Digest> {
+    let (mut open, stat) = open_regular(&file.path).ok()?;
+    if stat != file.stat {
+        return None;
+    }
+    let mut hash = Sha256::new();
+    let mut read = 0;
+    loop {
+        match open.read(buffer) {
+            Ok(0) => break,
+            Ok(length) => {
+                hash.update(&buffer[..length]);
+                read += length as u64;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+    (read == stat.size).then(|| hash.finish())
 }

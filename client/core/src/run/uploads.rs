@@ -134,7 +134,8 @@ impl Run {
             return Ok(());
         }
         let indexes = self.shared.awaited.of_upload(upload);
-        for place in self.shared.inbox.journal.places(upload, &indexes).await? {
+        let asked: Vec<_> = indexes.into_iter().map(|index| (upload, index)).collect();
+        for place in self.shared.inbox.journal.places(&asked).await?.into_iter().filter(|place| !place.reused) {
             let waiters = self.shared.awaited.arrived(upload, place.index);
             let others = waiters.others.into_iter().map(|path| (path, place.size));
             let itself = waiters.itself.then(|| (place.path.clone(), place.size));
@@ -158,7 +159,7 @@ impl Run {
             let _ = shared.pipeline.api.cancel(&[upload], Patience::Brief).await;
         });
         for index in self.shared.awaited.of_upload(upload) {
-            let places = journal.places(upload, &[index]).await?;
+            let places = journal.places(&[(upload, index)]).await?;
             let Some(place) = places.iter().find(|place| !place.reused) else {
                 continue;
             };

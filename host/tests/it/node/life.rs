@@ -75,6 +75,17 @@ async fn a_busy_engine_costs_no_lease() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_short_lease_is_reported_from_its_beginning() {
+    let mill = Mill::start_with(super::counts(), |config| config.stall = Duration::from_secs(60)).await;
+    mill.fake.world(|world| world.lease_ms = 300);
+    let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
+    // Its chunk does not come: nothing starts, and the lease is held all the same.
+    mill.fake.offer(sent.leased.clone(), Vec::new());
+    mill.fake.until("twenty heartbeats", |world| (world.reports >= 20).then_some(())).await;
+    assert!(!completed(&mill, &sent));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fenced_completion_is_dropped_and_the_others_count() {
     let mill = Mill::start(super::counts()).await;
     let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);

@@ -1,6 +1,7 @@
 //! Every refusal has the one shape, and says what to do.
 
 use filemill_api::{CancelRequest, Cancelled, ErrorCode, OpenAnswer, OpenRequest, limits, paths};
+use filemill_server::Plan;
 use filemill_server::rules::Scope;
 use reqwest::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -169,5 +170,21 @@ async fn one_bad_item_does_not_spoil_its_batch() {
     let codes: Vec<_> =
         answer.uploads.into_iter().map(|item| item.into_result().err().map(|error| error.code)).collect();
     assert_eq!(codes, [Some(ErrorCode::NotFound), None, Some(ErrorCode::BadRequest)]);
+    mill.stop().await;
+}
+
+#[tokio::test]
+async fn an_upload_over_the_plan_is_refused_alone() {
+    let mill = Mill::start_with(|config| config.plan = Plan { max_files: 2, max_chunks: 1 }).await;
+    let files = |id, count| {
+        let mut upload = mill.upload(id).open;
+        upload.jobs[0].count = count;
+        upload
+    };
+    let request = OpenRequest { uploads: vec![files(1, 3), files(2, 2), files(3, u32::MAX)] };
+    let answer: OpenAnswer = mill.ask(&mill.user, paths::UPLOADS, &request).await;
+    let codes: Vec<_> =
+        answer.uploads.into_iter().map(|item| item.into_result().err().map(|error| error.code)).collect();
+    assert_eq!(codes, [Some(ErrorCode::OverQuota), None, Some(ErrorCode::OverQuota)]);
     mill.stop().await;
 }

@@ -8,7 +8,8 @@ use super::{Mill, ok};
 #[tokio::test]
 async fn the_document_is_served_and_changes_only_on_purpose() {
     let mill = Mill::start().await;
-    let document: serde_json::Value = ok(mill.http.get(mill.url(paths::OPENAPI)).send().await.unwrap()).await;
+    let mut document: serde_json::Value = ok(mill.http.get(mill.url(paths::OPENAPI)).send().await.unwrap()).await;
+    document["info"]["version"] = "[version]".into();
     insta::assert_json_snapshot!("openapi", document);
     mill.stop().await;
 }

@@ -1,0 +1,105 @@
+//! Commands without a server.
+
+use insta::assert_snapshot;
+
+use crate::command::Place;
+
+const ENROLMENT: &str = r#"{"filemill_enrolment":1,"pool":"main","root":"68255babd4234c6c931b566f8139d522b886aabb3db8ee188d91efc30bbe42ac"}"#;
+
+#[test]
+fn the_help_names_every_command() {
+    assert_snapshot!(Place::new().run(&["--help"]));
+}
+
+#[test]
+fn the_help_of_send_names_every_option() {
+    assert_snapshot!(Place::new().run(&["send", "--help"]));
+}
+
+#[test]
+fn a_usage_error_exits_with_2() {
+    let place = Place::new();
+    assert!(place.run(&["send"]).starts_with("exit: 2\n"));
+    assert!(place.run(&["cancel"]).starts_with("exit: 2\n"));
+    assert!(place.run(&["nonsense"]).starts_with("exit: 2\n"));
+}
+
+#[test]
+fn without_a_login_each_command_says_how_to_log_in() {
+    let place = Place::new();
+    let said = place.run(&["send", "file"]);
+    assert_snapshot!(said, @r"
+    exit: 1
+    ----- stdout
+    ----- stderr
+    error: `[PLACE]/home` is not logged in to a server
+    hint: run `filemill login --server URL --token-file FILE --pool ENROLMENT`
+    ");
+    for command in [&["results"][..], &["status"], &["resume"], &["watch", "."], &["cancel", "--all"], &["open", "x.age"]] {
+        assert_eq!(place.run(command), said, "{command:?}");
+    }
+}
+
+#[test]
+fn a_login_names_the_file_that_is_missing_or_wrong() {
+    let place = Place::new();
+    place.write("token", "t");
+    place.write("pool.json", ENROLMENT);
+    place.write("broken.json", "{}");
+    let login = |token: &str, pool: &str, server: &str| {
+        place.run(&["login", "--server", server, "--token-file", token, "--pool", pool])
+    };
+    assert_snapshot!(login("missing", "pool.json", "http://127.0.0.1:1"), @r"
+    exit: 1
+    ----- stdout
+    ----- stderr
+    error: cannot read `missing`: it does not exist
+    ");
+    assert_snapshot!(login("token", "broken.json", "http://127.0.0.1:1"), @r"
+    exit: 1
+    ----- stdout
+    ----- stderr
+    error: statement or enrolment is malformed: the version is missing
+    hint: get it again from the pool's operator
+    ");
+    assert_snapshot!(login("token", "pool.json", "127.0.0.1"), @r"
+    exit: 1
+    ----- stdout
+    ----- stderr
+    error: `127.0.0.1` is not the address of a server: relative URL without a base
+    hint: write it as https://host or https://host:port
+    ");
+    assert_snapshot!(login("token", "pool.json", "http://127.0.0.1:1"), @r"
+    exit: 1
+    ----- stdout
+    ----- stderr
+    error: server `http://127.0.0.1:1` cannot be reached: connection refused
+    hint: check the address and the network; nothing is lost, run the command again
+    ");
+}
+
+#[test]
+fn a_key_can_be_imported_shown_and_exported_and_is_not_overwritten() {
+    let place = Place::new();
+    assert!(place.run(&["key", "show"]).contains("no keychain answers"), "a key came from nowhere");
+    let first = "AGE-SECRET-KEY-1QQQSYQCYQ5RQWZQFPG9SCRGWPUGPZYSNZS23V9CCRYDPK8QARC0SWRYDWG";
+    place.write("not-a-key", "AGE-SECRET-KEY-1NONSENSE");
+    assert_snapshot!(place.run(&["key", "import", "not-a-key"]), @r"
+    exit: 1
+    ----- stdout
+    ----- stderr
+    error: this text is not an age X25519 identity
+    hint: an identity is one line that starts with AGE-SECRET-KEY-1
+    ");
+    place.write("key", &format!("# created by hand\n{first}\n"));
+    let imported = place.run(&["key", "import", "key"]);
+    assert!(imported.starts_with("exit: 0\n"), "{imported}");
+    assert_eq!(place.run(&["key", "export"]), format!("exit: 0\n----- stdout\n{first}\n----- stderr\n"));
+    assert!(place.run(&["key", "show"]).contains("\nage1"));
+    let second = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
+    place.write("key", second);
+    let refused = place.run(&["key", "import", "key"]);
+    assert!(refused.starts_with("exit: 1\n") && refused.contains("has another secret key"), "{refused}");
+    assert!(place.run(&["key", "import", "--replace", "key"]).starts_with("exit: 0\n"));
+    assert!(place.run(&["key", "export"]).contains(second));
+}
