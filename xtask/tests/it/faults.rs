@@ -215,7 +215,7 @@ impl Drop for Disk {
 fn a_full_disk_under_the_journal_is_said_and_loses_nothing() -> Result<()> {
     let mut stage = Stage::complete(Backend::Sqlite)?;
     let home = stage.stack().dir().join("ada");
-    let Some(disk) = Disk::mount(&home, 3 << 20)? else {
+    let Some(disk) = Disk::mount(&home, 24 << 20)? else {
         eprintln!("skipped: this process may not mount a disk");
         return stage.end();
     };

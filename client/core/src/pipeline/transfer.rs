@@ -35,8 +35,10 @@ use crate::source::Found;
 const FEW_CHUNKS: u32 = 2;
 /// Chunks of one upload that are sealed at the same time, at most; the cores are shared with other uploads.
 const SEALS_AT_ONCE: usize = 8;
-/// Stored chunks are told together with the next wish, or when they are so many.
+/// Stored chunks are told together with the next wish, or when they are so many, or when one has waited so long: a processor
+/// may be waiting for it.
 const TELL_AT: usize = 4;
+const TELL_AFTER: Duration = Duration::from_millis(200);
 
 /// One upload on its way.
 pub(crate) struct Transfer {
@@ -119,6 +121,8 @@ struct Going {
     asking: bool,
     ready: Vec<ReadyChunk>,
     confirmed: Vec<StoredChunk>,
+    /// When the first of these has waited long enough to be told.
+    tell_at: Option<Instant>,
     /// Of new uploads that are not in the journal yet.
     records: Vec<ChunkRecord>,
     voided: Vec<Voided>,
@@ -149,6 +153,7 @@ impl Transfer {
             asking: false,
             ready: Vec::new(),
             confirmed: Vec::new(),
+            tell_at: None,
             records: Vec::new(),
             voided: Vec::new(),
             state: UploadState::Uploading,
@@ -165,7 +170,12 @@ impl Transfer {
         loop {
             self.start_reading(&mut going);
             self.start_asking(&mut going).await?;
-            let Some(done) = going.steps.next().await else { break };
+            let done = tokio::select! {
+                biased;
+                done = going.steps.next() => done,
+                () = reached(going.tell_at), if !going.asking => continue,
+            };
+            let Some(done) = done else { break };
             if let Some(end) = self.take(&mut going, done?)? {
                 return Ok(end);
             }
@@ -275,10 +285,12 @@ impl Transfer {
         let quiet = going.putting == 0 && going.sealing == 0 && (all_read || going.ready.is_empty());
         let header_stored = self.header == HeaderState::Stored;
         let something = header_stored || !going.confirmed.is_empty() || !going.ready.is_empty();
-        let now = !going.ready.is_empty() || going.confirmed.len() >= TELL_AT || (quiet && something);
+        let due = going.tell_at.is_some_and(|tell_at| tell_at <= Instant::now());
+        let now = !going.ready.is_empty() || going.confirmed.len() >= TELL_AT || due || (quiet && something);
         if !now {
             return Ok(());
         }
+        going.tell_at = None;
         let confirmed: Vec<StoredChunk> =
             going.confirmed.drain(..going.confirmed.len().min(limits::MAX_STORED_CHUNKS)).collect();
         let asked = Asked { header_stored, told: confirmed.clone(), want: take_some(&mut going.ready) };
@@ -365,6 +377,7 @@ impl Transfer {
             Done::Chunk(chunk, Put::Stored) => {
                 going.putting -= 1;
                 self.pipeline.progress.stored(chunk.plain_bytes);
+                going.tell_at.get_or_insert_with(|| Instant::now() + TELL_AFTER);
                 going.confirmed.push(StoredChunk {
                     sequence: chunk.sequence,
                     bytes: chunk.body.len() as u64,
@@ -556,6 +569,14 @@ impl Transfer {
             }
             _ => Err(Error::Refused { server: self.pipeline.api.server().to_owned(), body: error }),
         }
+    }
+}
+
+/// Waits until then; for ever if there is no such time.
+async fn reached(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
     }
 }
 
