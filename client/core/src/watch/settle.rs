@@ -42,6 +42,15 @@ impl Settling {
 
     /// Looks at each file again, and takes out those that have come to rest. Files that are gone are forgotten.
     pub(super) fn take_ready(&mut self, now: Instant) -> Vec<Found> {
+        self.take_ready_unless(now, written_now)
+    }
+
+    /// As [`Self::take_ready`]; `written` finds which of some files (device, inode) are open for writing.
+    fn take_ready_unless(
+        &mut self,
+        now: Instant,
+        written: impl FnOnce(&HashSet<(u64, u64)>) -> HashSet<(u64, u64)>,
+    ) -> Vec<Found> {
         let mut perhaps = Vec::new();
         self.files.retain(|path, file| {
             let waited = now.saturating_duration_since(file.unchanged_since);
@@ -63,13 +72,19 @@ impl Settling {
         });
         let asked: HashSet<(u64, u64)> =
             perhaps.iter().filter(|(_, closed)| !closed).map(|(found, _)| identity(&found.stat)).collect();
-        let written = if asked.is_empty() { HashSet::new() } else { written_now(&asked) };
+        let written = if asked.is_empty() { HashSet::new() } else { written(&asked) };
         let mut ready = Vec::new();
         for (found, closed) in perhaps {
-            if closed || !written.contains(&identity(&found.stat)) {
-                self.files.remove(&found.path);
-                ready.push(found);
+            if !closed && written.contains(&identity(&found.stat)) {
+                continue;
             }
+            // Its writer may have written and closed it before the writers were looked for, which takes a while.
+            let still = || std::fs::symlink_metadata(&found.path).is_ok_and(|now| FileStat::of(&now) == found.stat);
+            if !closed && !still() {
+                continue;
+            }
+            self.files.remove(&found.path);
+            ready.push(found);
         }
         ready
     }
@@ -113,6 +128,23 @@ mod tests {
         drop(writer);
         assert_eq!(settling.take_ready(start + AFTER_CHANGE).len(), 1);
         assert!(settling.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_is_written_and_closed_while_its_writer_is_looked_for_is_not_ready() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "1").unwrap();
+        let start = Instant::now();
+        let mut settling = Settling::default();
+        settling.met(found(&path), false, start);
+        let ready = settling.take_ready_unless(start + AFTER_CHANGE, |_| {
+            fs::write(&path, "12").unwrap();
+            HashSet::new()
+        });
+        assert!(ready.is_empty(), "{ready:?}");
+        assert!(settling.take_ready(start + AFTER_CHANGE * 2).is_empty(), "its change went unnoticed");
+        assert_eq!(settling.take_ready(start + AFTER_CHANGE * 4).len(), 1);
     }
 
     #[test]
