@@ -8,7 +8,7 @@ create table uploads (
     -- The running program that works on it; see `sessions` in the home.
     session       text    not null,
     data_key      blob    not null,
-    -- The sealed header, kept until everything is stored: it is sealed once only.
+    -- The sealed header, kept until every file has its result: it is sealed once only, and storage may turn out to lack it.
     header        blob,
     header_digest blob    not null,
     header_bytes  integer not null,

@@ -52,10 +52,7 @@ impl Journal {
             .busy_timeout(Duration::from_secs(30));
         make_private(&path)?;
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(failed)?;
-        sqlx::migrate!("./migrations")
-            .run(&writer)
-            .await
-            .map_err(|error| migration_error(&path, error))?;
+        sqlx::migrate!("./migrations").run(&writer).await.map_err(|error| migration_error(&path, error))?;
         let reader = SqlitePoolOptions::new()
             .max_connections(2)
             .connect_with(options.read_only(true).create_if_missing(false))
@@ -108,9 +105,7 @@ fn migration_error(path: &Path, error: MigrateError) -> Error {
         MigrateError::VersionMissing(_)
         | MigrateError::VersionMismatch(_)
         | MigrateError::VersionTooOld(..)
-        | MigrateError::VersionTooNew(..) => {
-            Error::JournalVersion { path: path.to_owned(), detail: error.to_string() }
-        }
+        | MigrateError::VersionTooNew(..) => Error::JournalVersion { path: path.to_owned(), detail: error.to_string() },
         _ => Error::Journal { path: path.to_owned(), detail: error.to_string() },
     }
 }

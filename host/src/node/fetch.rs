@@ -11,7 +11,7 @@ use super::chunks::{Chunk, Loaded};
 use super::events::event;
 use super::job::RunContext;
 use super::openers::NotOpened;
-use super::stop::Stop;
+use super::stop::{Missing, Stop};
 use super::storage::{StorageError, named_digest};
 use super::urls::RunUrls;
 
@@ -118,7 +118,8 @@ impl Fetcher {
                     *get = self.urls.get(&self.node, sequence).await?;
                 }
                 Err(error @ (StorageError::NotFound | StorageError::Other(_))) => {
-                    return Err(Stop::Missing { sequence, sha256: get.sha256.clone(), why: error.to_string() });
+                    let what = Missing::Chunk { sequence, sha256: get.sha256.clone() };
+                    return Err(Stop::Missing { what, why: error.to_string() });
                 }
                 Err(error) => return Err(Stop::Fault(format!("chunk {sequence} cannot be fetched: {error}"))),
             }
@@ -140,7 +141,8 @@ fn needed_bytes(shape: &ChunkShape, sealed_bytes: u64) -> usize {
 fn stop(problem: NotOpened, sequence: u32, sha256: String) -> Stop {
     match problem {
         NotOpened::Differs(found) => {
-            Stop::Missing { sequence, why: format!("it has the SHA-256 `{found}` instead of `{sha256}`"), sha256 }
+            let why = format!("it has the SHA-256 `{found}` instead of `{sha256}`");
+            Stop::Missing { what: Missing::Chunk { sequence, sha256 }, why }
         }
         NotOpened::Sealed(error) => Stop::Refused(format!("chunk {sequence}: {error} (hint: {})", error.hint())),
         NotOpened::Dropped => Stop::Fault(format!("chunk {sequence} was not opened")),

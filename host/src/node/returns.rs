@@ -12,6 +12,7 @@ use super::backoff::Backoff;
 use super::clock;
 use super::events::event;
 use super::lease::{End, Lease};
+use super::stop::Missing;
 
 const WAITING: usize = 256;
 
@@ -83,16 +84,21 @@ pub(super) async fn run(node: Arc<Node>, mut returned: Returned, finish: Cancell
     }
 }
 
-/// Says that a stored chunk is not there, which ends the lease.
-pub(super) async fn report_missing(node: &Node, lease: &Arc<Lease>, sequence: u32, sha256: String) {
+/// Says that storage lacks something, which ends the lease.
+pub(super) async fn report_missing(node: &Node, lease: &Arc<Lease>, what: Missing) {
     lease.settled().await;
-    node.counters.chunks_missing.add(1);
-    let request = MissingRequest { node: node.id.clone(), lease: lease.key, chunks: vec![(sequence, sha256)] };
+    node.counters.objects_missing.add(1);
+    let said = what.to_string();
+    let (chunks, header) = match what {
+        Missing::Header => (Vec::new(), true),
+        Missing::Chunk { sequence, sha256 } => (vec![(sequence, sha256)], false),
+    };
+    let request = MissingRequest { node: node.id.clone(), lease: lease.key, chunks, header };
     let mut backoff = retries();
     while lease.ended().is_none() {
         match node.server.tell(paths::LEASE_MISSING, &request).await {
             Ok(()) => {
-                event!("chunk missing", upload = %lease.upload, sequence = sequence);
+                event!("object missing", upload = %lease.upload, object = %said);
                 node.leases.end(lease, End::Returned);
             }
             Err(error) if error.is_transient() => tokio::select! {
@@ -102,7 +108,7 @@ pub(super) async fn report_missing(node: &Node, lease: &Arc<Lease>, sequence: u3
                 () = node.abort.cancelled() => return,
             },
             Err(error) => {
-                tracing::error!(upload = %lease.upload, sequence, "a missing chunk cannot be reported: {error}");
+                tracing::error!(upload = %lease.upload, "{said} is missing, which cannot be reported: {error}");
                 return node.returns.hand_back(node, lease, ReturnReason::NodeFault).await;
             }
         }

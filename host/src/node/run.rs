@@ -14,7 +14,7 @@ use super::lease::Lease;
 use super::releases::NoRelease;
 use super::results::JobEnd;
 use super::returns::report_missing;
-use super::stop::Stop;
+use super::stop::{Missing, Stop};
 use super::stream;
 use super::upload::{NotAdmitted, Upload};
 use super::urls::{RunUrls, Urls};
@@ -24,7 +24,11 @@ pub(super) async fn attend_upload(node: Arc<Node>, leased: LeasedUpload, leases:
     let identities = node.identities();
     let upload = match node.uploads.admit(&leased, &node.storage, &identities, &node.counters.headers_opened).await {
         Ok(upload) => upload,
-        Err(NotAdmitted::Fault(why)) => return hand_back_all(&node, &leases, why).await,
+        Err(NotAdmitted::Fault(why)) => return stop_all(&node, &leases, || Stop::Fault(why.clone())).await,
+        Err(NotAdmitted::Missing(why)) => {
+            let missing = || Stop::Missing { what: Missing::Header, why: why.clone() };
+            return stop_all(&node, &leases, missing).await;
+        }
         Err(NotAdmitted::Refused { why, upload }) => {
             tracing::warn!(upload = leased.upload, "refused: {why}");
             let upload = upload.as_ref().map(|upload| (upload, None));
@@ -38,7 +42,7 @@ pub(super) async fn attend_upload(node: Arc<Node>, leased: LeasedUpload, leases:
     let release = node.releases.get(release_digest, &node.server, &node.storage, &node.chunks).await;
     let release = match release {
         Ok(release) => release,
-        Err(NoRelease::Fault(why)) => return hand_back_all(&node, &leases, why).await,
+        Err(NoRelease::Fault(why)) => return stop_all(&node, &leases, || Stop::Fault(why.clone())).await,
         Err(NoRelease::Refused(why)) => {
             tracing::warn!(upload = leased.upload, "refused: {why}");
             return end_leases(&node, &leases, Some((&upload, None)), || JobEnd::Refused(why.clone())).await;
@@ -57,9 +61,9 @@ pub(super) async fn attend_upload(node: Arc<Node>, leased: LeasedUpload, leases:
     }
 }
 
-async fn hand_back_all(node: &Node, leases: &[Arc<Lease>], why: String) {
+async fn stop_all(node: &Node, leases: &[Arc<Lease>], stop: impl Fn() -> Stop) {
     for lease in leases {
-        conclude(node, lease, Err(Stop::Fault(why.clone()))).await;
+        conclude(node, lease, Err(stop())).await;
     }
 }
 
@@ -106,9 +110,9 @@ async fn conclude(node: &Node, lease: &Arc<Lease>, ended: Result<(), Stop>) {
             node.faults.fault();
             node.returns.hand_back(node, lease, ReturnReason::NodeFault).await;
         }
-        Err(Stop::Missing { sequence, sha256, why }) => {
-            tracing::warn!(upload, run, "chunk {sequence} is missing: {why}");
-            report_missing(node, lease, sequence, sha256).await;
+        Err(Stop::Missing { what, why }) => {
+            tracing::warn!(upload, run, "{what} is missing: {why}");
+            report_missing(node, lease, what).await;
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Why the work on a run stops before all its jobs are run.
 
+use std::fmt;
+
 /// Why the work on a run stops before all its jobs are run.
 #[derive(Debug)]
 pub(super) enum Stop {
@@ -11,13 +13,26 @@ pub(super) enum Stop {
     ShuttingDown,
     /// This node is at fault.
     Fault(String),
-    /// A chunk is not there, or not the one that was stored.
-    Missing {
-        sequence: u32,
-        /// The digest that was looked for.
-        sha256: String,
-        why: String,
-    },
+    /// Something is not there, or not what was stored.
+    Missing { what: Missing, why: String },
     /// What arrived does not stand up to a check: the jobs that need it are refused.
     Refused(String),
+}
+
+/// What storage lacks, though it was said to be stored.
+#[derive(Debug)]
+pub(super) enum Missing {
+    /// The upload's sealed header.
+    Header,
+    /// A chunk, with the digest that was looked for.
+    Chunk { sequence: u32, sha256: String },
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header => f.write_str("the header"),
+            Self::Chunk { sequence, .. } => write!(f, "chunk {sequence}"),
+        }
+    }
 }

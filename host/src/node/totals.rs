@@ -72,8 +72,8 @@ totals! {
     sealed_bytes,
     /// Bytes of files that were opened from them.
     plain_bytes,
-    /// Chunks that were not there, or not what was stored.
-    chunks_missing,
+    /// Chunks and headers that were not there, or not what was stored.
+    objects_missing,
     /// Headers that were opened.
     headers_opened,
 }

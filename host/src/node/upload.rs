@@ -34,6 +34,8 @@ pub(super) struct Upload {
 pub(super) enum NotAdmitted {
     /// It does not stand up to a check. `upload` is there if the header belongs to it, so that the reason can be sealed.
     Refused { why: String, upload: Option<Arc<Upload>> },
+    /// Its header is not there.
+    Missing(String),
     /// This node cannot tell.
     Fault(String),
 }
@@ -130,6 +132,7 @@ async fn fetch(
     let refused = |why: String| NotAdmitted::Refused { why, upload: None };
     let sealed = match storage.get(&leased.header, limits::MAX_HEADER_BYTES as usize, 0).await {
         Ok(bytes) => bytes,
+        Err(error @ StorageError::NotFound) => return Err(NotAdmitted::Missing(error.to_string())),
         Err(error @ StorageError::Other(_)) => return Err(refused(format!("the header: {error}"))),
         Err(error) => return Err(NotAdmitted::Fault(format!("the header cannot be fetched: {error}"))),
     };

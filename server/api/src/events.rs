@@ -55,9 +55,9 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sealed: Option<SealedResult>,
     },
-    /// Stored chunks are not there, or not what was stored: seal and send them again.
+    /// Stored chunks, or the header, are not there, or not what was stored: send them again.
     ChunksMissing {
-        /// Their sequence numbers.
+        /// Their sequence numbers. None: it is the header that is not there; open the upload again.
         sequences: Vec<u32>,
     },
     /// Something that this build does not know.

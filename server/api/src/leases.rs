@@ -187,7 +187,7 @@ pub enum ReturnReason {
     NodeFault,
 }
 
-/// Says that stored chunks are not there, or not what the row says.
+/// Says that stored chunks, or the header, are not there, or not what the row says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MissingRequest {
@@ -198,6 +198,9 @@ pub struct MissingRequest {
     pub lease: RunKey,
     /// The chunks, with the digests that were looked for, so that one stored anew meanwhile is left alone.
     pub chunks: Vec<(u32, String)>,
+    /// The sealed header is not there.
+    #[serde(default)]
+    pub header: bool,
 }
 
 /// How a job ended. `docs/protocol.md` says what each means.

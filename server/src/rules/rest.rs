@@ -136,8 +136,10 @@ impl Core {
         }
     }
 
-    /// Forgets missing chunks, and ends the lease that found them. False: it was not held.
-    async fn missing(&self, lease: RunKey, chunks: &[(u32, String)]) -> Result<bool, StoreError> {
+    /// Forgets what is missing, and ends the lease that found it so. False: it was not held.
+    async fn missing(&self, request: &MissingRequest) -> Result<bool, StoreError> {
+        let MissingRequest { lease, chunks, header, .. } = request;
+        let lease = *lease;
         let mut tx = self.store.begin().await?;
         let mut locked = Locked::take(&mut tx, std::iter::once(lease.run)).await?;
         let Some((run, upload)) = locked.held(lease) else {
@@ -151,16 +153,19 @@ impl Core {
             .map(|(sequence, sha256)| (i64::from(*sequence), sha256.as_str()))
             .filter(|(sequence, _)| range.contains(sequence))
             .collect();
-        let mut gone: Vec<i64> = tx.withdraw(number, &named).await?.into_iter().map(|(sequence,)| sequence).collect();
+        let mut gone: Vec<i64> =
+            tx.withdraw_chunks(number, &named).await?.into_iter().map(|(sequence,)| sequence).collect();
         gone.sort_unstable();
         let prefix = gone.first().map_or(upload.prefix, |first| upload.prefix.min(*first));
+        let header_stored = upload.header_stored && !header;
+        let something = !gone.is_empty() || header_stored != upload.header_stored;
         let mut waiting = Vec::new();
-        if !gone.is_empty() {
-            tx.withdraw_chunks(number, prefix, gone.len() as i64).await?;
+        if something {
+            tx.withdraw(number, header_stored, prefix, gone.len() as i64).await?;
             // Runs that nobody holds wait for the chunks again, those whose own chunks are all there included: they
             // become ready with the prefix, and the chunk that is missing is on its way.
             for other in lock_all_runs(&mut tx, &[(number,)]).await? {
-                let state = resting(upload.header_stored, prefix, other.first_chunk, other.last_chunk, other.patient);
+                let state = resting(header_stored, prefix, other.first_chunk, other.last_chunk, other.patient);
                 if other.id != run.id && other.state() != RunState::LEASED && other.state() != state {
                     waiting.push((other.id, state.0, other.vstart));
                 }
@@ -169,12 +174,13 @@ impl Core {
         if !waiting.is_empty() {
             tx.announce_runs(&waiting).await?;
         }
-        let Some(upload) = locked.uploads.remove(&number) else {
+        let Some(mut upload) = locked.uploads.remove(&number) else {
             return Ok(false);
         };
+        upload.header_stored = header_stored;
         let body = serde_json::to_vec(&gone).map_err(|error| StoreError::from(sqlx::Error::Encode(error.into())))?;
         let mut ended = Ended::default();
-        if !gone.is_empty() {
+        if something {
             ended.happenings.push(Happening {
                 upload: &upload,
                 index: None,
@@ -207,8 +213,8 @@ impl Rules {
         Ok(ReportAnswer { cancelled: Vec::new(), lost, lease_ms: self.core().lease_ms() })
     }
 
-    /// Chunks that were said to be stored are not there, or not what was said: the uploader is asked for them, and the
-    /// lease ends. One that was stored anew meanwhile is left alone.
+    /// Chunks, or the header, that were said to be stored are not there, or not what was said: the uploader is asked for
+    /// them, and the lease ends. A chunk that was stored anew meanwhile is left alone.
     ///
     /// # Errors
     /// `bad_request`, and those of the database. A lease that is not held is answered as lost.
@@ -223,9 +229,8 @@ impl Rules {
                 shown(sha256)
             )));
         }
-        let held = retried(|| self.core().missing(request.lease, &request.chunks))
-            .await
-            .map_err(|error| from_store("missing chunks", &error))?;
+        let held =
+            retried(|| self.core().missing(&request)).await.map_err(|error| from_store("missing chunks", &error))?;
         let lost = if held { Vec::new() } else { vec![request.lease] };
         Ok(ReportAnswer { cancelled: Vec::new(), lost, lease_ms: self.core().lease_ms() })
     }

@@ -85,7 +85,11 @@ impl Tx {
     }
 
     /// Forgets chunks (sequence, SHA-256) of an upload that are still recorded with that content, and answers which.
-    pub(crate) async fn withdraw(&mut self, upload: i64, chunks: &[(i64, &str)]) -> Result<Vec<(i64,)>, StoreError> {
+    pub(crate) async fn withdraw_chunks(
+        &mut self,
+        upload: i64,
+        chunks: &[(i64, &str)],
+    ) -> Result<Vec<(i64,)>, StoreError> {
         Ok(rows!(
             self,
             (i64,),

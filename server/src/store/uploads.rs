@@ -160,16 +160,23 @@ impl Tx {
         )?)
     }
 
-    /// Takes chunks back: sets the prefix, and how many fewer are stored.
-    pub(crate) async fn withdraw_chunks(&mut self, number: i64, prefix: i64, fewer: i64) -> Result<(), StoreError> {
+    /// Takes back what was said to be stored: sets whether the header is, the prefix, and how many fewer chunks are.
+    pub(crate) async fn withdraw(
+        &mut self,
+        number: i64,
+        header_stored: bool,
+        prefix: i64,
+        fewer: i64,
+    ) -> Result<(), StoreError> {
         execute!(
             self,
             "update uploads set missing_below = {greatest}(missing_below, prefix), prefix = $2, stored = stored - $3,
-                 touched_at = {now}
+                 header_stored = $4, touched_at = {now}
              where number = $1",
             number,
             prefix,
-            fewer
+            fewer,
+            header_stored
         )?;
         Ok(())
     }

@@ -35,7 +35,9 @@ fn without_a_login_each_command_says_how_to_log_in() {
     error: `[PLACE]/home` is not logged in to a server
     hint: run `filemill login --server URL --token-file FILE --pool ENROLMENT`
     ");
-    for command in [&["results"][..], &["status"], &["resume"], &["watch", "."], &["cancel", "--all"], &["open", "x.age"]] {
+    for command in
+        [&["results"][..], &["status"], &["resume"], &["watch", "."], &["cancel", "--all"], &["open", "x.age"]]
+    {
         assert_eq!(place.run(command), said, "{command:?}");
     }
 }

@@ -1,5 +1,7 @@
 //! Results in the journal: each enters together with the cursor that it was read at.
 
+use std::collections::BTreeSet;
+
 use filemill_seal::UploadId;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
@@ -62,6 +64,10 @@ impl Journal {
                     for rows in results.chunks(ROWS_PER_STATEMENT) {
                         insert_results(connection, rows).await?;
                         end_files(connection, rows).await?;
+                    }
+                    let uploads: BTreeSet<UploadId> = results.iter().map(|result| result.upload).collect();
+                    for upload in uploads {
+                        forget_header(connection, upload).await?;
                     }
                     for missing in missing {
                         mark_missing(connection, &missing).await?;
@@ -157,6 +163,18 @@ async fn end_files(connection: &mut SqliteConnection, rows: &[Arrived]) -> Resul
         query.push(reused);
         query.build().execute(&mut *connection).await?;
     }
+    Ok(())
+}
+
+/// Forgets the sealed header of an upload whose files all have their results: until then storage may turn out to lack it.
+async fn forget_header(connection: &mut SqliteConnection, upload: UploadId) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update uploads set header = null where id = $1 and state = 'stored' and header is not null \
+         and not exists (select 1 from files where files.upload = uploads.id and files.state = 'open')",
+    )
+    .bind(upload.as_bytes().to_vec())
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

@@ -153,17 +153,15 @@ impl Journal {
             .await
     }
 
-    /// Writes down that the server has everything. The header is not needed any more.
+    /// Writes down that the server has everything.
     pub(crate) async fn finish_upload(&self, upload: UploadId) -> Result<(), Error> {
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
-                    sqlx::query(
-                        "update uploads set state = 'stored', header = null where id = $1 and state = 'uploading'",
-                    )
-                    .bind(upload.as_bytes().to_vec())
-                    .execute(connection)
-                    .await?;
+                    sqlx::query("update uploads set state = 'stored' where id = $1 and state = 'uploading'")
+                        .bind(upload.as_bytes().to_vec())
+                        .execute(connection)
+                        .await?;
                     Ok(())
                 })
             })

@@ -49,7 +49,7 @@ pub(crate) struct Transfer {
     pub(super) sealer: ChunkSealer,
     pub(super) header: HeaderState,
     pub(super) header_bytes: u64,
-    /// Absent once storage had it.
+    /// Absent once every file had its result.
     pub(super) header_body: Option<Bytes>,
     /// The journal knows it.
     pub(super) journalled: bool,

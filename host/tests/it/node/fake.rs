@@ -35,6 +35,7 @@ pub(crate) enum Said {
     Completed(RunKey, Vec<Completion>),
     Returned(RunKey, ReturnReason),
     Missing(RunKey, Vec<(u32, String)>),
+    NoHeader(RunKey),
     Published(SignedStatement),
     Leased(LeaseRequest),
 }
@@ -193,6 +194,14 @@ impl Fake {
         .await
     }
 
+    /// Waits until the header of a run is reported missing.
+    pub(crate) async fn no_header(&self, run: i64) {
+        self.until(&format!("missing header of run {run}"), |world| {
+            world.said.iter().find_map(|said| matches!(said, Said::NoHeader(key) if key.run == run).then_some(()))
+        })
+        .await
+    }
+
     /// Waits until chunks of a run are reported missing.
     pub(crate) async fn missing(&self, run: i64) -> Vec<(u32, String)> {
         self.until(&format!("missing chunks of run {run}"), |world| {
@@ -327,7 +336,9 @@ impl Handle {
     }
 
     fn missing(&self, request: MissingRequest) -> Answer {
-        self.change(|world| world.said.push(Said::Missing(request.lease, request.chunks)));
+        let MissingRequest { lease, chunks, header, .. } = request;
+        let said = if header { Said::NoHeader(lease) } else { Said::Missing(lease, chunks) };
+        self.change(|world| world.said.push(said));
         Answer::json(200, &ReportAnswer::default())
     }
 

@@ -173,7 +173,18 @@ async fn chunks_that_are_not_what_was_stored_are_reported_missing() {
         altered.push(sent);
     }
     let totals = mill.end().await;
-    assert_eq!((totals.chunks_missing, totals.jobs_completed), (4, 0));
+    assert_eq!((totals.objects_missing, totals.jobs_completed), (4, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_that_is_gone_is_reported_missing_and_is_no_fault_of_the_node() {
+    let mill = Mill::start(super::counts()).await;
+    let lacking = mill.upload(&[noise(1000, 1)]).seal(&mill.fake);
+    mill.fake.replies(&format!("{}/header", lacking.leased.upload), [Reply::Status(404)]);
+    lacking.offer(&mill.fake);
+    mill.fake.no_header(lacking.run_of(0)).await;
+    let totals = mill.end().await;
+    assert_eq!((totals.objects_missing, totals.leases_returned), (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

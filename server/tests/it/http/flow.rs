@@ -141,6 +141,7 @@ async fn a_missing_chunk_is_asked_for_again_and_then_leased_again() {
         node: "node-1".to_owned(),
         lease: RunKey { run: run.run, fence: run.fence },
         chunks: vec![(0, work.chunks[0].get.sha256.clone())],
+        header: false,
     };
     let _: ReportAnswer = mill.ask(&mill.processor, paths::LEASE_MISSING, &missing).await;
     let page: EventPage = ok(mill.get(&mill.user, paths::EVENTS).await).await;

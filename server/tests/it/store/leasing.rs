@@ -22,6 +22,7 @@ super::on_both!(
     a_returned_lease_goes_to_the_next_without_blame,
     a_report_prolongs_and_names_what_is_lost,
     missing_chunks_are_asked_for_and_the_job_runs_again,
+    a_missing_header_is_asked_for_and_the_jobs_run_again,
     a_chunk_stored_anew_is_not_missing,
     work_of_one_server_wakes_the_nodes_of_another,
     a_node_that_goes_away_while_it_waits_takes_nothing,
@@ -188,6 +189,7 @@ async fn missing_chunks_are_asked_for_and_the_job_runs_again(site: Arc<Site>) {
         node: "b".to_owned(),
         lease: key(&second),
         chunks: vec![(1, chunk(1).sha256), (2, chunk(2).sha256)],
+        header: false,
     };
     assert!(rules.missing(missing.clone()).await.expect("an answer").lost.is_empty());
     assert_eq!(rules.missing(missing).await.expect("an answer").lost, [key(&second)], "the lease has ended");
@@ -205,13 +207,31 @@ async fn missing_chunks_are_asked_for_and_the_job_runs_again(site: Arc<Site>) {
     assert_eq!(results(&rules, &ann).await.len(), 3);
 }
 
+async fn a_missing_header_is_asked_for_and_the_jobs_run_again(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let id = send(&rules, &ann, &site.bundle(128)).await;
+    let run = only(&lease(&rules, "a", 64).await);
+    let missing = MissingRequest { node: "a".to_owned(), lease: key(&run), chunks: Vec::new(), header: true };
+    assert!(rules.missing(missing).await.expect("an answer").lost.is_empty());
+    let asked = events(&rules, &ann).await.remove(0);
+    assert_eq!(asked.kind, RecordedKind::ChunksMissing { sequences: Vec::new() });
+    assert!(runs(&lease_now(&rules, "b", 128, 128).await).is_empty(), "leased without a header");
+    let state = rules.jobs(&ann, &id).await.expect("jobs").upload;
+    assert_eq!((state.stored, state.state), (1, UploadState::Uploading));
+    advance(&rules, &ann, &id, true, Vec::new()).await.expect("advanced");
+    complete_all(&rules, &lease(&rules, "b", 128).await).await;
+    assert_eq!(results(&rules, &ann).await.len(), 128);
+}
+
 async fn a_chunk_stored_anew_is_not_missing(site: Arc<Site>) {
     let rules = site.server();
     let ann = site.user(&rules, "acme", "ann").await;
     let id = send(&rules, &ann, &site.bundle(1)).await;
     let run = only(&lease(&rules, "a", 1).await);
     advance(&rules, &ann, &id, false, vec![content(0, 50)]).await.expect("advanced");
-    let missing = MissingRequest { node: "a".to_owned(), lease: key(&run), chunks: vec![(0, chunk(0).sha256)] };
+    let missing =
+        MissingRequest { node: "a".to_owned(), lease: key(&run), chunks: vec![(0, chunk(0).sha256)], header: false };
     rules.missing(missing).await.expect("an answer");
     assert!(events(&rules, &ann).await.is_empty());
     let again = lease(&rules, "a", 1).await;

@@ -12,6 +12,7 @@ on_both!(
     an_altered_chunk_is_sent_again,
     a_truncated_chunk_is_sent_again,
     a_chunk_that_is_gone_is_sent_again,
+    a_header_that_is_gone_is_sent_again,
     chunks_that_changed_places_are_sent_again,
 );
 
@@ -40,7 +41,7 @@ fn survives(backend: Backend, tamper: impl FnOnce(&[PathBuf]) -> Result<()>, sen
     stage.return_processors()?;
     let lines = sending.end(LIMIT)?.well()?.lines()?;
     assert_eq!((lines.len(), lines[0].number("bytes")), (1, Some(SIZE)));
-    let missing = recorded.all("chunk missing")?;
+    let missing = recorded.all("object missing")?;
     assert!(!missing.is_empty(), "nobody noticed");
     let mut stored: Vec<u32> = Vec::new();
     for object in between.storage.stored_chunks().split_off(chunks.len()) {
@@ -74,6 +75,15 @@ fn a_truncated_chunk_is_sent_again(backend: Backend) -> Result<()> {
 
 fn a_chunk_that_is_gone_is_sent_again(backend: Backend) -> Result<()> {
     survives(backend, |chunks| Ok(fs::remove_file(&chunks[0])?), &[0])
+}
+
+fn a_header_that_is_gone_is_sent_again(backend: Backend) -> Result<()> {
+    let remove = |chunks: &[PathBuf]| {
+        let upload = chunks[0].ancestors().nth(2).context("a chunk lies in its upload")?;
+        let mut header = fs::read_dir(upload.join("header"))?;
+        Ok(fs::remove_file(header.next().context("a stored header")??.path())?)
+    };
+    survives(backend, remove, &[])
 }
 
 fn chunks_that_changed_places_are_sent_again(backend: Backend) -> Result<()> {
