@@ -2,8 +2,8 @@
 
 use wasmparser::{Parser, Payload, Validator};
 
-/// Largest component, in bytes.
-pub const MAX_COMPONENT_BYTES: u64 = 256 << 20;
+/// Largest component, in bytes: what every processor takes.
+pub const MAX_COMPONENT_BYTES: u64 = 32 << 20;
 /// What an engine exports, before its version.
 const EXPORT: &str = "filemill:engine/analyzer@";
 

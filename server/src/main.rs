@@ -3,8 +3,12 @@
 mod cli;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
+
+/// For threads that are still at work when everything else has ended.
+const SHUTDOWN: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
@@ -19,7 +23,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(cli::run(arguments)) {
+    let ended = runtime.block_on(cli::run(arguments));
+    // What blocks a thread is not waited for: whoever stops a server has a limit of their own.
+    runtime.shutdown_timeout(SHUTDOWN);
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -1,7 +1,7 @@
 //! What an organisation may use. One plan for all; it is asked before a row is written or a URL signed.
 
 use filemill_api::limits::{MAX_CHUNKS, MAX_FILES};
-use filemill_api::{ErrorBody, ErrorCode, OpenUpload};
+use filemill_api::{ErrorBody, ErrorCode, OpenUpload, UploadLimits};
 
 /// Limits of one upload, each within what the API allows at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,11 @@ impl Default for Plan {
 }
 
 impl Plan {
+    /// As callers are told it.
+    pub(crate) fn limits(self) -> UploadLimits {
+        UploadLimits { files: self.max_files, chunks: self.max_chunks, ..UploadLimits::default() }
+    }
+
     /// Whether an upload of this size may be opened. It is told by what the upload announces, so that the answer is the
     /// same when it is opened again.
     ///

@@ -49,7 +49,7 @@ pub(crate) struct Parts {
     /// Places for requests.
     requests: Semaphore,
     /// Memory for bodies.
-    bodies: Semaphore,
+    bodies: body::Bodies,
 }
 
 /// The whole API, ready to be served.
@@ -60,7 +60,7 @@ pub(crate) fn router(rules: Rules, storage: Storage, plan: Plan, stop: Cancellat
         plan,
         stop,
         requests: Semaphore::new(MAX_REQUESTS),
-        bodies: Semaphore::new(body::BODY_PERMITS),
+        bodies: body::Bodies::default(),
     });
     Router::new()
         .route(paths::UPLOADS, post(uploads::open).get(uploads::list))

@@ -28,6 +28,7 @@ use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr, Sqlite, Transaction};
 
 pub use options::StoreOptions;
 pub(crate) use {
+    chunks::ChunkRow,
     events::{EventRow, NewEvent},
     leases::{Candidate, Needs},
     releases::ReleaseRow,

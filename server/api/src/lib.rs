@@ -36,6 +36,6 @@ pub use releases::{ComponentUrl, Pools, PublishPool, Release, Releases, SignedSt
 pub use requests::{SignedGet, SignedPut};
 pub use uploads::{
     AdvanceAnswer, AdvanceRequest, AdvanceUpload, AdvancedUpload, CancelRequest, Cancelled, ChunkWant, JobRange,
-    JobStates, OpenAnswer, OpenRequest, OpenUpload, OpenedUpload, StateRange, UploadState, UploadSummary, Uploads,
-    WaitReason,
+    JobStates, OpenAnswer, OpenRequest, OpenUpload, OpenedUpload, StateRange, UploadLimits, UploadState, UploadSummary,
+    Uploads, WaitReason,
 };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ErrorBody, Item, SignedPut};
+use crate::{Item, SignedPut, limits};
 
 /// Opens uploads, each by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +67,27 @@ pub struct ChunkWant {
 pub struct OpenAnswer {
     /// One for each upload.
     pub uploads: Vec<Item<OpenedUpload>>,
+    /// What the organisation's plan allows.
+    #[serde(default)]
+    pub limits: UploadLimits,
+}
+
+/// What an upload may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UploadLimits {
+    /// Files.
+    pub files: u32,
+    /// Chunks.
+    pub chunks: u32,
+    /// Bytes of a sealed chunk.
+    pub chunk_bytes: u64,
+}
+
+impl Default for UploadLimits {
+    fn default() -> Self {
+        Self { files: limits::MAX_FILES, chunks: limits::MAX_CHUNKS, chunk_bytes: limits::MAX_CHUNK_BYTES }
+    }
 }
 
 /// An upload that is open, newly or since before.
@@ -236,10 +257,4 @@ pub enum WaitReason {
     /// A reason that this build does not know.
     #[serde(other)]
     Unknown,
-}
-
-impl From<Result<OpenedUpload, ErrorBody>> for OpenAnswer {
-    fn from(one: Result<OpenedUpload, ErrorBody>) -> Self {
-        Self { uploads: vec![one.into()] }
-    }
 }

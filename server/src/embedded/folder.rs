@@ -4,7 +4,8 @@
 //! before it compares the checksum, so that a refused PUT still replaces the object; it keeps two side files for every
 //! object and never deletes them; it reads in pieces of 4 KiB; and its keys may leave the bucket.
 //!
-//! Nothing is synced to the device: a chunk that a power cut takes with it is found missing and sent again.
+//! Results and components are synced to the device, because a row says that they are there and nobody could make them again.
+//! Nothing else is: a chunk that a power cut takes with it is found missing and sent again.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -189,11 +190,19 @@ impl S3 for Folder {
             Some(file) => Some(file.into_std().await),
             None => None,
         };
+        let synced = !input.key.starts_with("uploads/");
         blocking(move || {
             let mut file = written.map_or_else(|| std::fs::File::create_new(&arrival.path), Ok)?;
             io::Write::write_all(&mut file, &block)?;
+            if synced {
+                file.sync_all()?;
+            }
             drop(file);
-            arrival.place(&object)
+            arrival.place(&object)?;
+            if synced && let Some(folder) = object.parent() {
+                std::fs::File::open(folder)?.sync_all()?;
+            }
+            Ok(())
         })
         .await?;
         Ok(S3Response::new(PutObjectOutput {

@@ -5,21 +5,42 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use filemill_api::ErrorCode;
 use filemill_api::limits::MAX_BODY_BYTES;
+use filemill_api::{ErrorCode, paths};
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 
 use super::{App, Refusal};
 
-/// What one permit of [`App::bodies`] stands for.
+/// What one permit of [`Bodies`] stands for.
 const BODY_UNIT_BYTES: usize = 64 << 10;
-/// What all bodies that are being read may take together.
-pub(super) const BODY_PERMITS: usize = (256 << 20) / BODY_UNIT_BYTES;
+/// What all bodies of a kind that are being read may take together.
+const BODY_PERMITS: usize = (128 << 20) / BODY_UNIT_BYTES;
+
+/// Room for bodies. What processors say has its own, so that no user's slow body can keep a lease from being reported.
+pub(super) struct Bodies {
+    processors: Semaphore,
+    others: Semaphore,
+}
+
+impl Default for Bodies {
+    fn default() -> Self {
+        Self { processors: Semaphore::new(BODY_PERMITS), others: Semaphore::new(BODY_PERMITS) }
+    }
+}
+
+impl Bodies {
+    /// The room for a request of this path, whose caller was found to have the scope that the path asks for.
+    fn of(&self, path: &str) -> &Semaphore {
+        let processors = [paths::LEASES, paths::RESULTS, paths::POOLS].iter().any(|prefix| path.starts_with(prefix));
+        if processors { &self.processors } else { &self.others }
+    }
+}
 
 /// A JSON body of at most [`MAX_BODY_BYTES`].
 ///
-/// It is an extractor's last: by then the caller is known, so that nobody without a token gets memory. All bodies share
-/// a budget, in which each waits for its room.
+/// It is an extractor's last: by then the caller is known, so that nobody without a token gets memory. Each waits for its
+/// room.
 pub(super) struct JsonBody<T>(pub(super) T);
 
 impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
@@ -43,7 +64,7 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
             return Err(too_large());
         }
         let permits = u32::try_from(length.div_ceil(BODY_UNIT_BYTES).max(1)).unwrap_or(u32::MAX);
-        let _room = app.bodies.acquire_many(permits).await.map_err(Refusal::fault)?;
+        let _room = app.bodies.of(request.uri().path()).acquire_many(permits).await.map_err(Refusal::fault)?;
         let bytes = to_bytes(request.into_body(), length).await.map_err(|error| {
             if announced.is_none() && format!("{error:?}").contains("LengthLimit") {
                 too_large()

@@ -39,7 +39,8 @@ pub(super) async fn open(
         let opened = opened.next().unwrap_or_else(|| Err(fault("the rules answered too few uploads")))?;
         sign_opened(&signer, opened)
     };
-    Ok(Json(OpenAnswer { uploads: verdicts.into_iter().map(answer).map(Item::from).collect() }))
+    let uploads = verdicts.into_iter().map(answer).map(Item::from).collect();
+    Ok(Json(OpenAnswer { uploads, limits: app.plan.limits() }))
 }
 
 /// Records chunks as stored, and signs URLs for the next ones; jobs whose chunks are there become ready.

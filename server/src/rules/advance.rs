@@ -94,7 +94,8 @@ impl Combined for Advancing {
                     .map(|upload| {
                         verdicts.next().unwrap_or_else(|| Err(super::refusal::unavailable()))?;
                         let row = rows.get(&upload.id).ok_or_else(|| no_upload(&upload.id))?;
-                        Ok(Advanced { chunks: wanted(&upload.id, &upload.want)?, state: state_of(row) })
+                        let state = state_of(row);
+                        Ok(Advanced { chunks: wanted(&upload.id, state, &upload.want)?, state })
                     })
                     .collect()
             })
@@ -201,7 +202,7 @@ async fn announce(tx: &mut Tx, core: &Core, moved: &[(i64, i64)]) -> Result<Opti
         .into_iter()
         .filter_map(|run| {
             let prefix = *prefixes.get(&run.upload)?;
-            let state = resting(true, prefix, run.first_chunk, run.last_chunk, run.patient);
+            let state = resting(true, prefix, run.first_chunk, run.last_chunk, run.patient || run.alone);
             (state != run.state() && state != RunState::WAITING).then_some((run, state))
         })
         .collect();

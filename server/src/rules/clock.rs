@@ -96,6 +96,8 @@ async fn fast(core: &Arc<Core>, cursors: &mut HashMap<i64, i64>, blame: bool) ->
 }
 
 async fn slow(core: &Arc<Core>) -> Result<(), StoreError> {
+    // Forgets the wires of those who have gone.
+    core.chunks.keys();
     loop {
         let abandoned = core.store.abandoned(ms(core.config.abandoned_after), ABANDONED).await?;
         if abandoned.is_empty() {

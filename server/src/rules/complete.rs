@@ -164,7 +164,7 @@ impl Combined for Completing {
         let locked = Locked::take(&mut tx, leases().map(|lease| lease.lease.run)).await?;
 
         // What each lease completes now, and which of its jobs must have been recorded before.
-        let mut gone: HashMap<i64, u64> = locked.runs.iter().map(|run| (run.id, run.gone())).collect();
+        let mut gone: HashMap<i64, u64> = locked.runs.values().map(|run| (run.id, run.gone())).collect();
         let mut happenings = Vec::new();
         let mut before = Vec::new();
         for complete in leases() {
@@ -195,7 +195,7 @@ impl Combined for Completing {
         };
 
         let (mut ended, mut shrunk) = (Vec::new(), Vec::new());
-        for run in &locked.runs {
+        for run in locked.runs.values() {
             let now = gone.get(&run.id).copied().unwrap_or_default();
             if now != run.gone() {
                 match masks::left(run.lo(), run.hi(), now) {

@@ -37,7 +37,7 @@ impl Core {
         let locked = Locked::take(&mut tx, expired.iter().map(|&(id,)| id)).await?;
         let (mut kept, mut cut, mut delete, mut happenings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         // Whatever was prolonged or completed meanwhile is no longer expired.
-        for run in locked.runs.iter().filter(|run| run.state() == RunState::LEASED && run.expired) {
+        for run in locked.runs.values().filter(|run| run.state() == RunState::LEASED && run.expired) {
             let Some(upload) = locked.uploads.get(&run.upload) else {
                 continue;
             };
@@ -81,14 +81,16 @@ fn end<'a>(run: &'a RunRow, upload: &UploadRow, served: i64) -> Ends<'a> {
         };
     }
     let vstart = run.vstart.max(served);
-    let state = resting(upload.header_stored, upload.prefix, run.first_chunk, run.last_chunk, run.patient);
+    let state = |alone: bool| {
+        resting(upload.header_stored, upload.prefix, run.first_chunk, run.last_chunk, run.patient || alone)
+    };
     if run.alone {
         let deaths = run.deaths + i64::from(suspects != 0);
         if deaths >= DEATHS {
             let verdicts = masks::indexes(run.lo(), left).map(|index| (index, "quarantined")).collect();
             return Ends { verdicts, ..Ends::default() };
         }
-        let kept = Some((run.id, run.hi(), run.gone().cast_signed(), state.0, vstart, true, deaths));
+        let kept = Some((run.id, run.hi(), run.gone().cast_signed(), state(true).0, vstart, true, deaths));
         return Ends { kept, ..Ends::default() };
     }
     // The row stays with the job it is named after, if that is left; every other part is named after its first job.
@@ -104,7 +106,7 @@ fn end<'a>(run: &'a RunRow, upload: &UploadRow, served: i64) -> Ends<'a> {
         gone,
         first_chunk: run.first_chunk,
         last_chunk: run.last_chunk,
-        state,
+        state: state(alone),
         patient: run.patient,
         alone,
         deaths: 0,
@@ -119,7 +121,7 @@ fn end<'a>(run: &'a RunRow, upload: &UploadRow, served: i64) -> Ends<'a> {
         }
     }
     if named_is_suspect {
-        ends.kept = Some((run.id, run.lo() + 1, 0, state.0, vstart, true, 0));
+        ends.kept = Some((run.id, run.lo() + 1, 0, state(true).0, vstart, true, 0));
         if let Some(lo) = masks::indexes(run.lo(), innocent).next() {
             // Bits count from the part's own first job.
             let gone = !innocent >> (lo - run.lo());
@@ -127,7 +129,7 @@ fn end<'a>(run: &'a RunRow, upload: &UploadRow, served: i64) -> Ends<'a> {
         }
     } else if innocent != 0 {
         let gone = run.gone() | suspects;
-        ends.kept = Some((run.id, run.hi(), gone.cast_signed(), state.0, vstart, false, 0));
+        ends.kept = Some((run.id, run.hi(), gone.cast_signed(), state(false).0, vstart, false, 0));
     }
     debug_assert!(left != 0, "a run without jobs is deleted, not leased");
     debug_assert!(ends.cut.iter().all(|part| run_id(part.upload, part.lo) != run.id));

@@ -26,7 +26,8 @@ impl Rules {
         let (run, fence) = (request.lease.run, request.lease.fence);
         let count = i64::from(request.count).clamp(1, MAX_WANTED_CHUNKS as i64);
         let from = i64::from(request.from);
-        let mut arrived = core.chunks.listen(upload_of(run));
+        // Only for a lease that is held: anybody may name a run.
+        let mut arrived = None;
         loop {
             let rows = core
                 .store
@@ -54,6 +55,11 @@ impl Rules {
             if !chunks.is_empty() || Instant::now() >= deadline {
                 return Ok(chunks);
             }
+            let Some(arrived) = &mut arrived else {
+                // What comes before this is seen by looking again.
+                arrived = Some(core.chunks.listen(upload_of(run)));
+                continue;
+            };
             let _woken = timeout_at(deadline.min(Instant::now() + BACKSTOP), arrived.changed()).await;
         }
     }

@@ -236,11 +236,18 @@ fn opened(
             sha256: upload.header_sha256.clone(),
         })
     };
-    Ok(Opened { header, chunks: wanted(&upload.id, &upload.want)?, stored, state })
+    Ok(Opened { header, chunks: wanted(&upload.id, state, &upload.want)?, stored, state })
 }
 
-/// The objects of wanted chunks.
-pub(super) fn wanted(upload: &str, want: &[filemill_api::ChunkWant]) -> Result<Vec<Object>, ErrorBody> {
+/// The objects of wanted chunks; none for an upload that is over, since nobody would ever read them.
+pub(super) fn wanted(
+    upload: &str,
+    state: UploadState,
+    want: &[filemill_api::ChunkWant],
+) -> Result<Vec<Object>, ErrorBody> {
+    if matches!(state, UploadState::Done | UploadState::Cancelled) {
+        return Ok(Vec::new());
+    }
     want.iter()
         .map(|chunk| {
             Ok(Object {

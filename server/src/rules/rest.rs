@@ -1,6 +1,6 @@
 //! How a run rests that nobody holds, and how leases end without blame.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use filemill_api::{
     ErrorBody, MissingRequest, ReportAnswer, ReturnReason, ReturnRequest, RunKey, limits::MAX_LEASES_PER_REQUEST,
@@ -17,7 +17,12 @@ use crate::store::{Resting, RunRow, RunState, StoreError, Tx, UploadRow, upload_
 /// order the same node would be given it again at once, and nothing else.
 const BEHIND: i64 = 64_000;
 
-/// The state of a run that nobody holds, from how much of its upload is stored.
+/// A run that was leased so often and is handed back for a node's fault again is not run any more: if the nodes were at fault,
+/// they would have come to themselves meanwhile.
+const ATTEMPTS: i64 = 16;
+
+/// The state of a run that nobody holds, from how much of its upload is stored. A patient one waits for all of it; so must
+/// one that is to run alone, or a node would stand still beside it while it comes in.
 pub(super) fn resting(header_stored: bool, prefix: i64, first_chunk: i64, last_chunk: i64, patient: bool) -> RunState {
     match () {
         () if header_stored && last_chunk < prefix => RunState::READY,
@@ -29,7 +34,7 @@ pub(super) fn resting(header_stored: bool, prefix: i64, first_chunk: i64, last_c
 /// The runs of some leases and their uploads, all locked.
 pub(super) struct Locked {
     pub(super) uploads: HashMap<i64, UploadRow>,
-    pub(super) runs: Vec<RunRow>,
+    pub(super) runs: BTreeMap<i64, RunRow>,
 }
 
 impl Locked {
@@ -39,12 +44,15 @@ impl Locked {
         let numbers: BTreeSet<i64> = ids.iter().map(|&id| upload_of(id)).collect();
         let uploads = tx.lock_uploads(&numbers.into_iter().map(|number| (number,)).collect::<Vec<_>>()).await?;
         let runs = tx.lock_runs(&ids.into_iter().map(|id| (id,)).collect::<Vec<_>>()).await?;
-        Ok(Self { uploads: uploads.into_iter().map(|row| (row.number, row)).collect(), runs })
+        Ok(Self {
+            uploads: uploads.into_iter().map(|row| (row.number, row)).collect(),
+            runs: runs.into_iter().map(|run| (run.id, run)).collect(),
+        })
     }
 
     /// The run, if this lease holds it, with its upload.
     pub(super) fn held(&self, lease: RunKey) -> Option<(&RunRow, &UploadRow)> {
-        let run = self.runs.iter().find(|run| run.id == lease.run).filter(|run| run.held_by(lease.fence))?;
+        let run = self.runs.get(&lease.run).filter(|run| run.held_by(lease.fence))?;
         Some((run, self.uploads.get(&run.upload)?))
     }
 }
@@ -64,7 +72,7 @@ pub(super) async fn lock_all_runs(tx: &mut Tx, uploads: &[(i64,)]) -> Result<Vec
     }
 }
 
-/// What ends some leases: runs that rest, and jobs that were cancelled meanwhile.
+/// What ends some leases: runs that rest, and jobs that were cancelled meanwhile or that no node could run.
 #[derive(Default)]
 struct Ended<'a> {
     rest: Vec<Resting>,
@@ -84,8 +92,15 @@ impl<'a> Ended<'a> {
             self.delete.push((run.id,));
             return;
         }
+        if reason == Some(ReturnReason::NodeFault) && run.attempt >= ATTEMPTS {
+            let left = masks::left(run.lo(), run.hi(), run.gone());
+            let failed = masks::indexes(run.lo(), left);
+            self.happenings.extend(failed.map(|index| Happening::verdict(upload, index, "host_failed", run.fence)));
+            self.delete.push((run.id,));
+            return;
+        }
         let patient = run.patient || reason == Some(ReturnReason::Stalled);
-        let state = resting(upload.header_stored, prefix, run.first_chunk, run.last_chunk, patient);
+        let state = resting(upload.header_stored, prefix, run.first_chunk, run.last_chunk, patient || run.alone);
         let behind = if reason == Some(ReturnReason::NodeFault) { BEHIND } else { 0 };
         let vstart = run.vstart.max(served) + behind;
         if state != RunState::WAITING {
@@ -165,7 +180,8 @@ impl Core {
             // Runs that nobody holds wait for the chunks again, those whose own chunks are all there included: they
             // become ready with the prefix, and the chunk that is missing is on its way.
             for other in lock_all_runs(&mut tx, &[(number,)]).await? {
-                let state = resting(header_stored, prefix, other.first_chunk, other.last_chunk, other.patient);
+                let state =
+                    resting(header_stored, prefix, other.first_chunk, other.last_chunk, other.patient || other.alone);
                 if other.id != run.id && other.state() != RunState::LEASED && other.state() != state {
                     waiting.push((other.id, state.0, other.vstart));
                 }

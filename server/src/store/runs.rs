@@ -138,6 +138,7 @@ pub(crate) struct WaitingRun {
     pub(crate) last_chunk: i64,
     state: i64,
     pub(crate) patient: bool,
+    pub(crate) alone: bool,
     pub(crate) vstart: i64,
 }
 
@@ -212,7 +213,7 @@ impl Tx {
         Ok(rows!(
             self,
             WaitingRun,
-            "select r.id, r.upload, r.organisation, r.hi, r.gone, r.first_chunk, r.last_chunk, r.state, r.patient,
+            "select r.id, r.upload, r.organisation, r.hi, r.gone, r.first_chunk, r.last_chunk, r.state, r.patient, r.alone,
                  r.vstart
              from {rows $1} join runs r
                  on r.upload = cast(e.value ->> 0 as bigint) and r.first_chunk < cast(e.value ->> 1 as bigint)

@@ -15,8 +15,8 @@ use bytes::Bytes;
 use filemill_api::{
     AdvanceAnswer, AdvanceRequest, AdvancedUpload, Base64, CancelRequest, Cancelled, ChunkWant, ErrorBody, ErrorCode,
     Event, EventKind, EventPage, EventQuery, Item, JobStates, OpenAnswer, OpenRequest, OpenUpload, OpenedUpload,
-    Outcome, Pools, Problem, Release, Releases, SealedResult, SignedPut, SignedStatement, StateRange, UploadState,
-    UploadSummary, Uploads, WaitReason, WhoAmI,
+    Outcome, Pools, Problem, Release, Releases, SealedResult, SignedGet, SignedPut, SignedStatement, StateRange,
+    UploadState, UploadSummary, Uploads, WaitReason, WhoAmI,
 };
 use filemill_seal::{
     ChunkOpener, Decompressor, Digest, EngineInput, Failure, Header, Identity, PoolRoot, Report, ResultBody,
@@ -48,6 +48,19 @@ pub(crate) struct Faults {
     pub(crate) storage_elsewhere: Option<String>,
     /// Report these chunks of each upload as missing once, instead of processing it.
     pub(crate) lose_chunks: Vec<u32>,
+    /// So many advances are answered with this.
+    pub(crate) refused_advances: (u32, Option<ErrorCode>),
+    /// So many opens are answered with this.
+    pub(crate) refused_opens: (u32, Option<ErrorCode>),
+    /// The results of files with this index lie in storage, and are answered so often with 404 (`u32::MAX`: always).
+    pub(crate) result_not_found: Option<(u32, u32)>,
+}
+
+fn refusal(refused: &mut (u32, Option<ErrorCode>)) -> Option<ErrorBody> {
+    let (times, code) = refused;
+    let code = code.filter(|_| *times > 0)?;
+    *times -= 1;
+    Some(ErrorBody { code, message: "not now".into(), hint: None })
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -98,6 +111,8 @@ pub(crate) struct Inner {
     pub(crate) releases: Vec<Release>,
     pub(crate) pool_identity: Identity,
     pub(crate) root: PoolRoot,
+    /// Those that lie in storage, by digest.
+    results: HashMap<String, Vec<u8>>,
     storage: String,
 }
 
@@ -130,6 +145,7 @@ impl Fake {
             releases: vec![release],
             pool_identity,
             root,
+            results: HashMap::new(),
             storage: format!("http://{}", storage.local_addr().unwrap()),
         };
         let fake = Self { inner: Arc::new(Mutex::new(inner)), address: api.local_addr().unwrap() };
@@ -150,6 +166,7 @@ impl Fake {
             .with_state(fake.clone());
         let objects = Router::new()
             .route("/{upload}/{object}/{digest}", axum::routing::put(put))
+            .route("/results/{digest}", get(result))
             .layer(DefaultBodyLimit::max(128 << 20))
             .with_state(fake.clone());
         // They end with the test's runtime.
@@ -243,7 +260,16 @@ impl Inner {
             results[1].2 = first;
         }
         for (index, mut outcome, sealed) in results {
-            let mut sealed = Some(SealedResult::Inline(Base64(sealed)));
+            let in_storage = self.faults.result_not_found.is_some_and(|(of, _)| of == index);
+            let mut sealed = Some(if in_storage {
+                let sha256 = Digest::of(&sealed).to_string();
+                let url = format!("{}/results/{sha256}?X-Amz-Signature=0", self.storage);
+                let length = sealed.len() as u64;
+                self.results.insert(sha256.clone(), sealed);
+                SealedResult::Object(SignedGet { url, length, sha256, expires_in_s: 900 })
+            } else {
+                SealedResult::Inline(Base64(sealed))
+            });
             match cheat {
                 Cheat::Withhold => sealed = None,
                 Cheat::Quarantine => (outcome, sealed) = (Outcome::Quarantined, None),
@@ -371,6 +397,10 @@ async fn open(State(fake): State<Fake>, Json(request): Json<OpenRequest>) -> Jso
     let mut answers = Vec::new();
     for open in request.uploads {
         let id = open.id.clone();
+        if let Some(body) = refusal(&mut inner.faults.refused_opens) {
+            answers.push(Item::Error(body));
+            continue;
+        }
         let want = open.want.clone();
         if !inner.uploads.contains_key(&id) {
             inner.order.push(id.clone());
@@ -393,7 +423,7 @@ async fn open(State(fake): State<Fake>, Json(request): Json<OpenRequest>) -> Jso
         let state = inner.state(&id);
         answers.push(Item::Ok(OpenedUpload { header, chunks: inner.chunk_urls(&id, &want), stored, state }));
     }
-    Json(OpenAnswer { uploads: answers })
+    Json(OpenAnswer { uploads: answers, limits: Default::default() })
 }
 
 async fn advance(State(fake): State<Fake>, Json(request): Json<AdvanceRequest>) -> Json<AdvanceAnswer> {
@@ -402,6 +432,10 @@ async fn advance(State(fake): State<Fake>, Json(request): Json<AdvanceRequest>) 
     let mut answers = Vec::new();
     for advance in request.uploads {
         let id = advance.id;
+        if let Some(body) = refusal(&mut inner.faults.refused_advances) {
+            answers.push(Item::Error(body));
+            continue;
+        }
         let Some(upload) = inner.uploads.get_mut(&id) else {
             let body = ErrorBody { code: ErrorCode::NotFound, message: "no such upload".into(), hint: None };
             answers.push(Item::Error(body));
@@ -507,24 +541,29 @@ async fn stream(State(fake): State<Fake>, headers: HeaderMap) -> Response {
     ([("content-type", "text/event-stream")], Body::from_stream(pages)).into_response()
 }
 
+async fn result(State(fake): State<Fake>, Path(digest): Path<String>) -> Response {
+    let mut inner = fake.lock();
+    if let Some((_, times)) = &mut inner.faults.result_not_found
+        && *times > 0
+    {
+        *times = if *times == u32::MAX { *times } else { *times - 1 };
+        return (StatusCode::NOT_FOUND, "<Error><Code>NoSuchKey</Code></Error>").into_response();
+    }
+    inner.results[&digest].clone().into_response()
+}
+
 async fn put(
     State(fake): State<Fake>,
     Path((id, object, digest)): Path<(String, String, String)>,
     body: Bytes,
 ) -> Response {
-    let hangs = {
+    let number = {
         let mut inner = fake.lock();
         inner.seen.puts += 1;
-        let puts = inner.seen.puts;
-        inner.faults.hang_puts_from.is_some_and(|from| puts >= from)
+        inner.seen.puts
     };
-    if hangs {
-        loop {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            if fake.lock().faults.hang_puts_from.is_none() {
-                break;
-            }
-        }
+    while fake.lock().faults.hang_puts_from.is_some_and(|from| number >= from) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let mut inner = fake.lock();
     if inner.faults.busy_puts > 0 {

@@ -9,7 +9,11 @@ use super::allot::{Grant, Wish};
 use super::narrow;
 use crate::rules::{Core, Leased, LeasedUploadWork, Object, masks};
 use crate::storage::{InvalidKey, ObjectKey};
-use crate::store::{StoreError, Tx, lo_of};
+use crate::store::{ChunkRow, StoreError, Tx, lo_of};
+
+/// Most chunks that a wish is told of at once, whatever the number of its uploads: a presigned URL may take 2 KiB, and a node
+/// asks for the rest as it comes to them.
+const FIRST_CHUNKS: usize = 1024;
 
 impl Core {
     /// Uploads, first chunks and runs of what was granted, for each wish.
@@ -30,11 +34,19 @@ impl Core {
             let range = ranges.entry((grant.wish, grant.run.upload)).or_insert((i64::MAX, 0));
             *range = (range.0.min(grant.run.first_chunk), range.1.max(grant.run.last_chunk));
         }
-        for (first, last) in ranges.values_mut() {
-            *last = (*last).min(*first + MAX_WANTED_CHUNKS as i64 - 1);
+        let mut uploads_of = HashMap::<usize, usize>::new();
+        for (wish, _) in ranges.keys() {
+            *uploads_of.entry(*wish).or_default() += 1;
+        }
+        for ((wish, _), (first, last)) in &mut ranges {
+            let most = (FIRST_CHUNKS / uploads_of[wish]).clamp(1, MAX_WANTED_CHUNKS);
+            *last = (*last).min(*first + most as i64 - 1);
         }
         let asked: Vec<_> = ranges.iter().map(|(&(_, upload), &(first, last))| (upload, first, last)).collect();
-        let chunks = tx.chunks_within(&asked).await?;
+        let mut chunks = HashMap::<i64, Vec<ChunkRow>>::new();
+        for chunk in tx.chunks_within(&asked).await? {
+            chunks.entry(chunk.upload).or_default().push(chunk);
+        }
         let mut leased: Vec<_> = wishes.iter().map(|_| self.nothing()).collect();
         for grant in grants {
             let Some(upload) = uploads.get(&grant.run.upload) else {
@@ -47,9 +59,8 @@ impl Core {
                 continue;
             }
             let range = ranges.get(&(grant.wish, grant.run.upload)).copied().unwrap_or((0, -1));
-            let within = chunks
-                .iter()
-                .filter(|chunk| chunk.upload == upload.number && (range.0..=range.1).contains(&chunk.sequence));
+            let stored = chunks.get(&upload.number).map(Vec::as_slice).unwrap_or_default();
+            let within = stored.iter().filter(|chunk| (range.0..=range.1).contains(&chunk.sequence));
             work.push(LeasedUploadWork {
                 upload: upload.id.clone(),
                 release: upload.release.clone(),

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use filemill_api::{ErrorCode, Outcome, UploadState};
+use filemill_api::{ErrorCode, Outcome, UploadState, WaitReason};
 
 use super::site::{
-    Site, code, complete, complete_all, eventually, lease, lease_now, only, report, results, runs, send,
+    Site, advance, chunk, code, complete, complete_all, eventually, lease, lease_now, only, open_one, report, results,
+    runs, send,
 };
 
 super::on_both!(
@@ -14,6 +15,7 @@ super::on_both!(
     suspects_run_alone_and_the_innocent_go_on,
     the_first_job_of_a_run_can_be_the_suspect,
     three_deaths_alone_end_a_job,
+    a_suspect_is_not_waited_for_while_it_comes_in,
     a_cancelled_lease_that_dies_ends_as_cancelled,
 );
 
@@ -117,6 +119,28 @@ async fn three_deaths_alone_end_a_job(site: Arc<Site>) {
     });
     assert_eq!(results.await, [(0, Outcome::Succeeded), (1, Outcome::Quarantined)]);
     assert_eq!(rules.jobs(&ann, &id).await.expect("jobs").upload.state, UploadState::Done);
+}
+
+async fn a_suspect_is_not_waited_for_while_it_comes_in(site: Arc<Site>) {
+    let rules = site.hasty_server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let large = site.large(2);
+    open_one(&rules, &ann, &large).await.expect("opened");
+    advance(&rules, &ann, &large.id, true, vec![chunk(0)]).await.expect("advanced");
+    let dead = only(&lease_now(&rules, "a", 1, 1).await);
+    report(&rules, &dead, &[0]).await;
+    eventually("the lease ends", || async {
+        let lost = report(&rules, &filemill_api::LeasedRun { fence: 9, ..dead.clone() }, &[]).await;
+        assert_eq!(lost.lost.len(), 1);
+        let waiting = rules.jobs(&ann, &large.id).await.expect("jobs").waiting;
+        (!matches!(waiting[0].reason, WaitReason::Running { .. })).then_some(())
+    })
+    .await;
+    assert!(runs(&lease_now(&rules, "b", 1, 1).await).is_empty(), "a node would stand still beside it");
+    advance(&rules, &ann, &large.id, true, vec![chunk(1)]).await.expect("advanced");
+    let again = only(&lease(&rules, "b", 1).await);
+    assert!(again.alone);
+    complete(&rules, &again, &[0]).await.expect("completed");
 }
 
 async fn a_cancelled_lease_that_dies_ends_as_cancelled(site: Arc<Site>) {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_api::{ChunksRequest, ErrorCode, JobRange, MissingRequest, ReturnReason, RunKey, UploadState, WaitReason};
+use filemill_api::{
+    ChunksRequest, ErrorCode, JobRange, MissingRequest, Outcome, ReturnReason, RunKey, UploadState, WaitReason,
+};
 use filemill_server::rules::{RecordedKind, RulesConfig};
 
 use super::site::{
@@ -20,6 +22,8 @@ super::on_both!(
     chunks_are_told_as_they_arrive,
     a_stalled_job_waits_until_it_is_complete,
     a_returned_lease_goes_to_the_next_without_blame,
+    a_fault_of_nodes_does_not_go_on_for_ever,
+    a_lease_of_many_uploads_names_few_chunks_of_each,
     a_report_prolongs_and_names_what_is_lost,
     missing_chunks_are_asked_for_and_the_job_runs_again,
     a_missing_header_is_asked_for_and_the_jobs_run_again,
@@ -150,6 +154,33 @@ async fn a_returned_lease_goes_to_the_next_without_blame(site: Arc<Site>) {
     let next = only(&lease(&rules, "b", 10).await);
     assert_eq!((next.indexes.as_slice(), next.alone), ([1, 2, 3, 4, 5, 6, 7, 8, 9].as_slice(), false));
     assert_eq!(code(complete(&rules, &run, &[1]).await), ErrorCode::Fenced);
+}
+
+async fn a_fault_of_nodes_does_not_go_on_for_ever(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    send(&rules, &ann, &site.bundle(2)).await;
+    let mut attempts = 0;
+    while results(&rules, &ann).await.is_empty() {
+        give_back(&rules, &only(&lease(&rules, "n", 2).await), ReturnReason::NodeFault).await;
+        attempts += 1;
+        assert!(attempts < 100, "handed back for ever");
+    }
+    assert!(attempts > 5, "given up after {attempts} attempts");
+    assert_eq!(results(&rules, &ann).await, [(0, Outcome::HostFailed), (1, Outcome::HostFailed)]);
+}
+
+async fn a_lease_of_many_uploads_names_few_chunks_of_each(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    for _ in 0..40 {
+        send(&rules, &ann, &site.large(64)).await;
+    }
+    let leased = lease(&rules, "n", 40).await;
+    let chunks: Vec<_> = leased.uploads.iter().map(|work| work.chunks.len()).collect();
+    assert_eq!(chunks.len(), 40);
+    assert!(chunks.iter().all(|count| *count >= 1) && chunks.iter().sum::<usize>() <= 1024, "{chunks:?}");
+    assert_eq!(leased.uploads[0].chunks[0].0, 0, "from the first on");
 }
 
 async fn a_report_prolongs_and_names_what_is_lost(site: Arc<Site>) {

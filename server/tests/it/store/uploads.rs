@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use filemill_api::{ErrorCode, JobRange, OpenRequest, StateRange, UploadState, WaitReason};
+use filemill_api::{
+    AdvanceRequest, AdvanceUpload, CancelRequest, ErrorCode, JobRange, OpenRequest, StateRange, UploadState, WaitReason,
+};
 
 use super::site::{
     Site, advance, chunk, code, complete_all, content, eventually, lease, lease_now, open_one, runs, send,
@@ -17,6 +19,7 @@ super::on_both!(
     a_chunk_stored_again_with_other_content_counts,
     many_clients_at_once_get_an_answer_each,
     the_reason_of_every_wait_is_told,
+    nothing_more_is_stored_of_an_upload_that_is_over,
 );
 
 async fn opening_again_changes_nothing_and_other_content_is_refused(site: Arc<Site>) {
@@ -174,4 +177,20 @@ async fn the_reason_of_every_wait_is_told(site: Arc<Site>) {
     });
     let finished = finished.await;
     assert_eq!((finished.upload.done, finished.waiting.len()), (5, 0));
+}
+
+async fn nothing_more_is_stored_of_an_upload_that_is_over(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let mut upload = site.large(2);
+    upload.want = vec![chunk(0)];
+    assert_eq!(open_one(&rules, &ann, &upload).await.expect("opened").chunks.len(), 1);
+    let cancel = CancelRequest { uploads: vec![upload.id.clone()] };
+    rules.cancel(&ann, cancel).await.expect("an answer");
+    let again = open_one(&rules, &ann, &upload).await.expect("opened again");
+    assert_eq!((again.chunks.len(), again.state), (0, UploadState::Cancelled));
+    let ask = AdvanceUpload { id: upload.id, header_stored: false, stored: Vec::new(), want: vec![chunk(1)] };
+    let asked = rules.advance(&ann, AdvanceRequest { uploads: vec![ask] }).await.expect("an answer").remove(0);
+    let advanced = asked.expect("advanced");
+    assert_eq!((advanced.chunks.len(), advanced.state), (0, UploadState::Cancelled));
 }
