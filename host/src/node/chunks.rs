@@ -5,13 +5,14 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use filemill_seal::{OpenedChunk, UploadId, Verdict};
+use filemill_seal::{Digest, OpenedChunk, Verdict};
 use tokio::sync::OnceCell;
 
 use super::budget::{Budget, Held};
 
-/// Names a chunk on this node.
-pub(super) type ChunkName = (UploadId, u32);
+/// Names a chunk on this node: by the digest of the header that it was opened under, and its sequence number. Not by its
+/// upload: whoever brings another header for the same upload has not shown that its key opens the chunk.
+pub(super) type ChunkName = (Digest, u32);
 
 /// All opened chunks.
 pub(super) struct ChunkStore {

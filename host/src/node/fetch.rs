@@ -7,7 +7,7 @@ use filemill_seal::ChunkShape;
 
 use super::Node;
 use super::budget::Held;
-use super::chunks::{Chunk, Loaded};
+use super::chunks::{Chunk, ChunkName, Loaded};
 use super::events::event;
 use super::job::RunContext;
 use super::openers::NotOpened;
@@ -35,10 +35,9 @@ pub(super) struct Admitted {
 impl Fetcher {
     /// The chunk, from memory or from storage. Cancel safe.
     pub(super) async fn chunk(&self, sequence: u32) -> Result<Chunk, Stop> {
-        let name = (self.context.upload.id(), sequence);
         self.node
             .chunks
-            .get(name, self.is_shared(sequence), async || {
+            .get(self.name(sequence), self.is_shared(sequence), async || {
                 let admitted = self.admit(sequence).await?;
                 self.load(admitted).await
             })
@@ -60,14 +59,17 @@ impl Fetcher {
 
     /// The chunk, fetched with what was admitted unless it is here. Cancel safe.
     pub(super) async fn chunk_admitted(&self, admitted: Admitted) -> Result<Chunk, Stop> {
-        let name = (self.context.upload.id(), admitted.sequence);
-        let keep = self.is_shared(admitted.sequence);
+        let (name, keep) = (self.name(admitted.sequence), self.is_shared(admitted.sequence));
         self.node.chunks.get(name, keep, async || self.load(admitted).await).await
     }
 
     /// The most that the chunk takes while it is opened, in bytes.
     pub(super) fn most_bytes(&self, sequence: u32) -> usize {
         self.shape(sequence).map_or(usize::MAX, |shape| shape.sealed_max_bytes().saturating_mul(2))
+    }
+
+    fn name(&self, sequence: u32) -> ChunkName {
+        (self.context.upload.header_digest, sequence)
     }
 
     fn is_shared(&self, sequence: u32) -> bool {

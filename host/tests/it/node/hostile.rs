@@ -1,7 +1,7 @@
 //! A server or a storage service that means harm: each is refused, with its message.
 
 use filemill_api::{Outcome, ReturnReason};
-use filemill_seal::{Digest, Identity};
+use filemill_seal::{Digest, Identity, Verdict};
 
 use super::fake::Reply;
 use super::mill::{Mill, Sent, noise, now};
@@ -149,6 +149,26 @@ async fn the_chunk_of_another_upload_is_never_analysed() {
     let other = mill.upload(&[noise(1000, 2)]).seal(&mill.fake);
     mill.fake.offer(sent.leased.clone(), other.chunks.clone());
     refused(&mill, &sent, "it was altered, or belongs elsewhere").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chunk_in_memory_is_not_handed_to_another_header_of_the_same_upload() {
+    let mill = Mill::start(super::counts()).await;
+    // Two files in one chunk, which therefore stays in memory.
+    let files = [noise(1000, 1), noise(1000, 2)];
+    let victim = mill.upload(&files).seal(&mill.fake);
+    victim.offer_with(&mill.fake, |leased| leased.runs[0].indexes = vec![0]);
+    assert_eq!(mill.result(&victim, 0).await.outcome, filemill_seal::Outcome::Succeeded);
+
+    // The same upload and files, another key: its maker has the sealed chunk only.
+    let mut forged = mill.upload(&files);
+    forged.header.upload = victim.header.upload;
+    forged.verdicts = vec![Verdict::Intact(Digest::of(b"unknown")); 2];
+    let forged = forged.seal(&mill.fake);
+    mill.fake.replies(&victim.key(0), [Reply::Bytes(victim.sealed_chunks[0].clone())]);
+    mill.fake.offer(forged.leased.clone(), victim.chunks.clone());
+    refused(&mill, &forged, "it was altered, or belongs elsewhere").await;
+    assert_eq!(victim.fetched(&mill.fake, 0), 2, "the chunk is tried under the other header");
 }
 
 #[tokio::test(flavor = "multi_thread")]
