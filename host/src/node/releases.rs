@@ -42,7 +42,8 @@ struct Kept {
 }
 
 struct Entry {
-    // A release that does not fit is remembered, too: it would not fit the next time either.
+    // A release that does not fit is remembered, too: it would not fit the next time either. That other bytes came in its
+    // place is not: the next answer may be the right one.
     cell: Arc<OnceCell<Result<Release, NoRelease>>>,
     used: u64,
 }
@@ -63,7 +64,7 @@ impl Releases {
         let cell = self.cell(digest);
         let found = cell
             .get_or_try_init(async || match self.fetch(digest, server, storage, chunks).await {
-                Err(fault @ NoRelease::Fault(_)) => Err(fault),
+                Err(passing @ (NoRelease::Fault(_) | NoRelease::Refused(_))) => Err(passing),
                 settled => Ok(settled),
             })
             .await?;

@@ -33,6 +33,13 @@ async fn another_component_than_the_header_names_never_runs() {
     mill.fake.world(|world| world.component = Some(other));
     sent.offer(&mill.fake);
     refused(&mill, &sent, "the server gives component").await;
+
+    // That is not held against the release.
+    let right = mill.fake.put("right", &mill.component);
+    mill.fake.world(|world| world.component = Some(right));
+    let sent = mill.upload(&[noise(10, 2)]).seal(&mill.fake);
+    sent.offer(&mill.fake);
+    assert_eq!(mill.result(&sent, 0).await.outcome, filemill_seal::Outcome::Succeeded);
 }
 
 #[tokio::test(flavor = "multi_thread")]
