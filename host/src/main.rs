@@ -19,6 +19,9 @@ use url::Url;
 /// Compiled engines that are kept, in bytes: some hundred Rust engines, or ten that embed an interpreter.
 const CACHE_BYTES: u64 = 1 << 30;
 
+/// How long the end waits for what still blocks a thread.
+const LEFT_BEHIND: Duration = Duration::from_secs(1);
+
 /// Pulls sealed files from a filemill server and runs engines over them. Listens on nothing.
 #[derive(Parser)]
 #[command(version)]
@@ -188,12 +191,15 @@ fn run(args: RunArgs) -> anyhow::Result<()> {
         }),
         ..RuntimeConfig::default()
     })?;
-    tokio::runtime::Builder::new_multi_thread()
+    let network = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.clamp(1, 4))
         .enable_all()
         .build()
-        .context("no thread can be started for the network")?
-        .block_on(until_signalled(config, runtime))
+        .context("no thread can be started for the network")?;
+    let done = network.block_on(until_signalled(config, runtime));
+    // Dropping it would wait for whatever still blocks one of its threads, for ever on a disk that hangs.
+    network.shutdown_timeout(LEFT_BEHIND);
+    done
 }
 
 /// Runs the node; the first signal ends it in good order, a second at once.
