@@ -1,6 +1,6 @@
 //! Completed jobs on their way to the server: many in one request, again until it is certain what became of them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use super::events::event;
 use super::lease::{End, Lease};
 use super::results::Sealed;
 use super::server::CallError;
+use super::storage::StorageError;
 
 /// A request is sent when so many jobs or bytes are together, or the first of them has waited so long.
 const BATCH_JOBS: usize = 256;
@@ -34,6 +35,9 @@ const ROOM_BYTES: usize = 8 << 20;
 
 /// Requests under way at once.
 const REQUESTS: usize = 4;
+
+/// How often a large result is tried, each time with a URL of its own, before its job is given up.
+const STORES_TRIED: u32 = 5;
 
 /// One completed job.
 pub(super) struct Done {
@@ -161,19 +165,22 @@ async fn collect(first: Done, handed_in: &mut mpsc::Receiver<Done>, finish: &Can
     batch
 }
 
-/// Sends one batch, large results first to storage.
+/// Sends one batch. Large results go to storage first; the small ones do not wait for that.
 async fn send(node: &Node, batch: Vec<Done>) {
     let (large, small): (Vec<Done>, Vec<Done>) =
         batch.into_iter().partition(|done| done.bytes() > limits::MAX_INLINE_RESULT_BYTES);
-    let mut waiting: VecDeque<Ready> = small.into_iter().map(Ready::inline).collect();
-    for done in large {
-        let lease = Arc::clone(&done.lease);
-        match store(node, done).await {
-            Some(ready) => waiting.push_back(ready),
-            None => lease.completions_settled(1),
+    let storing = async {
+        let mut stored = Vec::new();
+        for done in large {
+            let lease = Arc::clone(&done.lease);
+            match store(node, done).await {
+                Some(ready) => stored.push(ready),
+                None => lease.completions_settled(1),
+            }
         }
-    }
-    complete(node, waiting.into()).await;
+        complete(node, stored).await;
+    };
+    futures::join!(complete(node, small.into_iter().map(Ready::inline).collect()), storing);
 }
 
 /// A completion as it is sent.
@@ -191,13 +198,15 @@ impl Ready {
     }
 }
 
-/// Stores a large result; `None` if its lease ended before that succeeded.
+/// Stores a large result; `None` if its lease ended before that succeeded, or if it cannot be stored. Whoever attends to
+/// the run then hands the job back, once the others of the run are completed.
 async fn store(node: &Node, done: Done) -> Option<Ready> {
     let body = bytes::Bytes::from(done.sealed.unwrap_or_default());
     let (length, sha256) = (body.len() as u64, Digest::of(&body).to_string());
     let want = WantResult { lease: done.lease.key, index: done.index, length, sha256: sha256.clone() };
     let request = ResultUrlRequest { results: vec![want] };
     let mut backoff = retries();
+    let mut tried = 0;
     while done.lease.ended().is_none() {
         let answer: Result<ResultUrls, _> = node.server.post(paths::RESULT_URLS, &request, Duration::ZERO).await;
         let why = match answer.map(|answer| answer.results.into_iter().next().map(Item::into_result)) {
@@ -207,17 +216,36 @@ async fn store(node: &Node, done: Done) -> Option<Ready> {
                     let completion = Completion { index: done.index, outcome: done.outcome, sealed };
                     return Some(Ready { lease: done.lease, completion, _taken: None });
                 }
-                Err(error) => error.to_string(),
+                Err(error) => {
+                    tried = match error {
+                        // The next URL would point there as well.
+                        StorageError::Foreign(_) | StorageError::Redirect => STORES_TRIED,
+                        _ => tried + 1,
+                    };
+                    error.to_string()
+                }
             },
             Ok(Some(Err(error))) if error.code == ErrorCode::Fenced => {
                 node.lost(&done.lease);
                 return None;
             }
-            Ok(Some(Err(error))) => error.to_string(),
-            Ok(None) => "the answer names no URL".to_owned(),
-            Err(error) => error.to_string(),
+            // The server is away, and with it all that would come of giving up.
+            Err(error) if error.is_transient() => error.to_string(),
+            refused => {
+                tried += 1;
+                match refused {
+                    Ok(Some(Err(error))) => error.to_string(),
+                    Err(error) => error.to_string(),
+                    Ok(_) => "the answer names no URL".to_owned(),
+                }
+            }
         };
         let (upload, index) = (&done.lease.upload, done.index);
+        if tried >= STORES_TRIED {
+            tracing::warn!(upload, index, "a large result cannot be stored, its job is given up: {why}");
+            node.faults.fault();
+            return None;
+        }
         tracing::debug!(%upload, index, "a large result cannot be stored yet: {why}");
         tokio::select! {
             () = backoff.wait() => {}

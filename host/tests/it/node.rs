@@ -9,7 +9,7 @@ mod process;
 
 use std::time::Duration;
 
-use filemill_api::{ErrorCode, Outcome, SealedBody};
+use filemill_api::{ErrorCode, Outcome, ReturnReason, SealedBody};
 use filemill_seal::{Digest, Verdict, VoidReason};
 
 use self::fake::{Reply, Said};
@@ -166,6 +166,16 @@ async fn a_large_result_goes_to_storage() {
     assert!(matches!(completion.sealed, Some(SealedBody::Object { .. })), "{completion:?}");
     assert_eq!(completion.outcome, Outcome::OverLog);
     mill.open(&sent, &completion);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_result_that_cannot_be_stored_is_handed_back() {
+    let mill = Mill::start_with(guest!(floods_log), |config| config.limits.log_lines = 10_000).await;
+    mill.fake.world(|world| world.put_status = Some(403));
+    let sent = mill.upload(&[noise(100, 1)]).seal(&mill.fake);
+    sent.offer(&mill.fake);
+    assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::NodeFault);
+    assert_eq!(mill.end().await.jobs_completed, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -38,6 +38,8 @@ pub(crate) enum Said {
     NoHeader(RunKey),
     Published(SignedStatement),
     Leased(LeaseRequest),
+    /// A call that was answered with 409.
+    Refused(String),
 }
 
 /// How the fake behaves, and what it saw.
@@ -57,6 +59,10 @@ pub(crate) struct World {
     pub(crate) fenced: HashSet<i64>,
     /// Calls to the API that are answered with 503 first.
     pub(crate) unavailable: HashMap<String, u32>,
+    /// Calls to the API that are answered with 409.
+    pub(crate) conflicts: HashSet<String>,
+    /// What storage answers whoever puts something, if not 200.
+    pub(crate) put_status: Option<u16>,
     pub(crate) said: Vec<Said>,
     /// Requests for each object.
     pub(crate) fetched: HashMap<String, u32>,
@@ -265,6 +271,10 @@ impl Handle {
         if down {
             return problem(503, ErrorCode::Unavailable, "starting");
         }
+        if self.lock().conflicts.contains(path) {
+            self.change(|world| world.said.push(Said::Refused(path.to_owned())));
+            return problem(409, ErrorCode::Conflict, "it exists and differs");
+        }
         match path {
             paths::WHOAMI => self.whoami(),
             paths::POOLS => self.publish(&read(&request)),
@@ -376,6 +386,9 @@ impl Handle {
         let reply = self.change(|world| {
             *world.fetched.entry(key.clone()).or_default() += 1;
             if request.method == "PUT" {
+                if let Some(status) = world.put_status {
+                    return Some(Reply::Status(status));
+                }
                 world.stored.insert(key.clone(), request.body);
                 return Some(Reply::Status(200));
             }
