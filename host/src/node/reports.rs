@@ -164,7 +164,10 @@ fn apply(node: &Node, reported: &[(Arc<Lease>, LeaseReport)], answer: &ReportAns
     for key in &answer.cancelled {
         if let Some(lease) = node.leases.find(*key) {
             tracing::info!(upload = %lease.upload, run = key.run, "the uploader cancelled");
-            node.leases.end(&lease, End::Cancelled);
+            // Its jobs get their verdict with the return: without one, only once the lease has run out.
+            if node.leases.end(&lease, End::Cancelled) {
+                node.returns.say_ended(lease);
+            }
         }
     }
     let lasts = Duration::from_millis(answer.lease_ms.into());

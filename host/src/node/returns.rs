@@ -43,6 +43,13 @@ impl Returns {
         // It ends only when there is nobody left to hand anything back.
         let _ = self.0.send((Arc::clone(lease), reason)).await;
     }
+
+    /// Tells the server that nobody works on a cancelled lease any more. Where too many are on their way it is not told, and
+    /// the lease, which is no longer reported, runs out.
+    pub(super) fn say_ended(&self, lease: Arc<Lease>) {
+        // Of a cancelled one the reason does not matter.
+        let _ = self.0.try_send((lease, ReturnReason::ShuttingDown));
+    }
 }
 
 /// Hands back until `finish` is cancelled and everything was said. What cannot be said in time expires by itself.
