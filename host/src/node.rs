@@ -41,6 +41,7 @@ mod slots;
 mod stop;
 mod storage;
 mod stream;
+mod streaming;
 mod totals;
 mod upload;
 mod urls;
@@ -67,6 +68,7 @@ use self::server::Server;
 use self::slots::Slots;
 use self::stop::Stop;
 use self::storage::Storage;
+use self::streaming::Streaming;
 use self::totals::Counters;
 use self::upload::Uploads;
 use crate::Limits;
@@ -110,7 +112,7 @@ struct Node {
     openers: Openers,
     /// Files streamed at once. There are guest threads for as many and for every slot beside them, so that files that lie
     /// in memory always find a thread, and give their memory back.
-    streams: Semaphore,
+    streams: Streaming,
     /// Held by the one run that collects two chunks.
     pairs: Mutex<()>,
 

@@ -26,6 +26,7 @@ use super::returns::{self, Returns};
 use super::server::Server;
 use super::slots::Slots;
 use super::storage::Storage;
+use super::streaming::Streaming;
 use super::totals::{Counters, Totals};
 use super::upload::Uploads;
 use super::{Node, NodeError, guests, http, leasing, publish};
@@ -80,7 +81,7 @@ pub async fn run(config: NodeConfig, runtime: Runtime, stop: CancellationToken) 
         counters: Counters::default(),
         fetches: Semaphore::new(FETCHES),
         openers,
-        streams: Semaphore::new(config.slots),
+        streams: Streaming::new(config.slots),
         pairs: Mutex::new(()),
         tasks: TaskTracker::new(),
         drain: CancellationToken::new(),

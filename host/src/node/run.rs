@@ -211,6 +211,7 @@ async fn run_whole(
     last_chunk: u32,
 ) -> Result<(), Stop> {
     let (node, context) = (&fetcher.node, &fetcher.context);
+    fetcher.urls.wait_from_now();
     let (first, last) = node.unless_draining(chunks(fetcher, first_chunk, last_chunk)).await??;
     let upload = &context.upload;
     let mut jobs = Vec::with_capacity(files.len());

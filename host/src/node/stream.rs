@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use filemill_seal::{Digest, FileSpan, Sha256, Verdict, VoidReason};
 use futures::stream::{self, StreamExt};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{SemaphorePermit, mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::chunks::Chunk;
@@ -36,10 +36,34 @@ enum FileEnd {
 ///
 /// [`Stop`], and nothing is handed in.
 pub(super) async fn run(fetcher: &Arc<Fetcher>, index: u32, span: FileSpan) -> Result<(), Stop> {
+    fetcher.urls.wait_from_now();
+    let beginning = async {
+        // Whoever waits for its uploader takes no place meanwhile.
+        fetcher.stored(span.first_chunk).await?;
+        let place = place(fetcher, &span).await?;
+        Ok((place, fetcher.chunk(span.first_chunk).await?))
+    };
+    let (_place, first) = fetcher.node.unless_draining(beginning).await??;
+    fetcher.urls.hold_place(true);
+    let ended = run_placed(fetcher, index, span, first).await;
+    fetcher.urls.hold_place(false);
+    ended
+}
+
+/// A place among the files that are streamed. A file that is complete comes before those that are not.
+async fn place<'a>(fetcher: &'a Fetcher, span: &FileSpan) -> Result<SemaphorePermit<'a>, Stop> {
+    let node = &fetcher.node;
+    match node.streams.try_place() {
+        Some(place) => Ok(place),
+        None => {
+            let complete = fetcher.urls.is_stored(node, span.last_chunk).await?;
+            Ok(node.streams.place(complete).await)
+        }
+    }
+}
+
+async fn run_placed(fetcher: &Arc<Fetcher>, index: u32, span: FileSpan, first: Chunk) -> Result<(), Stop> {
     let (node, context) = (&fetcher.node, &fetcher.context);
-    let beginning = async { (node.streams.acquire().await, fetcher.chunk(span.first_chunk).await) };
-    let (_place, first) = node.unless_draining(beginning).await?;
-    let first = first?;
     node.started(&context.lease, vec![index]).await?;
 
     let (parts, receiver) = mpsc::channel(WAITING);
@@ -94,6 +118,7 @@ async fn feed(
         // Takes no chunk out of the hands of those that are under way before the engine has room for it.
         let _ = parts.reserve().await;
         sequence += 1;
+        fetcher.urls.wait_from_now();
         chunk = match rest.next().await {
             Some(Err(Stop::Stalled)) => {
                 // It was said when the chunk was asked for ahead of time. Does the engine really wait for it?

@@ -1,6 +1,7 @@
 //! Where chunks are: the URLs that came with a lease, and those asked for since.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,8 +37,10 @@ struct Known {
 pub(super) struct RunUrls {
     urls: Urls,
     lease: Arc<Lease>,
-    /// On [`clock::now`]: when a URL came that was not known, or the run began.
+    /// On [`clock::now`]: when a URL came that was not known, or the run began to wait for one.
     last_new: Mutex<Duration>,
+    /// Whether it holds a place that another run may wait for.
+    holds_place: AtomicBool,
 }
 
 impl Urls {
@@ -69,7 +72,27 @@ impl Urls {
 
 impl RunUrls {
     pub(super) fn new(urls: Urls, lease: Arc<Lease>) -> Self {
-        Self { urls, lease, last_new: Mutex::new(clock::now()) }
+        Self { urls, lease, last_new: Mutex::new(clock::now()), holds_place: AtomicBool::new(false) }
+    }
+
+    /// From now on the run has nothing to do until its next chunk is stored. The time before counts for no stall: an engine
+    /// that took its time, or a turn that was long in coming, is none of the uploader's fault.
+    pub(super) fn wait_from_now(&self) {
+        self.new_came();
+    }
+
+    /// Whether the run holds a place among the files that are streamed.
+    pub(super) fn hold_place(&self, holds: bool) {
+        self.holds_place.store(holds, Ordering::Relaxed);
+    }
+
+    /// Whether a chunk is stored already. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// As for [`get`](Self::get), but that nothing stalls.
+    pub(super) async fn is_stored(&self, node: &Node, sequence: u32) -> Result<bool, Stop> {
+        Ok(self.urls.find(sequence).is_some() || self.ask(node, sequence, Duration::ZERO).await?)
     }
 
     /// The URL of a chunk, as soon as the chunk is stored. Cancel safe.
@@ -83,7 +106,9 @@ impl RunUrls {
             if let Some(get) = self.urls.find(sequence) {
                 return Ok(get);
             }
-            let patience = if node.slots.is_alone_next() { STALL_IN_THE_WAY.min(node.stall) } else { node.stall };
+            let in_the_way = node.slots.is_alone_next()
+                || (self.holds_place.load(Ordering::Relaxed) && node.streams.complete_waits());
+            let patience = if in_the_way { STALL_IN_THE_WAY.min(node.stall) } else { node.stall };
             let waited = clock::now().saturating_sub(*self.last_new.lock().unwrap_or_else(PoisonError::into_inner));
             let left = patience.saturating_sub(waited);
             if self.ask(node, sequence, left.min(QUESTION)).await? {

@@ -249,6 +249,45 @@ async fn an_upload_that_stalls_is_handed_back() {
     assert_eq!(mill.result(&other, 0).await.outcome, filemill_seal::Outcome::Succeeded);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_still_arrives_gives_its_place_to_one_that_is_there() {
+    // Nothing would move for longer than the test waits.
+    let mill = Mill::start_with(counts(), |config| (config.slots, config.stall) = (1, Duration::from_secs(60))).await;
+    let arriving = mill.upload(&[noise(300_000, 1)]).seal(&mill.fake);
+    mill.fake.offer(arriving.leased.clone(), arriving.chunks[..2].to_vec());
+    let run = arriving.run_of(0);
+    mill.fake
+        .until("the job starts", |world| {
+            world.said.iter().find(|said| matches!(said, Said::Started(key, _) if key.run == run)).map(|_| ())
+        })
+        .await;
+    let complete = mill.upload(&[noise(300_000, 2)]).seal(&mill.fake);
+    complete.offer(&mill.fake);
+    assert_eq!(mill.result(&complete, 0).await.outcome, filemill_seal::Outcome::Succeeded);
+    assert_eq!(mill.fake.returned(run).await, ReturnReason::Stalled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_that_an_engine_takes_is_no_stall_of_its_uploader() {
+    let start = "(call $log (i32.const 1) (i32.const 1100) (i32.const 8))";
+    let slow = "(if (i64.eq (local.get $size) (i64.const 65536)) (then
+        (loop $spin
+            (local.set $bytes (i64.add (local.get $bytes) (i64.const 1)))
+            (br_if $spin (i64.lt_u (local.get $bytes) (i64.const 2000000000))))
+        (local.set $bytes (i64.const 0))))";
+    let engine = crate::guest::component(&include_str!("../guests/counts.wat").replace(start, slow));
+    let mill = Mill::start_with(engine, |config| config.stall = Duration::from_millis(700)).await;
+    // Two files in a chunk each, leased together; the second chunk comes when the first file has run.
+    let mut sent = mill.upload(&[noise(64 << 10, 1), noise(10, 2)]).seal(&mill.fake);
+    sent.leased.runs.truncate(1);
+    (sent.leased.runs[0].indexes, sent.leased.runs[0].last_chunk) = (vec![0, 1], 1);
+    mill.fake.offer(sent.leased.clone(), sent.chunks[..1].to_vec());
+    mill.result(&sent, 0).await;
+    let run = sent.run_of(0);
+    mill.fake.world(|world| world.chunks.insert(run, sent.chunks.clone()));
+    assert_eq!(mill.result(&sent, 1).await.outcome, filemill_seal::Outcome::Succeeded);
+}
+
 #[test]
 fn a_fenced_lease_has_its_own_code() {
     // What the node goes by when a completion is refused.

@@ -1,0 +1,49 @@
+//! Places for files that are streamed, and who waits for one.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Files streamed at once.
+pub(super) struct Streaming {
+    places: Semaphore,
+    /// Files that are stored to their end and wait for a place.
+    complete_waiting: AtomicUsize,
+}
+
+impl Streaming {
+    pub(super) fn new(places: usize) -> Self {
+        Self { places: Semaphore::new(places), complete_waiting: AtomicUsize::new(0) }
+    }
+
+    /// A place, if there is one.
+    pub(super) fn try_place(&self) -> Option<SemaphorePermit<'_>> {
+        self.places.try_acquire().ok()
+    }
+
+    /// Waits for a place. A file that is `complete` makes those that are not give way soon. Cancel safe.
+    pub(super) async fn place(&self, complete: bool) -> SemaphorePermit<'_> {
+        let _waiting = complete.then(|| Waiting::new(&self.complete_waiting));
+        self.places.acquire().await.expect("the semaphore is never closed")
+    }
+
+    /// Whether a file waits that could be streamed without a pause.
+    pub(super) fn complete_waits(&self) -> bool {
+        self.complete_waiting.load(Ordering::SeqCst) > 0
+    }
+}
+
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::SeqCst);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
