@@ -24,6 +24,7 @@ mod guests;
 mod handing_in;
 mod http;
 mod job;
+mod keys;
 mod lease;
 mod leasing;
 mod life;
@@ -46,10 +47,9 @@ mod totals;
 mod upload;
 mod urls;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_seal::Identity;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -58,6 +58,7 @@ use self::chunks::ChunkStore;
 use self::completions::Completions;
 use self::faults::Faults;
 use self::job::Job;
+use self::keys::Keys;
 use self::lease::{End, Lease, Leases};
 use self::openers::Openers;
 use self::pace::Pace;
@@ -90,7 +91,7 @@ struct Node {
 
     server: Server,
     storage: Storage,
-    identities: RwLock<Arc<[Identity]>>,
+    keys: Keys,
 
     uploads: Uploads,
     releases: Releases,
@@ -165,13 +166,5 @@ impl Node {
             self.counters.leases_lost.add(1);
             events::event!("lease lost", upload = %lease.upload, run = lease.key.run, fence = lease.key.fence);
         }
-    }
-
-    fn identities(&self) -> Arc<[Identity]> {
-        Arc::clone(&self.identities.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn set_identities(&self, identities: &[Identity]) {
-        *self.identities.write().unwrap_or_else(PoisonError::into_inner) = identities.into();
     }
 }

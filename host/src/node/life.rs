@@ -1,6 +1,6 @@
 //! A node's life: from its first question to its last answer.
 
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use super::chunks::ChunkStore;
 use super::completions::{self, Completions};
 use super::config::NodeConfig;
 use super::faults::Faults;
+use super::keys::Keys;
 use super::lease::Leases;
 use super::openers::Openers;
 use super::origins::{Origin, StorageOrigins};
@@ -67,7 +68,7 @@ pub async fn run(config: NodeConfig, runtime: Runtime, stop: CancellationToken) 
         slot_count: config.slots,
         server,
         storage: Storage::new(client, StorageOrigins::new(config.storage_origins.clone())),
-        identities: RwLock::new(folder.identities().into()),
+        keys: Keys::new(&folder),
         uploads: Uploads::new(),
         releases: Releases::new(runtime),
         chunks: Arc::new(ChunkStore::new(config.memory_budget_bytes)),

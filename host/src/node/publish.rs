@@ -4,26 +4,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use filemill_api::{PublishPool, SignedStatement, paths};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Node;
 use super::backoff::Backoff;
 use super::events::event;
-use crate::pool::{PoolFolder, PoolFolderError};
+use crate::pool::PoolFolder;
 
 /// How often the folder is looked at: a rotation by `pool renew` reaches a running node within this time.
 const LOOK: Duration = Duration::from_secs(60);
 
 /// Publishes the newest statement now and whenever there is a newer one, until `stop` is cancelled.
+///
+/// The folder is looked at again whatever the server says of the statement: its identities are needed all the same.
 pub(super) async fn run(node: Arc<Node>, folder: PoolFolder, stop: CancellationToken) {
     let mut folder = folder;
     let mut published = None;
-    let mut trouble = None;
+    let (mut trouble, mut refused) = (None, None);
     loop {
-        let dir = folder.dir().to_owned();
-        // Locks and file writes; small, but a disk may hang.
-        let looked = tokio::task::spawn_blocking(move || look(&dir)).await;
-        match looked.unwrap_or_else(|error| Err((error.to_string(), String::new()))) {
+        let looked = tokio::select! {
+            () = stop.cancelled() => return,
+            looked = node.keys.look() => looked,
+        };
+        match looked {
             Ok(newest) => {
                 folder = newest;
                 trouble = None;
@@ -34,28 +38,29 @@ pub(super) async fn run(node: Arc<Node>, folder: PoolFolder, stop: CancellationT
             }
             Err(_) => {}
         }
-        node.set_identities(folder.identities());
         if published != Some(folder.serial()) {
             warn_if_ending(&folder);
-            tokio::select! {
+            let publishing = tokio::select! {
                 () = stop.cancelled() => return,
-                () = publish(&node, &folder) => published = Some(folder.serial()),
+                publishing = timeout(LOOK, publish(&node, &folder)) => publishing,
+            };
+            match publishing {
+                Ok(Ok(())) => published = Some(folder.serial()),
+                Ok(Err(said)) if refused.as_ref() != Some(&said) => {
+                    tracing::error!("{said}");
+                    refused = Some(said);
+                }
+                Ok(Err(_)) => {}
+                // The server is away, which was said.
+                Err(_) => continue,
             }
         }
         tokio::select! {
             () = stop.cancelled() => return,
+            () = node.keys.newer() => {}
             () = tokio::time::sleep(LOOK) => {}
         }
     }
-}
-
-fn look(dir: &std::path::Path) -> Result<PoolFolder, (String, String)> {
-    let told = |error: PoolFolderError| (error.to_string(), error.hint());
-    let mut folder = PoolFolder::open(dir).map_err(told)?;
-    if folder.renew_if_due().map_err(told)? {
-        tracing::info!(pool = folder.enrolment().pool(), serial = folder.serial(), "the pool's recipient was renewed");
-    }
-    Ok(folder)
 }
 
 fn warn_if_ending(folder: &PoolFolder) {
@@ -67,20 +72,31 @@ fn warn_if_ending(folder: &PoolFolder) {
     }
 }
 
-/// Publishes, again until the server takes it.
-async fn publish(node: &Node, folder: &PoolFolder) {
+/// Publishes, again until the server has said whether it takes the statement.
+///
+/// # Errors
+///
+/// A text with a hint, where it does not: another try would be answered alike until somebody does something about it.
+async fn publish(node: &Node, folder: &PoolFolder) -> Result<(), String> {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
-    let request = match wire(folder) {
-        Ok(pool) => PublishPool { pool },
-        Err(error) => return tracing::error!("the pool's statement cannot be published: {error}"),
-    };
+    let pool = wire(folder).map_err(|error| format!("the pool's statement cannot be published: {error}"))?;
+    let request = PublishPool { pool };
     loop {
         match node.server.tell(paths::POOLS, &request).await {
-            Ok(()) => return event!("pool published", serial = folder.serial()),
-            Err(error) if error.is_transient() => {}
-            Err(error) => tracing::error!("the server does not take the pool's statement: {error}"),
+            Ok(()) => {
+                event!("pool published", serial = folder.serial());
+                return Ok(());
+            }
+            Err(error) if error.is_transient() => backoff.wait().await,
+            Err(error) => {
+                return Err(format!(
+                    "the server does not take statement {} of pool `{}`: {error} (hint: compare the fingerprint and \
+                     serial that `filemill-processor pool show` prints on every processor of the pool)",
+                    folder.serial(),
+                    node.pool
+                ));
+            }
         }
-        backoff.wait().await;
     }
 }
 

@@ -1,9 +1,11 @@
 //! From a leased upload to completed jobs.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use filemill_api::{LeasedUpload, ReturnReason};
 use filemill_seal::{Digest, FileSpan};
+use futures::FutureExt as _;
 
 use super::Node;
 use super::chunks::Chunk;
@@ -19,33 +21,57 @@ use super::stream;
 use super::upload::{NotAdmitted, Upload};
 use super::urls::{RunUrls, Urls};
 
+/// What is said of a fault of this program. The panic itself was said by whoever panicked.
+const PANICKED: &str = "the processor panicked";
+
 /// Sees to the runs of one leased upload: checks header and release once, then attends to each run in a task of its own.
 pub(super) async fn attend_upload(node: Arc<Node>, leased: LeasedUpload, leases: Vec<Arc<Lease>>, urls: Urls) {
-    let identities = node.identities();
-    let upload = match node.uploads.admit(&leased, &node.storage, &identities, &node.counters.headers_opened).await {
+    // Whatever happens, the leases come to an end: the node reports all that it has, and a forgotten one would never pass
+    // to another.
+    let beginning = begin(&node, &leased, &leases, &urls);
+    if AssertUnwindSafe(beginning).catch_unwind().await.is_err() {
+        stop_all(&node, &leases, || Stop::Fault(PANICKED.to_owned())).await;
+    }
+}
+
+async fn begin(node: &Arc<Node>, leased: &LeasedUpload, leases: &[Arc<Lease>], urls: &Urls) {
+    let admitted = match node.unless_draining(admit(node, leased)).await {
+        Ok(admitted) => admitted,
+        Err(_) => return stop_all(node, leases, || Stop::ShuttingDown).await,
+    };
+    let upload = match admitted {
         Ok(upload) => upload,
-        Err(NotAdmitted::Fault(why)) => return stop_all(&node, &leases, || Stop::Fault(why.clone())).await,
+        Err(NotAdmitted::Fault(why)) => return stop_all(node, leases, || Stop::Fault(why.clone())).await,
+        Err(NotAdmitted::UnknownKey) => {
+            let why = format!(
+                "the upload's header is sealed for none of the keys of pool `{}` that this processor has (hint: bring its \
+                 pool folder up to date after `pool renew --rotate`; `filemill-processor pool show` tells the recipient)",
+                node.pool
+            );
+            return stop_all(node, leases, || Stop::Fault(why.clone())).await;
+        }
         Err(NotAdmitted::Missing(why)) => {
             let missing = || Stop::Missing { what: Missing::Header, why: why.clone() };
-            return stop_all(&node, &leases, missing).await;
+            return stop_all(node, leases, missing).await;
         }
         Err(NotAdmitted::Refused { why, upload }) => {
             tracing::warn!(upload = leased.upload, "refused: {why}");
             let upload = upload.as_ref().map(|upload| (upload, None));
-            return end_leases(&node, &leases, upload, || JobEnd::Refused(why.clone())).await;
+            return end_leases(node, leases, upload, || JobEnd::Refused(why.clone())).await;
         }
     };
-    // It parsed when the upload was admitted.
-    let Ok(release_digest) = leased.release.parse::<Digest>() else {
-        return;
+    let release_digest = match leased.release.parse::<Digest>() {
+        Ok(digest) => digest,
+        // It did when the upload was admitted.
+        Err(error) => return stop_all(node, leases, || Stop::Fault(format!("the release: {error}"))).await,
     };
     let release = node.releases.get(release_digest, &node.server, &node.storage, &node.chunks).await;
     let release = match release {
         Ok(release) => release,
-        Err(NoRelease::Fault(why)) => return stop_all(&node, &leases, || Stop::Fault(why.clone())).await,
+        Err(NoRelease::Fault(why)) => return stop_all(node, leases, || Stop::Fault(why.clone())).await,
         Err(NoRelease::Refused(why)) => {
             tracing::warn!(upload = leased.upload, "refused: {why}");
-            return end_leases(&node, &leases, Some((&upload, None)), || JobEnd::Refused(why.clone())).await;
+            return end_leases(node, leases, Some((&upload, None)), || JobEnd::Refused(why.clone())).await;
         }
         Err(NoRelease::Unfit(why)) => {
             tracing::warn!(upload = leased.upload, "{why}");
@@ -54,10 +80,27 @@ pub(super) async fn attend_upload(node: Arc<Node>, leased: LeasedUpload, leases:
         }
     };
     for lease in leases {
-        let run_urls = RunUrls::new(urls.clone(), Arc::clone(&lease));
-        let context = RunContext { lease, upload: Arc::clone(&upload), release: release.clone(), release_digest };
-        let fetcher = Fetcher { node: Arc::clone(&node), context: Arc::new(context), urls: run_urls };
+        let run_urls = RunUrls::new(urls.clone(), Arc::clone(lease));
+        let context = RunContext {
+            lease: Arc::clone(lease),
+            upload: Arc::clone(&upload),
+            release: release.clone(),
+            release_digest,
+        };
+        let fetcher = Fetcher { node: Arc::clone(node), context: Arc::new(context), urls: run_urls };
         node.tasks.spawn(attend_run(Arc::new(fetcher)));
+    }
+}
+
+/// The upload; where no identity opens its header, after the pool's folder was read again.
+async fn admit(node: &Node, leased: &LeasedUpload) -> Result<Arc<Upload>, NotAdmitted> {
+    let counter = &node.counters.headers_opened;
+    let admitted = node.uploads.admit(leased, &node.storage, &node.keys.identities(), counter).await;
+    match admitted {
+        Err(NotAdmitted::UnknownKey) if node.keys.look_again().await => {
+            node.uploads.admit(leased, &node.storage, &node.keys.identities(), counter).await
+        }
+        admitted => admitted,
     }
 }
 
@@ -85,7 +128,9 @@ async fn attend_run(fetcher: Arc<Fetcher>) {
         biased;
         () = lease.over.cancelled() => Err(Stop::Over),
         () = node.abort.cancelled() => Err(Stop::ShuttingDown),
-        ended = work(&fetcher) => ended,
+        ended = AssertUnwindSafe(work(&fetcher)).catch_unwind() => {
+            ended.unwrap_or_else(|_| Err(Stop::Fault(PANICKED.to_owned())))
+        }
     };
     conclude(node, lease, ended).await;
 }

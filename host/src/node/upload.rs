@@ -2,12 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use filemill_api::{LeasedUpload, limits};
-use filemill_seal::{ChunkOpener, Digest, FileSpan, Header, Identity, Layout, SealedHeader, UploadId, Verdict};
-use tokio::sync::OnceCell;
+use filemill_seal::{
+    ChunkOpener, Digest, EnvelopeError, FileEntry, FileSpan, Header, HeaderError, Identity, Layout, SealedHeader,
+    UploadId, Verdict,
+};
+use tokio::sync::{OnceCell, Semaphore};
 
+use super::budget::{Budget, Held};
 use super::chunks::Chunk;
 use super::clock;
 use super::events::event;
@@ -15,9 +20,19 @@ use super::storage::{Storage, StorageError, named_digest};
 use super::totals::Counter;
 use crate::Parameters;
 
-/// Opened headers that are kept, and how long their sealed forms may be together.
+/// Opened headers that are kept, and what they may take together.
 const KEPT: usize = 256;
-const KEPT_BYTES: usize = 8 << 20;
+const KEPT_BYTES: usize = 4 << 20;
+
+/// What all headers may take, those of uploads that are worked on included: enough to open the longest. It is apart from
+/// the chunks' budget, in which those wait whose headers are held.
+const HEADERS_BYTES: usize = 24 << 20;
+/// Headers opened at once.
+const OPENED_AT_ONCE: usize = 2;
+/// How often it is looked whether headers are no longer used, while others wait for their room.
+const ROOM_LOOK: Duration = Duration::from_millis(50);
+/// What a file takes in an opened header beside its name: its entry, its place in the layout, its name's allocation.
+const FILE_BYTES: usize = size_of::<FileEntry>() + 16 + 24;
 
 /// An upload, as its opened header describes it.
 pub(super) struct Upload {
@@ -26,7 +41,9 @@ pub(super) struct Upload {
     pub(super) layout: Layout,
     pub(super) opener: ChunkOpener,
     pub(super) parameters: Parameters,
-    sealed_bytes: usize,
+    bytes: usize,
+    /// Given back when nobody uses it any more.
+    _held: Held,
 }
 
 /// Why nothing of an upload is run.
@@ -36,6 +53,8 @@ pub(super) enum NotAdmitted {
     Refused { why: String, upload: Option<Arc<Upload>> },
     /// Its header is not there.
     Missing(String),
+    /// None of the identities that were tried opens its header.
+    UnknownKey,
     /// This node cannot tell.
     Fault(String),
 }
@@ -43,6 +62,8 @@ pub(super) enum NotAdmitted {
 /// The uploads whose headers were opened lately.
 pub(super) struct Uploads {
     kept: Mutex<Kept>,
+    budget: Budget,
+    openings: Semaphore,
 }
 
 #[derive(Default)]
@@ -59,11 +80,13 @@ struct Entry {
 
 impl Uploads {
     pub(super) fn new() -> Self {
-        Self { kept: Mutex::default() }
+        let (budget, openings) = (Budget::new(HEADERS_BYTES), Semaphore::new(OPENED_AT_ONCE));
+        Self { kept: Mutex::default(), budget, openings }
     }
 
     /// The upload of a lease, once its header was fetched, opened with one of `identities` and found to allow the
-    /// leased release now. Fetched once for all leases that ask meanwhile or soon after.
+    /// leased release now. Fetched once for all leases that ask meanwhile or soon after, and not before there is room for
+    /// it. Cancel safe.
     pub(super) async fn admit(
         &self,
         leased: &LeasedUpload,
@@ -76,7 +99,7 @@ impl Uploads {
         let digest = named_digest(&leased.header).map_err(|error| refused(format!("the header: {error}")))?;
         let cell = self.cell(id, digest);
         let fetched = async || {
-            let upload = fetch(leased, id, digest, storage, identities).await?;
+            let upload = self.fetch(leased, id, digest, storage, identities).await?;
             opened.add(1);
             Ok(upload)
         };
@@ -111,7 +134,7 @@ impl Uploads {
     /// Forgets those used longest ago, down to the bounds. Whoever uses one still has it.
     fn trim(&self) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = |entry: &Entry| entry.cell.get().map_or(0, |upload| upload.sealed_bytes);
+        let bytes = |entry: &Entry| entry.cell.get().map_or(0, |upload| upload.bytes);
         let mut total: usize = kept.by_name.values().map(bytes).sum();
         while kept.by_name.len() > KEPT || (total > KEPT_BYTES && kept.by_name.len() > 1) {
             let Some(oldest) = kept.by_name.iter().min_by_key(|(_, entry)| entry.used).map(|(name, _)| *name) else {
@@ -120,48 +143,102 @@ impl Uploads {
             total -= kept.by_name.remove(&oldest).as_ref().map_or(0, bytes);
         }
     }
+
+    /// Forgets the one used longest ago of those that nobody works on; says whether there was one.
+    fn forget_idle(&self) -> bool {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = |entry: &Entry| entry.cell.get().is_some_and(|upload| Arc::strong_count(upload) == 1);
+        let oldest = kept.by_name.iter().filter(|(_, entry)| idle(entry)).min_by_key(|(_, entry)| entry.used);
+        let Some(name) = oldest.map(|(name, _)| *name) else {
+            return false;
+        };
+        let gone = kept.by_name.remove(&name);
+        drop(kept);
+        // Some MiB in small pieces; not under the lock.
+        drop(gone);
+        true
+    }
+
+    /// Room for a header, for which those that are only kept are forgotten. Cancel safe.
+    async fn room(&self, bytes: usize) -> Held {
+        let taking = self.budget.take(bytes, || self.forget_idle());
+        tokio::pin!(taking);
+        loop {
+            tokio::select! {
+                held = &mut taking => return held,
+                // Nobody says when the last run of an upload ends.
+                () = tokio::time::sleep(ROOM_LOOK) => while self.forget_idle() {},
+            }
+        }
+    }
+
+    async fn fetch(
+        &self,
+        leased: &LeasedUpload,
+        id: UploadId,
+        digest: Digest,
+        storage: &Storage,
+        identities: &[Identity],
+    ) -> Result<Arc<Upload>, NotAdmitted> {
+        let length = leased.header.length.min(limits::MAX_HEADER_BYTES) as usize;
+        let held = self.room(most_bytes(length)).await;
+        let sealed = get_header(leased, storage).await?;
+        // An age decryption and a parse of up to 4 MiB: not on a thread that answers heartbeats.
+        let identities = identities.to_vec();
+        let _turn = self.openings.acquire().await;
+        tokio::task::spawn_blocking(move || open(sealed, id, digest, &identities, held))
+            .await
+            .map_err(|error| NotAdmitted::Fault(format!("opening the header failed: {error}")))?
+            .map(Arc::new)
+    }
 }
 
-async fn fetch(
-    leased: &LeasedUpload,
+/// What a header of so many sealed bytes takes while it is opened: itself, its plaintext, what it is compared with, and
+/// what comes of it, in which a file takes at least four of the bytes.
+fn most_bytes(sealed: usize) -> usize {
+    4 * sealed + (sealed / 4).min(limits::MAX_FILES as usize) * FILE_BYTES
+}
+
+async fn get_header(leased: &LeasedUpload, storage: &Storage) -> Result<Vec<u8>, NotAdmitted> {
+    let refused = |why: String| NotAdmitted::Refused { why, upload: None };
+    match storage.get(&leased.header, limits::MAX_HEADER_BYTES as usize, 0).await {
+        Ok(bytes) => Ok(bytes),
+        Err(error @ StorageError::NotFound) => Err(NotAdmitted::Missing(error.to_string())),
+        Err(error @ StorageError::Other(_)) => Err(refused(format!("the header: {error}"))),
+        Err(error) => Err(NotAdmitted::Fault(format!("the header cannot be fetched: {error}"))),
+    }
+}
+
+fn open(
+    sealed: Vec<u8>,
     id: UploadId,
     digest: Digest,
-    storage: &Storage,
     identities: &[Identity],
-) -> Result<Arc<Upload>, NotAdmitted> {
+    mut held: Held,
+) -> Result<Upload, NotAdmitted> {
     let refused = |why: String| NotAdmitted::Refused { why, upload: None };
-    let sealed = match storage.get(&leased.header, limits::MAX_HEADER_BYTES as usize, 0).await {
-        Ok(bytes) => bytes,
-        Err(error @ StorageError::NotFound) => return Err(NotAdmitted::Missing(error.to_string())),
-        Err(error @ StorageError::Other(_)) => return Err(refused(format!("the header: {error}"))),
-        Err(error) => return Err(NotAdmitted::Fault(format!("the header cannot be fetched: {error}"))),
-    };
-    // An age decryption and a parse of up to 4 MiB: not on a thread that answers heartbeats.
-    let identities = identities.to_vec();
-    tokio::task::spawn_blocking(move || open(sealed, id, digest, &identities))
-        .await
-        .map_err(|error| NotAdmitted::Fault(format!("opening the header failed: {error}")))?
-        .map(Arc::new)
-        .map_err(refused)
-}
-
-fn open(sealed: Vec<u8>, id: UploadId, digest: Digest, identities: &[Identity]) -> Result<Upload, String> {
-    let sealed_bytes = sealed.len();
-    let sealed = SealedHeader::from_bytes(sealed).map_err(|error| error.to_string())?;
+    let sealed = SealedHeader::from_bytes(sealed).map_err(|error| refused(error.to_string()))?;
     if sealed.digest() != digest {
-        return Err(format!("the header has the SHA-256 `{}` instead of `{digest}`", sealed.digest()));
+        return Err(refused(format!("the header has the SHA-256 `{}` instead of `{digest}`", sealed.digest())));
     }
     // The newest first: it is the one that most headers are sealed for.
     let newest_first: Vec<Identity> = identities.iter().rev().cloned().collect();
-    let header = Header::open(&sealed, &newest_first).map_err(|error| error.to_string())?;
+    let header = Header::open(&sealed, &newest_first).map_err(|error| match error {
+        HeaderError::Envelope(EnvelopeError::NoMatchingKey) => NotAdmitted::UnknownKey,
+        error => refused(error.to_string()),
+    })?;
+    drop(sealed);
     if header.upload != id {
-        return Err(format!("the header is that of upload `{}`", header.upload));
+        return Err(refused(format!("the header is that of upload `{}`", header.upload)));
     }
-    let layout = header.layout().map_err(|error| error.to_string())?;
-    let parameters = Parameters::parse(header.parameters.clone()).map_err(|error| error.to_string())?;
+    let layout = header.layout().map_err(|error| refused(error.to_string()))?;
+    let parameters = Parameters::parse(header.parameters.clone()).map_err(|error| refused(error.to_string()))?;
     let opener = ChunkOpener::new(&header.key, header.upload, digest);
     event!("header opened", upload = %id, files = header.files.len());
-    Ok(Upload { header, header_digest: digest, layout, opener, parameters, sealed_bytes })
+    let bytes =
+        2 * header.parameters.len() + header.files.iter().map(|file| file.name.capacity() + FILE_BYTES).sum::<usize>();
+    held.shrink_to(bytes);
+    Ok(Upload { header, header_digest: digest, layout, opener, parameters, bytes, _held: held })
 }
 
 /// Why a lease of the upload is not run now, if there is a reason.

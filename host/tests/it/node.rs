@@ -179,6 +179,22 @@ async fn a_large_result_that_cannot_be_stored_is_handed_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn headers_that_do_not_fit_together_take_turns() {
+    let mill = Mill::start(counts()).await;
+    let mut all = Vec::new();
+    for n in 0..8 {
+        let mut upload = mill.upload(&vec![noise(1, n); 1000]);
+        upload.header.files.iter_mut().for_each(|file| file.name = vec![b'x'; 4000]);
+        let sent = upload.seal(&mill.fake);
+        sent.offer_with(&mill.fake, |leased| leased.runs.truncate(1));
+        all.push(sent);
+    }
+    for sent in &all {
+        assert_eq!(mill.result(sent, 0).await.outcome, filemill_seal::Outcome::Succeeded);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_expired_url_is_asked_for_again() {
     let mill = Mill::start(counts()).await;
     let sent = mill.upload(&[noise(100, 1)]).seal(&mill.fake);

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use filemill_api::{ReturnReason, SealedBody};
+use filemill_api::{ReturnReason, SealedBody, paths};
 use filemill_host::node::{self, NodeConfig, NodeError};
+use filemill_host::pool::{PoolFolder, Renewal};
 use filemill_host::{Runtime, RuntimeConfig};
 use filemill_seal::Outcome;
 use tokio_util::sync::CancellationToken;
@@ -162,8 +163,54 @@ async fn the_pools_statement_is_published_at_the_start() {
             })
         })
         .await;
-    let pool = filemill_host::pool::PoolFolder::open(&mill.pool_dir()).expect("the pool");
+    let pool = PoolFolder::open(&mill.pool_dir()).expect("the pool");
     assert_eq!(serde_json::to_value(&published).expect("JSON"), serde_json::to_value(pool.signed()).expect("JSON"));
+}
+
+fn rotate(mill: &Mill) -> PoolFolder {
+    let mut pool = PoolFolder::open(&mill.pool_dir()).expect("the pool");
+    pool.renew(Renewal::NewIdentity, None).expect("rotated");
+    pool
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotated_key_is_read_as_soon_as_a_header_needs_it() {
+    let mill = Mill::start(super::counts()).await;
+    let before = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
+    before.offer(&mill.fake);
+    assert_eq!(mill.result(&before, 0).await.outcome, Outcome::Succeeded);
+    rotate(&mill);
+    let after = mill.upload(&[noise(10, 2)]).seal(&mill.fake);
+    after.offer(&mill.fake);
+    assert_eq!(mill.result(&after, 0).await.outcome, Outcome::Succeeded);
+    assert_eq!(mill.end().await.leases_returned, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_is_refused_gives_way_to_a_newer_one() {
+    let mill = Mill::stopped(super::counts()).await;
+    mill.fake.world(|world| world.conflicts.insert(paths::POOLS.to_owned()));
+    let mill = mill.started();
+    mill.fake
+        .until("a refusal", |world| {
+            world.said.iter().find(|said| matches!(said, Said::Refused(path) if path == paths::POOLS)).map(|_| ())
+        })
+        .await;
+    let newest = rotate(&mill);
+    mill.fake.world(|world| world.conflicts.clear());
+    // Its header makes the node read the folder again.
+    let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
+    sent.offer(&mill.fake);
+    assert_eq!(mill.result(&sent, 0).await.outcome, Outcome::Succeeded);
+    let newest = serde_json::to_value(newest.signed()).expect("JSON");
+    mill.fake
+        .until("the newest statement", |world| {
+            world.said.iter().find_map(|said| match said {
+                Said::Published(signed) if serde_json::to_value(signed).expect("JSON") == newest => Some(()),
+                _ => None,
+            })
+        })
+        .await;
 }
 
 async fn refusal(mill: &Mill, change: impl FnOnce(&mut NodeConfig)) -> NodeError {

@@ -35,16 +35,24 @@ impl Mill {
 
     /// The same, with other settings.
     pub(crate) async fn start_with(component: Vec<u8>, change: impl FnOnce(&mut NodeConfig)) -> Self {
-        let mut mill = Self::stopped(component).await;
-        let mut config = mill.config();
+        Self::stopped(component).await.started_with(change)
+    }
+
+    /// Starts the node of a world that was prepared.
+    pub(crate) fn started(self) -> Self {
+        self.started_with(|_| {})
+    }
+
+    fn started_with(mut self, change: impl FnOnce(&mut NodeConfig)) -> Self {
+        let mut config = self.config();
         change(&mut config);
         let runtime = Runtime::new(RuntimeConfig {
             slots: NodeConfig::runtime_slots(config.slots),
             maxima: config.limits.clone(),
             ..RuntimeConfig::default()
         });
-        mill.node = Some(tokio::spawn(node::run(config, runtime.expect("a runtime"), mill.stop.clone())));
-        mill
+        self.node = Some(tokio::spawn(node::run(config, runtime.expect("a runtime"), self.stop.clone())));
+        self
     }
 
     /// The world alone.

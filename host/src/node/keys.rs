@@ -1,0 +1,94 @@
+//! The pool's identities, as its folder has them.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use filemill_seal::Identity;
+use tokio::sync::{Mutex, Notify};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::pool::{PoolFolder, PoolFolderError};
+
+/// However many headers do not open, the folder is read no more often than this for their sake.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long a disk may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Opens headers; knows where there may be newer identities.
+pub(super) struct Keys {
+    dir: PathBuf,
+    identities: RwLock<Arc<[Identity]>>,
+    /// When it was last begun to read the folder. Held meanwhile, so that what is older never replaces what is newer.
+    looked: Mutex<Instant>,
+    newer: Notify,
+}
+
+impl Keys {
+    pub(super) fn new(folder: &PoolFolder) -> Self {
+        Self {
+            dir: folder.dir().to_owned(),
+            identities: RwLock::new(folder.identities().into()),
+            looked: Mutex::new(Instant::now()),
+            newer: Notify::new(),
+        }
+    }
+
+    /// The identities that were last read, the newest last.
+    pub(super) fn identities(&self) -> Arc<[Identity]> {
+        Arc::clone(&self.identities.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the folder, and renews its statement where that is due. Cancel safe; the disk may go on.
+    ///
+    /// # Errors
+    ///
+    /// A text and a hint.
+    pub(super) async fn look(&self) -> Result<PoolFolder, (String, String)> {
+        let mut looked = self.looked.lock().await;
+        *looked = Instant::now();
+        self.read().await
+    }
+
+    /// Reads the folder for a header that no identity opens: `pool renew --rotate` may have made one just now. Says whether
+    /// it was read since this was called; many callers share one look.
+    pub(super) async fn look_again(&self) -> bool {
+        let asked = Instant::now();
+        let looking = async {
+            let mut looked = self.looked.lock().await;
+            if *looked >= asked {
+                return true;
+            }
+            sleep_until(*looked + PAUSE).await;
+            *looked = Instant::now();
+            self.read().await.is_ok()
+        };
+        let read = timeout(PATIENCE, looking).await.unwrap_or(false);
+        if read {
+            self.newer.notify_one();
+        }
+        read
+    }
+
+    /// Waits until the folder was read on behalf of a header: there may be a newer statement. Cancel safe.
+    pub(super) async fn newer(&self) {
+        self.newer.notified().await;
+    }
+
+    async fn read(&self) -> Result<PoolFolder, (String, String)> {
+        let dir = self.dir.clone();
+        // Locks and file writes; small, but a disk may hang.
+        let looked = tokio::task::spawn_blocking(move || {
+            let told = |error: PoolFolderError| (error.to_string(), error.hint());
+            let mut folder = PoolFolder::open(&dir).map_err(told)?;
+            if folder.renew_if_due().map_err(told)? {
+                let pool = folder.enrolment().pool();
+                tracing::info!(pool, serial = folder.serial(), "the pool's recipient was renewed");
+            }
+            Ok(folder)
+        });
+        let folder = looked.await.unwrap_or_else(|error| Err((error.to_string(), String::new())))?;
+        *self.identities.write().unwrap_or_else(PoisonError::into_inner) = folder.identities().into();
+        Ok(folder)
+    }
+}
