@@ -13,8 +13,9 @@ use super::Node;
 use super::handing_in::{About, seal_and_send};
 use super::job::{Input, Job, RunContext, Whole};
 use super::results::JobEnd;
+use super::run::FINAL_ATTEMPT;
 use super::slots::Turn;
-use crate::{Job as EngineJob, Outcome, Run, THREAD_STACK_BYTES};
+use crate::{Job as EngineJob, Run, THREAD_STACK_BYTES};
 
 /// Starts `count` threads. They end when the slots are closed and their jobs have ended.
 pub(super) fn start(node: &Arc<Node>, count: usize) -> io::Result<Vec<JoinHandle<()>>> {
@@ -70,7 +71,8 @@ fn run(node: &Node, turn: Turn<'_, Job>) {
     }
 }
 
-/// What came of a file that is in memory; `None` if its lease ended meanwhile.
+/// What came of a file that is in memory; `None` if its lease ended meanwhile, or if another attempt may end otherwise: the
+/// job is handed back then.
 fn analyse_whole(
     node: &Node,
     context: &Arc<RunContext>,
@@ -91,11 +93,21 @@ fn analyse_whole(
         return Some(JobEnd::Refused(differs(found, sha256)));
     }
     let mut run = analyse(node, context, index, span.length, Whole::new(context, index, span, pieces));
-    if run.outcome() == Outcome::HostFailed {
+    if run.outcome().retryable() {
         // Another try may find what the first did not (memory, a slot); a third would be stubborn.
         run = analyse(node, context, index, span.length, Whole::new(context, index, span, pieces));
     }
+    if is_for_another(&run, context) {
+        let upload = &context.lease.upload;
+        tracing::warn!(upload, index, "this processor could not run a job: it is handed back");
+        return None;
+    }
     context.lease.ended().is_none().then_some(JobEnd::Analysed { run, sha256 })
+}
+
+/// Whether a job that this host failed is handed back, rather than ended for good.
+pub(super) fn is_for_another(run: &Run, context: &RunContext) -> bool {
+    run.outcome().retryable() && context.lease.run.attempt < FINAL_ATTEMPT
 }
 
 /// Why a file whose hash is not the one of its verdict is refused.

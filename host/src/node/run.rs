@@ -21,6 +21,9 @@ use super::stream;
 use super::upload::{NotAdmitted, Upload};
 use super::urls::{RunUrls, Urls};
 
+/// The attempt at which it is final that a processor cannot run a job. Before, another processor may get it.
+pub(super) const FINAL_ATTEMPT: u32 = 3;
+
 /// What is said of a fault of this program. The panic itself was said by whoever panicked.
 const PANICKED: &str = "the processor panicked";
 
@@ -74,9 +77,14 @@ async fn begin(node: &Arc<Node>, leased: &LeasedUpload, leases: &[Arc<Lease>], u
             return end_leases(node, leases, Some((&upload, None)), || JobEnd::Refused(why.clone())).await;
         }
         Err(NoRelease::Unfit(why)) => {
-            tracing::warn!(upload = leased.upload, "{why}");
+            let (last, early): (Vec<_>, Vec<_>) =
+                leases.iter().cloned().partition(|lease| lease.run.attempt >= FINAL_ATTEMPT);
+            stop_all(node, &early, || Stop::Unfit(why.clone())).await;
+            if !last.is_empty() {
+                tracing::warn!(upload = leased.upload, "{why}");
+            }
             let about = Some((&upload, Some(release_digest)));
-            return end_leases(&node, &leases, about, || JobEnd::HostFailed(why.clone())).await;
+            return end_leases(node, &last, about, || JobEnd::HostFailed(why.clone())).await;
         }
     };
     for lease in leases {
@@ -153,6 +161,10 @@ async fn conclude(node: &Node, lease: &Arc<Lease>, ended: Result<(), Stop>) {
         Err(Stop::Fault(why) | Stop::Refused(why)) => {
             tracing::warn!(upload, run, "handed back: {why}");
             node.faults.fault();
+            node.returns.hand_back(node, lease, ReturnReason::NodeFault).await;
+        }
+        Err(Stop::Unfit(why)) => {
+            tracing::warn!(upload, run, "handed back: {why}");
             node.returns.hand_back(node, lease, ReturnReason::NodeFault).await;
         }
         Err(Stop::Missing { what, why }) => {

@@ -13,6 +13,8 @@ pub(super) enum Stop {
     ShuttingDown,
     /// This node is at fault.
     Fault(String),
+    /// This node cannot run it, and another may: it is no reason to lease less.
+    Unfit(String),
     /// Something is not there, or not what was stored.
     Missing { what: Missing, why: String },
     /// What arrived does not stand up to a check: the jobs that need it are refused.

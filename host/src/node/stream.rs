@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::chunks::Chunk;
 use super::fetch::{Admitted, Fetcher};
-use super::guests::differs;
+use super::guests::{differs, is_for_another};
 use super::handing_in::{About, hand_in};
 use super::job::{Input, Job, Part, Stream};
 use super::results::JobEnd;
@@ -87,6 +87,9 @@ async fn run_placed(fetcher: &Arc<Fetcher>, index: u32, span: FileSpan, first: C
         FileEnd::Void(reason) => JobEnd::Void(reason),
         FileEnd::Differs { found, sealed } => JobEnd::Refused(differs(found, sealed)),
         FileEnd::Intact(_) if run.outcome() == Outcome::Cancelled => return Err(Stop::Over),
+        FileEnd::Intact(_) if is_for_another(&run, context) => {
+            return Err(Stop::Fault("this processor could not run a job".to_owned()));
+        }
         FileEnd::Intact(sha256) => JobEnd::Analysed { run, sha256 },
     };
     hand_in(node, About::run(context), vec![(index, span, end)]).await

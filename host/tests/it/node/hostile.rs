@@ -228,11 +228,16 @@ async fn a_chunk_in_the_middle_of_a_streamed_file_can_be_missing_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_release_that_does_not_run_here_says_so() {
+async fn a_release_that_does_not_run_here_is_handed_back_twice_and_then_says_so() {
     let component = b"\0asm this is no component".to_vec();
     let mill = Mill::start(component).await;
+    for attempt in [1, 2] {
+        let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
+        sent.offer_with(&mill.fake, |leased| leased.runs[0].attempt = attempt);
+        assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::NodeFault);
+    }
     let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
-    sent.offer(&mill.fake);
+    sent.offer_with(&mill.fake, |leased| leased.runs[0].attempt = 3);
     let result = mill.result(&sent, 0).await;
     assert_eq!(result.outcome, filemill_seal::Outcome::HostFailed);
     let message = result.failure.expect("a failure").message;
