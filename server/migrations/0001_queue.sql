@@ -32,6 +32,8 @@ create table members (
     id           {id},
     organisation bigint not null references organisations (id),
     name         text not null,
+    -- The cursor up to which the member has taken its events in. Results beyond it are kept longer.
+    taken        bigint not null default 0,
     constraint members_name unique (organisation, name)
 );
 

@@ -61,6 +61,8 @@ pub struct RulesConfig {
     pub abandoned_after: Duration,
     /// How long results are kept after their upload is finished.
     pub retention: Duration,
+    /// How long they are kept if the uploader has not taken them in.
+    pub retention_untaken: Duration,
     /// How long a node counts as present after it asked for work.
     pub node_present: Duration,
     /// How long objects of replaced chunks stay for those who have a URL: its lifetime and some skew.
@@ -73,6 +75,7 @@ impl Default for RulesConfig {
             lease: Duration::from_secs(30),
             abandoned_after: Duration::from_secs(7 * 24 * 3600),
             retention: Duration::from_secs(30 * 24 * 3600),
+            retention_untaken: Duration::from_secs(365 * 24 * 3600),
             node_present: Duration::from_secs(60),
             replaced_stay: Duration::from_secs(u64::from(filemill_api::limits::PRESIGNED_SECONDS) + 300),
         }
@@ -114,6 +117,8 @@ struct Core {
     needs: Mutex<HashMap<String, i64>>,
     /// Pools that exist, which they do for ever.
     pools: Mutex<std::collections::HashSet<String>>,
+    /// How far members have taken in their events, as far as it is not written down yet.
+    taken: Mutex<HashMap<i64, i64>>,
     /// When each node was last written down.
     seen: Mutex<HashMap<String, Instant>>,
 }
@@ -134,6 +139,7 @@ impl Rules {
             callers: Mutex::default(),
             needs: Mutex::default(),
             pools: Mutex::default(),
+            taken: Mutex::default(),
             seen: Mutex::default(),
         });
         let leasing = lease::start(Arc::clone(&core), tracker, stop.clone());

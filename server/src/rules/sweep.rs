@@ -164,7 +164,9 @@ impl Rules {
 
     async fn doomed_results(&self, doomed: &mut Doomed, limit: i64) -> Result<(), StoreError> {
         let core = self.core();
-        let uploads = core.store.past_retention(ms(core.config.retention), UPLOADS).await?;
+        core.write_taken().await?;
+        let (retention, untaken) = (ms(core.config.retention), ms(core.config.retention_untaken));
+        let uploads = core.store.past_retention(retention, untaken, UPLOADS).await?;
         if uploads.is_empty() {
             return Ok(());
         }

@@ -60,14 +60,25 @@ impl Store {
         )?)
     }
 
-    /// Uploads whose results were kept long enough.
-    pub(crate) async fn past_retention(&self, retention_ms: i64, limit: i64) -> Result<Vec<(i64,)>, StoreError> {
+    /// Uploads whose results were kept long enough: for `retention_ms` where their uploader has taken them all in, else for
+    /// `untaken_ms`.
+    pub(crate) async fn past_retention(
+        &self,
+        retention_ms: i64,
+        untaken_ms: i64,
+        limit: i64,
+    ) -> Result<Vec<(i64,)>, StoreError> {
         Ok(read!(
             self,
             (i64,),
             "select number from uploads
-             where finished_at is not null and finished_at < {now} - $1 and emptied order by finished_at limit $2",
+             where finished_at is not null and finished_at < {now} - $1 and emptied
+                 and (finished_at < {now} - $2 or not exists (
+                     select 1 from events v join members m on m.id = v.member
+                     where v.upload = uploads.number and v.cursor > m.taken))
+             order by finished_at limit $3",
             retention_ms,
+            untaken_ms,
             limit
         )?)
     }

@@ -61,6 +61,22 @@ impl Tx {
         Ok(())
     }
 
+    /// Writes down up to which cursor members have taken in their events: (member, cursor).
+    pub(crate) async fn take_events(&mut self, taken: &[(i64, i64)]) -> Result<(), StoreError> {
+        // In one order: two servers that write the same members' rows wait for each other in one direction only.
+        execute!(
+            self,
+            "with held as materialized (
+                 select id from members where id in (select cast(e.value ->> 0 as bigint) from {rows $1})
+                 order by id {lock})
+             update members set taken = {greatest}(taken, cast(e.value ->> 1 as bigint))
+             from {rows $1}
+             where members.id = cast(e.value ->> 0 as bigint) and members.id in (select id from held)",
+            json(taken)?
+        )?;
+        Ok(())
+    }
+
     /// Records events. A second result for one job breaks the constraint `events_one_result`.
     pub(crate) async fn insert_events(&mut self, events: &[NewEvent<'_>]) -> Result<(), StoreError> {
         // All bodies travel as one parameter and are cut apart by the database: one statement, whatever the number of

@@ -16,6 +16,7 @@ super::on_both!(
     a_replaced_chunk_is_deleted_unless_it_counts_again,
     orphans_are_what_no_row_needs,
     results_go_after_their_retention,
+    results_that_nobody_takes_in_go_at_last,
     an_abandoned_upload_is_cancelled,
 );
 
@@ -135,6 +136,11 @@ async fn results_go_after_their_retention(site: Arc<Site>) {
     let objects = rules.doomed(1000).await.expect("an answer");
     rules.forget(objects).await.expect("forgotten");
     assert!(kept.doomed(1000).await.expect("an answer").is_empty(), "results are kept for their time");
+    let page = rules.events(&ann, 0, None).await.expect("events");
+    assert!(rules.doomed(1000).await.expect("an answer").is_empty(), "handed out, but perhaps not taken in");
+    rules.events(&ann, page.next - 1, None).await.expect("events");
+    assert!(rules.doomed(1000).await.expect("an answer").is_empty(), "one is not taken in");
+    rules.events(&ann, page.next, None).await.expect("events");
     let doomed = eventually("it is due", || async {
         let doomed = rules.doomed(1000).await.expect("an answer");
         (!doomed.is_empty()).then_some(doomed)
@@ -146,6 +152,20 @@ async fn results_go_after_their_retention(site: Arc<Site>) {
     rules.forget(doomed).await.expect("forgotten");
     assert!(results(&rules, &ann).await.is_empty());
     assert_eq!(code(rules.jobs(&ann, &upload.id).await), ErrorCode::NotFound);
+}
+
+async fn results_that_nobody_takes_in_go_at_last(site: Arc<Site>) {
+    let soon = Duration::from_millis(1);
+    let rules = site.server_with(RulesConfig { retention: soon, retention_untaken: soon, ..RulesConfig::default() });
+    let ann = site.user(&rules, "acme", "ann").await;
+    let upload = send(&rules, &ann, &site.bundle(2)).await;
+    complete_all(&rules, &lease(&rules, "n", 2).await).await;
+    eventually("they go", || async {
+        let doomed = rules.doomed(1000).await.expect("an answer");
+        rules.forget(doomed).await.expect("forgotten");
+        rules.jobs(&ann, &upload).await.is_err().then_some(())
+    })
+    .await;
 }
 
 async fn an_abandoned_upload_is_cancelled(site: Arc<Site>) {
