@@ -26,7 +26,7 @@ use crate::notice::Notice;
 pub(crate) use backoff::Backoff;
 pub(crate) use combiner::Combiner;
 pub(crate) use sse::EventStream;
-pub(crate) use storage::{Put, Storage};
+pub(crate) use storage::{Got, Put, Storage};
 
 /// How long one request may take. The largest carries a few MiB.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);

@@ -1,7 +1,7 @@
 //! Which results a run waits for. A bit a file: a hundred thousand of them take a few KiB.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use filemill_seal::UploadId;
@@ -16,7 +16,7 @@ pub(crate) struct Awaited {
 struct Inner {
     uploads: HashMap<UploadId, Bits>,
     /// Other files with the same content as one that is under way.
-    others: HashMap<(UploadId, u32), Vec<PathBuf>>,
+    others: HashMap<(UploadId, u32), HashSet<PathBuf>>,
 }
 
 #[derive(Default)]
@@ -31,7 +31,7 @@ pub(crate) struct Waiters {
     /// The file that was sent.
     pub(crate) itself: bool,
     /// Others with the same content.
-    pub(crate) others: Vec<PathBuf>,
+    pub(crate) others: HashSet<PathBuf>,
 }
 
 impl Awaited {
@@ -40,28 +40,57 @@ impl Awaited {
         self.lock().uploads.entry(upload).or_default().set(index)
     }
 
-    /// Waits for it on behalf of another file with the same content.
-    pub(crate) fn expect_for(&self, upload: UploadId, index: u32, path: PathBuf) {
-        self.lock().others.entry((upload, index)).or_default().push(path);
+    /// Waits for it on behalf of another file with the same content. `false` if that is so already.
+    pub(crate) fn expect_for(&self, upload: UploadId, index: u32, path: PathBuf) -> bool {
+        self.lock().others.entry((upload, index)).or_default().insert(path)
+    }
+
+    /// Whoever calls this says the last of one file: `reused`, the one at `path` that has the content of the one that was
+    /// sent, else that one itself. `false` if nobody waits for it, or another has said it.
+    pub(crate) fn claim(&self, upload: UploadId, index: u32, path: &Path, reused: bool) -> bool {
+        let mut inner = self.lock();
+        if !reused {
+            return inner.clear(upload, index);
+        }
+        let Some(others) = inner.others.get_mut(&(upload, index)) else {
+            return false;
+        };
+        let waited = others.remove(path);
+        if others.is_empty() {
+            inner.others.remove(&(upload, index));
+        }
+        waited
     }
 
     /// The result is there, or will never come: nobody waits for it any more.
     pub(crate) fn arrived(&self, upload: UploadId, index: u32) -> Waiters {
         let mut inner = self.lock();
-        let itself = inner.uploads.get_mut(&upload).is_some_and(|bits| bits.clear(index));
-        if inner.uploads.get(&upload).is_some_and(|bits| bits.set == 0) {
-            inner.uploads.remove(&upload);
-        }
+        let itself = inner.clear(upload, index);
         Waiters { itself, others: inner.others.remove(&(upload, index)).unwrap_or_default() }
     }
 
-    /// The files of `upload` that are waited for.
+    /// The files of `upload` that are waited for, by themselves or by others. Goes through all that others wait for.
     pub(crate) fn of_upload(&self, upload: UploadId) -> Vec<u32> {
-        self.lock().uploads.get(&upload).map(Bits::indexes).unwrap_or_default()
+        let inner = self.lock();
+        let mut indexes = inner.uploads.get(&upload).map(Bits::indexes).unwrap_or_default();
+        indexes.extend(inner.others.keys().filter(|(other, _)| *other == upload).map(|(_, index)| *index));
+        indexes.sort_unstable();
+        indexes.dedup();
+        indexes
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn clear(&mut self, upload: UploadId, index: u32) -> bool {
+        let itself = self.uploads.get_mut(&upload).is_some_and(|bits| bits.clear(index));
+        if self.uploads.get(&upload).is_some_and(|bits| bits.set == 0) {
+            self.uploads.remove(&upload);
+        }
+        itself
     }
 }
 
@@ -109,11 +138,20 @@ mod tests {
             assert!(awaited.expect(upload, index));
         }
         assert!(!awaited.expect(upload, 64));
-        awaited.expect_for(upload, 64, PathBuf::from("/copy"));
+        let (copy, other) = (PathBuf::from("/copy"), PathBuf::from("/other"));
+        for path in [&copy, &other] {
+            assert!(awaited.expect_for(upload, 64, path.clone()));
+        }
+        assert!(!awaited.expect_for(upload, 64, copy.clone()));
         assert_eq!(awaited.of_upload(upload), [0, 63, 64, 4095]);
-        assert_eq!(awaited.arrived(upload, 64), Waiters { itself: true, others: vec![PathBuf::from("/copy")] });
+        assert!(awaited.claim(upload, 64, &other, true), "somebody else took it");
+        assert!(!awaited.claim(upload, 64, &other, true));
+        assert_eq!(awaited.arrived(upload, 64), Waiters { itself: true, others: HashSet::from([copy.clone()]) });
         assert_eq!(awaited.arrived(upload, 64), Waiters::default());
         assert_eq!(awaited.arrived(upload, 9999), Waiters::default());
         assert_eq!(awaited.of_upload(upload), [0, 63, 4095]);
+        assert!(awaited.claim(upload, 63, &copy, false) && !awaited.claim(upload, 63, &copy, false));
+        assert!(awaited.expect_for(upload, 7, copy));
+        assert_eq!(awaited.of_upload(upload), [0, 7, 4095]);
     }
 }

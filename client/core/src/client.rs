@@ -118,6 +118,7 @@ impl Client {
             identity: Arc::clone(&identity),
             account: config.account(),
             keys: Mutex::default(),
+            refusals: Mutex::default(),
         });
         Ok(Self { home, config, identity, journal, session, api, pipeline, inbox, notices, progress, options, tasks })
     }
@@ -267,6 +268,7 @@ impl Client {
             roots,
             out,
             account: recipe.account.clone(),
+            home: self.home.clone(),
             session: recipe.session.clone(),
             release: recipe.release,
             engine: recipe.engine.clone(),

@@ -7,7 +7,7 @@ use filemill_api::{Event, EventKind, EventPage, SealedResult};
 use filemill_seal::{Digest, Expected, Identity, Outcome, RESULT_MAX_SEALED_BYTES, UploadId, Verdict, open_result};
 use futures::StreamExt;
 
-use crate::api::{Api, Patience, Storage};
+use crate::api::{Api, Got, Patience, Storage};
 use crate::error::Error;
 use crate::journal::{Arrived, FilePlace, Journal, Missing, UploadKeys};
 use crate::notice::Ending;
@@ -16,6 +16,10 @@ use crate::notice::Ending;
 const FETCHES_AT_ONCE: usize = 4;
 /// Uploads whose keys are kept at hand.
 const KEYS_KEPT: usize = 64;
+/// Results that are opened and taken in together, at most so many bytes of them: each is held sealed and open.
+const BYTES_AT_ONCE: u64 = 16 << 20;
+/// URLs that storage must refuse before an object counts as gone.
+const REFUSALS_MAX: u32 = 2;
 /// Events asked for at once.
 pub(crate) const EVENTS_PER_PAGE: u32 = 256;
 
@@ -27,6 +31,8 @@ pub(crate) struct Inbox {
     pub(crate) identity: Arc<Identity>,
     pub(crate) account: String,
     pub(crate) keys: Mutex<HashMap<UploadId, Arc<UploadKeys>>>,
+    /// How often storage refused the object of the event at the cursor.
+    pub(crate) refusals: Mutex<(i64, u32)>,
 }
 
 /// A result that was taken in.
@@ -80,21 +86,33 @@ impl Inbox {
     /// Asks for all events that there are now, and takes them in.
     pub(crate) async fn catch_up(&self) -> Result<(), Error> {
         let mut after = self.journal.cursor(&self.account).await?;
+        let mut failures = (after, 0);
         loop {
             let page = self.api.events(after, EVENTS_PER_PAGE, Patience::Brief).await?;
             if page.events.is_empty() {
                 return Ok(());
             }
-            after = page.next;
-            self.take_in(page).await?;
+            for group in groups(page) {
+                let next = group.next;
+                match self.take_in(group).await {
+                    Ok(_) => after = next,
+                    // Another page has other URLs.
+                    Err(Error::Storage { .. }) if failures != (after, REFUSALS_MAX) => {
+                        failures = (after, if failures.0 == after { failures.1 + 1 } else { 1 });
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
         }
     }
 
-    /// Takes a page in: when this returns, the journal has results and cursor.
+    /// Takes a page in, or one of its [`groups`]: when this returns, the journal has results and cursor.
     ///
     /// # Errors
     ///
-    /// [`Error::Storage`] if a large result could not be fetched: ask for the page again. Errors of the journal.
+    /// [`Error::Storage`] if a large result could not be fetched: ask for the page again. A result that storage refuses to
+    /// hand out again and again is taken in as one that is not shown. Errors of the journal.
     pub(crate) async fn take_in(&self, page: EventPage) -> Result<TakenIn, Error> {
         let cursor = page.events.last().map_or(page.next, |event| event.cursor.max(page.next));
         let mut missing = Vec::new();
@@ -156,6 +174,19 @@ impl Inbox {
         Ok(opened)
     }
 
+    /// Storage refuses an object. Its URL may have been at fault: the first time that is an error.
+    fn refused(&self, cursor: i64, url: &str, detail: String) -> Result<Sealed, Error> {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, times) = *refusals;
+        let times = if last == cursor { times + 1 } else { 1 };
+        *refusals = (cursor, times);
+        if times < REFUSALS_MAX {
+            let origin = url::Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+            return Err(Error::Storage { origin, detail });
+        }
+        Ok(Sealed::Wrong(format!("storage does not hand the result out: {detail}")))
+    }
+
     pub(crate) async fn keys_of(&self, upload: UploadId) -> Result<Option<Arc<UploadKeys>>, Error> {
         let kept = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&upload).cloned();
         if kept.is_some() {
@@ -193,7 +224,8 @@ impl Inbox {
                 None => Sealed::None,
                 Some(SealedResult::Inline(bytes)) => Sealed::Bytes(bytes.0),
                 Some(SealedResult::Object(get)) => match self.storage.get(&get, RESULT_MAX_SEALED_BYTES as u64).await {
-                    Ok(bytes) => Sealed::Bytes(bytes),
+                    Ok(Got::Object(bytes)) => Sealed::Bytes(bytes),
+                    Ok(Got::Refused(detail)) => self.refused(event.cursor, &get.url, detail)?,
                     Err(error @ (Error::ForeignOrigin { .. } | Error::WrongObject { .. })) => {
                         Sealed::Wrong(error.to_string())
                     }
@@ -213,6 +245,35 @@ impl Inbox {
             jobs.extend(job(cursor, upload, index, keys, outcome, sealed, places));
         }
         Ok(jobs)
+    }
+}
+
+/// Parts of a page, in order, each of which can be held in memory.
+pub(crate) fn groups(page: EventPage) -> impl Iterator<Item = EventPage> {
+    let EventPage { events, next } = page;
+    let mut events = events.into_iter().peekable();
+    std::iter::from_fn(move || {
+        events.peek()?;
+        let (mut group, mut bytes) = (Vec::new(), 0_u64);
+        while let Some(event) = events.next_if(|event| group.is_empty() || bytes + announced(event) <= BYTES_AT_ONCE) {
+            bytes += announced(&event);
+            group.push(event);
+        }
+        let last = group.last().map_or(next, |event: &Event| event.cursor);
+        let next = if events.peek().is_none() { next.max(last) } else { last };
+        Some(EventPage { events: group, next })
+    })
+}
+
+/// How many bytes the result has that an event brings.
+fn announced(event: &Event) -> u64 {
+    match &event.kind {
+        EventKind::Result { sealed: Some(SealedResult::Inline(bytes)), .. } => bytes.0.len() as u64,
+        EventKind::Result { sealed: Some(SealedResult::Object(get)), .. } => {
+            // A longer one is not fetched.
+            if get.length > RESULT_MAX_SEALED_BYTES as u64 { 0 } else { get.length }
+        }
+        _ => 0,
     }
 }
 

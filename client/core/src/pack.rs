@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use filemill_seal::{FILES_MAX_ENCODED_BYTES, FileEntry};
+use filemill_seal::{FILES_MAX_ENCODED_BYTES, FileEntry, Layout};
 
 use crate::source::Found;
 
@@ -51,6 +51,12 @@ impl Packer {
     pub(crate) fn last(&self) -> Option<Instant> {
         self.last
     }
+}
+
+/// Why the file is too long for any upload of such chunks, and what to do, if it is.
+pub(crate) fn too_long(file: &Found, chunk_size: u32) -> Option<String> {
+    let error = Layout::new(chunk_size, [file.stat.size]).err()?;
+    Some(format!("it is too long for one upload: {error}; send it in parts"))
 }
 
 fn encoded_bytes(file: &Found) -> usize {

@@ -16,11 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::awaited::Awaited;
 use crate::error::Error;
+use crate::home::Home;
 use crate::inbox::Inbox;
 use crate::notice::{Notice, Progress};
 use crate::out::Out;
 use crate::pack::Packer;
-use crate::pipeline::{Pipeline, Recipe, TransferEnd};
+use crate::pipeline::{Pipeline, Recipe, Transferred};
 use crate::source::Found;
 use crate::walk::{Met, Root};
 
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) roots: Vec<Root>,
     pub(crate) out: Option<Out>,
     pub(crate) account: String,
+    pub(crate) home: Home,
     pub(crate) session: String,
     pub(crate) release: filemill_seal::Digest,
     pub(crate) engine: String,
@@ -76,7 +78,7 @@ pub(crate) struct Run {
     kind: Kind,
     recipe: Recipe,
     packer: Packer,
-    transfers: JoinSet<(UploadId, Result<TransferEnd, Error>)>,
+    transfers: JoinSet<(UploadId, Transferred)>,
     active: HashMap<UploadId, Active>,
     /// Uploads to go on with when there is room.
     resumes: VecDeque<UploadId>,
@@ -173,8 +175,9 @@ impl Run {
             {
                 self.begin(bundle).await?;
             }
-            self.start_resumes().await?;
+            // Uploads among them are resumed at once.
             self.start_later().await?;
+            self.start_resumes().await?;
             if all_selected && *pending.borrow_and_update() == 0 {
                 let until = *last_words.get_or_insert_with(|| Instant::now() + LAST_WORDS);
                 if self.active.is_empty() || Instant::now() >= until {
@@ -187,9 +190,7 @@ impl Run {
                 () = shared.stop.cancelled() => return Err(Error::Stopped),
                 files = new_files.recv(), if room => match files {
                     Some(files) => for file in files {
-                        if let Some(bundle) = self.packer.push(file) {
-                            self.begin(bundle).await?;
-                        }
+                        self.pack(file).await?;
                     },
                     None => all_selected = true,
                 },

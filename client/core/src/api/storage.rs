@@ -41,6 +41,15 @@ pub(crate) enum Put {
     Expired,
 }
 
+/// What became of a GET.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Got {
+    /// The object.
+    Object(Vec<u8>),
+    /// Storage does not hand it out, at this URL at least, for this reason.
+    Refused(String),
+}
+
 enum Attempt {
     Final(Error),
     Expired,
@@ -86,8 +95,8 @@ impl Storage {
     /// # Errors
     ///
     /// [`Error::ForeignOrigin`], [`Error::WrongObject`] if it is another or longer than `bound` bytes,
-    /// [`Error::Storage`].
-    pub(crate) async fn get(&self, get: &SignedGet, bound: u64) -> Result<Vec<u8>, Error> {
+    /// [`Error::Storage`] after [`ATTEMPTS_MAX`] attempts or when the URL has expired.
+    pub(crate) async fn get(&self, get: &SignedGet, bound: u64) -> Result<Got, Error> {
         let url = self.check(&get.url)?;
         let wrong = |detail: &str| Error::WrongObject { origin: origin(&url), detail: detail.to_owned() };
         if get.length > bound {
@@ -101,11 +110,15 @@ impl Storage {
                     if body.len() != length || Digest::of(&body).to_string() != get.sha256 {
                         return Err(wrong("length or SHA-256 differ"));
                     }
-                    return Ok(body);
+                    return Ok(Got::Object(body));
                 }
                 Ok(None) => return Err(wrong("it is longer")),
+                Err(Attempt::Final(Error::Storage { detail, .. })) => return Ok(Got::Refused(detail)),
                 Err(Attempt::Final(error)) => return Err(error),
-                Err(Attempt::Expired) => "the URL has expired".to_owned(),
+                // The same one does not become better.
+                Err(Attempt::Expired) => {
+                    return Err(Error::Storage { origin: origin(&url), detail: "the URL has expired".to_owned() });
+                }
                 Err(Attempt::Again(detail)) => detail,
             };
             let wait = backoff.next_wait();

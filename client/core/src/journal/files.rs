@@ -1,5 +1,6 @@
 //! Files in the journal: given up, attached to an earlier one, listed.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use filemill_seal::{Digest, UploadId, Verdict};
@@ -128,6 +129,21 @@ impl Journal {
                                 .push_bind(if known.state == FileState::Done { "done" } else { "open" });
                         });
                         query.build().execute(&mut *connection).await?;
+                    }
+                    let open = files.iter().filter(|(_, known)| known.state == FileState::Open);
+                    let places: BTreeSet<(UploadId, u32)> =
+                        open.map(|(_, known)| (known.upload, known.index)).collect();
+                    // The result may have come since the other was looked up.
+                    for (upload, idx) in places {
+                        sqlx::query(
+                            "update files set state = 'done' where upload = $1 and idx = $2 and reused = 1 and state = 'open' \
+                             and exists (select 1 from files sent where sent.upload = $1 and sent.idx = $2 \
+                             and sent.reused = 0 and sent.state = 'done')",
+                        )
+                        .bind(upload.as_bytes().to_vec())
+                        .bind(i64::from(idx))
+                        .execute(&mut *connection)
+                        .await?;
                     }
                     Ok(())
                 })

@@ -63,32 +63,7 @@ impl Journal {
                 .await
                 .map_err(|error| self.failed(&error))?;
         for owner in owners.into_iter().filter(|owner| owner != session.id()) {
-            let path = home.sessions().join(&owner);
-            // Held until the uploads have changed hands: two programs that adopt at once do not both get them.
-            let lock = match File::open(&path) {
-                Ok(file) => match file.try_lock() {
-                    Ok(()) => Some(file),
-                    Err(_) => continue,
-                },
-                Err(_) => None,
-            };
-            let new_owner = session.id().to_owned();
-            self.writer
-                .write(move |connection| {
-                    Box::pin(async move {
-                        sqlx::query("update uploads set session = $1 where session = $2")
-                            .bind(new_owner)
-                            .bind(owner.clone())
-                            .execute(&mut *connection)
-                            .await?;
-                        sqlx::query("delete from watches where session = $1").bind(owner).execute(connection).await?;
-                        Ok(())
-                    })
-                })
-                .await?;
-            if lock.is_some() {
-                let _ = fs::remove_file(&path);
-            }
+            self.adopt_from(home, owner, session.id().to_owned()).await?;
         }
         sweep(&home.sessions());
         let rows = sqlx::query(
@@ -103,6 +78,36 @@ impl Journal {
             .map(|row| upload_id(row.try_get("id")?))
             .collect::<Result<_, sqlx::Error>>()
             .map_err(|error| self.failed(&error))
+    }
+
+    /// Gives all uploads of the program `owner` to `session`, if that program has ended. Says whether it has.
+    pub(crate) async fn adopt_from(&self, home: &Home, owner: String, session: String) -> Result<bool, Error> {
+        let path = home.sessions().join(&owner);
+        // Held until the uploads have changed hands: two programs that adopt at once do not both get them.
+        let lock = match File::open(&path) {
+            Ok(file) => match file.try_lock() {
+                Ok(()) => Some(file),
+                Err(_) => return Ok(false),
+            },
+            Err(_) => None,
+        };
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query("update uploads set session = $1 where session = $2")
+                        .bind(session)
+                        .bind(owner.clone())
+                        .execute(&mut *connection)
+                        .await?;
+                    sqlx::query("delete from watches where session = $1").bind(owner).execute(connection).await?;
+                    Ok(())
+                })
+            })
+            .await?;
+        if lock.is_some() {
+            let _ = fs::remove_file(&path);
+        }
+        Ok(true)
     }
 
     /// The uploads of `session` that have files without a result.

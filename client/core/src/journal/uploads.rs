@@ -201,6 +201,15 @@ impl Journal {
         .map_err(|error: sqlx::Error| self.failed(&error))
     }
 
+    /// The program that works on `upload`; `None` if it is not known here.
+    pub(crate) async fn owner(&self, upload: UploadId) -> Result<Option<String>, Error> {
+        sqlx::query_scalar("select session from uploads where id = $1")
+            .bind(upload.as_bytes().to_vec())
+            .fetch_optional(&self.reader)
+            .await
+            .map_err(|error| self.failed(&error))
+    }
+
     /// All that is known of `upload`; `None` if it is not known here.
     pub(crate) async fn load_upload(&self, upload: UploadId) -> Result<Option<StoredUpload>, Error> {
         self.read_upload(upload).await.map_err(|error| self.failed(&error))

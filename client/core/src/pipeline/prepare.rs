@@ -55,6 +55,7 @@ pub(crate) fn begin(pipeline: Arc<Pipeline>, recipe: &Recipe, files: Vec<Found>)
         files: files.into(),
         layout: Arc::new(layout),
         journalled: false,
+        resumed: false,
         opened: false,
         plan,
         plain: HashMap::new(),
@@ -82,6 +83,7 @@ pub(crate) fn resume(pipeline: Arc<Pipeline>, stored: StoredUpload) -> Result<Tr
         files: stored.files.into(),
         layout: Arc::new(layout),
         journalled: true,
+        resumed: true,
         opened: false,
         // Made anew when the server has said what it has.
         plan: plan::Plan { steps: std::collections::VecDeque::new(), hash_from: 0 },

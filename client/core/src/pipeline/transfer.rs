@@ -53,6 +53,8 @@ pub(crate) struct Transfer {
     pub(super) header_body: Option<Bytes>,
     /// The journal knows it.
     pub(super) journalled: bool,
+    /// It was taken out of the journal.
+    pub(super) resumed: bool,
     /// The server knows it.
     pub(super) opened: bool,
     pub(super) plan: Plan,
@@ -72,11 +74,19 @@ pub(super) enum HeaderState {
     Told,
 }
 
+/// What a transfer came to.
+pub(crate) struct Transferred {
+    /// How it ended; an error is whatever keeps it from going on. The journal still knows it.
+    pub(crate) end: Result<TransferEnd, Error>,
+    /// Files that were not intact.
+    pub(crate) voided: Vec<Voided>,
+}
+
 /// How a transfer ended.
 #[derive(Debug)]
 pub(crate) enum TransferEnd {
-    /// Everything is stored, and the server knows. These files were not intact.
-    Stored(Vec<Voided>),
+    /// Everything is stored, and the server knows.
+    Stored,
     /// What was stored does not fit the files any more, or the server has forgotten it: send the files again.
     Abandoned(String),
     /// The server has less than it was told of: resume.
@@ -102,6 +112,8 @@ enum Done {
     Advanced(Box<Asked>, Instant, Result<AdvancedUpload, ErrorBody>),
     Header(Put),
     Chunk(ReadyChunk, Put),
+    /// What was refused may be asked again.
+    Waited,
 }
 
 /// What an advance said and asked.
@@ -140,11 +152,7 @@ impl Transfer {
     }
 
     /// Runs until everything is stored. Dropping it leaves an upload that can be resumed.
-    ///
-    /// # Errors
-    ///
-    /// Whatever keeps this upload from going on; the journal still knows it.
-    pub(crate) async fn run(mut self) -> Result<TransferEnd, Error> {
+    pub(crate) async fn run(mut self) -> Transferred {
         let mut going = Going {
             steps: FuturesUnordered::new(),
             reader: None,
@@ -159,31 +167,36 @@ impl Transfer {
             state: UploadState::Uploading,
             backoff: Backoff::new(),
         };
-        if self.journalled {
-            if let Some(end) = self.find_out(&mut going).await? {
+        let end = self.run_to_end(&mut going).await;
+        Transferred { end, voided: going.voided }
+    }
+
+    async fn run_to_end(&mut self, going: &mut Going) -> Result<TransferEnd, Error> {
+        if self.resumed {
+            if let Some(end) = self.find_out(going).await? {
                 return Ok(end);
             }
         } else if self.layout.chunk_count() > FEW_CHUNKS {
-            self.write_down(&mut going).await?;
+            self.write_down(going).await?;
         }
         going.reader = Some(Reader::new(Arc::clone(&self.files), Arc::clone(&self.layout), self.plan.hash_from));
         loop {
-            self.start_reading(&mut going);
-            self.start_asking(&mut going).await?;
+            self.start_reading(going);
+            self.start_asking(going).await?;
             let done = tokio::select! {
                 biased;
                 done = going.steps.next() => done,
                 () = reached(going.tell_at), if !going.asking => continue,
             };
             let Some(done) = done else { break };
-            if let Some(end) = self.take(&mut going, done?)? {
+            if let Some(end) = self.take(going, done?)? {
                 return Ok(end);
             }
         }
         match going.state {
             UploadState::Uploading => Ok(TransferEnd::Incomplete),
             UploadState::Cancelled => Ok(TransferEnd::Cancelled),
-            _ => Ok(TransferEnd::Stored(going.voided)),
+            _ => Ok(TransferEnd::Stored),
         }
     }
 
@@ -366,6 +379,8 @@ impl Transfer {
                     }
                 }
             }
+            // The backoff stays: only an answer shows that the server takes it again.
+            Done::Waited => going.asking = false,
             Done::Header(put) => {
                 going.putting -= 1;
                 self.header = if put == Put::Stored { HeaderState::Stored } else { HeaderState::ToSend };
@@ -529,13 +544,9 @@ impl Transfer {
         }
         let wait = self.wait_for(going, &error);
         going.asking = true;
-        let (state, no_chunks) = (going.state, Vec::new());
         going.steps.push(Box::pin(async move {
             tokio::time::sleep(wait).await;
-            // An advance that said and asked nothing.
-            let answer = AdvancedUpload { chunks: no_chunks, state };
-            let asked = Box::new(Asked { header_stored: false, told: Vec::new(), want: Vec::new() });
-            Ok(Done::Advanced(asked, Instant::now(), Ok(answer)))
+            Ok(Done::Waited)
         }));
         Ok(None)
     }
@@ -564,9 +575,11 @@ impl Transfer {
 
     fn end_of(&self, error: ErrorBody) -> Result<TransferEnd, Error> {
         match error.code {
-            ErrorCode::NotFound if self.opened || self.journalled => {
+            ErrorCode::NotFound if self.opened => {
                 Ok(TransferEnd::Abandoned("the server does not know the upload any more".to_owned()))
             }
+            // What it was made for is gone: its files are sent to what there is now.
+            ErrorCode::NotFound if self.resumed => Ok(TransferEnd::Abandoned(error.message)),
             _ => Err(Error::Refused { server: self.pipeline.api.server().to_owned(), body: error }),
         }
     }

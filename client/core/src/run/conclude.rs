@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use filemill_seal::{Digest, UploadId};
 
 use super::Shared;
+use crate::awaited::Waiters;
 use crate::error::Error;
 use crate::inbox::{Arrival, Reopened};
 use crate::journal::{FilePlace, Known};
@@ -43,7 +44,7 @@ impl Conclusion {
         Self::not_sent(found.path.clone(), found.stat.size, kind, message)
     }
 
-    fn of_place(place: &FilePlace, sealed: Option<Vec<u8>>, ending: Ending) -> Self {
+    pub(super) fn of_place(place: &FilePlace, sealed: Option<Vec<u8>>, ending: Ending) -> Self {
         let sha256 = match place.verdict {
             Some(filemill_seal::Verdict::Intact(sha256)) => Some(sha256),
             _ => None,
@@ -66,6 +67,12 @@ impl Shared {
     pub(super) fn expect_file(&self, bytes: u64) {
         self.progress.found(bytes);
         self.pending.send_modify(|pending| *pending += 1);
+    }
+
+    /// Takes a file back that was counted twice.
+    pub(super) fn forget_file(&self) {
+        self.progress.done(true);
+        self.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
     }
 
     /// Says the last of a file.
@@ -101,11 +108,20 @@ impl Shared {
         if arrival.places.iter().any(|place| !place.reused && (place.abandoned || is_void(place))) {
             return Ok(());
         }
-        let waiters = self.awaited.arrived(arrival.upload, arrival.index);
+        let Waiters { itself, mut others } = self.awaited.arrived(arrival.upload, arrival.index);
+        let said = |place: &FilePlace| Conclusion::of_place(place, arrival.sealed.clone(), arrival.ending.clone());
         for place in &arrival.places {
-            let waits = if place.reused { waiters.others.contains(&place.path) } else { waiters.itself };
-            if waits {
-                self.conclude(Conclusion::of_place(place, arrival.sealed.clone(), arrival.ending.clone())).await?;
+            if if place.reused { others.remove(&place.path) } else { itself } {
+                self.conclude(said(place)).await?;
+            }
+        }
+        if others.is_empty() {
+            return Ok(());
+        }
+        // Found to have the same content after the places were looked up.
+        for place in self.inbox.journal.places(&[(arrival.upload, arrival.index)]).await? {
+            if place.reused && others.remove(&place.path) {
+                self.conclude(said(&place)).await?;
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Request, Shared};
 use crate::api::{Backoff, Patience};
 use crate::error::Error;
-use crate::inbox::EVENTS_PER_PAGE;
+use crate::inbox::{EVENTS_PER_PAGE, groups};
 
 /// Pages are asked for this often where they cannot be streamed.
 const PAGE_PAUSE: Duration = Duration::from_secs(1);
@@ -94,14 +94,16 @@ impl Follower {
     }
 
     async fn take_in(&mut self, page: EventPage) -> Result<(), Error> {
-        let next = page.next;
-        let taken = self.shared.inbox.take_in(page).await?;
-        self.after = self.after.max(next);
-        for arrival in taken.arrivals {
-            self.shared.arrived(arrival).await?;
-        }
-        for upload in taken.missing {
-            self.requests.send(Request::Resume(upload)).await.map_err(|_| Error::Stopped)?;
+        for group in groups(page) {
+            let next = group.next;
+            let taken = self.shared.inbox.take_in(group).await?;
+            self.after = self.after.max(next);
+            for arrival in taken.arrivals {
+                self.shared.arrived(arrival).await?;
+            }
+            for upload in taken.missing {
+                self.requests.send(Request::Resume(upload)).await.map_err(|_| Error::Stopped)?;
+            }
         }
         Ok(())
     }

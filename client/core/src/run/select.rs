@@ -169,12 +169,14 @@ impl Selector {
         self.conclude(done).await?;
         for (_, known) in &under_way {
             // First of all: the result may arrive at any moment.
-            if known.reused {
-                self.shared.awaited.expect_for(known.upload, known.index, known.file.path.clone());
-            } else if !self.shared.awaited.expect(known.upload, known.index) {
+            let waits = if known.reused {
+                self.shared.awaited.expect_for(known.upload, known.index, known.file.path.clone())
+            } else {
+                self.shared.awaited.expect(known.upload, known.index)
+            };
+            if !waits {
                 // Named twice by the user: one last word is enough.
-                self.shared.progress.done(true);
-                self.shared.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
+                self.shared.forget_file();
             }
             if self.attached.insert(known.upload) {
                 self.requests.send(Request::Resume(known.upload)).await.map_err(|_| Error::Stopped)?;
@@ -188,10 +190,9 @@ impl Selector {
         }
         let mut done = Vec::new();
         for place in self.shared.inbox.journal.with_result(&asked).await? {
-            let waiters = self.shared.awaited.arrived(place.0, place.1);
+            // Only these: whoever follows the events says the last of others that wait for the same result.
             for (file, known) in by_place.remove(&place).unwrap_or_default() {
-                let awaited = if known.reused { waiters.others.contains(&file.path) } else { waiters.itself };
-                if awaited {
+                if self.shared.awaited.claim(place.0, place.1, &file.path, known.reused) {
                     done.push((file, known));
                 }
             }

@@ -1,16 +1,20 @@
 //! Uploads of a run: begun, gone on with, ended; and files that have to be sent again.
 
+use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use filemill_seal::{UploadId, VoidReason};
+use filemill_seal::{Outcome, UploadId, VoidReason};
 
 use super::conclude::Conclusion;
 use super::{Active, Kind, Later, Run, WEIGHT_MAX, weight};
 use crate::api::Patience;
 use crate::error::{Error, io_detail};
-use crate::notice::Notice;
-use crate::pipeline::{self, Transfer, TransferEnd, Voided};
+use crate::journal::FilePlace;
+use crate::notice::{Ending, Notice};
+use crate::pack;
+use crate::pipeline::{self, Transfer, TransferEnd, Transferred, Voided};
 use crate::source::{Found, now_s};
 
 /// Times that a file which keeps changing is sent, before it counts as failed.
@@ -21,6 +25,8 @@ const SETTLE: Duration = Duration::from_millis(200);
 const RESUMES_MAX: u32 = 3;
 /// When a watcher tries again what could not be sent.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
+/// How often to look whether another program still works on an upload that this one waits for.
+const LOOK_AFTER_OTHERS: Duration = Duration::from_secs(5);
 /// An upload that has less time left is given up, and its files are sent again.
 const TIME_LEFT_MIN_S: u64 = 3600;
 
@@ -36,6 +42,20 @@ impl Run {
         }
         self.start(transfer, 0);
         Ok(())
+    }
+
+    /// Takes a file into the next bundle, and begins that if it is full.
+    pub(super) async fn pack(&mut self, file: Found) -> Result<(), Error> {
+        if let Some(message) = pack::too_long(&file, self.recipe.chunk_size) {
+            if let Some((upload, index)) = file.replaces {
+                self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;
+            }
+            return self.shared.conclude(Conclusion::of_found(&file, "too_long", message)).await;
+        }
+        match self.packer.push(file) {
+            Some(bundle) => self.begin(bundle).await,
+            None => Ok(()),
+        }
     }
 
     fn start(&mut self, transfer: Transfer, attempts: u32) {
@@ -69,11 +89,27 @@ impl Run {
         if self.active.contains_key(&upload) {
             return Ok(());
         }
-        let Some(stored) = self.shared.inbox.journal.load_upload(upload).await? else {
+        let journal = Arc::clone(&self.shared.inbox.journal);
+        let Some(owner) = journal.owner(upload).await? else {
             return Ok(());
         };
-        // Another program works on it, or nothing is left to be sent.
-        if stored.upload.session != self.shared.session || stored.state != "uploading" {
+        if owner != self.shared.session {
+            if self.shared.awaited.of_upload(upload).is_empty() {
+                return Ok(());
+            }
+            // Another program works on it, whose work this one waits for.
+            if !journal.adopt_from(&self.shared.home, owner, self.shared.session.clone()).await? {
+                self.left_behind(upload).await?;
+                self.later.push((Instant::now() + LOOK_AFTER_OTHERS, Later::Upload(upload)));
+                return Ok(());
+            }
+            self.left_behind(upload).await?;
+        }
+        let Some(stored) = journal.load_upload(upload).await? else {
+            return Ok(());
+        };
+        // Nothing is left to be sent.
+        if stored.state != "uploading" {
             return Ok(());
         }
         if stored.upload.not_after < now_s().saturating_add(TIME_LEFT_MIN_S) {
@@ -84,23 +120,38 @@ impl Run {
         Ok(())
     }
 
+    /// Sends what this run waits for in another program's upload and what that one could not send intact.
+    async fn left_behind(&mut self, upload: UploadId) -> Result<(), Error> {
+        let journal = Arc::clone(&self.shared.inbox.journal);
+        for index in self.shared.awaited.of_upload(upload) {
+            let places = journal.places(&[(upload, index)]).await?;
+            let void = |place: &FilePlace| place.verdict.is_some_and(|verdict| !verdict.is_intact());
+            if let Some(place) = places.iter().find(|place| !place.reused && (place.abandoned || void(place))) {
+                let found = journal.found(place.row).await?;
+                self.again(upload, index, found, "abandoned", "another program could not send it").await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes in how a transfer ended.
-    pub(super) async fn ended(&mut self, upload: UploadId, end: Result<TransferEnd, Error>) -> Result<(), Error> {
+    pub(super) async fn ended(&mut self, upload: UploadId, transferred: Transferred) -> Result<(), Error> {
         let Some(active) = self.active.remove(&upload) else {
             return Ok(());
         };
-        match end {
-            Ok(TransferEnd::Stored(voided)) => {
-                if active.resume {
-                    self.resumes.push_back(upload);
-                } else {
-                    self.shared.inbox.journal.finish_upload(upload).await?;
-                }
-                for file in voided {
-                    self.voided(upload, &active.files, file).await?;
-                }
+        let Transferred { end, voided } = transferred;
+        for file in voided {
+            if matches!(end, Ok(TransferEnd::Cancelled)) {
+                self.void_and_cancelled(upload, &file).await?;
+            } else {
+                self.voided(upload, &active.files, file).await?;
             }
-            Ok(TransferEnd::Cancelled) => self.shared.inbox.journal.finish_upload(upload).await?,
+        }
+        match end {
+            Ok(TransferEnd::Stored) if active.resume => self.resumes.push_back(upload),
+            Ok(TransferEnd::Stored | TransferEnd::Cancelled) => {
+                self.shared.inbox.journal.finish_upload(upload).await?;
+            }
             Ok(TransferEnd::Abandoned(reason)) => self.abandon(upload, &reason).await?,
             Ok(TransferEnd::Incomplete) if active.attempts < RESUMES_MAX => {
                 self.resume_upload(upload, active.attempts + 1).await?;
@@ -164,12 +215,28 @@ impl Run {
                 continue;
             };
             let found = journal.found(place.row).await?;
-            self.again(upload, index, found, "what was sent of it does not fit any more").await?;
+            self.again(upload, index, found, "abandoned", reason).await?;
         }
         Ok(())
     }
 
-    /// A file of a stored upload was not intact.
+    /// A file was not intact, and its upload was cancelled: it is not sent again. What the server says of it is not its last
+    /// word, see [`Shared::arrived`](super::Shared).
+    async fn void_and_cancelled(&mut self, upload: UploadId, voided: &Voided) -> Result<(), Error> {
+        let waiters = self.shared.awaited.arrived(upload, voided.index);
+        let journal = Arc::clone(&self.shared.inbox.journal);
+        self.others_again(upload, voided.index, waiters.others).await?;
+        let outcome = Outcome::Cancelled;
+        journal.fail_file(upload, voided.index, outcome.to_string()).await?;
+        let places = journal.places(&[(upload, voided.index)]).await?;
+        if let Some(place) = places.iter().find(|place| !place.reused && waiters.itself) {
+            let ending = Ending::EndedByServer { outcome, message: format!("{outcome} (said by the server)") };
+            self.shared.conclude(Conclusion::of_place(place, None, ending)).await?;
+        }
+        Ok(())
+    }
+
+    /// A file of an upload was not intact.
     async fn voided(&mut self, upload: UploadId, files: &Arc<[Found]>, voided: Voided) -> Result<(), Error> {
         let Some(found) = files.get(voided.index as usize).cloned() else {
             return Ok(());
@@ -177,16 +244,25 @@ impl Run {
         match voided.reason {
             VoidReason::Vanished => self.give_up(upload, voided.index, &found, "vanished", voided.detail).await,
             VoidReason::Unreadable => self.give_up(upload, voided.index, &found, "unreadable", voided.detail).await,
-            VoidReason::Changed | VoidReason::Shrank => self.again(upload, voided.index, found, &voided.detail).await,
+            VoidReason::Changed | VoidReason::Shrank => {
+                self.again(upload, voided.index, found, "changing", &voided.detail).await
+            }
         }
     }
 
     /// Sends a file again, in a while; unless it was sent too often already, or nobody waits for it.
-    async fn again(&mut self, upload: UploadId, index: u32, mut found: Found, reason: &str) -> Result<(), Error> {
+    async fn again(
+        &mut self,
+        upload: UploadId,
+        index: u32,
+        mut found: Found,
+        kind: &str,
+        reason: &str,
+    ) -> Result<(), Error> {
         let attempt = found.attempt + 1;
         if attempt >= ATTEMPTS_MAX {
-            let message = format!("it keeps changing: it was sent {ATTEMPTS_MAX} times, and changed while it was read");
-            return self.give_up(upload, index, &found, "changing", message).await;
+            let message = format!("it was sent {ATTEMPTS_MAX} times in vain, the last time because of this: {reason}");
+            return self.give_up(upload, index, &found, kind, message).await;
         }
         if !self.sent_again.insert((upload, index)) {
             return Ok(());
@@ -206,12 +282,7 @@ impl Run {
     }
 
     /// Files that waited for the result of another's content, which will not come: each is sent by itself.
-    async fn others_again(
-        &mut self,
-        upload: UploadId,
-        index: u32,
-        paths: Vec<std::path::PathBuf>,
-    ) -> Result<(), Error> {
+    async fn others_again(&mut self, upload: UploadId, index: u32, paths: HashSet<PathBuf>) -> Result<(), Error> {
         if paths.is_empty() {
             return Ok(());
         }
@@ -264,13 +335,7 @@ impl Run {
             Err(error) => Err(io_detail(&error)),
         };
         match again {
-            Ok(found) => {
-                let found = Found { attempt: former.attempt, replaces: former.replaces, ..found };
-                if let Some(bundle) = self.packer.push(found) {
-                    self.begin(bundle).await?;
-                }
-                Ok(())
-            }
+            Ok(found) => self.pack(Found { attempt: former.attempt, replaces: former.replaces, ..found }).await,
             Err(message) => {
                 if let Some((upload, index)) = former.replaces {
                     self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;

@@ -2,22 +2,10 @@
 
 use std::fs;
 
-use filemill_client::Notice;
+use filemill_client::{Notice, SendOptions};
+use tokio_util::sync::CancellationToken;
 
-use crate::world::World;
-
-/// Many chunks that do not compress.
-fn noise(chunks: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    (0..chunks * (64 << 10))
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state as u8
-        })
-        .collect()
-}
+use crate::world::{LIMIT, World, collect, eventually, noise};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_upload_goes_on_from_what_is_stored() {
@@ -133,5 +121,68 @@ async fn two_programs_at_once_do_each_others_work_once() {
     );
     one.assert_sizes(&[("file", 20 << 16)]);
     two.assert_sizes(&[("file", 20 << 16)]);
+    assert_eq!(world.fake.lock().uploads.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_of_another_program_that_dies_is_taken_over_by_the_one_that_waits_for_it() {
+    let world = World::new().await;
+    world.write("file", noise(20));
+    world.fake.lock().faults.hang_puts_from = Some(10);
+    let (second, told) = world.client().await;
+    let stop = CancellationToken::new();
+    let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let first_dies = async {
+        eventually("the second to wait", || second.progress().now().all_found).await;
+        world.fake.lock().faults.hang_puts_from = None;
+    };
+    let first = world.send_and_die(|fake| fake.lock().seen.puts >= 10 && second.progress().now().all_found);
+    let second_waits = async {
+        eventually("the first", || world.fake.lock().seen.puts >= 10).await;
+        collect(second.send(options, &stop), told).await
+    };
+    let (ran, (), ()) = tokio::join!(second_waits, first, first_dies);
+    second.close().await;
+    ran.assert_sizes(&[("file", 20 << 16)]);
+    assert_eq!(world.fake.lock().uploads.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_each_get_a_last_word_however_slowly_they_are_read() {
+    const COPIES: usize = 1200;
+
+    let world = World::new().await;
+    for content in 0..5 {
+        world.write(&format!("content{content}"), content.to_string().repeat(9));
+    }
+    world.fake.lock().faults.hold_results = true;
+    world
+        .send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.told_header && !upload.stored.is_empty()))
+        .await;
+    for copy in 0..COPIES {
+        world.write(&format!("copy{copy}"), (copy % 5).to_string().repeat(9));
+    }
+    let (client, mut told) = world.client().await;
+    let stop = CancellationToken::new();
+    let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let release = async {
+        eventually("copies to be found", || client.progress().now().found_files > 300).await;
+        world.fake.process_all();
+    };
+    let mut finished = 0;
+    let read = async {
+        while finished < COPIES + 5 {
+            match told.recv().await.unwrap() {
+                Notice::Finished(file) => finished += usize::from(file.ending.succeeded()),
+                other => panic!("{other:?}"),
+            }
+            // Not to wait for anything: this is a terminal that is slow.
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    let all = async { tokio::join!(client.send(options, &stop), release, read) };
+    let (result, (), ()) = tokio::time::timeout(LIMIT, all).await.expect("a last word was lost");
+    result.unwrap();
+    client.close().await;
     assert_eq!(world.fake.lock().uploads.len(), 1);
 }

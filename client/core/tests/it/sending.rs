@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use filemill_api::ErrorCode;
 use filemill_client::{Ending, Error, Notice, SendOptions};
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{World, collect, eventually};
+use crate::world::{World, collect, eventually, noise};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_file_gets_its_result_in_two_requests_a_bundle() {
@@ -203,4 +204,84 @@ async fn status_says_why_each_file_waits() {
     client.close().await;
     ran.assert_sizes(&[("file", 7)]);
     assert_eq!(reasons, ["no_processor"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_does_not_take_yet_is_asked_again_ever_more_seldom_and_said() {
+    let world = World::new().await;
+    world.write("file", "content");
+    world.fake.lock().faults.refused_advances = (4, Some(ErrorCode::OverQuota));
+    let ran = world.send().await;
+    ran.assert_sizes(&[("file", 7)]);
+    let said =
+        |notice: &&Notice| matches!(notice, Notice::Trouble { message, .. } if message.ends_with("now: not now"));
+    // Said when it was refused twice in a row, not when it was refused once, four times.
+    assert_eq!(ran.notices.iter().filter(said).count(), 1, "{:?}", ran.notices);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_the_server_lost_is_the_reason_that_is_said() {
+    let world = World::new().await;
+    world.write("file", "content");
+    world.fake.lock().faults.refused_opens = (1, Some(ErrorCode::NotFound));
+    let ran = world.send().await;
+    let said = ran.summary(&world.files());
+    assert!(said.starts_with("file: server `http") && said.ends_with("` refused: not now\n"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changed_in_an_upload_that_is_cancelled_gets_a_last_word() {
+    let world = World::new().await;
+    // All of the second file lies in the last chunk.
+    let first = world.write("a", noise(40));
+    let second = world.write("b", "content");
+    world.fake.lock().faults.hang_puts_from = Some(5);
+    let (client, told) = world.client().await;
+    let stop = CancellationToken::new();
+    let options = SendOptions { paths: vec![first, second.clone()], ..SendOptions::default() };
+    let cancel = async {
+        eventually("a PUT", || world.fake.lock().seen.puts >= 5).await;
+        fs::write(&second, "another content").unwrap();
+        world.fake.lock().faults.hang_puts_from = Some(42);
+        eventually("the last PUT", || world.fake.lock().seen.puts >= 42).await;
+        let (other, _told) = world.client().await;
+        other.cancel(&[]).await.unwrap();
+        other.close().await;
+        world.fake.lock().faults.hang_puts_from = None;
+    };
+    let (ran, ()) = tokio::join!(collect(client.send(options, &stop), told), cancel);
+    client.close().await;
+    ran.result.as_ref().unwrap();
+    let said = ran.summary(&world.files());
+    assert_eq!(said, "a: cancelled (said by the server)\nb: cancelled (said by the server)\n");
+    assert!(world.resume().await.finished.is_empty(), "it was sent although it was cancelled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_too_long_for_an_upload_fails_by_itself() {
+    let world = World::new().await;
+    world.write("good", "content");
+    // Only its length is large. A chunk has 64 KiB here, and an upload at most 2^20 of them.
+    fs::File::create(world.files().join("sparse")).unwrap().set_len((64 << 30) + 1).unwrap();
+    let ran = world.send().await;
+    ran.result.as_ref().unwrap();
+    let said = ran.summary(&world.files());
+    assert!(said.contains("good: {\"bytes\":7}") && said.contains("sparse: it is too long for one upload: "), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_storage_lost_does_not_keep_the_others_back() {
+    for (times, shown) in [(1, true), (u32::MAX, false)] {
+        let world = World::new().await;
+        world.fake.lock().faults.result_not_found = Some((0, times));
+        for name in ["a", "b", "c"] {
+            world.write(name, name.repeat(5));
+        }
+        let ran = world.send().await;
+        assert_eq!(ran.finished.len(), 3);
+        let good = ran.finished.iter().filter(|file| file.ending.succeeded()).count();
+        assert_eq!(good, if shown { 3 } else { 2 }, "{}", ran.summary(&world.files()));
+        let reason = "storage does not hand the result out: NoSuchKey (404 Not Found)";
+        assert!(shown || ran.summary(&world.files()).contains(reason), "{}", ran.summary(&world.files()));
+    }
 }

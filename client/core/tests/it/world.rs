@@ -126,6 +126,19 @@ pub(crate) async fn collect(work: impl Future<Output = Result<(), Error>>, mut t
     ran
 }
 
+/// Many chunks that do not compress.
+pub(crate) fn noise(chunks: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    (0..chunks * (64 << 10))
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as u8
+        })
+        .collect()
+}
+
 /// Waits until `holds`, with a limit.
 pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
