@@ -52,6 +52,18 @@ pub(super) fn logs(file: &Path, bytes: u64) -> Result<()> {
     Ok(())
 }
 
+/// One file, by turns 1 MiB that no compressor shrinks and 1 MiB that any does.
+pub(super) fn half_noise(file: &Path, bytes: u64) -> Result<()> {
+    let mut random = Sequence(3);
+    let mut out = BufWriter::new(create(file)?);
+    for word in 0..bytes / 8 {
+        let noise = (word >> 17) % 2 == 0;
+        out.write_all(&if noise { random.next() } else { word >> 17 }.to_le_bytes())?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
 /// `count` files of 4 to 64 KiB of logs, in folders of 250.
 pub(super) fn small_files(dir: &Path, count: u64) -> Result<()> {
     let mut random = Sequence(2);

@@ -46,7 +46,7 @@ pub(super) fn run(options: &QueueOptions) -> Result<()> {
     let engines = engine::build(&tree, &["size".into()])?;
     let component = &engines.first().context("no engine was built")?.file;
     let postgres = Postgres::start()?;
-    let record = Record::begin(&tree, "queue", &options.profile)?;
+    let record = Record::begin(&tree, if options.quick { "queue-quick" } else { "queue" }, &options.profile)?;
     for database_url in [None, Some(postgres.url())] {
         for scenario in &SCENARIOS {
             let output = program::output(&mut bench(&tree, options, scenario, component, database_url))?;

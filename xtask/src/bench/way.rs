@@ -28,6 +28,9 @@ pub struct WayOptions {
     /// Number of small files
     #[arg(long, default_value_t = 5_000)]
     files: u64,
+    /// Length in MiB of the large file, whose memory is measured
+    #[arg(long, default_value_t = 3072)]
+    large_mib: u64,
     /// Measure the dev profile
     #[arg(long)]
     dev: bool,
@@ -39,6 +42,8 @@ struct Input {
     path: PathBuf,
     bytes: u64,
     files: u64,
+    /// What is measured: everybody's time over several rounds, or the memory of ours.
+    with_peers: bool,
 }
 
 pub(super) fn run(options: &WayOptions) -> Result<()> {
@@ -53,8 +58,9 @@ pub(super) fn run(options: &WayOptions) -> Result<()> {
         let mut stack =
             Stack::start(StackOptions::new(dir.path().join(input.name), binaries.clone(), engines.clone()))?;
         let mut times: [Vec<f64>; 3] = Default::default();
-        for round in 0..options.rounds {
-            for (number, runner) in [filemill, s5cmd, rclone].into_iter().enumerate() {
+        let (rounds, runners) = if input.with_peers { (options.rounds, 3) } else { (1, 1) };
+        for round in 0..rounds {
+            for (number, runner) in [filemill, s5cmd, rclone].into_iter().take(runners).enumerate() {
                 let figures = runner(&stack, input, round)?;
                 times[number].extend(figures.get("seconds").and_then(Value::as_f64));
                 record.add(&figures)?;
@@ -80,10 +86,13 @@ fn make_inputs(dir: &Path, options: &WayOptions) -> Result<Vec<Input>> {
     inputs::logs(&log, options.log_mib << 20)?;
     let small = dir.join("files");
     inputs::small_files(&small, options.files)?;
+    let large = dir.join("large");
+    inputs::half_noise(&large, options.large_mib << 20)?;
     let small_bytes = tree_bytes(&small)?;
     Ok(vec![
-        Input { name: "log", bytes: fs::metadata(&log)?.len(), path: log, files: 1 },
-        Input { name: "small", bytes: small_bytes, path: small, files: options.files },
+        Input { name: "log", bytes: fs::metadata(&log)?.len(), path: log, files: 1, with_peers: true },
+        Input { name: "small", bytes: small_bytes, path: small, files: options.files, with_peers: true },
+        Input { name: "large", bytes: fs::metadata(&large)?.len(), path: large, files: 1, with_peers: false },
     ])
 }
 
