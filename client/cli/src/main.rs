@@ -7,6 +7,7 @@ mod progress;
 mod report;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use filemill_client::{Error, Home};
@@ -16,6 +17,8 @@ use args::{Arguments, Command};
 
 /// Threads that may block at the same time: those that read, seal and open are bounded by what they wait for.
 const BLOCKING_THREADS: usize = 64;
+/// How long the end waits for threads that block.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 /// What a shell expects of a program that a signal ended.
 const EXIT_SIGNAL: u8 = 130;
 
@@ -30,12 +33,11 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         let stop = CancellationToken::new();
-        let signals = tokio::spawn(stop_on_signal(stop.clone()));
-        let result = run(arguments, &stop).await;
-        signals.abort();
-        match result {
+        // Until the very end: a second signal also ends what hangs while it is closed.
+        tokio::spawn(stop_on_signal(stop.clone()));
+        match run(arguments, &stop).await {
             Ok(code) => code,
             Err(Error::Stopped) => {
                 lines::tell("stopped; nothing is lost: run the same command again, or `filemill resume`");
@@ -46,7 +48,10 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         }
-    })
+    });
+    // A thread that reads from a dead disk or asks a keychain does not end by itself.
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    code
 }
 
 async fn run(arguments: Arguments, stop: &CancellationToken) -> Result<ExitCode, Error> {
@@ -55,15 +60,26 @@ async fn run(arguments: Arguments, stop: &CancellationToken) -> Result<ExitCode,
         None => Home::from_environment()?,
     };
     match arguments.command {
-        Command::Login(login) => commands::login(&home, login).await,
+        Command::Login(login) => unless(stop, commands::login(&home, login)).await,
         Command::Send(send) => commands::send(home, send, stop).await,
         Command::Watch(watch) => commands::watch(home, watch, stop).await,
         Command::Resume { json } => commands::resume(home, json, stop).await,
         Command::Results { json } => commands::results(home, json, stop).await,
-        Command::Open { file, json } => commands::open(home, &file, json).await,
+        Command::Open { file, json } => unless(stop, commands::open(home, &file, json)).await,
         Command::Status { json } => commands::status(home, json, stop).await,
-        Command::Cancel { uploads, all } => commands::cancel(home, &uploads, all).await,
-        Command::Key { command } => commands::key(&home, command).await,
+        Command::Cancel { uploads, all } => unless(stop, commands::cancel(home, &uploads, all)).await,
+        Command::Key { command } => unless(stop, commands::key(&home, command)).await,
+    }
+}
+
+/// Drops what has nothing to put in order when it is stopped.
+async fn unless(
+    stop: &CancellationToken,
+    work: impl Future<Output = Result<ExitCode, Error>>,
+) -> Result<ExitCode, Error> {
+    tokio::select! {
+        result = work => result,
+        () = stop.cancelled() => Err(Error::Stopped),
     }
 }
 
