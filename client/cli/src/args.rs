@@ -80,6 +80,9 @@ pub(crate) struct Login {
     /// Enrolment file of the pool, from its operator and never from the server
     #[arg(long, value_name = "ENROLMENT")]
     pub(crate) pool: PathBuf,
+    /// Allow http instead of https beyond this machine: whoever listens can take the token
+    #[arg(long)]
+    pub(crate) allow_plain_http: bool,
     #[command(flatten)]
     pub(crate) store: Store,
 }

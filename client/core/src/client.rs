@@ -1,11 +1,11 @@
 //! A client: one home, one login, one running program.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use filemill_api::{ErrorBody, Release};
-use filemill_seal::{CHUNK_SIZE_DEFAULT, Digest, Enrolment, Identity, SignedStatement, UploadId};
+use filemill_api::ErrorBody;
+use filemill_seal::{CHUNK_SIZE_DEFAULT, Identity, UploadId};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,17 +21,13 @@ use crate::keys::load_identity;
 use crate::notice::{Notice, Progress};
 use crate::out::Out;
 use crate::pipeline::{Pipeline, Recipe};
+use crate::recipe::Recipes;
 use crate::rules::Rules;
 use crate::run::{Kind, Run, Shared};
-use crate::source::now_s;
 use crate::walk::{Met, Root, walk_into};
 
 /// Files that are to be sent again are read from the journal in pages of this many.
 const AGAIN_PER_PAGE: u32 = 1024;
-/// How often the server is asked whether the pool has announced itself.
-const POOL_ASKED_EVERY: Duration = Duration::from_secs(1);
-/// The engine that is meant when none is named and there are several.
-const USUAL_ENGINE: &str = "size";
 
 /// How a client is to work.
 #[derive(Clone, Copy, Debug)]
@@ -75,9 +71,9 @@ pub struct Client {
     pub(crate) api: Arc<Api>,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) inbox: Arc<Inbox>,
+    pub(crate) recipes: Arc<Recipes>,
     pub(crate) notices: mpsc::Sender<Notice>,
     pub(crate) progress: Arc<Progress>,
-    options: ClientOptions,
     tasks: TaskTracker,
 }
 
@@ -120,7 +116,18 @@ impl Client {
             keys: Mutex::default(),
             refusals: Mutex::default(),
         });
-        Ok(Self { home, config, identity, journal, session, api, pipeline, inbox, notices, progress, options, tasks })
+        let recipes = Arc::new(Recipes {
+            api: Arc::clone(&api),
+            journal: Arc::clone(&journal),
+            notices: notices.clone(),
+            enrolment: config.enrolment.clone(),
+            account: config.account(),
+            session: session.id().to_owned(),
+            uploader: identity.recipient(),
+            chunk_size: options.chunk_size,
+            lifetime_s: options.lifetime_s,
+        });
+        Ok(Self { home, config, identity, journal, session, api, pipeline, inbox, recipes, notices, progress, tasks })
     }
 
     /// What the login pinned.
@@ -151,7 +158,7 @@ impl Client {
         let (mut roots, mut unreadable) = (Vec::new(), Vec::new());
         for path in &options.paths {
             match Root::new(path) {
-                Ok(root) => roots.push(root),
+                Ok(root) => roots.push(root.without(self.home.path(), out.as_ref().map(Out::folder))),
                 Err(reason) => unreadable.push(Met::Unreadable { path: path.clone(), reason }),
             }
         }
@@ -173,7 +180,7 @@ impl Client {
             }
         });
         walks.close();
-        let result = Run::new(shared, Kind::Send, recipe).run(found).await;
+        let result = Run::new(shared, Kind::Send, recipe, Arc::clone(&self.recipes)).run(found).await;
         walks.wait().await;
         result
     }
@@ -187,7 +194,7 @@ impl Client {
     pub async fn resume(&self, stop: &CancellationToken) -> Result<(), Error> {
         let recipe = self.recipe(None, stop).await?;
         let shared = self.shared(&recipe, Vec::new(), None, false, stop);
-        let mut run = Run::new(Arc::clone(&shared), Kind::Send, recipe);
+        let mut run = Run::new(Arc::clone(&shared), Kind::Send, recipe, Arc::clone(&self.recipes));
         self.take_over(&shared, &mut run).await?;
         let (met, found) = mpsc::channel(1);
         drop(met);
@@ -221,30 +228,45 @@ impl Client {
         }
     }
 
-    /// Cancels these uploads, or all that are not finished if none is named. Returns how many files were cancelled.
+    /// Cancels these uploads, or all that are not finished if none is named, and tells of each how many files that were, or
+    /// why it could not be. Returns how many files were cancelled.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] for an upload that the server does not know.
-    pub async fn cancel(&self, uploads: &[UploadId]) -> Result<u64, Error> {
-        let uploads = if uploads.is_empty() {
-            self.api.uploads().await?.uploads.iter().filter_map(|upload| upload.id.parse().ok()).collect()
-        } else {
-            uploads.to_vec()
-        };
+    /// If the server cannot be asked.
+    pub async fn cancel(
+        &self,
+        uploads: &[UploadId],
+        mut tell: impl FnMut(UploadId, Result<u32, Error>),
+    ) -> Result<u64, Error> {
         let mut cancelled = 0;
-        for uploads in uploads.chunks(filemill_api::limits::MAX_UPLOADS_PER_REQUEST) {
-            for item in self.api.cancel(uploads, Patience::Brief).await? {
-                cancelled += u64::from(item.into_result().map_err(|body| self.refused(body))?);
+        let mut asked = HashSet::new();
+        loop {
+            let uploads: Vec<UploadId> = if uploads.is_empty() {
+                self.api.uploads().await?.uploads.iter().filter_map(|upload| upload.id.parse().ok()).collect()
+            } else {
+                uploads.to_vec()
+            };
+            // The server lists so many at once, and those that cannot be cancelled again and again.
+            let uploads: Vec<UploadId> = uploads.into_iter().filter(|upload| asked.insert(*upload)).collect();
+            if uploads.is_empty() {
+                return Ok(cancelled);
+            }
+            for uploads in uploads.chunks(filemill_api::limits::MAX_UPLOADS_PER_REQUEST) {
+                let items = self.api.cancel(uploads, Patience::Brief).await?;
+                for (upload, item) in uploads.iter().zip(items) {
+                    let files = item.into_result().map_err(|body| self.refused(body));
+                    cancelled += files.as_ref().map_or(0, |files| u64::from(*files));
+                    tell(*upload, files);
+                }
             }
         }
-        Ok(cancelled)
     }
 
     /// Ends in order: what is written is written. Dropping a client loses nothing either.
     pub async fn close(self) {
-        let Self { journal, session, pipeline, inbox, tasks, .. } = self;
-        drop((pipeline, inbox));
+        let Self { journal, session, pipeline, inbox, recipes, tasks, .. } = self;
+        drop((pipeline, inbox, recipes));
         tasks.wait().await;
         journal.close().await;
         drop(session);
@@ -270,7 +292,7 @@ impl Client {
             account: recipe.account.clone(),
             home: self.home.clone(),
             session: recipe.session.clone(),
-            release: recipe.release,
+            release: Mutex::new(recipe.release),
             engine: recipe.engine.clone(),
             again,
             stop: stop.clone(),
@@ -279,138 +301,13 @@ impl Client {
 
     /// Chooses the release, and checks the pool's recipient.
     pub(crate) async fn recipe(&self, engine: Option<&str>, stop: &CancellationToken) -> Result<Recipe, Error> {
-        let ask = async {
-            let releases = self.api.releases(Patience::Endless).await?.releases;
-            let release = choose(&releases, engine, self.api.server())?;
-            let digest: Digest = release.digest.parse().map_err(|_| Error::Protocol {
-                server: self.api.server().to_owned(),
-                detail: format!("release `{}` has no digest", release.version),
-            })?;
-            let recipient = self.pool_recipient().await?;
-            Ok(Recipe {
-                account: self.config.account(),
-                session: self.session.id().to_owned(),
-                engine: release.engine.clone(),
-                version: release.version.clone(),
-                release: digest,
-                pool: self.config.enrolment.pool().to_owned(),
-                pool_recipient: recipient,
-                uploader: self.identity.recipient(),
-                chunk_size: self.options.chunk_size,
-                lifetime_s: self.options.lifetime_s,
-            })
-        };
         tokio::select! {
-            recipe = ask => recipe,
+            recipe = self.recipes.make(engine) => recipe,
             () = stop.cancelled() => Err(Error::Stopped),
-        }
-    }
-
-    /// The pool's recipient with the highest serial that stands up to all checks; the serial is pinned. Waits for one where
-    /// no processor of the pool has announced any yet, and says so.
-    async fn pool_recipient(&self) -> Result<filemill_seal::Recipient, Error> {
-        let enrolment = &self.config.enrolment;
-        let lowest = self.journal.pool_serial(enrolment).await?;
-        let mut told = false;
-        loop {
-            let pools = self.api.pools(Patience::Endless).await?.pools;
-            let statement = match verify_pool(enrolment, &pools, lowest, self.api.server()) {
-                Err(error @ Error::NoPool { .. }) => {
-                    if !std::mem::replace(&mut told, true) {
-                        let message = format!("{error}; waiting for it");
-                        let trouble = Notice::Trouble { message, hint: error.hint() };
-                        self.notices.send(trouble).await.map_err(|_| Error::Stopped)?;
-                    }
-                    tokio::time::sleep(POOL_ASKED_EVERY).await;
-                    continue;
-                }
-                verified => verified?,
-            };
-            self.journal.accept_serial(enrolment, statement.serial).await?;
-            return Ok(statement.recipient);
         }
     }
 
     fn refused(&self, body: ErrorBody) -> Error {
         Error::Refused { server: self.api.server().to_owned(), body }
-    }
-}
-
-/// The best statement of the pool among those the server passes on.
-///
-/// # Errors
-///
-/// [`Error::Pool`] with the reason why the best of them is refused, [`Error::NoPool`] if there is none of that pool.
-pub(crate) fn verify_pool(
-    enrolment: &Enrolment,
-    pools: &[filemill_api::SignedStatement],
-    lowest_serial: u64,
-    server: &str,
-) -> Result<filemill_seal::Statement, Error> {
-    let mut best: Option<filemill_seal::Statement> = None;
-    let mut refusal = None;
-    for offered in pools {
-        let signed = serde_json::json!({"statement": offered.statement, "signature": offered.signature});
-        let Ok(signed) = serde_json::from_value::<SignedStatement>(signed) else {
-            continue;
-        };
-        match enrolment.verify(&signed, now_s(), lowest_serial) {
-            Ok(statement) if best.as_ref().is_none_or(|best| best.serial < statement.serial) => best = Some(statement),
-            Ok(_) => {}
-            Err(error) => refusal = refusal.or(Some(error)),
-        }
-    }
-    match (best, refusal) {
-        (Some(statement), _) => Ok(statement),
-        (None, Some(error)) => Err(Error::Pool(error)),
-        (None, None) => Err(Error::NoPool { server: server.to_owned(), pool: enrolment.pool().to_owned() }),
-    }
-}
-
-/// The release to use: the current one of the engine that is named, of the only one, or of the usual one.
-fn choose<'a>(releases: &'a [Release], engine: Option<&str>, server: &str) -> Result<&'a Release, Error> {
-    let current: Vec<&Release> = releases.iter().filter(|release| release.current).collect();
-    let known = || {
-        let mut names: Vec<String> = current.iter().map(|release| format!("`{}`", release.engine)).collect();
-        names.sort();
-        names.dedup();
-        names.join(", ")
-    };
-    if current.is_empty() {
-        return Err(Error::NoRelease { server: server.to_owned() });
-    }
-    let of_engine = |name: &str| current.iter().copied().find(|release| release.engine == name);
-    match engine {
-        Some(name) => of_engine(name).ok_or_else(|| Error::NoEngine { engine: name.to_owned(), known: known() }),
-        None if current.iter().all(|release| release.engine == current[0].engine) => Ok(current[0]),
-        None => of_engine(USUAL_ENGINE).ok_or_else(|| Error::WhichEngine { known: known() }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn release(engine: &str, version: &str, current: bool) -> Release {
-        Release {
-            engine: engine.to_owned(),
-            version: version.to_owned(),
-            digest: Digest::of(version.as_bytes()).to_string(),
-            contract: 1,
-            length: 1,
-            current,
-        }
-    }
-
-    #[test]
-    fn the_engine_is_the_one_named_the_only_one_or_the_usual_one() {
-        let several = [release("hash", "2", true), release("hash", "1", false), release("size", "1", true)];
-        assert_eq!(choose(&several, Some("hash"), "s").unwrap().version, "2");
-        assert_eq!(choose(&several, None, "s").unwrap().engine, "size");
-        assert_eq!(choose(&several[..2], None, "s").unwrap().version, "2");
-        let unusual = [release("a", "1", true), release("b", "1", true)];
-        assert!(matches!(choose(&unusual, None, "s"), Err(Error::WhichEngine { known }) if known == "`a`, `b`"));
-        assert!(matches!(choose(&several, Some("x"), "s"), Err(Error::NoEngine { .. })));
-        assert!(matches!(choose(&[release("a", "1", false)], None, "s"), Err(Error::NoRelease { .. })));
     }
 }

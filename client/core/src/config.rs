@@ -2,7 +2,7 @@
 
 use filemill_seal::Enrolment;
 use serde::{Deserialize, Serialize};
-use url::Url;
+use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use crate::error::Error;
@@ -120,6 +120,17 @@ pub(crate) fn parse_server(text: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
+/// Whether what goes to this address cannot be read on the way: it is encrypted, or stays on this machine.
+pub(crate) fn is_private(url: &Url) -> bool {
+    url.scheme() == "https"
+        || match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +142,16 @@ mod tests {
         }
         for bad in ["127.0.0.1:80", "ftp://a", "https://a/b", "https://u:p@a", "https://a/?q", "nonsense"] {
             assert!(matches!(parse_server(bad), Err(Error::Address { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn plain_http_is_private_on_this_machine_only() {
+        for private in ["http://127.0.0.1:1", "http://localhost", "http://[::1]:1", "https://filemill.example"] {
+            assert!(is_private(&parse_server(private).unwrap()), "{private}");
+        }
+        for public in ["http://filemill.example", "http://10.0.0.1", "http://localhost.example", "http://[::2]"] {
+            assert!(!is_private(&parse_server(public).unwrap()), "{public}");
         }
     }
 

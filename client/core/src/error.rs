@@ -41,6 +41,12 @@ pub enum Error {
         /// What is wrong with it.
         detail: String,
     },
+    /// An address where others can read along.
+    #[error("`{origin}` is asked over plain http")]
+    PlainHttp {
+        /// Which.
+        origin: String,
+    },
     /// The token is unknown or revoked.
     #[error("server `{server}` does not accept the token: {message}")]
     Unauthenticated {
@@ -228,6 +234,7 @@ impl Error {
             Self::File { .. } | Self::Stopped => return None,
             Self::Malformed { .. } => "restore it from a backup, or log in again",
             Self::Address { .. } => "write it as https://host or https://host:port",
+            Self::PlainHttp { .. } => "use https, or say --allow-plain-http on a network that you trust",
             Self::Unauthenticated { .. } => {
                 "the token was mistyped or revoked: ask for a new one and run `filemill login` again; nothing is lost"
             }

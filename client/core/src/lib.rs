@@ -44,6 +44,7 @@ mod out;
 mod pack;
 mod pipeline;
 mod read;
+mod recipe;
 mod results;
 mod rules;
 mod run;

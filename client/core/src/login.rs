@@ -4,14 +4,15 @@ use std::path::Path;
 
 use filemill_seal::Enrolment;
 use tokio::sync::mpsc;
+use url::Url;
 use zeroize::Zeroizing;
 
 use crate::api::{Api, Patience};
-use crate::client::verify_pool;
-use crate::config::{Config, parse_server};
+use crate::config::{Config, is_private, parse_server};
 use crate::error::Error;
 use crate::home::{Home, read_text};
 use crate::keys::{KeyPlace, load_or_create_identity};
+use crate::recipe::verify_pool;
 
 /// What a login came to.
 #[derive(Clone, Debug)]
@@ -29,7 +30,7 @@ pub struct Login {
 ///
 /// # Errors
 ///
-/// [`Error::Address`], [`Error::File`], [`Error::Pool`] for an enrolment file that is none, [`Error::Unauthenticated`],
+/// [`Error::Address`], [`Error::PlainHttp`] unless `allow_plain_http`, [`Error::File`], [`Error::Pool`] for an enrolment file that is none, [`Error::Unauthenticated`],
 /// [`Error::Forbidden`] for a token of another scope, [`Error::NoKeychain`]. Nothing is changed then.
 pub async fn login(
     home: &Home,
@@ -37,8 +38,12 @@ pub async fn login(
     token_file: &Path,
     enrolment_file: &Path,
     place: KeyPlace,
+    allow_plain_http: bool,
 ) -> Result<Login, Error> {
     let server = parse_server(server)?;
+    if !allow_plain_http && !is_private(&server) {
+        return Err(Error::PlainHttp { origin: server.as_str().trim_end_matches('/').to_owned() });
+    }
     let token = Zeroizing::new(read_required(token_file)?.trim().to_owned());
     let enrolment = Enrolment::from_json(read_required(enrolment_file)?.trim()).map_err(Error::Pool)?;
     // Nothing is told while somebody waits for the answer.
@@ -50,6 +55,10 @@ pub async fn login(
             server: api.server().to_owned(),
             message: format!("the token is of scope `{}`", who.scope),
         });
+    }
+    let plain = |origin: &&String| Url::parse(origin).is_ok_and(|origin| !is_private(&origin));
+    if let Some(origin) = who.storage_origins.iter().find(plain).filter(|_| !allow_plain_http) {
+        return Err(Error::PlainHttp { origin: origin.clone() });
     }
     let recipient = {
         let home = home.clone();

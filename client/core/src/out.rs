@@ -9,6 +9,16 @@ use crate::error::Error;
 /// Names that are tried for one result before it counts as a failure.
 const NAMES_MAX: u32 = 10_000;
 
+/// What a result is called until it is whole.
+const PART_PREFIX: &str = ".filemill-";
+const PART_SUFFIX: &str = ".part";
+
+/// Whether this is a result that is being written.
+pub(crate) fn is_part(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.as_encoded_bytes()).unwrap_or_default();
+    name.starts_with(PART_PREFIX.as_bytes()) && name.ends_with(PART_SUFFIX.as_bytes())
+}
+
 /// A folder for sealed results.
 #[derive(Clone, Debug)]
 pub(crate) struct Out {
@@ -20,8 +30,13 @@ impl Out {
     ///
     /// [`Error::File`] if the folder cannot be made.
     pub(crate) fn new(folder: &Path) -> Result<Self, Error> {
-        fs::create_dir_all(folder).map_err(|error| Error::file("make the folder", folder, &error))?;
-        Ok(Self { folder: folder.to_owned() })
+        let made = fs::create_dir_all(folder).and_then(|()| fs::canonicalize(folder));
+        Ok(Self { folder: made.map_err(|error| Error::file("make the folder", folder, &error))? })
+    }
+
+    /// Absolute, without symbolic links.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Keeps `sealed` as `NAME.age` below the folder, or as `NAME.2.age` and so on where another result has that name.
@@ -32,7 +47,7 @@ impl Out {
         let parent = target.parent().unwrap_or(&self.folder);
         fs::create_dir_all(parent).map_err(failed)?;
         // Whole or not at all: a half-written result would open as a damaged one.
-        let part = parent.join(format!(".filemill-{}.part", filemill_seal::UploadId::random()));
+        let part = parent.join(format!("{PART_PREFIX}{}{PART_SUFFIX}", filemill_seal::UploadId::random()));
         let written = write_new(&part, sealed).and_then(|()| place(&part, &target, sealed));
         // Gone already where the file system has no links.
         let _ = fs::remove_file(&part);

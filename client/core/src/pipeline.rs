@@ -6,6 +6,7 @@ mod seal;
 mod transfer;
 
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use filemill_api::{AdvanceUpload, AdvancedUpload, OpenUpload, OpenedUpload};
 use filemill_seal::{Compressor, Digest, Recipient};
@@ -16,11 +17,14 @@ use crate::api::{Api, Combiner, Storage};
 use crate::budget::Budget;
 use crate::journal::Journal;
 use crate::notice::{Notice, Progress};
+use crate::source::now_s;
 pub(crate) use prepare::{begin, resume};
 pub(crate) use transfer::{Transfer, TransferEnd, Transferred, Voided};
 
 /// Compression level until it adapts: 4.1 times smaller service logs at 280 MB/s on one core.
 const LEVEL: i32 = 3;
+/// A recipe is made anew before the first upload after this time.
+const RECIPE_AGE_MAX: Duration = Duration::from_secs(60);
 /// Objects that are stored at the same time.
 const PUTS_AT_ONCE: usize = 8;
 /// Files that are read at the same time: enough that one waits for the disk while another is copied.
@@ -54,11 +58,21 @@ pub(crate) struct Recipe {
     pub(crate) release: Digest,
     pub(crate) pool: String,
     pub(crate) pool_recipient: Recipient,
+    /// When the pool's word for its recipient ends, in seconds since 1970-01-01 UTC.
+    pub(crate) not_after: u64,
+    pub(crate) made_at: Instant,
     pub(crate) uploader: Recipient,
     /// In bytes.
     pub(crate) chunk_size: u32,
     /// For how long a processor may run it, in seconds.
     pub(crate) lifetime_s: u64,
+}
+
+impl Recipe {
+    /// Whether to make another: the pool changes its recipient, and the organisation its release.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.made_at.elapsed() > RECIPE_AGE_MAX || now_s() > self.not_after
+    }
 }
 
 impl Pipeline {

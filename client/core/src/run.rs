@@ -6,7 +6,7 @@ mod select;
 mod uploads;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use filemill_seal::UploadId;
@@ -22,6 +22,7 @@ use crate::notice::{Notice, Progress};
 use crate::out::Out;
 use crate::pack::Packer;
 use crate::pipeline::{Pipeline, Recipe, Transferred};
+use crate::recipe::Recipes;
 use crate::source::Found;
 use crate::walk::{Met, Root};
 
@@ -50,7 +51,8 @@ pub(crate) struct Shared {
     pub(crate) account: String,
     pub(crate) home: Home,
     pub(crate) session: String,
-    pub(crate) release: filemill_seal::Digest,
+    /// The one that the organisation uses now.
+    pub(crate) release: Mutex<filemill_seal::Digest>,
     pub(crate) engine: String,
     /// Send even what was sent before.
     pub(crate) again: bool,
@@ -77,7 +79,11 @@ pub(crate) struct Run {
     shared: Arc<Shared>,
     kind: Kind,
     recipe: Recipe,
+    recipes: Arc<Recipes>,
     packer: Packer,
+    /// Bundles that nothing may be made of now, and when to try again.
+    held: Vec<Vec<Found>>,
+    held_until: Option<Instant>,
     transfers: JoinSet<(UploadId, Transferred)>,
     active: HashMap<UploadId, Active>,
     /// Uploads to go on with when there is room.
@@ -104,13 +110,26 @@ struct Active {
     attempts: u32,
 }
 
+impl Shared {
+    pub(crate) fn release(&self) -> filemill_seal::Digest {
+        *self.release.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_release(&self, release: filemill_seal::Digest) {
+        *self.release.lock().unwrap_or_else(PoisonError::into_inner) = release;
+    }
+}
+
 impl Run {
-    pub(crate) fn new(shared: Arc<Shared>, kind: Kind, recipe: Recipe) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, kind: Kind, recipe: Recipe, recipes: Arc<Recipes>) -> Self {
         Self {
             shared,
             kind,
             recipe,
+            recipes,
             packer: Packer::default(),
+            held: Vec::new(),
+            held_until: None,
             transfers: JoinSet::new(),
             active: HashMap::new(),
             resumes: VecDeque::new(),
@@ -175,6 +194,7 @@ impl Run {
             {
                 self.begin(bundle).await?;
             }
+            self.start_held().await?;
             // Uploads among them are resumed at once.
             self.start_later().await?;
             self.start_resumes().await?;
@@ -185,7 +205,10 @@ impl Run {
                 }
             }
             let wake = self.wake_at().into_iter().chain(last_words).min();
-            let room = !all_selected && self.weight() < WEIGHT_MAX && self.later.len() < LATER_MAX;
+            let room = !all_selected
+                && self.held_until.is_none()
+                && self.weight() < WEIGHT_MAX
+                && self.later.len() < LATER_MAX;
             tokio::select! {
                 () = shared.stop.cancelled() => return Err(Error::Stopped),
                 files = new_files.recv(), if room => match files {
@@ -214,7 +237,7 @@ impl Run {
     fn wake_at(&self) -> Option<Instant> {
         let bundle = self.packer.last().map(|last| last + BUNDLE_PAUSE);
         let later = self.later.iter().map(|(at, _)| *at).min();
-        bundle.into_iter().chain(later).min()
+        bundle.into_iter().chain(later).chain(self.held_until).min()
     }
 }
 

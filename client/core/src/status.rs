@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use filemill_api::{JobStates, WaitReason};
 use filemill_seal::UploadId;
@@ -67,6 +68,12 @@ pub enum Reason {
     Arriving,
     /// The server does not know the upload any more.
     Forgotten,
+    /// It was given up, for this reason.
+    Failed(String),
+    /// It is in a watched folder and no file that could be analysed, for this reason.
+    Skipped(String),
+    /// It is in a watched folder and cannot be read, for this reason.
+    Unreadable(String),
     /// The server gives a reason that this program does not know.
     Unknown,
 }
@@ -88,6 +95,9 @@ impl Reason {
             Self::Running { .. } => "running",
             Self::Arriving => "arriving",
             Self::Forgotten => "forgotten",
+            Self::Failed(_) => "failed",
+            Self::Skipped(_) => "skipped",
+            Self::Unreadable(_) => "unreadable",
             Self::Unknown => "unknown",
         }
     }
@@ -112,6 +122,9 @@ impl fmt::Display for Reason {
             }
             Self::Arriving => f.write_str("done: `filemill results` fetches the result"),
             Self::Forgotten => f.write_str("the server does not know the upload: `filemill resume` sends it again"),
+            Self::Failed(why) => write!(f, "failed because {why}"),
+            Self::Skipped(why) => write!(f, "skipped: {why}"),
+            Self::Unreadable(why) => write!(f, "unreadable: {why}"),
             Self::Unknown => f.write_str("for a reason that this version does not know"),
         }
     }
@@ -146,14 +159,26 @@ impl Client {
                 });
             }
         }
+        after = 0;
+        loop {
+            let page = self.journal.failed_files(&self.config.account(), after, PER_PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = last.row;
+            for file in page {
+                let reason = Reason::Failed(file.message.unwrap_or_default());
+                let place = Some((file.upload, file.index));
+                tell(WaitingFile { path: file.path, size: Some(file.size), place, reason });
+            }
+        }
         self.watched(&mut tell).await
     }
 
     async fn watched(&self, tell: &mut impl FnMut(WaitingFile)) -> Result<(), Error> {
         for (folder, globs) in self.journal.watched_folders(&self.home).await? {
             let (met, mut walked) = mpsc::channel(4);
+            let home = self.home.clone();
             let walking = tokio::task::spawn_blocking(move || {
-                let root = Root { given: folder.clone(), path: folder };
+                let root = Root { given: folder.clone(), path: folder, own: Arc::default() }.without(home.path(), None);
                 let rules = Rules::new(&root.path, &globs).unwrap_or_else(|_| Rules::none());
                 let _: ControlFlow<()> = walk_into(&root, &rules, &met);
             });
@@ -165,7 +190,12 @@ impl Client {
                         Met::Ignored { path } => {
                             tell(WaitingFile { path, size: None, place: None, reason: Reason::Ignored });
                         }
-                        Met::Skipped { .. } | Met::Unreadable { .. } => {}
+                        Met::Skipped { path, reason } => {
+                            tell(WaitingFile { path, size: None, place: None, reason: Reason::Skipped(reason) });
+                        }
+                        Met::Unreadable { path, reason } => {
+                            tell(WaitingFile { path, size: None, place: None, reason: Reason::Unreadable(reason) });
+                        }
                     }
                 }
                 let taken = self.journal.taken(&files).await?;

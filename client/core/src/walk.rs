@@ -4,10 +4,12 @@ use std::fs::{self, Metadata};
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use crate::error::{Error, io_detail};
+use crate::out::is_part;
 use crate::rules::Rules;
 use crate::source::{Found, path_bytes};
 
@@ -21,7 +23,13 @@ pub(crate) struct Root {
     pub(crate) given: PathBuf,
     /// Absolute, with symbolic links resolved: the user meant what they lead to.
     pub(crate) path: PathBuf,
+    /// Filemill's own folders, as absolute paths without links: nothing in them is sent.
+    pub(crate) own: Arc<[PathBuf]>,
 }
+
+/// Why a file in one of filemill's own folders is not sent: keys and journal are nobody else's, and results of results
+/// would have no end.
+const OWN: &str = "it is filemill's own folder";
 
 /// Something that a walk met.
 #[derive(Debug)]
@@ -49,9 +57,22 @@ impl Root {
     /// Says, for people, why there is nothing to be found.
     pub(crate) fn new(given: &Path) -> Result<Self, String> {
         match fs::canonicalize(given) {
-            Ok(path) => Ok(Self { given: given.to_owned(), path }),
+            Ok(path) => Ok(Self { given: given.to_owned(), path, own: Arc::default() }),
             Err(error) => Err(io_detail(&error)),
         }
+    }
+
+    /// Leaves out the home, and the folder for results if it lies below this one.
+    pub(crate) fn without(mut self, home: &Path, out: Option<&Path>) -> Self {
+        let home = fs::canonicalize(home).unwrap_or_else(|_| home.to_owned());
+        let out = out.filter(|out| out.starts_with(&self.path) && *out != self.path);
+        self.own = std::iter::once(home).chain(out.map(Path::to_owned)).collect();
+        self
+    }
+
+    /// Whether the absolute `path` lies in one of filemill's own folders or is one.
+    pub(crate) fn is_own(&self, path: &Path) -> bool {
+        self.own.iter().any(|own| path.starts_with(own))
     }
 
     /// A path below it, as the user would name it; `None` if it is not below it.
@@ -69,6 +90,9 @@ pub(crate) fn as_given(roots: &[Root], path: &Path) -> PathBuf {
 /// Walks everything below `root`, and hands each thing it meets to `meet` until that breaks off. Symbolic links are not
 /// followed, so that there are no loops. Blocks.
 pub(crate) fn walk(root: &Root, rules: &Rules, mut meet: impl FnMut(Met) -> ControlFlow<()>) -> ControlFlow<()> {
+    if root.is_own(&root.path) {
+        return meet(Met::Skipped { path: root.path.clone(), reason: OWN.to_owned() });
+    }
     let metadata = match fs::symlink_metadata(&root.path) {
         Ok(metadata) => metadata,
         Err(error) => {
@@ -132,6 +156,8 @@ pub(crate) fn walk_folder(
                 Ok(metadata) if metadata.is_dir() => {
                     if rules.ignore(&path, true) {
                         meet(Met::Ignored { path })?;
+                    } else if root.is_own(&path) {
+                        meet(Met::Skipped { path, reason: OWN.to_owned() })?;
                     } else {
                         folders.push(path);
                     }
@@ -147,7 +173,7 @@ pub(crate) fn walk_folder(
 
 /// What one path below `root`, which is no folder, is.
 pub(crate) fn classify(root: &Root, path: PathBuf, metadata: &Metadata, rules: &Rules) -> Met {
-    if rules.ignore(&path, false) {
+    if rules.ignore(&path, false) || is_part(&path) {
         return Met::Ignored { path };
     }
     let name = path.strip_prefix(&root.path).map(path_bytes).unwrap_or_default();
@@ -242,10 +268,43 @@ mod tests {
     }
 
     #[test]
+    fn filemills_own_folders_are_left_out_and_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = fs::canonicalize(folder.path()).unwrap();
+        for name in ["home/token", "results/file.age", "home-made/file"] {
+            fs::create_dir_all(path.join(name).parent().unwrap()).unwrap();
+            fs::write(path.join(name), "1").unwrap();
+        }
+        fs::write(path.join(".filemill-0123.part"), "half").unwrap();
+        let met = |root: &Path, out: &str| {
+            let root = Root::new(root).unwrap().without(&path.join("home"), Some(&path.join(out)));
+            let (mut files, mut skipped) = (Vec::new(), Vec::new());
+            let _ = walk(&root, &Rules::none(), |thing| {
+                match thing {
+                    Met::File(found) => files.push(String::from_utf8_lossy(&found.name).into_owned()),
+                    Met::Skipped { path, reason } => {
+                        assert_eq!(reason, OWN);
+                        skipped.push(path.file_name().unwrap().to_string_lossy().into_owned());
+                    }
+                    _ => {}
+                }
+                ControlFlow::Continue(())
+            });
+            files.sort();
+            skipped.sort();
+            (files.join(" "), skipped.join(" "))
+        };
+        assert_eq!(met(&path, "results"), ("home-made/file".to_owned(), "home results".to_owned()));
+        assert_eq!(met(&path.join("home/token"), "results"), (String::new(), "token".to_owned()));
+        // Results that land above or beside what is sent are in nobody's way.
+        assert_eq!(met(&path.join("home-made"), ""), ("file".to_owned(), String::new()));
+    }
+
+    #[test]
     fn paths_are_called_what_the_user_called_them() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("file"), "").unwrap();
-        let root = Root { given: PathBuf::from("here"), path: folder.path().to_owned() };
+        let root = Root { given: PathBuf::from("here"), path: folder.path().to_owned(), own: Arc::default() };
         assert_eq!(as_given(std::slice::from_ref(&root), &folder.path().join("a/b")), Path::new("here/a/b"));
         assert_eq!(as_given(&[root], Path::new("/elsewhere")), Path::new("/elsewhere"));
     }

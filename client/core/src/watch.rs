@@ -38,6 +38,11 @@ const STOP_CHECK: Duration = Duration::from_millis(250);
 /// Hints that wait to be looked at; more are answered by looking through everything.
 const HINTS_MAX: usize = 16 << 10;
 
+/// Files that have not come to rest and are kept in mind, at most; while there are more, no others are looked for.
+const SETTLING_MAX: usize = 8192;
+/// How long to wait until they are fewer.
+const ROOM_WITHIN: Duration = Duration::from_secs(10);
+
 /// What to watch.
 #[derive(Clone, Debug, Default)]
 pub struct WatchOptions {
@@ -66,12 +71,22 @@ impl Client {
             Rules::new(&root.path, &options.ignore)?;
         }
         let out = options.out.as_deref().map(Out::new).transpose()?;
+        let results = out.as_ref().map(Out::folder);
+        if let Some(root) = roots.iter().find(|root| Some(&*root.path) == results) {
+            let detail = "it is watched itself, and they would be sent again".to_owned();
+            return Err(Error::File { action: "keep results in", path: root.given.clone(), detail });
+        }
+        let roots: Vec<Root> = roots.into_iter().map(|root| root.without(self.home.path(), results)).collect();
+        let ignore = |root: &Root| {
+            options.ignore.iter().cloned().chain(results.and_then(|out| pattern(root, out))).collect::<Vec<_>>()
+        };
+        let ignored: Vec<Vec<String>> = roots.iter().map(ignore).collect();
         let recipe = self.recipe(options.engine.as_deref(), stop).await?;
         let shared = self.shared(&recipe, roots.clone(), out, options.again, stop);
-        let mut run = Run::new(Arc::clone(&shared), Kind::Watch, recipe);
+        let mut run = Run::new(Arc::clone(&shared), Kind::Watch, recipe, Arc::clone(&self.recipes));
         self.take_over(&shared, &mut run).await?;
-        for root in &roots {
-            self.journal.watch(self.session.id(), &root.path, &options.ignore).await?;
+        for (root, ignored) in roots.iter().zip(&ignored) {
+            self.journal.watch(self.session.id(), &root.path, ignored).await?;
         }
         let (met, found) = mpsc::channel(4);
         let looking = TaskTracker::new();
@@ -88,6 +103,17 @@ impl Client {
             other => other,
         }
     }
+}
+
+/// The folder for results as a pattern, for those who only know the patterns of a watcher; `None` if it is not below `root`.
+fn pattern(root: &Root, out: &Path) -> Option<String> {
+    let below =
+        out.strip_prefix(&root.path).ok()?.to_str().filter(|below| !below.is_empty() && !below.contains('\n'))?;
+    let escaped = below.chars().flat_map(|character| {
+        let escape = "\\*?[]{}!# ".contains(character);
+        escape.then_some('\\').into_iter().chain([character])
+    });
+    Some(format!("/{}/", escaped.collect::<String>()))
 }
 
 /// A hint that something happened to a path.
@@ -108,6 +134,8 @@ struct Folders {
     /// What was handed on, as hashes of path and stat: 16 bytes a file.
     taken: HashMap<u64, u64>,
     hash: RandomState,
+    /// Time that looking through the folders did not take, but what was found in them.
+    waited: Duration,
 }
 
 impl Folders {
@@ -127,6 +155,7 @@ impl Folders {
             settling: Settling::default(),
             taken: HashMap::new(),
             hash: RandomState::new(),
+            waited: Duration::ZERO,
         }
     }
 
@@ -141,10 +170,11 @@ impl Folders {
             let now = Instant::now();
             if overflow.swap(false, Ordering::Relaxed) || now >= next_look {
                 rules = self.rules();
+                self.waited = Duration::ZERO;
                 if self.look_through(&rules).is_break() {
                     return;
                 }
-                next_look = Instant::now() + LOOK_EVERY.max(now.elapsed() * LOOK_SHARE);
+                next_look = Instant::now() + LOOK_EVERY.max(now.elapsed().saturating_sub(self.waited) * LOOK_SHARE);
             }
             if self.hand_on().is_break() {
                 return;
@@ -202,12 +232,20 @@ impl Folders {
     fn look_through(&mut self, rules: &[Rules]) -> ControlFlow<()> {
         for (root, rules) in self.roots.clone().iter().zip(rules) {
             let stop = self.stop.clone();
-            walk(root, rules, |met| {
+            let walked = walk(root, rules, |met| {
                 self.consider(met, false);
-                if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            })?;
+                if stop.is_cancelled() { ControlFlow::Break(()) } else { self.make_room() }
+            });
+            if walked.is_break() && self.has_ended() {
+                return ControlFlow::Break(());
+            }
         }
         ControlFlow::Continue(())
+    }
+
+    /// Whether nobody wants to know any more.
+    fn has_ended(&self) -> bool {
+        self.stop.is_cancelled() || self.met.is_closed()
     }
 
     fn take_hints(&mut self, hints: &Receiver<Hint>, pause: Duration, rules: &[Rules]) -> ControlFlow<()> {
@@ -221,8 +259,7 @@ impl Folders {
             }
         };
         while let Some(hint) = next {
-            self.follow(&hint, rules);
-            if self.stop.is_cancelled() {
+            if self.follow(&hint, rules).is_break() && self.has_ended() {
                 return ControlFlow::Break(());
             }
             next = hints.try_recv().ok();
@@ -230,27 +267,52 @@ impl Folders {
         ControlFlow::Continue(())
     }
 
-    fn follow(&mut self, hint: &Hint, rules: &[Rules]) {
+    fn follow(&mut self, hint: &Hint, rules: &[Rules]) -> ControlFlow<()> {
         let Some(position) = self.roots.iter().position(|root| hint.path.starts_with(&root.path)) else {
-            return;
+            return ControlFlow::Continue(());
         };
         let (root, rules) = (self.roots[position].clone(), &rules[position]);
+        // Said when the folders are looked through.
+        if root.is_own(&hint.path) {
+            return ControlFlow::Continue(());
+        }
         // It may be gone again.
         let Ok(metadata) = std::fs::symlink_metadata(&hint.path) else {
-            return;
+            return ControlFlow::Continue(());
         };
         if hint.path != root.path && rules.ignore_deep(&hint.path, metadata.is_dir()) {
-            return;
+            return ControlFlow::Continue(());
         }
         if metadata.is_dir() {
             // Files may have been put into a new folder before it was watched.
-            let _ = walk_folder(&root, &hint.path, rules, &mut |met| {
+            walk_folder(&root, &hint.path, rules, &mut |met| {
                 self.consider(met, false);
-                ControlFlow::Continue(())
-            });
+                self.make_room()
+            })
         } else {
             self.consider(classify(&root, hint.path.clone(), &metadata, rules), hint.complete);
+            self.make_room()
         }
+    }
+
+    /// Hands on what has come to rest if very many files have not, until they are fewer. Breaks off when that does not
+    /// help: the next look through the folders finds the others.
+    fn make_room(&mut self) -> ControlFlow<()> {
+        if self.settling.len() < SETTLING_MAX {
+            return ControlFlow::Continue(());
+        }
+        let start = Instant::now();
+        let mut made = ControlFlow::Break(());
+        while start.elapsed() < ROOM_WITHIN && !self.stop.is_cancelled() {
+            self.hand_on()?;
+            if self.settling.len() < SETTLING_MAX / 2 {
+                made = ControlFlow::Continue(());
+                break;
+            }
+            std::thread::sleep(TICK);
+        }
+        self.waited += start.elapsed();
+        made
     }
 
     /// Takes in something that was met: a file that is new or has changed is watched until it has come to rest.

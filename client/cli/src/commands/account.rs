@@ -14,7 +14,9 @@ const KEY_MAX_BYTES: u64 = 64 << 10;
 
 pub(crate) async fn login(home: &Home, login: args::Login) -> Result<ExitCode, Error> {
     let place = login.store.key_store.into();
-    let done = filemill_client::login(home, &login.server, &login.token_file, &login.pool, place).await?;
+    let done =
+        filemill_client::login(home, &login.server, &login.token_file, &login.pool, place, login.allow_plain_http)
+            .await?;
     let config = &done.config;
     tell(&format!("logged in to `{}` as `{}` of `{}`", config.server, config.user, config.organisation));
     tell(&format!("pool `{}`, fingerprint {}", config.enrolment.pool(), config.enrolment.fingerprint()));

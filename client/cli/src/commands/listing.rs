@@ -82,10 +82,20 @@ pub(crate) async fn status(home: Home, json: bool, stop: &CancellationToken) -> 
 
 pub(crate) async fn cancel(home: Home, uploads: &[UploadId], all: bool) -> Result<ExitCode, Error> {
     let (client, _told) = open_client(home).await?;
-    let cancelled = client.cancel(if all { &[] } else { uploads }).await;
+    let mut code = ExitCode::SUCCESS;
+    let cancelled = client
+        .cancel(if all { &[] } else { uploads }, |upload, files| match files {
+            Ok(files) => tell(&format!("`{upload}`: {files} files cancelled")),
+            Err(error) => {
+                tell(&format!("`{upload}` was not cancelled"));
+                tell_error(&error);
+                code = ExitCode::FAILURE;
+            }
+        })
+        .await;
     client.close().await;
     tell(&format!("{} files cancelled", cancelled?));
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 fn line(file: &Finished, json: bool) -> String {

@@ -71,6 +71,13 @@ fn a_login_names_the_file_that_is_missing_or_wrong() {
     error: `127.0.0.1` is not the address of a server: relative URL without a base
     hint: write it as https://host or https://host:port
     ");
+    assert_snapshot!(login("token", "pool.json", "http://filemill.example"), @r"
+    exit: 1
+    ----- stdout
+    ----- stderr
+    error: `http://filemill.example` is asked over plain http
+    hint: use https, or say --allow-plain-http on a network that you trust
+    ");
     assert_snapshot!(login("token", "pool.json", "http://127.0.0.1:1"), @r"
     exit: 1
     ----- stdout

@@ -45,6 +45,7 @@ pub(crate) struct FilePlace {
 /// An earlier file with the same path or content.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
+    pub(crate) row: i64,
     pub(crate) file: Found,
     pub(crate) upload: UploadId,
     pub(crate) index: u32,
@@ -95,6 +96,32 @@ impl Journal {
                     .bind(i64::from(idx))
                     .execute(connection)
                     .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Writes down how files look that were found to hold what they held.
+    pub(crate) async fn same_again(&self, files: Vec<(i64, Found)>) -> Result<(), Error> {
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    for (row, file) in files {
+                        sqlx::query(
+                            "update files set modified_ns = $1, changed_ns = $2, inode = $3, device = $4, seen_ns = $5 \
+                             where id = $6 and size = $7",
+                        )
+                        .bind(file.stat.modified_ns)
+                        .bind(file.stat.changed_ns)
+                        .bind(signed(file.stat.inode))
+                        .bind(signed(file.stat.device))
+                        .bind(file.seen_ns)
+                        .bind(row)
+                        .bind(signed(file.stat.size))
+                        .execute(&mut *connection)
+                        .await?;
+                    }
                     Ok(())
                 })
             })
@@ -174,6 +201,17 @@ impl Journal {
         let mut query = QueryBuilder::<Sqlite>::new("select ");
         query.push(PLACE).push(" where files.state in ('done', 'failed') and files.id > ").push_bind(after);
         query.push(" and uploads.account = ").push_bind(account.to_owned());
+        query.push(" order by files.id limit ").push_bind(i64::from(limit));
+        let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
+        rows.iter().map(place).collect::<Result<_, _>>().map_err(|error| self.failed(&error))
+    }
+
+    /// Files that were given up and were not taken in again, oldest first, from behind `after` on.
+    pub(crate) async fn failed_files(&self, account: &str, after: i64, limit: u32) -> Result<Vec<FilePlace>, Error> {
+        let mut query = QueryBuilder::<Sqlite>::new("select ");
+        query.push(PLACE).push(" where files.state = 'failed' and files.id > ").push_bind(after);
+        query.push(" and uploads.account = ").push_bind(account.to_owned());
+        query.push(" and not exists (select 1 from files later where later.path = files.path and later.id > files.id)");
         query.push(" order by files.id limit ").push_bind(i64::from(limit));
         let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
         rows.iter().map(place).collect::<Result<_, _>>().map_err(|error| self.failed(&error))

@@ -142,6 +142,7 @@ fn start(account: &str, release: &Digest) -> QueryBuilder<Sqlite> {
 
 fn known(row: &SqliteRow) -> Result<Known, sqlx::Error> {
     Ok(Known {
+        row: row.try_get("id")?,
         file: found(row)?,
         upload: upload_id(row.try_get("upload")?)?,
         index: index(row.try_get("idx")?)?,

@@ -22,6 +22,8 @@ pub(super) struct Conclusion {
     pub(super) place: Option<(UploadId, u32)>,
     pub(super) reused: bool,
     pub(super) sealed: Option<Vec<u8>>,
+    /// Of its upload; that of the run if it got into none.
+    pub(super) engine: Option<String>,
     pub(super) ending: Ending,
 }
 
@@ -36,6 +38,7 @@ impl Conclusion {
             place: None,
             reused: false,
             sealed: None,
+            engine: None,
             ending: Ending::NotSent { kind: kind.to_owned(), message },
         }
     }
@@ -57,6 +60,7 @@ impl Conclusion {
             place: Some((place.upload, place.index)),
             reused: place.reused,
             sealed,
+            engine: Some(place.engine.clone()),
             ending,
         }
     }
@@ -90,7 +94,7 @@ impl Shared {
             path: as_given(&self.roots, &conclusion.path),
             size: conclusion.size,
             sha256: conclusion.sha256,
-            engine: self.engine.clone(),
+            engine: conclusion.engine.unwrap_or_else(|| self.engine.clone()),
             place: conclusion.place,
             reused: conclusion.reused,
             ending: conclusion.ending,
@@ -137,6 +141,8 @@ impl Shared {
             place: Some((known.upload, known.index)),
             reused: true,
             sealed: opened.sealed,
+            // It was looked for among those of the same release.
+            engine: None,
             ending: opened.ending,
         })
         .await

@@ -73,19 +73,24 @@ struct Judged {
     known: Vec<(Found, Known)>,
     /// Of these, the ones whose path is not in the journal.
     copies: Vec<(Found, Known)>,
+    /// Their content was found to be that of the row, their stat was not.
+    touched: Vec<(i64, Found)>,
 }
 
 impl Selector {
     async fn take(&mut self, met: Vec<Met>) -> Result<(), Error> {
         let files = self.files_of(met).await?;
         let journal = &self.shared.inbox.journal;
-        let (account, release) = (&self.shared.account, &self.shared.release);
+        let (account, release) = (&self.shared.account, &self.shared.release());
         if self.shared.again || files.is_empty() || !journal.knows_release(account, release).await? {
             return self.hand_on(files).await;
         }
         let judged = self.judge(files).await?;
         if !judged.copies.is_empty() {
             journal.reuse(judged.copies).await?;
+        }
+        if !judged.touched.is_empty() {
+            journal.same_again(judged.touched).await?;
         }
         self.answer(judged.known).await?;
         self.hand_on(judged.new).await
@@ -125,7 +130,7 @@ impl Selector {
     /// content.
     async fn judge(&self, files: Vec<Found>) -> Result<Judged, Error> {
         let journal = &self.shared.inbox.journal;
-        let (account, release) = (&self.shared.account, &self.shared.release);
+        let (account, release) = (&self.shared.account, &self.shared.release());
         let mut by_path = journal.known_by_path(account, release, &files).await?;
         let sizes = journal.known_sizes(&files.iter().map(|file| file.stat.size).collect()).await?;
         let mut judged = Judged::default();
@@ -144,6 +149,7 @@ impl Selector {
         for ((file, known), sha256) in compare.into_iter().zip(hashes) {
             let same_path = known.as_ref().filter(|known| sha256.is_some() && known.sha256 == sha256);
             if let Some(known) = same_path.filter(|known| is_of_use(known)) {
+                judged.touched.push((known.row, file.clone()));
                 judged.known.push((file, known.clone()));
                 continue;
             }

@@ -23,6 +23,8 @@ const ATTEMPTS_MAX: u32 = 5;
 const SETTLE: Duration = Duration::from_millis(200);
 /// Times that an upload of which the server has less than it was told is gone on with.
 const RESUMES_MAX: u32 = 3;
+/// How long to wait before asking again for a recipient that may be used.
+const HELD_FOR: Duration = Duration::from_secs(10);
 /// When a watcher tries again what could not be sent.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
 /// How often to look whether another program still works on an upload that this one waits for.
@@ -33,6 +35,17 @@ const TIME_LEFT_MIN_S: u64 = 3600;
 impl Run {
     /// Makes an upload of `files`, and starts it.
     pub(super) async fn begin(&mut self, files: Vec<Found>) -> Result<(), Error> {
+        if self.held_until.is_some() {
+            self.held.push(files);
+            return Ok(());
+        }
+        match self.refresh().await {
+            Ok(()) => {}
+            Err(error @ (Error::Pool(_) | Error::NoRelease { .. } | Error::NoEngine { .. })) => {
+                return self.hold(files, &error).await;
+            }
+            Err(error) => return Err(error),
+        }
         let (pipeline, recipe) = (Arc::clone(&self.shared.pipeline), self.recipe.clone());
         let transfer = tokio::task::spawn_blocking(move || pipeline::begin(pipeline, &recipe, files))
             .await
@@ -41,6 +54,47 @@ impl Run {
             self.shared.awaited.expect(transfer.id(), index);
         }
         self.start(transfer, 0);
+        Ok(())
+    }
+
+    /// Makes sure that recipient and release are those of now.
+    async fn refresh(&mut self) -> Result<(), Error> {
+        if !self.recipe.is_stale() {
+            return Ok(());
+        }
+        let recipe = tokio::select! {
+            recipe = self.recipes.make(Some(&self.recipe.engine)) => recipe?,
+            () = self.shared.stop.cancelled() => return Err(Error::Stopped),
+        };
+        self.shared.set_release(recipe.release);
+        self.recipe = recipe;
+        Ok(())
+    }
+
+    /// Nothing may be sealed now. A watcher keeps the files until it may, others say why not.
+    async fn hold(&mut self, files: Vec<Found>, error: &Error) -> Result<(), Error> {
+        if self.kind == Kind::Send {
+            for file in &files {
+                self.shared.conclude(Conclusion::of_found(file, "refused", error.to_string())).await?;
+            }
+            return Ok(());
+        }
+        let message = format!("nothing can be sent now: {error}; what is to be sent waits");
+        let trouble = Notice::Trouble { message, hint: error.hint() };
+        self.shared.notices.send(trouble).await.map_err(|_| Error::Stopped)?;
+        self.held.push(files);
+        self.held_until = Some(Instant::now() + HELD_FOR);
+        Ok(())
+    }
+
+    /// Begins what was held, if it is time.
+    pub(super) async fn start_held(&mut self) -> Result<(), Error> {
+        if self.held_until.is_some_and(|until| until <= Instant::now()) {
+            self.held_until = None;
+            for files in std::mem::take(&mut self.held) {
+                self.begin(files).await?;
+            }
+        }
         Ok(())
     }
 

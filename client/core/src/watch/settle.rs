@@ -29,6 +29,10 @@ impl Settling {
         self.files.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.files.len()
+    }
+
     /// Takes in a file that was met. `closed`: nobody writes to it any more, as far as the system says.
     pub(super) fn met(&mut self, found: Found, closed: bool, now: Instant) {
         match self.files.get_mut(&found.path) {

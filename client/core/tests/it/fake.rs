@@ -191,12 +191,17 @@ impl Fake {
 
 impl Inner {
     pub(crate) fn statement(&self, serial: u64) -> SignedStatement {
+        self.statement_for(serial, 3600)
+    }
+
+    /// One that is good for so many seconds from now on.
+    pub(crate) fn statement_for(&self, serial: u64, seconds: u64) -> SignedStatement {
         let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
         let statement = Statement {
             pool: "main".into(),
             recipient: self.pool_identity.recipient(),
             not_before: now - 60,
-            not_after: now + 3600,
+            not_after: now + seconds,
             serial,
         };
         let signed = serde_json::to_value(self.root.sign(&statement).unwrap()).unwrap();

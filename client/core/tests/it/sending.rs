@@ -172,7 +172,7 @@ async fn cancelled_and_quarantined_files_say_that_the_server_said_so() {
     let cancel = async {
         eventually("the upload", || world.fake.lock().uploads.len() == 2).await;
         let (other, _told) = world.client().await;
-        assert_eq!(other.cancel(&[]).await.unwrap(), 1);
+        assert_eq!(other.cancel(&[], |_, _| {}).await.unwrap(), 1);
         other.close().await;
     };
     let (ran, ()) = tokio::join!(collect(client.send(options, &stop), told), cancel);
@@ -245,7 +245,7 @@ async fn a_file_that_changed_in_an_upload_that_is_cancelled_gets_a_last_word() {
         world.fake.lock().faults.hang_puts_from = Some(42);
         eventually("the last PUT", || world.fake.lock().seen.puts >= 42).await;
         let (other, _told) = world.client().await;
-        other.cancel(&[]).await.unwrap();
+        other.cancel(&[], |_, _| {}).await.unwrap();
         other.close().await;
         world.fake.lock().faults.hang_puts_from = None;
     };

@@ -4,10 +4,10 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use filemill_client::{Finished, Notice, WatchOptions};
+use filemill_client::{Error, Finished, Notice, Reason, WatchOptions};
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{LIMIT, World};
+use crate::world::{LIMIT, World, eventually};
 
 /// Watches until so many files are finished and `more` is done, then stops in order.
 async fn watch(world: &World, files: usize, more: impl Future<Output = ()>) -> Vec<Finished> {
@@ -81,4 +81,159 @@ async fn a_new_watcher_does_not_send_again_what_the_last_one_sent() {
     let finished = watch(&world, 2, async {}).await;
     assert_eq!(names(&finished), [("one".to_owned(), 1), ("two".to_owned(), 2)]);
     assert_eq!(world.fake.lock().uploads.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_keeps_files_until_the_pool_has_a_recipient_that_is_good() {
+    let world = World::new().await;
+    let short = world.fake.lock().statement_for(1, 4);
+    world.fake.lock().pools = vec![short];
+    let expires = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() + 4;
+    world.write("one", "1");
+    let (client, mut told) = world.client().await;
+    let stop = CancellationToken::new();
+    let options = WatchOptions { folders: vec![world.files()], ..WatchOptions::default() };
+    let read = async {
+        let mut finished = Vec::new();
+        while finished.len() < 2 {
+            match told.recv().await.unwrap() {
+                Notice::Finished(file) => {
+                    assert!(file.ending.succeeded());
+                    finished.push(file.size);
+                    if finished.len() == 1 {
+                        let now = || std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+                        eventually("the statement to expire", || now() > expires).await;
+                        world.write("two", "22");
+                    }
+                }
+                Notice::Trouble { message, .. } => {
+                    assert!(
+                        message.starts_with("nothing can be sent now: ") && message.contains("expired"),
+                        "{message}"
+                    );
+                    assert_eq!(world.fake.lock().uploads.len(), 1, "it was sealed for a recipient that has expired");
+                    let new = world.fake.lock().statement(2);
+                    world.fake.lock().pools = vec![new];
+                }
+                _ => {}
+            }
+        }
+        stop.cancel();
+        while told.recv().await.is_some() {}
+        finished
+    };
+    let work = async {
+        let result = client.watch(options, &stop).await;
+        client.close().await;
+        result
+    };
+    let all = async { tokio::join!(work, read) };
+    let (result, finished) = tokio::time::timeout(LIMIT, all).await.expect("watching took too long");
+    result.unwrap();
+    assert_eq!(finished, [1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filemills_own_folders_are_not_watched() {
+    let world = World::new().await;
+    world.write("one", "1");
+    let (client, mut told) = world.client().await;
+    let stop = CancellationToken::new();
+    // The folder above: home, token and results lie in it.
+    let above = world.files().parent().unwrap().to_owned();
+    let out = above.join("in/results");
+    let loops = WatchOptions { folders: vec![above.clone()], out: Some(above.clone()), ..WatchOptions::default() };
+    assert!(matches!(client.watch(loops, &stop).await, Err(Error::File { action: "keep results in", .. })));
+    let options = WatchOptions {
+        folders: vec![above],
+        ignore: vec!["/token".to_owned(), "/pool.json".to_owned()],
+        out: Some(out.clone()),
+        ..WatchOptions::default()
+    };
+    let read = async {
+        let (mut finished, mut skipped) = (Vec::new(), Vec::new());
+        while let Some(notice) = told.recv().await {
+            match notice {
+                Notice::Finished(file) => {
+                    finished.push(file.path.file_name().unwrap().to_owned());
+                    match finished.len() {
+                        1 => {
+                            // Its result is there before it is said.
+                            assert!(out.join("in/one.age").exists());
+                            world.write("two", "22");
+                        }
+                        _ => stop.cancel(),
+                    }
+                }
+                Notice::Skipped { path, reason } => {
+                    assert_eq!(reason, "it is filemill's own folder");
+                    skipped.push(path.file_name().unwrap().to_string_lossy().into_owned());
+                }
+                _ => {}
+            }
+        }
+        skipped.sort();
+        (finished, skipped)
+    };
+    let work = async {
+        let result = client.watch(options, &stop).await;
+        client.close().await;
+        result
+    };
+    let all = async { tokio::join!(work, read) };
+    let (result, (finished, skipped)) = tokio::time::timeout(LIMIT, all).await.expect("watching took too long");
+    result.unwrap();
+    assert_eq!(finished, ["one", "two"]);
+    assert_eq!(skipped, ["home", "results"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_names_what_is_skipped_and_is_silent_about_a_file_that_was_only_touched() {
+    let world = World::new().await;
+    let path = world.write("file", "content");
+    std::os::unix::fs::symlink("file", world.files().join("link")).unwrap();
+    let status = async {
+        let (other, _told) = world.client().await;
+        let mut waiting = Vec::new();
+        other
+            .status(|file| waiting.push((file.path.file_name().unwrap().to_string_lossy().into_owned(), file.reason)))
+            .await
+            .unwrap();
+        other.close().await;
+        waiting
+    };
+    let touched = async {
+        eventually("the upload", || world.fake.lock().uploads.values().any(|upload| !upload.done.is_empty())).await;
+        fs::File::options().append(true).open(&path).unwrap().set_modified(std::time::SystemTime::now()).unwrap();
+    };
+    // Said once for the first version, and once for the one that was touched.
+    let (client, mut told) = world.client().await;
+    let stop = CancellationToken::new();
+    let options = WatchOptions { folders: vec![world.files()], ..WatchOptions::default() };
+    let read = async {
+        let mut finished = 0;
+        while let Some(notice) = told.recv().await {
+            if let Notice::Finished(_) = notice {
+                finished += 1;
+                if finished == 2 {
+                    break;
+                }
+            }
+        }
+        let waiting = status.await;
+        stop.cancel();
+        while told.recv().await.is_some() {}
+        waiting
+    };
+    let work = async {
+        let result = client.watch(options, &stop).await;
+        client.close().await;
+        result
+    };
+    let all = async { tokio::join!(work, read, touched) };
+    let (result, waiting, ()) = tokio::time::timeout(LIMIT, all).await.expect("watching took too long");
+    result.unwrap();
+    let link = Reason::Skipped("it is a symbolic link, which is not followed".to_owned());
+    assert_eq!(waiting, [("link".to_owned(), link)]);
+    assert_eq!(world.fake.lock().uploads.len(), 1);
 }

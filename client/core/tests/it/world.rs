@@ -41,7 +41,7 @@ impl World {
 
     pub(crate) async fn login(&self) -> Result<filemill_client::Login, Error> {
         let server = format!("http://{}", self.fake.address);
-        login(&self.home(), &server, &self.path("token"), &self.path("pool.json"), KeyPlace::File).await
+        login(&self.home(), &server, &self.path("token"), &self.path("pool.json"), KeyPlace::File, false).await
     }
 
     pub(crate) fn home(&self) -> Home {
