@@ -77,9 +77,13 @@ pub(crate) struct Open {
     pub(crate) index: u32,
 }
 
-const PLACE: &str = "files.id, files.upload, files.idx, files.reused, files.path, files.name, files.size, files.verdict, \
-                     files.sha256, files.state, files.message, uploads.engine, uploads.session, \
-                     uploads.state as upload_state from files join uploads on uploads.id = files.upload";
+/// What the column `reused` holds, written out: each of its values has an index of its own.
+pub(super) const REUSED: [&str; 2] = ["0", "1"];
+
+const PLACE_COLUMNS: &str = "files.id, files.upload, files.idx, files.reused, files.path, files.name, files.size, \
+                             files.verdict, files.sha256, files.state, files.message, uploads.engine, uploads.session, \
+                             uploads.state as upload_state";
+const PLACES: &str = "from files join uploads on uploads.id = files.upload";
 
 impl Journal {
     /// Gives a file up, for a reason that a person can read.
@@ -182,11 +186,8 @@ impl Journal {
     pub(crate) async fn places(&self, asked: &[(UploadId, u32)]) -> Result<Vec<FilePlace>, Error> {
         let mut places = Vec::with_capacity(asked.len());
         for asked in asked.chunks(ROWS_PER_STATEMENT) {
-            for reused in ["0", "1"] {
-                let mut query = asked_places(asked);
-                query.push("select ").push(PLACE);
-                query.push(" join asked on files.upload = asked.upload and files.idx = asked.idx and files.reused = ");
-                query.push(reused);
+            for reused in REUSED {
+                let mut query = places_query(asked, reused);
                 let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
                 for row in &rows {
                     places.push(place(row).map_err(|error| self.failed(&error))?);
@@ -199,7 +200,7 @@ impl Journal {
     /// Files that have a result or were given up, oldest first, from behind `after` on.
     pub(crate) async fn ended_files(&self, account: &str, after: i64, limit: u32) -> Result<Vec<FilePlace>, Error> {
         let mut query = QueryBuilder::<Sqlite>::new("select ");
-        query.push(PLACE).push(" where files.state in ('done', 'failed') and files.id > ").push_bind(after);
+        query.push(PLACE_COLUMNS).push(" ").push(PLACES).push(" where files.state in ('done', 'failed') and files.id > ").push_bind(after);
         query.push(" and uploads.account = ").push_bind(account.to_owned());
         query.push(" order by files.id limit ").push_bind(i64::from(limit));
         let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
@@ -209,7 +210,7 @@ impl Journal {
     /// Files that were given up and were not taken in again, oldest first, from behind `after` on.
     pub(crate) async fn failed_files(&self, account: &str, after: i64, limit: u32) -> Result<Vec<FilePlace>, Error> {
         let mut query = QueryBuilder::<Sqlite>::new("select ");
-        query.push(PLACE).push(" where files.state = 'failed' and files.id > ").push_bind(after);
+        query.push(PLACE_COLUMNS).push(" ").push(PLACES).push(" where files.state = 'failed' and files.id > ").push_bind(after);
         query.push(" and uploads.account = ").push_bind(account.to_owned());
         query.push(" and not exists (select 1 from files later where later.path = files.path and later.id > files.id)");
         query.push(" order by files.id limit ").push_bind(i64::from(limit));
@@ -220,7 +221,7 @@ impl Journal {
     /// Files that have no result yet, oldest first, from behind `after` on.
     pub(crate) async fn waiting_files(&self, account: &str, after: i64, limit: u32) -> Result<Vec<Waiting>, Error> {
         let mut query = QueryBuilder::<Sqlite>::new("select ");
-        query.push(PLACE).push(" where files.state = 'open' and files.id > ").push_bind(after);
+        query.push(PLACE_COLUMNS).push(" ").push(PLACES).push(" where files.state = 'open' and files.id > ").push_bind(after);
         query.push(" and uploads.account = ").push_bind(account.to_owned());
         query.push(" order by files.id limit ").push_bind(i64::from(limit));
         let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
@@ -303,6 +304,17 @@ impl Journal {
     }
 }
 
+fn places_query(asked: &[(UploadId, u32)], reused: &str) -> QueryBuilder<Sqlite> {
+    let mut query = asked_places(asked);
+    query.push("select ").push(PLACE_COLUMNS);
+    // A cross join keeps its order: SQLite, which has no statistics, else reads every file for each place.
+    query.push(
+        " from asked cross join files on files.upload = asked.upload and files.idx = asked.idx and files.reused = ",
+    );
+    query.push(reused).push(" join uploads on uploads.id = files.upload");
+    query
+}
+
 /// The beginning of a statement that joins `asked`.
 pub(super) fn asked_places(asked: &[(UploadId, u32)]) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new("with asked(upload, idx) as (");
@@ -339,5 +351,29 @@ pub(super) fn file_state(text: &str) -> Result<FileState, sqlx::Error> {
         "replaced" => Ok(FileState::Replaced),
         "failed" => Ok(FileState::Failed),
         _ => Err(corrupt("state")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::results::end_query;
+    use super::*;
+    use crate::home::Home;
+
+    #[tokio::test]
+    async fn files_are_found_by_their_place_without_reading_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&Home::at(folder.path()).unwrap()).await.unwrap();
+        let asked: Vec<_> = (0..256).map(|index| (UploadId::random(), index)).collect();
+        for reused in REUSED {
+            for query in [places_query(&asked, reused), end_query(&asked, reused)] {
+                let explain = format!("explain query plan {}", query.sql().as_str());
+                let rows = sqlx::query(sqlx::AssertSqlSafe(explain)).fetch_all(&journal.reader).await.unwrap();
+                let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+                let scans = plan.iter().any(|step| step.starts_with("SCAN files") || step.contains("AUTOMATIC"));
+                assert!(!scans, "{plan:#?}");
+            }
+        }
+        journal.close().await;
     }
 }

@@ -6,7 +6,7 @@ use filemill_seal::UploadId;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
-use super::files::asked_places;
+use super::files::{REUSED, asked_places};
 use super::{Journal, ROWS_PER_STATEMENT, index, upload_id};
 use crate::error::Error;
 
@@ -92,7 +92,7 @@ impl Journal {
         for asked in asked.chunks(ROWS_PER_STATEMENT) {
             let mut query = asked_places(asked);
             query.push(
-                "select results.* from asked join results on results.upload = asked.upload and results.idx = asked.idx",
+                "select results.* from asked cross join results on results.upload = asked.upload and results.idx = asked.idx",
             );
             let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
             for row in rows {
@@ -109,7 +109,7 @@ impl Journal {
             let mut query = asked_places(asked);
             query.push(
                 "select results.upload, results.idx from asked \
-                 join results on results.upload = asked.upload and results.idx = asked.idx",
+                 cross join results on results.upload = asked.upload and results.idx = asked.idx",
             );
             let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
             for row in rows {
@@ -148,22 +148,25 @@ async fn insert_results(connection: &mut SqliteConnection, rows: &[Arrived]) -> 
 
 /// A file that is to be sent again stays open: the result of its former place is not its own.
 async fn end_files(connection: &mut SqliteConnection, rows: &[Arrived]) -> Result<(), sqlx::Error> {
-    for reused in ["0", "1"] {
-        let mut query = QueryBuilder::<Sqlite>::new("with came(upload, idx) as (");
-        query.push_values(rows, |mut row, result| {
-            row.push_bind(result.upload.as_bytes().to_vec()).push_bind(i64::from(result.index));
-        });
-        query.push(
-            ") update files set state = 'done' from came \
-             where files.upload = came.upload and files.idx = came.idx and files.state = 'open' \
-             and coalesce(files.verdict, 0) = 0 \
-             and not exists (select 1 from uploads where uploads.id = files.upload and uploads.state = 'abandoned') \
-             and files.reused = ",
-        );
-        query.push(reused);
-        query.build().execute(&mut *connection).await?;
+    let places: Vec<_> = rows.iter().map(|result| (result.upload, result.index)).collect();
+    for reused in REUSED {
+        end_query(&places, reused).build().execute(&mut *connection).await?;
     }
     Ok(())
+}
+
+pub(super) fn end_query(places: &[(UploadId, u32)], reused: &str) -> QueryBuilder<Sqlite> {
+    let mut query = asked_places(places);
+    // As in `places_query`: not by the order that SQLite would choose.
+    query.push(
+        "update files set state = 'done' where id in (select came.id from asked cross join files as came \
+         on came.upload = asked.upload and came.idx = asked.idx and came.state = 'open' \
+         and coalesce(came.verdict, 0) = 0 \
+         and not exists (select 1 from uploads where uploads.id = came.upload and uploads.state = 'abandoned') \
+         and came.reused = ",
+    );
+    query.push(reused).push(")");
+    query
 }
 
 /// Forgets the sealed header of an upload whose files all have their results: until then storage may turn out to lack it.
