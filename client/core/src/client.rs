@@ -213,6 +213,7 @@ impl Client {
                 }
             }
         }
+        self.journal.replace_by_newer(self.session.id().to_owned()).await?;
         let mut after = 0;
         loop {
             let page = self.journal.files_to_send_again(self.session.id(), after, AGAIN_PER_PAGE).await?;

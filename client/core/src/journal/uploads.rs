@@ -183,6 +183,28 @@ impl Journal {
             .await
     }
 
+    /// Ends files of `session` that changed and were taken in again since, without a look at their former place.
+    pub(crate) async fn replace_by_newer(&self, session: String) -> Result<(), Error> {
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query(
+                        "update files set state = 'replaced' where state = 'open' and reused = 0 and verdict > 0 \
+                         and upload in (select id from uploads where session = $1) \
+                         and exists (select 1 from files newer join uploads of_newer on of_newer.id = newer.upload \
+                         join uploads of_this on of_this.id = files.upload \
+                         where newer.path = files.path and newer.id > files.id \
+                         and of_newer.account = of_this.account and of_newer.release = of_this.release)",
+                    )
+                    .bind(session)
+                    .execute(connection)
+                    .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
     /// What results of `upload` are checked against; `None` if it is not known here.
     pub(crate) async fn upload_keys(&self, upload: UploadId) -> Result<Option<UploadKeys>, Error> {
         let row = sqlx::query("select data_key, header_digest, release from uploads where id = $1")

@@ -15,7 +15,7 @@ use crate::journal::FilePlace;
 use crate::notice::{Ending, Notice};
 use crate::pack;
 use crate::pipeline::{self, Transfer, TransferEnd, Transferred, Voided};
-use crate::source::{Found, now_s};
+use crate::source::{FileStat, Found, now_s};
 
 /// Times that a file which keeps changing is sent, before it counts as failed.
 const ATTEMPTS_MAX: u32 = 5;
@@ -313,6 +313,9 @@ impl Run {
         kind: &str,
         reason: &str,
     ) -> Result<(), Error> {
+        if self.is_seen_by_watcher(&found) {
+            return self.leave_to_watcher(upload, index, &found, reason).await;
+        }
         let attempt = found.attempt + 1;
         if attempt >= ATTEMPTS_MAX {
             let message = format!("it was sent {ATTEMPTS_MAX} times in vain, the last time because of this: {reason}");
@@ -333,6 +336,32 @@ impl Run {
         found.replaces = Some((upload, index));
         self.later.push((Instant::now() + SETTLE * (1 << attempt.min(8)), Later::File(found)));
         Ok(())
+    }
+
+    /// Whether a watcher of this run sees that the file has changed, and hands it on when it has come to rest.
+    fn is_seen_by_watcher(&self, found: &Found) -> bool {
+        self.kind == Kind::Watch
+            && self.shared.roots.iter().any(|root| found.path.starts_with(&root.path))
+            && std::fs::symlink_metadata(&found.path).is_ok_and(|now| FileStat::of(&now) != found.stat)
+    }
+
+    /// The watcher sends the file again, as it is then: nothing else is said of this version.
+    async fn leave_to_watcher(
+        &mut self,
+        upload: UploadId,
+        index: u32,
+        found: &Found,
+        reason: &str,
+    ) -> Result<(), Error> {
+        let waiters = self.shared.awaited.arrived(upload, index);
+        self.others_again(upload, index, waiters.others).await?;
+        if waiters.itself {
+            let notice = Notice::SentAgain { path: self.shared.named(&found.path), reason: reason.to_owned() };
+            self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
+            self.shared.forget_file();
+        }
+        // It may have been handed on already.
+        self.shared.inbox.journal.replace_by_newer(self.shared.session.clone()).await
     }
 
     /// Files that waited for the result of another's content, which will not come: each is sent by itself.

@@ -7,7 +7,7 @@ use std::path::Path;
 use filemill_client::{Error, Finished, Notice, Reason, WatchOptions};
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{LIMIT, World, eventually};
+use crate::world::{LIMIT, World, eventually, noise};
 
 /// Watches until so many files are finished and `more` is done, then stops in order.
 async fn watch(world: &World, files: usize, more: impl Future<Output = ()>) -> Vec<Finished> {
@@ -236,4 +236,43 @@ async fn status_names_what_is_skipped_and_is_silent_about_a_file_that_was_only_t
     let link = Reason::Skipped("it is a symbolic link, which is not followed".to_owned());
     assert_eq!(waiting, [("link".to_owned(), link)]);
     assert_eq!(world.fake.lock().uploads.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changes_while_it_is_uploaded_is_sent_again_and_reported_once() {
+    let world = World::new().await;
+    let path = world.write("file", noise(40));
+    world.fake.lock().faults.hang_puts_from = Some(10);
+    let (client, mut told) = world.client().await;
+    let stop = CancellationToken::new();
+    let options = WatchOptions { folders: vec![world.files()], ..WatchOptions::default() };
+    let change = async {
+        eventually("a PUT", || world.fake.lock().seen.puts >= 10).await;
+        fs::write(&path, vec![2; 1 << 20]).unwrap();
+        world.fake.lock().faults.hang_puts_from = None;
+    };
+    let read = async {
+        let mut finished = Vec::new();
+        while let Some(notice) = told.recv().await {
+            if let Notice::Finished(file) = notice {
+                finished.push((file.path.file_name().unwrap().to_string_lossy().into_owned(), file.size));
+                match finished.len() {
+                    // What comes next was found after everything that was found of the first.
+                    1 => drop(world.write("next", "333")),
+                    _ => stop.cancel(),
+                }
+            }
+        }
+        finished
+    };
+    let work = async {
+        let result = client.watch(options, &stop).await;
+        client.close().await;
+        result
+    };
+    let all = async { tokio::join!(work, read, change) };
+    let (result, finished, ()) = tokio::time::timeout(LIMIT, all).await.expect("watching took too long");
+    result.unwrap();
+    assert_eq!(finished, [("file".to_owned(), 1 << 20), ("next".to_owned(), 3)]);
+    assert_eq!(world.fake.lock().uploads.len(), 3, "each version is one upload");
 }
