@@ -25,6 +25,11 @@ fn never_reads() -> Vec<u8> {
     guest!(never_reads)
 }
 
+/// Its result is longer than what goes inline.
+fn floods_log() -> Vec<u8> {
+    guest!(floods_log)
+}
+
 /// Small files, empty ones, and some that cross the border of a chunk.
 fn bundle() -> Vec<Vec<u8>> {
     (0..150).map(|n: usize| noise([0, 1, 700, 3000][n % 4] + n, n as u64)).collect()
@@ -159,7 +164,7 @@ async fn a_file_whose_bytes_are_not_those_of_its_verdict_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_result_goes_to_storage() {
-    let mill = Mill::start_with(guest!(floods_log), |config| config.limits.log_lines = 10_000).await;
+    let mill = Mill::start_with(floods_log(), |config| config.limits.log_lines = 10_000).await;
     let sent = mill.upload(&[noise(100, 1)]).seal(&mill.fake);
     sent.offer(&mill.fake);
     let completion = mill.fake.completion(sent.run_of(0), 0).await;
@@ -170,7 +175,7 @@ async fn a_large_result_goes_to_storage() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_result_that_cannot_be_stored_is_handed_back() {
-    let mill = Mill::start_with(guest!(floods_log), |config| config.limits.log_lines = 10_000).await;
+    let mill = Mill::start_with(floods_log(), |config| config.limits.log_lines = 10_000).await;
     mill.fake.world(|world| world.put_status = Some(403));
     let sent = mill.upload(&[noise(100, 1)]).seal(&mill.fake);
     sent.offer(&mill.fake);

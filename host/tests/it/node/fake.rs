@@ -63,6 +63,8 @@ pub(crate) struct World {
     pub(crate) conflicts: HashSet<String>,
     /// What storage answers whoever puts something, if not 200.
     pub(crate) put_status: Option<u16>,
+    /// Where large results are to be put, if not to the storage that is configured.
+    pub(crate) results_to: Option<String>,
     pub(crate) said: Vec<Said>,
     /// Requests for each object.
     pub(crate) fetched: HashMap<String, u32>,
@@ -371,7 +373,7 @@ impl Handle {
     }
 
     fn result_urls(&self, request: &ResultUrlRequest) -> Answer {
-        let storage = self.lock().storage.clone();
+        let storage = self.change(|world| world.results_to.clone().unwrap_or_else(|| world.storage.clone()));
         let put = |want: &WantResult| {
             let url = format!("{storage}/result/{}", want.sha256);
             let headers = [("content-length".to_owned(), want.length.to_string())].into();

@@ -126,6 +126,16 @@ async fn a_url_elsewhere_is_not_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_result_is_not_put_elsewhere() {
+    let mill = Mill::start_with(super::floods_log(), |config| config.limits.log_lines = 10_000).await;
+    mill.fake.world(|world| world.results_to = Some(mill.fake.elsewhere.clone()));
+    let sent = mill.upload(&[noise(100, 1)]).seal(&mill.fake);
+    sent.offer(&mill.fake);
+    assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::NodeFault);
+    nobody_came_elsewhere(&mill);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_redirect_is_not_followed() {
     let mill = Mill::start(super::counts()).await;
     let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
