@@ -200,7 +200,12 @@ impl Journal {
     /// Files that have a result or were given up, oldest first, from behind `after` on.
     pub(crate) async fn ended_files(&self, account: &str, after: i64, limit: u32) -> Result<Vec<FilePlace>, Error> {
         let mut query = QueryBuilder::<Sqlite>::new("select ");
-        query.push(PLACE_COLUMNS).push(" ").push(PLACES).push(" where files.state in ('done', 'failed') and files.id > ").push_bind(after);
+        query
+            .push(PLACE_COLUMNS)
+            .push(" ")
+            .push(PLACES)
+            .push(" where files.state in ('done', 'failed') and files.id > ")
+            .push_bind(after);
         query.push(" and uploads.account = ").push_bind(account.to_owned());
         query.push(" order by files.id limit ").push_bind(i64::from(limit));
         let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
@@ -210,7 +215,12 @@ impl Journal {
     /// Files that were given up and were not taken in again, oldest first, from behind `after` on.
     pub(crate) async fn failed_files(&self, account: &str, after: i64, limit: u32) -> Result<Vec<FilePlace>, Error> {
         let mut query = QueryBuilder::<Sqlite>::new("select ");
-        query.push(PLACE_COLUMNS).push(" ").push(PLACES).push(" where files.state = 'failed' and files.id > ").push_bind(after);
+        query
+            .push(PLACE_COLUMNS)
+            .push(" ")
+            .push(PLACES)
+            .push(" where files.state = 'failed' and files.id > ")
+            .push_bind(after);
         query.push(" and uploads.account = ").push_bind(account.to_owned());
         query.push(" and not exists (select 1 from files later where later.path = files.path and later.id > files.id)");
         query.push(" order by files.id limit ").push_bind(i64::from(limit));
@@ -221,7 +231,12 @@ impl Journal {
     /// Files that have no result yet, oldest first, from behind `after` on.
     pub(crate) async fn waiting_files(&self, account: &str, after: i64, limit: u32) -> Result<Vec<Waiting>, Error> {
         let mut query = QueryBuilder::<Sqlite>::new("select ");
-        query.push(PLACE_COLUMNS).push(" ").push(PLACES).push(" where files.state = 'open' and files.id > ").push_bind(after);
+        query
+            .push(PLACE_COLUMNS)
+            .push(" ")
+            .push(PLACES)
+            .push(" where files.state = 'open' and files.id > ")
+            .push_bind(after);
         query.push(" and uploads.account = ").push_bind(account.to_owned());
         query.push(" order by files.id limit ").push_bind(i64::from(limit));
         let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
