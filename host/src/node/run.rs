@@ -51,7 +51,8 @@ async fn begin(node: &Arc<Node>, leased: &LeasedUpload, leases: &[Arc<Lease>], u
                  pool folder up to date after `pool renew --rotate`; `filemill-processor pool show` tells the recipient)",
                 node.pool
             );
-            return stop_all(node, leases, || Stop::Fault(why.clone())).await;
+            // Not a fault of the node, which would pause it: anybody can seal a header for a key of their own.
+            return stop_or_end(node, leases, None, &why, || JobEnd::Refused(why.clone())).await;
         }
         Err(NotAdmitted::Missing(why)) => {
             let missing = || Stop::Missing { what: Missing::Header, why: why.clone() };
@@ -77,14 +78,8 @@ async fn begin(node: &Arc<Node>, leased: &LeasedUpload, leases: &[Arc<Lease>], u
             return end_leases(node, leases, Some((&upload, None)), || JobEnd::Refused(why.clone())).await;
         }
         Err(NoRelease::Unfit(why)) => {
-            let (last, early): (Vec<_>, Vec<_>) =
-                leases.iter().cloned().partition(|lease| lease.run.attempt >= FINAL_ATTEMPT);
-            stop_all(node, &early, || Stop::Unfit(why.clone())).await;
-            if !last.is_empty() {
-                tracing::warn!(upload = leased.upload, "{why}");
-            }
             let about = Some((&upload, Some(release_digest)));
-            return end_leases(node, &last, about, || JobEnd::HostFailed(why.clone())).await;
+            return stop_or_end(node, leases, about, &why, || JobEnd::HostFailed(why.clone())).await;
         }
     };
     for lease in leases {
@@ -116,6 +111,22 @@ async fn stop_all(node: &Node, leases: &[Arc<Lease>], stop: impl Fn() -> Stop) {
     for lease in leases {
         conclude(node, lease, Err(stop())).await;
     }
+}
+
+/// Hands leases back that another processor may be able to run, and ends those that enough processors could not.
+async fn stop_or_end(
+    node: &Arc<Node>,
+    leases: &[Arc<Lease>],
+    upload: Option<(&Arc<Upload>, Option<Digest>)>,
+    why: &str,
+    end: impl Fn() -> JobEnd,
+) {
+    let (last, early): (Vec<_>, Vec<_>) = leases.iter().cloned().partition(|lease| lease.run.attempt >= FINAL_ATTEMPT);
+    stop_all(node, &early, || Stop::Unfit(why.to_owned())).await;
+    if let Some(lease) = last.first() {
+        tracing::warn!(upload = lease.upload, "{why}");
+    }
+    end_leases(node, &last, upload, end).await;
 }
 
 async fn end_leases(

@@ -75,16 +75,23 @@ async fn an_altered_header_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_header_for_another_pool_is_handed_back_unrun() {
+async fn a_header_for_another_pool_is_handed_back_unrun_and_refused_at_last() {
     let mill = Mill::start(super::counts()).await;
     let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
     let foreign = sent.header.seal(&[Identity::generate().recipient()]).expect("a header");
     let get = mill.fake.put("foreign", foreign.as_bytes());
-    sent.offer_with(&mill.fake, |leased| leased.header = get);
+    let header = get.clone();
+    sent.offer_with(&mill.fake, |leased| leased.header = header);
     // Not refused for good: another processor of the pool may have a key that this one has not.
     assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::NodeFault);
-    assert_eq!(sent.fetched(&mill.fake, 0), 0);
-    assert_eq!(mill.end().await.jobs_completed, 0);
+    let again = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
+    again.offer_with(&mill.fake, |leased| {
+        leased.header = get;
+        leased.runs[0].attempt = 3;
+    });
+    refused_unsealed(&mill, &again).await;
+    assert_eq!((sent.fetched(&mill.fake, 0), again.fetched(&mill.fake, 0)), (0, 0));
+    assert_eq!(mill.end().await.jobs_completed, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
