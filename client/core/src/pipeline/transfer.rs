@@ -6,14 +6,16 @@
 //!
 //! No step waits for the budget while it holds some of it, except for the network: uploads cannot block each other.
 
+mod refusal;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use filemill_api::{
-    AdvanceUpload, AdvancedUpload, ChunkWant, ErrorBody, ErrorCode, JobRange, OpenUpload, OpenedUpload, SignedPut,
-    UploadState, limits,
+    AdvanceUpload, AdvancedUpload, ChunkWant, ErrorBody, JobRange, OpenUpload, OpenedUpload, SignedPut, UploadState,
+    limits,
 };
 use filemill_seal::{ChunkSealer, Digest, Layout, Verdict, VoidReason};
 use futures::StreamExt;
@@ -27,7 +29,6 @@ use super::seal::{ReadChunk, ReadyChunk};
 use crate::api::{Backoff, Put};
 use crate::error::Error;
 use crate::journal::{ChunkRecord, Ended, NewFile, NewUpload, StoredChunk};
-use crate::notice::Notice;
 use crate::read::Reader;
 use crate::source::Found;
 
@@ -536,53 +537,6 @@ impl Transfer {
         };
         (ask, parts)
     }
-
-    /// What to do about the server's refusal: wait and ask again, or end.
-    fn wait_or_end(&mut self, going: &mut Going, error: ErrorBody) -> Result<Option<TransferEnd>, Error> {
-        if !may_wait(error.code) {
-            return self.end_of(error).map(Some);
-        }
-        let wait = self.wait_for(going, &error);
-        going.asking = true;
-        going.steps.push(Box::pin(async move {
-            tokio::time::sleep(wait).await;
-            Ok(Done::Waited)
-        }));
-        Ok(None)
-    }
-
-    /// Waits if that may help; `Some` if the transfer ends instead.
-    async fn refused(&mut self, error: ErrorBody, going: &mut Going) -> Result<Option<TransferEnd>, Error> {
-        if !may_wait(error.code) {
-            return self.end_of(error).map(Some);
-        }
-        let wait = self.wait_for(going, &error);
-        tokio::time::sleep(wait).await;
-        Ok(None)
-    }
-
-    fn wait_for(&self, going: &mut Going, error: &ErrorBody) -> Duration {
-        let wait = going.backoff.next_wait();
-        if going.backoff.attempts() == 2 {
-            // Nobody waits for this to be read.
-            let _ = self.pipeline.notices.try_send(Notice::Trouble {
-                message: format!("the server does not take upload `{}` now: {}", self.upload.id, error.message),
-                hint: error.hint.clone(),
-            });
-        }
-        wait
-    }
-
-    fn end_of(&self, error: ErrorBody) -> Result<TransferEnd, Error> {
-        match error.code {
-            ErrorCode::NotFound if self.opened => {
-                Ok(TransferEnd::Abandoned("the server does not know the upload any more".to_owned()))
-            }
-            // What it was made for is gone: its files are sent to what there is now.
-            ErrorCode::NotFound if self.resumed => Ok(TransferEnd::Abandoned(error.message)),
-            _ => Err(Error::Refused { server: self.pipeline.api.server().to_owned(), body: error }),
-        }
-    }
 }
 
 /// Waits until then; for ever if there is no such time.
@@ -591,10 +545,6 @@ async fn reached(time: Option<Instant>) {
         Some(time) => tokio::time::sleep_until(time.into()).await,
         None => std::future::pending().await,
     }
-}
-
-fn may_wait(code: ErrorCode) -> bool {
-    matches!(code, ErrorCode::OverQuota | ErrorCode::Unavailable | ErrorCode::Internal)
 }
 
 fn take_some(ready: &mut Vec<ReadyChunk>) -> Vec<ReadyChunk> {

@@ -1,0 +1,62 @@
+//! What an upload does when the server does not take it: waits, or ends.
+
+use std::time::Duration;
+
+use filemill_api::{ErrorBody, ErrorCode};
+
+use super::{Done, Going, Transfer, TransferEnd};
+use crate::error::Error;
+use crate::notice::Notice;
+
+impl Transfer {
+    /// What to do about the server's refusal: wait and ask again, or end.
+    pub(super) fn wait_or_end(&mut self, going: &mut Going, error: ErrorBody) -> Result<Option<TransferEnd>, Error> {
+        if !may_wait(error.code) {
+            return self.end_of(error).map(Some);
+        }
+        let wait = self.wait_for(going, &error);
+        going.asking = true;
+        going.steps.push(Box::pin(async move {
+            tokio::time::sleep(wait).await;
+            Ok(Done::Waited)
+        }));
+        Ok(None)
+    }
+
+    /// Waits if that may help; `Some` if the transfer ends instead.
+    pub(super) async fn refused(&mut self, error: ErrorBody, going: &mut Going) -> Result<Option<TransferEnd>, Error> {
+        if !may_wait(error.code) {
+            return self.end_of(error).map(Some);
+        }
+        let wait = self.wait_for(going, &error);
+        tokio::time::sleep(wait).await;
+        Ok(None)
+    }
+
+    fn wait_for(&self, going: &mut Going, error: &ErrorBody) -> Duration {
+        let wait = going.backoff.next_wait();
+        if going.backoff.attempts() == 2 {
+            // Nobody waits for this to be read.
+            let _ = self.pipeline.notices.try_send(Notice::Trouble {
+                message: format!("the server does not take upload `{}` now: {}", self.upload.id, error.message),
+                hint: error.hint.clone(),
+            });
+        }
+        wait
+    }
+
+    fn end_of(&self, error: ErrorBody) -> Result<TransferEnd, Error> {
+        match error.code {
+            ErrorCode::NotFound if self.opened => {
+                Ok(TransferEnd::Abandoned("the server does not know the upload any more".to_owned()))
+            }
+            // What it was made for is gone: its files are sent to what there is now.
+            ErrorCode::NotFound if self.resumed => Ok(TransferEnd::Abandoned(error.message)),
+            _ => Err(Error::Refused { server: self.pipeline.api.server().to_owned(), body: error }),
+        }
+    }
+}
+
+fn may_wait(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::OverQuota | ErrorCode::Unavailable | ErrorCode::Internal)
+}
