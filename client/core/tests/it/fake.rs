@@ -46,7 +46,7 @@ pub(crate) struct Faults {
     pub(crate) cheat: Cheat,
     /// URLs lead here.
     pub(crate) storage_elsewhere: Option<String>,
-    /// Report these chunks of each upload as missing once, instead of processing it.
+    /// Lose these chunks of each upload once, before it is processed.
     pub(crate) lose_chunks: Vec<u32>,
     /// So many advances are answered with this.
     pub(crate) refused_advances: (u32, Option<ErrorCode>),
@@ -247,13 +247,18 @@ impl Inner {
         if self.faults.hold_results || self.state(id) != UploadState::Stored {
             return;
         }
-        if !self.faults.lose_chunks.is_empty() && !self.uploads[id].lost {
-            let sequences = self.faults.lose_chunks.clone();
-            let upload = self.uploads.get_mut(id).unwrap();
+        let lose = self.faults.lose_chunks.clone();
+        let upload = self.uploads.get_mut(id).unwrap();
+        if !lose.is_empty() && !upload.lost {
             upload.lost = true;
-            for sequence in &sequences {
-                upload.stored.remove(sequence);
-            }
+            upload.objects.retain(|(sequence, _), _| !lose.contains(sequence));
+        }
+        // Also what is said to be stored once more, by a client that has not heard yet that it is gone.
+        let there = |(sequence, sha256): (&u32, &String)| upload.objects.contains_key(&(*sequence, sha256.clone()));
+        let sequences: Vec<u32> =
+            upload.stored.iter().filter(|chunk| !there(*chunk)).map(|(sequence, _)| *sequence).collect();
+        if !sequences.is_empty() {
+            upload.stored.retain(|sequence, _| !sequences.contains(sequence));
             self.event(id, EventKind::ChunksMissing { sequences });
             return;
         }
@@ -453,7 +458,7 @@ async fn advance(State(fake): State<Fake>, Json(request): Json<AdvanceRequest>) 
         for chunk in &advance.stored {
             let object = upload.objects.get(&(chunk.sequence, chunk.sha256.clone()));
             assert!(
-                object.is_some_and(|object| object.len() as u64 == chunk.length),
+                upload.lost || object.is_some_and(|object| object.len() as u64 == chunk.length),
                 "told of a chunk that is not there"
             );
             upload.stored.insert(chunk.sequence, chunk.sha256.clone());

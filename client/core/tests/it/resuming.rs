@@ -88,7 +88,8 @@ async fn missing_chunks_of_a_file_that_changed_are_a_new_upload() {
     world.write("a", vec![1; 200_000]);
     world.write("b", vec![2; 200_000]);
     world.fake.lock().faults.hold_results = true;
-    world.send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.stored.len() == 7)).await;
+    let complete = |upload: &crate::fake::Upload| upload.told_header && upload.stored.len() == 7;
+    world.send_and_die(|fake| fake.lock().uploads.values().any(complete)).await;
     world.write("a", vec![3; 200_000]);
     {
         let inner = &mut world.fake.lock();
