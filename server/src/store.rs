@@ -21,7 +21,7 @@ mod views;
 
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr, Sqlite, Transaction};
@@ -153,7 +153,7 @@ impl Store {
         }
         .map_err(|source| StoreError::Open { place: place.clone(), source })?;
         match &pools {
-            Pools::Sqlite { writer, .. } => migrations(&dialect::SQLITE).run(writer).await,
+            Pools::Sqlite { writer, .. } => migrate_sqlite(writer).await,
             Pools::Postgres(pool) => migrations(&dialect::POSTGRES).run(pool).await,
         }
         .map_err(|source| StoreError::Migrate { place, source })?;
@@ -246,6 +246,16 @@ async fn open_postgres(options: &PgConnectOptions, connections: u32) -> Result<P
         .connect_with(options)
         .await?;
     Ok(Pools::Postgres(pool))
+}
+
+/// With SQLite, sqlx locks nothing: of two programs that start at once, one may find the tables of the other, and sees that
+/// they are there when it looks again.
+async fn migrate_sqlite(writer: &SqlitePool) -> Result<(), MigrateError> {
+    let migrations = migrations(&dialect::SQLITE);
+    match migrations.run(writer).await {
+        Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)) => migrations.run(writer).await,
+        ended => ended,
+    }
 }
 
 fn migrations(dialect: &dialect::Dialect) -> Migrator {

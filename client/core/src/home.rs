@@ -73,6 +73,15 @@ impl Home {
         self.path.join("sessions")
     }
 
+    /// Waits until no other program holds the lock of this name, and holds it until the file is dropped. Blocks.
+    pub(crate) fn lock(&self, name: &str) -> Result<File, Error> {
+        let path = self.path.join(name);
+        let failed = |error: std::io::Error| Error::file("lock", &path, &error);
+        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
+        file.lock().map_err(failed)?;
+        Ok(file)
+    }
+
     fn make_folder(&self, path: &Path) -> Result<(), Error> {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true);

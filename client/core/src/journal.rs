@@ -52,7 +52,12 @@ impl Journal {
             .busy_timeout(Duration::from_secs(30));
         make_private(&path)?;
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(failed)?;
+        let place = home.clone();
+        // With SQLite, sqlx locks nothing: of two programs that start at once, one found the tables of the other.
+        let lock =
+            tokio::task::spawn_blocking(move || place.lock("journal.lock")).await.map_err(|_| Error::Stopped)??;
         sqlx::migrate!("./migrations").run(&writer).await.map_err(|error| migration_error(&path, error))?;
+        drop(lock);
         let reader = SqlitePoolOptions::new()
             .max_connections(2)
             .connect_with(options.read_only(true).create_if_missing(false))
@@ -149,4 +154,22 @@ fn verdict_from(code: i64, sha256: Option<Digest>) -> Result<Verdict, sqlx::Erro
     }
     let reason = VoidReason::ALL.into_iter().find(|reason| *reason as i64 == code);
     reason.map(Verdict::Void).ok_or_else(|| corrupt("verdict"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn programs_that_start_at_once_make_one_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        let opened = (0..8).map(|_| {
+            let home = home.clone();
+            tokio::spawn(async move { Journal::open(&home).await })
+        });
+        for journal in futures::future::join_all(opened).await {
+            journal.unwrap().unwrap().close().await;
+        }
+    }
 }

@@ -1,6 +1,5 @@
 //! Where the user's secret key is kept: in the operating system's keychain, or in a private file if that is allowed.
 
-use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::sync::Arc;
 
@@ -62,7 +61,7 @@ pub fn load_identity(home: &Home) -> Result<Identity, Error> {
 /// As [`load_identity`], except that a missing key is made; [`Error::File`] or [`Error::Keychain`] if it cannot be kept.
 pub fn load_or_create_identity(home: &Home, place: KeyPlace) -> Result<Identity, Error> {
     // Two programs at once must not make two keys.
-    let _lock = lock(home)?;
+    let _lock = home.lock("key.lock")?;
     match load_identity(home) {
         Err(Error::NoKey { .. }) => {}
         // Without a keychain there is no key in it either, as far as whoever chose a file is concerned.
@@ -81,7 +80,7 @@ pub fn load_or_create_identity(home: &Home, place: KeyPlace) -> Result<Identity,
 /// [`Error::OtherKey`] if there is another and `replace` is false; [`Error::File`], [`Error::NoKeychain`] or
 /// [`Error::Keychain`] if it cannot be kept.
 pub fn import_identity(home: &Home, place: KeyPlace, identity: &Identity, replace: bool) -> Result<(), Error> {
-    let _lock = lock(home)?;
+    let _lock = home.lock("key.lock")?;
     match load_identity(home) {
         Ok(known) if known.recipient() == identity.recipient() => return Ok(()),
         Ok(known) if !replace => {
@@ -154,14 +153,6 @@ fn keychain() -> keyring_core::Result<Arc<CredentialStore>> {
 #[cfg(windows)]
 fn keychain() -> keyring_core::Result<Arc<CredentialStore>> {
     Ok(windows_native_keyring_store::Store::new()?)
-}
-
-fn lock(home: &Home) -> Result<File, Error> {
-    let path = home.path().join("key.lock");
-    let failed = |error: std::io::Error| Error::file("lock", &path, &error);
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-    file.lock().map_err(failed)?;
-    Ok(file)
 }
 
 #[cfg(test)]
