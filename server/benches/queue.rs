@@ -58,6 +58,7 @@ async fn main() -> Result<()> {
     let options = Options::parse();
     let served = Served::start(&options).await.context("cannot start the server to measure")?;
     let load = Load::new(&served, &options)?;
+    load.announce_pool().await.context("cannot announce the pool")?;
     let put_in = load.enqueue(options.jobs).await.context("cannot put the jobs in")?;
     let drained = load.drain(Duration::from_secs(options.limit_s)).await.context("cannot lease and complete")?;
     let line = json!({

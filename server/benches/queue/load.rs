@@ -9,13 +9,15 @@ use anyhow::{Context, Result, bail};
 use filemill_api::{
     AdvanceAnswer, AdvanceRequest, AdvanceUpload, Base64, ChunkWant, Complete, CompleteAnswer, CompleteRequest,
     Completion, JobRange, LeaseAnswer, LeaseReport, LeaseRequest, OpenAnswer, OpenRequest, OpenUpload, Outcome,
-    ReportAnswer, ReportRequest, RunKey, SealedBody, paths,
+    PublishPool, ReportAnswer, ReportRequest, RunKey, SealedBody, SignedStatement, paths,
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
 
 use crate::Options;
 use crate::served::Served;
 
+const POOL: &str = "bench";
 const FILES_IN_A_BUNDLE: u32 = 4_096;
 /// 4,096 files of 34 KiB on average, in chunks of 8 MiB.
 const CHUNKS_IN_A_BUNDLE: u32 = 17;
@@ -119,6 +121,15 @@ impl Load {
         })
     }
 
+    /// Announces the pool that everything is sent to. What its root signed does not matter to a server.
+    pub(crate) async fn announce_pool(&self) -> Result<()> {
+        let statement = json!({ "pool": POOL, "serial": 1 }).to_string();
+        let request = PublishPool { pool: SignedStatement { statement, signature: "0".repeat(128) } };
+        let url = format!("{}{}", self.address, paths::POOLS);
+        self.http.post(url).bearer_auth(&self.processor).json(&request).send().await?.error_for_status()?;
+        Ok(())
+    }
+
     /// Opens uploads of at least `jobs` files in all and says that they are stored.
     pub(crate) async fn enqueue(&self, jobs: usize) -> Result<Rate> {
         let uploads = jobs.div_ceil(self.shape.files() as usize);
@@ -214,7 +225,7 @@ impl Load {
         OpenUpload {
             id: hex(16),
             release: self.release.clone(),
-            pool: "bench".into(),
+            pool: POOL.into(),
             header_length: 1_000,
             header_sha256: hex(32),
             chunks,
@@ -228,7 +239,7 @@ impl Load {
         let sealed = Base64(vec![7; SEALED_RESULT_BYTES]);
         let ask = LeaseRequest {
             node: node.clone(),
-            pool: "bench".into(),
+            pool: POOL.into(),
             contracts: vec![1],
             backends: vec!["component".into()],
             max_jobs: self.max_jobs,

@@ -50,7 +50,7 @@ pub(super) fn run(options: &WayOptions) -> Result<()> {
     let tree = Tree::locate()?;
     let engines = engine::build(&tree, &["size".into()])?;
     let (profile, name) = if options.dev { (Profile::Dev, "dev") } else { (Profile::Release, "release") };
-    let binaries = Binaries::build(&tree, profile)?;
+    let binaries = Binaries::find_or_build(&tree, profile)?;
     let dir = tempfile::tempdir().context("cannot make a temporary folder")?;
     let inputs = make_inputs(dir.path(), options)?;
     let record = Record::begin(&tree, "way", name)?;
