@@ -140,17 +140,13 @@ impl S3 for Folder {
     }
 
     /// Stores the body, of which at most one block is in memory, if its SHA-256 is the one in `x-amz-checksum-sha256`.
-    /// Without that header it is refused, as is a body that is cut short; in both cases what was there before stays.
+    /// A body with another digest, or one that is cut short, is refused, and what was there before stays. The header is
+    /// among those that a presigned PUT signs; only who has the credentials may leave it out.
     async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
         let input = req.input;
         let object = self.object(&input.bucket, &input.key)?;
         self.existing_bucket(&input.bucket)?;
-        let expected = input
-            .checksum_sha256
-            .as_deref()
-            .and_then(|text| BASE64.decode(text.as_bytes()).ok())
-            .filter(|digest| digest.len() == 32)
-            .ok_or_else(|| s3_error!(InvalidRequest, "an object is stored with x-amz-checksum-sha256 only"))?;
+        let expected = input.checksum_sha256.as_deref().map(digest_of).transpose()?;
 
         let arrival = self.arrival();
         let mut context = Context::new(&SHA256);
@@ -180,7 +176,8 @@ impl S3 for Folder {
         if input.content_length.is_some_and(|announced| u64::try_from(announced) != Ok(length)) {
             return Err(s3_error!(IncompleteBody));
         }
-        if context.finish().as_ref() != expected {
+        let found = context.finish();
+        if expected.is_some_and(|expected| found.as_ref() != expected.as_slice()) {
             return Err(s3_error!(BadDigest, "the body's SHA-256 is not the one in x-amz-checksum-sha256"));
         }
         if let Some(file) = &mut file {
@@ -206,7 +203,7 @@ impl S3 for Folder {
         })
         .await?;
         Ok(S3Response::new(PutObjectOutput {
-            e_tag: Some(ETag::Strong(HEXLOWER.encode(&expected))),
+            e_tag: Some(ETag::Strong(HEXLOWER.encode(found.as_ref()))),
             checksum_sha256: input.checksum_sha256,
             ..Default::default()
         }))
@@ -347,6 +344,12 @@ fn remove(bucket: &Path, object: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The SHA-256 that `x-amz-checksum-sha256` says.
+fn digest_of(text: &str) -> S3Result<[u8; 32]> {
+    let digest = BASE64.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+    digest.ok_or_else(|| s3_error!(InvalidRequest, "x-amz-checksum-sha256 is not the base64 of 32 bytes"))
 }
 
 fn describe(metadata: &std::fs::Metadata) -> S3Result<(u64, Timestamp)> {

@@ -119,7 +119,8 @@ fn s5cmd(stack: &Stack, input: &Input, round: usize) -> Result<Value> {
     let mut command = Command::new("s5cmd");
     let source =
         if input.path.is_dir() { format!("{}/", input.path.display()) } else { input.path.display().to_string() };
-    command.args(["--endpoint-url", &stack.addresses().storage, "cp", &source]);
+    // One object a file, as the embedded storage takes it: parts of up to 5 GiB.
+    command.args(["--endpoint-url", &stack.addresses().storage, "cp", "--part-size", "5000", &source]);
     command.arg(format!("s3://{}/bench/s5cmd-{round}/", bucket(stack)?));
     upload(stack, &mut command, input, "s5cmd")
 }
@@ -127,7 +128,15 @@ fn s5cmd(stack: &Stack, input: &Input, round: usize) -> Result<Value> {
 fn rclone(stack: &Stack, input: &Input, round: usize) -> Result<Value> {
     let mut command = Command::new("rclone");
     command.args(["copy", "--s3-provider", "Other", "--s3-env-auth", "--s3-no-check-bucket"]);
-    command.args(["--s3-force-path-style", "--transfers", "16", "--s3-endpoint", &stack.addresses().storage]);
+    command.args([
+        "--s3-upload-cutoff",
+        "5Gi",
+        "--s3-force-path-style",
+        "--transfers",
+        "16",
+        "--s3-endpoint",
+        &stack.addresses().storage,
+    ]);
     command.arg(&input.path).arg(format!(":s3:{}/bench/rclone-{round}", bucket(stack)?));
     upload(stack, &mut command, input, "rclone")
 }
