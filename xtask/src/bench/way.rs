@@ -86,7 +86,7 @@ fn make_inputs(dir: &Path, options: &WayOptions) -> Result<Vec<Input>> {
     inputs::logs(&log, options.log_mib << 20)?;
     let small = dir.join("files");
     inputs::small_files(&small, options.files)?;
-    let large = dir.join("large");
+    let large = dir.join("large.bin");
     inputs::half_noise(&large, options.large_mib << 20)?;
     let small_bytes = tree_bytes(&small)?;
     Ok(vec![
@@ -129,6 +129,9 @@ fn rclone(stack: &Stack, input: &Input, round: usize) -> Result<Value> {
     let mut command = Command::new("rclone");
     command.args(["copy", "--s3-provider", "Other", "--s3-env-auth", "--s3-no-check-bucket"]);
     command.args([
+        "--no-check-dest",
+        "--s3-list-version",
+        "2",
         "--s3-upload-cutoff",
         "5Gi",
         "--s3-force-path-style",
