@@ -46,6 +46,7 @@ mod streaming;
 mod totals;
 mod upload;
 mod urls;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::waiting::Waiting;
+
 /// Bytes are counted in KiB: a semaphore's permits fit 32 bits.
 const UNIT_BYTES: usize = 1 << 10;
 
@@ -69,21 +71,6 @@ impl Held {
         if let Some(over) = self.0.num_permits().checked_sub(keep) {
             drop(self.0.split(over));
         }
-    }
-}
-
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(waiting: &'a AtomicUsize) -> Self {
-        waiting.fetch_add(1, Ordering::SeqCst);
-        Self(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::waiting::Waiting;
+
 /// Files streamed at once.
 pub(super) struct Streaming {
     places: Semaphore,
@@ -30,20 +32,5 @@ impl Streaming {
     /// Whether a file waits that could be streamed without a pause.
     pub(super) fn complete_waits(&self) -> bool {
         self.complete_waiting.load(Ordering::SeqCst) > 0
-    }
-}
-
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(waiting: &'a AtomicUsize) -> Self {
-        waiting.fetch_add(1, Ordering::SeqCst);
-        Self(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
