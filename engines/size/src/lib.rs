@@ -4,83 +4,58 @@
 //! number of newline bytes (0x0A), plus one if the file is not empty and its last byte is not a newline: a last line without
 //! its newline is a line, and an empty file has none.
 //!
-//! `count` does the counting and knows nothing of components; this file is the border to the host.
+//! `count` does the counting and says what was counted; this file is the border to the host. `v2` beside it is the same
+//! engine for contract 2, and its reports are the same to the byte.
 
-mod bindings;
 mod count;
 
-use bindings::exports::filemill::engine::analyzer::{Description, Failure, File, Guest, Report};
-use bindings::filemill::engine::host::{self, Input, InputError};
-use count::{Progress, Source, count};
+use filemill_engine::{Description, Engine, Failure, File, Input, NoParameters, Report};
 
-/// The engine, as the contract's `analyzer` sees it.
-pub(crate) struct Size;
+use count::{Counts, PIECE_BYTES};
 
-impl Guest for Size {
+/// The engine.
+pub struct Size;
+
+impl Engine for Size {
+    type Parameters = NoParameters;
+
     fn describe() -> Description {
-        Description {
-            name: env!("CARGO_PKG_NAME").into(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            summary: "counts the bytes and lines of a file".into(),
-            media_types: Vec::new(),
-            parameter_schema: String::new(),
+        filemill_engine::description!().report::<Counts>()
+    }
+
+    fn analyze(_file: &File, input: &mut Input, _parameters: NoParameters) -> Result<Report, Failure> {
+        let mut counts = Counts::default();
+        loop {
+            let piece = input.next(PIECE_BYTES)?;
+            if piece.is_empty() {
+                return counts.report();
+            }
+            counts.add(&piece);
         }
     }
-
-    fn analyze(file: File, input: Input, parameters: String) -> Result<Report, Failure> {
-        if !takes_nothing(&parameters) {
-            return Err(Failure::Failed("engine `size` takes no parameters; hint: send it `{}`".into()));
-        }
-        let counts = count(&mut HostInput(input), Progress::of(file.size), host::progress)
-            .map_err(|error| Failure::Failed(reason(error)))?;
-        Ok(Report { json: counts.to_json() })
-    }
 }
 
-/// The host's input, as a source of pieces.
-struct HostInput(Input);
-
-impl Source for HostInput {
-    type Error = InputError;
-
-    fn next(&mut self, max: u64) -> Result<Vec<u8>, InputError> {
-        self.0.read(max)
-    }
-}
-
-/// Whether the parameters are an object without members. `null` and nothing at all are taken for one.
-fn takes_nothing(parameters: &str) -> bool {
-    let rest = parameters.trim_matches([' ', '\t', '\r', '\n']);
-    matches!(rest, "" | "null")
-        || rest
-            .strip_prefix('{')
-            .and_then(|inner| inner.strip_suffix('}'))
-            .is_some_and(|inner| inner.trim_matches([' ', '\t', '\r', '\n']).is_empty())
-}
-
-/// Why there is no report although nothing is wrong with the engine.
-fn reason(error: InputError) -> String {
-    match error {
-        InputError::Void(why) => format!("the input ended early: {why}"),
-        InputError::Cancelled => "cancelled".into(),
-    }
-}
+filemill_engine::export!(Size);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn an_object_without_members_is_no_parameters() {
-        for nothing in ["", "{}", " { \n } ", "null"] {
-            assert!(takes_nothing(nothing), "{nothing:?}");
-        }
+    fn it_describes_itself_soundly() {
+        Size::describe().check().expect("sound");
+    }
+
+    #[test]
+    fn a_file_is_counted_and_said_in_one_line() {
+        let report = filemill_engine::run::<Size>("a.txt", "a\nb", "{}").expect("a report");
+        assert_eq!(report.json(), r#"{"bytes":3,"lines":2}"#);
+        assert_eq!(report.summary(), "2 lines, 3 bytes");
     }
 
     #[test]
     fn parameters_are_refused_rather_than_ignored() {
-        for something in ["{\"unit\":\"KiB\"}", "[]", "{", "0"] {
-            assert!(!takes_nothing(something), "{something:?}");
-        }
+        let failure = filemill_engine::run::<Size>("a.txt", "", r#"{"unit":"KiB"}"#).expect_err("refused");
+        assert!(failure.sentence().contains("`unit`"), "{failure:?}");
     }
 }

@@ -1,0 +1,172 @@
+//! What an engine says about itself.
+
+use schemars::{JsonSchema, generate::SchemaSettings};
+
+/// What an engine says about itself: made by [`description!`](crate::description), completed by its methods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) summary: String,
+    pub(crate) media_types: Vec<String>,
+    pub(crate) seekable: bool,
+    pub(crate) parameter_schema: String,
+    pub(crate) report_schema: String,
+}
+
+/// A [`Description`] with the name, version and description of the crate it stands in.
+#[macro_export]
+macro_rules! description {
+    () => {
+        $crate::Description::new(
+            ::core::env!("CARGO_PKG_NAME"),
+            ::core::env!("CARGO_PKG_VERSION"),
+            ::core::env!("CARGO_PKG_DESCRIPTION"),
+        )
+    };
+}
+
+impl Description {
+    /// An engine that reads any kind of file in order, takes no parameters, and says nothing about its report.
+    ///
+    /// `name` is short, `[a-z0-9-]`, at most 64 bytes; `version` is SemVer; `summary` one sentence of at most 512 bytes.
+    pub fn new(name: impl Into<String>, version: impl Into<String>, summary: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            version: version.into(),
+            summary: summary.into(),
+            media_types: Vec::new(),
+            seekable: false,
+            parameter_schema: String::new(),
+            report_schema: String::new(),
+        }
+    }
+
+    /// Media types that the engine understands, `image/png` or `text/*`, at most 64.
+    #[must_use]
+    pub fn media_types<T: Into<String>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
+        self.media_types = types.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The engine reads by offset too, so that it runs only when the file is there as a whole.
+    #[must_use]
+    pub fn seekable(mut self) -> Self {
+        self.seekable = true;
+        self
+    }
+
+    /// The parameters' JSON Schema, from their type: what stands in its doc comments and `#[schemars(…)]` attributes.
+    #[must_use]
+    pub fn parameters<P: JsonSchema>(self) -> Self {
+        let schema = schema_of::<P>();
+        self.parameter_schema(schema)
+    }
+
+    /// The parameters' JSON Schema (2020-12), written out.
+    #[must_use]
+    pub fn parameter_schema(mut self, schema: impl Into<String>) -> Self {
+        self.parameter_schema = schema.into();
+        self
+    }
+
+    /// The report's JSON Schema, from its type, with what tells a reader how to show it, such as
+    /// `#[schemars(title = "Size", extend("x-unit" = "By", "x-format" = "bytes", "x-column" = true))]` on a field.
+    #[must_use]
+    pub fn report<R: JsonSchema>(self) -> Self {
+        let schema = schema_of::<R>();
+        self.report_schema(schema)
+    }
+
+    /// The report's JSON Schema (2020-12), written out.
+    #[must_use]
+    pub fn report_schema(mut self, schema: impl Into<String>) -> Self {
+        self.report_schema = schema.into();
+        self
+    }
+
+    /// Checks what can be checked without a host; meant for an engine's tests.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names the member which breaks the contract.
+    pub fn check(&self) -> Result<(), String> {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if self.name.is_empty() || self.name.len() > 64 || !self.name.bytes().all(plain) {
+            return Err(format!("the name `{}` is not 1 to 64 of `[a-z0-9-]`", self.name));
+        }
+        if self.version.split('.').count() < 3 || !self.version.starts_with(|first: char| first.is_ascii_digit()) {
+            return Err(format!("the version `{}` is not SemVer", self.version));
+        }
+        if self.summary.is_empty() || self.summary.len() > 512 || self.summary.contains(char::is_control) {
+            return Err("the summary is not one line of 1 to 512 bytes".into());
+        }
+        if self.media_types.len() > 64 {
+            return Err("there are more than 64 media types".into());
+        }
+        if let Some(odd) = self.media_types.iter().find(|media_type| media_type.split('/').count() != 2) {
+            return Err(format!("`{odd}` is no media type"));
+        }
+        for (what, schema) in [("parameters", &self.parameter_schema), ("report", &self.report_schema)] {
+            let parsed = serde_json::from_str::<serde_json::Value>(schema);
+            if !schema.is_empty() && !parsed.is_ok_and(|schema| schema.is_object()) {
+                return Err(format!("the schema of the {what} is no JSON object"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The schema of `T` in one line. Definitions stand where they are used, so that a reader needs to follow no references.
+fn schema_of<T: JsonSchema>() -> String {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    settings.into_generator().into_root_schema_for::<T>().to_value().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A report.
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is of interest")]
+    struct Rows {
+        #[schemars(title = "Rows", extend("x-format" = "count", "x-column" = true))]
+        rows: u64,
+        /// Each of them.
+        columns: Vec<Column>,
+    }
+
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is of interest")]
+    struct Column {
+        name: String,
+    }
+
+    #[test]
+    fn a_schema_has_its_display_hints_and_no_references() {
+        let description = crate::description!().report::<Rows>();
+        description.check().expect("sound");
+        let schema: Value = serde_json::from_str(&description.report_schema).expect("JSON");
+        assert_eq!(schema["properties"]["rows"]["x-format"], json!("count"));
+        assert_eq!(schema["properties"]["rows"]["title"], json!("Rows"));
+        assert_eq!(schema["properties"]["columns"]["items"]["properties"]["name"]["type"], json!("string"));
+        assert!(!description.report_schema.contains("$ref"), "{}", description.report_schema);
+    }
+
+    #[test]
+    fn what_breaks_the_contract_is_said() {
+        let sound = Description::new("a-1", "0.1.0", "does it");
+        sound.check().expect("sound");
+        assert!(Description::new("A b", "0.1.0", "x").check().expect_err("refused").contains("`A b`"));
+        assert!(Description::new("a", "one", "x").check().expect_err("refused").contains("SemVer"));
+        assert!(Description::new("a", "0.1.0", "x\ny").check().expect_err("refused").contains("summary"));
+        assert!(sound.clone().media_types(["png"]).check().expect_err("refused").contains("`png`"));
+        assert!(sound.report_schema("{").check().expect_err("refused").contains("report"));
+    }
+}
