@@ -57,6 +57,27 @@ pub const RESULT_MAX_BYTES: usize = 16 << 20;
 pub const RESULT_MAX_SEALED_BYTES: usize =
     RESULT_MAX_BYTES + AGE_HEADER_MAX_BYTES + 16 + (RESULT_MAX_BYTES / (64 << 10)) * 16;
 
+/// Longest summary of a report or a finding, in bytes.
+pub const SUMMARY_MAX_BYTES: usize = 512;
+
+/// Most findings of one report.
+pub const FINDINGS_MAX: usize = 10_000;
+
+/// Longest kind of a finding, in bytes; the shortest is 1.
+pub const FINDING_KIND_MAX_BYTES: usize = 64;
+
+/// Most artifacts of one report.
+pub const ARTIFACTS_MAX: usize = 64;
+
+/// Longest name of an artifact, in bytes; the shortest is 1.
+pub const ARTIFACT_NAME_MAX_BYTES: usize = 100;
+
+/// Longest media type of an artifact, in bytes; the shortest is 1.
+pub const MEDIA_TYPE_MAX_BYTES: usize = 127;
+
+/// Longest description document of a release, in bytes (256 KiB).
+pub const DESCRIPTION_MAX_BYTES: usize = 256 << 10;
+
 /// Longest pool name, in bytes; the shortest is 1.
 pub const POOL_NAME_MAX_BYTES: usize = 64;
 

@@ -81,10 +81,11 @@ mod result;
 mod verdict;
 
 pub use bounds::{
-    AGE_HEADER_MAX_BYTES, AGE_STANZAS_MAX, CHUNK_SIZE_DEFAULT, CHUNK_SIZE_MAX, CHUNK_SIZE_MIN, CHUNKS_MAX, FILES_MAX,
-    FILES_MAX_ENCODED_BYTES, HEADER_MAX_BYTES, NAME_MAX_BYTES, PARAMETERS_MAX_BYTES, POOL_NAME_MAX_BYTES,
+    AGE_HEADER_MAX_BYTES, AGE_STANZAS_MAX, ARTIFACT_NAME_MAX_BYTES, ARTIFACTS_MAX, CHUNK_SIZE_DEFAULT, CHUNK_SIZE_MAX,
+    CHUNK_SIZE_MIN, CHUNKS_MAX, DESCRIPTION_MAX_BYTES, FILES_MAX, FILES_MAX_ENCODED_BYTES, FINDING_KIND_MAX_BYTES,
+    FINDINGS_MAX, HEADER_MAX_BYTES, MEDIA_TYPE_MAX_BYTES, NAME_MAX_BYTES, PARAMETERS_MAX_BYTES, POOL_NAME_MAX_BYTES,
     POOL_RECIPIENTS_MAX, RELEASES_MAX, RESULT_MAX_BYTES, RESULT_MAX_SEALED_BYTES, STATEMENT_MAX_BYTES,
-    STATEMENT_MAX_SECONDS, TOTAL_MAX_BYTES,
+    STATEMENT_MAX_SECONDS, SUMMARY_MAX_BYTES, TOTAL_MAX_BYTES,
 };
 pub use chunk::{ChunkError, ChunkOpener, ChunkSealer, ChunkShape, OpenedChunk, SealedChunk};
 pub use compression::{Compressor, Decompressor};
@@ -97,7 +98,8 @@ pub use layout::{FileSpan, JobRange, Layout, LayoutError, Piece};
 pub use outcome::{Outcome, UnknownOutcome};
 pub use pool::{Enrolment, PoolError, PoolRoot, SignedStatement, Statement};
 pub use result::{
-    EngineInput, Expected, Failure, LogLine, Report, Resources, ResultBody, ResultError, UnverifiedResult, open_result,
-    seal_result,
+    Artifact, EngineInput, Expected, Failure, Finding, JsonObject, LogLine, Report, Resources, ResultBody, ResultError,
+    Severity, UnverifiedResult, is_artifact_name, is_finding_kind, is_media_type, is_summary, open_result, seal_result,
+    to_summary,
 };
 pub use verdict::{Verdict, VoidReason};

@@ -2,6 +2,8 @@
 
 mod body;
 mod error;
+mod report;
+mod wire;
 
 use std::fmt;
 
@@ -16,8 +18,12 @@ use crate::envelope;
 use crate::header::Header;
 use crate::identifiers::{Digest, UploadId};
 use crate::identity::{Identity, Recipient};
-pub use body::{EngineInput, Failure, LogLine, Report, Resources, ResultBody};
+pub use body::{EngineInput, Failure, LogLine, Resources, ResultBody};
 pub use error::ResultError;
+pub use report::{
+    Artifact, Finding, JsonObject, Report, Severity, is_artifact_name, is_finding_kind, is_media_type, is_summary,
+    to_summary,
+};
 
 /// First line: this, 64 hex characters, a line feed.
 const MAGIC: &[u8] = b"filemill-result/1 ";
@@ -61,8 +67,8 @@ struct Claims {
 ///
 /// # Errors
 ///
-/// [`ResultError::Inconsistent`] if its fields contradict each other, [`ResultError::TooLong`] above
-/// [`RESULT_MAX_BYTES`].
+/// [`ResultError::Inconsistent`] if its fields contradict each other, [`ResultError::Malformed`] if the report breaks one of
+/// its bounds, [`ResultError::TooLong`] above [`RESULT_MAX_BYTES`].
 pub fn seal_result(body: &ResultBody, key: &DataKey, uploader: &Recipient) -> Result<Vec<u8>, ResultError> {
     body.check()?;
     // Room for the first line, which is written last.

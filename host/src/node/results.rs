@@ -139,6 +139,7 @@ fn resources(used: &crate::Resources) -> Resources {
         wall_us: micros(used.wall_time),
         peak_memory_bytes: used.peak_memory_bytes,
         host_calls: used.host_calls,
+        ..Resources::default()
     }
 }
 

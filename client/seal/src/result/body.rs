@@ -1,18 +1,17 @@
 //! The fields of a result.
 
-use std::fmt;
-
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
+use serde::{Deserialize, Serialize};
 
 use super::ResultError;
+use super::report::Report;
 use crate::identifiers::{Digest, UploadId};
-use crate::json;
 use crate::outcome::Outcome;
 
 /// What a processor says of one job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Serialised, what belongs to the report (its line, findings, artifacts, and the digest of the description) stands beside
+/// it, so that whoever knows only the report reads that.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResultBody {
     /// The upload.
     pub upload: UploadId,
@@ -21,24 +20,18 @@ pub struct ResultBody {
     /// Digest of the sealed header.
     pub header: Digest,
     /// Digest of the component that ran; there for every analysed file, absent if none ran.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Digest>,
     /// How it ended; never [`Outcome::Quarantined`], which no processor says.
     pub outcome: Outcome,
     /// What the engine was offered and the verdict confirmed; there for every analysed file, absent unless the file is intact.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<EngineInput>,
     /// The engine's report; there if and only if it succeeded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,
     /// What went wrong; there if and only if it did not succeed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
     /// What the engine logged, in order.
-    #[serde(default)]
     pub log: Vec<LogLine>,
     /// What the run took; zeros if nothing ran.
-    #[serde(default)]
     pub resources: Resources,
 }
 
@@ -50,11 +43,6 @@ pub struct EngineInput {
     /// Their SHA-256.
     pub sha256: Digest,
 }
-
-/// What an engine found out about a file: a JSON object, kept as the text that the engine wrote.
-#[derive(Clone, Serialize)]
-#[serde(transparent)]
-pub struct Report(Box<RawValue>);
 
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,10 +76,13 @@ pub struct Resources {
     pub peak_memory_bytes: u64,
     /// Calls the engine made into the host.
     pub host_calls: u64,
+    /// Time spent waiting for the file's bytes, in microseconds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub input_wait_us: u64,
 }
 
 impl ResultBody {
-    /// Checks that the fields that are there are those that go with the outcome.
+    /// Checks that the fields that are there are those that go with the outcome, and that the report stays within its bounds.
     pub(super) fn check(&self) -> Result<(), ResultError> {
         let succeeded = self.outcome == Outcome::Succeeded;
         let what = if self.outcome == Outcome::Quarantined {
@@ -107,52 +98,13 @@ impl ResultBody {
         } else if self.outcome == Outcome::Void && self.input.is_some() {
             "a void file has no input"
         } else {
-            return Ok(());
+            return self.report.as_ref().map_or(Ok(()), Report::check);
         };
         Err(ResultError::Inconsistent { what })
     }
 }
 
-impl Report {
-    /// Takes JSON text that an engine wrote.
-    ///
-    /// # Errors
-    ///
-    /// [`ResultError::Malformed`] if it is not one JSON object.
-    pub fn from_json(text: String) -> Result<Self, ResultError> {
-        if !json::is_object(&text) {
-            return Err(ResultError::Malformed { detail: "the report is not a JSON object".to_owned() });
-        }
-        RawValue::from_string(text).map(Self).map_err(ResultError::malformed)
-    }
-
-    /// The JSON text.
-    pub fn as_json(&self) -> &str {
-        self.0.get()
-    }
-}
-
-impl<'de> Deserialize<'de> for Report {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        if raw.get().starts_with('{') {
-            Ok(Self(raw))
-        } else {
-            Err(D::Error::custom("the report is not a JSON object"))
-        }
-    }
-}
-
-impl PartialEq for Report {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_json() == other.as_json()
-    }
-}
-
-impl Eq for Report {}
-
-impl fmt::Debug for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_json())
-    }
+/// Left out where it says nothing, so that a result reads as it did before there was such a field.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

@@ -6,6 +6,7 @@ mod envelope;
 mod header;
 mod layout;
 mod pool;
+mod report;
 mod result;
 mod support;
 mod vectors;

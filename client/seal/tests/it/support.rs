@@ -1,8 +1,8 @@
 //! Things that every test here needs.
 
 use filemill_seal::{
-    ChunkOpener, ChunkSealer, DataKey, Digest, EngineInput, FileEntry, Header, Identity, Outcome, Report, Resources,
-    ResultBody, UploadId,
+    Artifact, ChunkOpener, ChunkSealer, DataKey, Digest, EngineInput, FileEntry, Finding, Header, Identity, JsonObject,
+    Outcome, Report, Resources, ResultBody, Severity, UploadId,
 };
 
 /// One pool, one uploader, one upload; all keys fixed.
@@ -54,6 +54,26 @@ impl Scene {
             log: Vec::new(),
             resources: Resources { bytes_read: content.len() as u64, ..Resources::default() },
         }
+    }
+}
+
+/// A report with something of everything.
+pub(crate) fn full_report() -> Report {
+    Report {
+        summary: "5 bytes".to_owned(),
+        findings: vec![Finding {
+            kind: "size.small".to_owned(),
+            severity: Severity::Low,
+            summary: "it is small".to_owned(),
+            json: Some(JsonObject::from_text("{}".to_owned()).expect("an object")),
+        }],
+        artifacts: vec![Artifact {
+            name: "plot.svg".to_owned(),
+            media_type: "image/svg+xml".to_owned(),
+            data: vec![0, 0xff, 7],
+        }],
+        description: Some(Digest::of(b"a description")),
+        ..Report::from_json(r#"{"bytes": 5}"#.to_owned()).expect("an object")
     }
 }
 

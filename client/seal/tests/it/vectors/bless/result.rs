@@ -1,9 +1,10 @@
 //! Results of a succeeded and a void file, and what is wrong with others.
 
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
+use filemill_seal::fuzzing::authenticate_result;
 use filemill_seal::{
-    DataKey, Digest, EngineInput, Expected, Failure, Identity, LogLine, Outcome, Report, Resources, ResultBody,
-    UploadId, open_result, seal_result,
+    Artifact, DataKey, Digest, EngineInput, Expected, Failure, Finding, Identity, JsonObject, LogLine, Outcome, Report,
+    Resources, ResultBody, Severity, UploadId, open_result, seal_result,
 };
 
 use super::{KEY, UPLOAD, refused, secret};
@@ -30,12 +31,46 @@ fn bless_result() {
         report: Some(Report::from_json(r#"{"bytes":5,"lines":2}"#.to_owned()).expect("an object")),
         failure: None,
         log: vec![LogLine { level: "info".to_owned(), message: "two lines".to_owned() }],
-        resources: Resources { bytes_read: 5, cpu_us: 20, wall_us: 31, peak_memory_bytes: 65_536, host_calls: 2 },
+        resources: Resources {
+            bytes_read: 5,
+            cpu_us: 20,
+            wall_us: 31,
+            peak_memory_bytes: 65_536,
+            host_calls: 2,
+            ..Resources::default()
+        },
     };
     let mut void = body.clone();
     (void.outcome, void.input, void.report, void.release) = (Outcome::Void, None, None, None);
     void.failure = Some(Failure { kind: "void".to_owned(), message: "the file changed".to_owned() });
     (void.log, void.resources) = (Vec::new(), Resources::default());
+
+    let mut rich = body.clone();
+    rich.resources.input_wait_us = 1_700;
+    rich.report = rich.report.map(|report| Report {
+        summary: "two lines".to_owned(),
+        findings: vec![
+            Finding {
+                kind: "text.line".to_owned(),
+                severity: Severity::Info,
+                summary: "a short line".to_owned(),
+                json: Some(JsonObject::from_text(r#"{"line":1}"#.to_owned()).expect("an object")),
+            },
+            Finding {
+                kind: "text.end".to_owned(),
+                severity: Severity::Critical,
+                summary: "it ends".to_owned(),
+                json: None,
+            },
+        ],
+        artifacts: vec![Artifact {
+            name: "plot.svg".to_owned(),
+            media_type: "image/svg+xml".to_owned(),
+            data: b"<svg/>".to_vec(),
+        }],
+        description: Some(Digest::of(b"{}")),
+        ..report
+    });
 
     let case = |sealed: Vec<u8>| {
         let plaintext = age::decrypt(&age_identity, &sealed).expect("it opens");
@@ -54,6 +89,13 @@ fn bless_result() {
         let mut body = body.clone();
         change(&mut body);
         seal_result(&body, &key, &uploader.recipient()).expect("it seals")
+    };
+    // With the authenticator that goes with the changed text: an engine's words that the processor did not check.
+    let authentic = |change: fn(String) -> String| {
+        let good = case(seal_result(&rich, &key, &uploader.recipient()).expect("it seals")).plaintext;
+        let (_, body) = good.split_once('\n').expect("two lines");
+        let plaintext = authenticate_result(change(body.to_owned()).as_bytes(), &key, &UPLOAD);
+        age::encrypt(&age_recipient(&uploader), &plaintext).expect("it encrypts")
     };
     let text = |change: fn(String) -> String| {
         let good = seal_result(&body, &key, &uploader.recipient()).expect("it seals");
@@ -76,8 +118,21 @@ fn bless_result() {
             other(|body| body.input = Some(EngineInput { length: 6, sha256: Digest::of(b"a\nbc\n") })),
         ),
         refuse("another content", other(|body| body.input = Some(EngineInput { length: 5, sha256: Digest::of(b"") }))),
+        refuse("an artifact with a path", authentic(|text| text.replace("plot.svg", "../plot.svg"))),
+        refuse("an artifact that is hidden", authentic(|text| text.replace("plot.svg", ".plot.svg"))),
+        refuse("an artifact that is no base64", authentic(|text| text.replace("PHN2Zy8+", "PHN2Zy8"))),
+        refuse("a severity that there is not", authentic(|text| text.replace("\"critical\"", "\"fatal\""))),
+        refuse(
+            "a summary of two lines",
+            authentic(|text| text.replace("two lines\",\"report", "two\\nlines\",\"report")),
+        ),
+        refuse("findings without a report", authentic(|text| text.replace("\"report\"", "\"other\""))),
     ];
-    let accepted = vec![accept("succeeded", &body), accept("void", &void)];
+    let accepted = vec![
+        accept("succeeded", &body),
+        accept("succeeded, with findings and an artifact", &rich),
+        accept("void", &void),
+    ];
     let hmac_key = {
         let mut bytes = vec![0; 32];
         let secret = Salt::new(HKDF_SHA256, UPLOAD.as_bytes()).extract(&KEY);
