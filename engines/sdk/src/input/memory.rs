@@ -47,9 +47,8 @@ impl Source for Memory {
 
 #[cfg(not(target_arch = "wasm32"))]
 fn digest(algorithm: HashAlgorithm, bytes: &[u8]) -> Result<[u8; 32], InputError> {
-    use sha2::Digest as _;
     Ok(match algorithm {
-        HashAlgorithm::Sha256 => sha2::Sha256::digest(bytes).into(),
+        HashAlgorithm::Sha256 => hmac_sha256::Hash::hash(bytes),
         HashAlgorithm::Blake3 => blake3::hash(bytes).into(),
     })
 }
