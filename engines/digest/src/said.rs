@@ -84,5 +84,5 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
 
 /// To four digits after the point: further ones tell nothing.
 fn rounded(bits: f64) -> f64 {
-    (bits * 10_000.0).round() / 10_000.0
+    (bits * 10_000.0).round() / 10_000.0 + 0.0 // which makes a zero of a negative one
 }

@@ -13,3 +13,14 @@ pub mod v1 {
         pub_export_macro: true,
     });
 }
+
+/// Contract 2.
+pub mod v2 {
+    wit_bindgen::generate!({
+        inline: "package filemill:sdk; world engine-v2 { include filemill:engine/engine@2.0.0; }",
+        path: "../../wit/engine/v2",
+        world: "filemill:sdk/engine-v2",
+        generate_all,
+        pub_export_macro: true,
+    });
+}

@@ -13,8 +13,8 @@ pub use buffered::Buffered;
 pub use error::InputError;
 pub use source::{HashAlgorithm, Source};
 
-use memory::Memory;
-use progress::Progress;
+pub(crate) use memory::Memory;
+pub(crate) use progress::Progress;
 
 /// The file's bytes: [`Read`], or in whole pieces with [`next`](Input::next), or by line and delimiter with
 /// [`buffered`](Input::buffered). An engine whose description says [`seekable`](crate::Description::seekable) may read by

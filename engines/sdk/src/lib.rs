@@ -48,6 +48,7 @@
 //! - **Parameters** are any `Deserialize`, best with `#[serde(deny_unknown_fields, default)]`; what does not fit becomes a
 //!   `failed` that names the member.
 //! - **Schemas** come from `schemars`, or are written out ([`Description::report_schema`]).
+//! - **Contract 2**, asynchronous, with findings and artifacts while the engine runs: [`v2`].
 //! - **Logging**: [`debug!`], [`info!`], [`warn!`], [`error!`]. A panic ends the run as `failed` with its message and place.
 
 #[doc(hidden)]
@@ -59,6 +60,7 @@ mod host;
 mod input;
 mod parameters;
 mod report;
+pub mod v2;
 
 pub use description::Description;
 #[doc(hidden)]

@@ -33,12 +33,7 @@ impl Report {
     ///
     /// When `data` has no form in JSON, or is no object there.
     pub fn new(summary: impl Into<String>, data: &impl Serialize) -> Result<Self, Failure> {
-        let json = serde_json::to_string(data)
-            .map_err(|error| Failure::failed(format!("the report has no form in JSON: {error}")))?;
-        if !json.starts_with('{') {
-            return Err(Failure::failed("the report is no JSON object"));
-        }
-        Ok(Self { summary: one_line(summary.into()), json, artifacts: Vec::new() })
+        Ok(Self { summary: one_line(summary.into()), json: object(data)?, artifacts: Vec::new() })
     }
 
     /// The report, with an artifact more. `name` is a plain file name (`[A-Za-z0-9._-]`, at most 100 characters, not beginning
@@ -70,8 +65,22 @@ impl Report {
     }
 }
 
+/// `data` as one JSON object.
+///
+/// # Errors
+///
+/// When it has no form in JSON, or is no object there.
+pub(crate) fn object(data: &impl Serialize) -> Result<String, Failure> {
+    let json = serde_json::to_string(data)
+        .map_err(|error| Failure::failed(format!("the engine's data has no form in JSON: {error}")))?;
+    if !json.starts_with('{') {
+        return Err(Failure::failed("the engine's data is no JSON object"));
+    }
+    Ok(json)
+}
+
 /// `text` without control characters, cut to what a summary may have.
-fn one_line(mut text: String) -> String {
+pub(crate) fn one_line(mut text: String) -> String {
     if text.contains(char::is_control) {
         text = text.replace(char::is_control, " ");
     }

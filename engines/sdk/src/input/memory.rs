@@ -3,13 +3,13 @@
 use super::{HashAlgorithm, InputError, Source};
 
 /// Bytes in memory.
-pub(super) struct Memory {
+pub(crate) struct Memory {
     bytes: Vec<u8>,
     position: usize,
 }
 
 impl Memory {
-    pub(super) fn new(bytes: Vec<u8>) -> Self {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
         Self { bytes, position: 0 }
     }
 
