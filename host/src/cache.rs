@@ -9,10 +9,12 @@ mod key;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use self::folder::Folder;
 use self::key::Key;
 use crate::ReleaseDigest;
+use crate::engine::{Lane, Lanes, compatibility};
 use crate::native::Native;
 
 /// Where compiled code is kept.
@@ -64,39 +66,56 @@ impl CacheError {
     }
 }
 
+/// An open cache, for every lane.
+pub(crate) struct Caches {
+    by_lane: [Cache; Lane::ALL.len()],
+}
+
 /// An open cache, for one engine.
 pub(crate) struct Cache {
+    shared: Arc<Shared>,
+    compatibility: [u8; 32],
+}
+
+struct Shared {
     folder: Folder,
     key: Key,
-    compatibility: [u8; 32],
     max_bytes: u64,
 }
 
-impl Cache {
+impl Caches {
     /// Opens or makes folder and key, and refuses them where others may have written to them.
-    pub(crate) fn open(config: CacheConfig, compatibility: [u8; 32]) -> Result<Self, CacheError> {
+    pub(crate) fn open(config: &CacheConfig, lanes: &Lanes) -> Result<Self, CacheError> {
         let folder = Folder::open(&config.folder)?;
         key::check_outside(&config.key_file, &config.folder)?;
         let key = Key::open(&config.key_file)?;
         folder.remove_leftovers();
-        Ok(Self { folder, key, compatibility, max_bytes: config.max_bytes })
+        let shared = Arc::new(Shared { folder, key, max_bytes: config.max_bytes });
+        let of = |lane| Cache { shared: Arc::clone(&shared), compatibility: compatibility(lanes.engine(lane)) };
+        Ok(Self { by_lane: Lane::ALL.map(of) })
     }
 
+    pub(crate) fn of(&self, lane: Lane) -> &Cache {
+        &self.by_lane[lane as usize]
+    }
+}
+
+impl Cache {
     /// The code of a release, where it is there and verifies. An entry that does not is deleted.
     pub(crate) fn load(&self, digest: ReleaseDigest) -> Option<Native> {
         let name = entry::name(digest, &self.compatibility);
-        let file = match self.folder.read(&name, self.max_bytes) {
+        let file = match self.shared.folder.read(&name, self.shared.max_bytes) {
             Ok(file) => file?,
             Err(error) => {
                 tracing::warn!(release = %digest, %error, "cannot read compiled code from the cache");
                 return None;
             }
         };
-        match entry::open(&self.key, digest, &self.compatibility, file) {
+        match entry::open(&self.shared.key, digest, &self.compatibility, file) {
             Some(code) => Some(Native::from_verified(code)),
             None => {
                 tracing::warn!(release = %digest, "compiled code in the cache is not what this processor wrote: deleted");
-                self.folder.remove(&name);
+                self.shared.folder.remove(&name);
                 None
             }
         }
@@ -105,10 +124,10 @@ impl Cache {
     /// Keeps the code of a release. A failure is logged: the next install compiles again.
     pub(crate) fn store(&self, digest: ReleaseDigest, native: &Native) {
         let name = entry::name(digest, &self.compatibility);
-        let stored = entry::seal(&self.key, digest, &self.compatibility, native.as_bytes())
-            .and_then(|entry| self.folder.write(&name, &entry));
+        let stored = entry::seal(&self.shared.key, digest, &self.compatibility, native.as_bytes())
+            .and_then(|entry| self.shared.folder.write(&name, &entry));
         match stored {
-            Ok(()) => self.folder.shrink(self.max_bytes),
+            Ok(()) => self.shared.folder.shrink(self.shared.max_bytes),
             Err(error) => {
                 tracing::warn!(release = %digest, %error, "cannot keep compiled code in the cache");
             }

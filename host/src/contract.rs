@@ -10,7 +10,8 @@ use std::fmt;
 
 use wasmtime::component::Component;
 
-use crate::job::Job;
+use crate::engine::Lane;
+use crate::job::{Access, Job};
 use crate::outcome::Failure;
 use crate::sandbox::Sandbox;
 
@@ -47,10 +48,14 @@ pub struct Description {
     pub version: String,
     /// One sentence for people, at most 512 bytes, without control characters other than line feed and tab.
     pub summary: String,
-    /// Media types it understands; empty: any.
+    /// Media types it understands, `image/png` or `text/*`; empty: any.
     pub media_types: Vec<String>,
+    /// How it wants its input.
+    pub access: Access,
     /// JSON Schema of its parameters, a JSON object; empty: it takes none.
     pub parameter_schema: String,
+    /// JSON Schema of its reports, a JSON object with display hints; empty: it says nothing.
+    pub report_schema: String,
 }
 
 /// Majors that this host runs, ascending.
@@ -71,6 +76,9 @@ pub(crate) trait Contract: Sync {
     /// The newest version of this major that the host knows.
     fn version(&self) -> &'static str;
 
+    /// How its components are called.
+    fn lane(&self) -> Lane;
+
     /// Interfaces of `filemill:engine` that a component of this major may import, without version.
     fn imports(&self) -> &'static [&'static str];
 
@@ -84,8 +92,15 @@ pub(crate) trait Adapter: Send + Sync {
     /// Asks the component what it is. What it says is checked by the caller.
     fn describe(&self, sandbox: Sandbox) -> Ended<Description>;
 
-    /// Runs it over the sandbox's input; gives the report's text. Whether that is a report is checked by the caller.
-    fn analyze(&self, sandbox: Sandbox, job: &Job) -> Ended<String>;
+    /// Runs it over the sandbox's input. What the engine said beside its report is in the sandbox; whether it is a report
+    /// is checked by the caller.
+    fn analyze(&self, sandbox: Sandbox, job: &Job) -> Ended<Said>;
+}
+
+/// What an engine returned.
+pub(crate) struct Said {
+    pub(crate) summary: String,
+    pub(crate) json: String,
 }
 
 /// What a guest gave, or what ended it; and the sandbox, for what it used.

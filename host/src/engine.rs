@@ -20,30 +20,89 @@ const MEMORY_RESERVATION: u64 = 4 << 30;
 const CORE_INSTANCES: u32 = 64;
 const MEMORIES: u32 = 8;
 const TABLES: u32 = 32;
+/// Fibers of one asynchronous component: its tasks that are suspended within a call.
+const FIBERS: u32 = 8;
 /// Elements of one table. SpiderMonkey and CPython have about 10,000 functions in theirs.
 const TABLE_ELEMENTS: usize = 100_000;
 
+/// Which of wasmtime's two ways to call a guest a contract needs. Each is an engine of its own: what a contract has no use
+/// for is off for its components, and need not be defended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// A call returns when the guest does: contract 1.
+    Sync,
+    /// Component-model async: contract 2.
+    Async,
+}
+
+impl Lane {
+    pub(crate) const ALL: [Self; 2] = [Self::Sync, Self::Async];
+
+    /// Its name on the compiler's command line.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Sync => "sync",
+            Self::Async => "async",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|lane| lane.as_str() == text)
+    }
+}
+
+/// One engine for each lane.
+pub(crate) struct Lanes([Engine; Lane::ALL.len()]);
+
+impl Lanes {
+    /// Engines that run up to `slots` components at once each.
+    pub(crate) fn new(slots: u32, memory_bytes: usize) -> wasmtime::Result<Self> {
+        let [sync, r#async] = Lane::ALL.map(|lane| new(lane, slots, memory_bytes));
+        Ok(Self([sync?, r#async?]))
+    }
+
+    pub(crate) fn engine(&self, lane: Lane) -> &Engine {
+        &self.0[lane as usize]
+    }
+
+    pub(crate) fn engines(&self) -> &[Engine] {
+        &self.0
+    }
+}
+
 /// An engine that runs up to `slots` components at once, each with linear memories of up to `memory_bytes`.
-pub(crate) fn new(slots: u32, memory_bytes: usize) -> wasmtime::Result<Engine> {
+fn new(lane: Lane, slots: u32, memory_bytes: usize) -> wasmtime::Result<Engine> {
+    Engine::new(config(lane).allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots, memory_bytes))))
+}
+
+/// An engine that compiles for the one of [`new`], and reserves nothing to run anything.
+pub(crate) fn compiler(lane: Lane) -> wasmtime::Result<Engine> {
+    Engine::new(&config(lane))
+}
+
+/// All that decides what code looks like.
+fn config(lane: Lane) -> Config {
+    let is_async = lane == Lane::Async;
     let mut config = Config::new();
     config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots, memory_bytes)))
         .memory_reservation(MEMORY_RESERVATION)
         .epoch_interruption(true)
         .max_wasm_stack(GUEST_STACK_BYTES)
+        // The stack of a guest's fiber: the guest's share, and as much for the host functions it calls.
+        .async_stack_size(2 * GUEST_STACK_BYTES)
         .cranelift_opt_level(OptLevel::Speed)
         // One file gives one report on every machine.
         .relaxed_simd_deterministic(true)
-        // Contract 1 has no use for these, and what is off need not be defended.
-        .wasm_component_model_async(false)
-        .concurrency_support(false)
+        .wasm_component_model_async(is_async)
+        .concurrency_support(is_async)
         .wasm_memory64(false);
-    Engine::new(&config)
+    config
 }
 
 fn pool(slots: u32, memory_bytes: usize) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
+        .total_stacks(slots.saturating_mul(FIBERS))
         .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
         .total_memories(slots.saturating_mul(MEMORIES))
         .total_tables(slots.saturating_mul(TABLES))
@@ -84,4 +143,17 @@ pub(crate) fn compatibility(engine: &Engine) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(hasher.0.finish().as_ref());
     hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_compiler_makes_fits_the_engine_that_runs_it() {
+        for lane in Lane::ALL {
+            let runs = new(lane, 1, 1 << 20).expect("an engine");
+            assert_eq!(compatibility(&compiler(lane).expect("an engine")), compatibility(&runs), "{lane:?}");
+        }
+    }
 }

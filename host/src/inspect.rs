@@ -24,6 +24,17 @@ pub(crate) fn inspect(component: &[u8]) -> Result<Wanted, InstallError> {
     if foreign.is_empty() { Ok(wanted) } else { Err(InstallError::ForeignImports { imports: foreign }) }
 }
 
+/// What a component imports, in its order.
+///
+/// # Errors
+///
+/// [`InstallError`] where it is no component.
+pub fn imports(component: &[u8]) -> Result<Vec<String>, InstallError> {
+    check_preamble(component)?;
+    let (imports, _) = interfaces(component)?;
+    Ok(imports.into_iter().map(str::to_owned).collect())
+}
+
 /// The first eight bytes tell a component from a core module and from anything else.
 fn check_preamble(bytes: &[u8]) -> Result<(), InstallError> {
     const MAGIC: &[u8] = b"\0asm";

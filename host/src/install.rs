@@ -1,13 +1,16 @@
 //! From a component's bytes to machine code that may run here, or to the reason why not.
 
-use wasmtime::Engine;
-
 use crate::ReleaseDigest;
-use crate::cache::Cache;
+use crate::cache::Caches;
+use crate::compile::{CompileError, Compiler};
 use crate::contract::{Adapter, ContractVersion, contracts};
+use crate::engine::Lanes;
 use crate::inspect::{Wanted, inspect};
 use crate::native::Native;
 use crate::text::printable;
+
+/// The longest reason, in bytes: it may quote names from the component.
+const REASON_BYTES: usize = 2 << 10;
 
 /// Where a release's machine code came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +77,18 @@ pub enum InstallError {
         /// What differs.
         reason: String,
     },
+    /// Compiling it takes more than a component may take.
+    #[error("compiling the component takes more than {limit}")]
+    CompileLimit {
+        /// Which limit it went over.
+        limit: String,
+    },
+    /// The compiler could not be run: another try may succeed.
+    #[error("the component could not be compiled: {reason}")]
+    CompilerFailed {
+        /// How it failed.
+        reason: String,
+    },
     /// It can be compiled but wants more memories, tables or instances than a slot has.
     #[error("the component wants more than a slot of this processor has: {reason}")]
     TooDemanding {
@@ -99,6 +114,8 @@ impl InstallError {
                 "an engine has no files, network, clock or environment: build it without WASI"
             }
             Self::Mismatch { .. } => "build it against the `wit/engine` of this version, or update the processor",
+            Self::CompileLimit { .. } => "split its largest functions, or raise the processor's limits of compiling",
+            Self::CompilerFailed { .. } => "try again; if it stays, look at this processor's memory and its log",
             Self::TooDemanding { .. } => "let it declare less, or raise the processor's limits",
         }
     }
@@ -111,14 +128,22 @@ pub(crate) struct Installed {
     pub(crate) origin: Origin,
 }
 
+/// What installs.
+pub(crate) struct Installer<'a> {
+    pub(crate) lanes: &'a Lanes,
+    pub(crate) cache: Option<&'a Caches>,
+    pub(crate) compiler: &'a Compiler,
+}
+
 /// Checks a component, gets its machine code from the cache or the compiler, and links it.
 pub(crate) fn install(
-    engine: &Engine,
-    cache: Option<&Cache>,
+    with: &Installer<'_>,
     component: &[u8],
     digest: ReleaseDigest,
 ) -> Result<Installed, InstallError> {
     let Wanted { version, contract } = inspect(component)?;
+    let (engine, lane) = (with.lanes.engine(contract.lane()), contract.lane());
+    let cache = with.cache.map(|caches| caches.of(lane));
     let cached = cache.and_then(|cache| cache.load(digest));
     let origin = match &cached {
         Some(_) => Origin::Cached,
@@ -127,8 +152,7 @@ pub(crate) fn install(
     let native = match cached {
         Some(native) => native,
         None => {
-            let native =
-                Native::compile(engine, component).map_err(|e| InstallError::Malformed { reason: reason(&e) })?;
+            let native = Native::compile(with.compiler, engine, lane, component)?;
             if let Some(cache) = cache {
                 cache.store(digest, &native);
             }
@@ -142,9 +166,19 @@ pub(crate) fn install(
     Ok(Installed { contract: version, adapter, origin })
 }
 
+impl From<CompileError> for InstallError {
+    fn from(error: CompileError) -> Self {
+        match error {
+            CompileError::Refused(reason) => Self::Malformed { reason: printable(&reason, REASON_BYTES) },
+            CompileError::Over(limit) => Self::CompileLimit { limit },
+            CompileError::Host(reason) => Self::CompilerFailed { reason: printable(&reason, REASON_BYTES) },
+        }
+    }
+}
+
 /// wasmtime's own words, cause by cause. They may quote names from the component.
 fn reason(error: &wasmtime::Error) -> String {
-    printable(&format!("{error:#}"), 2 << 10)
+    printable(&format!("{error:#}"), REASON_BYTES)
 }
 
 fn majors() -> String {

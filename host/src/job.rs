@@ -16,8 +16,30 @@ pub struct Job {
     pub size: u64,
     /// What the uploader asks of the engine.
     pub parameters: Parameters,
+    /// How the engine may read, which is what its [`Description`](crate::Description) asks for.
+    pub access: Access,
     /// Ends the run early, from any thread.
     pub cancel: Cancel,
+}
+
+/// How an engine wants its input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Once, in order, while it still arrives.
+    #[default]
+    Streaming,
+    /// By offset too: the [`InputSource`] answers [`read_at`](InputSource::read_at).
+    Seekable,
+}
+
+impl Access {
+    /// `streaming` or `seekable`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Streaming => "streaming",
+            Self::Seekable => "seekable",
+        }
+    }
 }
 
 /// Engine parameters: text that is known to be one JSON object.
@@ -100,6 +122,22 @@ pub trait InputSource: Send + 'static {
     ///
     /// [`InputEnd`] says why there will be no more.
     fn read(&mut self, max: usize) -> Result<Bytes, InputEnd>;
+
+    /// Waits for bytes from `offset` on: at most `max`, none at and beyond the end of the file. Leaves
+    /// [`read`](Self::read) where it is. Called only for jobs whose [`access`](Job::access) is [`Access::Seekable`].
+    ///
+    /// # Errors
+    ///
+    /// [`InputEnd`] says why there are none; a source that cannot do it says [`InputEnd::Failed`].
+    fn read_at(&mut self, offset: u64, max: usize) -> Result<Bytes, InputEnd> {
+        let _ = (offset, max);
+        Err(InputEnd::Failed("this input cannot be read by offset".to_owned()))
+    }
+
+    /// The SHA-256 of the whole file, where it is known to be that before the file was read.
+    fn sha256(&self) -> Option<[u8; 32]> {
+        None
+    }
 }
 
 /// Why an input ended before its file did.
@@ -116,7 +154,7 @@ pub enum InputEnd {
     Failed(String),
 }
 
-/// A whole file in memory.
+/// A whole file in memory, in order.
 impl InputSource for Bytes {
     fn read(&mut self, max: usize) -> Result<Bytes, InputEnd> {
         Ok(self.split_to(max.min(self.len())))

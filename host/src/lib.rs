@@ -23,6 +23,7 @@
 //! wasmtime type appears in a signature, so that the sandbox can change beneath its callers.
 
 mod cache;
+mod compile;
 mod contract;
 mod digest;
 mod engine;
@@ -43,12 +44,14 @@ mod ticker;
 mod trap;
 
 pub use cache::{CacheConfig, CacheError};
+pub use compile::{Compiler, CompilerProcess, run_compiler};
 pub use contract::{ContractVersion, Description, contract_majors};
 pub use digest::ReleaseDigest;
 pub use engine::THREAD_STACK_BYTES;
+pub use inspect::imports;
 pub use install::{InstallError, Origin};
-pub use job::{Cancel, InputEnd, InputSource, Job, Observer, Parameters, ParametersError};
+pub use job::{Access, Cancel, InputEnd, InputSource, Job, Observer, Parameters, ParametersError};
 pub use limits::{Limits, TimeLimit};
-pub use outcome::{Failure, Level, LogLine, Outcome, Rejection, Report, Resources, Run};
+pub use outcome::{Artifact, Failure, Finding, Level, LogLine, Outcome, Rejection, Report, Resources, Run, Severity};
 pub use release::{DescribeError, Release};
 pub use runtime::{Runtime, RuntimeConfig, RuntimeError};

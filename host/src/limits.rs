@@ -35,8 +35,14 @@ pub struct Limits {
     pub cpu_time: TimeLimit,
     /// Time on the clock, without the time spent waiting for input.
     pub wall_time: TimeLimit,
-    /// The report, in bytes.
+    /// The report with its summary, and all findings together, in bytes.
     pub output_bytes: usize,
+    /// Findings.
+    pub findings: usize,
+    /// Artifacts.
+    pub artifacts: usize,
+    /// All artifacts together, in bytes, their names and media types included.
+    pub artifact_bytes: usize,
     /// Log lines.
     pub log_lines: usize,
     /// All log lines together, in bytes.
@@ -55,6 +61,9 @@ impl Limits {
             cpu_time: self.cpu_time.within(maxima.cpu_time),
             wall_time: self.wall_time.within(maxima.wall_time),
             output_bytes: self.output_bytes.min(maxima.output_bytes),
+            findings: self.findings.min(maxima.findings),
+            artifacts: self.artifacts.min(maxima.artifacts),
+            artifact_bytes: self.artifact_bytes.min(maxima.artifact_bytes),
             log_lines: self.log_lines.min(maxima.log_lines),
             log_bytes: self.log_bytes.min(maxima.log_bytes),
             host_calls: self.host_calls.min(maxima.host_calls),
@@ -69,6 +78,8 @@ impl Limits {
             cpu_time: SECOND,
             wall_time: TimeLimit { base: Duration::from_secs(10), ..SECOND },
             output_bytes: 128 * KIB,
+            artifacts: 0,
+            artifact_bytes: 0,
             log_lines: 100,
             log_bytes: 16 * KIB,
             host_calls: 1_000,
@@ -89,6 +100,9 @@ impl Default for Limits {
             cpu_time: TimeLimit { base: Duration::from_secs(10), per_mib: Duration::from_millis(50) },
             wall_time: TimeLimit { base: Duration::from_secs(60), per_mib: Duration::from_millis(200) },
             output_bytes: MIB,
+            findings: 1_000,
+            artifacts: 32,
+            artifact_bytes: 8 * MIB,
             log_lines: 1_000,
             log_bytes: 256 * KIB,
             host_calls: 100_000,

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::text::printable;
 
 /// How a run ended.
@@ -20,13 +22,13 @@ pub enum Outcome {
     TimedOut,
     /// It wanted more memory than it may have.
     OverMemory,
-    /// Its report is longer than it may be.
+    /// Its report, its findings or its artifacts are more than they may be.
     OverOutput,
     /// It logged more than it may.
     OverLog,
     /// It called the host more often than it may.
     OverHostCalls,
-    /// It returned a report that is not one JSON object.
+    /// Its report, a finding or an artifact breaks the contract: no JSON object, a name that is none.
     BadReport,
     /// The file changed or vanished while it was sent, so that nothing which was read counts.
     Void,
@@ -81,8 +83,74 @@ impl fmt::Display for Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
+    /// One line for people, at most 512 bytes, without control characters.
+    pub summary: String,
     /// One JSON object, within the output limit, nested at most 100 deep; otherwise as the engine wrote it.
     pub json: String,
+    /// Single things that it found, in the order in which it said so. Contract 1 has none.
+    pub findings: Vec<Finding>,
+    /// Plots, thumbnails: each name comes once.
+    pub artifacts: Vec<Artifact>,
+}
+
+/// One thing that an engine found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finding {
+    /// What kind of thing, 1 to 64 characters of `[a-z0-9.-]`.
+    pub kind: String,
+    /// The engine's own judgement.
+    pub severity: Severity,
+    /// One line for people, at most 512 bytes, without control characters.
+    pub summary: String,
+    /// One JSON object.
+    pub json: String,
+}
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "they say it themselves")]
+pub enum Severity {
+    Info,
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl Severity {
+    /// `info`, `low`, …
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// Something to look at beside a report.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Artifact {
+    /// A plain file name: 1 to 100 characters of `[A-Za-z0-9._-]`, not beginning with `.` or `-`.
+    pub name: String,
+    /// What the engine says it is, such as `image/svg+xml`.
+    pub media_type: String,
+    /// Its bytes: the engine's, and so hostile.
+    pub data: Bytes,
+}
+
+impl fmt::Debug for Artifact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Artifact")
+            .field("name", &self.name)
+            .field("media_type", &self.media_type)
+            .field("bytes", &self.data.len())
+            .finish()
+    }
 }
 
 /// Why there is no report. Both texts may quote the engine: they are for the uploader's eyes, never for the server.
@@ -131,6 +199,18 @@ pub enum Level {
     Info,
     Warn,
     Error,
+}
+
+impl Level {
+    /// `debug`, `info`, …
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// One line that the engine logged.

@@ -4,14 +4,13 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::contract::{ContractVersion, Description, Ended};
+use crate::contract::{ContractVersion, Description, Ended, Said};
 use crate::install::{Installed, Origin};
 use crate::job::{InputSource, Job, Observer};
-use crate::outcome::{Failure, Outcome, Report, Resources, Run};
-use crate::report::{NotAnObject, check_object};
+use crate::outcome::{Artifact, Failure, Finding, Outcome, Report, Resources, Run};
+use crate::report::{NotAnObject, check_line, check_object};
 use crate::runtime::Shared;
-use crate::sandbox::{InputError, Sandbox};
-use crate::text::printable;
+use crate::sandbox::{InputError, Left, Sandbox, is_media_type};
 use crate::{Cancel, Limits, ReleaseDigest};
 
 /// An engine release that this host can run. Cheap to clone, and usable from any thread; it keeps what it needs of the
@@ -93,14 +92,14 @@ impl Release {
         }
         let sandbox = Sandbox::new(job, input, &limits, observer);
         let Ended { result, sandbox } = guarded(|| self.0.installed.adapter.analyze(sandbox, job));
-        let ended = sandbox.as_ref().and_then(|sandbox| sandbox.input.ended());
+        let ended = sandbox.as_ref().and_then(|sandbox| sandbox.input.ended().cloned());
+        let Left { findings, artifacts, log, resources } = sandbox.map(Sandbox::into_parts).unwrap_or_default();
         let result = match ended {
             // Whatever the engine made of it: it was not the file.
-            Some(InputError::Void(reason)) => Err(void(reason)),
+            Some(InputError::Void(reason)) => Err(void(&reason)),
             Some(InputError::Cancelled) => Err(cancelled()),
-            None => result.and_then(|json| report(json, &limits)),
+            None => result.and_then(|said| report(said, findings, artifacts, &limits)),
         };
-        let (log, resources) = sandbox.map(Sandbox::into_parts).unwrap_or_default();
         Run { result, log, resources }
     }
 }
@@ -131,7 +130,8 @@ fn guarded<T>(call: impl FnOnce() -> Ended<T>) -> Ended<T> {
     })
 }
 
-fn report(json: String, limits: &Limits) -> Result<Report, Failure> {
+fn report(said: Said, findings: Vec<Finding>, artifacts: Vec<Artifact>, limits: &Limits) -> Result<Report, Failure> {
+    let Said { summary, json } = said;
     if json.len() > limits.output_bytes {
         let (got, limit) = (json.len(), limits.output_bytes);
         return Err(Failure::new(
@@ -140,13 +140,13 @@ fn report(json: String, limits: &Limits) -> Result<Report, Failure> {
         )
         .with_hint("a report is a summary; the release's output limit can be raised"));
     }
-    match check_object(&json) {
-        Ok(()) => Ok(Report { json }),
-        Err(NotAnObject(why)) => {
-            Err(Failure::new(Outcome::BadReport, format!("the engine's report is not a JSON object: {why}"))
-                .with_hint("this is a fault of the engine: tell its author"))
-        }
-    }
+    let broken = |message: String| {
+        Failure::new(Outcome::BadReport, message).with_hint("this is a fault of the engine: tell its author")
+    };
+    let summary = check_line(&summary).map_err(|why| broken(format!("the summary of the engine's report {why}")))?;
+    check_object(&json)
+        .map_err(|NotAnObject(why)| broken(format!("the engine's report is not a JSON object: {why}")))?;
+    Ok(Report { summary, json, findings, artifacts })
 }
 
 fn void(reason: &str) -> Failure {
@@ -160,7 +160,9 @@ fn cancelled() -> Failure {
 
 /// Holds a description against the rules in `wit/engine`.
 fn checked(mut said: Description) -> Result<Description, DescribeError> {
-    let invalid = |field, reason: &str| Err(DescribeError::Invalid { field, reason: reason.to_owned() });
+    fn invalid<T>(field: &'static str, reason: &str) -> Result<T, DescribeError> {
+        Err(DescribeError::Invalid { field, reason: reason.to_owned() })
+    }
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if !(1..=64).contains(&said.name.len()) || !said.name.bytes().all(plain) {
         return invalid("name", "it is not 1 to 64 characters of `a-z`, `0-9` and `-`");
@@ -168,19 +170,16 @@ fn checked(mut said: Description) -> Result<Description, DescribeError> {
     if said.version.len() > 64 || semver::Version::parse(&said.version).is_err() {
         return invalid("version", "it is not a SemVer version of at most 64 bytes");
     }
-    if said.summary.len() > 512 {
-        return invalid("summary", "it has more than 512 bytes");
-    }
-    said.summary = printable(&said.summary, usize::MAX);
-    let media_type =
-        |text: &String| text.len() <= 128 && text.contains('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if said.media_types.len() > 64 || !said.media_types.iter().all(media_type) {
+    said.summary = check_line(&said.summary).or_else(|why| invalid("summary", &format!("it {why}")))?;
+    if said.media_types.len() > 64 || !said.media_types.iter().all(|text| is_media_type(text)) {
         return invalid("media-types", "it is not a list of at most 64 media types");
     }
-    if !said.parameter_schema.is_empty()
-        && let Err(NotAnObject(why)) = check_object(&said.parameter_schema)
-    {
-        return invalid("parameter-schema", &format!("it is not a JSON object: {why}"));
+    for (field, schema) in [("parameter-schema", &said.parameter_schema), ("report-schema", &said.report_schema)] {
+        if !schema.is_empty()
+            && let Err(NotAnObject(why)) = check_object(schema)
+        {
+            return invalid(field, &format!("it is not a JSON object: {why}"));
+        }
     }
     Ok(said)
 }

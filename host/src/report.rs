@@ -1,6 +1,11 @@
-//! Whether a text is one JSON object that any reader can take.
+//! Whether what an engine says is what the contract asks for: one JSON object that any reader can take, one line.
 
 use serde::de::IgnoredAny;
+
+use crate::text::printable;
+
+/// The longest line, in bytes.
+const MAX_LINE_BYTES: usize = 512;
 
 /// How deeply objects and lists may nest: common readers (serde_json among them) stop at 128.
 const MAX_DEPTH: usize = 100;
@@ -21,6 +26,14 @@ pub(crate) fn check_object(json: &str) -> Result<(), NotAnObject> {
         return Err(NotAnObject(format!("it nests deeper than {MAX_DEPTH}")));
     }
     Ok(())
+}
+
+/// A line for people, made printable; or what is wrong with it.
+pub(crate) fn check_line(line: &str) -> Result<String, String> {
+    if line.len() > MAX_LINE_BYTES {
+        return Err(format!("has {} bytes, at most {MAX_LINE_BYTES} are allowed", line.len()));
+    }
+    Ok(printable(&line.replace(['\n', '\r', '\t'], " "), usize::MAX))
 }
 
 /// The deepest nesting of a text that is known to be JSON.
@@ -60,6 +73,13 @@ mod tests {
         for good in ["{}", " \n{\"a\": [1, {\"b\": \"}]{[\\\"\"}]}\n"] {
             assert_eq!(check_object(good), Ok(()), "{good}");
         }
+    }
+
+    #[test]
+    fn a_line_is_one_line_and_short() {
+        assert_eq!(check_line("a\nb\u{1b}"), Ok("a b\u{fffd}".to_owned()));
+        assert!(check_line(&"x".repeat(MAX_LINE_BYTES)).is_ok());
+        assert!(check_line(&"x".repeat(MAX_LINE_BYTES + 1)).is_err());
     }
 
     #[test]

@@ -1,16 +1,16 @@
-//! The runtime: one wasmtime engine, its pool of slots, its ticking epoch and its cache.
+//! The runtime: wasmtime's engines, their pools of slots, their ticking epoch and their cache.
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::Engine;
-
-use crate::cache::{Cache, CacheConfig, CacheError};
-use crate::install::{InstallError, install};
+use crate::cache::{CacheConfig, CacheError, Caches};
+use crate::compile::Compiler;
+use crate::engine::Lanes;
+use crate::install::{InstallError, Installer, install};
 use crate::ticker::Ticker;
-use crate::{Limits, Release, ReleaseDigest, engine};
+use crate::{Limits, Release, ReleaseDigest};
 
 /// How a runtime is set up.
 #[derive(Clone, Debug)]
@@ -20,8 +20,10 @@ pub struct RuntimeConfig {
     pub slots: u32,
     /// What no run may exceed, whatever its own limits say. `memory_bytes` is at most 4 GiB.
     pub maxima: Limits,
-    /// The largest component, in bytes: compiling takes about a second a MiB and cannot be interrupted.
+    /// The largest component, in bytes: compiling takes about a second a MiB.
     pub component_bytes: usize,
+    /// Where components are compiled, and what that may take.
+    pub compiler: Compiler,
     /// Where compiled code is kept; without it, every install compiles.
     pub cache: Option<CacheConfig>,
     /// How often a running guest looks at its clocks, and so how late a time limit or a cancellation may be.
@@ -29,13 +31,15 @@ pub struct RuntimeConfig {
 }
 
 impl Default for RuntimeConfig {
-    /// One slot for each core and one more, the default limits as maxima, components up to 32 MiB, no cache, 5 ms.
+    /// One slot for each core and one more, the default limits as maxima, components up to 32 MiB that are compiled in this
+    /// process, no cache, 5 ms.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         Self {
             slots: u32::try_from(cores).unwrap_or(u32::MAX).saturating_add(1),
             maxima: Limits::default(),
             component_bytes: 32 << 20,
+            compiler: Compiler::default(),
             cache: None,
             tick: Duration::from_millis(5),
         }
@@ -69,16 +73,17 @@ pub enum RuntimeError {
 #[derive(Clone)]
 pub struct Runtime {
     shared: Arc<Shared>,
-    cache: Option<Arc<Cache>>,
+    caches: Option<Arc<Caches>>,
     component_bytes: usize,
+    compiler: Compiler,
 }
 
 /// What a release needs for its runs.
 pub(crate) struct Shared {
     pub(crate) maxima: Limits,
-    // Before the engine, so that the thread has ended when the engine goes.
+    // Before the engines, so that the thread has ended when they go.
     pub(crate) ticker: Ticker,
-    engine: Engine,
+    lanes: Lanes,
 }
 
 impl Runtime {
@@ -90,24 +95,25 @@ impl Runtime {
     /// can be written by others.
     pub fn new(config: RuntimeConfig) -> Result<Self, RuntimeError> {
         check(&config)?;
-        let engine = engine::new(config.slots, config.maxima.memory_bytes)
+        let lanes = Lanes::new(config.slots, config.maxima.memory_bytes)
             .map_err(|e| RuntimeError::Sandbox(format!("{e:#}")))?;
-        let cache = match config.cache {
-            Some(cache) => Some(Arc::new(Cache::open(cache, engine::compatibility(&engine))?)),
+        let caches = match &config.cache {
+            Some(cache) => Some(Arc::new(Caches::open(cache, &lanes)?)),
             None => None,
         };
-        let ticker = Ticker::start(&engine, config.tick).map_err(RuntimeError::Thread)?;
+        let ticker = Ticker::start(lanes.engines(), config.tick).map_err(RuntimeError::Thread)?;
         Ok(Self {
-            shared: Arc::new(Shared { maxima: config.maxima, ticker, engine }),
-            cache,
+            shared: Arc::new(Shared { maxima: config.maxima, ticker, lanes }),
+            caches,
             component_bytes: config.component_bytes,
+            compiler: config.compiler,
         })
     }
 
     /// Makes a component runnable: reads its contract, checks its imports, compiles it or takes it from the cache.
     /// Runs nothing of it.
     ///
-    /// Blocks, on every core while it compiles: about a second a MiB the first time, under a millisecond for a small
+    /// Blocks, with every core while it compiles: about a second a MiB the first time, under a millisecond for a small
     /// component from the cache. A cache that cannot be written is logged and otherwise without effect.
     ///
     /// # Errors
@@ -118,7 +124,8 @@ impl Runtime {
             return Err(InstallError::TooLarge { bytes: component.len() as u64, limit: self.component_bytes as u64 });
         }
         let digest = ReleaseDigest::of(component);
-        let installed = install(&self.shared.engine, self.cache.as_deref(), component, digest)?;
+        let with = Installer { lanes: &self.shared.lanes, cache: self.caches.as_deref(), compiler: &self.compiler };
+        let installed = install(&with, component, digest)?;
         tracing::debug!(release = %digest, contract = %installed.contract, origin = ?installed.origin, "release installed");
         Ok(Release::new(digest, installed, Arc::clone(&self.shared)))
     }

@@ -1,18 +1,22 @@
 //! What every contract's guests run in: one store a run, its limits, and what the host does when a guest calls.
 
+mod hashes;
 mod input;
 mod log;
 mod memory;
 mod meter;
+mod output;
 mod progress;
 
 use wasmtime::{Engine, Store, UpdateDeadline};
 
-pub(crate) use input::{GuestInput, InputError};
+pub(crate) use hashes::{Hash, HashAlgorithm};
+pub(crate) use input::{Given, GuestInput, InputError};
 pub(crate) use meter::Clock;
+pub(crate) use output::is_media_type;
 
 use crate::job::{InputSource, Job, Observer};
-use crate::outcome::{LogLine, Resources};
+use crate::outcome::{Artifact, Finding, LogLine, Resources};
 use crate::{Cancel, Limits};
 
 /// Room for a record's other fields beside the longest string that may cross from guest to host in one call.
@@ -25,10 +29,20 @@ const MAX_HANDLES: usize = 10_000;
 pub(crate) struct Sandbox {
     pub(crate) input: GuestInput,
     pub(crate) log: log::Log,
+    pub(crate) output: output::Output,
     pub(crate) progress: progress::Progress,
     meter: meter::Meter,
     memory: memory::Memory,
     crossing_bytes: usize,
+}
+
+/// What a run leaves behind beside its report.
+#[derive(Default)]
+pub(crate) struct Left {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) artifacts: Vec<Artifact>,
+    pub(crate) log: Vec<LogLine>,
+    pub(crate) resources: Resources,
 }
 
 /// Why the host ended a run. Travels through wasmtime as an error and is found again by type.
@@ -44,8 +58,17 @@ pub(crate) enum Stop {
     HostCalls { limit: u64 },
     #[error("the run was cancelled")]
     Cancelled,
-    #[error("the engine asked `read` for 0 bytes")]
-    ReadOfNothing,
+    #[error("the engine handed out more than {limit} {what}")]
+    Output { limit: usize, what: &'static str },
+    /// What it handed out is not what the contract asks for.
+    #[error("{0}")]
+    Broken(String),
+    /// It called what it may not call, or when it may not.
+    #[error("{0}")]
+    Misuse(&'static str),
+    /// It gave up by itself, with this message.
+    #[error("{0}")]
+    GaveUp(String),
     #[error("{0}")]
     Host(String),
 }
@@ -54,12 +77,13 @@ impl Sandbox {
     /// A sandbox for one run. Its clocks start now.
     pub(crate) fn new(job: &Job, input: impl InputSource, limits: &Limits, observer: impl Observer) -> Self {
         Self {
-            input: GuestInput::new(Box::new(input), limits.read_bytes),
+            input: GuestInput::new(Box::new(input), job, limits.read_bytes),
             log: log::Log::new(limits.log_lines, limits.log_bytes),
+            output: output::Output::new(limits),
             progress: progress::Progress::new(Box::new(observer)),
             meter: meter::Meter::start(limits, job.size, job.cancel.clone()),
             memory: memory::Memory::new(limits.memory_bytes),
-            crossing_bytes: limits.output_bytes.max(limits.log_bytes) + CROSSING_SLACK_BYTES,
+            crossing_bytes: (limits.output_bytes + limits.artifact_bytes).max(limits.log_bytes) + CROSSING_SLACK_BYTES,
         }
     }
 
@@ -91,8 +115,14 @@ impl Sandbox {
         self.meter.count_call()
     }
 
-    /// What it logged and what it used, until now.
-    pub(crate) fn into_parts(self) -> (Vec<LogLine>, Resources) {
+    /// The hash of the whole file.
+    pub(crate) fn digest(&mut self, algorithm: HashAlgorithm) -> Given<Hash> {
+        let meter = &self.meter;
+        self.input.digest(algorithm, |waited| meter.check(waited))
+    }
+
+    /// What it handed out, what it logged and what it used, until now.
+    pub(crate) fn into_parts(self) -> Left {
         let (cpu_time, wall_time) = self.meter.elapsed(self.input.waited());
         let resources = Resources {
             bytes_read: self.input.bytes_read(),
@@ -103,6 +133,7 @@ impl Sandbox {
             peak_memory_bytes: self.memory.peak_bytes(),
             host_calls: self.meter.host_calls(),
         };
-        (self.log.into_lines(), resources)
+        let (findings, artifacts) = self.output.into_parts();
+        Left { findings, artifacts, log: self.log.into_lines(), resources }
     }
 }

@@ -1,4 +1,4 @@
-//! The thread that advances wasmtime's epoch, so that running guests look at their limits now and then.
+//! The thread that advances wasmtime's epochs, so that running guests look at their limits now and then.
 
 use std::io;
 use std::sync::Arc;
@@ -30,12 +30,13 @@ pub(crate) struct Running<'a>(&'a Ticker);
 
 impl Ticker {
     /// Starts the thread. A guest sees a limit at most about one `tick` late.
-    pub(crate) fn start(engine: &Engine, tick: Duration) -> io::Result<Self> {
+    pub(crate) fn start(engines: &[Engine], tick: Duration) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
-        let (inside, engine) = (Arc::clone(&shared), engine.weak());
+        let inside = Arc::clone(&shared);
+        let engines: Vec<EngineWeak> = engines.iter().map(Engine::weak).collect();
         let handle = thread::Builder::new()
             .name("filemill-epoch".into())
-            .spawn(move || inside.tick_until_stopped(&engine, tick))?;
+            .spawn(move || inside.tick_until_stopped(&engines, tick))?;
         Ok(Self { shared, thread: handle.thread().clone(), handle: Some(handle) })
     }
 
@@ -58,7 +59,7 @@ impl Drop for Running<'_> {
 }
 
 impl Shared {
-    fn tick_until_stopped(&self, engine: &EngineWeak, tick: Duration) {
+    fn tick_until_stopped(&self, engines: &[EngineWeak], tick: Duration) {
         let mut idle_ticks = 0;
         while !self.stopped.load(Ordering::SeqCst) {
             if self.running.load(Ordering::SeqCst) > 0 {
@@ -70,9 +71,11 @@ impl Shared {
                 thread::park_timeout(tick);
                 // A spurious wake-up makes one tick short, which is harmless: guests look at a clock, they do not
                 // count ticks.
-                match engine.upgrade() {
-                    Some(engine) => engine.increment_epoch(),
-                    None => return,
+                for engine in engines {
+                    match engine.upgrade() {
+                        Some(engine) => engine.increment_epoch(),
+                        None => return,
+                    }
                 }
             } else {
                 self.parked.store(true, Ordering::SeqCst);
@@ -115,7 +118,7 @@ mod tests {
     #[test]
     fn an_idle_host_parks_and_every_run_wakes_it() {
         let engine = Engine::default();
-        let ticker = Ticker::start(&engine, Duration::from_micros(50)).expect("a thread");
+        let ticker = Ticker::start(std::slice::from_ref(&engine), Duration::from_micros(50)).expect("a thread");
         for _ in 0..20 {
             wait_until("rest", || ticker.shared.parked.load(Ordering::SeqCst));
             let _running = ticker.running();

@@ -2,7 +2,7 @@
 
 use wasmtime::{Error, OutOfMemory, PoolConcurrencyLimitError, Trap, WasmBacktrace, WasmtimeBug};
 
-use crate::outcome::{Failure, Outcome};
+use crate::outcome::{Failure, Outcome, Rejection};
 use crate::sandbox::Stop;
 use crate::text::printable;
 
@@ -28,7 +28,7 @@ pub(crate) fn explain(error: &Error) -> Failure {
     }
     if is_crossing_limit(error) {
         return match error.downcast_ref::<WasmBacktrace>() {
-            // The engine was calling the host: the one call that takes text is `log`.
+            // The engine was calling the host: what takes text beside `log` takes less of it.
             Some(_) => Failure::new(Outcome::OverLog, "the engine logged a line that is too long"),
             // It had returned.
             None => Failure::new(Outcome::OverOutput, "the engine returned more than it may")
@@ -58,8 +58,13 @@ fn stopped(stop: &Stop) -> Failure {
         Stop::HostCalls { .. } => Failure::new(Outcome::OverHostCalls, message)
             .with_hint("read in larger pieces, and report progress now and then"),
         Stop::Cancelled => Failure::new(Outcome::Cancelled, message),
-        Stop::ReadOfNothing => Failure::new(Outcome::Trapped, message)
-            .with_hint("ask for at least 1 byte; an empty list is the end of the file"),
+        Stop::Output { .. } => Failure::new(Outcome::OverOutput, message)
+            .with_hint("a report is a summary; the release's output limits can be raised"),
+        Stop::Broken(_) => {
+            Failure::new(Outcome::BadReport, message).with_hint("this is a fault of the engine: tell its author")
+        }
+        Stop::Misuse(_) => Failure::new(Outcome::Trapped, message),
+        Stop::GaveUp(_) => Failure::new(Outcome::Rejected(Rejection::Failed), message),
         Stop::Host(_) => Failure::new(Outcome::HostFailed, message),
     }
 }

@@ -14,11 +14,15 @@ use wasmtime::component::{
 use wasmtime::error::Context as _;
 use wasmtime::{Store, StoreContextMut};
 
-use self::types::{AnalyzeParams, AnalyzeResults, DescribeResults, File, GuestFailure, Input, InputError, Level};
-use super::{Adapter, Contract, Description, Ended};
+use self::types::{
+    AnalyzeParams, AnalyzeResults, DescribeResults, File, GuestArtifact, GuestFailure, GuestReport, HashAlgorithm,
+    Input, InputError, Level,
+};
+use super::{Adapter, Contract, Description, Ended, Said};
+use crate::engine::Lane;
 use crate::job::Job;
 use crate::outcome::{Failure, Outcome, Rejection};
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, Stop};
 use crate::trap;
 
 const ANALYZER: &str = "filemill:engine/analyzer@1.0.0";
@@ -33,6 +37,10 @@ impl Contract for V1 {
 
     fn version(&self) -> &'static str {
         "1.0.0"
+    }
+
+    fn lane(&self) -> Lane {
+        Lane::Sync
     }
 
     fn imports(&self) -> &'static [&'static str] {
@@ -94,14 +102,20 @@ impl Adapter for Engine {
         })
     }
 
-    fn analyze(&self, sandbox: Sandbox, job: &Job) -> Ended<String> {
+    fn analyze(&self, sandbox: Sandbox, job: &Job) -> Ended<Said> {
         self.call(sandbox, |instance, store| {
             let analyze = instance.get_typed_func::<AnalyzeParams<'_>, AnalyzeResults>(&mut *store, &self.analyze)?;
             let file = File { name: &job.name, size: job.size };
             let input = Resource::new_own(Input::ONLY);
-            let (result,) = analyze.call(store, (file, input, job.parameters.as_str()))?;
+            let (result,) = analyze.call(&mut *store, (file, input, job.parameters.as_str()))?;
             Ok(match result {
-                Ok(report) => Ok(report.json),
+                Ok(GuestReport { summary, json, artifacts }) => {
+                    let output = &mut store.data_mut().output;
+                    for GuestArtifact { name, media_type, data } in artifacts {
+                        output.add_artifact(&name, &media_type, data)?;
+                    }
+                    Ok(Said { summary, json })
+                }
                 Err(failure) => Err(failure.into()),
             })
         })
@@ -135,29 +149,72 @@ fn add_host(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     // There is one input a run, and it lives in the sandbox: dropping the handle frees nothing.
     host.resource("input", ResourceType::host::<Input>(), |_, _| Ok(()))?;
     host.func_wrap("[method]input.read", read)?;
+    host.func_wrap("[method]input.read-at", read_at)?;
+    host.func_wrap("[method]input.size", size)?;
+    host.func_wrap("[method]input.hash", hash)?;
+    host.func_wrap("[method]input.digest", digest)?;
     host.func_wrap("log", log)?;
-    host.func_wrap("progress", progress)
+    host.func_wrap("progress", progress)?;
+    host.func_wrap("fail", fail)
 }
 
 type Read = (Result<Bytes, InputError>,);
+type Context<'a> = StoreContextMut<'a, Sandbox>;
 
-fn read(mut store: StoreContextMut<'_, Sandbox>, (_input, max): (Resource<Input>, u64)) -> wasmtime::Result<Read> {
+fn read(mut store: Context<'_>, (_input, max): (Resource<Input>, u64)) -> wasmtime::Result<Read> {
     let sandbox = store.data_mut();
     sandbox.count_call()?;
     Ok((sandbox.input.read(max)?.map_err(InputError::from),))
 }
 
-fn log(mut store: StoreContextMut<'_, Sandbox>, (level, message): (Level, WasmStr)) -> wasmtime::Result<()> {
+fn read_at(mut store: Context<'_>, (_input, offset, max): (Resource<Input>, u64, u64)) -> wasmtime::Result<Read> {
+    let sandbox = store.data_mut();
+    sandbox.count_call()?;
+    Ok((sandbox.input.read_at(offset, max)?.map_err(InputError::from),))
+}
+
+fn size(mut store: Context<'_>, (_input,): (Resource<Input>,)) -> wasmtime::Result<(u64,)> {
+    let sandbox = store.data_mut();
+    sandbox.count_call()?;
+    Ok((sandbox.input.size(),))
+}
+
+fn hash(
+    mut store: Context<'_>,
+    (_input, algorithm): (Resource<Input>, HashAlgorithm),
+) -> wasmtime::Result<(Result<(), InputError>,)> {
+    let sandbox = store.data_mut();
+    sandbox.count_call()?;
+    sandbox.input.hash(algorithm.into())?;
+    Ok((Ok(()),))
+}
+
+fn digest(
+    mut store: Context<'_>,
+    (_input, algorithm): (Resource<Input>, HashAlgorithm),
+) -> wasmtime::Result<(Result<Vec<u8>, InputError>,)> {
+    let sandbox = store.data_mut();
+    sandbox.count_call()?;
+    Ok((sandbox.digest(algorithm.into())?.map(Vec::from).map_err(InputError::from),))
+}
+
+fn log(mut store: Context<'_>, (level, message): (Level, WasmStr)) -> wasmtime::Result<()> {
     store.data_mut().count_call()?;
     let message = message.to_str(&store)?.into_owned();
     Ok(store.data_mut().log.push(level.into(), &message)?)
 }
 
-fn progress(mut store: StoreContextMut<'_, Sandbox>, (per_mille,): (u32,)) -> wasmtime::Result<()> {
+fn progress(mut store: Context<'_>, (per_mille,): (u32,)) -> wasmtime::Result<()> {
     let sandbox = store.data_mut();
     sandbox.count_call()?;
     sandbox.progress.set(per_mille);
     Ok(())
+}
+
+fn fail(mut store: Context<'_>, (message,): (WasmStr,)) -> wasmtime::Result<()> {
+    store.data_mut().count_call()?;
+    let message = message.to_str(&store)?.into_owned();
+    Err(Stop::GaveUp(message).into())
 }
 
 impl From<GuestFailure> for Failure {

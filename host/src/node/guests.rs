@@ -15,7 +15,7 @@ use super::job::{Input, Job, RunContext, Whole};
 use super::results::JobEnd;
 use super::run::FINAL_ATTEMPT;
 use super::slots::Turn;
-use crate::{Job as EngineJob, Run, THREAD_STACK_BYTES};
+use crate::{Access, Job as EngineJob, Run, THREAD_STACK_BYTES};
 
 /// Starts `count` threads. They end when the slots are closed and their jobs have ended.
 pub(super) fn start(node: &Arc<Node>, count: usize) -> io::Result<Vec<JoinHandle<()>>> {
@@ -120,6 +120,7 @@ fn analyse(node: &Node, context: &Arc<RunContext>, index: u32, size: u64, input:
         name: context.upload.name(index),
         size,
         parameters: context.upload.parameters.clone(),
+        access: Access::Streaming,
         cancel: context.lease.cancel.clone(),
     };
     let lease = Arc::clone(&context.lease);

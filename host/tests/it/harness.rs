@@ -11,6 +11,7 @@ pub(crate) fn limits() -> Limits {
         memory_bytes: 16 << 20,
         cpu_time: TimeLimit { base: Duration::from_millis(200), per_mib: Duration::ZERO },
         output_bytes: 64 << 10,
+        artifact_bytes: 16 << 10,
         log_lines: 100,
         log_bytes: 4 << 10,
         host_calls: 10_000,

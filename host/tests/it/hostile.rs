@@ -141,7 +141,10 @@ fn handles_without_end_are_not_kept_by_the_host() {
 #[test]
 fn a_read_of_nothing_is_not_taken_for_the_end_of_the_file() {
     let run = run(&guest!(reads_nothing));
-    assert_eq!(failure(&run, Outcome::Trapped), "the engine asked `read` for 0 bytes");
+    assert_eq!(
+        failure(&run, Outcome::Trapped),
+        "the engine asked `read` for 0 bytes (hint: an empty list is the end of the file)"
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The runtime with real components: good ones, hostile ones, and ones that are none.
 
 mod cache;
+mod compile;
 mod describe;
 mod guest;
 mod harness;

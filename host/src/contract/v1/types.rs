@@ -3,6 +3,7 @@
 use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
 use crate::contract::Description;
+use crate::job::Access;
 use crate::{outcome, sandbox};
 
 pub(super) type DescribeResults = (Described,);
@@ -27,7 +28,18 @@ impl Input {
 #[derive(ComponentType, Lift)]
 #[component(record)]
 pub(super) struct GuestReport {
+    pub(super) summary: String,
     pub(super) json: String,
+    pub(super) artifacts: Vec<GuestArtifact>,
+}
+
+#[derive(ComponentType, Lift)]
+#[component(record)]
+pub(super) struct GuestArtifact {
+    pub(super) name: String,
+    #[component(name = "media-type")]
+    pub(super) media_type: String,
+    pub(super) data: Vec<u8>,
 }
 
 #[derive(ComponentType, Lift)]
@@ -49,8 +61,31 @@ pub(super) struct Described {
     summary: String,
     #[component(name = "media-types")]
     media_types: Vec<String>,
+    access: GuestAccess,
     #[component(name = "parameter-schema")]
     parameter_schema: String,
+    #[component(name = "report-schema")]
+    report_schema: String,
+}
+
+#[derive(ComponentType, Lift, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+#[expect(dead_code, reason = "only ever lifted from a guest's byte")]
+pub(super) enum GuestAccess {
+    #[component(name = "streaming")]
+    Streaming,
+    #[component(name = "seekable")]
+    Seekable,
+}
+
+impl From<GuestAccess> for Access {
+    fn from(access: GuestAccess) -> Self {
+        match access {
+            GuestAccess::Streaming => Self::Streaming,
+            GuestAccess::Seekable => Self::Seekable,
+        }
+    }
 }
 
 impl From<Described> for Description {
@@ -60,7 +95,9 @@ impl From<Described> for Description {
             version: said.version,
             summary: said.summary,
             media_types: said.media_types,
+            access: said.access.into(),
             parameter_schema: said.parameter_schema,
+            report_schema: said.report_schema,
         }
     }
 }
@@ -98,6 +135,29 @@ pub(super) enum InputError {
     Void(String),
     #[component(name = "cancelled")]
     Cancelled,
+    #[component(name = "other")]
+    #[expect(dead_code, reason = "part of the contract; no host has had a reason for it yet")]
+    Other(String),
+}
+
+#[derive(ComponentType, Lift, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+#[expect(dead_code, reason = "only ever lifted from a guest's byte")]
+pub(super) enum HashAlgorithm {
+    #[component(name = "sha256")]
+    Sha256,
+    #[component(name = "blake3")]
+    Blake3,
+}
+
+impl From<HashAlgorithm> for sandbox::HashAlgorithm {
+    fn from(algorithm: HashAlgorithm) -> Self {
+        match algorithm {
+            HashAlgorithm::Sha256 => Self::Sha256,
+            HashAlgorithm::Blake3 => Self::Blake3,
+        }
+    }
 }
 
 impl From<sandbox::InputError> for InputError {

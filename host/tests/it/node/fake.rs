@@ -310,7 +310,7 @@ impl Handle {
         self.change(|world| world.said.push(Said::Leased(request)));
         let offer = self.within(wait_ms, |world| world.offers.pop_front()).await;
         let lease_ms = self.lock().lease_ms;
-        Answer::json(200, &LeaseAnswer { uploads: offer.into_iter().collect(), lease_ms })
+        Answer::json(200, &LeaseAnswer { uploads: offer.into_iter().collect(), lease_ms, describe: Vec::new() })
     }
 
     async fn chunks(&self, request: ChunksRequest) -> Answer {

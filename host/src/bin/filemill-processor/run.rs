@@ -1,83 +1,25 @@
-//! `filemill-processor`: makes pools, and runs processor nodes.
+//! `run`: a processor node, until it is told to stop.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io;
 use std::path::PathBuf;
-use std::process::ExitCode;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
-use filemill_host::node::{self, NodeConfig, NodeError, Origin, Token};
-use filemill_host::pool::{PoolFolder, PoolFolderError, Renewal};
-use filemill_host::{CacheConfig, Limits, Runtime, RuntimeConfig};
+use clap::Args;
+use filemill_host::node::{self, NodeConfig, Origin, Token};
+use filemill_host::{Limits, Runtime, RuntimeConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing_subscriber::EnvFilter;
 use url::Url;
 
-/// Compiled engines that are kept, in bytes: some hundred Rust engines, or ten that embed an interpreter.
-const CACHE_BYTES: u64 = 1 << 30;
+use super::sandbox::{cache, compiler};
 
 /// How long the end waits for what still blocks a thread.
 const LEFT_BEHIND: Duration = Duration::from_secs(1);
 
-/// Pulls sealed files from a filemill server and runs engines over them. Listens on nothing.
-#[derive(Parser)]
-#[command(version)]
-struct Cli {
-    /// Write the log as JSON, one object a line.
-    #[arg(long, global = true)]
-    log_json: bool,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Make, renew or show the keys that the processors of a pool share.
-    #[command(subcommand)]
-    Pool(PoolCommand),
-    /// Run a processor until SIGTERM or SIGINT.
-    Run(RunArgs),
-}
-
-#[derive(Subcommand)]
-enum PoolCommand {
-    /// Make a pool and print the enrolment file for its clients.
-    Init {
-        /// The folder to make, readable by its owner only.
-        #[arg(long)]
-        dir: PathBuf,
-        /// The pool's name.
-        #[arg(long)]
-        name: String,
-        /// How long a signed recipient is valid, 1 to 30 days.
-        #[arg(long, default_value_t = 7)]
-        lifetime_days: u32,
-    },
-    /// Sign a new recipient statement; running processors publish it within a minute.
-    Renew {
-        /// The pool's folder, with its root.
-        #[arg(long)]
-        dir: PathBuf,
-        /// Make a new identity, after a node was revoked for example. Former ones still open what was sealed for them.
-        #[arg(long)]
-        rotate: bool,
-        /// How long it is valid from now on, 1 to 30 days; as before if not given.
-        #[arg(long)]
-        lifetime_days: Option<u32>,
-    },
-    /// Say what the folder holds. Shows no secret.
-    Show {
-        /// The pool's folder.
-        #[arg(long)]
-        dir: PathBuf,
-    },
-}
-
 #[derive(Args)]
-struct RunArgs {
+pub(crate) struct RunArgs {
     /// The server, for example https://filemill.example.org.
     #[arg(long, env = "FILEMILL_SERVER")]
     server: Url,
@@ -110,63 +52,8 @@ struct RunArgs {
     allow_plain_http: bool,
 }
 
-fn main() -> ExitCode {
-    let cli = Cli::parse();
-    start_log(cli.log_json);
-    let done = match cli.command {
-        Command::Pool(command) => pool(command),
-        Command::Run(args) => run(args),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            if let Some(hint) = hint(&error) {
-                eprintln!("hint: {hint}");
-            }
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn pool(command: PoolCommand) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    match command {
-        PoolCommand::Init { dir, name, lifetime_days } => {
-            let folder = PoolFolder::init(&dir, &name, lifetime_days)?;
-            writeln!(out, "{}", folder.enrolment().to_json())?;
-        }
-        PoolCommand::Renew { dir, rotate, lifetime_days } => {
-            let mut folder = PoolFolder::open(&dir)?;
-            folder.renew(if rotate { Renewal::NewIdentity } else { Renewal::SameIdentity }, lifetime_days)?;
-            show(&mut out, &folder)?;
-        }
-        PoolCommand::Show { dir } => show(&mut out, &PoolFolder::open(&dir)?)?,
-    }
-    Ok(())
-}
-
-fn show(out: &mut impl io::Write, folder: &PoolFolder) -> io::Result<()> {
-    let until = UNIX_EPOCH + Duration::from_secs(folder.not_after());
-    let left = folder
-        .remaining()
-        .map_or_else(|| "expired".to_owned(), |left| format!("{:.1} days left", left.as_secs_f64() / 86_400.0));
-    let newest = folder.identities().last().map(|identity| identity.recipient().to_string()).unwrap_or_default();
-    writeln!(out, "pool         {}", folder.enrolment().pool())?;
-    writeln!(out, "fingerprint  {}", folder.enrolment().fingerprint())?;
-    writeln!(out, "recipient    {newest}")?;
-    writeln!(out, "serial       {}", folder.serial())?;
-    writeln!(
-        out,
-        "valid until  {} s after 1970 UTC, {left}",
-        until.duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs())
-    )?;
-    writeln!(out, "identities   {}", folder.identities().len())?;
-    writeln!(out, "root key     {}", if folder.has_root() { "here" } else { "elsewhere" })?;
-    writeln!(out, "enrolment    {}", folder.enrolment().to_json())
-}
-
-fn run(args: RunArgs) -> anyhow::Result<()> {
+/// Runs the command.
+pub(crate) fn run(args: RunArgs) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let slots = args.slots.unwrap_or(cores);
     let config = NodeConfig {
@@ -184,11 +71,8 @@ fn run(args: RunArgs) -> anyhow::Result<()> {
     };
     let runtime = Runtime::new(RuntimeConfig {
         slots: NodeConfig::runtime_slots(slots),
-        cache: args.cache_dir.map(|dir| CacheConfig {
-            folder: dir.join("compiled"),
-            key_file: dir.join("compiled.key"),
-            max_bytes: CACHE_BYTES,
-        }),
+        cache: args.cache_dir.as_deref().map(cache),
+        compiler: compiler()?,
         ..RuntimeConfig::default()
     })?;
     let network = tokio::runtime::Builder::new_multi_thread()
@@ -246,26 +130,6 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
-    }
-}
-
-fn start_log(json: bool) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
-    if json {
-        log.json().flatten_event(true).init();
-    } else {
-        log.init();
-    }
-}
-
-/// What to do about an error, where it says so.
-fn hint(error: &anyhow::Error) -> Option<String> {
-    if let Some(error) = error.downcast_ref::<NodeError>() {
-        Some(error.hint())
-    } else {
-        error.downcast_ref::<PoolFolderError>().map(PoolFolderError::hint)
     }
 }
 

@@ -1,0 +1,99 @@
+//! `filemill-processor`: makes pools, runs processor nodes, and runs engines over local files for their developers.
+
+mod engine;
+mod pool;
+mod run;
+mod sandbox;
+
+use std::io::{self, IsTerminal as _};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use filemill_host::node::NodeError;
+use filemill_host::pool::PoolFolderError;
+use filemill_host::{InstallError, RuntimeError, run_compiler};
+use tracing_subscriber::EnvFilter;
+
+use self::engine::EngineCommand;
+use self::pool::PoolCommand;
+use self::run::RunArgs;
+
+/// Pulls sealed files from a filemill server and runs engines over them. Listens on nothing.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    /// Write the log as JSON, one object a line.
+    #[arg(long, global = true)]
+    log_json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make, renew or show the keys that the processors of a pool share.
+    #[command(subcommand)]
+    Pool(PoolCommand),
+    /// Run a processor until SIGTERM or SIGINT.
+    Run(RunArgs),
+    /// Look at an engine, or run it over a local file as a processor would.
+    #[command(subcommand)]
+    Engine(EngineCommand),
+    /// What this program starts itself as, to compile a component apart from everything else.
+    #[command(name = sandbox::COMPILE, hide = true)]
+    Compile { settings: Vec<String> },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Compile { settings } => return run_compiler(&settings),
+        Command::Pool(command) => log(cli.log_json, "info", || pool::run(command)),
+        Command::Run(args) => log(cli.log_json, "info", || run::run(args)),
+        Command::Engine(command) => match log(cli.log_json, "warn", || engine::run(command)) {
+            Ok(code) => return code,
+            // Exit code 1 says that the engine gave no report; it did not even come to that.
+            Err(error) => return failed(&error, ExitCode::from(2)),
+        },
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error, ExitCode::FAILURE),
+    }
+}
+
+/// Says what went wrong, and what to do about it.
+fn failed(error: &anyhow::Error, code: ExitCode) -> ExitCode {
+    eprintln!("error: {error:#}");
+    if let Some(hint) = hint(error) {
+        eprintln!("hint: {hint}");
+    }
+    code
+}
+
+/// Starts the log, from `level` on unless `RUST_LOG` says otherwise, and then the command.
+fn log<T>(json: bool, level: &str, command: impl FnOnce() -> T) -> T {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    if json {
+        log.json().flatten_event(true).init();
+    } else {
+        log.init();
+    }
+    command()
+}
+
+/// What to do about an error, where it says so.
+fn hint(error: &anyhow::Error) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<NodeError>() {
+        return Some(error.hint());
+    }
+    if let Some(error) = error.downcast_ref::<InstallError>() {
+        return Some(error.hint().to_owned());
+    }
+    if let Some(RuntimeError::Cache(error)) = error.downcast_ref::<RuntimeError>() {
+        return Some(error.hint().to_owned());
+    }
+    error.downcast_ref::<PoolFolderError>().map(PoolFolderError::hint)
+}

@@ -1,0 +1,85 @@
+//! Compiling in a process of its own.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use filemill_host::{Compiler, CompilerProcess, InstallError, Outcome, Runtime, RuntimeConfig};
+
+use crate::guest::{self, guest};
+use crate::harness::{job, limits};
+
+fn process() -> CompilerProcess {
+    CompilerProcess::new(env!("CARGO_BIN_EXE_filemill-processor"), ["compile-component"])
+}
+
+fn install(process: CompilerProcess, component: &[u8]) -> Result<filemill_host::Release, InstallError> {
+    let config = RuntimeConfig { slots: 1, compiler: Compiler::Child(process), ..RuntimeConfig::default() };
+    Runtime::new(config).expect("the runtime starts").install(component)
+}
+
+#[test]
+fn what_the_child_compiles_runs() {
+    let release = install(process(), &guest!(counts)).expect("it installs");
+    let run = release.run(&job(3), Bytes::from_static(b"abc"), &limits(), ());
+    assert_eq!(run.outcome(), Outcome::Succeeded, "{:?}", run.result);
+}
+
+/// One function of many blocks, each of which may be reached from every other: minutes of work for a compiler.
+fn bomb() -> Vec<u8> {
+    const BLOCKS: usize = 6_000;
+    const LOCALS: usize = 2_000;
+    let mut body = String::from("(local i32)".repeat(LOCALS));
+    for _ in 0..BLOCKS {
+        body.push_str("(block ");
+    }
+    let targets: String = (0..BLOCKS).map(|target| format!(" {target}")).collect();
+    body.push_str(&format!("(br_table{targets} (local.get 0)) "));
+    for block in 0..BLOCKS {
+        let local = block % LOCALS;
+        body.push_str(&format!("(local.set {local} (i32.add (local.get {}) (local.get 1)))", (local * 7 + 1) % LOCALS));
+        body.push_str(&format!("(br_if {} (local.get {local}))", block / 2));
+        body.push(')');
+    }
+    guest::component(&format!("(func (export \"bomb\") (param i32) {body})"))
+}
+
+#[test]
+fn a_compile_bomb_is_killed_at_its_deadline() {
+    let component = bomb();
+    let wall = CompilerProcess { wall_time: Duration::from_millis(300), ..process() };
+    let begun = Instant::now();
+    let error = install(wall, &component).expect_err("it takes longer");
+    assert!(matches!(&error, InstallError::CompileLimit { limit } if limit.contains("on the clock")), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_compile_bomb_ends_at_its_cpu_time_and_at_its_memory() {
+    let component = bomb();
+    let cpu = CompilerProcess { cpu_time: Duration::from_secs(1), ..process() };
+    let error = install(cpu, &component).expect_err("it takes longer");
+    assert!(matches!(&error, InstallError::CompileLimit { limit } if limit.contains("CPU time")), "{error}");
+
+    let memory = CompilerProcess { memory_bytes: 24 << 20, ..process() };
+    let error = install(memory, &component).expect_err("it takes more");
+    assert!(matches!(&error, InstallError::CompileLimit { limit } if limit.contains("memory")), "{error}");
+}
+
+#[test]
+fn a_component_that_is_invalid_is_refused_with_the_compilers_reason() {
+    let component = guest::component("(func (export \"f\") (result i32) (i32.const 1))");
+    // A valid component whose core module has a type error: an i32.const becomes an i64.const.
+    let at = component.windows(3).position(|bytes| bytes == [0x41, 0x01, 0x0b]).expect("the function is there");
+    let mut broken = component;
+    broken[at] = 0x42;
+    let error = install(process(), &broken).expect_err("it is invalid");
+    assert!(matches!(&error, InstallError::Malformed { reason } if reason.contains("type mismatch")), "{error}");
+}
+
+#[test]
+fn a_compiler_that_cannot_be_started_or_dies_is_the_hosts_fault() {
+    for (program, arguments) in [("/nonexistent/compiler", vec![]), ("/bin/sh", vec!["-c", "kill -SEGV $$"])] {
+        let error = install(CompilerProcess::new(program, arguments), &guest!(counts)).expect_err("no code");
+        assert!(matches!(error, InstallError::CompilerFailed { .. }), "{error}");
+    }
+}
