@@ -4,7 +4,9 @@
 //! what comes above knows files, limits and outcomes, what is below knows one way to pass bytes. A new major neither
 //! goes through an older one's types nor through a shared denominator of both.
 
+mod exported;
 mod v1;
+mod v2;
 
 use std::fmt;
 
@@ -65,7 +67,7 @@ pub fn contract_majors() -> impl ExactSizeIterator<Item = u64> {
 
 /// All contracts, ascending.
 pub(crate) fn contracts() -> &'static [&'static dyn Contract] {
-    &[&v1::V1]
+    &[&v1::V1, &v2::V2]
 }
 
 /// One major of the contract.

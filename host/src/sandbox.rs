@@ -7,13 +7,15 @@ mod memory;
 mod meter;
 mod output;
 mod progress;
+mod signal;
 
 use wasmtime::{Engine, Store, UpdateDeadline};
 
 pub(crate) use hashes::{Hash, HashAlgorithm};
 pub(crate) use input::{Given, GuestInput, InputError};
-pub(crate) use meter::Clock;
+pub(crate) use meter::{Clock, Patience};
 pub(crate) use output::is_media_type;
+pub(crate) use signal::Signal;
 
 use crate::job::{InputSource, Job, Observer};
 use crate::outcome::{Artifact, Finding, LogLine, Resources};
@@ -31,6 +33,8 @@ pub(crate) struct Sandbox {
     pub(crate) log: log::Log,
     pub(crate) output: output::Output,
     pub(crate) progress: progress::Progress,
+    /// Given when the guest will get no more bytes from its stream. Contract 1 has no stream.
+    pub(crate) stream_end: Signal,
     meter: meter::Meter,
     memory: memory::Memory,
     crossing_bytes: usize,
@@ -81,6 +85,7 @@ impl Sandbox {
             log: log::Log::new(limits.log_lines, limits.log_bytes),
             output: output::Output::new(limits),
             progress: progress::Progress::new(Box::new(observer)),
+            stream_end: Signal::default(),
             meter: meter::Meter::start(limits, job.size, job.cancel.clone()),
             memory: memory::Memory::new(limits.memory_bytes),
             crossing_bytes: (limits.output_bytes + limits.artifact_bytes).max(limits.log_bytes) + CROSSING_SLACK_BYTES,
@@ -108,6 +113,11 @@ impl Sandbox {
             Ok(UpdateDeadline::Continue(1))
         });
         Ok(store)
+    }
+
+    /// How long the run may wait for something else than input.
+    pub(crate) fn patience(&self) -> Patience {
+        self.meter.patience()
     }
 
     /// Counts a call of the guest to the host. To be called first in each.

@@ -6,22 +6,20 @@
 mod types;
 
 use bytes::Bytes;
-use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{
-    Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Linker, Lower, Resource,
-    ResourceType, WasmStr,
+    Component, ComponentExportIndex, Instance, InstancePre, Linker, Resource, ResourceType, WasmStr,
 };
-use wasmtime::error::Context as _;
 use wasmtime::{Store, StoreContextMut};
 
 use self::types::{
-    AnalyzeParams, AnalyzeResults, DescribeResults, File, GuestArtifact, GuestFailure, GuestReport, HashAlgorithm,
-    Input, InputError, Level,
+    AnalyzeParams, AnalyzeResults, DescribeResults, File, GuestArtifact, GuestReport, HashAlgorithm, Input, InputError,
+    Level,
 };
+use super::exported::Exported;
 use super::{Adapter, Contract, Description, Ended, Said};
 use crate::engine::Lane;
 use crate::job::Job;
-use crate::outcome::{Failure, Outcome, Rejection};
+use crate::outcome::Failure;
 use crate::sandbox::{Sandbox, Stop};
 use crate::trap;
 
@@ -51,39 +49,13 @@ impl Contract for V1 {
         let mut linker = Linker::new(component.engine());
         add_host(&mut linker)?;
         let pre = linker.instantiate_pre(component)?;
-        let analyzer = component
-            .get_export_index(None, ANALYZER)
-            .ok_or_else(|| wasmtime::format_err!("it does not export `{ANALYZER}`"))?;
+        let analyzer = Exported::find(&pre, ANALYZER)?;
         Ok(Box::new(Engine {
-            describe: export::<(), DescribeResults>(&pre, &analyzer, "describe")?,
-            analyze: export::<AnalyzeParams<'_>, AnalyzeResults>(&pre, &analyzer, "analyze")?,
+            describe: analyzer.function::<(), DescribeResults>("describe")?,
+            analyze: analyzer.function::<AnalyzeParams<'_>, AnalyzeResults>("analyze")?,
             pre,
         }))
     }
-}
-
-/// The exported function `name`, found to have the contract's type. Done here, so that a wrong type is refused at
-/// install rather than called a trap at each run.
-fn export<Params, Results>(
-    pre: &InstancePre<Sandbox>,
-    analyzer: &ComponentExportIndex,
-    name: &str,
-) -> wasmtime::Result<ComponentExportIndex>
-where
-    Params: ComponentNamedList + Lower,
-    Results: ComponentNamedList + Lift,
-{
-    let (item, index) = pre
-        .component()
-        .get_export(Some(analyzer), name)
-        .ok_or_else(|| wasmtime::format_err!("its `{ANALYZER}` has no function `{name}`"))?;
-    let ComponentItem::ComponentFunc(function) = item else {
-        wasmtime::bail!("`{name}` in its `{ANALYZER}` is no function");
-    };
-    function
-        .typecheck::<Params, Results>(&pre.instance_type())
-        .with_context(|| format!("function `{name}` in its `{ANALYZER}` has another type"))?;
-    Ok(index)
 }
 
 /// A linked component.
@@ -215,15 +187,4 @@ fn fail(mut store: Context<'_>, (message,): (WasmStr,)) -> wasmtime::Result<()> 
     store.data_mut().count_call()?;
     let message = message.to_str(&store)?.into_owned();
     Err(Stop::GaveUp(message).into())
-}
-
-impl From<GuestFailure> for Failure {
-    fn from(failure: GuestFailure) -> Self {
-        let (rejection, message) = match failure {
-            GuestFailure::Unsupported(message) => (Rejection::Unsupported, message),
-            GuestFailure::Malformed(message) => (Rejection::Malformed, message),
-            GuestFailure::Failed(message) => (Rejection::Failed, message),
-        };
-        Self::new(Outcome::Rejected(rejection), message)
-    }
 }

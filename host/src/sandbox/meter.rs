@@ -35,6 +35,27 @@ impl fmt::Display for Clock {
     }
 }
 
+/// How long a run may wait for something else than input, while none of its code runs.
+pub(crate) struct Patience {
+    idle: Duration,
+    limit: Duration,
+    cancel: Cancel,
+}
+
+impl Patience {
+    /// It waited this long; stops the run where that is too long in all, or it was cancelled.
+    pub(crate) fn waited(&mut self, time: Duration) -> Result<(), Stop> {
+        self.idle += time;
+        if self.cancel.is_cancelled() {
+            return Err(Stop::Cancelled);
+        }
+        if self.idle > self.limit {
+            return Err(Stop::Time { clock: Clock::Wall, limit: self.limit });
+        }
+        Ok(())
+    }
+}
+
 impl Meter {
     pub(super) fn start(limits: &Limits, size_bytes: u64, cancel: Cancel) -> Self {
         Self {
@@ -60,6 +81,11 @@ impl Meter {
             }
         }
         Ok(())
+    }
+
+    /// The part of it that tells how long the run may wait.
+    pub(super) fn patience(&self) -> Patience {
+        Patience { idle: Duration::ZERO, limit: self.wall_limit, cancel: self.cancel.clone() }
     }
 
     pub(super) fn count_call(&mut self) -> Result<(), Stop> {

@@ -15,6 +15,8 @@ pub(crate) struct Output {
     artifacts_limit: usize,
     finding_bytes: Budget,
     artifact_bytes: Budget,
+    /// Artifacts that were begun and not ended.
+    open_artifacts: usize,
 }
 
 /// Bytes that may still be handed out.
@@ -43,6 +45,7 @@ impl Output {
             artifacts_limit: limits.artifacts,
             finding_bytes: Budget::new(limits.output_bytes),
             artifact_bytes: Budget::new(limits.artifact_bytes),
+            open_artifacts: 0,
         }
     }
 
@@ -89,6 +92,7 @@ impl Output {
         self.artifact_bytes.take(name.len() + media_type.len(), ARTIFACT_BYTES)?;
         let (name, media_type) = (name.to_owned(), media_type.to_owned());
         self.artifacts.push(Artifact { name, media_type, data: Bytes::new() });
+        self.open_artifacts += 1;
         Ok(())
     }
 
@@ -101,6 +105,15 @@ impl Output {
     pub(crate) fn end_artifact(&mut self, name: &str, data: Bytes) {
         if let Some(artifact) = self.artifacts.iter_mut().find(|artifact| artifact.name == name) {
             artifact.data = data;
+            self.open_artifacts = self.open_artifacts.saturating_sub(1);
+        }
+    }
+
+    /// Whether every artifact that was begun was ended.
+    pub(crate) fn check_complete(&self) -> Result<(), Stop> {
+        match self.open_artifacts {
+            0 => Ok(()),
+            open => Err(Stop::Broken(format!("the engine returned while {open} of its artifacts were unfinished"))),
         }
     }
 

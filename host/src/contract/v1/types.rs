@@ -4,6 +4,7 @@ use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
 use crate::contract::Description;
 use crate::job::Access;
+use crate::outcome::{Failure, Outcome, Rejection};
 use crate::{outcome, sandbox};
 
 pub(super) type DescribeResults = (Described,);
@@ -51,6 +52,17 @@ pub(super) enum GuestFailure {
     Malformed(String),
     #[component(name = "failed")]
     Failed(String),
+}
+
+impl From<GuestFailure> for Failure {
+    fn from(failure: GuestFailure) -> Self {
+        let (rejection, message) = match failure {
+            GuestFailure::Unsupported(message) => (Rejection::Unsupported, message),
+            GuestFailure::Malformed(message) => (Rejection::Malformed, message),
+            GuestFailure::Failed(message) => (Rejection::Failed, message),
+        };
+        Self::new(Outcome::Rejected(rejection), message)
+    }
 }
 
 #[derive(ComponentType, Lift)]
