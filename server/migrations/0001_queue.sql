@@ -75,6 +75,45 @@ create table pools (
     primary key (name, serial)
 );
 
+-- What engines say of themselves, by release: claims. A document is passed on byte for byte, because results name its
+-- SHA-256; the other columns are what a list of releases shows of it.
+create table descriptions (
+    digest      text primary key,
+    document    text not null,
+    version     text not null,
+    summary     text not null,
+    -- A JSON array.
+    media_types text not null,
+    created_at  bigint not null
+);
+
+-- Components that nodes of a pool brought themselves.
+create table components (
+    pool     text not null,
+    digest   text not null,
+    contract bigint not null,
+    needs    bigint not null,
+    length   bigint not null,
+    stored   boolean not null default false,
+    -- Nobody has offered it for long: the object is being deleted.
+    doomed   boolean not null default false,
+    -- When somebody last offered it.
+    used_at  bigint not null,
+    primary key (pool, digest)
+);
+create index components_digest on components (digest);
+
+-- Which node offers which of them under which name.
+create table offers (
+    pool   text not null,
+    node   text not null,
+    name   text not null,
+    digest text not null,
+    since  bigint not null,
+    primary key (pool, node, name)
+);
+create index offers_digest on offers (pool, digest);
+
 create table nodes (
     id      text primary key,
     pool    text not null,

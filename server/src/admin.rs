@@ -151,7 +151,7 @@ impl Admin {
             member_name: String::new(),
             scope: Scope::Operator,
         };
-        Ok(self.rules.releases(&nobody).await?.releases)
+        Ok(self.rules.releases(&nobody, None).await?.releases)
     }
 
     /// Lets go of the database.

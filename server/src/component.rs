@@ -3,7 +3,7 @@
 use wasmparser::{Parser, Payload, Validator};
 
 /// Largest component, in bytes: what every processor takes.
-pub const MAX_COMPONENT_BYTES: u64 = 32 << 20;
+pub use filemill_api::limits::MAX_COMPONENT_BYTES;
 /// What an engine exports, before its version.
 const EXPORT: &str = "filemill:engine/analyzer@";
 

@@ -3,6 +3,7 @@
 
 mod auth;
 mod body;
+mod engines;
 mod events;
 mod frame;
 mod leases;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use filemill_api::{ErrorCode, paths};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -71,6 +72,8 @@ pub(crate) fn router(rules: Rules, storage: Storage, plan: Plan, stop: Cancellat
         .route(paths::EVENT_STREAM, get(events::stream))
         .route(paths::RELEASES, get(releases::list))
         .route(paths::COMPONENT, get(releases::component))
+        .route(paths::DESCRIPTION, get(releases::description).put(releases::describe))
+        .route(paths::ENGINES, put(engines::offer))
         .route(paths::POOLS, get(releases::pools).post(releases::publish_pool))
         .route(paths::WHOAMI, get(status::whoami))
         .route(paths::LEASES, post(leases::lease))

@@ -16,7 +16,9 @@ mod cancel;
 mod clock;
 mod combine;
 mod complete;
+mod descriptions;
 mod digest;
+mod engines;
 mod events;
 mod expire;
 mod kinds;
@@ -46,7 +48,7 @@ use tokio_util::task::TaskTracker;
 
 pub use bell::Listener;
 pub use kinds::{
-    Advanced, Caller, Doomed, Leased, LeasedUploadWork, NewRelease, NewToken, Object, Opened, RecordedEvent,
+    Advanced, Caller, Doomed, Leased, LeasedUploadWork, NewRelease, NewToken, Object, Offered, Opened, RecordedEvent,
     RecordedEvents, RecordedKind, RecordedResult, Scope, TokenSummary,
 };
 
@@ -121,6 +123,8 @@ struct Core {
     taken: Mutex<HashMap<i64, i64>>,
     /// When each node was last written down.
     seen: Mutex<HashMap<String, Instant>>,
+    /// Which releases lack a description, and who was asked for one.
+    describing: Mutex<descriptions::Describing>,
 }
 
 impl Rules {
@@ -141,6 +145,7 @@ impl Rules {
             pools: Mutex::default(),
             taken: Mutex::default(),
             seen: Mutex::default(),
+            describing: Mutex::default(),
         });
         let leasing = lease::start(Arc::clone(&core), tracker, stop.clone());
         tracker.spawn(clock::run(Arc::clone(&core), stop.clone()));

@@ -7,7 +7,9 @@
 
 mod chunks;
 mod deletion;
+mod descriptions;
 mod dialect;
+mod engines;
 mod events;
 mod leases;
 mod names;
@@ -29,6 +31,8 @@ use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr, Sqlite, Transaction};
 pub use options::StoreOptions;
 pub(crate) use {
     chunks::ChunkRow,
+    descriptions::NewDescription,
+    engines::ComponentRow,
     events::{EventRow, NewEvent},
     leases::{Candidate, Needs},
     releases::ReleaseRow,

@@ -24,7 +24,7 @@ pub struct LeaseRequest {
     pub wait_ms: u32,
 }
 
-/// The work, grouped by upload. Empty: nothing came in time.
+/// The work, grouped by upload. Nothing in it: none came in time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LeaseAnswer {
@@ -32,6 +32,11 @@ pub struct LeaseAnswer {
     pub uploads: Vec<LeasedUpload>,
     /// For how long, from the answer; report within a third of it.
     pub lease_ms: u32,
+    /// Digests of releases that nobody has described yet and this node could run, at most
+    /// [`crate::limits::MAX_DESCRIBE`]: install each and `PUT` its description. With these alone the answer comes at once.
+    /// A node is asked for the same one again after some minutes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub describe: Vec<String>,
 }
 
 /// One upload some of whose jobs are leased.

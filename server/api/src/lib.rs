@@ -14,6 +14,7 @@
 //! ```
 
 mod encoding;
+mod engines;
 mod error;
 mod events;
 mod leases;
@@ -24,6 +25,7 @@ mod requests;
 mod uploads;
 
 pub use encoding::Base64;
+pub use engines::{LOCAL_PREFIX, Offer, OfferAnswer, OfferRequest, OfferState};
 pub use error::{ErrorBody, ErrorCode, Item, Problem};
 pub use events::{Event, EventKind, EventPage, EventQuery, SealedResult};
 pub use leases::{
@@ -32,7 +34,7 @@ pub use leases::{
     ReportAnswer, ReportRequest, ResultUrlRequest, ResultUrls, ReturnReason, ReturnRequest, RunKey, SealedBody,
     WantResult,
 };
-pub use releases::{ComponentUrl, Pools, PublishPool, Release, Releases, SignedStatement, WhoAmI};
+pub use releases::{ComponentUrl, Pools, PublishPool, Release, Releases, ReleasesQuery, SignedStatement, WhoAmI};
 pub use requests::{SignedGet, SignedPut};
 pub use uploads::{
     AdvanceAnswer, AdvanceRequest, AdvanceUpload, AdvancedUpload, CancelRequest, Cancelled, ChunkWant, JobRange,

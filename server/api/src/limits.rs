@@ -26,6 +26,14 @@ pub const MAX_COMPLETIONS: usize = 1024;
 pub const MAX_LEASED_JOBS: u32 = 1024;
 /// Leases reported or returned in one request.
 pub const MAX_LEASES_PER_REQUEST: usize = 1024;
+/// Releases that a node is asked to describe at once.
+pub const MAX_DESCRIBE: usize = 16;
+/// Length of a release's description document, in bytes.
+pub const MAX_DESCRIPTION_BYTES: usize = 256 << 10;
+/// Engines that one node offers of its own.
+pub const MAX_OFFERED_ENGINES: usize = 64;
+/// Length of a component, in bytes.
+pub const MAX_COMPONENT_BYTES: u64 = 32 << 20;
 /// Files in one run: what one 64-bit mask can tell apart.
 pub const MAX_RUN_FILES: u32 = 64;
 /// Events in one page.

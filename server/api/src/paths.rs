@@ -12,10 +12,14 @@ pub const CANCEL: &str = "/v1/uploads/cancel";
 pub const EVENTS: &str = "/v1/events";
 /// `GET`, `Last-Event-ID` → server-sent events named `page`, each an [`crate::EventPage`] (scope user).
 pub const EVENT_STREAM: &str = "/v1/events/stream";
-/// `GET` → [`crate::Releases`] (scope user, processor).
+/// `GET` [`crate::ReleasesQuery`] → [`crate::Releases`] (any scope).
 pub const RELEASES: &str = "/v1/releases";
 /// `GET` → [`crate::ComponentUrl`] (scope processor).
 pub const COMPONENT: &str = "/v1/releases/{digest}/component";
+/// `GET` → the description document, byte for byte (any scope); `PUT` it (scope processor).
+pub const DESCRIPTION: &str = "/v1/releases/{digest}/description";
+/// `PUT` [`crate::OfferRequest`] → [`crate::OfferAnswer`] (scope processor).
+pub const ENGINES: &str = "/v1/pools/{pool}/engines";
 /// `GET` → [`crate::Pools`] (scope user, processor); `POST` [`crate::PublishPool`] (scope processor).
 pub const POOLS: &str = "/v1/pools";
 /// `GET` → [`crate::WhoAmI`] (any scope).

@@ -8,9 +8,9 @@ use crate::SignedGet;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Release {
-    /// Name of the engine.
+    /// Name of the engine; `local/FILE` for one that processors of the pool bring themselves.
     pub engine: String,
-    /// The release's version, SemVer.
+    /// The release's version, SemVer. That of a `local/` one is what the component says of itself.
     pub version: String,
     /// SHA-256 of the component, hex: what a header names.
     pub digest: String,
@@ -20,6 +20,21 @@ pub struct Release {
     pub length: u64,
     /// Whether this is the release that the caller's organisation uses now.
     pub current: bool,
+    /// Media types that the engine says it understands, such as `image/png` or `text/*`; empty: any. Absent while no
+    /// processor has described the release. A claim: it decides nothing but where a file is worth sending.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_types: Option<Vec<String>>,
+    /// One sentence that the engine says of itself; absent while no processor has described the release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+}
+
+/// Which releases to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+pub struct ReleasesQuery {
+    /// Also those that processors of this pool bring themselves.
+    pub pool: Option<String>,
 }
 
 /// The releases an organisation may use, newest first within an engine.

@@ -5,7 +5,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use filemill_api::limits::MAX_BODY_BYTES;
+use filemill_api::limits::{MAX_BODY_BYTES, MAX_DESCRIPTION_BYTES};
 use filemill_api::{ErrorCode, paths};
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
@@ -32,7 +32,9 @@ impl Default for Bodies {
 impl Bodies {
     /// The room for a request of this path, whose caller was found to have the scope that the path asks for.
     fn of(&self, path: &str) -> &Semaphore {
-        let processors = [paths::LEASES, paths::RESULTS, paths::POOLS].iter().any(|prefix| path.starts_with(prefix));
+        let processors = [paths::LEASES, paths::RESULTS, paths::POOLS, paths::RELEASES]
+            .iter()
+            .any(|prefix| path.starts_with(prefix));
         if processors { &self.processors } else { &self.others }
     }
 }
@@ -43,42 +45,70 @@ impl Bodies {
 /// room.
 pub(super) struct JsonBody<T>(pub(super) T);
 
+/// A JSON body of at most [`MAX_DESCRIPTION_BYTES`], kept as it is written. Whether it is JSON is for whoever takes it.
+pub(super) struct JsonText(pub(super) String);
+
 impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
-        let is_json =
-            request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|text| {
-                let kind = text.split(';').next().unwrap_or_default().trim();
-                kind.eq_ignore_ascii_case("application/json")
-            });
-        if !is_json {
-            return Err(Refusal::new(ErrorCode::BadRequest, "the body must be JSON")
-                .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
-                .hint("send `content-type: application/json`"));
-        }
-        let announced =
-            request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        let length = announced.unwrap_or(MAX_BODY_BYTES);
-        if length > MAX_BODY_BYTES {
-            return Err(too_large());
-        }
-        let permits = u32::try_from(length.div_ceil(BODY_UNIT_BYTES).max(1)).unwrap_or(u32::MAX);
-        let _room = app.bodies.of(request.uri().path()).acquire_many(permits).await.map_err(Refusal::fault)?;
-        let bytes = to_bytes(request.into_body(), length).await.map_err(|error| {
-            if announced.is_none() && format!("{error:?}").contains("LengthLimit") {
-                too_large()
-            } else {
-                Refusal::new(ErrorCode::BadRequest, "the body did not arrive in full")
-            }
-        })?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
-            Refusal::new(ErrorCode::BadRequest, format!("the body is not what this call takes: {error}"))
-                .with_status(status)
-                .hint("`/v1/openapi.json` describes it")
+        read(request, app, MAX_BODY_BYTES, |bytes| {
+            serde_json::from_slice(bytes).map(Self).map_err(|error| {
+                let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
+                Refusal::new(ErrorCode::BadRequest, format!("the body is not what this call takes: {error}"))
+                    .with_status(status)
+                    .hint("`/v1/openapi.json` describes it")
+            })
         })
+        .await
     }
+}
+
+impl FromRequest<App> for JsonText {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
+        read(request, app, MAX_DESCRIPTION_BYTES, |bytes| {
+            let text = std::str::from_utf8(bytes);
+            text.map(|text| Self(text.to_owned()))
+                .map_err(|_| Refusal::new(ErrorCode::BadRequest, "the body is not UTF-8"))
+        })
+        .await
+    }
+}
+
+/// Reads a JSON body of at most `max_bytes`, and hands it on while its room is held.
+async fn read<T>(
+    request: Request,
+    app: &App,
+    max_bytes: usize,
+    take: impl FnOnce(&[u8]) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    let is_json =
+        request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|text| {
+            let kind = text.split(';').next().unwrap_or_default().trim();
+            kind.eq_ignore_ascii_case("application/json")
+        });
+    if !is_json {
+        return Err(Refusal::new(ErrorCode::BadRequest, "the body must be JSON")
+            .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+            .hint("send `content-type: application/json`"));
+    }
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let length = announced.unwrap_or(max_bytes);
+    if length > max_bytes {
+        return Err(too_large(max_bytes));
+    }
+    let permits = u32::try_from(length.div_ceil(BODY_UNIT_BYTES).max(1)).unwrap_or(u32::MAX);
+    let _room = app.bodies.of(request.uri().path()).acquire_many(permits).await.map_err(Refusal::fault)?;
+    let bytes = to_bytes(request.into_body(), length).await.map_err(|error| {
+        if announced.is_none() && format!("{error:?}").contains("LengthLimit") {
+            too_large(max_bytes)
+        } else {
+            Refusal::new(ErrorCode::BadRequest, "the body did not arrive in full")
+        }
+    })?;
+    take(&bytes)
 }
 
 /// The parts of the path that the route names.
@@ -109,10 +139,10 @@ impl<T: DeserializeOwned> FromRequestParts<App> for QueryParts<T> {
     }
 }
 
-fn too_large() -> Refusal {
-    Refusal::new(ErrorCode::BadRequest, format!("the body is larger than {MAX_BODY_BYTES} bytes"))
-        .with_status(StatusCode::PAYLOAD_TOO_LARGE)
-        .hint("send it in smaller batches")
+fn too_large(max_bytes: usize) -> Refusal {
+    let refusal = Refusal::new(ErrorCode::BadRequest, format!("the body is larger than {max_bytes} bytes"))
+        .with_status(StatusCode::PAYLOAD_TOO_LARGE);
+    if max_bytes == MAX_BODY_BYTES { refusal.hint("send it in smaller batches") } else { refusal }
 }
 
 /// The framework's texts begin with a capital.

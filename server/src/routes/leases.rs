@@ -17,7 +17,7 @@ use crate::storage::Signer;
 const FIRST_CHUNKS: usize = filemill_api::limits::MAX_WANTED_CHUNKS;
 
 /// Leases jobs to the caller's node, waiting for them up to the time it says; empty when none came, or the server
-/// stops.
+/// stops. May ask the node to describe releases, and does not wait then.
 ///
 /// Scope `processor`.
 #[utoipa::path(
@@ -37,7 +37,7 @@ pub(super) async fn lease(
         app.stop.run_until_cancelled(app.rules.lease(request)).await.unwrap_or_else(|| Ok(Default::default()))?;
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
     let uploads = leased.uploads.into_iter().map(|work| sign_work(&signer, work)).collect::<Result<_, _>>()?;
-    Ok(Json(LeaseAnswer { uploads, lease_ms: leased.lease_ms }))
+    Ok(Json(LeaseAnswer { uploads, lease_ms: leased.lease_ms, describe: leased.describe }))
 }
 
 /// Signs GETs of an upload's stored chunks, waiting for the first of them up to the time asked; empty when it did not

@@ -9,7 +9,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use super::{events, leases, releases, results, status, uploads};
+use super::{engines, events, leases, releases, results, status, uploads};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -20,7 +20,7 @@ use super::{events, leases, releases, results, status, uploads};
     paths(
         uploads::open, uploads::list, uploads::show, uploads::advance, uploads::cancel,
         events::page, events::stream,
-        releases::list, releases::component, releases::pools, releases::publish_pool,
+        releases::list, releases::component, releases::describe, releases::description, engines::offer, releases::pools, releases::publish_pool,
         leases::lease, leases::chunks, leases::report, leases::give_back, leases::missing,
         results::complete, results::urls,
         status::whoami, status::health, serve,
@@ -46,7 +46,7 @@ impl Modify for Common {
             .content("application/json", problem)
             .build();
         for path in api.paths.paths.values_mut() {
-            for operation in [&mut path.get, &mut path.post].into_iter().flatten() {
+            for operation in [&mut path.get, &mut path.post, &mut path.put].into_iter().flatten() {
                 operation.responses.responses.insert("default".to_owned(), RefOr::T(refused.clone()));
             }
         }

@@ -3,19 +3,71 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use filemill_api::{ComponentUrl, Pools, PublishPool, Releases};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use filemill_api::{ComponentUrl, Pools, PublishPool, Releases, ReleasesQuery};
 
 use super::auth::{Anyone, Processor};
-use super::body::{JsonBody, PathParts};
+use super::body::{JsonBody, JsonText, PathParts, QueryParts};
 use super::leases::get;
 use super::{App, Refusal};
 
 /// The releases that the caller's organisation may use. Changes nothing.
 ///
 /// Any scope.
-#[utoipa::path(get, path = "/v1/releases", tag = "releases", responses((status = OK, body = Releases)))]
-pub(super) async fn list(State(app): State<App>, Anyone(caller): Anyone) -> Result<Json<Releases>, Refusal> {
-    Ok(Json(app.rules.releases(&caller).await?))
+#[utoipa::path(
+    get,
+    path = "/v1/releases",
+    tag = "releases",
+    params(ReleasesQuery),
+    responses((status = OK, body = Releases)),
+)]
+pub(super) async fn list(
+    State(app): State<App>,
+    Anyone(caller): Anyone,
+    QueryParts(query): QueryParts<ReleasesQuery>,
+) -> Result<Json<Releases>, Refusal> {
+    Ok(Json(app.rules.releases(&caller, query.pool.as_deref()).await?))
+}
+
+/// Keeps what a release's engine says of itself, to pass it on; what was sent first stays. Whether to believe it is for the
+/// clients: a processor names the document's SHA-256 in each result.
+///
+/// Scope `processor`.
+#[utoipa::path(
+    put,
+    path = "/v1/releases/{digest}/description",
+    tag = "releases",
+    params(("digest" = String, Path, description = "SHA-256 of the component, hex")),
+    request_body(content = serde_json::Value, content_type = "application/json", description = "the document, an object"),
+    responses((status = NO_CONTENT, description = "there is one now")),
+)]
+pub(super) async fn describe(
+    State(app): State<App>,
+    _: Processor,
+    PathParts(digest): PathParts<String>,
+    JsonText(document): JsonText,
+) -> Result<StatusCode, Refusal> {
+    app.rules.describe_release(&digest, &document).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What a release's engine says of itself, byte for byte as a processor sent it. Changes nothing.
+///
+/// Any scope.
+#[utoipa::path(
+    get,
+    path = "/v1/releases/{digest}/description",
+    tag = "releases",
+    params(("digest" = String, Path, description = "SHA-256 of the component, hex")),
+    responses((status = OK, description = "the document, an object", content_type = "application/json")),
+)]
+pub(super) async fn description(
+    State(app): State<App>,
+    _: Anyone,
+    PathParts(digest): PathParts<String>,
+) -> Result<impl IntoResponse, Refusal> {
+    Ok(([(CONTENT_TYPE, "application/json")], app.rules.description(&digest).await?))
 }
 
 /// Signs a GET of a release's component. Changes nothing.

@@ -108,6 +108,8 @@ async fn slow(core: &Arc<Core>) -> Result<(), StoreError> {
     }
     let mut tx = core.store.begin().await?;
     tx.forget_nodes(ms(FORGET_NODES)).await?;
+    tx.settle_offers().await?;
+    tx.forget_descriptions(ms(core.config.abandoned_after)).await?;
     tx.commit().await
 }
 

@@ -129,6 +129,8 @@ pub struct Leased {
     pub uploads: Vec<LeasedUploadWork>,
     /// For how long.
     pub lease_ms: u32,
+    /// Digests of releases that the node is asked to describe.
+    pub describe: Vec<String>,
 }
 
 /// One upload some of whose jobs were leased.
@@ -209,6 +211,15 @@ pub struct NewRelease {
     pub contract: u32,
     /// Length of the component in bytes.
     pub length: u64,
+}
+
+/// What became of a node's offer of an engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// Clients of the pool see it now.
+    pub visible: bool,
+    /// The component to store first; absent although it is not visible while its object is being deleted.
+    pub put: Option<Object>,
 }
 
 /// Objects that nobody needs any more; the answer to `doomed`.

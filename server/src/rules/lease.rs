@@ -130,12 +130,16 @@ impl Desk {
                 self.waiting.push(ask);
             }
             self.waiting.retain(|ask| !ask.answer.is_closed());
+            if let Err(error) = self.core.list_undescribed().await {
+                let _logged = from_store("list releases without a description", &error);
+            }
             self.serve().await;
+            self.ask_for_descriptions();
             self.tell().await;
             self.dismiss();
         }
         for ask in self.waiting {
-            let _gone = ask.answer.send(Ok(Leased { uploads: Vec::new(), lease_ms: self.core.lease_ms() }));
+            let _gone = ask.answer.send(Ok(self.core.nothing()));
         }
     }
 
@@ -175,10 +179,14 @@ impl Desk {
         };
         self.marks.insert(needs.clone(), look.mark);
         let mut waiting = Vec::new();
-        for (ask, leased) in asks.into_iter().zip(look.leased) {
+        for (ask, mut leased) in asks.into_iter().zip(look.leased) {
             if leased.uploads.is_empty() {
                 waiting.push(ask);
-            } else if let Err(Ok(leased)) = ask.answer.send(Ok(leased)) {
+                continue;
+            }
+            // One that never waits is asked with its work.
+            leased.describe = self.core.to_describe(&ask.wish.node, needs.runs);
+            if let Err(Ok(leased)) = ask.answer.send(Ok(leased)) {
                 self.core.take_back(&leased).await;
             }
         }
@@ -205,9 +213,20 @@ impl Desk {
     /// Answers those who waited long enough.
     fn dismiss(&mut self) {
         let now = Instant::now();
-        let lease_ms = self.core.lease_ms();
         for ask in self.waiting.extract_if(.., |ask| ask.deadline <= now) {
-            let _gone = ask.answer.send(Ok(Leased { uploads: Vec::new(), lease_ms }));
+            let _gone = ask.answer.send(Ok(self.core.nothing()));
+        }
+    }
+
+    /// Sends nodes that would wait to describe releases instead.
+    fn ask_for_descriptions(&mut self) {
+        for ask in std::mem::take(&mut self.waiting) {
+            let describe = self.core.to_describe(&ask.wish.node, ask.needs.runs);
+            if describe.is_empty() {
+                self.waiting.push(ask);
+            } else {
+                let _gone = ask.answer.send(Ok(Leased { describe, ..self.core.nothing() }));
+            }
         }
     }
 }

@@ -57,7 +57,13 @@ impl Rules {
     async fn checked(&self, upload: OpenUpload) -> Result<OneOpening, ErrorBody> {
         let announced = announce::check(&upload)?;
         let core = self.core();
-        let needs = core.needs_of(&upload.release).await.map_err(|error| from_store("open", &error))?;
+        let needs = async {
+            match core.needs_of(&upload.release).await? {
+                Some(needs) => Ok(Some(needs)),
+                None => core.local_needs(&upload.pool, &upload.release, &upload.id).await,
+            }
+        };
+        let needs = needs.await.map_err(|error| from_store("open", &error))?;
         let Some(needs) = needs else {
             return Err(not_found(
                 format!("there is no release `{}`", upload.release),

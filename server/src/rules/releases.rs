@@ -1,6 +1,6 @@
 //! Engine releases, which of them an organisation uses, and what pools say about themselves.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::PoisonError;
 
 use filemill_api::{ErrorBody, Pools, Release, Releases, SignedStatement};
@@ -11,14 +11,14 @@ use crate::storage::ObjectKey;
 use crate::store::{ReleaseRow, StoreError};
 
 /// Highest contract major that a bit of a node's abilities can stand for.
-const MAX_CONTRACT: u32 = 30;
+pub(super) const MAX_CONTRACT: u32 = 30;
 /// Serials kept of each pool: the recipient that is replaced stays known while uploads for it are under way.
 const KEPT_SERIALS: i64 = 4;
 /// Length of a pool's statement in bytes.
 const MAX_STATEMENT_BYTES: usize = 4096;
 
 /// What a release of this contract, run by the component backend, needs of a node: the number of a bit.
-fn needs(contract: u32) -> i64 {
+pub(super) fn needs(contract: u32) -> i64 {
     i64::from(contract)
 }
 
@@ -109,16 +109,24 @@ impl Rules {
     }
 
     /// The releases there are, newest first within an engine, and which of them the caller's organisation uses: what it
-    /// adopted, else the newest.
+    /// adopted, else the newest. With a pool, also the engines that its nodes bring themselves.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn releases(&self, caller: &Caller) -> Result<Releases, ErrorBody> {
+    pub async fn releases(&self, caller: &Caller, pool: Option<&str>) -> Result<Releases, ErrorBody> {
+        let core = self.core();
         let read = async {
-            let releases = self.core().store.releases().await?;
-            Ok::<_, StoreError>((releases, self.core().store.adoptions(caller.organisation).await?))
+            let local = match pool {
+                Some(pool) => core.local_releases(pool).await?,
+                None => Vec::new(),
+            };
+            let described = core.store.described_releases().await?;
+            let releases = core.store.releases().await?;
+            Ok::<_, StoreError>((local, described, releases, core.store.adoptions(caller.organisation).await?))
         };
-        let (rows, adoptions) = read.await.map_err(|error| from_store("list releases", &error))?;
+        let (local, described, rows, adoptions) = read.await.map_err(|error| from_store("list releases", &error))?;
+        let mut described: HashMap<_, _> =
+            described.into_iter().map(|row| (row.digest, (row.summary, row.media_types))).collect();
         let mut newest = HashSet::new();
         let mut releases: Vec<_> = rows
             .into_iter()
@@ -128,6 +136,7 @@ impl Rules {
                     .iter()
                     .find(|(engine, _)| *engine == row.engine)
                     .map_or(is_newest, |(_, digest)| *digest == row.digest);
+                let (summary, media_types) = described.remove(&row.digest).unzip();
                 Release {
                     engine: row.engine,
                     version: row.version,
@@ -135,26 +144,35 @@ impl Rules {
                     contract: u32::try_from(row.contract).unwrap_or(0),
                     length: u64::try_from(row.length).unwrap_or(0),
                     current,
+                    media_types: media_types.and_then(|list| serde_json::from_str(&list).ok()),
+                    summary,
                 }
             })
+            .chain(local)
             .collect();
         // Stable: the order within an engine stays.
         releases.sort_by(|one, other| one.engine.cmp(&other.engine));
         Ok(Releases { releases })
     }
 
-    /// Where the component of a release is.
+    /// Where the component of a release is, or one that a node brought.
     ///
     /// # Errors
     /// `not_found`.
     pub async fn component(&self, digest: &str) -> Result<Object, ErrorBody> {
-        let release = self.core().store.release(digest).await.map_err(|error| from_store("find release", &error))?;
+        let store = &self.core().store;
+        let length = async {
+            match store.release(digest).await? {
+                Some(release) => Ok(Some(release.length)),
+                None => store.local_length(digest).await,
+            }
+        };
+        let length = length.await.map_err(|error| from_store("find release", &error))?;
         let no_release = || not_found(format!("there is no release `{}`", shown(digest)), "list the releases");
-        let release = release.ok_or_else(no_release)?;
         Ok(Object {
-            key: ObjectKey::release(&release.digest).map_err(|_| no_release())?,
-            length: u64::try_from(release.length).unwrap_or(0),
-            sha256: release.digest,
+            length: u64::try_from(length.ok_or_else(no_release)?).unwrap_or(0),
+            key: ObjectKey::release(digest).map_err(|_| no_release())?,
+            sha256: digest.to_owned(),
         })
     }
 

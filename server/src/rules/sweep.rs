@@ -25,11 +25,12 @@ pub(crate) struct Marks {
     emptied: Vec<(i64,)>,
     results: Vec<(i64, i64)>,
     uploads: Vec<(i64,)>,
+    components: Vec<(String, String)>,
 }
 
 impl Rules {
-    /// Objects to delete now, at most some `max_keys`: those of finished uploads, of replaced chunks, and results past
-    /// their retention. Call [`Rules::forget`] when they are deleted. It is at its end when it is empty.
+    /// Objects to delete now, at most some `max_keys`: those of finished uploads, of replaced chunks, results past
+    /// their retention, and components that no node has offered for long. Call [`Rules::forget`] when they are deleted. It is at its end when it is empty.
     ///
     /// # Errors
     /// Those of the database.
@@ -40,6 +41,7 @@ impl Rules {
             self.doomed_uploads(&mut doomed, limit).await?;
             self.doomed_replaced(&mut doomed, limit).await?;
             self.doomed_results(&mut doomed, limit).await?;
+            self.doomed_components(&mut doomed, limit).await?;
             Ok::<_, StoreError>(doomed)
         };
         found.await.map_err(|error| from_store("find doomed objects", &error))
@@ -78,6 +80,9 @@ impl Rules {
             }
             if !marks.uploads.is_empty() {
                 tx.forget_uploads(&marks.uploads).await?;
+            }
+            if !marks.components.is_empty() {
+                tx.forget_components(&marks.components).await?;
             }
             tx.commit().await
         };
@@ -179,6 +184,22 @@ impl Rules {
         }
         if whole {
             doomed.marks.uploads = uploads;
+        }
+        Ok(())
+    }
+
+    /// Components that no node has offered for long. They are marked before they are named: a node that offers one from then
+    /// on is not told to store it before it is gone.
+    async fn doomed_components(&self, doomed: &mut Doomed, limit: i64) -> Result<(), StoreError> {
+        let core = self.core();
+        let mut tx = core.store.begin().await?;
+        tx.doom_components(ms(core.config.abandoned_after)).await?;
+        tx.commit().await?;
+        for (pool, digest, needed) in core.store.doomed_components(limit).await? {
+            if !needed {
+                doomed.keys.push(key(ObjectKey::release(&digest))?);
+            }
+            doomed.marks.components.push((pool, digest));
         }
         Ok(())
     }

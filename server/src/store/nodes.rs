@@ -16,6 +16,18 @@ impl Tx {
         Ok(())
     }
 
+    /// Writes down that a node is there which has not said yet what it runs.
+    pub(crate) async fn meet_node(&mut self, id: &str, pool: &str) -> Result<(), StoreError> {
+        execute!(
+            self,
+            "insert into nodes (id, pool, runs, seen_at) values ($1, $2, 0, {now})
+             on conflict (id) do update set seen_at = excluded.seen_at",
+            id,
+            pool
+        )?;
+        Ok(())
+    }
+
     /// Forgets nodes that were not seen for so long.
     pub(crate) async fn forget_nodes(&mut self, unseen_ms: i64) -> Result<(), StoreError> {
         execute!(self, "delete from nodes where seen_at < {now} - $1", unseen_ms)?;

@@ -1,6 +1,7 @@
 //! The server over HTTP: a real embedded server in this process, spoken to as clients and processors do.
 
 mod cli;
+mod engines;
 mod errors;
 mod events;
 mod flow;
@@ -57,6 +58,8 @@ impl Mill {
         let release = admin.publish(&config.place, "size", "0.1.0", engine()).await.unwrap().digest;
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         let mill = Self { server, config, admin, http, user, processor, release, dir };
+        let described = mill.put_json(&mill.processor, &mill.describe_path(), "{}").await;
+        assert_eq!(described.status(), StatusCode::NO_CONTENT);
         let pool = SignedStatement {
             statement: format!(
                 r#"{{"filemill_pool":1,"pool":"{POOL}","recipient":"age1x","not_before":0,"not_after":1,"serial":1}}"#
@@ -78,6 +81,16 @@ impl Mill {
 
     async fn post(&self, token: &str, path: &str, body: &impl Serialize) -> Response {
         self.http.post(self.url(path)).bearer_auth(token).json(body).send().await.unwrap()
+    }
+
+    /// Where the description of the release is.
+    fn describe_path(&self) -> String {
+        paths::DESCRIPTION.replace("{digest}", &self.release)
+    }
+
+    async fn put_json(&self, token: &str, path: &str, body: impl Into<reqwest::Body>) -> Response {
+        let request = self.http.put(self.url(path)).bearer_auth(token).header("content-type", "application/json");
+        request.body(body).send().await.unwrap()
     }
 
     async fn ask<T: DeserializeOwned>(&self, token: &str, path: &str, body: &impl Serialize) -> T {

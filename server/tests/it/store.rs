@@ -2,6 +2,8 @@
 
 mod deaths;
 mod deletion;
+mod descriptions;
+mod engines;
 mod leasing;
 mod names;
 mod races;

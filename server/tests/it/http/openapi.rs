@@ -37,6 +37,8 @@ async fn every_documented_call_exists() {
         paths::EVENT_STREAM,
         paths::RELEASES,
         paths::COMPONENT,
+        paths::DESCRIPTION,
+        paths::ENGINES,
         paths::POOLS,
         paths::WHOAMI,
         paths::LEASES,

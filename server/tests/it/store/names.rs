@@ -57,7 +57,7 @@ async fn a_release_is_immutable_and_the_newest_is_used_unless_another_was_adopte
     rules.adopt("acme", &release()).await.expect("adopted");
     assert_eq!(code(rules.adopt("acme", &"3".repeat(64)).await), ErrorCode::NotFound);
     for (caller, current) in [(&ann, "1.0.0"), (&bob, "1.1.0")] {
-        let releases = rules.releases(caller).await.expect("a list").releases;
+        let releases = rules.releases(caller, None).await.expect("a list").releases;
         assert_eq!(releases.iter().map(|one| one.version.as_str()).collect::<Vec<_>>(), ["1.1.0", "1.0.0"]);
         let used: Vec<_> = releases.iter().filter(|one| one.current).map(|one| one.version.as_str()).collect();
         assert_eq!(used, [current]);

@@ -88,6 +88,8 @@ impl Site {
             length: 1000,
         };
         rules.add_release(&release).await.expect("a release");
+        // Or each node would be sent to describe it first.
+        rules.describe_release(&release.digest, r#"{"version":"1.0.0"}"#).await.expect("a description");
         let statement = format!(r#"{{"filemill_pool":1,"pool":"{POOL}","serial":1}}"#);
         rules.publish_pool(&SignedStatement { statement, signature: "ab".repeat(64) }).await.expect("a pool");
         Some(site)

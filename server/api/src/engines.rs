@@ -1,0 +1,57 @@
+//! Engines that a node brings itself, for its pool.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Item, SignedPut};
+
+/// What the names of such engines begin with. No published engine's name has a slash.
+pub const LOCAL_PREFIX: &str = "local/";
+
+/// All engines that a node offers now: whatever it listed before and does not list here is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OfferRequest {
+    /// The node, as in its [`crate::LeaseRequest`]s. Its engines are there for as long as it asks for work.
+    pub node: String,
+    /// At most [`crate::limits::MAX_OFFERED_ENGINES`], each name once.
+    pub engines: Vec<Offer>,
+}
+
+/// One engine that a node offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Offer {
+    /// Name behind [`LOCAL_PREFIX`]: 1 to 64 characters of `[A-Za-z0-9._-]`.
+    pub name: String,
+    /// SHA-256 of the component, hex.
+    pub digest: String,
+    /// Its length in bytes, at most [`crate::limits::MAX_COMPONENT_BYTES`].
+    pub length: u64,
+    /// Major of the engine contract it was built for.
+    pub contract: u32,
+    /// The description document, as text: a JSON object of at most [`crate::limits::MAX_DESCRIPTION_BYTES`] bytes.
+    pub description: String,
+    /// The component was stored where an earlier answer said.
+    #[serde(default)]
+    pub stored: bool,
+}
+
+/// What becomes of each offer, in the order sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OfferAnswer {
+    /// One for each engine.
+    pub engines: Vec<Item<OfferState>>,
+}
+
+/// What becomes of an offer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OfferState {
+    /// Clients of the pool see it now.
+    pub visible: bool,
+    /// Where to store the component; then send the whole list again, with this one as stored. Absent although it is not
+    /// visible: its object is being deleted, send the list again in a few seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put: Option<SignedPut>,
+}

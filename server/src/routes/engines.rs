@@ -1,0 +1,42 @@
+//! Engines that nodes bring themselves.
+
+use axum::Json;
+use axum::extract::State;
+use filemill_api::{ErrorBody, Item, OfferAnswer, OfferRequest, OfferState};
+
+use super::auth::Processor;
+use super::body::{JsonBody, PathParts};
+use super::{App, Refusal, fault};
+use crate::rules::Offered;
+use crate::storage::Signer;
+
+/// Replaces the engines that a node offers to the clients of its pool, and signs PUTs for components that are not stored yet.
+///
+/// Scope `processor`.
+#[utoipa::path(
+    put,
+    path = "/v1/pools/{pool}/engines",
+    tag = "releases",
+    params(("pool" = String, Path, description = "name of the pool")),
+    request_body = OfferRequest,
+    responses((status = OK, body = OfferAnswer)),
+)]
+pub(super) async fn offer(
+    State(app): State<App>,
+    _: Processor,
+    PathParts(pool): PathParts<String>,
+    JsonBody(request): JsonBody<OfferRequest>,
+) -> Result<Json<OfferAnswer>, Refusal> {
+    let offered = app.rules.offer_engines(&pool, &request).await?;
+    let signer = app.storage.signer().await.map_err(Refusal::fault)?;
+    let item = |offered: Result<Offered, ErrorBody>| match offered.and_then(|offered| sign(&signer, offered)) {
+        Ok(state) => Item::Ok(state),
+        Err(error) => Item::Error(error),
+    };
+    Ok(Json(OfferAnswer { engines: offered.into_iter().map(item).collect() }))
+}
+
+fn sign(signer: &Signer, offered: Offered) -> Result<OfferState, ErrorBody> {
+    let put = offered.put.map(|object| signer.put(&object.key, object.length, &object.sha256));
+    Ok(OfferState { visible: offered.visible, put: put.transpose().map_err(fault)? })
+}

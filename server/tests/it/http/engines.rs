@@ -1,0 +1,89 @@
+//! Descriptions, and engines that nodes bring themselves, as processor and client speak.
+
+use filemill_api::limits::MAX_DESCRIPTION_BYTES;
+use filemill_api::{
+    ComponentUrl, ErrorCode, Item, Offer, OfferAnswer, OfferRequest, OfferState, OpenAnswer, OpenRequest, Releases,
+    paths,
+};
+use reqwest::StatusCode;
+
+use super::{Mill, POOL, ok, one, problem, sha256};
+
+async fn offer(mill: &Mill, engines: Vec<Offer>) -> Vec<Item<OfferState>> {
+    let request = OfferRequest { node: "node-1".to_owned(), engines };
+    let path = paths::ENGINES.replace("{pool}", POOL);
+    let answer: OfferAnswer =
+        ok(mill.put_json(&mill.processor, &path, serde_json::to_vec(&request).unwrap()).await).await;
+    answer.engines
+}
+
+async fn listed(mill: &Mill) -> Vec<(String, String)> {
+    let releases: Releases = ok(mill.get(&mill.user, &format!("{}?pool={POOL}", paths::RELEASES)).await).await;
+    releases.releases.into_iter().map(|release| (release.engine, release.digest)).collect()
+}
+
+#[tokio::test]
+async fn an_engine_is_dropped_in_used_and_taken_away() {
+    let mill = Mill::start().await;
+    let component = b"a component".to_vec();
+    let dropped = Offer {
+        name: "mine".to_owned(),
+        digest: sha256(&component),
+        length: component.len() as u64,
+        contract: 2,
+        description: r#"{"version":"0.3.0"}"#.to_owned(),
+        stored: false,
+    };
+    let state = one(offer(&mill, vec![dropped.clone()]).await).into_result().unwrap();
+    let put = state.put.expect("a place for it");
+    // Nothing but these bytes.
+    assert_ne!(mill.put(&put, b"b component".to_vec()).await.status(), StatusCode::OK);
+    assert_eq!(mill.put(&put, component.clone()).await.status(), StatusCode::OK);
+    let published = ("size".to_owned(), mill.release.clone());
+    assert_eq!(listed(&mill).await, [published.clone()]);
+    let stored = Offer { stored: true, ..dropped.clone() };
+    let state = one(offer(&mill, vec![stored]).await).into_result().unwrap();
+    assert_eq!(state, OfferState { visible: true, put: None });
+    assert_eq!(listed(&mill).await, [("local/mine".to_owned(), dropped.digest.clone()), published.clone()]);
+
+    let path = paths::COMPONENT.replace("{digest}", &dropped.digest);
+    let url: ComponentUrl = ok(mill.get(&mill.processor, &path).await).await;
+    assert_eq!(mill.http.get(&url.get.url).send().await.unwrap().bytes().await.unwrap(), component);
+    let mut sample = mill.upload(1);
+    sample.open.release.clone_from(&dropped.digest);
+    mill.send(&sample).await;
+
+    assert!(offer(&mill, Vec::new()).await.is_empty());
+    assert_eq!(listed(&mill).await, [published]);
+    let mut another = mill.upload(2);
+    another.open.release.clone_from(&dropped.digest);
+    let request = OpenRequest { uploads: vec![another.open] };
+    let refused: OpenAnswer = mill.ask(&mill.user, paths::UPLOADS, &request).await;
+    assert_eq!(one(refused.uploads).into_result().unwrap_err().code, ErrorCode::NotFound);
+    mill.stop().await;
+}
+
+#[tokio::test]
+async fn a_description_is_handed_out_as_it_came() {
+    let mill = Mill::start().await;
+    let path = mill.describe_path();
+    let got = mill.get(&mill.user, &path).await;
+    assert_eq!(got.headers()["content-type"], "application/json");
+    assert_eq!(got.text().await.unwrap(), "{}");
+    assert_eq!(mill.put_json(&mill.processor, &path, r#"{"summary":"later"}"#).await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(mill.get(&mill.processor, &path).await.text().await.unwrap(), "{}", "the first one stays");
+    let list = mill.put_json(&mill.processor, &path, "[]").await;
+    assert_eq!(problem(list, StatusCode::BAD_REQUEST).await.error.code, ErrorCode::BadRequest);
+    let long = mill.put_json(&mill.processor, &path, vec![b' '; MAX_DESCRIPTION_BYTES + 1]).await;
+    problem(long, StatusCode::PAYLOAD_TOO_LARGE).await;
+    let binary = mill.put_json(&mill.processor, &path, vec![0xff; 4]).await;
+    problem(binary, StatusCode::BAD_REQUEST).await;
+    let user = mill.put_json(&mill.user, &path, "{}").await;
+    assert_eq!(problem(user, StatusCode::FORBIDDEN).await.error.code, ErrorCode::Forbidden);
+    let unknown = paths::DESCRIPTION.replace("{digest}", &"0".repeat(64));
+    problem(mill.get(&mill.user, &unknown).await, StatusCode::NOT_FOUND).await;
+    problem(mill.put_json(&mill.processor, &unknown, "{}").await, StatusCode::NOT_FOUND).await;
+    let user = mill.put_json(&mill.user, &paths::ENGINES.replace("{pool}", POOL), r#"{"node":"n","engines":[]}"#).await;
+    problem(user, StatusCode::FORBIDDEN).await;
+    mill.stop().await;
+}

@@ -1,0 +1,230 @@
+//! Engines that nodes bring themselves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use filemill_api::{ErrorBody, ErrorCode, Offer, OfferRequest, OpenUpload, SignedStatement, UploadState};
+use filemill_server::rules::{Caller, NewRelease, Offered, Rules, RulesConfig};
+
+use super::site::{
+    POOL, Site, advance, chunk, code, complete_all, eventually, lease, lease_now, only, open_one, release, send,
+};
+
+super::on_both!(
+    an_engine_is_seen_by_its_pool_once_its_component_is_stored,
+    the_newest_of_a_name_is_used_and_its_end_brings_the_other_back,
+    what_is_not_listed_any_more_is_gone_and_what_is_in_flight_goes_on,
+    engines_of_a_node_that_is_not_seen_are_gone,
+    one_bad_offer_fails_alone_and_no_published_engine_is_overridden,
+    a_component_that_nobody_offers_is_deleted_unless_it_is_needed,
+);
+
+fn digest(number: u32) -> String {
+    format!("{number:064x}")
+}
+
+fn offer(name: &str, number: u32, stored: bool) -> Offer {
+    Offer {
+        name: name.to_owned(),
+        digest: digest(number),
+        length: 100,
+        contract: 1,
+        description: format!(r#"{{"version":"{number}.0.0","summary":"number {number}","media_types":["text/*"]}}"#),
+        stored,
+    }
+}
+
+async fn list(rules: &Rules, node: &str, engines: &[Offer]) -> Vec<Result<Offered, ErrorBody>> {
+    let request = OfferRequest { node: node.to_owned(), engines: engines.to_vec() };
+    rules.offer_engines(POOL, &request).await.expect("an answer")
+}
+
+/// Lists engines as stored.
+async fn bring(rules: &Rules, node: &str, engines: &[(&str, u32)]) {
+    let engines: Vec<_> = engines.iter().map(|(name, number)| offer(name, *number, true)).collect();
+    for offered in list(rules, node, &engines).await {
+        assert_eq!(offered, Ok(Offered { visible: true, put: None }));
+    }
+}
+
+/// Name and version of the pool's own engines.
+async fn seen(rules: &Rules, caller: &Caller) -> Vec<(String, String)> {
+    let listed = rules.releases(caller, Some(POOL)).await.expect("a list").releases;
+    listed
+        .into_iter()
+        .filter(|release| release.engine.starts_with("local/"))
+        .inspect(|release| assert!(release.current))
+        .map(|release| (release.engine, release.version))
+        .collect()
+}
+
+fn named(name: &str, number: u32) -> (String, String) {
+    (format!("local/{name}"), format!("{number}.0.0"))
+}
+
+fn upload(site: &Site, number: u32) -> OpenUpload {
+    OpenUpload { release: digest(number), ..site.bundle(1) }
+}
+
+async fn an_engine_is_seen_by_its_pool_once_its_component_is_stored(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let told = list(&rules, "n", &[offer("a.b", 1, false)]).await.remove(0).expect("it is good");
+    let put = told.put.expect("a place");
+    assert_eq!((put.key.to_string(), put.length, put.sha256), (format!("releases/{}", digest(1)), 100, digest(1)));
+    assert!(!told.visible && seen(&rules, &ann).await.is_empty());
+    assert_eq!(code(open_one(&rules, &ann, &upload(&site, 1)).await), ErrorCode::NotFound);
+    assert_eq!(code(rules.component(&digest(1)).await), ErrorCode::NotFound);
+
+    bring(&rules, "n", &[("a.b", 1)]).await;
+    let listed = rules.releases(&ann, Some(POOL)).await.expect("a list").releases;
+    let engine = listed.iter().find(|release| release.engine == "local/a.b").expect("it is seen");
+    assert_eq!((engine.version.as_str(), engine.length, engine.contract), ("1.0.0", 100, 1));
+    assert_eq!(engine.summary.as_deref(), Some("number 1"));
+    assert_eq!(engine.media_types, Some(vec!["text/*".to_owned()]));
+    assert_eq!(rules.component(&digest(1)).await.expect("a component").length, 100);
+    assert_eq!(rules.description(&digest(1)).await.expect("a description"), offer("a.b", 1, true).description);
+
+    // Nobody else sees it, and it runs for nobody else.
+    let statement = r#"{"filemill_pool":1,"pool":"other","serial":1}"#.to_owned();
+    rules.publish_pool(&SignedStatement { statement, signature: "ab".repeat(64) }).await.expect("a pool");
+    for pool in [None, Some("other"), Some("nonsense"), Some("'")] {
+        let listed = rules.releases(&ann, pool).await.expect("a list").releases;
+        assert_eq!(listed.len(), 1, "the published one only");
+    }
+    let elsewhere = OpenUpload { pool: "other".to_owned(), ..upload(&site, 1) };
+    assert_eq!(code(open_one(&rules, &ann, &elsewhere).await), ErrorCode::NotFound);
+    send(&rules, &ann, &upload(&site, 1)).await;
+    let leased = lease(&rules, "n", 1).await;
+    assert_eq!(leased.uploads[0].release, digest(1));
+}
+
+async fn the_newest_of_a_name_is_used_and_its_end_brings_the_other_back(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    bring(&rules, "one", &[("a", 1), ("b", 2)]).await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    bring(&rules, "two", &[("a", 3)]).await;
+    assert_eq!(seen(&rules, &ann).await, [named("a", 3), named("b", 2)]);
+    // Listed again, not anew.
+    bring(&rules, "one", &[("a", 1), ("b", 2)]).await;
+    assert_eq!(seen(&rules, &ann).await, [named("a", 3), named("b", 2)]);
+    for number in [1, 2, 3] {
+        assert!(open_one(&rules, &ann, &upload(&site, number)).await.is_ok(), "any that a node offers");
+    }
+    list(&rules, "two", &[]).await;
+    assert_eq!(seen(&rules, &ann).await, [named("a", 1), named("b", 2)]);
+    // Replaced in place.
+    bring(&rules, "one", &[("a", 4), ("b", 2), ("c", 4)]).await;
+    assert_eq!(seen(&rules, &ann).await, [named("a", 4), named("b", 2), named("c", 4)]);
+}
+
+async fn what_is_not_listed_any_more_is_gone_and_what_is_in_flight_goes_on(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    bring(&rules, "n", &[("a", 1)]).await;
+    let begun = upload(&site, 1);
+    open_one(&rules, &ann, &begun).await.expect("opened");
+    bring(&rules, "n", &[("a", 2)]).await;
+    assert_eq!(code(open_one(&rules, &ann, &upload(&site, 1)).await), ErrorCode::NotFound);
+    // A client that comes back goes on with what it has begun.
+    open_one(&rules, &ann, &begun).await.expect("opened before");
+    let state = advance(&rules, &ann, &begun.id, true, vec![chunk(0)]).await.expect("advanced");
+    assert_eq!(state, UploadState::Stored);
+    list(&rules, "n", &[]).await;
+    assert!(seen(&rules, &ann).await.is_empty());
+    let leased = lease(&rules, "other-node", 1).await;
+    assert_eq!(leased.uploads[0].release, digest(1));
+    assert_eq!(rules.component(&digest(1)).await.expect("it is there still").sha256, digest(1));
+    complete_all(&rules, &leased).await;
+}
+
+async fn engines_of_a_node_that_is_not_seen_are_gone(site: Arc<Site>) {
+    let present = Duration::from_millis(1500);
+    let rules = site.server_with(RulesConfig { node_present: present, ..RulesConfig::default() });
+    let ann = site.user(&rules, "acme", "ann").await;
+    bring(&rules, "n", &[("a", 1)]).await;
+    assert_eq!(seen(&rules, &ann).await, [named("a", 1)]);
+    eventually("it is gone", async || seen(&rules, &ann).await.is_empty().then_some(())).await;
+    assert_eq!(code(open_one(&rules, &ann, &upload(&site, 1)).await), ErrorCode::NotFound);
+    // It asks for work: it is there again, with what it listed.
+    assert!(lease_now(&rules, "n", 1, 0).await.uploads.is_empty());
+    assert_eq!(seen(&rules, &ann).await, [named("a", 1)]);
+}
+
+async fn one_bad_offer_fails_alone_and_no_published_engine_is_overridden(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let good = offer("size", 1, true);
+    let bad = [
+        Offer { name: "../size".to_owned(), ..good.clone() },
+        Offer { name: String::new(), ..good.clone() },
+        Offer { name: "x".repeat(65), ..good.clone() },
+        Offer { digest: "A".repeat(64), ..good.clone() },
+        Offer { length: 0, ..good.clone() },
+        Offer { length: (32 << 20) + 1, ..good.clone() },
+        Offer { contract: 0, ..good.clone() },
+        Offer { contract: 31, ..good.clone() },
+        Offer { description: "[]".to_owned(), ..good.clone() },
+    ];
+    let engines: Vec<_> = bad.iter().cloned().chain([good.clone(), good.clone()]).collect();
+    let mut answers = list(&rules, "n", &engines).await;
+    assert_eq!(code(answers.pop().expect("an answer")), ErrorCode::BadRequest, "a name comes once");
+    assert!(answers.pop().expect("an answer").is_ok());
+    assert!(answers.into_iter().all(|answer| code(answer) == ErrorCode::BadRequest));
+    let listed = rules.releases(&ann, Some(POOL)).await.expect("a list").releases;
+    let engines: Vec<_> = listed.iter().map(|release| (release.engine.as_str(), release.digest.as_str())).collect();
+    assert_eq!(engines, [("local/size", digest(1).as_str()), ("size", release().as_str())]);
+    let named_local = NewRelease {
+        engine: "local/size".to_owned(),
+        version: "1.0.0".to_owned(),
+        digest: digest(9),
+        contract: 1,
+        length: 1,
+    };
+    assert_eq!(code(rules.add_release(&named_local).await), ErrorCode::BadRequest);
+
+    let many = OfferRequest { node: "n".to_owned(), engines: vec![good; 65] };
+    assert_eq!(code(rules.offer_engines(POOL, &many).await), ErrorCode::BadRequest);
+    let nobody = OfferRequest { node: "a b".to_owned(), engines: Vec::new() };
+    assert_eq!(code(rules.offer_engines(POOL, &nobody).await), ErrorCode::BadRequest);
+    let nowhere = OfferRequest { node: "n".to_owned(), engines: Vec::new() };
+    assert_eq!(code(rules.offer_engines("nowhere", &nowhere).await), ErrorCode::NotFound);
+}
+
+async fn a_component_that_nobody_offers_is_deleted_unless_it_is_needed(site: Arc<Site>) {
+    let rules = site.server_with(RulesConfig { abandoned_after: Duration::from_secs(2), ..RulesConfig::default() });
+    let ann = site.user(&rules, "acme", "ann").await;
+    let doomed = async || {
+        let doomed = rules.doomed(1000).await.expect("an answer");
+        (doomed.keys.iter().map(ToString::to_string).collect::<Vec<_>>(), doomed)
+    };
+    // 1 goes, 2 is used by an upload, 3 is offered, and 4 is a release, too.
+    bring(&rules, "n", &[("a", 1), ("b", 2), ("c", 3), ("d", 4)]).await;
+    let release = NewRelease { engine: "d".into(), version: "1".into(), digest: digest(4), contract: 1, length: 100 };
+    rules.add_release(&release).await.expect("added");
+    send(&rules, &ann, &upload(&site, 2)).await;
+    bring(&rules, "n", &[("c", 3)]).await;
+    assert!(doomed().await.1.is_empty(), "somebody may put it back");
+    let marked = eventually("the first is doomed", async || {
+        let (keys, marked) = doomed().await;
+        (!keys.is_empty()).then_some((keys, marked))
+    });
+    let (keys, marked) = marked.await;
+    assert_eq!(keys, [format!("releases/{}", digest(1))]);
+    // Until it is deleted nobody is told to store it, or sees it.
+    assert_eq!(list(&rules, "n", &[offer("a", 1, true)]).await, [Ok(Offered { visible: false, put: None })]);
+    rules.forget(marked).await.expect("forgotten");
+    let told = list(&rules, "n", &[offer("a", 1, false)]).await.remove(0).expect("it is good");
+    assert!(told.put.is_some() && !told.visible);
+    assert_eq!(rules.component(&digest(4)).await.expect("the release").length, 100);
+    let leased = lease(&rules, "m", 1).await;
+    assert_eq!(only(&leased).indexes, [0]);
+    complete_all(&rules, &leased).await;
+    eventually("the upload's objects, then its component", async || {
+        let (keys, marked) = doomed().await;
+        rules.forget(marked).await.expect("forgotten");
+        keys.contains(&format!("releases/{}", digest(2))).then_some(())
+    })
+    .await;
+}
