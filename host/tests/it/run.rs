@@ -137,3 +137,14 @@ fn the_runtimes_maxima_hold_whatever_the_runs_limits_say() {
     failure(&run, Outcome::OverMemory);
     assert!(run.resources.peak_memory_bytes <= 16 << 20);
 }
+
+#[test]
+fn every_byte_of_a_stream_reaches_the_engine() {
+    for size in [0, 1, 4096, 1_048_576, 1_048_577, 5_000_000] {
+        let run = run_on(&guest!(counts_a_stream), Bytes::from(vec![7; size]));
+        let report = run.result.expect("it succeeds");
+        assert_eq!(report.json, format!("{{\"bytes\":{size}}}"));
+        assert_eq!(run.resources.bytes_read, size as u64);
+        assert!(run.resources.read_to_end);
+    }
+}

@@ -1,0 +1,65 @@
+//! Writes the list of guests: one variant of `Guest` and one call of `for_each_guest!` for each text in this folder.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::{env, fs};
+
+fn main() {
+    println!("cargo::rerun-if-changed=.");
+    let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
+    let mut names: Vec<String> = fs::read_dir(&here)
+        .expect("the folder is there")
+        .map(|entry| entry.expect("it is readable").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "wat"))
+        .map(|path| path.file_stem().and_then(|stem| stem.to_str()).expect("a plain name").to_owned())
+        .collect();
+    names.sort();
+
+    let (mut variants, mut all, mut each, mut texts) = (String::new(), String::new(), String::new(), String::new());
+    for name in &names {
+        let variant = camel_case(name);
+        let path = Path::new(&here).join(format!("{name}.wat"));
+        writeln!(variants, "    #[doc = \"`{name}.wat`\"]\n    {variant},").expect("a string takes it");
+        writeln!(all, "        Self::{variant},").expect("a string takes it");
+        writeln!(each, "        $with!({name}, {variant});").expect("a string takes it");
+        writeln!(texts, "            Self::{variant} => ({name:?}, include_str!({path:?})),").expect("a string takes it");
+    }
+    let list = format!(
+        "/// A guest: one text in this folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Guest {{
+{variants}}}
+
+impl Guest {{
+    /// All of them, by name.
+    pub const ALL: [Self; {count}] = [
+{all}    ];
+
+    /// Its file's name without `.wat`, and its text.
+    const fn file(self) -> (&'static str, &'static str) {{
+        match self {{
+{texts}        }}
+    }}
+}}
+
+/// Calls the macro `$with` with each guest's name and variant.
+#[macro_export]
+macro_rules! for_each_guest {{
+    ($with:ident) => {{
+{each}    }};
+}}
+",
+        count = names.len(),
+    );
+    let to = Path::new(&env::var("OUT_DIR").expect("cargo sets it")).join("list.rs");
+    fs::write(to, list).expect("the output folder can be written");
+}
+
+/// `loops_in_start` as `LoopsInStart`.
+fn camel_case(name: &str) -> String {
+    let capital = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
+    };
+    name.split('_').map(capital).collect()
+}
