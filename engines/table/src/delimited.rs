@@ -4,6 +4,7 @@ use csv_core::{ReadRecordResult, Reader};
 use filemill_engine::Failure;
 
 use crate::detect;
+use crate::plain;
 use crate::profile::Profile;
 use crate::value::value_of;
 
@@ -25,6 +26,9 @@ pub(crate) struct Delimited {
     /// Whether the first row names the columns; nothing: as it looks.
     header: Option<bool>,
     started: bool,
+    /// Whether the reader is between two rows.
+    between: bool,
+    delimiter: u8,
     profile: Profile,
 }
 
@@ -38,6 +42,8 @@ impl Delimited {
             ended: 0,
             header,
             started: false,
+            between: true,
+            delimiter,
             profile,
         }
     }
@@ -50,6 +56,14 @@ impl Delimited {
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
         // To be asked with nothing means the end to the reader.
         while !bytes.is_empty() {
+            if self.started && self.between {
+                let rows = plain::whole_rows(bytes);
+                plain::read(rows, self.delimiter, &mut self.profile);
+                bytes = &bytes[rows.len()..];
+                if bytes.is_empty() {
+                    break;
+                }
+            }
             bytes = &bytes[self.step(bytes)?..];
         }
         Ok(())
@@ -74,6 +88,7 @@ impl Delimited {
             self.reader.read_record(bytes, &mut self.text[self.written..], &mut self.ends[self.ended..]);
         self.written += written;
         self.ended += ended;
+        self.between = matches!(result, ReadRecordResult::Record);
         match result {
             ReadRecordResult::Record => {
                 self.row();
@@ -149,6 +164,28 @@ mod tests {
                 assert_eq!((profile.rows, profile.ragged_rows, profile.all_columns), (2, 0, 2), "{text:?} by {piece}");
                 assert_eq!(profile.columns[1].lengths, Some((1, 4)), "{text:?} by {piece}");
             }
+        }
+    }
+
+    #[test]
+    fn rows_with_quotes_and_without_are_read_alike() {
+        // The same table: once without quotes, once with some, once with all of them.
+        let rows = |quote: fn(u32) -> bool| {
+            let field = |at: u32, text: String| if quote(at) { format!("\"{text}\"") } else { text };
+            let row =
+                |at: u32| format!("{},{},\r\n", field(at, at.to_string()), field(at + 1, format!("n {}", at % 7)));
+            "id,name,rest\n".to_owned() + &(0..500).map(row).collect::<String>()
+        };
+        let told = |text: String, piece: usize| {
+            let (profile, _) = read(text.as_bytes(), piece);
+            let columns: Vec<_> = profile.columns.iter().map(|column| (column.distinct(), column.lengths)).collect();
+            (profile.rows, profile.ragged_rows, columns)
+        };
+        let expected = (500, 0, vec![(500, None), (7, Some((3, 3))), (0, None)]);
+        for piece in [1, 2, 15, 16, 17, 100, 1 << 20] {
+            assert_eq!(told(rows(|_| false), piece), expected, "{piece}");
+            assert_eq!(told(rows(|at| at % 5 == 0), piece), expected, "{piece}");
+            assert_eq!(told(rows(|_| true), piece), expected, "{piece}");
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! For each column: its type, nulls, an estimate of how many different values there are, and of numbers least, most, mean,
 //! standard deviation, quantiles and a histogram. One pass, and memory that depends on the number of columns alone: distinct
-//! values are estimated by HyperLogLog (`datasketches`), quantiles from a uniform sample of 16,384 numbers a column.
+//! values are estimated by HyperLogLog, quantiles from a uniform sample of 16,384 numbers a column.
 //!
 //! - **Kind of file.** A file that begins with `{` is JSON lines; else the delimiter (comma, tab, semicolon, bar) is the one
 //!   that cuts the first rows most evenly, and the first row is a header when all of it is text and nothing stands there twice.
@@ -10,6 +10,8 @@
 //!   (`NA`, `null`, …) is null. Numbers with zeros in front, and dates that are not ISO 8601, are text.
 //! - **Rows.** Blank lines are skipped. Rows with more or fewer fields than the first are counted as ragged, and what they lack
 //!   is null. A line of JSON that is no object is counted as broken.
+//! - **Quotes.** `csv-core` reads rows with quotes. Rows without any are cut at delimiters and line ends, by sixteen bytes at
+//!   once and where they lie, which means the same and takes a third of the time.
 //! - **What ends it**: a file that is no text or UTF-16 (unsupported), a row above 4 MiB or 65,536 fields, JSON lines
 //!   without a single object (malformed).
 //!
@@ -24,10 +26,12 @@
 mod column;
 mod delimited;
 mod detect;
+mod distinct;
 mod histogram;
 mod json_lines;
 mod numbers;
 mod parameters;
+mod plain;
 mod profile;
 mod said;
 mod value;

@@ -38,8 +38,13 @@ impl Numbers {
             self.first = number;
         }
         self.count += 1;
-        self.least = self.least.min(number);
-        self.most = self.most.max(number);
+        // Not `min` and `max`: they are calls in a component, because what WebAssembly has treats NaN otherwise.
+        if number < self.least {
+            self.least = number;
+        }
+        if number > self.most {
+            self.most = number;
+        }
         let off = number - self.first;
         self.sum += off;
         self.squares += off * off;
@@ -66,7 +71,9 @@ impl Numbers {
     pub(crate) fn standard_deviation(&self) -> f64 {
         let count = self.count as f64;
         let mean = self.sum / count;
-        (self.squares / count - mean * mean).max(0.0).sqrt()
+        let variance = self.squares / count - mean * mean;
+        // Of nearly equal numbers it may come out below nothing; of huge ones it is no number, and stays so.
+        if variance < 0.0 { 0.0 } else { variance.sqrt() }
     }
 
     /// The numbers that were kept, rising: all of them, or a sample in which each was as likely to be.
@@ -77,11 +84,13 @@ impl Numbers {
     }
 }
 
-/// The number of `sorted` below which the share `rank` of them lies; nothing of nothing.
+/// The number below which the share `rank` of `sorted` lies, between two of them in proportion; nothing of nothing.
 pub(crate) fn quantile(sorted: &[f64], rank: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
-    let at = (rank.clamp(0.0, 1.0) * last as f64).round() as usize;
-    sorted.get(at.min(last)).copied()
+    let at = rank.clamp(0.0, 1.0) * last as f64;
+    let (below, above) = (sorted.get(at.floor() as usize)?, sorted.get((at.ceil() as usize).min(last))?);
+    let share = at.fract();
+    Some(if below == above { *below } else { below * (1.0 - share) + above * share })
 }
 
 /// A uniform sample of a stream by algorithm L: K.-H. Li, "Reservoir-sampling algorithms of time complexity
@@ -156,6 +165,8 @@ mod tests {
         assert_eq!(quantile(&sorted, 0.5), Some(3.0));
         assert_eq!(quantile(&sorted, 0.0), Some(1.0));
         assert_eq!(quantile(&sorted, 1.0), Some(5.0));
+        assert_eq!(quantile(&[1.0, 2.0], 0.5), Some(1.5));
+        assert_eq!(quantile(&[f64::MIN, f64::MAX], 0.5), Some(0.0));
         assert_eq!(quantile(&[], 0.5), None);
     }
 

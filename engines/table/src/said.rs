@@ -186,11 +186,11 @@ impl NumbersSaid {
         let at = |rank| quantile(sorted, rank);
         Some(Self {
             least: numbers.least(),
-            p05: at(0.05)?,
-            p25: at(0.25)?,
-            median: at(0.5)?,
-            p75: at(0.75)?,
-            p95: at(0.95)?,
+            p05: to_digits(at(0.05)?),
+            p25: to_digits(at(0.25)?),
+            median: to_digits(at(0.5)?),
+            p75: to_digits(at(0.75)?),
+            p95: to_digits(at(0.95)?),
             most: numbers.most(),
             mean: to_digits(numbers.mean()),
             standard_deviation: to_digits(numbers.standard_deviation()),
@@ -254,7 +254,7 @@ fn moment(kind: Kind, seconds: i64) -> String {
     written.unwrap_or_default()
 }
 
-/// To nine digits: what a sum of many numbers is good for.
+/// To twelve digits: what a sum of many numbers, or a number between two, is good for.
 fn to_digits(number: f64) -> f64 {
-    format!("{number:.8e}").parse().unwrap_or(number)
+    format!("{number:.11e}").parse().unwrap_or(number)
 }

@@ -79,17 +79,10 @@ fn number(field: &[u8]) -> Option<Value> {
         return None;
     }
     // Up to here nothing overflows; what is longer takes the slower way.
-    if !digits.is_empty() && digits.len() <= 18 {
-        let mut whole = 0_i64;
-        let mut only_digits = true;
-        for byte in digits {
-            let digit = byte.wrapping_sub(b'0');
-            only_digits &= digit <= 9;
-            whole = whole.wrapping_mul(10).wrapping_add(i64::from(digit));
-        }
-        if only_digits {
-            return Some(Value::Integer(sign * whole as f64));
-        }
+    if digits.len() <= 18
+        && let Some(whole) = whole(digits)
+    {
+        return Some(Value::Integer(sign * whole as f64));
     }
     // The parser takes `inf` and `nan` too, which nobody means who writes a table.
     if !matches!(digits.first(), Some(b'0'..=b'9' | b'.')) {
@@ -97,6 +90,20 @@ fn number(field: &[u8]) -> Option<Value> {
     }
     let value = fast_float2::parse::<f64, _>(field).ok().filter(|value| value.is_finite())?;
     if digits.iter().all(u8::is_ascii_digit) { Some(Value::Integer(value)) } else { Some(Value::Float(value)) }
+}
+
+/// The number that up to 18 digits write, if they are digits and at least one.
+#[inline]
+fn whole(digits: &[u8]) -> Option<i64> {
+    let mut whole = 0;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        whole = whole * 10 + i64::from(digit);
+    }
+    (!digits.is_empty()).then_some(whole)
 }
 
 /// What begins with anything but a digit or a sign.
