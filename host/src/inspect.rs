@@ -4,6 +4,7 @@ use wasmparser::{Parser, Payload};
 
 use crate::contract::{Contract, ContractVersion, contracts};
 use crate::install::InstallError;
+use crate::wasi;
 
 const PACKAGE: &str = "filemill:engine/";
 const ANALYZER: &str = "filemill:engine/analyzer";
@@ -14,7 +15,7 @@ pub(crate) struct Wanted {
     pub(crate) contract: &'static dyn Contract,
 }
 
-/// Finds the contract of a component, and checks that it imports nothing beside it.
+/// Finds the contract of a component, and checks that it imports nothing beside it and an empty WASI.
 pub(crate) fn inspect(component: &[u8]) -> Result<Wanted, InstallError> {
     check_preamble(component)?;
     let (imports, exports) = interfaces(component)?;
@@ -112,6 +113,9 @@ fn contract(exports: &[&str]) -> Result<Wanted, InstallError> {
 /// Whether an import is an interface of the contract's own major. Whether this host's minor has all its functions is
 /// found when it is linked.
 fn is_offered(import: &str, wanted: &Wanted) -> bool {
+    if wasi::is_offered(import) {
+        return true;
+    }
     let Some((interface, version)) = import.split_once('@') else {
         return false;
     };

@@ -111,7 +111,7 @@ impl InstallError {
             Self::NoContract { .. } => "build it against a world of `wit/engine`",
             Self::UnknownContract { .. } => "update the processor, or adopt an older release",
             Self::ForeignImports { .. } => {
-                "an engine has no files, network, clock or environment: build it without WASI"
+                "an engine is given the contract and an empty WASI 0.2, nothing else: leave out what asks for more"
             }
             Self::Mismatch { .. } => "build it against the `wit/engine` of this version, or update the processor",
             Self::CompileLimit { .. } => "split its largest functions, or raise the processor's limits of compiling",

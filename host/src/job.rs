@@ -147,6 +147,9 @@ pub enum InputEnd {
     /// The file changed or vanished while it was sent; the reason is told to the engine and to the uploader. The run
     /// ends as [`Outcome::Void`](crate::Outcome::Void), whatever the engine says.
     Void(String),
+    /// The engine asked for more than it may: it read back and forth too often. The run ends as
+    /// [`Outcome::OverHostCalls`](crate::Outcome::OverHostCalls).
+    TooOften,
     /// The job was cancelled, or its lease has passed to another processor. The run ends as cancelled.
     Cancelled,
     /// This host could not get the bytes; another run may. The run ends at once as

@@ -42,6 +42,7 @@ mod sandbox;
 mod text;
 mod ticker;
 mod trap;
+mod wasi;
 
 pub use cache::{CacheConfig, CacheError};
 pub use compile::{Compiler, CompilerProcess, run_compiler};

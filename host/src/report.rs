@@ -33,7 +33,8 @@ pub(crate) fn check_line(line: &str) -> Result<String, String> {
     if line.len() > MAX_LINE_BYTES {
         return Err(format!("has {} bytes, at most {MAX_LINE_BYTES} are allowed", line.len()));
     }
-    Ok(printable(&line.replace(['\n', '\r', '\t'], " "), usize::MAX))
+    // A replaced character may take three bytes for one.
+    Ok(printable(&line.replace(['\n', '\r', '\t'], " "), MAX_LINE_BYTES))
 }
 
 /// The deepest nesting of a text that is known to be JSON.

@@ -19,6 +19,7 @@ pub(crate) use signal::Signal;
 
 use crate::job::{InputSource, Job, Observer};
 use crate::outcome::{Artifact, Finding, LogLine, Resources};
+use crate::wasi::Wasi;
 use crate::{Cancel, Limits};
 
 /// Room for a record's other fields beside the longest string that may cross from guest to host in one call.
@@ -35,6 +36,7 @@ pub(crate) struct Sandbox {
     pub(crate) progress: progress::Progress,
     /// Given when the guest will get no more bytes from its stream. Contract 1 has no stream.
     pub(crate) stream_end: Signal,
+    pub(crate) wasi: Wasi,
     meter: meter::Meter,
     memory: memory::Memory,
     crossing_bytes: usize,
@@ -60,6 +62,8 @@ pub(crate) enum Stop {
     Log { limit: usize, unit: &'static str },
     #[error("the engine called the host more than {limit} times")]
     HostCalls { limit: u64 },
+    #[error("the engine reads back and forth so often that its file would be fetched many times over")]
+    ReadsBackAndForth,
     #[error("the run was cancelled")]
     Cancelled,
     #[error("the engine handed out more than {limit} {what}")]
@@ -70,6 +74,9 @@ pub(crate) enum Stop {
     /// It called what it may not call, or when it may not.
     #[error("{0}")]
     Misuse(&'static str),
+    /// It called a function of WASI that is not given to it.
+    #[error("the engine called `{0}`, which no engine is given")]
+    NoWasi(String),
     /// It gave up by itself, with this message.
     #[error("{0}")]
     GaveUp(String),
@@ -86,6 +93,7 @@ impl Sandbox {
             output: output::Output::new(limits),
             progress: progress::Progress::new(Box::new(observer)),
             stream_end: Signal::default(),
+            wasi: Wasi::default(),
             meter: meter::Meter::start(limits, job.size, job.cancel.clone()),
             memory: memory::Memory::new(limits.memory_bytes),
             crossing_bytes: (limits.output_bytes + limits.artifact_bytes).max(limits.log_bytes) + CROSSING_SLACK_BYTES,

@@ -57,12 +57,17 @@ fn stopped(stop: &Stop) -> Failure {
         }
         Stop::HostCalls { .. } => Failure::new(Outcome::OverHostCalls, message)
             .with_hint("read in larger pieces, and report progress now and then"),
+        Stop::ReadsBackAndForth => {
+            Failure::new(Outcome::OverHostCalls, message).with_hint("read the file in its order as far as possible")
+        }
         Stop::Cancelled => Failure::new(Outcome::Cancelled, message),
         Stop::Output { .. } => Failure::new(Outcome::OverOutput, message)
             .with_hint("a report is a summary; the release's output limits can be raised"),
         Stop::Broken(_) => {
             Failure::new(Outcome::BadReport, message).with_hint("this is a fault of the engine: tell its author")
         }
+        Stop::NoWasi(_) => Failure::new(Outcome::Trapped, message)
+            .with_hint("an engine has no files, network, clock or environment: leave out what asks for them"),
         Stop::Misuse(_) => Failure::new(Outcome::Trapped, message),
         Stop::GaveUp(_) => Failure::new(Outcome::Rejected(Rejection::Failed), message),
         Stop::Host(_) => Failure::new(Outcome::HostFailed, message),

@@ -21,7 +21,7 @@ use crate::engine::Lane;
 use crate::job::Job;
 use crate::outcome::Failure;
 use crate::sandbox::{Sandbox, Stop};
-use crate::trap;
+use crate::{trap, wasi};
 
 const ANALYZER: &str = "filemill:engine/analyzer@1.0.0";
 const HOST: &str = "filemill:engine/host@1.0.0";
@@ -48,6 +48,7 @@ impl Contract for V1 {
     fn link(&self, component: &Component) -> wasmtime::Result<Box<dyn Adapter>> {
         let mut linker = Linker::new(component.engine());
         add_host(&mut linker)?;
+        wasi::add(&mut linker, component)?;
         let pre = linker.instantiate_pre(component)?;
         let analyzer = Exported::find(&pre, ANALYZER)?;
         Ok(Box::new(Engine {

@@ -19,7 +19,7 @@ use crate::engine::Lane;
 use crate::job::Job;
 use crate::outcome::Failure;
 use crate::sandbox::Sandbox;
-use crate::trap;
+use crate::{trap, wasi};
 
 const ANALYZER: &str = "filemill:engine/analyzer@2.0.0";
 const HOST: &str = "filemill:engine/host@2.0.0";
@@ -46,6 +46,7 @@ impl Contract for V2 {
     fn link(&self, component: &Component) -> wasmtime::Result<Box<dyn Adapter>> {
         let mut linker = Linker::new(component.engine());
         host::add(&mut linker.instance(HOST)?)?;
+        wasi::add(&mut linker, component)?;
         let pre = linker.instantiate_pre(component)?;
         let analyzer = Exported::find(&pre, ANALYZER)?;
         Ok(Box::new(Engine {

@@ -186,6 +186,7 @@ impl GuestInput {
             Err(InputEnd::Void(reason)) => InputError::Void(reason),
             Err(InputEnd::Cancelled) => InputError::Cancelled,
             Err(InputEnd::Failed(reason)) => return Err(Stop::Host(reason)),
+            Err(InputEnd::TooOften) => return Err(Stop::ReadsBackAndForth),
         };
         self.state = State::Ended(why.clone());
         Ok(Err(why))

@@ -134,7 +134,7 @@ const ARTIFACT_BYTES: &str = "bytes of artifacts";
 
 /// `type/subtype`, as far as that it is harmless.
 pub(crate) fn is_media_type(text: &str) -> bool {
-    text.len() <= 128 && text.contains('/') && text.bytes().all(|byte| byte.is_ascii_graphic())
+    text.len() <= 127 && text.contains('/') && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 #[cfg(test)]
