@@ -35,6 +35,9 @@ pub struct NodeConfig {
     pub stall: Duration,
     /// What one run may use.
     pub limits: Limits,
+    /// The folder whose components this processor offers to its pool as `local/NAME`. It may come later; while others can
+    /// write to it, nothing is taken from it.
+    pub engines_dir: Option<PathBuf>,
 }
 
 impl NodeConfig {
@@ -47,9 +50,10 @@ impl NodeConfig {
     /// How long a job waits for the next chunk by default.
     pub const STALL_DEFAULT: Duration = Duration::from_secs(10);
 
-    /// How many runs the [`Runtime`](crate::Runtime) must have slots for: those that run, and as many that wait for their input.
+    /// How many runs the [`Runtime`](crate::Runtime) must have slots for: those that run, as many that wait for their input, and
+    /// one release that is asked what it is.
     pub fn runtime_slots(slots: usize) -> u32 {
-        u32::try_from(slots).unwrap_or(u32::MAX).saturating_mul(2)
+        u32::try_from(slots).unwrap_or(u32::MAX).saturating_mul(2).saturating_add(1)
     }
 
     pub(super) fn check(&self) -> Result<(), NodeError> {

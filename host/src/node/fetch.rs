@@ -44,6 +44,15 @@ impl Fetcher {
             .await
     }
 
+    /// The chunk, which will be wanted again: it stays while nobody else waits for memory. Cancel safe.
+    pub(super) async fn chunk_to_keep(&self, sequence: u32) -> Result<Chunk, Stop> {
+        let load = async || {
+            let admitted = self.admit(sequence).await?;
+            self.load(admitted).await
+        };
+        self.node.chunks.get(self.name(sequence), true, load).await
+    }
+
     /// Waits until the chunk is stored. Cancel safe.
     pub(super) async fn stored(&self, sequence: u32) -> Result<(), Stop> {
         self.urls.get(&self.node, sequence).await.map(|_| ())

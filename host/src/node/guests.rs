@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use filemill_seal::{Digest, FileSpan, Sha256, Verdict};
+use tokio::sync::oneshot;
 
 use super::Node;
 use super::handing_in::{About, seal_and_send};
@@ -15,7 +16,7 @@ use super::job::{Input, Job, RunContext, Whole};
 use super::results::JobEnd;
 use super::run::FINAL_ATTEMPT;
 use super::slots::Turn;
-use crate::{Access, Job as EngineJob, Run, THREAD_STACK_BYTES};
+use crate::{Job as EngineJob, Run, THREAD_STACK_BYTES};
 
 /// Starts `count` threads. They end when the slots are closed and their jobs have ended.
 pub(super) fn start(node: &Arc<Node>, count: usize) -> io::Result<Vec<JoinHandle<()>>> {
@@ -64,11 +65,20 @@ fn run(node: &Node, turn: Turn<'_, Job>) {
         }
         Input::Streamed { source, ended } => {
             let run = analyse(node, &job.context, job.index, job.span.length, source);
-            node.pace.record(started.elapsed().saturating_sub(run.resources.input_wait));
-            // Nobody listens any more when the lease has ended.
-            let _ = ended.send(run);
+            tell(node, run, ended, started);
+        }
+        Input::Sought { source, ended } => {
+            let run = analyse(node, &job.context, job.index, job.span.length, source);
+            tell(node, run, ended, started);
         }
     }
+}
+
+/// Tells the task that attends to a file how its run ended.
+fn tell(node: &Node, run: Run, ended: oneshot::Sender<Run>, started: Instant) {
+    node.pace.record(started.elapsed().saturating_sub(run.resources.input_wait));
+    // Nobody listens any more when the lease has ended.
+    let _ = ended.send(run);
 }
 
 /// What came of a file that is in memory; `None` if its lease ended meanwhile, or if another attempt may end otherwise: the
@@ -92,10 +102,10 @@ fn analyse_whole(
     if found != sha256 {
         return Some(JobEnd::Refused(differs(found, sha256)));
     }
-    let mut run = analyse(node, context, index, span.length, Whole::new(context, index, span, pieces));
+    let mut run = analyse(node, context, index, span.length, Whole::new(context, index, span, pieces, sha256));
     if run.outcome().retryable() {
         // Another try may find what the first did not (memory, a slot); a third would be stubborn.
-        run = analyse(node, context, index, span.length, Whole::new(context, index, span, pieces));
+        run = analyse(node, context, index, span.length, Whole::new(context, index, span, pieces, sha256));
     }
     if is_for_another(&run, context) {
         let upload = &context.lease.upload;
@@ -120,7 +130,7 @@ fn analyse(node: &Node, context: &Arc<RunContext>, index: u32, size: u64, input:
         name: context.upload.name(index),
         size,
         parameters: context.upload.parameters.clone(),
-        access: Access::Streaming,
+        access: context.described.access,
         cancel: context.lease.cancel.clone(),
     };
     let lease = Arc::clone(&context.lease);

@@ -19,12 +19,15 @@ pub(super) struct About {
     pub(super) upload: Arc<Upload>,
     /// The component that ran; absent where none was found that may.
     pub(super) release: Option<Digest>,
+    /// SHA-256 of what the component says of itself, where it ran.
+    pub(super) description: Option<Digest>,
 }
 
 impl About {
     pub(super) fn run(context: &RunContext) -> Self {
         let (lease, upload) = (Arc::clone(&context.lease), Arc::clone(&context.upload));
-        Self { lease, upload, release: Some(context.release_digest) }
+        let description = Some(context.described.digest);
+        Self { lease, upload, release: Some(context.release_digest), description }
     }
 }
 
@@ -40,7 +43,7 @@ pub(super) fn seal_and_send(
     span: &FileSpan,
     end: JobEnd,
 ) -> Result<(), String> {
-    let sealed = seal(&about.upload, about.release, index, span, end)?;
+    let sealed = seal(about, index, span, end)?;
     let lease = &about.lease;
     event!("job ended", upload = %lease.upload, index = index, outcome = ?sealed.outcome);
     lease.job_ended();
@@ -77,7 +80,8 @@ pub(super) async fn end_all(
     }
     match upload {
         Some((upload, release)) if !sealed.is_empty() => {
-            let about = About { lease: Arc::clone(lease), upload: Arc::clone(upload), release };
+            let (lease, upload) = (Arc::clone(lease), Arc::clone(upload));
+            let about = About { lease, upload, release, description: None };
             hand_in(node, about, sealed).await
         }
         _ => Ok(()),

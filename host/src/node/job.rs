@@ -1,14 +1,15 @@
 //! One job on its way through a guest's thread.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use filemill_seal::{Digest, FileSpan, Verdict};
 use tokio::sync::{mpsc, oneshot};
 
+use super::described::Described;
 use super::events::event;
 use super::lease::Lease;
+use super::seek::Sought;
 use super::slots::Slots;
 use super::upload::Upload;
 use crate::{InputEnd, InputSource, Release, Run};
@@ -19,6 +20,7 @@ pub(super) struct RunContext {
     pub(super) upload: Arc<Upload>,
     pub(super) release: Release,
     pub(super) release_digest: Digest,
+    pub(super) described: Arc<Described>,
 }
 
 /// One file to analyse.
@@ -35,17 +37,19 @@ pub(super) enum Input {
     Whole { pieces: Vec<Bytes>, verdict: Verdict },
     /// As they come; the task that feeds them knows the verdict last, and does the rest.
     Streamed { source: Stream, ended: oneshot::Sender<Run> },
+    /// As the engine asks for them; the task that fetches them knows the verdict, and does the rest.
+    Sought { source: Sought, ended: oneshot::Sender<Run> },
 }
 
 /// Tells the first byte that an engine reads of a file.
-struct FirstByte(Option<(Arc<RunContext>, u32, u32)>);
+pub(super) struct FirstByte(Option<(Arc<RunContext>, u32, u32)>);
 
 impl FirstByte {
-    fn of(context: &Arc<RunContext>, index: u32, span: &FileSpan) -> Self {
+    pub(super) fn of(context: &Arc<RunContext>, index: u32, span: &FileSpan) -> Self {
         Self(Some((Arc::clone(context), index, span.first_chunk)))
     }
 
-    fn read(&mut self) {
+    pub(super) fn read(&mut self) {
         if let Some((context, index, sequence)) = self.0.take() {
             event!("job first byte", upload = %context.lease.upload, index = index, sequence = sequence);
         }
@@ -54,28 +58,52 @@ impl FirstByte {
 
 /// A file that is in memory as a whole.
 pub(super) struct Whole {
-    pieces: VecDeque<Bytes>,
+    /// All of them, none empty.
+    pieces: Vec<Bytes>,
+    sha256: Digest,
+    /// Where `read` is.
+    position: u64,
     first: FirstByte,
 }
 
 impl Whole {
-    pub(super) fn new(context: &Arc<RunContext>, index: u32, span: &FileSpan, pieces: &[Bytes]) -> Self {
+    /// `sha256` was found to be that of the pieces.
+    pub(super) fn new(
+        context: &Arc<RunContext>,
+        index: u32,
+        span: &FileSpan,
+        pieces: &[Bytes],
+        sha256: Digest,
+    ) -> Self {
         let pieces = pieces.iter().filter(|piece| !piece.is_empty()).cloned().collect();
-        Self { pieces, first: FirstByte::of(context, index, span) }
+        Self { pieces, sha256, position: 0, first: FirstByte::of(context, index, span) }
     }
 }
 
 impl InputSource for Whole {
     fn read(&mut self, max: usize) -> Result<Bytes, InputEnd> {
-        let Some(piece) = self.pieces.front_mut() else {
-            return Ok(Bytes::new());
-        };
-        self.first.read();
-        let bytes = piece.split_to(max.min(piece.len()));
-        if piece.is_empty() {
-            self.pieces.pop_front();
-        }
+        let bytes = self.read_at(self.position, max)?;
+        self.position += bytes.len() as u64;
         Ok(bytes)
+    }
+
+    fn read_at(&mut self, offset: u64, max: usize) -> Result<Bytes, InputEnd> {
+        let mut before = 0;
+        for piece in &self.pieces {
+            let within = offset - before;
+            if within < piece.len() as u64 {
+                self.first.read();
+                let mut bytes = piece.slice(within as usize..);
+                bytes.truncate(max);
+                return Ok(bytes);
+            }
+            before += piece.len() as u64;
+        }
+        Ok(Bytes::new())
+    }
+
+    fn sha256(&self) -> Option<[u8; 32]> {
+        Some(*self.sha256.as_bytes())
     }
 }
 

@@ -6,13 +6,13 @@ use std::time::Duration;
 use filemill_api::{LeaseAnswer, LeaseRequest, LeasedRun, LeasedUpload, limits, paths};
 use tokio_util::sync::CancellationToken;
 
-use super::Node;
 use super::backoff::Backoff;
 use super::clock;
 use super::events::event;
 use super::run::attend_upload;
 use super::server::CallError;
 use super::urls::Urls;
+use super::{Node, describe};
 
 /// How long the server may hold a question for work.
 const WAIT: Duration = Duration::from_secs(20);
@@ -29,7 +29,7 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) {
             answer = ask(&node) => answer,
         };
         match answer {
-            Ok(answer) if !answer.uploads.is_empty() => {
+            Ok(answer) if !answer.uploads.is_empty() || !answer.describe.is_empty() => {
                 backoff.reset();
                 take_up(&node, answer);
                 continue;
@@ -78,6 +78,9 @@ fn take_up(node: &Arc<Node>, answer: LeaseAnswer) {
     let (now, lasts) = (clock::now(), Duration::from_millis(answer.lease_ms.into()));
     let held_until = now + lasts.mul_f64(0.9);
     node.reports.lease_lasts(lasts);
+    if !answer.describe.is_empty() {
+        node.tasks.spawn(describe::run(Arc::clone(node), answer.describe));
+    }
     for mut leased in answer.uploads {
         let mut leases = Vec::new();
         for run in std::mem::take(&mut leased.runs) {

@@ -30,7 +30,7 @@ use super::storage::Storage;
 use super::streaming::Streaming;
 use super::totals::{Counters, Totals};
 use super::upload::Uploads;
-use super::{Node, NodeError, guests, http, leasing, publish};
+use super::{Node, NodeError, guests, http, leasing, plugins, publish};
 use crate::Runtime;
 use crate::pool::PoolFolder;
 
@@ -96,6 +96,9 @@ pub async fn run(config: NodeConfig, runtime: Runtime, stop: CancellationToken) 
     let (finish_completions, finish) = (CancellationToken::new(), CancellationToken::new());
     work.spawn(leasing::run(Arc::clone(&node), stop.clone()));
     work.spawn(publish::run(Arc::clone(&node), folder, stop.clone()));
+    if let Some(dir) = config.engines_dir.clone() {
+        work.spawn(plugins::run(Arc::clone(&node), dir, stop.clone()));
+    }
     words.spawn(completions::run(Arc::clone(&node), handed_in, finish_completions.clone()));
     pulse.spawn(returns::run(Arc::clone(&node), returned, finish.clone()));
     pulse.spawn(reports::run(Arc::clone(&node), reported, finish.clone()));

@@ -8,9 +8,10 @@ use filemill_seal::Digest;
 use tokio::sync::OnceCell;
 
 use super::chunks::ChunkStore;
+use super::described::Described;
 use super::server::Server;
 use super::storage::{Storage, StorageError};
-use crate::{Release, Runtime};
+use crate::{DescribeError, InstallError, Limits, Release, Runtime};
 
 /// The longest component that is fetched, in bytes; the runtime has a limit of its own.
 const COMPONENT_MAX_BYTES: usize = 32 << 20;
@@ -29,10 +30,18 @@ pub(super) enum NoRelease {
     Fault(String),
 }
 
+/// A release that is ready to run.
+#[derive(Clone)]
+pub(super) struct Ready {
+    pub(super) release: Release,
+    pub(super) described: Arc<Described>,
+}
+
 /// The releases at hand.
 pub(super) struct Releases {
     runtime: Runtime,
     kept: Mutex<Kept>,
+    installing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -44,13 +53,13 @@ struct Kept {
 struct Entry {
     // A release that does not fit is remembered, too: it would not fit the next time either. That other bytes came in its
     // place is not: the next answer may be the right one.
-    cell: Arc<OnceCell<Result<Release, NoRelease>>>,
+    cell: Arc<OnceCell<Result<Ready, NoRelease>>>,
     used: u64,
 }
 
 impl Releases {
     pub(super) fn new(runtime: Runtime) -> Self {
-        Self { runtime, kept: Mutex::default() }
+        Self { runtime, kept: Mutex::default(), installing: tokio::sync::Mutex::default() }
     }
 
     /// The release with that digest, ready to run. Fetched and compiled once, however many ask.
@@ -60,7 +69,7 @@ impl Releases {
         server: &Server,
         storage: &Storage,
         chunks: &ChunkStore,
-    ) -> Result<Release, NoRelease> {
+    ) -> Result<Ready, NoRelease> {
         let cell = self.cell(digest);
         let found = cell
             .get_or_try_init(async || match self.fetch(digest, server, storage, chunks).await {
@@ -71,7 +80,7 @@ impl Releases {
         found.clone()
     }
 
-    fn cell(&self, digest: Digest) -> Arc<OnceCell<Result<Release, NoRelease>>> {
+    fn cell(&self, digest: Digest) -> Arc<OnceCell<Result<Ready, NoRelease>>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.clock += 1;
         let used = kept.clock;
@@ -92,7 +101,7 @@ impl Releases {
         server: &Server,
         storage: &Storage,
         chunks: &ChunkStore,
-    ) -> Result<Release, NoRelease> {
+    ) -> Result<Ready, NoRelease> {
         let fault = |why: String| NoRelease::Fault(format!("release `{digest}` cannot be fetched: {why}"));
         let path = paths::COMPONENT.replace("{digest}", &digest.to_string());
         let url: ComponentUrl = server.get(&path).await.map_err(|error| fault(error.to_string()))?;
@@ -105,20 +114,45 @@ impl Releases {
             }
             Err(error) => return Err(fault(error.to_string())),
         };
-        let runtime = self.runtime.clone();
-        let installed = tokio::task::spawn_blocking(move || install(&runtime, digest, &component)).await;
+        let found = Digest::of(&component);
+        if found != digest {
+            return Err(NoRelease::Refused(format!("the server gives component `{found}` as release `{digest}`")));
+        }
+        let installed = self.install(component).await;
         drop(held);
-        installed.map_err(|error| fault(error.to_string()))?
+        installed
+    }
+
+    /// Keeps a component of this processor's own ready, so that it need not be fetched.
+    pub(super) async fn bring(&self, digest: Digest, component: Vec<u8>) -> Result<Ready, NoRelease> {
+        let found = self.cell(digest).get_or_try_init(async || self.install(component).await.map(Ok)).await?.clone();
+        found
+    }
+
+    /// Compiles a component and asks it what it is, one at a time: a compiler takes every core and some memory.
+    async fn install(&self, component: Vec<u8>) -> Result<Ready, NoRelease> {
+        let _turn = self.installing.lock().await;
+        let runtime = self.runtime.clone();
+        tokio::task::spawn_blocking(move || install(&runtime, &component))
+            .await
+            .unwrap_or_else(|error| Err(NoRelease::Fault(format!("installing a release failed: {error}"))))
     }
 }
 
-/// Compiles a component, if it is the one that was named.
-fn install(runtime: &Runtime, digest: Digest, component: &[u8]) -> Result<Release, NoRelease> {
-    let found = Digest::of(component);
-    if found != digest {
-        return Err(NoRelease::Refused(format!("the server gives component `{found}` as release `{digest}`")));
-    }
-    runtime.install(component).map_err(|error| {
-        NoRelease::Unfit(format!("release `{digest}` does not run here: {error} (hint: {})", error.hint()))
-    })
+fn install(runtime: &Runtime, component: &[u8]) -> Result<Ready, NoRelease> {
+    let digest = Digest::of(component);
+    let release = runtime.install(component).map_err(|error| {
+        let why = format!("release `{digest}` does not run here: {error} (hint: {})", error.hint());
+        match error {
+            InstallError::CompilerFailed { .. } => NoRelease::Fault(why),
+            _ => NoRelease::Unfit(why),
+        }
+    })?;
+    let said = release.describe(&Limits::default()).map_err(|error| match error {
+        DescribeError::Ended(failure) if failure.outcome().retryable() => {
+            NoRelease::Fault(format!("release `{digest}`: {}", failure.message()))
+        }
+        error => NoRelease::Unfit(format!("release `{digest}` does not run here: {error} (hint: tell its author)")),
+    })?;
+    Ok(Ready { release, described: Arc::new(Described::new(&said)) })
 }

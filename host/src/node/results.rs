@@ -2,11 +2,12 @@
 
 use filemill_api as api;
 use filemill_seal::{
-    Digest, EngineInput, Failure, FileSpan, LogLine, Outcome, Report, Resources, ResultBody, VoidReason, seal_result,
+    Artifact, Digest, EngineInput, Failure, FileSpan, Finding, JsonObject, LogLine, Outcome, Report, Resources,
+    ResultBody, ResultError, Severity, VoidReason, seal_result,
 };
 
-use super::upload::Upload;
-use crate::outcome::{Level, Rejection};
+use super::handing_in::About;
+use crate::outcome::Rejection;
 use crate::{Outcome as RunOutcome, Run};
 
 /// A job's end, sealed.
@@ -29,18 +30,11 @@ pub(super) enum JobEnd {
 
 /// Seals what came of file `index` for the uploader that the header names. Takes about 100 µs.
 ///
-/// `release` is the component that ran or should have run.
-///
 /// # Errors
 ///
 /// A text, where even the failure cannot be sealed.
-pub(super) fn seal(
-    upload: &Upload,
-    release: Option<Digest>,
-    index: u32,
-    span: &FileSpan,
-    end: JobEnd,
-) -> Result<Sealed, String> {
+pub(super) fn seal(about: &About, index: u32, span: &FileSpan, end: JobEnd) -> Result<Sealed, String> {
+    let (upload, release) = (&about.upload, about.release);
     let base = ResultBody {
         upload: upload.id(),
         index,
@@ -54,22 +48,35 @@ pub(super) fn seal(
         resources: Resources::default(),
     };
     let body = match end {
-        JobEnd::Analysed { run, sha256 } => analysed(base, run, EngineInput { length: span.length, sha256 }),
+        JobEnd::Analysed { run, sha256 } => {
+            analysed(base, run, EngineInput { length: span.length, sha256 }, about.description)
+        }
         JobEnd::Void(reason) => failed(base, Outcome::Void, "void", format!("the file was not sent whole: {reason}")),
         JobEnd::Refused(why) => failed(base, Outcome::Refused, "refused", why),
         JobEnd::HostFailed(why) => failed(base, Outcome::HostFailed, "host_failed", why),
     };
-    let outcome = wire(body.outcome);
-    seal_result(&body, &upload.header.key, &upload.header.uploader)
-        .map(|body| Sealed { outcome, body })
-        .map_err(|error| error.to_string())
+    let seal = |body: &ResultBody| {
+        let sealed = seal_result(body, &upload.header.key, &upload.header.uploader)?;
+        Ok(Sealed { outcome: wire(body.outcome), body: sealed })
+    };
+    let sealed = match seal(&body) {
+        // Limits that are each within the fleet's may add up to more than one result may have.
+        Err(ResultError::TooLong { found }) => {
+            let why =
+                format!("report, findings, artifacts and log come to {found} bytes, which one result cannot have");
+            let without = ResultBody { report: None, log: Vec::new(), ..body };
+            seal(&failed(without, Outcome::OverOutput, "over_output", why))
+        }
+        sealed => sealed,
+    };
+    sealed.map_err(|error: ResultError| error.to_string())
 }
 
 fn failed(body: ResultBody, outcome: Outcome, kind: &str, message: String) -> ResultBody {
     ResultBody { outcome, failure: Some(Failure { kind: kind.to_owned(), message }), ..body }
 }
 
-fn analysed(body: ResultBody, run: Run, input: EngineInput) -> ResultBody {
+fn analysed(body: ResultBody, run: Run, input: EngineInput, description: Option<Digest>) -> ResultBody {
     let ended = run.outcome();
     let mut body = ResultBody {
         input: Some(input),
@@ -78,10 +85,10 @@ fn analysed(body: ResultBody, run: Run, input: EngineInput) -> ResultBody {
         ..body
     };
     let failure = match run.result {
-        Ok(report) => match Report::from_json(report.json) {
+        Ok(found) => match report(found) {
             Ok(report) => {
                 body.outcome = Outcome::Succeeded;
-                body.report = Some(report);
+                body.report = Some(Report { description, ..report });
                 return body;
             }
             // The runtime has checked it; were its check ever the more lenient one, the engine is told so.
@@ -121,14 +128,36 @@ fn outcome_and_kind(ended: RunOutcome) -> (Outcome, &'static str) {
     }
 }
 
-fn line(line: crate::LogLine) -> LogLine {
-    let level = match line.level {
-        Level::Debug => "debug",
-        Level::Info => "info",
-        Level::Warn => "warn",
-        Level::Error => "error",
+fn report(found: crate::Report) -> Result<Report, ResultError> {
+    let crate::Report { summary, json, findings, artifacts } = found;
+    Ok(Report {
+        summary,
+        findings: findings.into_iter().map(finding).collect::<Result<_, _>>()?,
+        artifacts: artifacts.into_iter().map(artifact).collect(),
+        ..Report::from_json(json)?
+    })
+}
+
+fn finding(found: crate::Finding) -> Result<Finding, ResultError> {
+    let crate::Finding { kind, severity, summary, json } = found;
+    let severity = match severity {
+        crate::Severity::Info => Severity::Info,
+        crate::Severity::Low => Severity::Low,
+        crate::Severity::Medium => Severity::Medium,
+        crate::Severity::High => Severity::High,
+        crate::Severity::Critical => Severity::Critical,
     };
-    LogLine { level: level.to_owned(), message: line.message }
+    let json = if json == "{}" { None } else { Some(JsonObject::from_text(json)?) };
+    Ok(Finding { kind, severity, summary, json })
+}
+
+fn artifact(artifact: crate::Artifact) -> Artifact {
+    let crate::Artifact { name, media_type, data } = artifact;
+    Artifact { name, media_type, data: data.into() }
+}
+
+fn line(line: crate::LogLine) -> LogLine {
+    LogLine { level: line.level.as_str().to_owned(), message: line.message }
 }
 
 fn resources(used: &crate::Resources) -> Resources {
@@ -139,7 +168,7 @@ fn resources(used: &crate::Resources) -> Resources {
         wall_us: micros(used.wall_time),
         peak_memory_bytes: used.peak_memory_bytes,
         host_calls: used.host_calls,
-        ..Resources::default()
+        input_wait_us: micros(used.input_wait),
     }
 }
 

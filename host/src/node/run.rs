@@ -7,7 +7,6 @@ use filemill_api::{LeasedUpload, ReturnReason};
 use filemill_seal::{Digest, FileSpan};
 use futures::FutureExt as _;
 
-use super::Node;
 use super::chunks::Chunk;
 use super::fetch::Fetcher;
 use super::handing_in::{About, end_all, hand_in};
@@ -17,9 +16,10 @@ use super::releases::NoRelease;
 use super::results::JobEnd;
 use super::returns::report_missing;
 use super::stop::{Missing, Stop};
-use super::stream;
 use super::upload::{NotAdmitted, Upload};
 use super::urls::{RunUrls, Urls};
+use super::{Node, seek, stream};
+use crate::Access;
 
 /// The attempt at which it is final that a processor cannot run a job. Before, another processor may get it.
 pub(super) const FINAL_ATTEMPT: u32 = 3;
@@ -69,9 +69,9 @@ async fn begin(node: &Arc<Node>, leased: &LeasedUpload, leases: &[Arc<Lease>], u
         // It did when the upload was admitted.
         Err(error) => return stop_all(node, leases, || Stop::Fault(format!("the release: {error}"))).await,
     };
-    let release = node.releases.get(release_digest, &node.server, &node.storage, &node.chunks).await;
-    let release = match release {
-        Ok(release) => release,
+    let found = node.releases.get(release_digest, &node.server, &node.storage, &node.chunks).await;
+    let ready = match found {
+        Ok(ready) => ready,
         Err(NoRelease::Fault(why)) => return stop_all(node, leases, || Stop::Fault(why.clone())).await,
         Err(NoRelease::Refused(why)) => {
             tracing::warn!(upload = leased.upload, "refused: {why}");
@@ -87,8 +87,9 @@ async fn begin(node: &Arc<Node>, leased: &LeasedUpload, leases: &[Arc<Lease>], u
         let context = RunContext {
             lease: Arc::clone(lease),
             upload: Arc::clone(&upload),
-            release: release.clone(),
+            release: ready.release.clone(),
             release_digest,
+            described: Arc::clone(&ready.described),
         };
         let fetcher = Fetcher { node: Arc::clone(node), context: Arc::new(context), urls: run_urls };
         node.tasks.spawn(attend_run(Arc::new(fetcher)));
@@ -189,8 +190,8 @@ async fn conclude(node: &Node, lease: &Arc<Lease>, ended: Result<(), Stop>) {
 enum Group {
     /// They lie in the same one or two chunks, which are held until all of them have run.
     Whole { files: Vec<(u32, FileSpan)>, first_chunk: u32, last_chunk: u32 },
-    /// One file that is fed to its engine chunk by chunk.
-    Streamed(u32, FileSpan),
+    /// One file that is given to its engine chunk by chunk.
+    Long(u32, FileSpan),
 }
 
 async fn work(fetcher: &Arc<Fetcher>) -> Result<(), Stop> {
@@ -206,7 +207,13 @@ async fn work(fetcher: &Arc<Fetcher>) -> Result<(), Stop> {
     };
     for group in groups(fetcher, files) {
         let (ended, files) = match group {
-            Group::Streamed(index, span) => (stream::run(fetcher, index, span).await, vec![(index, span)]),
+            Group::Long(index, span) => {
+                let ended = match context.described.access {
+                    Access::Streaming => stream::run(fetcher, index, span).await,
+                    Access::Seekable => seek::run(fetcher, index, span).await,
+                };
+                (ended, vec![(index, span)])
+            }
             Group::Whole { files, first_chunk, last_chunk } => {
                 (run_whole(fetcher, &files, first_chunk, last_chunk).await, files)
             }
@@ -265,7 +272,7 @@ fn groups(fetcher: &Fetcher, files: Vec<(u32, FileSpan)>) -> Vec<Group> {
                 let (first_chunk, last_chunk) = (span.first_chunk, span.last_chunk);
                 groups.push(Group::Whole { files: vec![(index, span)], first_chunk, last_chunk });
             }
-            _ => groups.push(Group::Streamed(index, span)),
+            _ => groups.push(Group::Long(index, span)),
         }
     }
     groups

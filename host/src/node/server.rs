@@ -86,6 +86,23 @@ impl Server {
         answer.map(drop)
     }
 
+    /// Puts `request` and reads the answer.
+    pub(super) async fn put<Answer: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &impl Serialize,
+    ) -> Result<Answer, CallError> {
+        let body = serde_json::to_vec(request).map_err(|error| CallError::Malformed(error.to_string()))?;
+        self.call(Method::PUT, path, Some(body), Duration::ZERO).await
+    }
+
+    /// Puts a JSON document as it is; the answer says nothing but that it was taken.
+    pub(super) async fn put_document(&self, path: &str, document: &str) -> Result<(), CallError> {
+        let answer = self.exchange(Method::PUT, path, Some(document.as_bytes().to_vec()), Duration::ZERO).await;
+        self.notice(answer.as_ref().err());
+        answer.map(drop)
+    }
+
     /// Gets the answer.
     pub(super) async fn get<Answer: DeserializeOwned>(&self, path: &str) -> Result<Answer, CallError> {
         self.call(Method::GET, path, None, Duration::ZERO).await

@@ -9,7 +9,7 @@ use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use filemill_host::node::NodeError;
+use filemill_host::node::{EngineFolderError, NodeError};
 use filemill_host::pool::PoolFolderError;
 use filemill_host::{InstallError, RuntimeError, run_compiler};
 use tracing_subscriber::EnvFilter;
@@ -88,6 +88,9 @@ fn log<T>(json: bool, level: &str, command: impl FnOnce() -> T) -> T {
 fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(error) = error.downcast_ref::<NodeError>() {
         return Some(error.hint());
+    }
+    if let Some(error) = error.downcast_ref::<EngineFolderError>() {
+        return Some(error.hint().to_owned());
     }
     if let Some(error) = error.downcast_ref::<InstallError>() {
         return Some(error.hint().to_owned());

@@ -1,7 +1,7 @@
 //! `run`: a processor node, until it is told to stop.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -35,6 +35,10 @@ pub(crate) struct RunArgs {
     /// Where compiled engines are kept from start to start; without it they are compiled at each.
     #[arg(long, env = "FILEMILL_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
+    /// A folder of engines of this processor's own: each `NAME.wasm` that is copied there is offered to the clients of the pool as
+    /// `local/NAME`. The folder `engines` beside the pool's if not given. Nobody else may be able to write to it.
+    #[arg(long, env = "FILEMILL_ENGINES")]
+    engines: Option<PathBuf>,
     /// Engines that run at once; the number of cores if not given.
     #[arg(long)]
     slots: Option<usize>,
@@ -56,6 +60,11 @@ pub(crate) struct RunArgs {
 pub(crate) fn run(args: RunArgs) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let slots = args.slots.unwrap_or(cores);
+    let engines_dir = match args.engines {
+        // One that was asked for has to be good.
+        Some(dir) => node::check_engines(&dir).map(|()| dir)?,
+        None => args.pool.parent().unwrap_or(Path::new("")).join("engines"),
+    };
     let config = NodeConfig {
         server: args.server,
         token: Token::read(&args.token_file)?,
@@ -68,6 +77,7 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<()> {
         grace: Duration::from_secs(args.grace),
         stall: NodeConfig::STALL_DEFAULT,
         limits: Limits::default(),
+        engines_dir: Some(engines_dir),
     };
     let runtime = Runtime::new(RuntimeConfig {
         slots: NodeConfig::runtime_slots(slots),

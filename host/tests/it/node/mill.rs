@@ -78,6 +78,7 @@ impl Mill {
             name: "node".into(),
             grace: Duration::from_secs(10),
             stall: Duration::from_secs(10),
+            engines_dir: None,
             limits: Limits {
                 cpu_time: TimeLimit { base: Duration::from_secs(120), per_mib: Duration::ZERO },
                 wall_time: TimeLimit { base: Duration::from_secs(120), per_mib: Duration::ZERO },
