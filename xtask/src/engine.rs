@@ -1,41 +1,62 @@
-//! `cargo xtask engine build [NAME…]`: builds the guests of `engines/` into components.
+//! `cargo xtask engine …`: makes engines, builds them into components, runs and tests them.
 //!
-//! The result is one file an engine, `NAME.wasm`, in the folder `engines` of cargo's build folder (`target/engines`, or
-//! `$CARGO_TARGET_DIR/engines`). Each is checked: a component that exports the engine contract and imports nothing beside it.
+//! The result of a build is one file an engine, `NAME.wasm`, in the folder `engines` of cargo's build folder (`target/engines`,
+//! or `$CARGO_TARGET_DIR/engines`). Each is checked: a component that exports the engine contract. What runs it is the
+//! processor program, the same host with the same limits as in production.
 
 mod build;
 mod component;
+mod fixtures;
+mod host;
+mod manifest;
+mod new;
+mod source;
+mod test;
 mod toolchain;
+mod watch;
 
 use std::env;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Subcommand;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use crate::tree::{Metadata, Package, Tree};
+use crate::tree::Tree;
+use source::Source;
 
 /// What can be done with engines.
 #[derive(Debug, Subcommand)]
 pub enum EngineCommand {
+    /// Make the folder of a new engine, which builds and passes its test at once
+    New(new::NewOptions),
     /// Build engines into components, and print name, version, SHA-256, size and path of each
     ///
-    /// Uses rustup's wasm32-unknown-unknown (which it adds where rustup can download), or else a toolchain that it assembles
-    /// from Debian packages under $FILEMILL_CACHE (default: ~/.cache/filemill), without installing anything.
+    /// Rust: rustup's wasm32-unknown-unknown (added where rustup can download), else a toolchain assembled from Debian packages.
+    /// C: the wasi-sdk that WASI_SDK_PATH names, else clang from Debian packages. Python and JavaScript: componentize-py and
+    /// componentize-js. What is fetched stays under $FILEMILL_CACHE (default: ~/.cache/filemill); nothing is installed.
     Build {
-        /// Which engines (default: all of `engines/`)
+        /// Which engines, by name or by path (default: all of `engines/`)
         names: Vec<String>,
     },
+    /// Build an engine and say what a host makes of it: contract, imports, size, description
+    Check(host::CheckOptions),
+    /// Build an engine and run it over a file, in the real host with the real limits
+    Run(host::RunOptions),
+    /// Build engines and run them over their fixtures, and compare with the expected reports
+    Test(test::TestOptions),
+    /// Test an engine, or run it over a file, again whenever something of it is saved
+    Watch(watch::WatchOptions),
 }
 
 /// A built engine.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    /// Its name: its folder under `engines/`.
+    /// Its name, unique under `engines/`.
     pub name: String,
     /// The version in its manifest.
     pub version: String,
@@ -47,20 +68,29 @@ pub struct Engine {
     pub size_bytes: u64,
 }
 
-/// Runs the command. What was built goes to standard output, one line an engine, everything else to standard error.
+/// Runs the command. What it is for goes to standard output, everything else to standard error.
 ///
 /// # Errors
 ///
-/// When an engine does not exist, does not build, or is not a component that a host would take.
-pub fn run(command: &EngineCommand) -> Result<()> {
-    let EngineCommand::Build { names } = command;
+/// When an engine does not exist, does not build, or is not a component that a host would take. An engine that runs and
+/// gives no report, or another than expected, is no error: the exit code says it.
+pub fn run(command: &EngineCommand) -> Result<ExitCode> {
     let tree = Tree::locate()?;
-    let mut out = io::stdout().lock();
-    for engine in build(&tree, names)? {
-        let Engine { name, version, file, digest, size_bytes } = engine;
-        writeln!(out, "{name} {version}  {digest}  {size_bytes} bytes  {}", file.display())?;
+    match command {
+        EngineCommand::New(options) => new::run(&tree, options),
+        EngineCommand::Build { names } => {
+            let mut out = io::stdout().lock();
+            for engine in build(&tree, names)? {
+                let Engine { name, version, file, digest, size_bytes } = engine;
+                writeln!(out, "{name} {version}  {digest}  {size_bytes} bytes  {}", file.display())?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        EngineCommand::Check(options) => host::check(&tree, options),
+        EngineCommand::Run(options) => host::run(&tree, options),
+        EngineCommand::Test(options) => test::run(&tree, options),
+        EngineCommand::Watch(options) => watch::run(&tree, options),
     }
-    Ok(())
 }
 
 /// Builds the engines called `names` (none: all) and checks them. Does nothing visible when all is up to date.
@@ -69,17 +99,7 @@ pub fn run(command: &EngineCommand) -> Result<()> {
 ///
 /// As [`run`].
 pub fn build(tree: &Tree, names: &[String]) -> Result<Vec<Engine>> {
-    let packages = choose(packages(tree)?, names)?;
-    let built = build::build(tree, &packages)?;
-    let mut engines = Vec::with_capacity(packages.len());
-    for (package, artifact) in packages.iter().zip(built) {
-        let file = tree.engines().join(format!("{}.wasm", package.name));
-        let bytes = fs::read(&artifact).with_context(|| format!("cannot read `{}`", artifact.display()))?;
-        component::check(&bytes).with_context(|| format!("engine `{}`", package.name))?;
-        replace(&file, &bytes)?;
-        engines.push(describe(package, file, &bytes));
-    }
-    Ok(engines)
+    build_sources(tree, &source::choose(tree, names)?)
 }
 
 /// The engines called `names`, as components in the folder `FILEMILL_ENGINES_DIR` when that is set (as `cargo xtask test`
@@ -93,41 +113,51 @@ pub fn find_or_build(tree: &Tree, names: &[String]) -> Result<Vec<Engine>> {
         return build(tree, names);
     };
     let mut engines = Vec::new();
-    for package in choose(packages(tree)?, names)? {
-        let file = Path::new(&dir).join(format!("{}.wasm", package.name));
+    for source in source::choose(tree, names)? {
+        let file = Path::new(&dir).join(format!("{}.wasm", source.name));
         let bytes = fs::read(&file).with_context(|| {
             format!(
                 "cannot read `{}`\nhint: `FILEMILL_ENGINES_DIR` names a folder without it; unset it",
                 file.display()
             )
         })?;
-        engines.push(describe(&package, file, &bytes));
+        engines.push(describe(&source, file, &bytes));
     }
     Ok(engines)
 }
 
-/// The packages under `engines/` that are engines: those that link into something a host loads.
-fn packages(tree: &Tree) -> Result<Vec<Package>> {
-    let mut packages = Metadata::read(&tree.root().join("engines/Cargo.toml"))?.packages;
-    packages.retain(|package| package.targets.iter().any(|target| target.kind.iter().any(|kind| kind == "cdylib")));
-    packages.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(packages)
+/// Builds every engine of `engines/` and runs it over its fixtures in this `processor` program.
+///
+/// # Errors
+///
+/// As [`run`], and when something else came out than expected.
+pub fn test_all(tree: &Tree, processor: &Path) -> Result<()> {
+    test::all(tree, processor)
 }
 
-fn choose(all: Vec<Package>, names: &[String]) -> Result<Vec<Package>> {
-    let known = |name: &String| all.iter().any(|package| package.name == *name);
-    if let Some(unknown) = names.iter().find(|name| !known(name)) {
-        let known: Vec<&str> = all.iter().map(|package| package.name.as_str()).collect();
-        bail!("there is no engine `{unknown}`\nhint: engines here: {}", known.join(", "));
+/// Builds `sources` and checks them.
+fn build_sources(tree: &Tree, sources: &[Source]) -> Result<Vec<Engine>> {
+    let built = build::build(tree, sources)?;
+    let mut engines = Vec::with_capacity(sources.len());
+    for (source, bytes) in sources.iter().zip(built) {
+        let file = tree.engines().join(format!("{}.wasm", source.name));
+        let wasi = component::check(&bytes).with_context(|| format!("engine `{}`", source.name))?;
+        if let Some(import) = wasi.first() {
+            eprintln!(
+                "engines: note: {} imports `{import}` and more of WASI, of which a host gives it nothing",
+                source.name
+            );
+        }
+        replace(&file, &bytes)?;
+        engines.push(describe(source, file, &bytes));
     }
-    let wanted = |package: &Package| names.is_empty() || names.contains(&package.name);
-    Ok(all.into_iter().filter(wanted).collect())
+    Ok(engines)
 }
 
-fn describe(package: &Package, file: PathBuf, bytes: &[u8]) -> Engine {
+fn describe(source: &Source, file: PathBuf, bytes: &[u8]) -> Engine {
     Engine {
-        name: package.name.clone(),
-        version: package.version.clone(),
+        name: source.name.clone(),
+        version: source.version.clone(),
         file,
         digest: HEXLOWER.encode(&Sha256::digest(bytes)),
         size_bytes: bytes.len() as u64,
@@ -156,30 +186,6 @@ fn replace(file: &Path, bytes: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn package(name: &str) -> Package {
-        Package {
-            name: name.into(),
-            version: "0.1.0".into(),
-            manifest_path: "Cargo.toml".into(),
-            dependencies: Vec::new(),
-            targets: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn an_unknown_engine_is_refused_and_the_known_ones_are_named() {
-        let error = choose(vec![package("hash"), package("size")], &["sise".into()]).expect_err("no such engine");
-        assert_eq!(error.to_string(), "there is no engine `sise`\nhint: engines here: hash, size");
-    }
-
-    #[test]
-    fn no_name_means_all() {
-        let all = choose(vec![package("hash"), package("size")], &[]).expect("all");
-        assert_eq!(all.len(), 2);
-        let one = choose(all, &["size".into()]).expect("one");
-        assert_eq!(one.len(), 1);
-    }
 
     #[test]
     fn a_component_is_replaced_only_when_it_changed() {

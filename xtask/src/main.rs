@@ -18,7 +18,7 @@ struct Arguments {
 enum Command {
     /// Build everything, start it on this machine, and analyse files through it
     Demo(demo::DemoOptions),
-    /// Work on engines
+    /// Make, build, check, run and test engines
     #[command(subcommand)]
     Engine(engine::EngineCommand),
     /// Run every test, with everything it needs built and started first
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Demo(options) => demo::run(&options),
-        Command::Engine(command) => engine::run(&command).map(|()| ExitCode::SUCCESS),
+        Command::Engine(command) => engine::run(&command),
         Command::Test(options) => test::run(&options),
         Command::Bench(command) => bench::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::run(),

@@ -87,6 +87,15 @@ pub(crate) fn without_settings(command: &mut Command) {
     }
 }
 
+/// Lets `command` look for programs in `folders` before the search path.
+pub(crate) fn search_first(command: &mut Command, folders: Vec<PathBuf>) {
+    let rest = env::var_os("PATH").unwrap_or_default();
+    // Fails for a folder with a `:` in its name alone, which cannot be searched.
+    if let Ok(path) = env::join_paths(folders.into_iter().chain(env::split_paths(&rest))) {
+        command.env("PATH", path);
+    }
+}
+
 /// Where `name` is on the search path, if it is.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;

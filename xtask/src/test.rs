@@ -34,6 +34,7 @@ pub fn run(options: &TestOptions) -> Result<ExitCode> {
     engine::build(&tree, &[])?;
     let binaries = phase("programs", || Binaries::build(&tree, Profile::Dev))?;
     phase("engines' own tests", || program::run(&mut guests(&tree)))?;
+    phase("engines over their fixtures", || engine::test_all(&tree, &binaries.processor))?;
     let postgres = phase("PostgreSQL", Postgres::start)?;
 
     let equip = |mut command: Command| {

@@ -68,6 +68,7 @@ impl Tree {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Metadata {
     pub(crate) target_directory: PathBuf,
+    pub(crate) workspace_root: PathBuf,
     pub(crate) packages: Vec<Package>,
 }
 

@@ -1,124 +1,100 @@
-//! Cargo's part of building engines: flags, messages, and silence when there is nothing to do.
+//! Building engines, each with the tools of its language.
+//!
+//! Cargo knows itself what is up to date. For the others a stamp beside the component says what it was made from, because
+//! their tools take seconds, and those of Python and JavaScript make other bytes each time: their digest is that of one build.
 
-use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
-use std::process::Stdio;
-use std::thread;
+mod c;
+mod cargo;
+mod javascript;
+mod python;
+mod stamp;
 
-use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use super::toolchain::{TARGET, Toolchain, remap};
-use crate::program;
-use crate::tree::{Package, Tree};
+use anyhow::{Context, Result};
+
+use super::manifest::Scripted;
+use super::source::{Language, Source};
+use super::toolchain::{clang::Clang, node::Node, python::Python};
+use crate::tree::Tree;
+use stamp::Stamp;
 
 /// The guest's stack in bytes. A pooled instance clears it before it is used again, so it is as small as a parser can live
 /// with; the linker's default is 1 MiB. The memory's other bounds are the host's.
 const STACK_BYTES: u32 = 64 * 1024;
 
-/// Builds `packages` and returns the component of each, in the same order.
-pub(super) fn build(tree: &Tree, packages: &[Package]) -> Result<Vec<PathBuf>> {
-    let toolchain = Toolchain::find_or_set_up()?;
-    let mut cargo = toolchain.cargo();
-    cargo
-        .current_dir(tree.root().join("engines"))
-        .args(["build", "--release", "--target", TARGET])
-        .args(["--message-format", "json-render-diagnostics", "--target-dir"])
-        .arg(tree.engines())
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(tree)?)
-        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", toolchain.linker());
-    if program::has_terminal() {
-        cargo.args(["--color", "always"]);
-    }
-    for package in packages {
-        cargo.args(["--package", &package.name]);
-    }
-
-    let mut child = cargo
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot start {}", program::shown(&cargo)))?;
-    let stderr = child.stderr.take().context("cargo's standard error is not connected")?;
-    let stdout = child.stdout.take().context("cargo's standard output is not connected")?;
-    let artifacts = thread::scope(|scope| {
-        scope.spawn(|| pass_on(stderr));
-        artifacts(stdout)
-    });
-    let status = child.wait().context("cannot wait for cargo")?;
-    if !status.success() {
-        bail!("engines do not build with {} ({status})", toolchain.name());
-    }
-    let artifacts = artifacts?;
-    let of = |package: &Package| {
-        artifacts
-            .iter()
-            .find(|(manifest, _)| *manifest == package.manifest_path)
-            .map(|(_, component)| component.clone())
-            .with_context(|| format!("cargo built no component for engine `{}`", package.name))
-    };
-    packages.iter().map(of).collect()
-}
-
-/// Compiler flags of every guest, separated as `CARGO_ENCODED_RUSTFLAGS` wants it.
+/// Builds `sources` and returns the bytes of each one's component, in the same order.
 ///
-/// `simd128` is what every host of contract 1 runs (wasmtime has it on by default), and makes counting and searching several
-/// times faster. The remapped paths make the digest independent of where the checkout lies.
-fn flags(tree: &Tree) -> Result<String> {
-    let mut flags = vec!["-Ctarget-feature=+simd128".to_owned(), format!("-Clink-arg=-zstack-size={STACK_BYTES}")];
-    flags.extend(remap(tree.root(), "filemill")?);
-    Ok(flags.join("\u{1f}"))
+/// # Errors
+///
+/// When one does not build.
+pub(super) fn build(tree: &Tree, sources: &[Source]) -> Result<Vec<Vec<u8>>> {
+    let rust = cargo_builds(tree, sources)?;
+    sources
+        .iter()
+        .map(|source| {
+            let component = match &source.language {
+                Language::Rust { .. } => rust.get(&source.folder).context("cargo built no component").cloned(),
+                Language::Scripted { language, contract } => scripted(tree, source, *language, *contract),
+            };
+            let component = component.with_context(|| format!("engine `{}` does not build", source.name))?;
+            fs::read(&component).with_context(|| format!("cannot read `{}`", component.display()))
+        })
+        .collect()
 }
 
-/// One line of cargo's messages, as far as it is of use here.
-#[derive(Deserialize)]
-struct Message {
-    reason: String,
-    manifest_path: Option<PathBuf>,
-    #[serde(default)]
-    filenames: Vec<PathBuf>,
-}
-
-/// The components that cargo built or found fresh, by manifest.
-fn artifacts(messages: impl Read) -> Result<Vec<(PathBuf, PathBuf)>> {
-    let mut found = Vec::new();
-    for line in BufReader::new(messages).lines() {
-        let line = line.context("cannot read cargo's messages")?;
-        let message: Message =
-            serde_json::from_str(&line).with_context(|| format!("unexpected message from cargo: {line}"))?;
-        let (true, Some(manifest)) = (message.reason == "compiler-artifact", message.manifest_path) else {
-            continue;
-        };
-        let component =
-            message.filenames.into_iter().find(|file| file.extension().is_some_and(|extension| extension == "wasm"));
-        found.extend(component.map(|component| (manifest, component)));
-    }
-    Ok(found)
-}
-
-/// Passes on what cargo says to a person, but not that it has finished: without anything to compile it says nothing else.
-fn pass_on(stderr: impl Read) {
-    for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
-        let line = String::from_utf8_lossy(&line);
-        if !line.contains("Finished") {
-            eprintln!("{line}");
+/// The component of each engine in Rust, by its folder. One call of cargo a workspace.
+fn cargo_builds(tree: &Tree, sources: &[Source]) -> Result<BTreeMap<PathBuf, PathBuf>> {
+    let mut workspaces: BTreeMap<&Path, Vec<&Source>> = BTreeMap::new();
+    for source in sources {
+        if let Language::Rust { workspace } = &source.language {
+            workspaces.entry(workspace).or_default().push(source);
         }
     }
+    let mut components = BTreeMap::new();
+    for (workspace, sources) in workspaces {
+        components.extend(cargo::build(tree, workspace, &sources)?);
+    }
+    Ok(components)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What a tool is given to build one engine.
+struct Job<'a> {
+    source: &'a Source,
+    /// The folder of the contract's WIT.
+    wit: PathBuf,
+    /// A folder for what comes up on the way.
+    work: &'a Path,
+    /// Where the component goes.
+    output: &'a Path,
+}
 
-    #[test]
-    fn the_component_of_each_engine_is_found_in_cargos_messages() {
-        let messages = r#"{"reason":"compiler-artifact","manifest_path":"/r/memchr/Cargo.toml","filenames":["/t/libmemchr.rlib"]}
-{"reason":"build-script-executed","package_id":"x"}
-{"reason":"compiler-artifact","manifest_path":"/e/size/Cargo.toml","filenames":["/t/size.wasm"],"fresh":true}
-{"reason":"build-finished","success":true}
-"#;
-        let found = artifacts(messages.as_bytes()).expect("well formed");
-        assert_eq!(found, [("/e/size/Cargo.toml".into(), "/t/size.wasm".into())]);
+fn scripted(tree: &Tree, source: &Source, language: Scripted, contract: u32) -> Result<PathBuf> {
+    let wit = tree.root().join(format!("wit/engine/v{contract}"));
+    let (folder, tool) = match language {
+        Scripted::C => ("c", c::version(&Clang::find_or_set_up()?, &wit)?),
+        Scripted::Python => ("python", Python::version()),
+        Scripted::JavaScript => ("js", Node::version()),
+    };
+    let work = tree.engines().join(folder).join(&source.name);
+    let output = work.join("component.wasm");
+    let stamp = Stamp::of(&source.folder, &wit, &tool)?;
+    if stamp.holds(&output) {
+        return Ok(output);
     }
+    let begun = Instant::now();
+    eprintln!("engines: building {} {}", source.name, source.version);
+    fs::create_dir_all(&work).with_context(|| format!("cannot create `{}`", work.display()))?;
+    let job = Job { source, wit, work: &work, output: &output };
+    match language {
+        Scripted::C => c::build(&job)?,
+        Scripted::Python => python::build(&job)?,
+        Scripted::JavaScript => javascript::build(&job)?,
+    }
+    stamp.put(&output)?;
+    eprintln!("engines: {} built in {:.1} s", source.name, begun.elapsed().as_secs_f32());
+    Ok(output)
 }

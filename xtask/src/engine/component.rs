@@ -1,23 +1,28 @@
 //! What a built engine must look like from outside before anybody is asked to run it.
 
-use std::fmt::Write as _;
-
 use anyhow::{Context, Result, bail};
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 
-/// What an engine may import: nothing beside the contract. In particular no WASI, which would hand it a clock and random
-/// numbers.
+/// What an engine may import beside WASI: the contract.
 const CONTRACT: &str = "filemill:engine/";
+
+/// What components built for wasm32-wasip2 import. A host gives them one without files, network, environment and clock.
+const WASI: &str = "wasi:";
+const WASI_MINOR: &str = "@0.2.";
+
+/// The majors of the contract that a host runs.
+const MAJORS: [&str; 2] = ["1", "2"];
 
 /// The interface every engine exports.
 const ANALYZER: &str = "filemill:engine/analyzer@";
 
-/// Checks that `bytes` are a valid component which exports the analyzer and imports nothing beside the contract.
+/// Checks that `bytes` are a valid component which exports the analyzer of a major that a host runs and imports nothing
+/// beside the contract and WASI 0.2. Returns what it imports of WASI.
 ///
 /// # Errors
 ///
 /// When they are not; the error names what is imported or missing.
-pub(super) fn check(bytes: &[u8]) -> Result<()> {
+pub(super) fn check(bytes: &[u8]) -> Result<Vec<String>> {
     let mut encoding = None;
     let mut depth = 0_u32;
     let mut imports = Vec::new();
@@ -43,18 +48,21 @@ pub(super) fn check(bytes: &[u8]) -> Result<()> {
     if encoding != Some(Encoding::Component) {
         bail!("what was built is a core module, not a component\nhint: the linker must be `wasm-component-ld`");
     }
-    if let Some(foreign) = imports.iter().find(|name| !name.starts_with(CONTRACT)) {
-        let mut hint = String::from("an engine is given nothing beside the contract");
-        if foreign.starts_with("wasi:") {
-            write!(hint, "; a crate that reads files, time or random numbers brings this in")?;
-        }
-        bail!("it imports `{foreign}`\nhint: {hint}");
+    let (wasi, ours): (Vec<String>, Vec<String>) =
+        imports.into_iter().partition(|name| name.starts_with(WASI) && name.contains(WASI_MINOR));
+    if let Some(foreign) = ours.iter().find(|name| !name.starts_with(CONTRACT)) {
+        bail!("it imports `{foreign}`\nhint: an engine is given nothing beside the contract");
     }
-    if !exports.iter().any(|name| name.starts_with(ANALYZER)) {
-        bail!("it does not export `{ANALYZER}…`\nhint: `export!` the type that implements `Guest`");
+    let versions: Vec<&str> = exports.iter().filter_map(|name| name.strip_prefix(ANALYZER)).collect();
+    let Some(version) = versions.first() else {
+        bail!("it does not export `{ANALYZER}…`\nhint: docs/engines.md says what each language exports");
+    };
+    if !versions.iter().any(|version| version.split('.').next().is_some_and(|major| MAJORS.contains(&major))) {
+        bail!("it is built for contract {version}\nhint: this tree has contracts {}", MAJORS.join(" and "));
     }
+    // What is on by default covers component-model async, which contract 2 needs. The host has the last word.
     Validator::new_with_features(WasmFeatures::default()).validate_all(bytes).context("the component is not valid")?;
-    Ok(())
+    Ok(wasi)
 }
 
 #[cfg(test)]
@@ -97,14 +105,31 @@ mod tests {
 
     #[test]
     fn an_engine_passes() {
-        check(&component(&["filemill:engine/host@1.0.0"], &["filemill:engine/analyzer@1.0.0"])).expect("sound");
+        for major in ["1.0.0", "1.3.0", "2.0.0"] {
+            let (import, export) =
+                (format!("filemill:engine/host@{major}"), format!("filemill:engine/analyzer@{major}"));
+            assert_eq!(check(&component(&[&import], &[&export])).expect("sound"), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn a_contract_that_no_host_runs_is_refused() {
+        let refusal = refusal(&component(&[], &["filemill:engine/analyzer@3.0.0"]));
+        assert!(refusal.contains("built for contract 3.0.0\nhint: this tree has contracts 1 and 2"), "{refusal}");
+    }
+
+    #[test]
+    fn what_is_imported_of_wasi_is_told() {
+        let bytes = component(&["wasi:clocks/wall-clock@0.2.6"], &["filemill:engine/analyzer@1.0.0"]);
+        assert_eq!(check(&bytes).expect("sound"), ["wasi:clocks/wall-clock@0.2.6"]);
     }
 
     #[test]
     fn anything_imported_beside_the_contract_is_refused_by_name() {
-        let bytes = component(&["wasi:clocks/wall-clock@0.2.6"], &["filemill:engine/analyzer@1.0.0"]);
-        let refusal = refusal(&bytes);
-        assert!(refusal.contains("imports `wasi:clocks/wall-clock@0.2.6`"), "{refusal}");
+        for foreign in ["wasi:clocks/wall-clock@0.3.0", "env:net/sockets@1.0.0"] {
+            let refusal = refusal(&component(&[foreign], &["filemill:engine/analyzer@1.0.0"]));
+            assert!(refusal.contains(&format!("imports `{foreign}`")), "{refusal}");
+        }
     }
 
     #[test]

@@ -1,6 +1,11 @@
-//! Which compiler builds guests: rustup's where it has the target or can get it, else one assembled from Debian packages.
+//! Which compiler builds guests of Rust: rustup's where it has the target or can get it, else one assembled from Debian
+//! packages. Beside it, what the other languages need.
 
+mod cache;
+pub(super) mod clang;
 mod debian;
+pub(super) mod node;
+pub(super) mod python;
 mod rustup;
 
 use std::env;
@@ -43,19 +48,7 @@ impl Toolchain {
                 bail!("`FILEMILL_WASM_TOOLCHAIN` is `{other}`\nhint: `rustup`, `debian`, or unset")
             }
         };
-        let sysroot = program::output(Command::new("rustc").args(["--print", "sysroot"]))?;
-        let version = program::output(Command::new("rustc").arg("-vV"))?;
-        let host = version
-            .lines()
-            .find_map(|line| line.strip_prefix("host: "))
-            .context("`rustc -vV` does not say which machine it is for")?;
-        let linkers = Path::new(sysroot.trim()).join("lib/rustlib").join(host).join("bin");
-        if !linkers.join("wasm-component-ld").is_file() {
-            bail!(
-                "the Rust toolchain in `{}` has no `wasm-component-ld`\nhint: use rustup's toolchain, 1.81 or later",
-                sysroot.trim()
-            );
-        }
+        let linkers = linkers()?;
         Ok(match rustup {
             Some(release) => Self {
                 name: format!("rustup's {release}"),
@@ -95,16 +88,13 @@ impl Toolchain {
         ] {
             command.env_remove(name);
         }
-        // Where `wasm-component-ld` looks for the linker it calls first. As a flag this path would change the release.
+        // As a flag the linker's path would change the release.
         let mut search = vec![self.linkers.join("gcc-ld")];
         if let Some(prefix) = &self.prefix {
             debian::enter(&mut command, prefix);
             search.push(prefix.join("usr/bin"));
         }
-        search.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
-        if let Ok(path) = env::join_paths(search) {
-            command.env("PATH", path);
-        }
+        program::search_first(&mut command, search);
         command
     }
 
@@ -112,6 +102,29 @@ impl Toolchain {
     pub(super) fn linker(&self) -> PathBuf {
         self.linkers.join("wasm-component-ld")
     }
+}
+
+/// The folder of the linkers that come with the Rust toolchain on the path: `wasm-component-ld`, and in `gcc-ld` the
+/// `wasm-ld` that it looks for on the search path and calls first.
+///
+/// # Errors
+///
+/// When the toolchain is too old to have them.
+pub(super) fn linkers() -> Result<PathBuf> {
+    let sysroot = program::output(Command::new("rustc").args(["--print", "sysroot"]))?;
+    let version = program::output(Command::new("rustc").arg("-vV"))?;
+    let host = version
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .context("`rustc -vV` does not say which machine it is for")?;
+    let linkers = Path::new(sysroot.trim()).join("lib/rustlib").join(host).join("bin");
+    if !linkers.join("wasm-component-ld").is_file() {
+        bail!(
+            "the Rust toolchain in `{}` has no `wasm-component-ld`\nhint: use rustup's toolchain, 1.81 or later",
+            sysroot.trim()
+        );
+    }
+    Ok(linkers)
 }
 
 /// Compiler flags that make what is built independent of where `folder` (called `name` instead) and cargo's downloads lie:

@@ -12,8 +12,8 @@ use crate::program;
 use crate::tree::Tree;
 
 /// Each program with the package it comes from.
-const PROGRAMS: [(&str, &str); 3] =
-    [("filemill-server", "filemill-server"), ("filemill-processor", "filemill-host"), ("filemill", "filemill-cli")];
+const PROGRAMS: [(&str, &str); 3] = [("filemill-server", "filemill-server"), PROCESSOR, ("filemill", "filemill-cli")];
+const PROCESSOR: (&str, &str) = ("filemill-processor", "filemill-host");
 
 /// How programs are compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,25 +55,23 @@ impl Binaries {
     ///
     /// When they do not build.
     pub fn build(tree: &Tree, profile: Profile) -> Result<Self> {
-        let mut cargo = program::cargo();
-        cargo
-            .current_dir(tree.root())
-            .args(["build", "--message-format", "json-render-diagnostics", "--bins"])
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit());
-        if profile == Profile::Release {
-            cargo.arg("--release");
-        }
-        for (_, package) in PROGRAMS {
-            cargo.args(["--package", package]);
-        }
-        let output = cargo.output().with_context(|| format!("cannot start {}", program::shown(&cargo)))?;
-        if !output.status.success() {
-            bail!("the programs do not build ({})", output.status);
-        }
-        let messages = String::from_utf8(output.stdout).context("cargo's messages are not text")?;
-        let mut built = executables(&messages)?;
+        let mut built = build_packages(tree, profile, &PROGRAMS.map(|(_, package)| package))?;
         Self::from_each(|name| built.remove(name).with_context(|| format!("cargo built no `{name}`")))
+    }
+
+    /// `filemill-processor` alone, found or built as by [`Self::find_or_build`]: all that is needed to run an engine.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::find_or_build`].
+    pub fn find_or_build_processor(tree: &Tree, profile: Profile) -> Result<PathBuf> {
+        let (name, package) = PROCESSOR;
+        match env::var_os("FILEMILL_BIN_DIR") {
+            Some(dir) => in_dir(Path::new(&dir), name),
+            None => build_packages(tree, profile, &[package])?
+                .remove(name)
+                .with_context(|| format!("cargo built no `{name}`")),
+        }
     }
 
     /// The folder they are in.
@@ -82,19 +80,43 @@ impl Binaries {
     }
 
     fn in_dir(dir: &Path) -> Result<Self> {
-        Self::from_each(|name| {
-            let file = dir.join(name);
-            if !file.is_file() {
-                bail!("there is no `{}`\nhint: `FILEMILL_BIN_DIR` names a folder without it; unset it", file.display());
-            }
-            Ok(file)
-        })
+        Self::from_each(|name| in_dir(dir, name))
     }
 
     fn from_each(mut find: impl FnMut(&str) -> Result<PathBuf>) -> Result<Self> {
         let [server, processor, client] = PROGRAMS.map(|(name, _)| find(name));
         Ok(Self { server: server?, processor: processor?, client: client? })
     }
+}
+
+fn in_dir(dir: &Path, name: &str) -> Result<PathBuf> {
+    let file = dir.join(name);
+    if !file.is_file() {
+        bail!("there is no `{}`\nhint: `FILEMILL_BIN_DIR` names a folder without it; unset it", file.display());
+    }
+    Ok(file)
+}
+
+/// Builds `packages` and returns their programs, by name.
+fn build_packages(tree: &Tree, profile: Profile, packages: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
+    let mut cargo = program::cargo();
+    cargo
+        .current_dir(tree.root())
+        .args(["build", "--message-format", "json-render-diagnostics", "--bins"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit());
+    if profile == Profile::Release {
+        cargo.arg("--release");
+    }
+    for package in packages {
+        cargo.args(["--package", package]);
+    }
+    let output = cargo.output().with_context(|| format!("cannot start {}", program::shown(&cargo)))?;
+    if !output.status.success() {
+        bail!("the programs do not build ({})", output.status);
+    }
+    let messages = String::from_utf8(output.stdout).context("cargo's messages are not text")?;
+    executables(&messages)
 }
 
 /// One line of cargo's messages, as far as it is of use here.

@@ -65,6 +65,7 @@ mod tests {
     fn findings(package: &str, dependency: &str, kind: Option<&str>) -> Vec<String> {
         let metadata = Metadata {
             target_directory: "/r/target".into(),
+            workspace_root: "/r".into(),
             packages: vec![Package {
                 name: package.into(),
                 version: "0.1.0".into(),

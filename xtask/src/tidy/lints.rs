@@ -113,7 +113,8 @@ mod tests {
             dependencies: Vec::new(),
             targets: Vec::new(),
         };
-        let metadata = Metadata { target_directory: "/r/target".into(), packages: vec![package] };
+        let metadata =
+            Metadata { target_directory: "/r/target".into(), workspace_root: "/r".into(), packages: vec![package] };
         let sources = Sources::from([("Cargo.toml", workspace), ("a/Cargo.toml", manifest)]);
         let findings = check_manifests(Path::new("/r"), Path::new("Cargo.toml"), &metadata, &sources);
         findings.iter().map(ToString::to_string).collect()

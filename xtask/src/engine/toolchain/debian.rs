@@ -1,101 +1,62 @@
 //! A toolchain out of Debian packages, for a machine that reaches its package sources but not rustup's.
 //!
 //! The packages are unpacked into a private folder; nothing is installed, and rustup's toolchain stays as it is. They bring
-//! the standard library's source but none built for wasm32, so that is built once. The folder takes its final name when
-//! all is done: an interrupted set-up is never mistaken for a complete one.
+//! the standard library's source but none built for wasm32, so that is built once.
 
-mod packages;
+pub(super) mod packages;
 
-use std::env;
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 
-use super::{TARGET, has_standard_library, remap};
+use super::{TARGET, cache, has_standard_library, remap};
 use crate::program;
 
 /// Version of the recipe below; a folder made by another one is not used.
 const RECIPE: &str = "r1";
 
+/// The compiler that Debian keeps current for its browsers, its cargo, and the source of its standard library.
+const WANTED: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+
 /// What the packages put beside the compiler and nobody needs once the standard library is built.
 const SUPERFLUOUS: [&str; 5] = ["usr/src", "usr/share", "usr/lib/rustlib/src", "usr/lib/rustlib/etc", "etc"];
 
-/// The folder of the toolchain, complete; sets it up first if need be, one process at a time.
+/// The folder of the toolchain, complete; sets it up first if need be.
 ///
 /// # Errors
 ///
 /// When packages cannot be found or fetched, or the standard library does not build.
 pub(super) fn find_or_set_up() -> Result<PathBuf> {
-    let cache = cache()?;
-    let done = cache.join(RECIPE);
-    if done.is_dir() {
-        return Ok(done);
-    }
-    fs::create_dir_all(&cache).with_context(|| format!("cannot create `{}`", cache.display()))?;
-    let lock = cache.join("lock");
-    let lock = File::create(&lock).with_context(|| format!("cannot write `{}`", lock.display()))?;
-    lock.lock().context("cannot wait for another set-up of the toolchain")?;
-    if done.is_dir() {
-        return Ok(done);
-    }
-    set_up(&cache, &done).with_context(|| {
-        format!("cannot set up a toolchain for {TARGET}\nhint: or bring your own: `rustup target add {TARGET}`")
-    })?;
-    Ok(done)
+    cache::once("wasm-toolchain", RECIPE, |work| {
+        set_up(work).with_context(|| {
+            format!("cannot set up a toolchain for {TARGET}\nhint: or bring your own: `rustup target add {TARGET}`")
+        })
+    })
 }
 
 /// Lets `command` use the compiler in `prefix` instead of the system's.
 pub(super) fn enter(command: &mut Command, prefix: &Path) {
     command
-        .env("LD_LIBRARY_PATH", libraries(prefix))
+        .env("LD_LIBRARY_PATH", packages::libraries(prefix))
         .env("RUSTC", prefix.join("usr/bin/rustc"))
         .env("RUSTDOC", prefix.join("usr/bin/rustdoc"))
         .env_remove("RUSTUP_TOOLCHAIN");
 }
 
-/// `$FILEMILL_CACHE/wasm-toolchain`, or the same under the user's cache folder.
-fn cache() -> Result<PathBuf> {
-    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let base = set("FILEMILL_CACHE")
-        .or_else(|| set("XDG_CACHE_HOME").map(|dir| dir.join("filemill")))
-        .or_else(|| set("HOME").map(|dir| dir.join(".cache/filemill")))
-        .ok_or_else(|| anyhow!("there is no home folder to cache in\nhint: set `FILEMILL_CACHE` to a folder"))?;
-    let base = std::path::absolute(&base).with_context(|| format!("`{}` is no path", base.display()))?;
-    Ok(base.join("wasm-toolchain"))
-}
-
-fn set_up(cache: &Path, done: &Path) -> Result<()> {
-    let begun = Instant::now();
-    let partial = cache.join("partial");
-    if partial.exists() {
-        eprintln!("engines: starting over where an earlier set-up was interrupted");
-        fs::remove_dir_all(&partial).with_context(|| format!("cannot remove `{}`", partial.display()))?;
-    }
-    let archives = partial.join("archives");
-    let prefix = partial.join("prefix");
-    for dir in [&archives, &prefix] {
-        fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
-    }
-
-    packages::fetch(&archives)?;
-    eprintln!("engines: unpacking into `{}` (nothing is installed)", cache.display());
-    packages::unpack(&archives, &prefix)?;
+fn set_up(work: &Path) -> Result<()> {
+    let prefix = work.join("prefix");
+    packages::fetch_and_unpack(&WANTED, work)?;
     eprintln!("engines: building the standard library for {TARGET}, once (about a minute)");
-    build_standard_library(&partial, &prefix)?;
+    build_standard_library(work, &prefix)?;
     for superfluous in SUPERFLUOUS {
         let path = prefix.join(superfluous);
         if path.exists() {
             fs::remove_dir_all(&path).with_context(|| format!("cannot remove `{}`", path.display()))?;
         }
     }
-
-    fs::rename(&prefix, done).with_context(|| format!("cannot move the toolchain to `{}`", done.display()))?;
-    fs::remove_dir_all(&partial).with_context(|| format!("cannot remove `{}`", partial.display()))?;
-    eprintln!("engines: toolchain ready after {} s in `{}`", begun.elapsed().as_secs(), done.display());
     Ok(())
 }
 
@@ -137,9 +98,4 @@ fn build_standard_library(work: &Path, prefix: &Path) -> Result<()> {
         return Err(anyhow!("cargo built no standard library in `{}`", built.display()));
     }
     Ok(())
-}
-
-/// Where Debian puts the shared libraries of this machine's kind.
-fn libraries(prefix: &Path) -> PathBuf {
-    prefix.join(format!("usr/lib/{}-linux-gnu", env::consts::ARCH))
 }

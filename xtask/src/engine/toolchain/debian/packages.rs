@@ -1,38 +1,54 @@
-//! Which Debian packages make up the toolchain, fetched and unpacked.
+//! Which Debian packages make up a toolchain, fetched and unpacked into a private folder.
 //!
-//! Only three names are fixed; apt itself says what else a machine like this one lacks, so that a new version of the compiler
+//! Only a few names are given; apt itself says what else a machine like this one lacks, so that a new version of a compiler
 //! or of a library it needs changes nothing here.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::env;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::program;
 
-/// The compiler that Debian keeps current for its browsers, its cargo, and the source of its standard library.
-const WANTED: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+/// Downloads the packages `wanted`, and what they need, and unpacks them into `prefix` in the folder `work`.
+///
+/// # Errors
+///
+/// When this is no Debian, its sources do not have them, a download fails, or the disk is full.
+pub(in super::super) fn fetch_and_unpack(wanted: &[&str], work: &Path) -> Result<()> {
+    let (archives, prefix) = (work.join("archives"), work.join("prefix"));
+    fs::create_dir_all(&archives).with_context(|| format!("cannot create `{}`", archives.display()))?;
+    fetch(wanted, &archives)?;
+    eprintln!("engines: unpacking into `{}` (nothing is installed)", work.display());
+    unpack(&archives, &prefix)
+}
+
+/// Where Debian puts the shared libraries of this machine's kind.
+pub(in super::super) fn libraries(prefix: &Path) -> PathBuf {
+    prefix.join(format!("usr/lib/{}-linux-gnu", env::consts::ARCH))
+}
 
 /// Downloads the packages into `archives`.
 ///
 /// # Errors
 ///
 /// When this is no Debian, its sources do not have them, or a download fails.
-pub(super) fn fetch(archives: &Path) -> Result<()> {
+fn fetch(wanted: &[&str], archives: &Path) -> Result<()> {
     for tool in ["apt-get", "apt-cache", "dpkg"] {
         if program::find(tool).is_none() {
-            bail!(
-                "`{tool}` is not on the path: this is no Debian or Ubuntu\nhint: `rustup target add wasm32-unknown-unknown`"
-            );
+            bail!("`{tool}` is not on the path: this is no Debian or Ubuntu");
         }
     }
-    if candidate(WANTED[0])?.is_none() {
-        update_lists()?;
+    for name in wanted {
+        if candidate(name)?.is_none() {
+            update_lists(name)?;
+        }
     }
-    let packages = needed()?;
+    let packages = needed(wanted)?;
     let mut total = 0;
     let mut lines = Vec::new();
     for (name, version) in &packages {
@@ -61,7 +77,7 @@ pub(super) fn fetch(archives: &Path) -> Result<()> {
 /// # Errors
 ///
 /// When a package is damaged or the disk is full.
-pub(super) fn unpack(archives: &Path, prefix: &Path) -> Result<()> {
+fn unpack(archives: &Path, prefix: &Path) -> Result<()> {
     for entry in fs::read_dir(archives).with_context(|| format!("cannot list `{}`", archives.display()))? {
         let archive = entry?.path();
         program::run(Command::new("dpkg").arg("-x").arg(&archive).arg(prefix))?;
@@ -72,11 +88,11 @@ pub(super) fn unpack(archives: &Path, prefix: &Path) -> Result<()> {
 
 /// The packages to fetch, with their versions: what installing the wanted ones would add to this machine, and the compiler's
 /// own, whether or not they are installed.
-fn needed() -> Result<BTreeMap<String, String>> {
+fn needed(wanted: &[&str]) -> Result<BTreeMap<String, String>> {
     let mut install = apt("apt-get");
-    install.args(["install", "--simulate", "--no-install-recommends"]).args(WANTED);
+    install.args(["install", "--simulate", "--no-install-recommends"]).args(wanted);
     let mut packages = would_install(&program::output(&mut install)?);
-    let mut own: Vec<String> = WANTED.map(str::to_owned).to_vec();
+    let mut own: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
     while let Some(name) = own.pop() {
         own.extend(standard_library(&program::output(apt("apt-cache").args(["depends", &name]))?));
         if let Entry::Vacant(missing) = packages.entry(name) {
@@ -128,14 +144,14 @@ fn size_bytes(name: &str, version: &str) -> Result<u64> {
         .ok_or_else(|| anyhow!("apt does not know the size of `{name}` {version}"))
 }
 
-fn update_lists() -> Result<()> {
+fn update_lists(lacking: &str) -> Result<()> {
     if !program::is_root() {
-        bail!("apt's package lists are missing or lack `{}`\nhint: run `apt-get update` as root", WANTED[0]);
+        bail!("apt's package lists are missing or lack `{lacking}`\nhint: run `apt-get update` as root");
     }
     eprintln!("engines: apt-get update (its package lists are missing)");
     program::run(apt("apt-get").args(["update", "--quiet"]))?;
-    if candidate(WANTED[0])?.is_none() {
-        bail!("apt's sources have no package `{}`\nhint: Debian 12 has it, in its security updates too", WANTED[0]);
+    if candidate(lacking)?.is_none() {
+        bail!("apt's sources have no package `{lacking}`\nhint: Debian 12 has it, in its security updates too");
     }
     Ok(())
 }
