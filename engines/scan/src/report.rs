@@ -16,6 +16,9 @@ const ENTRIES: usize = 20;
 /// The longest text of a rule that is told, in bytes.
 const TEXT_BYTES: usize = 300;
 
+/// How much text is told in all, in bytes. A host takes 1 MiB of report by default, and JSON escapes what it must.
+const TOLD_BYTES: usize = 256 * 1024;
+
 /// How many bytes of a match are shown.
 pub(crate) const SHOWN_BYTES: usize = 32;
 
@@ -110,8 +113,18 @@ pub(crate) struct Place {
 impl Scan {
     /// The report of what matched.
     pub(crate) fn of(scanner: &Scanner, rules: &[EvaluatedRule<'_>]) -> Self {
-        let mut truncated = rules.len() > RULES;
-        let matches: Vec<_> = rules.iter().take(RULES).map(|rule| Match::of(scanner, rule, &mut truncated)).collect();
+        let mut truncated = false;
+        let mut told_bytes = 0;
+        let mut matches = Vec::new();
+        for rule in rules {
+            if matches.len() == RULES || told_bytes > TOLD_BYTES {
+                truncated = true;
+                break;
+            }
+            let told = Match::of(scanner, rule, &mut truncated);
+            told_bytes += told.text_bytes();
+            matches.push(told);
+        }
         let severity = rules
             .iter()
             .flat_map(|rule| rule.metadatas)
@@ -171,6 +184,20 @@ impl Match {
                 .collect(),
             strings: found.into_iter().take(STRINGS).map(|string| Found::of(string, truncated)).collect(),
         }
+    }
+}
+
+impl Match {
+    /// How much text it has, in bytes, names of members included.
+    fn text_bytes(&self) -> usize {
+        let meta = self.meta.iter().map(|(name, value)| match value {
+            Meta::Text(text) => name.len() + text.len() + 10,
+            Meta::Number(_) | Meta::Flag(_) => name.len() + 30,
+        });
+        let places = |found: &Found| found.places.iter().map(|place| 60 + place.bytes.len()).sum::<usize>();
+        let strings = self.strings.iter().map(|found| found.name.len() + 60 + places(found));
+        let tags = self.tags.iter().map(|tag| tag.len() + 3);
+        self.rule.len() + 100 + meta.chain(strings).chain(tags).sum::<usize>()
     }
 }
 
