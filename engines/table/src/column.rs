@@ -52,7 +52,7 @@ impl Column {
     }
 
     /// Adds a field that is written as `field` and holds `value`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn add(&mut self, field: &[u8], value: Value) {
         match value {
             Value::Null => return,
@@ -67,7 +67,7 @@ impl Column {
 
     /// Adds a `value` for which `key` stands, and no other value of this column. The example is asked for only when there is
     /// none yet.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn add_keyed(&mut self, value: Value, key: u64, example: impl FnOnce() -> String) {
         match value {
             Value::Null => return,
@@ -112,10 +112,12 @@ impl Column {
         self.distinct.count().min(self.kinds.values())
     }
 
+    #[inline(always)]
     fn number(&mut self, number: f64) {
         self.numbers.get_or_insert_with(|| Box::new(Numbers::new())).add(number);
     }
 
+    #[inline(always)]
     fn moment(&mut self, at: i64) {
         let (first, last) = self.moments.unwrap_or((at, at));
         self.moments = Some((first.min(at), last.max(at)));

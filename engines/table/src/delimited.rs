@@ -29,6 +29,7 @@ pub(crate) struct Delimited {
     /// Whether the reader is between two rows.
     between: bool,
     delimiter: u8,
+    marks: Vec<u32>,
     profile: Profile,
 }
 
@@ -44,6 +45,7 @@ impl Delimited {
             started: false,
             between: true,
             delimiter,
+            marks: Vec::new(),
             profile,
         }
     }
@@ -58,7 +60,7 @@ impl Delimited {
         while !bytes.is_empty() {
             if self.started && self.between {
                 let rows = plain::whole_rows(bytes);
-                plain::read(rows, self.delimiter, &mut self.profile);
+                plain::read(rows, self.delimiter, &mut self.marks, &mut self.profile);
                 bytes = &bytes[rows.len()..];
                 if bytes.is_empty() {
                     break;

@@ -11,57 +11,59 @@ pub(crate) fn whole_rows(bytes: &[u8]) -> &[u8] {
     memchr::memrchr(b'\n', before).map_or(&[], |end| &before[..=end])
 }
 
+/// How many bytes are searched for marks before their fields are looked at.
+const BATCH: usize = 4096;
+
 /// Adds `rows`, which are whole and have no quotes, to `profile`. Rows end at line feeds and carriage returns, and those
-/// without a byte are none.
-pub(crate) fn read(rows: &[u8], delimiter: u8, profile: &mut Profile) {
-    let mut row = Row { begin: 0, column: 0 };
-    let marks = [delimiter, b'\n', b'\r'].map(u8x16::splat);
-    let (blocks, rest) = rows.as_chunks::<16>();
-    for (at, block) in blocks.iter().enumerate() {
-        row.block(rows, at * 16, *block, marks, profile);
-    }
-    if !rest.is_empty() {
-        // What fills the last block up is no mark, because a delimiter is not null.
-        let mut block = [0; 16];
-        block[..rest.len()].copy_from_slice(rest);
-        row.block(rows, rows.len() - rest.len(), block, marks, profile);
-    }
-}
-
-/// Where reading is.
-struct Row {
-    /// Where the current field begins.
-    begin: usize,
-    /// Which of its row it is.
-    column: usize,
-}
-
-impl Row {
-    #[inline(always)]
-    fn block(&mut self, rows: &[u8], offset: usize, block: [u8; 16], marks: [u8x16; 3], profile: &mut Profile) {
-        let bytes = u8x16::from(block);
-        let [delimiter, line, carriage] = marks.map(|mark| bytes.simd_eq(mark));
-        let ends = (line | carriage).to_bitmask();
-        let mut marked = ends | delimiter.to_bitmask();
-        while marked != 0 {
-            let bit = marked.trailing_zeros();
-            marked &= marked - 1;
-            let end = offset + bit as usize;
-            let field = rows.get(self.begin..end).unwrap_or_default();
-            self.begin = end + 1;
-            if let Some(column) = profile.columns.get_mut(self.column) {
+/// without a byte are none. `marks` is room that is used again.
+pub(crate) fn read(rows: &[u8], delimiter: u8, marks: &mut Vec<u32>, profile: &mut Profile) {
+    let mut begin = 0;
+    let mut column = 0;
+    let mut offset = 0;
+    // In two steps, each of which is small enough to be kept in registers.
+    for batch in rows.chunks(BATCH) {
+        marks.clear();
+        find(batch, delimiter, marks);
+        for mark in &*marks {
+            let end = offset + *mark as usize;
+            let field = rows.get(begin..end).unwrap_or_default();
+            begin = end + 1;
+            if let Some(column) = profile.columns.get_mut(column) {
                 column.add(field, value_of(field));
             }
-            self.column += 1;
-            if ends & (1 << bit) != 0 {
-                if self.column > 1 || !field.is_empty() {
+            column += 1;
+            if rows.get(end) != Some(&delimiter) {
+                if column > 1 || !field.is_empty() {
                     profile.rows += 1;
-                    profile.ragged_rows += u64::from(self.column != profile.all_columns);
+                    profile.ragged_rows += u64::from(column != profile.all_columns);
                 }
-                self.column = 0;
+                column = 0;
             }
         }
+        offset += batch.len();
     }
+}
+
+/// Where in `batch` a field ends.
+fn find(batch: &[u8], delimiter: u8, marks: &mut Vec<u32>) {
+    let [delimiter, line, carriage] = [delimiter, b'\n', b'\r'].map(u8x16::splat);
+    let marked = |block: u8x16| (block.simd_eq(delimiter) | block.simd_eq(line) | block.simd_eq(carriage)).to_bitmask();
+    let mut note = |mut marked: u32, offset: u32| {
+        while marked != 0 {
+            marks.push(offset + marked.trailing_zeros());
+            marked &= marked - 1;
+        }
+    };
+    let (blocks, rest) = batch.as_chunks::<16>();
+    let mut offset = 0;
+    for block in blocks {
+        note(marked(u8x16::new(*block)), offset);
+        offset += 16;
+    }
+    // What fills the last block up is no mark, because a delimiter is not null.
+    let mut block = [0; 16];
+    block[..rest.len()].copy_from_slice(rest);
+    note(marked(u8x16::new(block)), offset);
 }
 
 #[cfg(test)]
@@ -83,7 +85,7 @@ mod tests {
             profile.add_column(b"a");
             profile.add_column(b"b");
             let text = format!("{},{}\r\n\n{},\n", "x".repeat(length), "y".repeat(3), "z".repeat(length));
-            read(text.as_bytes(), b',', &mut profile);
+            read(text.as_bytes(), b',', &mut Vec::new(), &mut profile);
             assert_eq!((profile.rows, profile.ragged_rows), (2, 0), "{length}");
             assert_eq!(profile.columns[0].distinct(), if length == 0 { 0 } else { 2 }, "{length}");
             assert_eq!(profile.columns[1].lengths, Some((3, 3)), "{length}");
