@@ -2,7 +2,7 @@
 
 use crate::distinct::{Distinct, key};
 use crate::numbers::Numbers;
-use crate::value::Value;
+use crate::value::{Value, value_of};
 
 /// How much of a field is kept as an example, in characters.
 const EXAMPLE_CHARACTERS: usize = 60;
@@ -49,6 +49,13 @@ impl Column {
             distinct: Distinct::new(),
             last: None,
         }
+    }
+
+    /// Adds a field that is written as `field`. Not a part of what reads rows: both are too large for the registers that a
+    /// component has.
+    #[inline(never)]
+    pub(crate) fn add_written(&mut self, field: &[u8]) {
+        self.add(field, value_of(field));
     }
 
     /// Adds a field that is written as `field` and holds `value`.
@@ -144,7 +151,6 @@ fn example(field: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::value_of;
 
     fn column(fields: impl Iterator<Item = String>) -> Column {
         let mut column = Column::new("x".into());

@@ -6,7 +6,6 @@ use filemill_engine::Failure;
 use crate::detect;
 use crate::plain;
 use crate::profile::Profile;
-use crate::value::value_of;
 
 /// The longest row. A longer one is a quote that is never closed.
 pub(crate) const ROW_BYTES: usize = 4 << 20;
@@ -29,7 +28,7 @@ pub(crate) struct Delimited {
     /// Whether the reader is between two rows.
     between: bool,
     delimiter: u8,
-    marks: Vec<u32>,
+    marks: Box<plain::Marks>,
     profile: Profile,
 }
 
@@ -45,7 +44,7 @@ impl Delimited {
             started: false,
             between: true,
             delimiter,
-            marks: Vec::new(),
+            marks: Box::new([0; _]),
             profile,
         }
     }
@@ -128,7 +127,7 @@ impl Delimited {
         for (column, end) in self.profile.columns.iter_mut().zip(ends) {
             let field = &self.text[begin..*end];
             begin = *end;
-            column.add(field, value_of(field));
+            column.add_written(field);
         }
     }
 
