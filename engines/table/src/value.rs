@@ -96,6 +96,7 @@ fn number(digits: &[u8], field: &[u8]) -> Value {
         return Value::Text;
     }
     match short_number(digits) {
+        NO_NUMBER => return Value::Text,
         NOT_SHORT => {}
         // Signed, because that is one instruction.
         short if short & POINT == 0 => return Value::Integer((short >> 5) as i64 as f64),
@@ -114,8 +115,11 @@ fn number(digits: &[u8], field: &[u8]) -> Value {
 /// Powers of ten that are exact.
 const TENS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
 
-/// No short number.
+/// Maybe a number, but no short one.
 const NOT_SHORT: u64 = u64::MAX;
+
+/// No number at all.
+const NO_NUMBER: u64 = u64::MAX - 1;
 
 /// The bit of a short number that has a point.
 const POINT: u64 = 16;
@@ -139,7 +143,8 @@ fn short_number(digits: &[u8]) -> u64 {
         } else if *byte == b'.' && step == 0 {
             step = 1;
         } else {
-            return NOT_SHORT;
+            // With an exponent it may still be one.
+            return if byte.eq_ignore_ascii_case(&b'e') { NOT_SHORT } else { NO_NUMBER };
         }
     }
     (whole << 5) | (step * POINT) | behind
