@@ -52,7 +52,7 @@ pub use engine::THREAD_STACK_BYTES;
 pub use inspect::imports;
 pub use install::{InstallError, Origin};
 pub use job::{Access, Cancel, InputEnd, InputSource, Job, Observer, Parameters, ParametersError};
-pub use limits::{Limits, TimeLimit};
+pub use limits::{Limits, ReleaseLimits, TimeLimit};
 pub use outcome::{Artifact, Failure, Finding, Level, LogLine, Outcome, Rejection, Report, Resources, Run, Severity};
 pub use release::{DescribeError, Release};
 pub use runtime::{Runtime, RuntimeConfig, RuntimeError};

@@ -1,5 +1,6 @@
 //! What one run may use.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 const KIB: usize = 1 << 10;
@@ -111,6 +112,23 @@ impl Default for Limits {
     }
 }
 
+/// The limits of each release: those of its own where it has some, else the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReleaseLimits {
+    /// For every release that has none of its own.
+    pub default: Limits,
+    /// By digest in hexadecimal, or as `local/NAME` for an engine that was dropped into this processor's folder.
+    pub by_release: HashMap<String, Limits>,
+}
+
+impl ReleaseLimits {
+    /// Those of the release with that digest, which is called `local` if it was dropped in.
+    pub fn of(&self, digest: &str, local: Option<&str>) -> &Limits {
+        let named = |name: &str| self.by_release.get(&format!("local/{name}"));
+        self.by_release.get(digest).or_else(|| local.and_then(named)).unwrap_or(&self.default)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +141,17 @@ mod tests {
         assert_eq!(limit.for_size(20 << 20), Duration::from_secs(2));
         let endless = TimeLimit { base: Duration::MAX, per_mib: Duration::MAX };
         assert_eq!(endless.for_size(u64::MAX), Duration::MAX);
+    }
+
+    #[test]
+    fn a_release_has_its_own_limits_by_digest_or_by_the_name_it_was_dropped_in_as() {
+        let few = |log_lines| Limits { log_lines, ..Limits::default() };
+        let by_release = HashMap::from([("d1".to_owned(), few(1)), ("local/size".to_owned(), few(2))]);
+        let limits = ReleaseLimits { default: few(3), by_release };
+        assert_eq!(limits.of("d1", Some("size")).log_lines, 1);
+        assert_eq!(limits.of("d2", Some("size")).log_lines, 2);
+        assert_eq!(limits.of("d2", Some("other")).log_lines, 3);
+        assert_eq!(limits.of("d2", None).log_lines, 3);
     }
 
     #[test]

@@ -77,7 +77,7 @@ use self::storage::Storage;
 use self::streaming::Streaming;
 use self::totals::Counters;
 use self::upload::Uploads;
-use crate::Limits;
+use crate::ReleaseLimits;
 
 pub use config::{NodeConfig, Token};
 pub use error::NodeError;
@@ -91,7 +91,7 @@ struct Node {
     /// The node's name with a number of its own for this start.
     id: String,
     pool: String,
-    limits: Limits,
+    limits: ReleaseLimits,
     stall: Duration,
     slot_count: usize,
 

@@ -11,8 +11,9 @@ const FRAMES: usize = 5;
 /// The longest name of one of them, in bytes: it is the engine's own text.
 const NAME_BYTES: usize = 200;
 
-/// Why a guest did not return.
-pub(crate) fn explain(error: &Error) -> Failure {
+/// Why a guest did not return. `over_in_call` is what it was over where it called the host with more text than may cross at
+/// once: what its contract's functions take text for, mostly.
+pub(crate) fn explain(error: &Error, over_in_call: Outcome) -> Failure {
     if let Some(stop) = error.downcast_ref::<Stop>() {
         return stopped(stop);
     }
@@ -28,8 +29,12 @@ pub(crate) fn explain(error: &Error) -> Failure {
     }
     if is_crossing_limit(error) {
         return match error.downcast_ref::<WasmBacktrace>() {
-            // The engine was calling the host: what takes text beside `log` takes less of it.
-            Some(_) => Failure::new(Outcome::OverLog, "the engine logged a line that is too long"),
+            // The engine was calling the host.
+            Some(_) if over_in_call == Outcome::OverLog => {
+                Failure::new(over_in_call, "the engine logged a line that is too long")
+            }
+            Some(_) => Failure::new(over_in_call, "the engine handed the host more at once than it may")
+                .with_hint("hand out less in one piece; the release's output limits can be raised"),
             // It had returned.
             None => Failure::new(Outcome::OverOutput, "the engine returned more than it may")
                 .with_hint("a report is a summary; the release's output limit can be raised"),

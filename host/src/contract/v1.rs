@@ -19,7 +19,7 @@ use super::exported::Exported;
 use super::{Adapter, Contract, Description, Ended, Said};
 use crate::engine::Lane;
 use crate::job::Job;
-use crate::outcome::Failure;
+use crate::outcome::{Failure, Outcome};
 use crate::sandbox::{Sandbox, Stop};
 use crate::{trap, wasi};
 
@@ -112,7 +112,9 @@ impl Engine {
             Ok(instance) => call(instance, &mut store),
             Err(error) => Err(error),
         };
-        Ended { result: result.unwrap_or_else(|error| Err(trap::explain(&error))), sandbox: Some(store.into_data()) }
+        // What takes text of the guest while it runs is `log`, and `fail`, once.
+        let explained = |error| Err(trap::explain(&error, Outcome::OverLog));
+        Ended { result: result.unwrap_or_else(explained), sandbox: Some(store.into_data()) }
     }
 }
 

@@ -17,7 +17,7 @@ use super::exported::Exported;
 use super::{Adapter, Contract, Description, Ended, Said};
 use crate::engine::Lane;
 use crate::job::Job;
-use crate::outcome::Failure;
+use crate::outcome::{Failure, Outcome};
 use crate::sandbox::Sandbox;
 use crate::{trap, wasi};
 
@@ -110,6 +110,8 @@ impl Engine {
             call(instance, &mut store).await
         };
         let result = executor::block_on(run, patience).map_err(wasmtime::Error::from).flatten();
-        Ended { result: result.unwrap_or_else(|error| Err(trap::explain(&error))), sandbox: Some(store.into_data()) }
+        // A guest returns its report in a call too, and hands out findings and artifacts in others.
+        let explained = |error| Err(trap::explain(&error, Outcome::OverOutput));
+        Ended { result: result.unwrap_or_else(explained), sandbox: Some(store.into_data()) }
     }
 }

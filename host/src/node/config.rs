@@ -8,7 +8,7 @@ use url::Url;
 
 use super::NodeError;
 use super::origins::{Origin, is_private};
-use crate::Limits;
+use crate::ReleaseLimits;
 
 /// How a node is set up. Read once, at the start.
 #[derive(Clone, Debug)]
@@ -33,8 +33,8 @@ pub struct NodeConfig {
     pub grace: Duration,
     /// How long a job waits for the next chunk of an upload that is not complete before it is handed back.
     pub stall: Duration,
-    /// What one run may use.
-    pub limits: Limits,
+    /// What one run of each release may use.
+    pub limits: ReleaseLimits,
     /// The folder whose components this processor offers to its pool as `local/NAME`. It may come later; while others can
     /// write to it, nothing is taken from it.
     pub engines_dir: Option<PathBuf>,

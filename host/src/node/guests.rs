@@ -134,5 +134,8 @@ fn analyse(node: &Node, context: &Arc<RunContext>, index: u32, size: u64, input:
         cancel: context.lease.cancel.clone(),
     };
     let lease = Arc::clone(&context.lease);
-    context.release.run(&job, input, &node.limits, move |per_mille: u16| lease.set_progress(per_mille.into()))
+    let run =
+        context.release.run(&job, input, &context.limits, move |per_mille: u16| lease.set_progress(per_mille.into()));
+    node.counters.ran(&run.resources);
+    run
 }

@@ -12,7 +12,7 @@ use super::lease::Lease;
 use super::seek::Sought;
 use super::slots::Slots;
 use super::upload::Upload;
-use crate::{InputEnd, InputSource, Release, Run};
+use crate::{InputEnd, InputSource, Limits, Release, Run};
 
 /// What all jobs of a run share.
 pub(super) struct RunContext {
@@ -21,6 +21,7 @@ pub(super) struct RunContext {
     pub(super) release: Release,
     pub(super) release_digest: Digest,
     pub(super) described: Arc<Described>,
+    pub(super) limits: Limits,
 }
 
 /// One file to analyse.

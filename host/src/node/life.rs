@@ -36,6 +36,8 @@ use crate::pool::PoolFolder;
 
 /// Objects fetched at once.
 const FETCHES: usize = 16;
+/// How often the totals are logged, where they changed.
+const TOTALS_EVERY: Duration = Duration::from_secs(60);
 /// How long the last words may take: results and leases handed back.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -101,6 +103,7 @@ pub async fn run(config: NodeConfig, runtime: Runtime, stop: CancellationToken) 
     }
     words.spawn(completions::run(Arc::clone(&node), handed_in, finish_completions.clone()));
     pulse.spawn(returns::run(Arc::clone(&node), returned, finish.clone()));
+    work.spawn(tell_totals(Arc::clone(&node), stop.clone()));
     pulse.spawn(reports::run(Arc::clone(&node), reported, finish.clone()));
 
     stop.cancelled().await;
@@ -124,6 +127,22 @@ pub async fn run(config: NodeConfig, runtime: Runtime, stop: CancellationToken) 
     let totals = node.counters.read();
     tracing::info!("stopped: {totals}");
     Ok(totals)
+}
+
+/// Logs what the node has done, now and then.
+async fn tell_totals(node: Arc<Node>, stop: CancellationToken) {
+    let mut told = node.counters.read();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(TOTALS_EVERY) => {}
+        }
+        let totals = node.counters.read();
+        if totals != told {
+            tracing::info!("so far: {totals}");
+            told = totals;
+        }
+    }
 }
 
 /// Asks who the token stands for, for as long as the server is away; `false` if `stop` came first.

@@ -173,8 +173,8 @@ impl Plugins {
             Err(NotTaken::Refused(why)) => bad(&name, &why),
             Ok(component) => {
                 let (digest, length) = (Digest::of(&component), component.len() as u64);
-                match self.node.releases.bring(digest, component).await {
-                    Ok(Ready { release, described }) => {
+                match self.node.releases.bring(&name, digest, component).await {
+                    Ok(Ready { release, described, .. }) => {
                         let contract = u32::try_from(release.contract().major()).unwrap_or(u32::MAX);
                         tracing::info!(release = %digest, version = described.version, "`local/{name}` is ready");
                         State::Ready(Plugin { digest, length, contract, described, stored: false })

@@ -35,6 +35,8 @@ pub(super) enum NoRelease {
 pub(super) struct Ready {
     pub(super) release: Release,
     pub(super) described: Arc<Described>,
+    /// What it is called here, if it was dropped into this processor's folder.
+    pub(super) local: Option<Arc<str>>,
 }
 
 /// The releases at hand.
@@ -124,9 +126,10 @@ impl Releases {
     }
 
     /// Keeps a component of this processor's own ready, so that it need not be fetched.
-    pub(super) async fn bring(&self, digest: Digest, component: Vec<u8>) -> Result<Ready, NoRelease> {
-        let found = self.cell(digest).get_or_try_init(async || self.install(component).await.map(Ok)).await?.clone();
-        found
+    pub(super) async fn bring(&self, name: &str, digest: Digest, component: Vec<u8>) -> Result<Ready, NoRelease> {
+        let local = Some(Arc::from(name));
+        let bring = async || self.install(component).await.map(|ready| Ok(Ready { local, ..ready }));
+        self.cell(digest).get_or_try_init(bring).await?.clone()
     }
 
     /// Compiles a component and asks it what it is, one at a time: a compiler takes every core and some memory.
@@ -154,5 +157,5 @@ fn install(runtime: &Runtime, component: &[u8]) -> Result<Ready, NoRelease> {
         }
         error => NoRelease::Unfit(format!("release `{digest}` does not run here: {error} (hint: tell its author)")),
     })?;
-    Ok(Ready { release, described: Arc::new(Described::new(&said)) })
+    Ok(Ready { release, described: Arc::new(Described::new(&said)), local: None })
 }

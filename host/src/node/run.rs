@@ -82,6 +82,7 @@ async fn begin(node: &Arc<Node>, leased: &LeasedUpload, leases: &[Arc<Lease>], u
             return stop_or_end(node, leases, about, &why, || JobEnd::HostFailed(why.clone())).await;
         }
     };
+    let limits = node.limits.of(&release_digest.to_string(), ready.local.as_deref());
     for lease in leases {
         let run_urls = RunUrls::new(urls.clone(), Arc::clone(lease));
         let context = RunContext {
@@ -90,6 +91,7 @@ async fn begin(node: &Arc<Node>, leased: &LeasedUpload, leases: &[Arc<Lease>], u
             release: ready.release.clone(),
             release_digest,
             described: Arc::clone(&ready.described),
+            limits: limits.clone(),
         };
         let fetcher = Fetcher { node: Arc::clone(node), context: Arc::new(context), urls: run_urls };
         node.tasks.spawn(attend_run(Arc::new(fetcher)));

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::Resources;
+
 /// One counter.
 #[derive(Debug, Default)]
 pub(super) struct Counter(AtomicU64);
@@ -10,6 +12,11 @@ pub(super) struct Counter(AtomicU64);
 impl Counter {
     pub(super) fn add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// For what is no sum but a highest value.
+    fn raise(&self, to: u64) {
+        self.0.fetch_max(to, Ordering::Relaxed);
     }
 
     fn get(&self) -> u64 {
@@ -76,4 +83,25 @@ totals! {
     objects_missing,
     /// Headers that were opened.
     headers_opened,
+    /// Engine runs that ended, well or not.
+    runs_ended,
+    /// Bytes that engines read.
+    engine_bytes_read,
+    /// CPU time of engines, in microseconds.
+    engine_cpu_us,
+    /// Calls of engines to the host.
+    engine_host_calls,
+    /// The most memory that one run had, in bytes.
+    engine_peak_memory_bytes,
+}
+
+impl Counters {
+    /// An engine ran.
+    pub(super) fn ran(&self, used: &Resources) {
+        self.runs_ended.add(1);
+        self.engine_bytes_read.add(used.bytes_read);
+        self.engine_cpu_us.add(u64::try_from(used.cpu_time.as_micros()).unwrap_or(u64::MAX));
+        self.engine_host_calls.add(used.host_calls);
+        self.engine_peak_memory_bytes.raise(used.peak_memory_bytes);
+    }
 }

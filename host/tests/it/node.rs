@@ -164,7 +164,7 @@ async fn a_file_whose_bytes_are_not_those_of_its_verdict_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_result_goes_to_storage() {
-    let mill = Mill::start_with(floods_log(), |config| config.limits.log_lines = 10_000).await;
+    let mill = Mill::start_with(floods_log(), |config| config.limits.default.log_lines = 10_000).await;
     let sent = mill.upload(&[noise(100, 1)]).seal(&mill.fake);
     sent.offer(&mill.fake);
     let completion = mill.fake.completion(sent.run_of(0), 0).await;
@@ -175,7 +175,7 @@ async fn a_large_result_goes_to_storage() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_result_that_cannot_be_stored_is_handed_back() {
-    let mill = Mill::start_with(floods_log(), |config| config.limits.log_lines = 10_000).await;
+    let mill = Mill::start_with(floods_log(), |config| config.limits.default.log_lines = 10_000).await;
     mill.fake.world(|world| world.put_status = Some(403));
     let sent = mill.upload(&[noise(100, 1)]).seal(&mill.fake);
     sent.offer(&mill.fake);

@@ -16,6 +16,7 @@ use filemill_host::{
 };
 
 use self::file::LocalFile;
+use super::limits::LimitsFile;
 use super::sandbox::{cache, compiler};
 
 #[derive(Subcommand)]
@@ -107,7 +108,8 @@ pub(crate) fn run(command: EngineCommand) -> anyhow::Result<ExitCode> {
 }
 
 fn check(component: &Path, cache_dir: Option<&Path>) -> anyhow::Result<Checked> {
-    let config = RuntimeConfig { slots: 1, cache: cache_dir.map(cache), compiler: compiler()?, ..Default::default() };
+    let (cache, compiler) = (cache_dir.map(cache), compiler(&LimitsFile::default())?);
+    let config = RuntimeConfig { slots: 1, cache, compiler, ..RuntimeConfig::default() };
     let runtime = Runtime::new(config)?;
     let bytes = std::fs::read(component).with_context(|| format!("cannot read `{}`", component.display()))?;
     let begun = Instant::now();

@@ -1,6 +1,7 @@
 //! `filemill-processor`: makes pools, runs processor nodes, and runs engines over local files for their developers.
 
 mod engine;
+mod limits;
 mod pool;
 mod run;
 mod sandbox;

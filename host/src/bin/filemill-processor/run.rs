@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use filemill_host::node::{self, NodeConfig, Origin, Token};
-use filemill_host::{Limits, Runtime, RuntimeConfig};
+use filemill_host::{Runtime, RuntimeConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+use super::limits::LimitsFile;
 use super::sandbox::{cache, compiler};
 
 /// How long the end waits for what still blocks a thread.
@@ -39,6 +40,9 @@ pub(crate) struct RunArgs {
     /// `local/NAME`. The folder `engines` beside the pool's if not given. Nobody else may be able to write to it.
     #[arg(long, env = "FILEMILL_ENGINES")]
     engines: Option<PathBuf>,
+    /// A JSON file of what engines may use: `maxima` of all, the `default`, and that of single `releases`.
+    #[arg(long, env = "FILEMILL_LIMITS", value_name = "FILE")]
+    limits: Option<PathBuf>,
     /// Engines that run at once; the number of cores if not given.
     #[arg(long)]
     slots: Option<usize>,
@@ -60,6 +64,8 @@ pub(crate) struct RunArgs {
 pub(crate) fn run(args: RunArgs) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let slots = args.slots.unwrap_or(cores);
+    let limits = args.limits.as_deref().map(LimitsFile::read).transpose()?.unwrap_or_default();
+    let defaults = RuntimeConfig::default();
     let engines_dir = match args.engines {
         // One that was asked for has to be good.
         Some(dir) => node::check_engines(&dir).map(|()| dir)?,
@@ -76,14 +82,16 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<()> {
         name: args.node.unwrap_or_else(machine_name),
         grace: Duration::from_secs(args.grace),
         stall: NodeConfig::STALL_DEFAULT,
-        limits: Limits::default(),
+        limits: limits.releases(),
         engines_dir: Some(engines_dir),
     };
     let runtime = Runtime::new(RuntimeConfig {
         slots: NodeConfig::runtime_slots(slots),
         cache: args.cache_dir.as_deref().map(cache),
-        compiler: compiler()?,
-        ..RuntimeConfig::default()
+        compiler: compiler(&limits)?,
+        maxima: limits.maxima(),
+        component_bytes: limits.component_bytes().unwrap_or(defaults.component_bytes),
+        ..defaults
     })?;
     let network = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.clamp(1, 4))

@@ -5,6 +5,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use filemill_host::{CacheConfig, Compiler, CompilerProcess};
 
+use super::limits::LimitsFile;
+
 /// Compiled engines that are kept, in bytes: some hundred Rust engines, or ten that embed an interpreter.
 const CACHE_BYTES: u64 = 1 << 30;
 
@@ -21,8 +23,10 @@ pub(crate) fn cache(dir: &Path) -> CacheConfig {
 /// # Errors
 ///
 /// When the system does not tell where it is.
-pub(crate) fn compiler() -> anyhow::Result<Compiler> {
+pub(crate) fn compiler(limits: &LimitsFile) -> anyhow::Result<Compiler> {
     // The link to the running program itself: it stays what it is while an update replaces the file.
     let program = std::env::current_exe().context("this program cannot find itself")?;
-    Ok(Compiler::Child(CompilerProcess::new(program, [COMPILE])))
+    let mut process = CompilerProcess::new(program, [COMPILE]);
+    limits.limit(&mut process);
+    Ok(Compiler::Child(process))
 }

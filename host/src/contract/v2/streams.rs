@@ -40,13 +40,13 @@ impl StreamProducer<Sandbox> for InputStream {
         mut destination: Destination<'a, u8, Bytes>,
         _finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
+        store.data_mut().count_call()?;
         // `None`: the guest handed the stream to the host, as an artifact for example.
         let room = destination.remaining(&mut store);
         if room == Some(0) {
             return Poll::Ready(Ok(StreamResult::Completed));
         }
         let sandbox = store.data_mut();
-        sandbox.count_call()?;
         let max = room.map_or(u64::MAX, |room| room as u64);
         match sandbox.input.read(max)? {
             Ok(bytes) if !bytes.is_empty() => {

@@ -134,7 +134,7 @@ async fn a_url_elsewhere_is_not_followed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_is_not_put_elsewhere() {
-    let mill = Mill::start_with(super::floods_log(), |config| config.limits.log_lines = 10_000).await;
+    let mill = Mill::start_with(super::floods_log(), |config| config.limits.default.log_lines = 10_000).await;
     mill.fake.world(|world| world.results_to = Some(mill.fake.elsewhere.clone()));
     let sent = mill.upload(&[noise(100, 1)]).seal(&mill.fake);
     sent.offer(&mill.fake);

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use filemill_api::{ChunkUrl, Completion, LeasedRun, LeasedUpload, SealedBody};
 use filemill_host::node::{self, NodeConfig, NodeError, Totals};
 use filemill_host::pool::PoolFolder;
-use filemill_host::{Limits, Runtime, RuntimeConfig, TimeLimit};
+use filemill_host::{Limits, ReleaseLimits, Runtime, RuntimeConfig, TimeLimit};
 use filemill_seal::{
     ChunkSealer, Compressor, DataKey, Digest, Expected, FileEntry, Header, Identity, Layout, ResultBody, SealedHeader,
     UploadId, Verdict, open_result,
@@ -48,7 +48,7 @@ impl Mill {
         change(&mut config);
         let runtime = Runtime::new(RuntimeConfig {
             slots: NodeConfig::runtime_slots(config.slots),
-            maxima: config.limits.clone(),
+            maxima: config.limits.default.clone(),
             ..RuntimeConfig::default()
         });
         self.node = Some(tokio::spawn(node::run(config, runtime.expect("a runtime"), self.stop.clone())));
@@ -79,10 +79,13 @@ impl Mill {
             grace: Duration::from_secs(10),
             stall: Duration::from_secs(10),
             engines_dir: None,
-            limits: Limits {
-                cpu_time: TimeLimit { base: Duration::from_secs(120), per_mib: Duration::ZERO },
-                wall_time: TimeLimit { base: Duration::from_secs(120), per_mib: Duration::ZERO },
-                ..Limits::default()
+            limits: ReleaseLimits {
+                default: Limits {
+                    cpu_time: TimeLimit { base: Duration::from_secs(120), per_mib: Duration::ZERO },
+                    wall_time: TimeLimit { base: Duration::from_secs(120), per_mib: Duration::ZERO },
+                    ..Limits::default()
+                },
+                ..ReleaseLimits::default()
             },
         }
     }
