@@ -34,6 +34,7 @@ mod parameters;
 mod plain;
 mod profile;
 mod said;
+mod short;
 mod value;
 
 use filemill_engine::{Description, Engine, Failure, File, Input, Report};

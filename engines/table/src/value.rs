@@ -2,6 +2,8 @@
 
 use speedate::{Date, DateTime, Time};
 
+use crate::short::Short;
+
 /// What a field holds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Value {
@@ -95,12 +97,11 @@ fn number(digits: &[u8], field: &[u8]) -> Value {
     if matches!(digits, [b'0', b'0'..=b'9', ..]) {
         return Value::Text;
     }
-    match short_number(digits) {
-        NO_NUMBER => return Value::Text,
-        NOT_SHORT => {}
-        // Signed, because that is one instruction.
-        short if short & POINT == 0 => return Value::Integer((short >> 5) as i64 as f64),
-        short => return Value::Float((short >> 5) as i64 as f64 / TENS[(short & 15) as usize]),
+    match Short::read(digits) {
+        Short::NO_NUMBER => return Value::Text,
+        Short::LONGER => {}
+        short if short.has_point() => return Value::Float(short.value()),
+        short => return Value::Integer(short.value()),
     }
     let number = any_number(digits, field);
     if number.is_nan() {
@@ -110,44 +111,6 @@ fn number(digits: &[u8], field: &[u8]) -> Value {
     } else {
         Value::Float(number)
     }
-}
-
-/// Powers of ten that are exact.
-const TENS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
-
-/// Maybe a number, but no short one.
-const NOT_SHORT: u64 = u64::MAX;
-
-/// No number at all.
-const NO_NUMBER: u64 = u64::MAX - 1;
-
-/// The bit of a short number that has a point.
-const POINT: u64 = 16;
-
-/// A number of up to 15 digits with or without a point: both the digits and the power of ten are exact in a double then, and
-/// one division rounds once (W. D. Clinger, "How to read floating point numbers accurately", 1990). Its digits, then
-/// whether it has a point, then how many digits stand behind that, all in one word: a component is slow at returning more.
-#[inline(never)]
-fn short_number(digits: &[u8]) -> u64 {
-    if digits.len() > 15 || digits.is_empty() || digits == b"." {
-        return NOT_SHORT;
-    }
-    let mut whole = 0_u64;
-    let mut behind = 0_u64;
-    let mut step = 0_u64;
-    for byte in digits {
-        let digit = byte.wrapping_sub(b'0');
-        if digit <= 9 {
-            whole = whole * 10 + u64::from(digit);
-            behind += step;
-        } else if *byte == b'.' && step == 0 {
-            step = 1;
-        } else {
-            // With an exponent it may still be one.
-            return if byte.eq_ignore_ascii_case(&b'e') { NOT_SHORT } else { NO_NUMBER };
-        }
-    }
-    (whole << 5) | (step * POINT) | behind
 }
 
 /// Any finite number, or NaN.
