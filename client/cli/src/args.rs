@@ -47,6 +47,15 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print all of one result, as its engine says that it reads best
+    Show {
+        /// A file that was sent, a sealed result, or UPLOAD/INDEX
+        #[arg(value_name = "FILE")]
+        what: String,
+        /// One JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
     /// Print every file that has no result yet, and why
     Status {
         /// One JSON object a file on standard output
@@ -129,13 +138,13 @@ pub(crate) struct Watch {
 
 #[derive(Debug, Args)]
 pub(crate) struct Analysis {
-    /// Engine to run; the only one, or `size`, if absent
+    /// Engine to run, or `auto` for the one that fits each file; the only one, or `size`, if absent
     #[arg(long, value_name = "NAME")]
     pub(crate) engine: Option<String>,
     /// One JSON object a file on standard output
     #[arg(long)]
     pub(crate) json: bool,
-    /// Keep the sealed results in DIR, as NAME.age
+    /// Keep the sealed results in DIR, as NAME.age, and what engines made in NAME.artifacts
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Send even what was sent before

@@ -2,10 +2,12 @@
 
 mod account;
 mod listing;
+mod show;
 mod transfer;
 
 pub(crate) use account::{key, login};
 pub(crate) use listing::{cancel, open, results, status};
+pub(crate) use show::show;
 pub(crate) use transfer::{resume, send, watch};
 
 use filemill_client::{Client, ClientOptions, Error, Home, Notice};

@@ -60,13 +60,7 @@ pub(crate) fn tell_error(error: &Error) {
 
 /// Text of a server or an engine, without anything that a terminal would obey.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars()
-        .flat_map(|character| {
-            let escape = character.is_control();
-            let escaped = escape.then(|| character.escape_default());
-            escaped.into_iter().flatten().chain((!escape).then_some(character))
-        })
-        .collect()
+    filemill_client::shown_text(text)
 }
 
 #[cfg(test)]
@@ -76,6 +70,7 @@ mod tests {
     #[test]
     fn control_characters_of_others_are_shown_not_obeyed() {
         assert_eq!(plain("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
+        assert_eq!(plain("a\u{202e}gpj.exe"), "a\\u{202e}gpj.exe");
         assert_eq!(plain("naïve ✓"), "naïve ✓");
     }
 }

@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod lines;
+mod listing;
 mod progress;
 mod report;
 
@@ -66,6 +67,7 @@ async fn run(arguments: Arguments, stop: &CancellationToken) -> Result<ExitCode,
         Command::Resume { json } => commands::resume(home, json, stop).await,
         Command::Results { json } => commands::results(home, json, stop).await,
         Command::Open { file, json } => unless(stop, commands::open(home, &file, json)).await,
+        Command::Show { what, json } => unless(stop, commands::show(home, &what, json)).await,
         Command::Status { json } => commands::status(home, json, stop).await,
         Command::Cancel { uploads, all } => unless(stop, commands::cancel(home, &uploads, all)).await,
         Command::Key { command } => unless(stop, commands::key(&home, command)).await,

@@ -1,6 +1,9 @@
 //! One file's last word, as a line for people or for programs.
 
-use filemill_client::{Digest, Ending, Finished, LogLine, Outcome, UploadId, WaitingFile, shown};
+use filemill_client::{
+    Digest, Ending, Finding, Finished, LogLine, Outcome, Resources, SavedArtifact, UploadId, WaitingFile, shown,
+    shown_text,
+};
 use indicatif::HumanBytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -9,9 +12,12 @@ use crate::lines::plain;
 
 /// Longest summary of a report, in characters.
 const SUMMARY_MAX: usize = 120;
-/// Width of the columns before the path.
-const STATUS_WIDTH: usize = 11;
+/// Width of the columns.
+const STATUS_WIDTH: usize = 9;
 const SIZE_WIDTH: usize = 11;
+const ENGINE_WIDTH: usize = 10;
+const COST_WIDTH: usize = 18;
+const PATH_WIDTH: usize = 40;
 
 /// A file's last word in JSON.
 #[derive(Serialize)]
@@ -23,7 +29,15 @@ struct FileLine<'a> {
     size: u64,
     engine: &'a str,
     status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summary: Option<&'a str>,
     report: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "<[Finding]>::is_empty")]
+    findings: &'a [Finding],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    artifacts: Vec<ArtifactLine<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resources: Option<&'a Resources>,
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<Outcome>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,6 +54,16 @@ struct FileLine<'a> {
     reused: bool,
     #[serde(skip_serializing_if = "<[LogLine]>::is_empty")]
     log: &'a [LogLine],
+}
+
+#[derive(Serialize)]
+struct ArtifactLine<'a> {
+    name: &'a str,
+    media_type: &'a str,
+    bytes: u64,
+    /// Where it was saved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -72,6 +96,10 @@ pub(crate) fn status(ending: &Ending) -> &'static str {
 
 /// One line of JSON.
 pub(crate) fn json(file: &Finished) -> String {
+    let reported = match &file.ending {
+        Ending::Succeeded { report, .. } => Some(report),
+        _ => None,
+    };
     let (report, failure, log): (_, _, &[LogLine]) = match &file.ending {
         Ending::Succeeded { report, log, .. } => {
             // The engine's own text: it was checked to be one JSON object, and may have line feeds.
@@ -88,7 +116,11 @@ pub(crate) fn json(file: &Finished) -> String {
         size: file.size,
         engine: &file.engine,
         status: status(&file.ending),
+        summary: reported.map(|report| report.summary.as_str()).filter(|summary| !summary.is_empty()),
         report,
+        findings: reported.map_or(&[], |report| &report.findings),
+        artifacts: reported.map(|report| report.artifacts.iter().map(artifact).collect()).unwrap_or_default(),
+        resources: file.ending.resources(),
         outcome: file.ending.outcome(),
         failure,
         message: file.ending.message(),
@@ -99,6 +131,15 @@ pub(crate) fn json(file: &Finished) -> String {
         log,
     };
     one_line(serde_json::to_string(&line))
+}
+
+fn artifact(artifact: &SavedArtifact) -> ArtifactLine<'_> {
+    ArtifactLine {
+        name: &artifact.name,
+        media_type: &artifact.media_type,
+        bytes: artifact.bytes,
+        path: artifact.path.as_deref().map(|path| json_path(path).0),
+    }
 }
 
 /// One line of JSON for a file that waits.
@@ -117,8 +158,21 @@ pub(crate) fn waiting_json(file: &WaitingFile) -> String {
 }
 
 fn one_line(json: serde_json::Result<String>) -> String {
-    // A line feed can stand between the tokens of a report only: in a string it is escaped.
-    json.unwrap_or_default().replace(['\n', '\r'], " ")
+    let json = json.unwrap_or_default();
+    let mut line = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            // These can stand between the tokens of a report only: in a string they are escaped.
+            '\n' | '\r' | '\t' => line.push(' '),
+            common @ ' '..='~' => line.push(common),
+            // These only in a string. Whoever parses it reads the same; a terminal obeys nothing.
+            obeyed if shown_text(obeyed.encode_utf8(&mut [0; 4])).starts_with("\\u") => {
+                line.push_str(&format!("\\u{:04x}", u32::from(obeyed)));
+            }
+            other => line.push(other),
+        }
+    }
+    line
 }
 
 fn json_path(path: &std::path::Path) -> (String, Option<String>) {
@@ -133,17 +187,38 @@ fn json_path(path: &std::path::Path) -> (String, Option<String>) {
 
 /// The heading of the table.
 pub(crate) fn heading() -> String {
-    format!("{:<STATUS_WIDTH$} {:>SIZE_WIDTH$}  {:<40}  REPORT", "STATUS", "SIZE", "PATH")
+    format!(
+        "{:<STATUS_WIDTH$} {:>SIZE_WIDTH$}  {:<ENGINE_WIDTH$} {:>COST_WIDTH$}  {:<PATH_WIDTH$}  SUMMARY",
+        "STATUS", "SIZE", "ENGINE", "USED", "PATH"
+    )
 }
 
 /// One row of the table.
 pub(crate) fn row(file: &Finished) -> String {
     let summary = match &file.ending {
-        Ending::Succeeded { report, .. } => summary(report.as_json()),
+        Ending::Succeeded { report, .. } if report.summary.is_empty() => outermost(report.as_json()),
+        Ending::Succeeded { report, .. } => cut(plain(&report.summary)),
         ending => plain(ending.message().unwrap_or_default()),
     };
     let size = HumanBytes(file.size).to_string();
-    format!("{:<STATUS_WIDTH$} {size:>SIZE_WIDTH$}  {:<40}  {summary}", status(&file.ending), shown(&file.path))
+    let used = file.ending.resources().filter(|used| used.wall_us > 0).map(cost).unwrap_or_default();
+    let engine = plain(&file.engine);
+    let line = format!(
+        "{:<STATUS_WIDTH$} {size:>SIZE_WIDTH$}  {engine:<ENGINE_WIDTH$} {used:>COST_WIDTH$}  {:<PATH_WIDTH$}  {summary}",
+        status(&file.ending),
+        shown(&file.path)
+    );
+    line.trim_end().to_owned()
+}
+
+/// What a run took: processor time and most memory.
+pub(crate) fn cost(used: &Resources) -> String {
+    let time = match used.cpu_us {
+        us @ ..1_000 => format!("{us} µs"),
+        us @ 1_000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
+        us => format!("{:.2} s", us as f64 / 1e6),
+    };
+    format!("{time} {}", HumanBytes(used.peak_memory_bytes))
 }
 
 /// One row of the table of waiting files.
@@ -152,8 +227,8 @@ pub(crate) fn waiting_row(file: &WaitingFile) -> String {
     format!("{size:>SIZE_WIDTH$}  {:<40}  {}", shown(&file.path), plain(&file.reason.to_string()))
 }
 
-/// The outermost fields of a report, on one line.
-fn summary(report: &str) -> String {
+/// The outermost fields of a report that has no summary, on one line.
+fn outermost(report: &str) -> String {
     let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(report) else {
         return String::new();
     };
@@ -168,10 +243,14 @@ fn summary(report: &str) -> String {
         let separator = if text.is_empty() { "" } else { ", " };
         text.push_str(&format!("{separator}{}: {}", plain(&name), plain(&value)));
     }
-    if text.chars().count() > SUMMARY_MAX {
-        text = text.chars().take(SUMMARY_MAX - 1).chain(['…']).collect();
+    cut(text)
+}
+
+fn cut(text: String) -> String {
+    if text.chars().count() <= SUMMARY_MAX {
+        return text;
     }
-    text
+    text.chars().take(SUMMARY_MAX - 1).chain(['…']).collect()
 }
 
 #[cfg(test)]
@@ -183,10 +262,10 @@ mod tests {
     #[test]
     fn a_summary_is_one_short_line() {
         assert_eq!(
-            summary(r#"{"bytes": 5, "kind": "te\nxt", "pages": [1, 2]}"#),
+            outermost(r#"{"bytes": 5, "kind": "te\nxt", "pages": [1, 2]}"#),
             "bytes: 5, kind: te\\nxt, pages: [2 items]"
         );
-        assert!(summary(&format!(r#"{{"a": "{}"}}"#, "x".repeat(500))).chars().count() <= SUMMARY_MAX);
+        assert!(outermost(&format!(r#"{{"a": "{}"}}"#, "x".repeat(500))).chars().count() <= SUMMARY_MAX);
     }
 
     #[cfg(unix)]
@@ -205,6 +284,47 @@ mod tests {
             ending: Ending::NotSent { kind: "vanished".to_owned(), message: "it\nvanished".to_owned() },
         };
         insta::assert_snapshot!(json(&file), @r#"{"path":"a\\xff\\nb","path_hex":"61ff0a62","size":3,"engine":"size","status":"failed","report":null,"failure":"vanished","message":"it\nvanished"}"#);
-        insta::assert_snapshot!(row(&file), @r"failed              3 B  a\xff\nb                                  it\nvanished");
+        insta::assert_snapshot!(row(&file), @r"failed            3 B  size                           a\xff\nb                                  it\nvanished");
+    }
+
+    #[test]
+    fn what_an_engine_says_is_on_the_line_and_nothing_in_it_is_obeyed() {
+        let file = Finished {
+            path: PathBuf::from("a.csv"),
+            size: 2048,
+            sha256: None,
+            engine: "local/table".to_owned(),
+            place: None,
+            reused: false,
+            ending: Ending::Succeeded {
+                report: filemill_client::Report {
+                    json: filemill_client::JsonObject::from_text(r#"{"rows": 12}"#.to_owned()).unwrap(),
+                    summary: "12 rows \u{202e}".to_owned(),
+                    findings: vec![Finding {
+                        kind: "csv.ragged".to_owned(),
+                        severity: filemill_client::Severity::Medium,
+                        summary: "row 7".to_owned(),
+                        json: None,
+                    }],
+                    artifacts: vec![SavedArtifact {
+                        name: "plot.svg".to_owned(),
+                        media_type: "image/svg+xml".to_owned(),
+                        bytes: 9,
+                        path: Some(PathBuf::from("/out/a.csv.artifacts/plot.svg")),
+                    }],
+                    description: None,
+                },
+                log: Vec::new(),
+                resources: Resources {
+                    cpu_us: 2_300,
+                    wall_us: 2_500,
+                    peak_memory_bytes: 1 << 20,
+                    ..Resources::default()
+                },
+            },
+        };
+        insta::assert_snapshot!(heading(), @"STATUS           SIZE  ENGINE                   USED  PATH                                      SUMMARY");
+        insta::assert_snapshot!(row(&file), @r"succeeded    2.00 KiB  local/table    2.3 ms 1.00 MiB  a.csv                                     12 rows \u{202e}");
+        insta::assert_snapshot!(json(&file), @r#"{"path":"a.csv","size":2048,"engine":"local/table","status":"succeeded","summary":"12 rows \u202e","report":{"rows": 12},"findings":[{"kind":"csv.ragged","severity":"medium","summary":"row 7"}],"artifacts":[{"name":"plot.svg","media_type":"image/svg+xml","bytes":9,"path":"/out/a.csv.artifacts/plot.svg"}],"resources":{"bytes_read":0,"cpu_us":2300,"wall_us":2500,"peak_memory_bytes":1048576,"host_calls":0},"outcome":"succeeded"}"#);
     }
 }

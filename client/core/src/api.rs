@@ -13,7 +13,7 @@ use filemill_api::{
     EventPage, Item, JobStates, OpenAnswer, OpenRequest, OpenUpload, OpenedUpload, Pools, Problem, Releases, Uploads,
     WhoAmI, paths,
 };
-use filemill_seal::UploadId;
+use filemill_seal::{DESCRIPTION_MAX_BYTES, Digest, UploadId};
 use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
@@ -101,8 +101,22 @@ impl Api {
         self.get(paths::POOLS, patience).await
     }
 
-    pub(crate) async fn releases(&self, patience: Patience) -> Result<Releases, Error> {
-        self.get(paths::RELEASES, patience).await
+    /// The releases that there are, with those that processors of the pool bring.
+    pub(crate) async fn releases(&self, pool: &str, patience: Patience) -> Result<Releases, Error> {
+        // A pool's name has nothing to escape.
+        self.get(&format!("{}?pool={pool}", paths::RELEASES), patience).await
+    }
+
+    /// What a release's engine says of itself, byte for byte.
+    pub(crate) async fn description(&self, release: &Digest) -> Result<String, Error> {
+        let path = paths::DESCRIPTION.replace("{digest}", &release.to_string());
+        let answer = self.send(self.request(Method::GET, &path)?, Some(REQUEST_TIMEOUT)).await;
+        let mut response = answer.map_err(|attempt| match attempt {
+            Attempt::Final(error) | Attempt::Again(error, _) => error,
+        })?;
+        let body = read_body(&mut response, DESCRIPTION_MAX_BYTES).await.map_err(|error| self.unreachable(&error))?;
+        body.and_then(|body| String::from_utf8(body).ok())
+            .ok_or_else(|| self.protocol("a description is too long, or no text".to_owned()))
     }
 
     pub(crate) async fn uploads(&self) -> Result<Uploads, Error> {

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::{Api, Patience, Storage};
 use crate::awaited::Awaited;
 use crate::config::Config;
+use crate::engines::Wanted;
 use crate::error::Error;
 use crate::home::Home;
 use crate::inbox::Inbox;
@@ -51,7 +52,7 @@ impl Default for ClientOptions {
 pub struct SendOptions {
     /// Files and folders.
     pub paths: Vec<PathBuf>,
-    /// Name of the engine; the only one, or `size`, if absent.
+    /// Name of the engine, or `auto`: for each file the one that fits it. The only one, or `size`, if absent.
     pub engine: Option<String>,
     /// Send even what was sent before.
     pub again: bool,
@@ -152,7 +153,7 @@ impl Client {
             Rules::globs_only(Path::new("/"), std::slice::from_ref(glob))?;
         }
         let out = options.out.as_deref().map(Out::new).transpose()?;
-        let recipe = self.recipe(options.engine.as_deref(), stop).await?;
+        let recipe = self.recipe(&Wanted::parse(options.engine.as_deref()), true, stop).await?;
         let account = self.config.account();
         self.journal.adopt(&self.home, &account, &self.session).await?;
         let (mut roots, mut unreadable) = (Vec::new(), Vec::new());
@@ -192,7 +193,8 @@ impl Client {
     ///
     /// As [`send`](Self::send).
     pub async fn resume(&self, stop: &CancellationToken) -> Result<(), Error> {
-        let recipe = self.recipe(None, stop).await?;
+        // Each file goes to the engine that it was sent to, as long as there is that one.
+        let recipe = self.recipe(&Wanted::Auto, false, stop).await?;
         let shared = self.shared(&recipe, Vec::new(), None, false, stop);
         let mut run = Run::new(Arc::clone(&shared), Kind::Send, recipe, Arc::clone(&self.recipes));
         self.take_over(&shared, &mut run).await?;
@@ -293,17 +295,21 @@ impl Client {
             account: recipe.account.clone(),
             home: self.home.clone(),
             session: recipe.session.clone(),
-            release: Mutex::new(recipe.release),
-            engine: recipe.engine.clone(),
+            engines: Mutex::new(Arc::clone(&recipe.engines)),
             again,
             stop: stop.clone(),
         })
     }
 
-    /// Chooses the release, and checks the pool's recipient.
-    pub(crate) async fn recipe(&self, engine: Option<&str>, stop: &CancellationToken) -> Result<Recipe, Error> {
+    /// Chooses the releases, and checks the pool's recipient.
+    pub(crate) async fn recipe(
+        &self,
+        wanted: &Wanted,
+        wait_for_descriptions: bool,
+        stop: &CancellationToken,
+    ) -> Result<Recipe, Error> {
         tokio::select! {
-            recipe = self.recipes.make(engine) => recipe,
+            recipe = self.recipes.make(wanted, wait_for_descriptions) => recipe,
             () = stop.cancelled() => Err(Error::Stopped),
         }
     }

@@ -213,6 +213,18 @@ pub enum Error {
         /// The upload it claims to be about.
         upload: String,
     },
+    /// The journal has no result of that.
+    #[error("there is no result of `{what}`")]
+    NoResult {
+        /// What was asked for.
+        what: String,
+    },
+    /// The server has another description of an engine than the processor had.
+    #[error("the server describes engine `{engine}` in other words than the processor that ran it")]
+    OtherDescription {
+        /// Name of the engine.
+        engine: String,
+    },
     /// Folders cannot be watched.
     #[error("cannot watch `{path}`: {detail}")]
     Watch {
@@ -265,6 +277,10 @@ impl Error {
             Self::Header(error) => error.hint(),
             Self::Result(error) => error.hint(),
             Self::UnknownUpload { .. } => "open it on the device that sent the file, with that device's FILEMILL_HOME",
+            Self::NoResult { .. } => {
+                "`filemill results` fetches results and lists them, `filemill status` what is not done"
+            }
+            Self::OtherDescription { .. } => "the report is right, and is shown without titles and units",
             Self::Watch { .. } => {
                 "on Linux the limit is /proc/sys/fs/inotify/max_user_watches; changes are still found by looking every few seconds"
             }

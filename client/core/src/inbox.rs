@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use filemill_api::{Event, EventKind, EventPage, SealedResult};
-use filemill_seal::{Digest, Expected, Identity, Outcome, RESULT_MAX_SEALED_BYTES, UploadId, Verdict, open_result};
+use filemill_seal::{
+    Artifact, Digest, Expected, Identity, Outcome, RESULT_MAX_SEALED_BYTES, UploadId, Verdict, open_result,
+};
 use futures::StreamExt;
 
 use crate::api::{Api, Got, Patience, Storage};
@@ -41,6 +43,8 @@ pub(crate) struct Arrival {
     pub(crate) index: u32,
     /// The age file, if it is to be believed.
     pub(crate) sealed: Option<Vec<u8>>,
+    /// What lies in it beside the report.
+    pub(crate) artifacts: Arc<[Artifact]>,
     pub(crate) ending: Ending,
     /// The files that it is the result of: the one that was sent, and others with the same content.
     pub(crate) places: Vec<FilePlace>,
@@ -51,6 +55,8 @@ pub(crate) struct Arrival {
 pub(crate) struct Reopened {
     /// The age file, if it is to be believed.
     pub(crate) sealed: Option<Vec<u8>>,
+    /// What lies in it beside the report.
+    pub(crate) artifacts: Arc<[Artifact]>,
     pub(crate) ending: Ending,
 }
 
@@ -145,7 +151,27 @@ impl Inbox {
         Ok(TakenIn { arrivals: arrivals.collect(), missing: missing_uploads })
     }
 
-    /// Opens and checks results that the journal kept, for as many of the places as it has some.
+    /// The places in parts whose results may be held in memory, sealed and open.
+    pub(crate) async fn portions(&self, asked: &[(UploadId, u32)]) -> Result<Vec<Vec<(UploadId, u32)>>, Error> {
+        let mut sizes: HashMap<_, _> = self.journal.result_sizes(asked).await?.into_iter().collect();
+        let mut portions: Vec<Vec<(UploadId, u32)>> = Vec::new();
+        let mut bytes = 0;
+        for place in asked {
+            let size = sizes.remove(place).unwrap_or(0);
+            match portions.last_mut().filter(|_| bytes + size <= BYTES_AT_ONCE) {
+                Some(portion) => portion.push(*place),
+                None => {
+                    portions.push(vec![*place]);
+                    bytes = 0;
+                }
+            }
+            bytes += size;
+        }
+        Ok(portions)
+    }
+
+    /// Opens and checks results that the journal kept, for as many of the places as it has some. Holds all of them in memory:
+    /// ask for one of the [`portions`](Self::portions).
     pub(crate) async fn reopen(&self, asked: &[(UploadId, u32)]) -> Result<HashMap<(UploadId, u32), Reopened>, Error> {
         let mut opened = HashMap::new();
         let mut places: HashMap<(UploadId, u32), Vec<FilePlace>> = HashMap::new();
@@ -158,7 +184,10 @@ impl Inbox {
         for kept in self.journal.results(asked).await? {
             let place = (kept.upload, kept.index);
             if let Some(reason) = kept.refusal {
-                opened.insert(place, Reopened { sealed: None, ending: Ending::NotShown { reason } });
+                opened.insert(
+                    place,
+                    Reopened { sealed: None, artifacts: Arc::default(), ending: Ending::NotShown { reason } },
+                );
                 continue;
             }
             let Some(keys) = self.keys_of(kept.upload).await? else { continue };
@@ -168,8 +197,8 @@ impl Inbox {
             jobs.extend(job(0, kept.upload, kept.index, keys, outcome, sealed, places));
         }
         for (_, arrival) in judge_all(Arc::clone(&self.identity), jobs).await? {
-            let Arrival { upload, index, sealed, ending, .. } = arrival;
-            opened.insert((upload, index), Reopened { sealed, ending });
+            let Arrival { upload, index, sealed, artifacts, ending, .. } = arrival;
+            opened.insert((upload, index), Reopened { sealed, artifacts, ending });
         }
         Ok(opened)
     }
@@ -316,25 +345,26 @@ async fn judge_all(identity: Arc<Identity>, jobs: Vec<Job>) -> Result<Vec<(i64, 
 }
 
 fn judge(identity: &Identity, job: Job) -> (i64, Arrival) {
-    let ending = ending_of(identity, &job);
+    let (ending, artifacts) = ending_of(identity, &job);
     let sealed = match job.sealed {
         Sealed::Bytes(bytes) => Some(bytes),
         Sealed::None | Sealed::Wrong(_) => None,
     };
-    (job.cursor, Arrival { upload: job.upload, index: job.index, sealed, ending, places: job.places })
+    let artifacts = artifacts.into();
+    (job.cursor, Arrival { upload: job.upload, index: job.index, sealed, artifacts, ending, places: job.places })
 }
 
-fn ending_of(identity: &Identity, job: &Job) -> Ending {
+fn ending_of(identity: &Identity, job: &Job) -> (Ending, Vec<Artifact>) {
+    let without = |ending: Ending| (ending, Vec::new());
     let sealed = match &job.sealed {
-        Sealed::Wrong(reason) => return Ending::NotShown { reason: reason.clone() },
+        Sealed::Wrong(reason) => return without(Ending::NotShown { reason: reason.clone() }),
         Sealed::None if job.outcome.analysed() => {
-            return Ending::NotShown { reason: format!("the server says `{}` and has no result", job.outcome.code()) };
+            let reason = format!("the server says `{}` and has no result", job.outcome.code());
+            return without(Ending::NotShown { reason });
         }
         Sealed::None => {
-            return Ending::EndedByServer {
-                outcome: job.outcome,
-                message: format!("{} (said by the server)", job.outcome),
-            };
+            let message = format!("{} (said by the server)", job.outcome);
+            return without(Ending::EndedByServer { outcome: job.outcome, message });
         }
         Sealed::Bytes(sealed) => sealed,
     };
@@ -346,15 +376,12 @@ fn ending_of(identity: &Identity, job: &Job) -> Ending {
         length: job.length,
         sha256: job.sha256,
     };
-    let body = match open_result(sealed, std::slice::from_ref(identity))
-        .and_then(|result| result.verify(&job.keys.key, &expected))
-    {
-        Ok(body) => body,
-        Err(error) => {
-            return Ending::NotShown { reason: error.to_string() };
-        }
-    };
-    Ending::of(body)
+    let verified =
+        open_result(sealed, std::slice::from_ref(identity)).and_then(|result| result.verify(&job.keys.key, &expected));
+    match verified {
+        Ok(body) => Ending::of(body),
+        Err(error) => without(Ending::NotShown { reason: error.to_string() }),
+    }
 }
 
 fn row(cursor: i64, arrival: &Arrival) -> Arrived {

@@ -1,5 +1,6 @@
 //! The journal: what must be known after a crash. One SQLite file, shared by all programs of one home.
 
+mod descriptions;
 mod files;
 mod lookup;
 mod results;

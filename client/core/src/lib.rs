@@ -25,6 +25,8 @@
 //! # }
 //! ```
 //!
+//! With `engine: Some("auto")` each file goes to the engine that fits its name; [`lay_out`] shows any engine's report.
+//!
 //! Whatever ends the program, nothing is lost: the journal in the [`Home`] knows what was begun, and the next
 //! [`Client::send`] of the same files, [`Client::watch`] or [`Client::resume`] goes on with it.
 
@@ -33,6 +35,8 @@ mod awaited;
 mod budget;
 mod client;
 mod config;
+mod display;
+mod engines;
 mod error;
 mod home;
 mod inbox;
@@ -45,9 +49,11 @@ mod pack;
 mod pipeline;
 mod read;
 mod recipe;
+mod reported;
 mod results;
 mod rules;
 mod run;
+mod showing;
 mod source;
 mod status;
 mod walk;
@@ -55,13 +61,15 @@ mod watch;
 
 pub use client::{Client, ClientOptions, SendOptions};
 pub use config::Config;
+pub use display::{Description, Row, RowValue, lay_out};
 pub use error::Error;
-pub use filemill_seal::{Digest, Identity, LogLine, Outcome, Report, Resources, UploadId};
+pub use filemill_seal::{Digest, Finding, Identity, JsonObject, LogLine, Outcome, Resources, Severity, UploadId};
 pub use home::Home;
 pub use keys::{KeyPlace, import_identity, load_identity, load_or_create_identity, parse_identity};
 pub use login::{Login, login};
 pub use notice::{Ending, Finished, Notice, Progress, ProgressNow};
+pub use reported::{Report, SavedArtifact};
 pub use results::ResultPage;
-pub use source::shown;
+pub use source::{shown, shown_text};
 pub use status::{Reason, WaitingFile};
 pub use watch::WatchOptions;

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use filemill_seal::{Digest, LogLine, Outcome, Report, Resources, ResultBody, UploadId};
+use filemill_seal::{Artifact, Digest, LogLine, Outcome, Resources, ResultBody, UploadId};
+
+use crate::reported::Report;
 
 /// One thing that a person may want to see. They come over a bounded channel: an application that does not read them
 /// holds the work up.
@@ -86,6 +88,8 @@ pub enum Ending {
         message: String,
         /// What the engine logged.
         log: Vec<LogLine>,
+        /// What the run took.
+        resources: Resources,
     },
     /// The server ended it; no processor vouches for that.
     EndedByServer {
@@ -109,14 +113,25 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// What a result says that stood up to its checks.
-    pub(crate) fn of(body: ResultBody) -> Self {
+    /// What a result says that stood up to its checks, and the artifacts in it.
+    pub(crate) fn of(body: ResultBody) -> (Self, Vec<Artifact>) {
         if let Some(report) = body.report {
-            return Self::Succeeded { report, log: body.log, resources: body.resources };
+            let (report, artifacts) = Report::split(report);
+            return (Self::Succeeded { report, log: body.log, resources: body.resources }, artifacts);
         }
         let (kind, message) = body.failure.map_or_else(Default::default, |failure| (failure.kind, failure.message));
         let message = if message.is_empty() { body.outcome.to_string() } else { message };
-        Self::Unsuccessful { outcome: body.outcome, kind, message, log: body.log }
+        let ending =
+            Self::Unsuccessful { outcome: body.outcome, kind, message, log: body.log, resources: body.resources };
+        (ending, Vec::new())
+    }
+
+    /// What the run took, if a processor ran it.
+    pub fn resources(&self) -> Option<&Resources> {
+        match self {
+            Self::Succeeded { resources, .. } | Self::Unsuccessful { resources, .. } => Some(resources),
+            Self::EndedByServer { .. } | Self::NotShown { .. } | Self::NotSent { .. } => None,
+        }
     }
 
     /// Whether there is a report.

@@ -1,8 +1,12 @@
-//! Keeping sealed results as files, in the tree that their files have.
+//! Keeping sealed results and what lies in them as files, in the tree that their files have.
+
+mod artifacts;
 
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Component, Path, PathBuf};
+
+use filemill_seal::Artifact;
 
 use crate::error::Error;
 
@@ -39,9 +43,10 @@ impl Out {
         &self.folder
     }
 
-    /// Keeps `sealed` as `NAME.age` below the folder, or as `NAME.2.age` and so on where another result has that name.
-    /// What is there already with the same content stays. Blocks.
-    pub(crate) fn keep(&self, name: &Path, sealed: &[u8]) -> Result<(), Error> {
+    /// Keeps `sealed` as `NAME.age` below the folder, or as `NAME.2.age` and so on where another result has that name, and
+    /// `artifacts`, which lie in it, in `NAME.artifacts` or `NAME.2.artifacts`; says where each of them is. What is there
+    /// already with the same content stays. Blocks.
+    pub(crate) fn keep(&self, name: &Path, sealed: &[u8], artifacts: &[Artifact]) -> Result<Vec<PathBuf>, Error> {
         let target = self.folder.join(inside(name));
         let failed = |error: std::io::Error| Error::file("write", &target, &error);
         let parent = target.parent().unwrap_or(&self.folder);
@@ -51,7 +56,12 @@ impl Out {
         let written = write_new(&part, sealed).and_then(|()| place(&part, &target, sealed));
         // Gone already where the file system has no links.
         let _ = fs::remove_file(&part);
-        written.map_err(failed)
+        let stem = written.map_err(failed)?;
+        if artifacts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let folder = with_ending(stem, ".artifacts");
+        artifacts::keep(&folder, artifacts).map_err(|error| Error::file("write", &folder, &error))
     }
 }
 
@@ -71,27 +81,33 @@ fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     fs::OpenOptions::new().write(true).create_new(true).open(path)?.write_all(bytes)
 }
 
-fn place(part: &Path, target: &Path, sealed: &[u8]) -> std::io::Result<()> {
+/// Puts the part in its place, and says what that is called without `.age`.
+fn place(part: &Path, target: &Path, sealed: &[u8]) -> std::io::Result<PathBuf> {
     for number in 1..=NAMES_MAX {
-        let mut name = target.as_os_str().to_owned();
-        if number > 1 {
-            name.push(format!(".{number}"));
-        }
-        name.push(".age");
-        let path = PathBuf::from(name);
+        let stem = match number {
+            1 => target.to_owned(),
+            _ => with_ending(target.to_owned(), &format!(".{number}")),
+        };
+        let path = with_ending(stem.clone(), ".age");
         match fs::hard_link(part, &path) {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(stem),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 if fs::read(&path).is_ok_and(|kept| kept == sealed) {
-                    return Ok(());
+                    return Ok(stem);
                 }
             }
             // A file system without links.
-            Err(_) if !path.try_exists()? => return fs::rename(part, &path),
+            Err(_) if !path.try_exists()? => return fs::rename(part, &path).map(|()| stem),
             Err(error) => return Err(error),
         }
     }
     Err(std::io::Error::new(ErrorKind::AlreadyExists, "too many results have this name"))
+}
+
+fn with_ending(path: PathBuf, ending: &str) -> PathBuf {
+    let mut name = path.into_os_string();
+    name.push(ending);
+    PathBuf::from(name)
 }
 
 #[cfg(test)]
@@ -119,15 +135,67 @@ mod tests {
     fn results_keep_their_tree_and_none_overwrites_another() {
         let folder = tempfile::tempdir().unwrap();
         let out = Out::new(&folder.path().join("out")).unwrap();
-        out.keep(Path::new("a/x.txt"), b"one").unwrap();
-        out.keep(Path::new("a/x.txt"), b"one").unwrap();
-        out.keep(Path::new("a/x.txt"), b"two").unwrap();
-        out.keep(Path::new("../../escape"), b"three").unwrap();
-        out.keep(Path::new("/etc/passwd"), b"four").unwrap();
+        out.keep(Path::new("a/x.txt"), b"one", &[]).unwrap();
+        out.keep(Path::new("a/x.txt"), b"one", &[]).unwrap();
+        out.keep(Path::new("a/x.txt"), b"two", &[]).unwrap();
+        out.keep(Path::new("../../escape"), b"three", &[]).unwrap();
+        out.keep(Path::new("/etc/passwd"), b"four", &[]).unwrap();
         assert_eq!(
             tree(folder.path()),
             ["out/a/x.txt.2.age", "out/a/x.txt.age", "out/escape.age", "out/etc/passwd.age"]
         );
         assert_eq!(fs::read(folder.path().join("out/a/x.txt.2.age")).unwrap(), b"two");
+    }
+
+    fn artifact(name: &str, data: &[u8]) -> Artifact {
+        Artifact { name: name.to_owned(), media_type: "text/plain".to_owned(), data: data.to_vec() }
+    }
+
+    #[test]
+    fn artifacts_lie_beside_their_result() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = Out::new(&folder.path().join("out")).unwrap();
+        let name = Path::new("a/x.csv");
+        let kept = out.keep(name, b"one", &[artifact("plot.svg", b"1"), artifact("b", b"2")]).unwrap();
+        let beside = out.folder().join("a/x.csv.artifacts");
+        assert_eq!(kept, [beside.join("plot.svg"), beside.join("b")]);
+        assert_eq!(out.keep(name, b"one", &[artifact("plot.svg", b"1")]).unwrap(), [beside.join("plot.svg")]);
+        out.keep(name, b"two", &[artifact("plot.svg", b"3")]).unwrap();
+        out.keep(Path::new("none"), b"three", &[]).unwrap();
+        assert_eq!(
+            tree(folder.path()),
+            [
+                "out/a/x.csv.2.age",
+                "out/a/x.csv.2.artifacts/plot.svg",
+                "out/a/x.csv.age",
+                "out/a/x.csv.artifacts/b",
+                "out/a/x.csv.artifacts/plot.svg",
+                "out/none.age"
+            ]
+        );
+        assert_eq!(fs::read(kept[0].clone()).unwrap(), b"1");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn no_artifact_is_written_through_a_link_or_under_another_kind_of_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = Out::new(&folder.path().join("out")).unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        fs::write(elsewhere.join("kept"), "mine").unwrap();
+        // The folder is a link.
+        std::os::unix::fs::symlink(&elsewhere, out.folder().join("x.artifacts")).unwrap();
+        assert!(out.keep(Path::new("x"), b"one", &[artifact("kept", b"theirs")]).is_err());
+        // The file is a link: it is replaced, not followed.
+        fs::create_dir(out.folder().join("y.artifacts")).unwrap();
+        std::os::unix::fs::symlink(elsewhere.join("kept"), out.folder().join("y.artifacts/kept")).unwrap();
+        out.keep(Path::new("y"), b"one", &[artifact("kept", b"theirs")]).unwrap();
+        assert_eq!(fs::read(out.folder().join("y.artifacts/kept")).unwrap(), b"theirs");
+        for name in ["../kept", "/etc/kept", "..", ".hidden", ""] {
+            assert!(out.keep(Path::new("z"), b"one", &[artifact(name, b"theirs")]).is_err(), "{name}");
+        }
+        assert_eq!(fs::read(elsewhere.join("kept")).unwrap(), b"mine");
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1);
     }
 }

@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use filemill_api::{AdvanceUpload, AdvancedUpload, OpenUpload, OpenedUpload};
-use filemill_seal::{Compressor, Digest, Recipient};
+use filemill_seal::{Compressor, Recipient};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
 use crate::api::{Api, Combiner, Storage};
 use crate::budget::Budget;
+use crate::engines::{Engines, Wanted};
 use crate::journal::Journal;
 use crate::notice::{Notice, Progress};
 use crate::source::now_s;
@@ -53,14 +54,15 @@ pub(crate) struct Pipeline {
 pub(crate) struct Recipe {
     pub(crate) account: String,
     pub(crate) session: String,
-    pub(crate) engine: String,
-    pub(crate) version: String,
-    pub(crate) release: Digest,
+    pub(crate) wanted: Wanted,
+    pub(crate) engines: Arc<Engines>,
     pub(crate) pool: String,
     pub(crate) pool_recipient: Recipient,
     /// When the pool's word for its recipient ends, in seconds since 1970-01-01 UTC.
     pub(crate) not_after: u64,
     pub(crate) made_at: Instant,
+    /// Something that it names is gone.
+    pub(crate) outdated: bool,
     pub(crate) uploader: Recipient,
     /// In bytes.
     pub(crate) chunk_size: u32,
@@ -69,9 +71,9 @@ pub(crate) struct Recipe {
 }
 
 impl Recipe {
-    /// Whether to make another: the pool changes its recipient, and the organisation its release.
+    /// Whether to make another: the pool changes its recipient, and the organisation its releases.
     pub(crate) fn is_stale(&self) -> bool {
-        self.made_at.elapsed() > RECIPE_AGE_MAX || now_s() > self.not_after
+        self.outdated || self.made_at.elapsed() > RECIPE_AGE_MAX || now_s() > self.not_after
     }
 }
 

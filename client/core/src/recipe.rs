@@ -1,13 +1,13 @@
-//! What new uploads are made for: the release that the organisation uses now, and the recipient of the pool.
+//! What new uploads are made for: the releases that the organisation uses now, and the recipient of the pool.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use filemill_api::Release;
-use filemill_seal::{Digest, Enrolment, Recipient, SignedStatement, Statement};
+use filemill_seal::{Enrolment, Recipient, SignedStatement, Statement};
 use tokio::sync::mpsc;
 
 use crate::api::{Api, Patience};
+use crate::engines::{Engines, Wanted};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::notice::Notice;
@@ -16,8 +16,10 @@ use crate::source::now_s;
 
 /// How often the server is asked whether the pool has announced itself.
 const POOL_ASKED_EVERY: Duration = Duration::from_secs(1);
-/// The engine that is meant when none is named and there are several.
-const USUAL_ENGINE: &str = "size";
+/// How often the server is asked whether a processor has described its engines.
+const DESCRIPTIONS_ASKED_EVERY: Duration = Duration::from_millis(500);
+/// How long that is waited for: a processor that is there describes a release within seconds of its publication.
+const DESCRIBED_WITHIN: Duration = Duration::from_secs(15);
 
 /// Makes recipes.
 pub(crate) struct Recipes {
@@ -35,34 +37,62 @@ pub(crate) struct Recipes {
 }
 
 impl Recipes {
-    /// Chooses the release, and checks the pool's recipient. Waits for the server, and for the pool.
+    /// Chooses the releases, and checks the pool's recipient. Waits for the server, and for the pool; and, if files
+    /// are to go to the engines that fit them and it is asked to, a little for what these engines say of themselves.
     ///
     /// # Errors
     ///
     /// [`Error::NoRelease`], [`Error::NoEngine`], [`Error::WhichEngine`], [`Error::Pool`] for a recipient that is not to be
     /// trusted, and what concerns all requests.
-    pub(crate) async fn make(&self, engine: Option<&str>) -> Result<Recipe, Error> {
-        let releases = self.api.releases(Patience::Endless).await?.releases;
-        let release = choose(&releases, engine, self.api.server())?;
-        let digest: Digest = release.digest.parse().map_err(|_| Error::Protocol {
-            server: self.api.server().to_owned(),
-            detail: format!("release `{}` has no digest", release.version),
-        })?;
+    pub(crate) async fn make(&self, wanted: &Wanted, wait_for_descriptions: bool) -> Result<Recipe, Error> {
+        let mut engines = self.engines(wanted).await?;
+        if wait_for_descriptions && !engines.undescribed().is_empty() {
+            engines = self.described(engines, wanted).await?;
+        }
         let statement = self.pool_statement().await?;
         Ok(Recipe {
             account: self.account.clone(),
             session: self.session.clone(),
-            engine: release.engine.clone(),
-            version: release.version.clone(),
-            release: digest,
+            wanted: wanted.clone(),
+            engines: Arc::new(engines),
             pool: self.enrolment.pool().to_owned(),
             pool_recipient: statement.recipient,
             not_after: statement.not_after,
             made_at: Instant::now(),
+            outdated: false,
             uploader: self.uploader.clone(),
             chunk_size: self.chunk_size,
             lifetime_s: self.lifetime_s,
         })
+    }
+
+    async fn engines(&self, wanted: &Wanted) -> Result<Engines, Error> {
+        let releases = self.api.releases(self.enrolment.pool(), Patience::Endless).await?.releases;
+        Engines::new(releases, wanted, self.api.server())
+    }
+
+    /// Waits a little until every engine is described, and says so; then goes on with those that are.
+    async fn described(&self, mut engines: Engines, wanted: &Wanted) -> Result<Engines, Error> {
+        let list = |engines: &Engines| {
+            let names: Vec<_> = engines.undescribed().into_iter().map(|name| format!("`{name}`")).collect();
+            names.join(", ")
+        };
+        let message = format!("waiting for a processor to say which files suit {}", list(&engines));
+        self.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
+        let begun = Instant::now();
+        while begun.elapsed() < DESCRIBED_WITHIN {
+            tokio::time::sleep(DESCRIPTIONS_ASKED_EVERY).await;
+            engines = self.engines(wanted).await?;
+            if engines.undescribed().is_empty() {
+                return Ok(engines);
+            }
+        }
+        let trouble = Notice::Trouble {
+            message: format!("no processor has said which files suit {}: none is sent there", list(&engines)),
+            hint: Some("name it with --engine NAME, or try again when a processor runs".to_owned()),
+        };
+        self.notices.send(trouble).await.map_err(|_| Error::Stopped)?;
+        Ok(engines)
     }
 
     /// The pool's statement with the highest serial that stands up to all checks; the serial is pinned. Waits for one where
@@ -118,53 +148,5 @@ pub(crate) fn verify_pool(
         (Some(statement), _) => Ok(statement),
         (None, Some(error)) => Err(Error::Pool(error)),
         (None, None) => Err(Error::NoPool { server: server.to_owned(), pool: enrolment.pool().to_owned() }),
-    }
-}
-
-/// The release to use: the current one of the engine that is named, of the only one, or of the usual one.
-fn choose<'a>(releases: &'a [Release], engine: Option<&str>, server: &str) -> Result<&'a Release, Error> {
-    let current: Vec<&Release> = releases.iter().filter(|release| release.current).collect();
-    let known = || {
-        let mut names: Vec<String> = current.iter().map(|release| format!("`{}`", release.engine)).collect();
-        names.sort();
-        names.dedup();
-        names.join(", ")
-    };
-    if current.is_empty() {
-        return Err(Error::NoRelease { server: server.to_owned() });
-    }
-    let of_engine = |name: &str| current.iter().copied().find(|release| release.engine == name);
-    match engine {
-        Some(name) => of_engine(name).ok_or_else(|| Error::NoEngine { engine: name.to_owned(), known: known() }),
-        None if current.iter().all(|release| release.engine == current[0].engine) => Ok(current[0]),
-        None => of_engine(USUAL_ENGINE).ok_or_else(|| Error::WhichEngine { known: known() }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn release(engine: &str, version: &str, current: bool) -> Release {
-        Release {
-            engine: engine.to_owned(),
-            version: version.to_owned(),
-            digest: Digest::of(version.as_bytes()).to_string(),
-            contract: 1,
-            length: 1,
-            current,
-        }
-    }
-
-    #[test]
-    fn the_engine_is_the_one_named_the_only_one_or_the_usual_one() {
-        let several = [release("hash", "2", true), release("hash", "1", false), release("size", "1", true)];
-        assert_eq!(choose(&several, Some("hash"), "s").unwrap().version, "2");
-        assert_eq!(choose(&several, None, "s").unwrap().engine, "size");
-        assert_eq!(choose(&several[..2], None, "s").unwrap().version, "2");
-        let unusual = [release("a", "1", true), release("b", "1", true)];
-        assert!(matches!(choose(&unusual, None, "s"), Err(Error::WhichEngine { known }) if known == "`a`, `b`"));
-        assert!(matches!(choose(&several, Some("x"), "s"), Err(Error::NoEngine { .. })));
-        assert!(matches!(choose(&[release("a", "1", false)], None, "s"), Err(Error::NoRelease { .. })));
     }
 }

@@ -1,5 +1,6 @@
 //! Results that are in the journal, and sealed ones that lie in files.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use filemill_seal::{Expected, RESULT_MAX_SEALED_BYTES, Verdict, open_result};
@@ -45,7 +46,12 @@ impl Client {
             .filter(|place| place.state == FileState::Done)
             .map(|place| (place.upload, place.index))
             .collect();
-        let opened = self.inbox.reopen(&done).await?;
+        let mut opened = HashMap::new();
+        for portion in self.inbox.portions(&done).await? {
+            // Their bytes go at once.
+            let reopened = self.inbox.reopen(&portion).await?;
+            opened.extend(reopened.into_iter().map(|(place, reopened)| (place, reopened.ending)));
+        }
         let mut files = Vec::with_capacity(places.len());
         for place in places {
             let ending = match place.state {
@@ -53,7 +59,7 @@ impl Client {
                     kind: "failed".to_owned(),
                     message: place.message.clone().unwrap_or_default(),
                 }),
-                _ => opened.get(&(place.upload, place.index)).map(|opened| opened.ending.clone()),
+                _ => opened.get(&(place.upload, place.index)).cloned(),
             };
             files.extend(ending.map(|ending| finished(place, ending)));
         }
@@ -88,11 +94,11 @@ impl Client {
             sha256: sha256(&place),
         };
         let body = unverified.verify(&keys.key, &expected).map_err(Error::Result)?;
-        Ok(finished(place, Ending::of(body)))
+        Ok(finished(place, Ending::of(body).0))
     }
 }
 
-fn finished(place: FilePlace, ending: Ending) -> Finished {
+pub(crate) fn finished(place: FilePlace, ending: Ending) -> Finished {
     Finished {
         sha256: sha256(&place),
         path: place.path,

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::awaited::Awaited;
+use crate::engines::Engines;
 use crate::error::Error;
 use crate::home::Home;
 use crate::inbox::Inbox;
@@ -51,9 +52,8 @@ pub(crate) struct Shared {
     pub(crate) account: String,
     pub(crate) home: Home,
     pub(crate) session: String,
-    /// The one that the organisation uses now.
-    pub(crate) release: Mutex<filemill_seal::Digest>,
-    pub(crate) engine: String,
+    /// Those that the organisation uses now.
+    pub(crate) engines: Mutex<Arc<Engines>>,
     /// Send even what was sent before.
     pub(crate) again: bool,
     pub(crate) stop: CancellationToken,
@@ -80,9 +80,10 @@ pub(crate) struct Run {
     kind: Kind,
     recipe: Recipe,
     recipes: Arc<Recipes>,
-    packer: Packer,
-    /// Bundles that nothing may be made of now, and when to try again.
-    held: Vec<Vec<Found>>,
+    /// One for each engine.
+    packers: HashMap<String, Packer>,
+    /// Bundles that nothing may be made of now, each with its engine, and when to try again.
+    held: Vec<(String, Vec<Found>)>,
     held_until: Option<Instant>,
     transfers: JoinSet<(UploadId, Transferred)>,
     active: HashMap<UploadId, Active>,
@@ -111,12 +112,12 @@ struct Active {
 }
 
 impl Shared {
-    pub(crate) fn release(&self) -> filemill_seal::Digest {
-        *self.release.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn engines(&self) -> Arc<Engines> {
+        Arc::clone(&self.engines.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn set_release(&self, release: filemill_seal::Digest) {
-        *self.release.lock().unwrap_or_else(PoisonError::into_inner) = release;
+    fn set_engines(&self, engines: Arc<Engines>) {
+        *self.engines.lock().unwrap_or_else(PoisonError::into_inner) = engines;
     }
 }
 
@@ -127,7 +128,7 @@ impl Run {
             kind,
             recipe,
             recipes,
-            packer: Packer::default(),
+            packers: HashMap::new(),
             held: Vec::new(),
             held_until: None,
             transfers: JoinSet::new(),
@@ -188,11 +189,8 @@ impl Run {
         let mut all_selected = false;
         let mut last_words: Option<Instant> = None;
         loop {
-            let paused = self.packer.last().is_some_and(|last| last.elapsed() >= BUNDLE_PAUSE);
-            if (all_selected || paused)
-                && let Some(bundle) = self.packer.take()
-            {
-                self.begin(bundle).await?;
+            for (engine, bundle) in self.closed_bundles(all_selected) {
+                self.begin(engine, bundle).await?;
             }
             self.start_held().await?;
             // Uploads among them are resumed at once.
@@ -233,9 +231,19 @@ impl Run {
         self.active.values().map(|active| active.weight).sum()
     }
 
+    /// Bundles that nothing more is to come into: `all` of them, or those into which nothing came for a while.
+    fn closed_bundles(&mut self, all: bool) -> Vec<(String, Vec<Found>)> {
+        let closed = self.packers.iter_mut().filter_map(|(engine, packer)| {
+            let paused = packer.last().is_some_and(|last| last.elapsed() >= BUNDLE_PAUSE);
+            let bundle = if all || paused { packer.take() } else { None };
+            Some((engine.clone(), bundle?))
+        });
+        closed.collect()
+    }
+
     /// When something is to be done that nobody asks for.
     fn wake_at(&self) -> Option<Instant> {
-        let bundle = self.packer.last().map(|last| last + BUNDLE_PAUSE);
+        let bundle = self.packers.values().filter_map(Packer::last).min().map(|last| last + BUNDLE_PAUSE);
         let later = self.later.iter().map(|(at, _)| *at).min();
         bundle.into_iter().chain(later).chain(self.held_until).min()
     }

@@ -166,6 +166,19 @@ pub fn shown(path: &Path) -> String {
     text
 }
 
+/// Text of a server or an engine, without anything that a terminal would obey, or that would show it in another order.
+pub fn shown_text(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() || is_direction_mark(character) {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
 /// Marks that make a terminal show text in another order than it has.
 fn is_direction_mark(character: char) -> bool {
     matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::client::Client;
+use crate::engines::Wanted;
 use crate::error::Error;
 use crate::notice::Notice;
 use crate::out::Out;
@@ -48,7 +49,7 @@ const ROOM_WITHIN: Duration = Duration::from_secs(10);
 pub struct WatchOptions {
     /// Folders.
     pub folders: Vec<PathBuf>,
-    /// Name of the engine; the only one, or `size`, if absent.
+    /// Name of the engine, or `auto`: for each file the one that fits it. The only one, or `size`, if absent.
     pub engine: Option<String>,
     /// Send even content that was sent before.
     pub again: bool,
@@ -81,7 +82,7 @@ impl Client {
             options.ignore.iter().cloned().chain(results.and_then(|out| pattern(root, out))).collect::<Vec<_>>()
         };
         let ignored: Vec<Vec<String>> = roots.iter().map(ignore).collect();
-        let recipe = self.recipe(options.engine.as_deref(), stop).await?;
+        let recipe = self.recipe(&Wanted::parse(options.engine.as_deref()), true, stop).await?;
         let shared = self.shared(&recipe, roots.clone(), out, options.again, stop);
         let mut run = Run::new(Arc::clone(&shared), Kind::Watch, recipe, Arc::clone(&self.recipes));
         self.take_over(&shared, &mut run).await?;

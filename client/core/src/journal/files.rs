@@ -1,7 +1,7 @@
 //! Files in the journal: given up, attached to an earlier one, listed.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use filemill_seal::{Digest, UploadId, Verdict};
 use sqlx::sqlite::SqliteRow;
@@ -210,6 +210,16 @@ impl Journal {
         query.push(" order by files.id limit ").push_bind(i64::from(limit));
         let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
         rows.iter().map(place).collect::<Result<_, _>>().map_err(|error| self.failed(&error))
+    }
+
+    /// The latest word on the file at this absolute path.
+    pub(crate) async fn ended_at(&self, account: &str, path: &Path) -> Result<Option<FilePlace>, Error> {
+        let mut query = QueryBuilder::<Sqlite>::new("select ");
+        query.push(PLACE_COLUMNS).push(" ").push(PLACES).push(" where files.path = ").push_bind(path_bytes(path));
+        query.push(" and files.state in ('done', 'failed') and uploads.account = ").push_bind(account.to_owned());
+        query.push(" order by files.id desc limit 1");
+        let row = query.build().fetch_optional(&self.reader).await.map_err(|error| self.failed(&error))?;
+        row.as_ref().map(place).transpose().map_err(|error| self.failed(&error))
     }
 
     /// Files that were given up and were not taken in again, oldest first, from behind `after` on.

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::files::{REUSED, asked_places};
-use super::{Journal, ROWS_PER_STATEMENT, index, upload_id};
+use super::{Journal, ROWS_PER_STATEMENT, index, unsigned, upload_id};
 use crate::error::Error;
 
 /// A result that came.
@@ -100,6 +100,27 @@ impl Journal {
             }
         }
         Ok(kept)
+    }
+
+    /// How many bytes the results have that came for these places.
+    pub(crate) async fn result_sizes(&self, asked: &[(UploadId, u32)]) -> Result<Vec<((UploadId, u32), u64)>, Error> {
+        let mut sizes = Vec::with_capacity(asked.len());
+        for asked in asked.chunks(ROWS_PER_STATEMENT) {
+            let mut query = asked_places(asked);
+            query.push(
+                "select results.upload, results.idx, coalesce(length(results.sealed), 0) as bytes from asked \
+                 cross join results on results.upload = asked.upload and results.idx = asked.idx",
+            );
+            let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
+            for row in rows {
+                let read = || {
+                    let place = (upload_id(row.try_get("upload")?)?, index(row.try_get("idx")?)?);
+                    Ok((place, unsigned(row.try_get("bytes")?)))
+                };
+                sizes.push(read().map_err(|error: sqlx::Error| self.failed(&error))?);
+            }
+        }
+        Ok(sizes)
     }
 
     /// Those of the places for which results came.

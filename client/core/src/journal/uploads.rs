@@ -223,6 +223,15 @@ impl Journal {
         .map_err(|error: sqlx::Error| self.failed(&error))
     }
 
+    /// Name of the engine that `upload` was made for; `None` if it is not known here.
+    pub(crate) async fn engine_of(&self, upload: UploadId) -> Result<Option<String>, Error> {
+        sqlx::query_scalar("select engine from uploads where id = $1")
+            .bind(upload.as_bytes().to_vec())
+            .fetch_optional(&self.reader)
+            .await
+            .map_err(|error| self.failed(&error))
+    }
+
     /// The program that works on `upload`; `None` if it is not known here.
     pub(crate) async fn owner(&self, upload: UploadId) -> Result<Option<String>, Error> {
         sqlx::query_scalar("select session from uploads where id = $1")

@@ -8,19 +8,25 @@ use filemill_seal::{ChunkSealer, DataKey, FileEntry, Header, Layout, UploadId};
 
 use super::transfer::{HeaderState, Transfer};
 use super::{Pipeline, Recipe, plan};
+use crate::engines::EngineRelease;
 use crate::error::Error;
 use crate::journal::{NewUpload, StoredUpload};
 use crate::source::{Found, now_s};
 
-/// Makes a new upload of `files`: its id, its key and its header. Nothing is written down or sent yet. Blocks for some
-/// milliseconds at most.
-pub(crate) fn begin(pipeline: Arc<Pipeline>, recipe: &Recipe, files: Vec<Found>) -> Result<Transfer, Error> {
+/// Makes a new upload of `files` for `engine`: its id, its key and its header. Nothing is written down or sent yet. Blocks for
+/// some milliseconds at most.
+pub(crate) fn begin(
+    pipeline: Arc<Pipeline>,
+    recipe: &Recipe,
+    engine: &EngineRelease,
+    files: Vec<Found>,
+) -> Result<Transfer, Error> {
     let now = now_s();
     let header = Header {
         upload: UploadId::random(),
         key: DataKey::random(),
         uploader: recipe.uploader.clone(),
-        releases: vec![recipe.release],
+        releases: vec![engine.release],
         parameters: "{}".to_owned(),
         chunk_size: recipe.chunk_size,
         not_after: now.saturating_add(recipe.lifetime_s),
@@ -43,9 +49,9 @@ pub(crate) fn begin(pipeline: Arc<Pipeline>, recipe: &Recipe, files: Vec<Found>)
             key: header.key,
             header: header_bytes,
             header_digest: digest,
-            engine: recipe.engine.clone(),
-            version: recipe.version.clone(),
-            release: recipe.release,
+            engine: engine.engine.clone(),
+            version: engine.version.clone(),
+            release: engine.release,
             pool: recipe.pool.clone(),
             chunk_size: recipe.chunk_size,
             chunk_count: layout.chunk_count(),

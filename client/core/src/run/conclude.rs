@@ -1,8 +1,9 @@
 //! Saying the last of a file, once.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use filemill_seal::{Digest, UploadId};
+use filemill_seal::{Artifact, Digest, UploadId};
 
 use super::Shared;
 use crate::awaited::Waiters;
@@ -22,7 +23,9 @@ pub(super) struct Conclusion {
     pub(super) place: Option<(UploadId, u32)>,
     pub(super) reused: bool,
     pub(super) sealed: Option<Vec<u8>>,
-    /// Of its upload; that of the run if it got into none.
+    /// What lies in it beside the report.
+    pub(super) artifacts: Arc<[Artifact]>,
+    /// Of its upload; the one that it would have gone to if it got into none.
     pub(super) engine: Option<String>,
     pub(super) ending: Ending,
 }
@@ -38,6 +41,7 @@ impl Conclusion {
             place: None,
             reused: false,
             sealed: None,
+            artifacts: Arc::default(),
             engine: None,
             ending: Ending::NotSent { kind: kind.to_owned(), message },
         }
@@ -47,7 +51,8 @@ impl Conclusion {
         Self::not_sent(found.path.clone(), found.stat.size, kind, message)
     }
 
-    pub(super) fn of_place(place: &FilePlace, sealed: Option<Vec<u8>>, ending: Ending) -> Self {
+    /// A file whose result is `opened`.
+    pub(super) fn of_place(place: &FilePlace, opened: Reopened) -> Self {
         let sha256 = match place.verdict {
             Some(filemill_seal::Verdict::Intact(sha256)) => Some(sha256),
             _ => None,
@@ -59,9 +64,10 @@ impl Conclusion {
             sha256,
             place: Some((place.upload, place.index)),
             reused: place.reused,
-            sealed,
+            sealed: opened.sealed,
+            artifacts: opened.artifacts,
             engine: Some(place.engine.clone()),
-            ending,
+            ending: opened.ending,
         }
     }
 }
@@ -83,18 +89,25 @@ impl Shared {
     ///
     /// # Errors
     ///
-    /// [`Error::File`] if its sealed result could not be kept; [`Error::Stopped`] if nobody listens any more.
-    pub(super) async fn conclude(&self, conclusion: Conclusion) -> Result<(), Error> {
+    /// [`Error::File`] if its sealed result or an artifact could not be kept; [`Error::Stopped`] if nobody listens any more.
+    pub(super) async fn conclude(&self, mut conclusion: Conclusion) -> Result<(), Error> {
         if let (Some(out), Some(sealed)) = (&self.out, conclusion.sealed) {
             let (out, name) = (out.clone(), path_from_bytes(conclusion.name));
-            tokio::task::spawn_blocking(move || out.keep(&name, &sealed)).await.map_err(|_| Error::Stopped)??;
+            let artifacts = conclusion.artifacts;
+            let kept = tokio::task::spawn_blocking(move || out.keep(&name, &sealed, &artifacts));
+            let paths = kept.await.map_err(|_| Error::Stopped)??;
+            if let Ending::Succeeded { report, .. } = &mut conclusion.ending {
+                for (artifact, path) in report.artifacts.iter_mut().zip(paths) {
+                    artifact.path = Some(path);
+                }
+            }
         }
         let succeeded = conclusion.ending.succeeded();
         let finished = Finished {
             path: as_given(&self.roots, &conclusion.path),
             size: conclusion.size,
             sha256: conclusion.sha256,
-            engine: conclusion.engine.unwrap_or_else(|| self.engine.clone()),
+            engine: conclusion.engine.unwrap_or_else(|| self.engine_for(&conclusion.path)),
             place: conclusion.place,
             reused: conclusion.reused,
             ending: conclusion.ending,
@@ -113,7 +126,9 @@ impl Shared {
             return Ok(());
         }
         let Waiters { itself, mut others } = self.awaited.arrived(arrival.upload, arrival.index);
-        let said = |place: &FilePlace| Conclusion::of_place(place, arrival.sealed.clone(), arrival.ending.clone());
+        let Arrival { sealed, artifacts, ending, .. } = &arrival;
+        let opened = || Reopened { sealed: sealed.clone(), artifacts: Arc::clone(artifacts), ending: ending.clone() };
+        let said = |place: &FilePlace| Conclusion::of_place(place, opened());
         for place in &arrival.places {
             if if place.reused { others.remove(&place.path) } else { itself } {
                 self.conclude(said(place)).await?;
@@ -141,11 +156,17 @@ impl Shared {
             place: Some((known.upload, known.index)),
             reused: true,
             sealed: opened.sealed,
+            artifacts: opened.artifacts,
             // It was looked for among those of the same release.
             engine: None,
             ending: opened.ending,
         })
         .await
+    }
+
+    /// Name of the engine that a file of this name goes to; empty if none takes it.
+    fn engine_for(&self, path: &Path) -> String {
+        self.engines().for_file(path).map(|release| release.engine.clone()).unwrap_or_default()
     }
 
     /// What the user calls `path`.

@@ -80,12 +80,32 @@ struct Judged {
 impl Selector {
     async fn take(&mut self, met: Vec<Met>) -> Result<(), Error> {
         let files = self.files_of(met).await?;
-        let journal = &self.shared.inbox.journal;
-        let (account, release) = (&self.shared.account, &self.shared.release());
-        if self.shared.again || files.is_empty() || !journal.knows_release(account, release).await? {
+        if self.shared.again || files.is_empty() {
             return self.hand_on(files).await;
         }
-        let judged = self.judge(files).await?;
+        // By release: what another one said of a file is no answer.
+        let engines = self.shared.engines();
+        let mut groups: HashMap<Option<Digest>, Vec<Found>> = HashMap::new();
+        for file in files {
+            let release = engines.for_file(&file.path).map(|release| release.release);
+            groups.entry(release).or_default().push(file);
+        }
+        for (release, files) in groups {
+            match release {
+                Some(release) => self.take_for(&release, files).await?,
+                None => self.hand_on(files).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes files in that are to be sent for `release`.
+    async fn take_for(&mut self, release: &Digest, files: Vec<Found>) -> Result<(), Error> {
+        let journal = &self.shared.inbox.journal;
+        if !journal.knows_release(&self.shared.account, release).await? {
+            return self.hand_on(files).await;
+        }
+        let judged = self.judge(release, files).await?;
         if !judged.copies.is_empty() {
             journal.reuse(judged.copies).await?;
         }
@@ -128,9 +148,9 @@ impl Selector {
 
     /// Finds out which of the files were sent before: by path where the file's stat proves that it is the same, else by
     /// content.
-    async fn judge(&self, files: Vec<Found>) -> Result<Judged, Error> {
+    async fn judge(&self, release: &Digest, files: Vec<Found>) -> Result<Judged, Error> {
         let journal = &self.shared.inbox.journal;
-        let (account, release) = (&self.shared.account, &self.shared.release());
+        let account = &self.shared.account;
         let mut by_path = journal.known_by_path(account, release, &files).await?;
         let sizes = journal.known_sizes(&files.iter().map(|file| file.stat.size).collect()).await?;
         let mut judged = Judged::default();
@@ -210,8 +230,24 @@ impl Selector {
         if done.is_empty() {
             return Ok(());
         }
-        let asked: Vec<_> = done.iter().map(|(_, known)| (known.upload, known.index)).collect();
-        let opened = self.shared.inbox.reopen(&asked).await?;
+        let mut by_place: HashMap<(UploadId, u32), Vec<(Found, Known)>> = HashMap::new();
+        let mut asked = Vec::new();
+        for (file, known) in done {
+            let files = by_place.entry((known.upload, known.index)).or_default();
+            if files.is_empty() {
+                asked.push((known.upload, known.index));
+            }
+            files.push((file, known));
+        }
+        for portion in self.shared.inbox.portions(&asked).await? {
+            let files = portion.iter().filter_map(|place| by_place.remove(place)).flatten().collect();
+            self.conclude_portion(&portion, files).await?;
+        }
+        Ok(())
+    }
+
+    async fn conclude_portion(&self, places: &[(UploadId, u32)], done: Vec<(Found, Known)>) -> Result<(), Error> {
+        let opened = self.shared.inbox.reopen(places).await?;
         for (file, known) in done {
             match opened.get(&(known.upload, known.index)) {
                 Some(opened) => self.shared.conclude_known(&file, &known, opened.clone()).await?,

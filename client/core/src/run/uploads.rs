@@ -1,6 +1,6 @@
 //! Uploads of a run: begun, gone on with, ended; and files that have to be sent again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,9 @@ use filemill_seal::{Outcome, UploadId, VoidReason};
 use super::conclude::Conclusion;
 use super::{Active, Kind, Later, Run, WEIGHT_MAX, weight};
 use crate::api::Patience;
+use crate::engines::EngineRelease;
 use crate::error::{Error, io_detail};
+use crate::inbox::Reopened;
 use crate::journal::FilePlace;
 use crate::notice::{Ending, Notice};
 use crate::pack;
@@ -33,21 +35,40 @@ const LOOK_AFTER_OTHERS: Duration = Duration::from_secs(5);
 const TIME_LEFT_MIN_S: u64 = 3600;
 
 impl Run {
-    /// Makes an upload of `files`, and starts it.
-    pub(super) async fn begin(&mut self, files: Vec<Found>) -> Result<(), Error> {
+    /// Makes an upload of `files` for `engine`, and starts it.
+    pub(super) async fn begin(&mut self, engine: String, files: Vec<Found>) -> Result<(), Error> {
         if self.held_until.is_some() {
-            self.held.push(files);
+            self.held.push((engine, files));
             return Ok(());
         }
         match self.refresh().await {
             Ok(()) => {}
             Err(error @ (Error::Pool(_) | Error::NoRelease { .. } | Error::NoEngine { .. })) => {
-                return self.hold(files, &error).await;
+                return self.hold(engine, files, &error).await;
             }
             Err(error) => return Err(error),
         }
-        let (pipeline, recipe) = (Arc::clone(&self.shared.pipeline), self.recipe.clone());
-        let transfer = tokio::task::spawn_blocking(move || pipeline::begin(pipeline, &recipe, files))
+        let engines = Arc::clone(&self.recipe.engines);
+        if let Some(release) = engines.named(&engine) {
+            return self.begin_for(release, files).await;
+        }
+        // The engine is gone meanwhile: whichever fits now.
+        let mut groups: HashMap<&str, (&Arc<EngineRelease>, Vec<Found>)> = HashMap::new();
+        for file in files {
+            match engines.for_file(&file.path) {
+                Some(release) => groups.entry(&release.engine).or_insert((release, Vec::new())).1.push(file),
+                None => self.no_engine(&file).await?,
+            }
+        }
+        for (release, files) in groups.into_values() {
+            self.begin_for(release, files).await?;
+        }
+        Ok(())
+    }
+
+    async fn begin_for(&mut self, engine: &Arc<EngineRelease>, files: Vec<Found>) -> Result<(), Error> {
+        let (pipeline, recipe, engine) = (Arc::clone(&self.shared.pipeline), self.recipe.clone(), Arc::clone(engine));
+        let transfer = tokio::task::spawn_blocking(move || pipeline::begin(pipeline, &recipe, &engine, files))
             .await
             .map_err(|_| Error::Stopped)??;
         for index in (0..).take(transfer.files().len()) {
@@ -57,22 +78,31 @@ impl Run {
         Ok(())
     }
 
-    /// Makes sure that recipient and release are those of now.
+    /// Says that no engine takes such a file.
+    async fn no_engine(&self, file: &Found) -> Result<(), Error> {
+        let message = "no engine takes such a file (hint: choose one with --engine NAME)".to_owned();
+        if let Some((upload, index)) = file.replaces {
+            self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;
+        }
+        self.shared.conclude(Conclusion::of_found(file, "no_engine", message)).await
+    }
+
+    /// Makes sure that recipient and releases are those of now.
     async fn refresh(&mut self) -> Result<(), Error> {
         if !self.recipe.is_stale() {
             return Ok(());
         }
         let recipe = tokio::select! {
-            recipe = self.recipes.make(Some(&self.recipe.engine)) => recipe?,
+            recipe = self.recipes.make(&self.recipe.wanted, false) => recipe?,
             () = self.shared.stop.cancelled() => return Err(Error::Stopped),
         };
-        self.shared.set_release(recipe.release);
+        self.shared.set_engines(Arc::clone(&recipe.engines));
         self.recipe = recipe;
         Ok(())
     }
 
     /// Nothing may be sealed now. A watcher keeps the files until it may, others say why not.
-    async fn hold(&mut self, files: Vec<Found>, error: &Error) -> Result<(), Error> {
+    async fn hold(&mut self, engine: String, files: Vec<Found>, error: &Error) -> Result<(), Error> {
         if self.kind == Kind::Send {
             for file in &files {
                 self.shared.conclude(Conclusion::of_found(file, "refused", error.to_string())).await?;
@@ -82,7 +112,7 @@ impl Run {
         let message = format!("nothing can be sent now: {error}; what is to be sent waits");
         let trouble = Notice::Trouble { message, hint: error.hint() };
         self.shared.notices.send(trouble).await.map_err(|_| Error::Stopped)?;
-        self.held.push(files);
+        self.held.push((engine, files));
         self.held_until = Some(Instant::now() + HELD_FOR);
         Ok(())
     }
@@ -91,8 +121,8 @@ impl Run {
     pub(super) async fn start_held(&mut self) -> Result<(), Error> {
         if self.held_until.is_some_and(|until| until <= Instant::now()) {
             self.held_until = None;
-            for files in std::mem::take(&mut self.held) {
-                self.begin(files).await?;
+            for (engine, files) in std::mem::take(&mut self.held) {
+                self.begin(engine, files).await?;
             }
         }
         Ok(())
@@ -106,10 +136,25 @@ impl Run {
             }
             return self.shared.conclude(Conclusion::of_found(&file, "too_long", message)).await;
         }
-        match self.packer.push(file) {
-            Some(bundle) => self.begin(bundle).await,
+        let Some(engine) = self.engine_for(&file).await? else {
+            return self.no_engine(&file).await;
+        };
+        match self.packers.entry(engine.clone()).or_default().push(file) {
+            Some(bundle) => self.begin(engine, bundle).await,
             None => Ok(()),
         }
+    }
+
+    /// The engine that the file is to be sent for; for one that was sent before the same as then, if that is still there.
+    async fn engine_for(&self, file: &Found) -> Result<Option<String>, Error> {
+        let engines = &self.recipe.engines;
+        if let Some((upload, _)) = file.replaces
+            && let Some(engine) = self.shared.inbox.journal.engine_of(upload).await?
+            && engines.named(&engine).is_some()
+        {
+            return Ok(Some(engine));
+        }
+        Ok(engines.for_file(&file.path).map(|release| release.engine.clone()))
     }
 
     fn start(&mut self, transfer: Transfer, attempts: u32) {
@@ -206,7 +251,10 @@ impl Run {
             Ok(TransferEnd::Stored | TransferEnd::Cancelled) => {
                 self.shared.inbox.journal.finish_upload(upload).await?;
             }
-            Ok(TransferEnd::Abandoned(reason)) => self.abandon(upload, &reason).await?,
+            Ok(TransferEnd::Abandoned(reason)) => {
+                self.recipe.outdated = true;
+                self.abandon(upload, &reason).await?;
+            }
             Ok(TransferEnd::Incomplete) if active.attempts < RESUMES_MAX => {
                 self.resume_upload(upload, active.attempts + 1).await?;
             }
@@ -285,7 +333,9 @@ impl Run {
         let places = journal.places(&[(upload, voided.index)]).await?;
         if let Some(place) = places.iter().find(|place| !place.reused && waiters.itself) {
             let ending = Ending::EndedByServer { outcome, message: format!("{outcome} (said by the server)") };
-            self.shared.conclude(Conclusion::of_place(place, None, ending)).await?;
+            self.shared
+                .conclude(Conclusion::of_place(place, Reopened { sealed: None, artifacts: Arc::default(), ending }))
+                .await?;
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! A server, its storage and a processor in one, in memory. It plays by the protocol unless it is told not to.
 
+mod faults;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -19,73 +21,14 @@ use filemill_api::{
     UploadState, UploadSummary, Uploads, WaitReason, WhoAmI,
 };
 use filemill_seal::{
-    ChunkOpener, Decompressor, Digest, EngineInput, Failure, Header, Identity, PoolRoot, Report, ResultBody,
+    Artifact, ChunkOpener, Decompressor, Digest, EngineInput, Failure, Header, Identity, PoolRoot, Report, ResultBody,
     SealedHeader, Sha256, Statement, Verdict, seal_result,
 };
 
+use faults::refusal;
+pub(crate) use faults::{Cheat, Faults, Seen};
+
 pub(crate) const TOKEN: &str = "secret-token";
-
-/// What the fake does wrong, and how often or for how long.
-#[derive(Default)]
-pub(crate) struct Faults {
-    /// So many PUTs are answered with 503.
-    pub(crate) busy_puts: u32,
-    /// So many PUTs are answered as if the URL had expired.
-    pub(crate) expired_puts: u32,
-    /// So many API calls are answered with 503.
-    pub(crate) busy_calls: u32,
-    /// PUTs from this one on are not answered, until this is taken away.
-    pub(crate) hang_puts_from: Option<u32>,
-    /// Uploads are not processed, until this is taken away.
-    pub(crate) hold_results: bool,
-    /// The token is not accepted.
-    pub(crate) revoked: bool,
-    /// Results are not streamed.
-    pub(crate) no_stream: bool,
-    /// What becomes of sealed results on their way.
-    pub(crate) cheat: Cheat,
-    /// URLs lead here.
-    pub(crate) storage_elsewhere: Option<String>,
-    /// Lose these chunks of each upload once, before it is processed.
-    pub(crate) lose_chunks: Vec<u32>,
-    /// So many advances are answered with this.
-    pub(crate) refused_advances: (u32, Option<ErrorCode>),
-    /// So many opens are answered with this.
-    pub(crate) refused_opens: (u32, Option<ErrorCode>),
-    /// The results of files with this index lie in storage, and are answered so often with 404 (`u32::MAX`: always).
-    pub(crate) result_not_found: Option<(u32, u32)>,
-}
-
-fn refusal(refused: &mut (u32, Option<ErrorCode>)) -> Option<ErrorBody> {
-    let (times, code) = refused;
-    let code = code.filter(|_| *times > 0)?;
-    *times -= 1;
-    Some(ErrorBody { code, message: "not now".into(), hint: None })
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Cheat {
-    #[default]
-    None,
-    /// The results of the first two files change places.
-    Swap,
-    /// Somebody who does not know the data key makes them.
-    Forge,
-    /// It says that it succeeded, and shows nothing.
-    Withhold,
-    /// Another release than the header names.
-    OtherRelease,
-    /// The server ends the jobs by itself.
-    Quarantine,
-}
-
-#[derive(Default)]
-pub(crate) struct Seen {
-    pub(crate) opens: u32,
-    pub(crate) advances: u32,
-    pub(crate) puts: u32,
-    pub(crate) cancels: u32,
-}
 
 pub(crate) struct Upload {
     pub(crate) open: OpenUpload,
@@ -111,6 +54,12 @@ pub(crate) struct Inner {
     pub(crate) releases: Vec<Release>,
     pub(crate) pool_identity: Identity,
     pub(crate) root: PoolRoot,
+    /// What engines make beside their reports.
+    pub(crate) artifacts: Vec<Artifact>,
+    /// What every engine says of itself: by the processor, and by the server.
+    pub(crate) description: Option<(String, String)>,
+    /// How often the server was asked for a description.
+    pub(crate) described: u32,
     /// Those that lie in storage, by digest.
     results: HashMap<String, Vec<u8>>,
     storage: String,
@@ -134,6 +83,8 @@ impl Fake {
             contract: 1,
             length: 9,
             current: true,
+            media_types: None,
+            summary: None,
         };
         let inner = Inner {
             faults: Faults::default(),
@@ -145,6 +96,9 @@ impl Fake {
             releases: vec![release],
             pool_identity,
             root,
+            artifacts: Vec::new(),
+            description: None,
+            described: 0,
             results: HashMap::new(),
             storage: format!("http://{}", storage.local_addr().unwrap()),
         };
@@ -155,6 +109,7 @@ impl Fake {
             .route("/v1/whoami", get(whoami))
             .route("/v1/pools", get(pools))
             .route("/v1/releases", get(releases))
+            .route("/v1/releases/{digest}/description", get(description))
             .route("/v1/uploads", post(open).get(uploads))
             .route("/v1/uploads/advance", post(advance))
             .route("/v1/uploads/cancel", post(cancel))
@@ -294,7 +249,7 @@ impl Inner {
         let upload = &self.uploads[id];
         let sealed = SealedHeader::from_bytes(upload.header.clone().unwrap()).unwrap();
         let header = Header::open(&sealed, std::slice::from_ref(&self.pool_identity)).unwrap();
-        assert!(header.allows(&Digest::of(b"component")));
+        assert_eq!(header.releases.iter().map(Digest::to_string).collect::<Vec<_>>(), [upload.open.release.as_str()]);
         let layout = header.layout().unwrap();
         assert_eq!(layout.chunk_count(), upload.open.chunks);
         let opener = ChunkOpener::new(&header.key, header.upload, sealed.digest());
@@ -337,7 +292,12 @@ impl Inner {
             }
             Verdict::Void(_) => false,
         };
-        let report = intact.then(|| Report::from_json(format!("{{\"bytes\":{length}}}")).unwrap());
+        let report = intact.then(|| Report {
+            artifacts: self.artifacts.clone(),
+            description: self.description.as_ref().map(|(document, _)| Digest::of(document.as_bytes())),
+            summary: format!("{length} bytes"),
+            ..Report::from_json(format!("{{\"bytes\":{length}}}")).unwrap()
+        });
         let release = match self.faults.cheat {
             Cheat::OtherRelease => Digest::of(b"another"),
             _ => header.releases[0],
@@ -399,6 +359,15 @@ async fn pools(State(fake): State<Fake>) -> Json<Pools> {
 
 async fn releases(State(fake): State<Fake>) -> Json<Releases> {
     Json(Releases { releases: fake.lock().releases.clone() })
+}
+
+async fn description(State(fake): State<Fake>) -> Response {
+    let mut inner = fake.lock();
+    inner.described += 1;
+    match &inner.description {
+        Some((_, said)) => said.clone().into_response(),
+        None => problem(StatusCode::NOT_FOUND, ErrorCode::NotFound, "there is no description"),
+    }
 }
 
 async fn open(State(fake): State<Fake>, Json(request): Json<OpenRequest>) -> Json<OpenAnswer> {
@@ -476,7 +445,15 @@ async fn cancel(State(fake): State<Fake>, Json(request): Json<CancelRequest>) ->
     inner.seen.cancels += 1;
     let mut answers = Vec::new();
     for id in request.uploads {
-        let files: u32 = inner.uploads[&id].open.jobs.iter().map(|range| range.count).sum();
+        let Some(upload) = inner.uploads.get(&id) else {
+            answers.push(Item::Error(ErrorBody {
+                code: ErrorCode::NotFound,
+                message: "there is no such upload".into(),
+                hint: None,
+            }));
+            continue;
+        };
+        let files: u32 = upload.open.jobs.iter().map(|range| range.count).sum();
         let mut cancelled = 0;
         for index in 0..files {
             if inner.uploads.get_mut(&id).unwrap().done.insert(index) {

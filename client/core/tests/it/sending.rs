@@ -223,10 +223,13 @@ async fn what_the_server_does_not_take_yet_is_asked_again_ever_more_seldom_and_s
 async fn a_release_that_the_server_lost_is_the_reason_that_is_said() {
     let world = World::new().await;
     world.write("file", "content");
-    world.fake.lock().faults.refused_opens = (1, Some(ErrorCode::NotFound));
+    world.fake.lock().faults.refused_opens = (u32::MAX, Some(ErrorCode::NotFound));
     let ran = world.send().await;
     let said = ran.summary(&world.files());
-    assert!(said.starts_with("file: server `http") && said.ends_with("` refused: not now\n"), "{said}");
+    assert!(said.starts_with("file: it was sent 5 times in vain") && said.ends_with(": not now\n"), "{said}");
+    // Once it is there again.
+    world.fake.lock().faults.refused_opens = (1, Some(ErrorCode::NotFound));
+    world.send().await.assert_sizes(&[("file", 7)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -40,7 +40,7 @@ async fn an_engine_is_dropped_in_used_and_taken_away() {
     assert_ne!(mill.put(&put, b"b component".to_vec()).await.status(), StatusCode::OK);
     assert_eq!(mill.put(&put, component.clone()).await.status(), StatusCode::OK);
     let published = ("size".to_owned(), mill.release.clone());
-    assert_eq!(listed(&mill).await, [published.clone()]);
+    assert_eq!(listed(&mill).await, std::slice::from_ref(&published));
     let stored = Offer { stored: true, ..dropped.clone() };
     let state = one(offer(&mill, vec![stored]).await).into_result().unwrap();
     assert_eq!(state, OfferState { visible: true, put: None });

@@ -50,8 +50,9 @@ impl Transfer {
             ErrorCode::NotFound if self.opened => {
                 Ok(TransferEnd::Abandoned("the server does not know the upload any more".to_owned()))
             }
-            // What it was made for is gone: its files are sent to what there is now.
-            ErrorCode::NotFound if self.resumed => Ok(TransferEnd::Abandoned(error.message)),
+            // What it was made for is gone, as a release that a processor brought may be at any moment: its files are sent to
+            // what there is now.
+            ErrorCode::NotFound => Ok(TransferEnd::Abandoned(error.message)),
             _ => Err(Error::Refused { server: self.pipeline.api.server().to_owned(), body: error }),
         }
     }

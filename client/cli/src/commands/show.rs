@@ -1,0 +1,74 @@
+//! `show`: one result in full.
+
+use std::io::Read;
+use std::path::Path;
+use std::process::ExitCode;
+
+use filemill_client::{Client, Error, Finished, Home, UploadId};
+
+use super::open_client;
+use crate::lines::{Output, tell_error};
+use crate::{listing, report};
+
+/// What an age file begins with, which a sealed result is.
+const AGE: &[u8] = b"age-encryption.org/";
+
+pub(crate) async fn show(home: Home, what: &str, json: bool) -> Result<ExitCode, Error> {
+    let (client, _told) = open_client(home).await?;
+    let shown = find_and_print(&client, what, json).await;
+    client.close().await;
+    shown
+}
+
+async fn find_and_print(client: &Client, what: &str, json: bool) -> Result<ExitCode, Error> {
+    let file = find(client, what).await?;
+    let mut output = Output::new();
+    if json {
+        output.line(&report::json(&file));
+    } else {
+        let description = client.description_of(&file).await.unwrap_or_else(|error| {
+            tell_error(&error);
+            None
+        });
+        for line in listing::of(&file, description.as_ref()) {
+            output.line(&line);
+        }
+    }
+    output.flush();
+    Ok(if file.ending.succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A place in an upload, a sealed result, or a file that was sent.
+async fn find(client: &Client, what: &str) -> Result<Finished, Error> {
+    if let Some((upload, index)) = place(what) {
+        return client.result_of(upload, index).await;
+    }
+    let path = Path::new(what);
+    if is_sealed(path) { client.open_file(path).await } else { client.result_at(path).await }
+}
+
+fn place(what: &str) -> Option<(UploadId, u32)> {
+    let (upload, index) = what.split_once('/')?;
+    Some((upload.parse().ok()?, index.parse().ok()?))
+}
+
+fn is_sealed(path: &Path) -> bool {
+    let mut begins = [0; AGE.len()];
+    // A pipe would wait for a writer.
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file())
+        && std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut begins)).is_ok()
+        && begins == *AGE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_told_from_a_path() {
+        assert_eq!(place(&format!("{}/7", "ab".repeat(16))).map(|(_, index)| index), Some(7));
+        for path in ["a/b", "a", "ab/7", &format!("{}/x", "ab".repeat(16)), &format!("./{}/7", "ab".repeat(16))] {
+            assert_eq!(place(path), None, "{path}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! One result in full, as lines for people.
+
+use filemill_client::{Description, Ending, Finished, LogLine, Report, Row, RowValue, lay_out, shown};
+use indicatif::HumanBytes;
+
+use crate::lines::plain;
+use crate::report::{cost, status};
+
+/// Longest text beside a title, in characters.
+const VALUE_MAX: usize = 400;
+/// Widest column of a table, in characters.
+const COLUMN_MAX: usize = 48;
+/// Titles are aligned up to this width.
+const TITLE_MAX: usize = 32;
+/// Findings that are listed.
+const FINDINGS_MAX: usize = 200;
+/// Log lines that are listed.
+const LOG_MAX: usize = 50;
+
+/// The lines.
+pub(crate) fn of(file: &Finished, description: Option<&Description>) -> Vec<String> {
+    let mut head = vec![("File", shown(&file.path)), ("Size", HumanBytes(file.size).to_string())];
+    let version = description.map_or("", |description| description.version.as_str());
+    head.push(("Engine", format!("{} {}", plain(&file.engine), plain(version)).trim().to_owned()));
+    head.push(("Status", status(&file.ending).to_owned()));
+    if let Some(message) = file.ending.message() {
+        head.push(("Message", plain(message)));
+    }
+    if let Some(resources) = file.ending.resources() {
+        head.push(("Used", cost(resources)));
+    }
+    if let Ending::Succeeded { report, .. } = &file.ending
+        && !report.summary.is_empty()
+    {
+        head.push(("Summary", plain(&report.summary)));
+    }
+    let head: Vec<Row> = head.into_iter().map(|(title, text)| text_row(title, text)).collect();
+    let mut lines = aligned(&head);
+    match &file.ending {
+        Ending::Succeeded { report, log, .. } => {
+            lines.extend(findings(report));
+            lines.extend(artifacts(report));
+            let rows = lay_out(&report.json, description);
+            if !rows.is_empty() {
+                lines.push(String::new());
+                lines.extend(aligned(&rows));
+            }
+            lines.extend(logged(log));
+        }
+        Ending::Unsuccessful { log, .. } => lines.extend(logged(log)),
+        _ => {}
+    }
+    lines
+}
+
+fn text_row(title: &str, text: String) -> Row {
+    Row { depth: 0, title: title.to_owned(), value: RowValue::Text(text) }
+}
+
+fn findings(report: &Report) -> Vec<String> {
+    let rows = report
+        .findings
+        .iter()
+        .take(FINDINGS_MAX)
+        .map(|finding| vec![finding.severity.word().to_owned(), plain(&finding.kind), plain(&finding.summary)]);
+    let more = report.findings.len().saturating_sub(FINDINGS_MAX);
+    headed("Findings", &table(&[], &rows.collect::<Vec<_>>(), more))
+}
+
+fn artifacts(report: &Report) -> Vec<String> {
+    let rows = report.artifacts.iter().map(|artifact| {
+        let path = artifact.path.as_deref().map(shown).unwrap_or_default();
+        vec![plain(&artifact.name), plain(&artifact.media_type), HumanBytes(artifact.bytes).to_string(), path]
+    });
+    headed("Artifacts", &table(&[], &rows.collect::<Vec<_>>(), 0))
+}
+
+fn logged(log: &[LogLine]) -> Vec<String> {
+    let rows = log.iter().take(LOG_MAX).map(|line| vec![plain(&line.level), plain(&line.message)]);
+    headed("Log", &table(&[], &rows.collect::<Vec<_>>(), log.len().saturating_sub(LOG_MAX)))
+}
+
+fn headed(title: &str, lines: &[String]) -> Vec<String> {
+    if lines.is_empty() {
+        return Vec::new();
+    }
+    [String::new(), title.to_owned()].into_iter().chain(lines.iter().map(|line| format!("  {line}"))).collect()
+}
+
+/// Titles in a column, what they stand for beside it.
+fn aligned(rows: &[Row]) -> Vec<String> {
+    let title = |row: &Row| format!("{}{}", "  ".repeat(row.depth), cut(&plain(&row.title), COLUMN_MAX));
+    let beside = rows.iter().filter(|row| matches!(row.value, RowValue::Text(_)));
+    let width = beside.map(|row| title(row).chars().count()).filter(|width| *width <= TITLE_MAX).max().unwrap_or(0);
+    let mut lines = Vec::new();
+    for row in rows {
+        let title = title(row);
+        match &row.value {
+            RowValue::Heading => lines.push(title),
+            RowValue::Text(text) => {
+                lines.push(format!("{title:<width$}  {}", cut(&plain(text), VALUE_MAX)).trim_end().to_owned())
+            }
+            RowValue::Table { columns, rows, more } => {
+                lines.push(title);
+                let indent = "  ".repeat(row.depth + 1);
+                lines.extend(table(columns, rows, *more).into_iter().map(|line| format!("{indent}{line}")));
+            }
+        }
+    }
+    lines
+}
+
+/// Rows with aligned columns, numbers to the right.
+fn table(columns: &[String], rows: &[Vec<String>], more: usize) -> Vec<String> {
+    let heading = columns.iter().any(|title| !title.is_empty()).then(|| columns.to_vec());
+    let rows: Vec<Vec<String>> =
+        rows.iter().chain(&heading).map(|row| row.iter().map(|cell| cut(&plain(cell), COLUMN_MAX)).collect()).collect();
+    // Kept apart: the last is the heading.
+    let (heading, rows) = match heading {
+        Some(_) => rows.split_last().map(|(heading, rows)| (Some(heading), rows)).unwrap_or((None, &[])),
+        None => (None, rows.as_slice()),
+    };
+    let count = rows.iter().chain(heading).map(Vec::len).max().unwrap_or(0);
+    let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
+    let widths: Vec<usize> = (0..count)
+        .map(|column| {
+            let widths = cells(column).chain(heading.and_then(|heading| heading.get(column)));
+            widths.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        })
+        .collect();
+    let right: Vec<bool> = (0..count)
+        .map(|column| cells(column).all(|cell| cell.starts_with(|c: char| c.is_ascii_digit() || c == '-')))
+        .collect();
+    let line = |row: &Vec<String>| {
+        let cells =
+            row.iter().zip(&widths).zip(&right).map(|((cell, width), right)| {
+                if *right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+            });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let mut lines: Vec<String> = heading.into_iter().chain(rows).map(line).collect();
+    if more > 0 {
+        lines.push(format!("… and {more} more"));
+    }
+    lines
+}
+
+fn cut(text: &str, max: usize) -> String {
+    if text.chars().count() <= max { text.to_owned() } else { text.chars().take(max - 1).chain(['…']).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use filemill_client::{Finding, JsonObject, Resources, SavedArtifact, Severity};
+
+    use super::*;
+
+    #[test]
+    fn a_result_is_shown_in_full_and_nothing_in_it_is_obeyed() {
+        let file = Finished {
+            path: "a.csv".into(),
+            size: 2048,
+            sha256: None,
+            engine: "table".to_owned(),
+            place: None,
+            reused: false,
+            ending: Ending::Succeeded {
+                report: Report {
+                    json: JsonObject::from_text(
+                        r#"{"rows": 12, "evil\u001b[2J": "\u001b]0;x\u0007", "columns": [
+                            {"name": "id", "mean": 7.5}, {"name": "a longer name", "mean": 12}], "deep": {"er": true}}"#
+                            .to_owned(),
+                    )
+                    .unwrap(),
+                    summary: "12 rows of 2 columns".to_owned(),
+                    findings: vec![
+                        Finding {
+                            kind: "csv.ragged".to_owned(),
+                            severity: Severity::Medium,
+                            summary: "row 7 is short".to_owned(),
+                            json: None,
+                        },
+                        Finding {
+                            kind: "x".to_owned(),
+                            severity: Severity::Info,
+                            summary: "fine".to_owned(),
+                            json: None,
+                        },
+                    ],
+                    artifacts: vec![SavedArtifact {
+                        name: "plot.svg".to_owned(),
+                        media_type: "image/svg+xml".to_owned(),
+                        bytes: 1234,
+                        path: None,
+                    }],
+                    description: None,
+                },
+                log: vec![LogLine { level: "info".to_owned(), message: "read\nall".to_owned() }],
+                resources: Resources { cpu_us: 2_300, peak_memory_bytes: 1 << 20, ..Resources::default() },
+            },
+        };
+        insta::assert_snapshot!(of(&file, None).join("\n"));
+    }
+}

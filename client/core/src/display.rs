@@ -1,0 +1,298 @@
+//! Laying a report out for people who do not know the engine, by what the engine says of its report.
+//!
+//! All texts are an engine's, and may be hostile to a terminal: whoever prints them escapes them.
+
+mod format;
+mod node;
+mod schema;
+
+use filemill_seal::JsonObject;
+
+use format::scalar;
+use node::Node;
+use schema::View;
+
+/// Rows of a listing, at most.
+const ROWS_MAX: usize = 1_000;
+/// Rows of one table, at most.
+const TABLE_ROWS_MAX: usize = 50;
+/// Columns of one table, at most.
+const COLUMNS_MAX: usize = 16;
+/// Items that stand on one line, at most.
+const ITEMS_MAX: usize = 32;
+/// Objects within objects that are laid out, at most.
+const DEPTH_MAX: usize = 8;
+
+/// What an engine says of itself: a claim of the engine's author, as a processor passed it on.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// Its name for itself.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// One sentence.
+    pub summary: String,
+    report_schema: Node,
+}
+
+/// One line of a report, or a table in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Within how many headings it stands.
+    pub depth: usize,
+    /// What it is called.
+    pub title: String,
+    /// What it is.
+    pub value: RowValue,
+}
+
+/// What stands beside a title.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowValue {
+    /// Nothing: it heads the deeper rows that follow.
+    Heading,
+    /// A text.
+    Text(String),
+    /// A table.
+    Table {
+        /// Titles of its columns.
+        columns: Vec<String>,
+        /// Its rows, with a text for each column.
+        rows: Vec<Vec<String>>,
+        /// How many more rows there are.
+        more: usize,
+    },
+}
+
+impl Description {
+    /// Reads a description document; `None` if it is none.
+    pub(crate) fn read(document: &str) -> Option<Self> {
+        let document: Node =
+            serde_json::from_str(document).ok().filter(|document| matches!(document, Node::Object(_)))?;
+        let text = |name: &str| document.field(name).and_then(Node::as_text).unwrap_or_default().to_owned();
+        let report_schema = match document.field("report_schema") {
+            // Schemas are texts in the engine contract.
+            Some(Node::Text(text)) => serde_json::from_str(text).unwrap_or_default(),
+            other => other.cloned().unwrap_or_default(),
+        };
+        Some(Self { name: text("name"), version: text("version"), summary: text("summary"), report_schema })
+    }
+}
+
+/// Lays a report out, by its description if there is one. Long reports are cut, and say so.
+pub fn lay_out(report: &JsonObject, description: Option<&Description>) -> Vec<Row> {
+    let Ok(Node::Object(fields)) = serde_json::from_str::<Node>(report.as_str()) else {
+        return Vec::new();
+    };
+    let nothing = Node::Null;
+    let schema = description.map_or(&nothing, |description| &description.report_schema);
+    let mut layout = Layout { rows: Vec::new() };
+    layout.object(&fields, View::new(schema, schema), 0);
+    let left = layout.rows.len().saturating_sub(ROWS_MAX);
+    if left > 0 {
+        layout.rows.truncate(ROWS_MAX);
+        let value = RowValue::Text(format!("{left} more lines"));
+        layout.rows.push(Row { depth: 0, title: "…".to_owned(), value });
+    }
+    layout.rows
+}
+
+struct Layout {
+    rows: Vec<Row>,
+}
+
+impl Layout {
+    fn object(&mut self, fields: &[(String, Node)], schema: View<'_>, depth: usize) {
+        for (name, value) in schema.in_order(fields) {
+            if self.rows.len() > ROWS_MAX {
+                return;
+            }
+            let schema = schema.property(name);
+            let title = schema.text("title").unwrap_or(name).to_owned();
+            self.value(title, value, schema, depth);
+        }
+    }
+
+    fn value(&mut self, title: String, value: &Node, schema: View<'_>, depth: usize) {
+        let mut push = |value| self.rows.push(Row { depth, title: title.clone(), value });
+        match value {
+            Node::Object(fields) if fields.is_empty() => push(RowValue::Text("none".to_owned())),
+            Node::Object(fields) if schema.text("x-format") == Some("table") => push(table_of_fields(fields, schema)),
+            Node::Object(fields) if depth < DEPTH_MAX => {
+                push(RowValue::Heading);
+                self.object(fields, schema, depth + 1);
+            }
+            Node::List(items) if items.iter().any(|item| matches!(item, Node::Object(_) | Node::List(_))) => {
+                push(table(items, schema.items()));
+            }
+            other => push(RowValue::Text(compact(other, schema))),
+        }
+    }
+}
+
+/// A list of objects, or of lists, with a column for each of their fields.
+fn table(items: &[Node], schema: View<'_>) -> RowValue {
+    let shown: Vec<&Node> = items.iter().take(TABLE_ROWS_MAX).collect();
+    let mut names: Vec<&str> = schema.properties().collect();
+    for item in &shown {
+        if let Node::Object(fields) = item {
+            for (name, _) in fields {
+                if names.len() < COLUMNS_MAX && !names.contains(&name.as_str()) {
+                    names.push(name);
+                }
+            }
+        }
+    }
+    // What is in none of the rows would be an empty column.
+    names.retain(|name| shown.iter().any(|item| item.field(name).is_some()));
+    names.truncate(COLUMNS_MAX);
+    let width = shown.iter().map(|item| if let Node::List(cells) = item { cells.len() } else { 0 }).max().unwrap_or(0);
+    let width = names.len().max(width.min(COLUMNS_MAX)).max(1);
+    let mut columns: Vec<String> =
+        names.iter().map(|name| schema.property(name).text("title").unwrap_or(name).to_owned()).collect();
+    columns.resize(width, String::new());
+    let row = |item: &&Node| {
+        let mut cells: Vec<String> = match item {
+            Node::Object(_) => {
+                let cell = |name: &&str| item.field(name).map(|value| compact(value, schema.property(name)));
+                names.iter().map(|name| cell(name).unwrap_or_default()).collect()
+            }
+            Node::List(cells) => cells.iter().take(COLUMNS_MAX).map(|value| compact(value, schema.items())).collect(),
+            other => vec![compact(other, schema)],
+        };
+        cells.resize(width, String::new());
+        cells
+    };
+    RowValue::Table { columns, rows: shown.iter().map(row).collect(), more: items.len() - shown.len() }
+}
+
+/// An object as a table of two columns, or more where its fields are objects.
+fn table_of_fields(fields: &[(String, Node)], schema: View<'_>) -> RowValue {
+    let rows = fields.iter().take(TABLE_ROWS_MAX).map(|(name, value)| {
+        let of = schema.property(name);
+        vec![of.text("title").unwrap_or(name).to_owned(), compact(value, of)]
+    });
+    RowValue::Table {
+        columns: vec![String::new(), String::new()],
+        rows: rows.collect(),
+        more: fields.len().saturating_sub(TABLE_ROWS_MAX),
+    }
+}
+
+/// A value on one line.
+fn compact(value: &Node, schema: View<'_>) -> String {
+    match value {
+        Node::List(items) if items.is_empty() => "none".to_owned(),
+        Node::List(items) => {
+            let shown: Vec<_> =
+                items.iter().take(ITEMS_MAX).map(|item| compact(item, schema.items_or_self())).collect();
+            let more = items.len().saturating_sub(ITEMS_MAX);
+            let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+            format!("{}{more}", shown.join(", "))
+        }
+        Node::Object(fields) => format!("{{{} fields}}", fields.len()),
+        other => scalar(other, schema.text("x-format"), schema.text("x-unit")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn describe(schema: &str) -> Description {
+        Description::read(&format!(r#"{{"name":"e","version":"1","summary":"s","report_schema":{schema}}}"#)).unwrap()
+    }
+
+    fn rows(report: &str, schema: Option<&str>) -> Vec<String> {
+        let description = schema.map(describe);
+        let report = JsonObject::from_text(report.to_owned()).unwrap();
+        let rows = lay_out(&report, description.as_ref());
+        rows.into_iter()
+            .map(|row| {
+                let value = match row.value {
+                    RowValue::Heading => String::new(),
+                    RowValue::Text(text) => text,
+                    RowValue::Table { columns, rows, more } => {
+                        let rows: Vec<_> = rows.into_iter().map(|row| row.join(" | ")).collect();
+                        format!("[{}] {} +{more}", columns.join(" | "), rows.join(" / "))
+                    }
+                };
+                format!("{}{}: {value}", "  ".repeat(row.depth), row.title)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_report_is_shown_as_its_schema_says() {
+        let schema = r##"{
+            "properties": {
+                "size": {"title": "Size", "x-format": "bytes", "x-unit": "By"},
+                "lines": {"title": "Lines", "x-format": "count"},
+                "share": {"title": "Share", "x-format": "percent", "x-unit": "%"},
+                "took": {"title": "Took", "x-format": "duration", "x-unit": "ms"},
+                "width": {"title": "Width", "x-unit": "px"},
+                "camera": {"anyOf": [{"$ref": "#/$defs/Camera"}, {"type": "null"}], "title": "Camera"},
+                "colours": {"title": "Colours", "x-format": "table", "items": {"$ref": "#/$defs/Colour"}}
+            },
+            "$defs": {
+                "Camera": {"properties": {"maker": {"title": "Maker"}}},
+                "Colour": {"properties": {
+                    "name": {"title": "Name"},
+                    "share": {"title": "Share", "x-unit": "%", "x-format": "percent"},
+                    "never": {"title": "Never"}
+                }}
+            }
+        }"##;
+        let report = r#"{"zusatz": true, "lines": 12345, "size": 1536, "share": 12.5, "took": 1500, "width": 640,
+            "camera": {"maker": "Zeiss", "lens": null}, "tags": ["a", "b"], "none": [],
+            "colours": [{"share": 60, "name": "red"}, {"name": "blue", "more": 1}]}"#;
+        assert_eq!(
+            rows(report, Some(schema)),
+            [
+                "Size: 1.50 KiB (1,536 B)",
+                "Lines: 12,345",
+                "Share: 12.5 %",
+                "Took: 1.50 s",
+                "Width: 640 px",
+                "Camera: ",
+                "  Maker: Zeiss",
+                "  lens: –",
+                "Colours: [Name | Share | more] red | 60 % |  / blue |  | 1 +0",
+                "zusatz: yes",
+                "tags: a, b",
+                "none: none",
+            ]
+        );
+    }
+
+    #[test]
+    fn without_a_schema_it_is_shown_as_it_is() {
+        assert_eq!(
+            rows(r#"{"b": 1.5, "a": {"x": "y"}, "l": [[1, 2], [3]]}"#, None),
+            ["b: 1.5", "a: ", "  x: y", "l: [ | ] 1 | 2 / 3 |  +0"]
+        );
+    }
+
+    #[test]
+    fn a_schema_that_makes_no_sense_does_no_harm() {
+        let looping = r##"{"properties": {"a": {"$ref": "#/properties/a"}, "b": {"$ref": "#"}, "c": {"title": 7, "x-format": "bytes"}}}"##;
+        for schema in [looping, "7", "[]", "null", "\"{\"", "{\"properties\": []}", "{\"$ref\": \"http://x/#/y\"}"] {
+            let shown = rows(r#"{"a": 1, "b": {"a": 2}, "c": "no number"}"#, Some(schema));
+            assert_eq!(shown, ["a: 1", "b: ", "  a: 2", "c: no number"], "{schema}");
+        }
+        let text = r#""{\"properties\":{\"a\":{\"title\":\"A\"}}}""#;
+        assert_eq!(rows(r#"{"a": 1}"#, Some(text)), ["A: 1"], "a schema that is a text");
+        assert!(Description::read("[]").is_none() && Description::read(r#"{"name": 7}"#).is_some());
+    }
+
+    #[test]
+    fn a_long_report_is_cut() {
+        let fields: Vec<_> = (0..3_000).map(|n| format!("\"f{n}\": {n}")).collect();
+        let shown = rows(&format!("{{{}}}", fields.join(",")), None);
+        assert_eq!(shown.len(), ROWS_MAX + 1);
+        let items = vec!["{\"a\": 1}"; 60].join(",");
+        assert!(rows(&format!("{{\"l\": [{items}]}}"), None)[0].ends_with("+10"));
+        let deep = format!("{}1{}", "{\"a\":".repeat(100), "}".repeat(100));
+        assert_eq!(rows(&deep, None).len(), DEPTH_MAX + 1);
+    }
+}

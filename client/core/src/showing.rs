@@ -1,0 +1,78 @@
+//! One result, and what is needed to show it to somebody who does not know the engine.
+
+use std::path::Path;
+
+use filemill_seal::{Digest, UploadId};
+
+use crate::client::Client;
+use crate::display::Description;
+use crate::error::Error;
+use crate::journal::{FilePlace, FileState};
+use crate::notice::{Ending, Finished};
+use crate::results::finished;
+
+impl Client {
+    /// The last word on a file of an upload, out of the journal.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoResult`], and errors of the journal.
+    pub async fn result_of(&self, upload: UploadId, index: u32) -> Result<Finished, Error> {
+        let places = self.journal.places(&[(upload, index)]).await?;
+        self.last_word(places.into_iter().find(|place| !place.reused), || format!("{upload}/{index}")).await
+    }
+
+    /// The last word on the file at `path`, which may be gone, out of the journal.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoResult`], and errors of the journal.
+    pub async fn result_at(&self, path: &Path) -> Result<Finished, Error> {
+        let absolute = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));
+        let absolute = absolute.map_err(|error| Error::file("find", path, &error))?;
+        let place = self.journal.ended_at(&self.config.account(), &absolute).await?;
+        self.last_word(place, || path.to_string_lossy().into_owned()).await
+    }
+
+    async fn last_word(&self, place: Option<FilePlace>, name: impl Fn() -> String) -> Result<Finished, Error> {
+        let none = || Error::NoResult { what: name() };
+        let place = place.ok_or_else(none)?;
+        if place.state == FileState::Failed {
+            let message = place.message.clone().unwrap_or_default();
+            return Ok(finished(place, Ending::NotSent { kind: "failed".to_owned(), message }));
+        }
+        let at = (place.upload, place.index);
+        let opened = self.inbox.reopen(&[at]).await?.remove(&at).ok_or_else(none)?;
+        Ok(finished(place, opened.ending))
+    }
+
+    /// What the engine says of itself that made this report: exactly the document that the processor had, by the SHA-256 that
+    /// is sealed with the report. Asked for once, and kept in the journal. `None` if there is no report, or the processor had no
+    /// such document.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherDescription`] if the server has another one, and what concerns all requests: the report can be shown
+    /// without it.
+    pub async fn description_of(&self, file: &Finished) -> Result<Option<Description>, Error> {
+        let (Ending::Succeeded { report, .. }, Some((upload, _))) = (&file.ending, file.place) else {
+            return Ok(None);
+        };
+        let Some(digest) = report.description else {
+            return Ok(None);
+        };
+        if let Some(document) = self.journal.description(&digest).await? {
+            return Ok(Description::read(&document));
+        }
+        let Some(keys) = self.inbox.keys_of(upload).await? else {
+            return Ok(None);
+        };
+        let document = self.api.description(&keys.release).await?;
+        if Digest::of(document.as_bytes()) != digest {
+            return Err(Error::OtherDescription { engine: file.engine.clone() });
+        }
+        let description = Description::read(&document);
+        self.journal.keep_description(digest, document).await?;
+        Ok(description)
+    }
+}

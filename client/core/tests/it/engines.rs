@@ -1,0 +1,229 @@
+//! Which engine runs over which file, and what it hands out.
+
+use std::fs;
+use std::time::Duration;
+
+use filemill_api::{ErrorCode, Release};
+use filemill_client::{Ending, Error, Finished, Notice, RowValue, SendOptions, WatchOptions, lay_out};
+use filemill_seal::{Artifact, Digest};
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{World, eventually};
+
+fn release(engine: &str, media_types: Option<&[&str]>) -> Release {
+    Release {
+        engine: engine.to_owned(),
+        version: "1.0.0".to_owned(),
+        digest: Digest::of(engine.as_bytes()).to_string(),
+        contract: 1,
+        length: 9,
+        current: true,
+        media_types: media_types.map(|types| types.iter().map(|kind| (*kind).to_owned()).collect()),
+        summary: None,
+    }
+}
+
+fn auto(world: &World) -> SendOptions {
+    SendOptions { paths: vec![world.files()], engine: Some("auto".to_owned()), ..SendOptions::default() }
+}
+
+/// Name of each file and its engine.
+fn engines(files: &[Finished]) -> Vec<(String, String)> {
+    files
+        .iter()
+        .map(|file| {
+            assert!(file.ending.succeeded(), "{:?}", file.ending);
+            (file.path.file_name().unwrap().to_string_lossy().into_owned(), file.engine.clone())
+        })
+        .collect()
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|(file, engine)| ((*file).to_owned(), (*engine).to_owned())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_file_is_sent_to_the_engine_that_fits_it_in_one_upload_an_engine() {
+    let world = World::new().await;
+    world.fake.lock().releases =
+        vec![release("size", Some(&[])), release("table", Some(&["text/csv"])), release("text", Some(&["text/*"]))];
+    for (name, content) in [("a.csv", "1"), ("b.txt", "22"), ("c.csv", "333"), ("d", "4444"), ("e.txt", "55555")] {
+        world.write(name, content);
+    }
+    let expected =
+        pairs(&[("a.csv", "table"), ("b.txt", "text"), ("c.csv", "table"), ("d", "size"), ("e.txt", "text")]);
+    let ran = world.send_with(auto(&world)).await;
+    ran.result.as_ref().unwrap();
+    assert_eq!(engines(&ran.finished), expected);
+    assert_eq!(world.fake.lock().uploads.len(), 3);
+    // All of it is known: nothing is sent again.
+    assert_eq!(engines(&world.send_with(auto(&world)).await.finished), expected);
+    assert_eq!(world.fake.lock().uploads.len(), 3);
+    // Another engine's word is no answer.
+    let text = SendOptions { engine: Some("text".to_owned()), ..auto(&world) };
+    let ran = world.send_with(text).await;
+    assert!(engines(&ran.finished).iter().all(|(_, engine)| engine == "text"));
+    assert_eq!(world.fake.lock().uploads.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_sends_each_file_to_its_engine_too() {
+    let world = World::new().await;
+    world.fake.lock().releases = vec![release("size", Some(&[])), release("table", Some(&["text/csv"]))];
+    world.write("a.csv", "1");
+    world.write("b", "22");
+    let (client, mut told) = world.client().await;
+    let stop = CancellationToken::new();
+    let options =
+        WatchOptions { folders: vec![world.files()], engine: Some("auto".to_owned()), ..WatchOptions::default() };
+    let finished = async {
+        let mut finished = Vec::new();
+        while finished.len() < 2 {
+            if let Notice::Finished(file) = told.recv().await.unwrap() {
+                finished.push(*file);
+            }
+        }
+        stop.cancel();
+        finished
+    };
+    let (watched, mut finished) = tokio::join!(client.watch(options, &stop), finished);
+    watched.unwrap();
+    finished.sort_by(|a, b| a.path.cmp(&b.path));
+    assert_eq!(engines(&finished), pairs(&[("a.csv", "table"), ("b", "size")]));
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_nobody_has_described_is_waited_for() {
+    let world = World::new().await;
+    world.fake.lock().releases = vec![release("size", None), release("table", None)];
+    world.write("a.csv", "1");
+    let described = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        world.fake.lock().releases[1] = release("table", Some(&["text/csv"]));
+    };
+    let (ran, ()) = tokio::join!(world.send_with(auto(&world)), described);
+    ran.result.as_ref().unwrap();
+    assert_eq!(engines(&ran.finished), pairs(&[("a.csv", "table")]));
+    let waited =
+        ran.notices.iter().any(|notice| matches!(notice, Notice::Remark { message } if message.contains("`table`")));
+    assert!(waited, "{:?}", ran.notices);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_no_engine_takes_fails_by_itself() {
+    let world = World::new().await;
+    world.fake.lock().releases = vec![release("table", Some(&["text/csv"]))];
+    world.write("a.csv", "1");
+    world.write("b.png", "22");
+    let ran = world.send_with(auto(&world)).await;
+    ran.result.as_ref().unwrap();
+    assert!(ran.finished[0].ending.succeeded());
+    assert!(matches!(&ran.finished[1].ending, Ending::NotSent { kind, .. } if kind == "no_engine"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_begun_for_an_engine_is_gone_on_with_for_it() {
+    let world = World::new().await;
+    world.fake.lock().releases = vec![release("size", Some(&[])), release("table", Some(&["text/csv"]))];
+    world.write("a.csv", vec![1; 300_000]);
+    world.fake.lock().faults.hang_puts_from = Some(1);
+    let (client, mut told) = world.client().await;
+    let stop = CancellationToken::new();
+    tokio::select! {
+        result = client.send(auto(&world), &stop) => panic!("ended before it could be killed: {result:?}"),
+        () = async { while told.recv().await.is_some() {} } => unreachable!(),
+        () = eventually("to be killed", || world.fake.lock().seen.puts > 2) => {}
+    }
+    drop(client);
+    world.fake.lock().faults.hang_puts_from = None;
+    // It is not the same any more, and sent again.
+    world.write("a.csv", vec![2; 200_000]);
+    let ran = world.resume().await;
+    ran.result.as_ref().unwrap();
+    assert_eq!(engines(&ran.finished), pairs(&[("a.csv", "table")]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_is_replaced_while_it_is_used_costs_another_upload_only() {
+    let world = World::new().await;
+    let (old, new) = (release("local/a", Some(&[])), release("local/a-replaced", Some(&[])));
+    world.fake.lock().releases = vec![old.clone()];
+    world.write("first", "1");
+    let (client, mut told) = world.client().await;
+    let stop = CancellationToken::new();
+    let options =
+        WatchOptions { folders: vec![world.files()], engine: Some("local/a".to_owned()), ..WatchOptions::default() };
+    let finished = async {
+        let mut finished = Vec::new();
+        loop {
+            let Notice::Finished(file) = told.recv().await.unwrap() else { continue };
+            finished.push(*file);
+            if finished.len() == 2 {
+                stop.cancel();
+                return finished;
+            }
+            let mut inner = world.fake.lock();
+            inner.releases = vec![Release { digest: new.digest.clone(), ..old.clone() }];
+            inner.faults.refused_opens = (1, Some(ErrorCode::NotFound));
+            drop(inner);
+            world.write("second", "22");
+        }
+    };
+    let (watched, finished) = tokio::join!(client.watch(options, &stop), finished);
+    watched.unwrap();
+    assert_eq!(engines(&finished), pairs(&[("first", "local/a"), ("second", "local/a")]));
+    let inner = world.fake.lock();
+    let last = inner.order.last().unwrap();
+    assert_eq!(inner.uploads[last].open.release, new.digest);
+    drop(inner);
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn artifacts_are_saved_beside_the_sealed_results() {
+    let world = World::new().await;
+    world.fake.lock().artifacts = vec![
+        Artifact { name: "plot.svg".into(), media_type: "image/svg+xml".into(), data: b"<svg/>".to_vec() },
+        Artifact { name: "raw".into(), media_type: "application/octet-stream".into(), data: vec![0; 70_000] },
+    ];
+    world.write("dir/a.csv", "1");
+    let out = world.path("out");
+    let options = SendOptions { paths: vec![world.files()], out: Some(out.clone()), ..SendOptions::default() };
+    let folder = out.join("dir/a.csv.artifacts");
+    for round in 0..2 {
+        let ran = world.send_with(options.clone()).await;
+        ran.result.as_ref().unwrap();
+        let Ending::Succeeded { report, .. } = &ran.finished[0].ending else { panic!("{:?}", ran.finished) };
+        assert_eq!(report.summary, "1 bytes");
+        let told: Vec<_> = report.artifacts.iter().map(|a| (a.name.as_str(), a.bytes, a.path.clone())).collect();
+        let folder = fs::canonicalize(&folder).unwrap();
+        assert_eq!(told, [("plot.svg", 6, Some(folder.join("plot.svg"))), ("raw", 70_000, Some(folder.join("raw")))]);
+        assert_eq!(fs::read(folder.join("plot.svg")).unwrap(), b"<svg/>", "round {round}");
+    }
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_is_shown_by_exactly_the_description_it_names() {
+    let world = World::new().await;
+    let document = r#"{"name":"size","report_schema":{"properties":{"bytes":{"title":"Size","x-format":"bytes"}}}}"#;
+    world.fake.lock().description = Some((document.into(), r#"{"name":"a lie"}"#.into()));
+    let path = world.write("a", "12345");
+    world.send().await.result.unwrap();
+    let (client, _told) = world.client().await;
+    let file = client.result_at(&path).await.unwrap();
+    assert!(matches!(client.description_of(&file).await, Err(Error::OtherDescription { .. })));
+    world.fake.lock().description = Some((document.into(), document.into()));
+    for _ in 0..2 {
+        let (upload, index) = file.place.unwrap();
+        let file = client.result_of(upload, index).await.unwrap();
+        let description = client.description_of(&file).await.unwrap();
+        let Ending::Succeeded { report, .. } = &file.ending else { panic!("{file:?}") };
+        let rows = lay_out(&report.json, description.as_ref());
+        assert_eq!((rows[0].title.as_str(), &rows[0].value), ("Size", &RowValue::Text("5 B".to_owned())));
+    }
+    assert_eq!(world.fake.lock().described, 2, "once it was right it is kept");
+    assert!(matches!(client.result_at(&world.path("nothing")).await, Err(Error::NoResult { .. })));
+    client.close().await;
+}

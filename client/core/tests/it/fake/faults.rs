@@ -1,0 +1,65 @@
+//! What the fake does wrong, and what it saw.
+
+use filemill_api::{ErrorBody, ErrorCode};
+
+/// What the fake does wrong, and how often or for how long.
+#[derive(Default)]
+pub(crate) struct Faults {
+    /// So many PUTs are answered with 503.
+    pub(crate) busy_puts: u32,
+    /// So many PUTs are answered as if the URL had expired.
+    pub(crate) expired_puts: u32,
+    /// So many API calls are answered with 503.
+    pub(crate) busy_calls: u32,
+    /// PUTs from this one on are not answered, until this is taken away.
+    pub(crate) hang_puts_from: Option<u32>,
+    /// Uploads are not processed, until this is taken away.
+    pub(crate) hold_results: bool,
+    /// The token is not accepted.
+    pub(crate) revoked: bool,
+    /// Results are not streamed.
+    pub(crate) no_stream: bool,
+    /// What becomes of sealed results on their way.
+    pub(crate) cheat: Cheat,
+    /// URLs lead here.
+    pub(crate) storage_elsewhere: Option<String>,
+    /// Lose these chunks of each upload once, before it is processed.
+    pub(crate) lose_chunks: Vec<u32>,
+    /// So many advances are answered with this.
+    pub(crate) refused_advances: (u32, Option<ErrorCode>),
+    /// So many opens are answered with this.
+    pub(crate) refused_opens: (u32, Option<ErrorCode>),
+    /// The results of files with this index lie in storage, and are answered so often with 404 (`u32::MAX`: always).
+    pub(crate) result_not_found: Option<(u32, u32)>,
+}
+
+pub(super) fn refusal(refused: &mut (u32, Option<ErrorCode>)) -> Option<ErrorBody> {
+    let (times, code) = refused;
+    let code = code.filter(|_| *times > 0)?;
+    *times -= 1;
+    Some(ErrorBody { code, message: "not now".into(), hint: None })
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Cheat {
+    #[default]
+    None,
+    /// The results of the first two files change places.
+    Swap,
+    /// Somebody who does not know the data key makes them.
+    Forge,
+    /// It says that it succeeded, and shows nothing.
+    Withhold,
+    /// Another release than the header names.
+    OtherRelease,
+    /// The server ends the jobs by itself.
+    Quarantine,
+}
+
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) opens: u32,
+    pub(crate) advances: u32,
+    pub(crate) puts: u32,
+    pub(crate) cancels: u32,
+}
