@@ -65,6 +65,29 @@ fn a_compile_bomb_ends_at_its_cpu_time_and_at_its_memory() {
     assert!(matches!(&error, InstallError::CompileLimit { limit } if limit.contains("memory")), "{error}");
 }
 
+/// A component that holds itself twice, thirty times over: a kilobyte that is a thousand million instances.
+fn nested() -> Vec<u8> {
+    let mut text = String::from("(component (component $c0 (core module $m) (core instance (instantiate $m)))");
+    for level in 0..30 {
+        let twice = "(instance (instantiate $c))".repeat(2);
+        text.push_str(&format!("(component $c{} (alias outer 1 $c{level} (component $c)) {twice})", level + 1));
+    }
+    text.push_str("(instance (instantiate $c30)) (instance $a)");
+    text.push_str("(export \"filemill:engine/analyzer@1.0.0\" (instance $a)))");
+    guest::text(&text)
+}
+
+#[test]
+fn components_that_hold_each_other_without_end_are_not_unfolded() {
+    let component = nested();
+    let small = CompilerProcess { cpu_time: Duration::from_secs(2), memory_bytes: 256 << 20, ..process() };
+    let begun = Instant::now();
+    let error = install(small, &component).expect_err("nobody has so many instances");
+    let told = matches!(error, InstallError::CompileLimit { .. } | InstallError::Malformed { .. });
+    assert!(told, "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
 #[test]
 fn a_component_that_is_invalid_is_refused_with_the_compilers_reason() {
     let component = guest::component("(func (export \"f\") (result i32) (i32.const 1))");

@@ -10,7 +10,8 @@
 //! - `;; contract: 2` (otherwise 1),
 //! - `;; memory: 64` (pages of 64 KiB; otherwise 32),
 //! - `;; allocator: forged` or `loops`, for one that gives the host no place to write to,
-//! - `;; access: seekable` in its description.
+//! - `;; access: seekable` in its description,
+//! - `;; version: 3.0.0` of its contract, whatever that is (otherwise the major's first).
 //!
 //! What comes after a line `;; beside:` goes into the component itself, before the guest's module; it defines the core
 //! instance `$beside`, from which the guest may import.
@@ -72,7 +73,7 @@ pub(crate) fn component(guest: &str) -> Vec<u8> {
 
 /// The same, built for another version of contract 1.
 pub(crate) fn component_for(contract: &str, guest: &str) -> Vec<u8> {
-    text(&component_text(guest).replace("@1.0.0\"", &format!("@{contract}\"")))
+    component(&format!(";; version: {contract}\n{guest}"))
 }
 
 fn component_text(guest: &str) -> String {
@@ -102,12 +103,18 @@ fn component_text(guest: &str) -> String {
         .map(|(_, field)| *field)
         .collect();
     let helpers = contract.helpers.replace("{access}", access);
-    contract
-        .component
+    // A module's imports come before everything else.
+    let (imports, fields): (Vec<&str>, Vec<&str>) = guest.lines().partition(|line| line.starts_with("(import "));
+    let (imports, fields) = (imports.join("\n"), fields.join("\n"));
+    let component = match directive("version") {
+        None => contract.component.to_owned(),
+        Some(version) => contract.component.replace("@1.0.0\"", &format!("@{version}\"")),
+    };
+    component
         .replace("{pages}", directive("memory").unwrap_or("32"))
         .replace("{realloc}", realloc)
         .replace("{beside}", beside)
-        .replace("{guest}", &format!("{helpers} {defaults} {guest}"))
+        .replace("{guest}", &format!("{imports} {helpers} {defaults} {fields}\n"))
 }
 
 /// A component from its own text.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use filemill_host::{InputEnd, InputSource, Limits, Outcome, TimeLimit};
 
 use crate::guest::guest;
-use crate::harness::{failure, install, job, limits};
+use crate::harness::{failure, install, job, limits, resident_kib};
 
 /// Gives some bytes, then ends.
 struct EndsEarly {
@@ -107,4 +107,31 @@ fn waiting_for_input_counts_toward_no_limit() {
     assert_eq!(run.outcome(), Outcome::Succeeded, "{:?}", run.result);
     assert!(run.resources.input_wait >= Duration::from_millis(1200));
     assert!(run.resources.wall_time < Duration::from_secs(1));
+}
+
+#[test]
+fn a_gib_goes_through_an_engine_in_constant_memory() {
+    /// The same piece again and again.
+    struct Long {
+        piece: Bytes,
+        left: u64,
+    }
+    impl InputSource for Long {
+        fn read(&mut self, max: usize) -> Result<Bytes, InputEnd> {
+            let bytes = self.piece.slice(..max.min(self.piece.len()).min(self.left as usize));
+            self.left -= bytes.len() as u64;
+            Ok(bytes)
+        }
+    }
+    const SIZE: u64 = 1 << 30;
+    let piece = Bytes::from(vec![7; 1 << 20]);
+    for guest in [guest!(counts), guest!(counts_a_stream)] {
+        let release = install(&guest);
+        let before = resident_kib();
+        let input = Long { piece: piece.clone(), left: SIZE };
+        let run = release.run(&job(SIZE), input, &Limits { memory_bytes: 4 << 20, ..Limits::default() }, ());
+        assert_eq!(run.result.expect("it succeeds").json, format!("{{\"bytes\":{SIZE}}}"));
+        let after = resident_kib();
+        assert!(after < before + (16 << 10), "{before} KiB resident before, {after} KiB after");
+    }
 }

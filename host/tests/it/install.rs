@@ -3,7 +3,7 @@
 use filemill_host::{InstallError, Runtime, RuntimeConfig, contract_majors};
 
 use crate::guest::{component_for, guest, text};
-use crate::harness::{job, limits, runtime};
+use crate::harness::{job, limits, resident_kib, runtime};
 
 #[track_caller]
 fn refused(component: &[u8]) -> InstallError {
@@ -19,7 +19,7 @@ fn a_good_component_names_its_contract_and_digest() {
     assert_eq!(release.contract().to_string(), "1.0.0");
     assert_eq!(release.contract().major(), 1);
     assert_eq!(release.digest(), filemill_host::ReleaseDigest::of(&component));
-    assert_eq!(contract_majors().collect::<Vec<_>>(), [1]);
+    assert_eq!(contract_majors().collect::<Vec<_>>(), [1, 2]);
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn an_unknown_major_says_what_it_wants_what_runs_here_and_what_to_do() {
              (instance $a)
              (export "filemill:engine/analyzer@3.0.0" (instance $a)))"#,
     ));
-    assert_eq!(error.to_string(), "the component needs engine contract 3.0.0, this processor runs 1.0.0");
+    assert_eq!(error.to_string(), "the component needs engine contract 3.0.0, this processor runs 1.0.0 and 2.0.0");
     assert_eq!(error.hint(), "update the processor, or adopt an older release");
 }
 
@@ -64,7 +64,7 @@ fn what_is_no_engine_is_told_what_it_exports() {
 fn imports_beside_the_contract_are_named() {
     let error = refused(&text(
         r#"(component
-             (import "wasi:filesystem/types@0.2.0" (instance))
+             (import "example:files/types@0.2.0" (instance))
              (import "filemill:engine/host@2.0.0" (instance))
              (import "filemill:engine/types@1.0.0" (instance))
              (instance $a)
@@ -72,7 +72,7 @@ fn imports_beside_the_contract_are_named() {
     ));
     assert_eq!(
         error.to_string(),
-        "the component imports `wasi:filesystem/types@0.2.0`, `filemill:engine/host@2.0.0`, \
+        "the component imports `example:files/types@0.2.0`, `filemill:engine/host@2.0.0`, \
          which is not in the engine contract"
     );
 }
@@ -166,6 +166,16 @@ fn a_component_over_the_size_limit_is_not_looked_at() {
         Runtime::new(RuntimeConfig { component_bytes: 100, ..RuntimeConfig::default() }).expect("the runtime starts");
     let error = runtime.install(&[0; 101]).expect_err("it is too large");
     assert_eq!(error.to_string(), "the component has 101 bytes, this processor takes at most 100");
+}
+
+#[test]
+fn a_component_of_a_gib_is_refused_before_a_byte_of_it_is_read() {
+    // The kernel gives these pages when they are read.
+    let component = vec![0_u8; 1 << 30];
+    let before = resident_kib();
+    let error = runtime().install(&component).expect_err("it is too large");
+    assert!(matches!(error, InstallError::TooLarge { bytes: 0x4000_0000, .. }), "{error}");
+    assert!(resident_kib() < before + (64 << 10), "it was read");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 
 use bytes::Bytes;
-use filemill_host::{Cancel, Job, Level, Limits, Outcome, Parameters, Rejection};
+use filemill_host::{Cancel, Job, Level, Limits, Outcome, Parameters, Rejection, Severity};
 
 use crate::guest::guest;
 use crate::harness::{failure, install, job, limits, run, run_on};
@@ -147,4 +147,15 @@ fn every_byte_of_a_stream_reaches_the_engine() {
         assert_eq!(run.resources.bytes_read, size as u64);
         assert!(run.resources.read_to_end);
     }
+}
+
+#[test]
+fn findings_and_artifacts_arrive_as_they_were_handed_out() {
+    let report = run(&guest!(hands_out_findings_and_an_artifact)).result.expect("it succeeds");
+    let found: Vec<_> = report.findings.iter().map(|found| (found.kind.as_str(), found.severity)).collect();
+    assert_eq!(found, [("plot.svg", Severity::High), ("plot", Severity::Info)]);
+    assert_eq!(report.artifacts.len(), 1);
+    let artifact = &report.artifacts[0];
+    assert_eq!((artifact.name.as_str(), artifact.media_type.as_str()), ("plot.svg", "image/svg+xml"));
+    assert_eq!(artifact.data, "no luckplot");
 }

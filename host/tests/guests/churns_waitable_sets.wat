@@ -1,0 +1,7 @@
+;; Makes and drops waitable sets for ever.
+;; contract: 2
+(func $analyze (export "analyze") (param i32 i32 i64 i32 i32 i32 i32) (result i32)
+  (loop $more
+    (call $set_drop (call $set_new))
+    (br $more))
+  (unreachable))

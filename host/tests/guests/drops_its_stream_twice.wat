@@ -1,0 +1,8 @@
+;; Drops its input's stream twice.
+;; contract: 2
+(func $analyze (export "analyze")
+  (param $name i32) (param $name_len i32) (param $size i64) (param $bytes i32) (param $input i32) (param $parameters i32)
+  (param $parameters_len i32) (result i32)
+  (call $drop_readable (local.get $bytes))
+  (call $drop_readable (local.get $bytes))
+  (unreachable))

@@ -1,0 +1,10 @@
+;; Calls its artifact `../../x`.
+(data (i32.const 1024) "{}")
+(data (i32.const 1032) "../../x")
+(data (i32.const 1040) "text/plain")
+(data (i32.const 1056) "\08\04\00\00\07\00\00\00\10\04\00\00\0a\00\00\00\00\04\00\00\02\00\00\00")
+(func $analyze (export "analyze") (param i32 i32 i64 i32 i32 i32) (result i32)
+  (drop (call $report (i32.const 1024) (i32.const 2)))
+  (i32.store (i32.const 52) (i32.const 1056))
+  (i32.store (i32.const 56) (i32.const 1))
+  (i32.const 32))

@@ -1,0 +1,17 @@
+;; Six memories beside the first, all grown for ever.
+(memory $a 0)
+(memory $b 0)
+(memory $c 0)
+(memory $d 0)
+(memory $e 0)
+(memory $f 0)
+(func $analyze (export "analyze") (param i32 i32 i64 i32 i32 i32) (result i32)
+  (loop $more
+    (drop (memory.grow $a (i32.const 16)))
+    (drop (memory.grow $b (i32.const 16)))
+    (drop (memory.grow $c (i32.const 16)))
+    (drop (memory.grow $d (i32.const 16)))
+    (drop (memory.grow $e (i32.const 16)))
+    (drop (memory.grow $f (i32.const 16)))
+    (br $more))
+  (unreachable))

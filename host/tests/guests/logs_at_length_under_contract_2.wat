@@ -1,0 +1,5 @@
+;; Logs its whole memory as one line.
+;; contract: 2
+(func $analyze (export "analyze") (param i32 i32 i64 i32 i32 i32 i32) (result i32)
+  (call $log (i32.const 3) (i32.const 0) (i32.const 2097152))
+  (unreachable))

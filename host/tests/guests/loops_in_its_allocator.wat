@@ -1,0 +1,2 @@
+;; Never gives the host a place to write to.
+;; allocator: loops

@@ -1,0 +1,7 @@
+;; Wants its stream's bytes where it has no memory.
+;; contract: 2
+(func $analyze (export "analyze")
+  (param $name i32) (param $name_len i32) (param $size i64) (param $bytes i32) (param $input i32) (param $parameters i32)
+  (param $parameters_len i32) (result i32)
+  (drop (call $read (local.get $bytes) (i32.const 2097151) (i32.const 2)))
+  (unreachable))

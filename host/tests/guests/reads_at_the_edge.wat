@@ -1,0 +1,17 @@
+;; Reads at offsets at and beyond the end of the file, up to the largest that there is, and reports when each is empty.
+;; access: seekable
+(data (i32.const 1024) "{}")
+(func $at (param $input i32) (param $offset i64)
+  (call $reset)
+  (call $read_at (local.get $input) (local.get $offset) (i64.const -1) (i32.const 16))
+  (if (i32.load8_u (i32.const 16)) (then unreachable))
+  (if (i32.load (i32.const 24)) (then unreachable)))
+(func $analyze (export "analyze")
+  (param $name i32) (param $name_len i32) (param $size i64) (param $input i32) (param $parameters i32) (param $parameters_len i32)
+  (result i32)
+  (call $at (local.get $input) (local.get $size))
+  (call $at (local.get $input) (i64.add (local.get $size) (i64.const 1)))
+  (call $at (local.get $input) (i64.const 0x7fffffffffffffff))
+  (call $at (local.get $input) (i64.const -2))
+  (call $at (local.get $input) (i64.const -1))
+  (call $report (i32.const 1024) (i32.const 2)))

@@ -1,0 +1,15 @@
+;; 40,000 artifacts that are all the same 100 KiB: 4 GB for a host that copies them.
+(data (i32.const 1024) "{}")
+(func $analyze (export "analyze") (param i32 i32 i64 i32 i32 i32) (result i32)
+  (local $at i32)
+  (local.set $at (i32.const 1000000))
+  (loop $more
+    (i32.store offset=4 (local.get $at) (i32.const 10))
+    (i32.store offset=12 (local.get $at) (i32.const 10))
+    (i32.store offset=20 (local.get $at) (i32.const 102400))
+    (local.set $at (i32.add (local.get $at) (i32.const 24)))
+    (br_if $more (i32.lt_u (local.get $at) (i32.const 1960000))))
+  (drop (call $report (i32.const 1024) (i32.const 2)))
+  (i32.store (i32.const 52) (i32.const 1000000))
+  (i32.store (i32.const 56) (i32.const 40000))
+  (i32.const 32))

@@ -1,0 +1,2 @@
+;; Wants a memory that threads share.
+(memory 1 1 shared)

@@ -1,0 +1,3 @@
+;; Gives up before anybody calls it.
+(func $start unreachable)
+(start $start)

@@ -1,0 +1,7 @@
+;; Waits until the host has taken an artifact into which it writes nothing.
+;; contract: 2
+(func $analyze (export "analyze")
+  (param $name i32) (param $name_len i32) (param $size i64) (param $bytes i32) (param $input i32) (param $parameters i32)
+  (param $parameters_len i32) (result i32)
+  (call $artifact (i32.const 256) (i32.const 8) (i32.const 264) (i32.const 13) (call $readable (call $stream_new)))
+  (unreachable))

@@ -1,0 +1,4 @@
+;; Lets others go first, for ever.
+;; contract: 2
+(func $analyze (export "analyze") (param i32 i32 i64 i32 i32 i32 i32) (result i32) (global.get $go_on))
+(func (export "callback") (param i32 i32 i32) (result i32) (global.get $go_on))

@@ -1,0 +1,7 @@
+;; Lets others go first, for ever, without returning.
+;; contract: 2
+(func $analyze (export "analyze") (param i32 i32 i64 i32 i32 i32 i32) (result i32)
+  (loop $more
+    (drop (call $yield))
+    (br $more))
+  (unreachable))
