@@ -60,14 +60,8 @@ impl Engine for Table {
 
     fn describe() -> Description {
         filemill_engine::description!()
-            .media_types([
-                "text/csv",
-                "text/tab-separated-values",
-                "text/plain",
-                "application/jsonl",
-                "application/x-ndjson",
-                "application/json",
-            ])
+            // Not all text, nor all JSON: other engines know more of those.
+            .media_types(["text/csv", "text/tab-separated-values", "application/jsonl", "application/x-ndjson"])
             .parameters::<Parameters>()
             .report::<Said>()
     }
