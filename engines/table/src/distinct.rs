@@ -32,6 +32,8 @@ impl Distinct {
         let hash = mixed(key).max(1);
         match self {
             Self::Many { registers } => note(registers, hash),
+            // Most are known, and at the first place.
+            Self::Few { slots, .. } if slots.get(slot(hash)) == Some(&hash) => {}
             Self::Few { .. } => self.add_to_few(hash),
         }
     }
@@ -44,12 +46,13 @@ impl Distinct {
         }
     }
 
+    #[inline(never)]
     fn add_to_few(&mut self, hash: u64) {
         let Self::Few { slots, count } = self else { return };
         if slots.is_empty() {
             slots.resize(SLOTS, 0);
         }
-        let mut at = (hash >> (64 - SLOTS.ilog2())) as usize;
+        let mut at = slot(hash);
         while slots[at] != 0 {
             if slots[at] == hash {
                 return;
@@ -107,6 +110,11 @@ fn mixed(mut key: u64) -> u64 {
     key ^= key >> 33;
     key = key.wrapping_mul(0xC4CE_B9FE_1A85_EC53);
     key ^ (key >> 33)
+}
+
+/// Where a hash stands among few, if that is free.
+fn slot(hash: u64) -> usize {
+    (hash >> (64 - SLOTS.ilog2())) as usize
 }
 
 #[inline]

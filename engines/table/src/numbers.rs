@@ -100,7 +100,7 @@ pub(crate) fn quantile(sorted: &[f64], rank: f64) -> Option<f64> {
 struct Sample {
     kept: Vec<f64>,
     seen: u64,
-    /// Which number is taken next, once there is no room.
+    /// Which number is taken next: each, as long as there is room.
     next: u64,
     weight: f64,
     random: u64,
@@ -112,20 +112,27 @@ impl Sample {
         Self { kept: Vec::new(), seen: 0, next: 0, weight: 1.0, random: 0x9E37_79B9_7F4A_7C15 }
     }
 
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, number: f64) {
-        if self.kept.len() < SAMPLE {
-            self.kept.push(number);
-            if self.kept.len() == SAMPLE {
-                self.next = self.seen;
-                self.skip();
-            }
-        } else if self.seen == self.next {
-            let slot = (self.uniform() * SAMPLE as f64) as usize;
-            self.kept[slot.min(SAMPLE - 1)] = number;
-            self.skip();
+        if self.seen == self.next {
+            self.take(number);
         }
         self.seen += 1;
+    }
+
+    #[inline(never)]
+    fn take(&mut self, number: f64) {
+        if self.kept.len() < SAMPLE {
+            self.kept.push(number);
+        } else {
+            let slot = (self.uniform() * SAMPLE as f64) as usize;
+            self.kept[slot.min(SAMPLE - 1)] = number;
+        }
+        if self.kept.len() < SAMPLE {
+            self.next += 1;
+        } else {
+            self.skip();
+        }
     }
 
     /// Chooses which number is taken next.

@@ -150,21 +150,37 @@ enum Word {
 }
 
 /// What begins with anything but a digit or a sign.
-#[inline]
+#[inline(always)]
 fn word(field: &[u8]) -> Word {
-    if field.len() > 5 { Word::Text } else { short_word(field) }
-}
+    const fn packed(word: &[u8]) -> u64 {
+        let mut packed = 0;
+        let mut at = 0;
+        while at < word.len() {
+            packed = (packed << 8) | word[at].to_ascii_lowercase() as u64;
+            at += 1;
+        }
+        packed
+    }
+    const TRUE: u64 = packed(b"true");
+    const FALSE: u64 = packed(b"false");
+    const YES: u64 = packed(b"yes");
+    const NO: u64 = packed(b"no");
+    const NA: u64 = packed(b"na");
+    const N_A: u64 = packed(b"n/a");
+    const HASH_N_A: u64 = packed(b"#n/a");
+    const NAN: u64 = packed(b"nan");
+    const NULL: u64 = packed(b"null");
+    const NONE: u64 = packed(b"none");
+    const BACKSLASH_N: u64 = packed(b"\\n");
 
-#[inline(never)]
-fn short_word(field: &[u8]) -> Word {
-    let is = |word: &&[u8]| field.eq_ignore_ascii_case(word);
-    if [b"true".as_slice(), b"false", b"yes", b"no"].iter().any(is) {
-        return Word::Boolean;
+    if field.len() > 5 {
+        return Word::Text;
     }
-    if [b"na".as_slice(), b"n/a", b"#n/a", b"nan", b"null", b"none", b"\\n"].iter().any(is) {
-        return Word::Nothing;
+    match packed(field) {
+        TRUE | FALSE | YES | NO => Word::Boolean,
+        NA | N_A | HASH_N_A | NAN | NULL | NONE | BACKSLASH_N => Word::Nothing,
+        _ => Word::Text,
     }
-    Word::Text
 }
 
 #[cfg(test)]
