@@ -19,12 +19,12 @@ impl Short {
     /// Reads what stands behind the sign of a number.
     #[inline(never)]
     pub(crate) fn read(digits: &[u8]) -> Self {
-        match digits.len() {
-            0 => Self::LONGER,
-            1..=8 => Self::of_word(digits),
-            9..=15 => Self::of_bytes(digits),
-            _ => Self::LONGER,
-        }
+        let short = match digits.len() {
+            1..=8 if digits != b"." => Self::of_up_to_eight(digits),
+            9..=15 => Self::of_two(digits),
+            _ => return Self::LONGER,
+        };
+        short.unwrap_or_else(|| Self::otherwise(digits))
     }
 
     pub(crate) fn has_point(self) -> bool {
@@ -37,10 +37,24 @@ impl Short {
         if self.has_point() { whole / TENS[(self.0 & 15) as usize] } else { whole }
     }
 
+    /// The last eight characters, and what stands before them.
+    #[inline(always)]
+    fn of_two(digits: &[u8]) -> Option<Self> {
+        let (first, last) = digits.split_at(digits.len() - 8);
+        let (first, last) = (Self::of_up_to_eight(first)?, Self::of_up_to_eight(last)?);
+        let (whole, behind) = match (first.has_point(), last.has_point()) {
+            (true, true) => return None,
+            (true, false) => ((first.0 >> 5) * 100_000_000, (first.0 & 31) + 8),
+            (false, true) => ((first.0 >> 5) * 10_000_000, last.0 & 31),
+            (false, false) => ((first.0 >> 5) * 100_000_000, 0),
+        };
+        Some(Self(((whole + (last.0 >> 5)) << 5) | behind))
+    }
+
     /// Eight characters at once, as D. Lemire describes ("Quickly parsing eight digits", 2018): a loop costs a component a
     /// check of its time a round.
     #[inline(always)]
-    fn of_word(digits: &[u8]) -> Self {
+    fn of_up_to_eight(digits: &[u8]) -> Option<Self> {
         let mut length = digits.len() as u32;
         // The first character in the lowest byte.
         let mut word = match (digits.first_chunk::<4>(), digits.last_chunk::<4>()) {
@@ -66,7 +80,7 @@ impl Short {
             length -= 1;
             behind = 16 | (length - at / 8);
             if length == 0 {
-                return Self::NO_NUMBER;
+                return Some(Self(16));
             }
         }
         // Zeros in front, up to eight characters.
@@ -75,31 +89,13 @@ impl Short {
         // A digit has the high half 3, and still has it with 6 more.
         const HIGH: u64 = 0xF0F0_F0F0_F0F0_F0F0;
         if (word & HIGH) | ((word.wrapping_add(0x0606_0606_0606_0606) & HIGH) >> 4) != 0x3333_3333_3333_3333 {
-            return Self::otherwise(digits);
+            return None;
         }
-        word = (word & 0x0F0F_0F0F_0F0F_0F0F).wrapping_mul(1 + (10 << 8)) >> 8;
         // Pairs, fours, eights: each is ten, a hundred, ten thousand times the one before plus the next.
+        word = (word & 0x0F0F_0F0F_0F0F_0F0F).wrapping_mul(1 + (10 << 8)) >> 8;
         word = (word & 0x00FF_00FF_00FF_00FF).wrapping_mul(1 + (100 << 16)) >> 16;
         word = (word & 0x0000_FFFF_0000_FFFF).wrapping_mul(1 + (10_000 << 32)) >> 32;
-        Self((word << 5) | u64::from(behind))
-    }
-
-    fn of_bytes(digits: &[u8]) -> Self {
-        let mut whole = 0_u64;
-        let mut behind = 0_u64;
-        let mut step = 0_u64;
-        for byte in digits {
-            let digit = byte.wrapping_sub(b'0');
-            if digit <= 9 {
-                whole = whole * 10 + u64::from(digit);
-                behind += step;
-            } else if *byte == b'.' && step == 0 {
-                step = 1;
-            } else {
-                return Self::otherwise(digits);
-            }
-        }
-        Self((whole << 5) | (step * 16) | behind)
+        Some(Self((word << 5) | u64::from(behind)))
     }
 
     /// With an exponent it may still be a number.
