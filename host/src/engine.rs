@@ -20,8 +20,10 @@ const MEMORY_RESERVATION: u64 = 4 << 30;
 const CORE_INSTANCES: u32 = 64;
 const MEMORIES: u32 = 8;
 const TABLES: u32 = 32;
-/// Fibers of one asynchronous component: its tasks that are suspended within a call.
-const FIBERS: u32 = 8;
+/// Fibers of one asynchronous component: its tasks that are suspended within a call, and the one that runs. An instance of a
+/// component is entered by nobody else while one of its tasks is suspended so, and each has a core instance at least; with
+/// fewer of them, one guest of many parts would take those of other runs.
+const FIBERS: u32 = CORE_INSTANCES + 1;
 /// Elements of one table. SpiderMonkey and CPython have about 10,000 functions in theirs.
 const TABLE_ELEMENTS: usize = 100_000;
 

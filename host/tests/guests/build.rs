@@ -22,7 +22,8 @@ fn main() {
         writeln!(variants, "    #[doc = \"`{name}.wat`\"]\n    {variant},").expect("a string takes it");
         writeln!(all, "        Self::{variant},").expect("a string takes it");
         writeln!(each, "        $with!({name}, {variant});").expect("a string takes it");
-        writeln!(texts, "            Self::{variant} => ({name:?}, include_str!({path:?})),").expect("a string takes it");
+        writeln!(texts, "            Self::{variant} => ({name:?}, include_str!({path:?})),")
+            .expect("a string takes it");
     }
     let list = format!(
         "/// A guest: one text in this folder.

@@ -11,7 +11,8 @@
 //! - `;; memory: 64` (pages of 64 KiB; otherwise 32),
 //! - `;; allocator: forged` or `loops`, for one that gives the host no place to write to,
 //! - `;; access: seekable` in its description,
-//! - `;; version: 3.0.0` of its contract, whatever that is (otherwise the major's first).
+//! - `;; version: 3.0.0` of its contract, whatever that is (otherwise the major's first),
+//! - `;; analyze: $engine`, for a component instance to be called in the guest's place.
 //!
 //! What comes after a line `;; beside:` goes into the component itself, before the guest's module; it defines the core
 //! instance `$beside`, from which the guest may import.
@@ -109,6 +110,13 @@ fn component_text(guest: &str) -> String {
     let component = match directive("version") {
         None => contract.component.to_owned(),
         Some(version) => contract.component.replace("@1.0.0\"", &format!("@{version}\"")),
+    };
+    let component = match directive("analyze") {
+        None => component,
+        Some(instance) => component.replace(
+            r#"(export "analyze" (func $analyze))"#,
+            &format!(r#"(export "analyze" (func {instance} "analyze"))"#),
+        ),
     };
     component
         .replace("{pages}", directive("memory").unwrap_or("32"))

@@ -193,10 +193,7 @@ fn an_input_that_is_handed_out_again_is_an_artifact_like_any_other() {
     assert_eq!(run.result.expect("it succeeds").artifacts[0].data, "some bytes");
     let file = Bytes::from(vec![7; 32 << 10]);
     let run = release.run(&job(32 << 10), file, &limits(), ());
-    assert_eq!(
-        failure(&run, Outcome::OverOutput),
-        "the engine handed out more than 16384 bytes of artifacts"
-    );
+    assert_eq!(failure(&run, Outcome::OverOutput), "the engine handed out more than 16384 bytes of artifacts");
 }
 
 #[test]

@@ -3,11 +3,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use filemill_guests::Guest;
-use filemill_host::{Limits, Outcome, Release, Runtime, RuntimeConfig, TimeLimit};
+use filemill_host::{Access, Job, Limits, Outcome, Release, Runtime, RuntimeConfig, TimeLimit};
 
+use super::expected::{Ends, ends, runs_here};
 use crate::guest;
-use crate::harness::{job, limits, resident_kib};
+use crate::harness::{Seekable, job, limits, resident_kib};
 
 const ROUNDS: usize = 1_000;
 const THREADS: u32 = 2;
@@ -23,10 +25,14 @@ fn a_thousand_rounds_over_every_guest_leave_no_memory_behind() {
     let runtime =
         Runtime::new(RuntimeConfig { slots: THREADS, tick: Duration::from_micros(200), ..RuntimeConfig::default() })
             .expect("the runtime starts");
-    let releases: Vec<(Guest, Release)> = Guest::ALL
+    let releases: Vec<Installed> = Guest::ALL
         .into_iter()
-        .filter(|guest| super::expected::runs_here(*guest))
-        .filter_map(|guest| Some((guest, runtime.install(&guest::component(guest.text())).ok()?)))
+        .filter(|guest| runs_here(*guest))
+        .filter_map(|guest| {
+            let release = runtime.install(&guest::component(guest.text())).ok()?;
+            let access = release.describe(&limits()).map(|said| said.access).unwrap_or_default();
+            Some(Installed { guest, release, access })
+        })
         .collect();
     assert!(releases.len() > 100, "only {} guests can be installed", releases.len());
 
@@ -39,24 +45,39 @@ fn a_thousand_rounds_over_every_guest_leave_no_memory_behind() {
     assert!(after < before + allowed, "{before} KiB resident before, {after} KiB after");
 
     // Over a sound file and with limits for it, the good ones are as good as ever.
-    for (_, release) in releases.iter().filter(|(guest, _)| matches!(guest, Guest::Counts | Guest::CountsAStream)) {
-        let run = release.run(&job(3), bytes::Bytes::from_static(b"abc"), &limits(), ());
+    for good in releases.iter().filter(|one| matches!(one.guest, Guest::Counts | Guest::CountsAStream)) {
+        let run = good.release.run(&job(3), Bytes::from_static(b"abc"), &limits(), ());
         assert_eq!(run.result.expect("it succeeds").json, r#"{"bytes":3}"#);
     }
 }
 
+struct Installed {
+    guest: Guest,
+    release: Release,
+    access: Access,
+}
+
+impl Installed {
+    fn run(&self, limits: &Limits) {
+        if matches!(ends(self.guest), Ends::Described(..) | Ends::DescribedBadly(_)) {
+            self.release.describe(limits).expect_err("it says something wrong, or nothing");
+            return;
+        }
+        let job = Job { access: self.access, ..job(10) };
+        let run = self.release.run(&job, Seekable(Bytes::from_static(b"some bytes")), limits, ());
+        assert_ne!(run.outcome(), Outcome::HostFailed, "{:?}: {:?}", self.guest, run.result);
+    }
+}
+
 /// Runs each guest so many times, on as many threads as there are slots.
-fn rounds(releases: &[(Guest, Release)], rounds: usize) {
+fn rounds(releases: &[Installed], rounds: usize) {
     let limits = tight();
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 while next.fetch_add(1, Ordering::Relaxed) < rounds {
-                    for (guest, release) in releases {
-                        let run = super::run_as_described(release, &limits);
-                        assert_ne!(run.outcome(), Outcome::HostFailed, "{guest:?}: {:?}", run.result);
-                    }
+                    releases.iter().for_each(|one| one.run(&limits));
                 }
             });
         }
