@@ -44,6 +44,9 @@ impl<'a> Source<'a> {
                 if let Some(piece) = held(*from, read) {
                     return Ok(piece);
                 }
+                if offset >= input.size() {
+                    return Ok(Vec::new());
+                }
                 *from = offset;
                 *read = Vec::new(); // before the next piece comes, so that there is never room for two
                 *read = input.read_at(offset, PIECE_BYTES).await?;

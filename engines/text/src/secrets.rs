@@ -3,6 +3,8 @@
 
 mod patterns;
 
+use std::cell::OnceCell;
+
 use hmac_sha256::Hash;
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
@@ -22,7 +24,8 @@ const REGEX_BYTES: usize = 4 * 1024 * 1024;
 /// Looks for secrets line by line.
 pub(crate) struct Search {
     any: RegexSet,
-    each: Vec<Regex>,
+    /// Each for itself, compiled when it matches for the first time: most files hold no secret. None: it does not compile.
+    each: Vec<OnceCell<Option<Regex>>>,
     found: Vec<Secret>,
     total: u64,
 }
@@ -34,16 +37,10 @@ impl Search {
     ///
     /// When one of them is wrong, which a test keeps from happening.
     pub(crate) fn new() -> Result<Self, regex::Error> {
-        let sources = || PATTERNS.iter().map(|pattern| pattern.regex);
-        let any = RegexSetBuilder::new(sources())
-            .unicode(false)
-            .size_limit(REGEX_BYTES)
-            .dfa_size_limit(REGEX_BYTES)
-            .build()?;
-        let compile = |source| {
-            RegexBuilder::new(source).unicode(false).size_limit(REGEX_BYTES).dfa_size_limit(REGEX_BYTES).build()
-        };
-        let each = sources().map(compile).collect::<Result<_, _>>()?;
+        let sources = PATTERNS.iter().map(|pattern| pattern.regex);
+        let any =
+            RegexSetBuilder::new(sources).unicode(false).size_limit(REGEX_BYTES).dfa_size_limit(REGEX_BYTES).build()?;
+        let each = PATTERNS.iter().map(|_| OnceCell::new()).collect();
         Ok(Self { any, each, found: Vec::new(), total: 0 })
     }
 
@@ -58,6 +55,7 @@ impl Search {
         let mut taken: Vec<(usize, usize)> = Vec::new();
         for index in matching {
             let (Some(pattern), Some(regex)) = (PATTERNS.get(index), self.each.get(index)) else { continue };
+            let Some(regex) = regex.get_or_init(|| compile(pattern)) else { continue };
             for captures in regex.captures_iter(bytes) {
                 let Some(secret) = captures.get(1).or_else(|| captures.get(0)) else { continue };
                 let (start, end) = (secret.start(), secret.end());
@@ -85,6 +83,11 @@ impl Search {
         self.found.sort_by_key(|secret| (secret.line, secret.column));
         (self.found, self.total)
     }
+}
+
+/// A pattern by itself. One that does not compile here has not compiled with the others either.
+fn compile(pattern: &Pattern) -> Option<Regex> {
+    RegexBuilder::new(pattern.regex).unicode(false).size_limit(REGEX_BYTES).dfa_size_limit(REGEX_BYTES).build().ok()
 }
 
 /// Whether what a vague pattern found is worth telling.
