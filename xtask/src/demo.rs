@@ -28,21 +28,24 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// How long the client may take to end when told to.
 const CLIENT_STOP_LIMIT: Duration = Duration::from_secs(15);
 
-/// The engine that the demo runs.
-const ENGINE: &str = "size";
+/// The engines that the demo publishes: those that are made in Rust. Those that embed an interpreter take long to compile.
+const ENGINES: [&str; 7] = ["archive", "digest", "image", "scan", "size", "table", "text"];
 
 /// What to show.
 #[derive(Debug, Args)]
 pub struct DemoOptions {
     /// Files and folders to analyse (default: this repository, without what git ignores)
     paths: Vec<PathBuf>,
-    /// Print one line of JSON a file: path, size, engine, status, report
+    /// The engine to run, or `auto`: to each file the one that suits its name
+    #[arg(long, default_value = "auto")]
+    engine: String,
+    /// Print one line of JSON a file: path, size, engine, status, summary, report, resources
     #[arg(long)]
     json: bool,
     /// Keep all state in this folder (default: a temporary one, which is removed)
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// Keep the sealed results in this folder, as NAME.age
+    /// Keep the sealed results in this folder, as NAME.age, and what belongs to them, as NAME.artifacts/
     #[arg(long)]
     out: Option<PathBuf>,
     /// Leave server and processor running afterwards, and say where
@@ -64,7 +67,7 @@ pub struct DemoOptions {
 pub fn run(options: &DemoOptions) -> Result<ExitCode> {
     let tree = Tree::locate()?;
     let begun = Instant::now();
-    let engines = engine::build(&tree, &[ENGINE.into()])?;
+    let engines = engine::build(&tree, &ENGINES.map(str::to_owned))?;
     let profile = if options.release { Profile::Release } else { Profile::Dev };
     let binaries = Binaries::build(&tree, profile)?;
     eprintln!("demo: built in {:.1} s", begun.elapsed().as_secs_f32());
@@ -137,7 +140,7 @@ fn analyse(
 
 /// `send`, its options, and what to send.
 fn arguments(send: &mut Command, tree: &Tree, options: &DemoOptions, state: &Path) -> Result<()> {
-    send.args(["send", "--engine", ENGINE]);
+    send.args(["send", "--engine", &options.engine]);
     if options.json {
         send.arg("--json");
     }

@@ -1,7 +1,7 @@
 //! `cargo xtask engine …`: makes engines, builds them into components, runs and tests them.
 //!
 //! The result of a build is one file an engine, `NAME.wasm`, in the folder `engines` of cargo's build folder (`target/engines`,
-//! or `$CARGO_TARGET_DIR/engines`). Each is checked: a component that exports the engine contract. What runs it is the
+//! or `$CARGO_TARGET_DIR/engines`); that of an engine outside this repository is in the engine's own `target`. Each is checked: a component that exports the engine contract. What runs it is the
 //! processor program, the same host with the same limits as in production.
 
 mod build;
@@ -140,7 +140,7 @@ fn build_sources(tree: &Tree, sources: &[Source]) -> Result<Vec<Engine>> {
     let built = build::build(tree, sources)?;
     let mut engines = Vec::with_capacity(sources.len());
     for (source, bytes) in sources.iter().zip(built) {
-        let file = tree.engines().join(format!("{}.wasm", source.name));
+        let file = source.place(tree).join(format!("{}.wasm", source.name));
         let wasi = component::check(&bytes).with_context(|| format!("engine `{}`", source.name))?;
         if let Some(import) = wasi.first() {
             eprintln!(

@@ -26,7 +26,7 @@ enum Command {
     /// Measure, and keep the raw figures
     #[command(subcommand)]
     Bench(bench::BenchCommand),
-    /// Check the tree: dependency direction, order in files, links, lints
+    /// Check the tree: frozen contracts, dependency direction, order in files, links, lints
     Tidy,
 }
 

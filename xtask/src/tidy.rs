@@ -2,12 +2,14 @@
 //!
 //! | check | what it keeps |
 //! | --- | --- |
+//! | `contract` | the engine contract's frozen versions say what they said |
 //! | `direction` | which crate may depend on which |
 //! | `order` | each file's first line, imports before items, tests last, size, no `mod.rs` |
 //! | `links` | relative links and anchors in Markdown, and the paths that ARCHITECTURE.md names |
 //! | `hosts` | no registry is named: where packages come from is each machine's own matter |
 //! | `lints` | every crate takes over the workspace's lints; where unsafe code is allowed |
 
+mod contract;
 mod direction;
 mod hosts;
 mod links;
@@ -76,6 +78,7 @@ pub fn check(root: &Path) -> Result<Vec<Finding>> {
         findings.extend(direction::check(root, &metadata, &sources));
         findings.extend(lints::check_manifests(root, Path::new(manifest), &metadata, &sources));
     }
+    findings.extend(contract::check(&sources));
     findings.extend(lints::check_allowances(&sources));
     findings.extend(order::check(&sources));
     findings.extend(links::check(&sources));

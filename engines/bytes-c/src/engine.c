@@ -1,6 +1,6 @@
 // bytes-c: how often each byte value occurs, with a histogram to look at. A whole engine in C.
 //
-// `engine.h` is generated from the contract (wit/engine/v1/engine.wit); after a build it is in target/engines/c/bytes-c.
+// `engine.h` is generated from the contract (wit/engine/v1/engine.wit); a build leaves it in the folder c/bytes-c beside the component.
 #include "engine.h"
 
 #include <stdlib.h>

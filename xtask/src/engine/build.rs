@@ -79,7 +79,7 @@ fn scripted(tree: &Tree, source: &Source, language: Scripted, contract: u32) -> 
         Scripted::Python => ("python", Python::version()),
         Scripted::JavaScript => ("js", Node::version()),
     };
-    let work = tree.engines().join(folder).join(&source.name);
+    let work = source.place(tree).join(folder).join(&source.name);
     let output = work.join("component.wasm");
     let stamp = Stamp::of(&source.folder, &wit, &tool)?;
     if stamp.holds(&output) {

@@ -139,6 +139,9 @@ fn files(template: Template, inside: bool) -> Vec<(PathBuf, &'static str)> {
     if template == Template::Rust {
         files.push(("Cargo.toml".into(), if inside { CARGO_INSIDE } else { CARGO_OUTSIDE }));
     }
+    if !inside {
+        files.push((".gitignore".into(), "/target\n"));
+    }
     files.extend(FIXTURE_FILES.iter().map(|(path, text)| (Path::new(FIXTURES).join(path), *text)));
     files
 }

@@ -41,6 +41,18 @@ pub(super) enum Language {
     },
 }
 
+impl Source {
+    /// Where its component goes, and what comes up on the way: cargo's build folder for those of this repository, and `target`
+    /// in its own folder (or workspace) for any other, so that an engine of the same name replaces nobody's.
+    pub(super) fn place(&self, tree: &Tree) -> PathBuf {
+        let folder = match &self.language {
+            Language::Rust { workspace } => workspace,
+            Language::Scripted { .. } => &self.folder,
+        };
+        if folder.starts_with(tree.root().join("engines")) { tree.engines() } else { folder.join("target") }
+    }
+}
+
 /// Where the engine's own files are kept apart from its build: its fixtures.
 pub(super) const FIXTURES: &str = "fixtures";
 

@@ -125,14 +125,13 @@ fn is_input(path: &Path, folder: &Path, file: Option<&Path>) -> bool {
     if file.is_some_and(|file| file == path) {
         return true;
     }
-    let below = path.strip_prefix(folder).unwrap_or(path);
-    let left =
-        |part: &str| part.starts_with('.') || part.ends_with(['~', '#']) || part == "target" || part == "__pycache__";
-    let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
+    // What lies above the folder is where the checkout happens to be.
+    let below = path.strip_prefix(folder).ok().or_else(|| path.file_name().map(Path::new)).unwrap_or(path);
+    let left = |part: &str| {
+        part.starts_with('.') || part.ends_with(['~', '#']) || ["target", "__pycache__", "Cargo.lock"].contains(&part)
+    };
     let beside_file = file.and_then(Path::parent).is_some_and(|parent| path.parent() == Some(parent));
-    !parts.iter().any(|part| left(part))
-        && path.file_name().is_some_and(|name| name != "Cargo.lock")
-        && (path.starts_with(folder) || !beside_file)
+    !below.iter().any(|part| left(&part.to_string_lossy())) && (path.starts_with(folder) || !beside_file)
 }
 
 #[cfg(test)]
@@ -150,6 +149,7 @@ mod tests {
         for left in ["/e/mine/Cargo.lock", "/e/mine/src/.lib.rs.swp", "/e/mine/src/lib.rs~", "/e/mine/target/x"] {
             assert!(!is_input(Path::new(left), folder, None), "{left}");
         }
+        assert!(is_input(Path::new("/home/.work/target/sdk/src/lib.rs"), folder, None), "wherever the checkout is");
         let file = Some(Path::new("/data/a.txt"));
         assert!(is_input(Path::new("/data/a.txt"), folder, file));
         assert!(!is_input(Path::new("/data/b.txt"), folder, file), "another file beside it");

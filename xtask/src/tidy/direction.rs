@@ -7,9 +7,9 @@ use std::path::Path;
 use super::{Finding, Sources};
 use crate::tree::{Metadata, Package};
 
-/// Each crate of the workspace, and those it may be built from. A crate that is not listed may depend on none; listing only
+/// Each crate of the workspaces but the engines, and those it may be built from. A crate that is not listed may depend on none; listing only
 /// direct dependencies says all, since each of them has its own line.
-const MAY_DEPEND: [(&str, &[&str]); 7] = [
+const MAY_DEPEND: [(&str, &[&str]); 9] = [
     ("filemill-api", &[]),
     ("filemill-seal", &[]),
     ("filemill-client", &["filemill-api", "filemill-seal"]),
@@ -17,7 +17,12 @@ const MAY_DEPEND: [(&str, &[&str]); 7] = [
     ("filemill-host", &["filemill-api", "filemill-seal"]),
     ("filemill-server", &["filemill-api"]),
     ("xtask", &[]),
+    ("filemill-engine", &[]),
+    ("filemill-plot", &[]),
 ];
+
+/// What any engine, a crate in this folder that is not listed above, may be built from.
+const ENGINES: (&str, &[&str]) = ("engines", &["filemill-engine", "filemill-plot"]);
 
 /// Checks every crate of a workspace. Dependencies are those on a folder beside, wherever it is.
 pub(super) fn check(root: &Path, metadata: &Metadata, sources: &Sources) -> Vec<Finding> {
@@ -25,9 +30,10 @@ pub(super) fn check(root: &Path, metadata: &Metadata, sources: &Sources) -> Vec<
 }
 
 fn check_package(root: &Path, package: &Package, sources: &Sources) -> Vec<Finding> {
-    let row = MAY_DEPEND.iter().find(|(name, _)| *name == package.name);
-    let allowed = row.map_or(&[][..], |(_, allowed)| *allowed);
     let manifest = package.manifest_path.strip_prefix(root).unwrap_or(&package.manifest_path);
+    let unlisted = if manifest.starts_with(ENGINES.0) { ENGINES.1 } else { &[] };
+    let row = MAY_DEPEND.iter().find(|(name, _)| *name == package.name);
+    let allowed = row.map_or(unlisted, |(_, allowed)| *allowed);
     let mut findings = Vec::new();
     for dependency in &package.dependencies {
         let built_from = dependency.kind.as_deref() != Some("dev");
@@ -63,13 +69,17 @@ mod tests {
     use crate::tree::Dependency;
 
     fn findings(package: &str, dependency: &str, kind: Option<&str>) -> Vec<String> {
+        findings_in("some", package, dependency, kind)
+    }
+
+    fn findings_in(folder: &str, package: &str, dependency: &str, kind: Option<&str>) -> Vec<String> {
         let metadata = Metadata {
             target_directory: "/r/target".into(),
             workspace_root: "/r".into(),
             packages: vec![Package {
                 name: package.into(),
                 version: "0.1.0".into(),
-                manifest_path: "/r/some/Cargo.toml".into(),
+                manifest_path: Path::new("/r").join(folder).join("Cargo.toml"),
                 dependencies: vec![Dependency {
                     name: dependency.into(),
                     rename: None,
@@ -103,6 +113,17 @@ mod tests {
                 assert!(found.len() == 1 && found[0].starts_with(&expected), "{found:?}");
             }
         }
+    }
+
+    #[test]
+    fn engines_are_built_from_what_is_made_for_engines_and_nothing_else() {
+        assert_eq!(findings_in("engines/mine", "mine", "filemill-engine", None), [""; 0]);
+        assert_eq!(findings_in("engines/size/v2", "size-v2", "filemill-plot", None), [""; 0]);
+        for (package, dependency) in [("mine", "size"), ("mine", "filemill-seal"), ("filemill-engine", "filemill-plot")]
+        {
+            assert_eq!(findings_in("engines/mine", package, dependency, None).len(), 1, "{package} {dependency}");
+        }
+        assert_eq!(findings_in("client/mine", "mine", "filemill-engine", None).len(), 1);
     }
 
     #[test]

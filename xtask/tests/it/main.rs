@@ -1,9 +1,11 @@
 //! What needs more than one function: the tree as it is, real processes, a real database.
 
 mod chaos;
+mod engine;
 mod faults;
 mod harness;
 mod hostile;
+mod plugins;
 mod postgres;
 mod secrecy;
 mod streaming;

@@ -22,7 +22,7 @@ pub(super) fn build(tree: &Tree, workspace: &Path, sources: &[&Source]) -> Resul
         .current_dir(workspace)
         .args(["build", "--release", "--target", TARGET])
         .args(["--message-format", "json-render-diagnostics", "--target-dir"])
-        .arg(tree.engines())
+        .arg(sources.first().context("no engine is to be built")?.place(tree))
         .env("CARGO_ENCODED_RUSTFLAGS", flags(tree, workspace)?)
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", toolchain.linker());
     if program::has_terminal() {

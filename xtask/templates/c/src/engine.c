@@ -1,6 +1,6 @@
 // {{name}}: counts how often one byte occurs. Change it into what you need.
 //
-// `engine.h` is generated from the contract (wit/engine/v1/engine.wit); after a build it is in target/engines/c/{{name}}.
+// `engine.h` is generated from the contract (wit/engine/v1/engine.wit); a build leaves it in the folder c/{{name}} beside the component.
 // ENGINE_NAME and ENGINE_VERSION come from engine.toml. What you print goes to the job's log, line by line.
 #include "engine.h"
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use filemill_api::{EventKind, EventPage, Outcome, UploadSummary, Uploads, paths};
+use filemill_api::{EventKind, EventPage, Outcome, Release, Releases, UploadSummary, Uploads, paths};
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Builder, Runtime};
 
@@ -54,6 +54,11 @@ impl Asker {
                 }
             }
         }
+    }
+
+    /// The releases that clients of a pool see.
+    pub(crate) fn releases(&self, pool: &str) -> Result<Vec<Release>> {
+        Ok(self.get::<Releases>(&format!("{}?pool={pool}", paths::RELEASES))?.releases)
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {

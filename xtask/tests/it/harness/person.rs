@@ -236,9 +236,14 @@ impl Line {
         })
     }
 
+    /// The field `name` of the engine's report.
+    pub(crate) fn field(&self, name: &str) -> Option<&Value> {
+        self.report.as_ref()?.get(name)
+    }
+
     /// The number in the field `name` of the engine's report.
     pub(crate) fn number(&self, name: &str) -> Option<u64> {
-        self.report.as_ref()?.get(name)?.as_u64()
+        self.field(name)?.as_u64()
     }
 }
 
