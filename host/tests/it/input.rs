@@ -31,7 +31,8 @@ fn ends(end: InputEnd) -> EndsEarly {
 
 #[test]
 fn a_void_file_gives_no_report_whatever_the_engine_says() {
-    for guest in [guest!(ignores_input_errors), guest!(traps_on_input_errors), guest!(counts)] {
+    for guest in [guest!(ignores_input_errors), guest!(traps_on_input_errors), guest!(counts), guest!(counts_a_stream)]
+    {
         let void = ends(InputEnd::Void("it shrank to 3 bytes".into()));
         let run = install(&guest).run(&job(10), void, &limits(), ());
         let message = failure(&run, Outcome::Void);
@@ -42,16 +43,20 @@ fn a_void_file_gives_no_report_whatever_the_engine_says() {
 
 #[test]
 fn an_input_that_is_cancelled_cancels_the_run() {
-    let run = install(&guest!(ignores_input_errors)).run(&job(10), ends(InputEnd::Cancelled), &limits(), ());
-    failure(&run, Outcome::Cancelled);
+    for guest in [guest!(ignores_input_errors), guest!(counts_a_stream)] {
+        let run = install(&guest).run(&job(10), ends(InputEnd::Cancelled), &limits(), ());
+        failure(&run, Outcome::Cancelled);
+    }
 }
 
 #[test]
 fn an_input_that_this_host_cannot_get_is_not_blamed_on_the_engine() {
-    let failed = ends(InputEnd::Failed("chunk 7 does not verify".into()));
-    let run = install(&guest!(ignores_input_errors)).run(&job(10), failed, &limits(), ());
-    assert_eq!(failure(&run, Outcome::HostFailed), "chunk 7 does not verify");
-    assert!(run.outcome().retryable());
+    for guest in [guest!(ignores_input_errors), guest!(counts_a_stream)] {
+        let failed = ends(InputEnd::Failed("chunk 7 does not verify".into()));
+        let run = install(&guest).run(&job(10), failed, &limits(), ());
+        assert_eq!(failure(&run, Outcome::HostFailed), "chunk 7 does not verify");
+        assert!(run.outcome().retryable());
+    }
 }
 
 #[test]
@@ -74,14 +79,16 @@ fn an_input_that_panics_costs_its_own_run_only() {
             panic!("a bug of the host")
         }
     }
-    let release = install(&guest!(counts));
-    // More often than there are slots: a panic gives its slot back.
-    for _ in 0..5 {
-        let run = release.run(&job(10), Panics, &limits(), ());
-        assert!(failure(&run, Outcome::HostFailed).contains("a bug of the host"));
+    for guest in [guest!(counts), guest!(counts_a_stream)] {
+        let release = install(&guest);
+        // More often than there are slots, and stacks in them: a panic gives back what its run had.
+        for _ in 0..200 {
+            let run = release.run(&job(10), Panics, &limits(), ());
+            assert!(failure(&run, Outcome::HostFailed).contains("a bug of the host"));
+        }
+        let run = release.run(&job(3), Bytes::from_static(b"abc"), &limits(), ());
+        assert_eq!(run.outcome(), Outcome::Succeeded);
     }
-    let run = release.run(&job(3), Bytes::from_static(b"abc"), &limits(), ());
-    assert_eq!(run.outcome(), Outcome::Succeeded);
 }
 
 #[test]
@@ -101,12 +108,14 @@ fn waiting_for_input_counts_toward_no_limit() {
             Ok(Bytes::from_static(b"abc"))
         }
     }
-    let (_kept, never) = mpsc::channel();
     let limits = Limits { wall_time: TimeLimit { base: Duration::from_secs(1), per_mib: Duration::ZERO }, ..limits() };
-    let run = install(&guest!(counts)).run(&job(9), Slow { never, left: 3 }, &limits, ());
-    assert_eq!(run.outcome(), Outcome::Succeeded, "{:?}", run.result);
-    assert!(run.resources.input_wait >= Duration::from_millis(1200));
-    assert!(run.resources.wall_time < Duration::from_secs(1));
+    for guest in [guest!(counts), guest!(counts_a_stream)] {
+        let (_kept, never) = mpsc::channel();
+        let run = install(&guest).run(&job(9), Slow { never, left: 3 }, &limits, ());
+        assert_eq!(run.outcome(), Outcome::Succeeded, "{:?}", run.result);
+        assert!(run.resources.input_wait >= Duration::from_millis(1200));
+        assert!(run.resources.wall_time < Duration::from_secs(1));
+    }
 }
 
 #[test]

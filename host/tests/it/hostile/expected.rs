@@ -46,6 +46,7 @@ pub(super) fn ends(guest: Guest) -> Ends {
         // Time.
         Guest::LoopsInAnalyze
         | Guest::LoopsInStart
+        | Guest::LoopsInStartUnderContract2
         | Guest::LoopsInItsAllocator
         | Guest::LoopsAfterProgress
         | Guest::FillsItsMemory
@@ -58,7 +59,7 @@ pub(super) fn ends(guest: Guest) -> Ends {
         | Guest::ChurnsStreams
         | Guest::ChurnsWaitableSets => Run(TimedOut, CPU),
         Guest::WaitsForAnEndItHoldsUp | Guest::WaitsForAnArtifactItDoesNotWrite => Run(TimedOut, CLOCK),
-        Guest::LoopsInDescribe => Described(TimedOut, CPU),
+        Guest::LoopsInDescribe | Guest::LoopsInDescribeUnderContract2 => Described(TimedOut, CPU),
 
         // Memory, and what else there is only so much of.
         Guest::GrowsMemory
@@ -84,6 +85,7 @@ pub(super) fn ends(guest: Guest) -> Ends {
         // Floods.
         Guest::FloodsHostCalls
         | Guest::DigestsForEver
+        | Guest::DigestsAStreamForEver
         | Guest::ChurnsSubtasks
         | Guest::FloodsStreamReads
         | Guest::FloodsStreamWrites => Run(OverHostCalls, CALLS),
@@ -173,9 +175,12 @@ pub(super) fn ends(guest: Guest) -> Ends {
         Guest::WantsContract3 => {
             Refused("the component needs engine contract 3.0.0, this processor runs 1.0.0 and 2.0.0")
         }
-        Guest::SharesItsMemory => Refused("malformed"),
-        Guest::Addresses64Bits => Refused("malformed"),
-        Guest::UsesStreamsUnderContract1 => Refused("malformed"),
+        Guest::SharesItsMemory
+        | Guest::Addresses64Bits
+        | Guest::AsksForThreads
+        | Guest::UsesErrorContexts
+        | Guest::UsesStreamsUnderContract1
+        | Guest::WaitsWithoutACallback => Refused("the component is malformed"),
 
         // Good ones, and odd ones that harm nobody.
         Guest::Counts

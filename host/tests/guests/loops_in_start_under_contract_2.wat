@@ -1,0 +1,4 @@
+;; Never gets as far as being called.
+;; contract: 2
+(func $for_ever (loop $for_ever (br $for_ever)))
+(start $for_ever)
