@@ -85,10 +85,11 @@ pub(crate) async fn walk(
         let what = format!("has entries ({overlapping}) that share their bytes with others, as a bomb does");
         contents.warn("overlapping-entries", Severity::High, "", &what);
     }
-    let total = archive.entries().count().max(1);
+    // Progress is told at most a hundred times: each is a call into the host.
+    let step = archive.entries().count().div_ceil(100).max(1);
     for (index, found) in archive.entries().enumerate() {
-        if contents.within.is_empty() {
-            filemill_engine::progress(u32::try_from(index * 1000 / total).unwrap_or(1000));
+        if contents.within.is_empty() && index > 0 && index % step == 0 {
+            filemill_engine::progress(u32::try_from(index / step * 10).unwrap_or(1000));
         }
         let entry = told(found);
         contents.entry(&entry);

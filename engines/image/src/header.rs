@@ -88,6 +88,8 @@ pub(crate) struct Header {
     pub(crate) has_alpha: bool,
     /// Interlaced, progressive.
     pub(crate) progressive: bool,
+    /// How many pixels share a sample of colour, in a JPEG.
+    pub(crate) pixels_of_a_color: u64,
     pub(crate) animation: Option<Animation>,
     pub(crate) has_icc_profile: bool,
     /// The raw TIFF structure of EXIF.
@@ -108,6 +110,7 @@ impl Header {
             bits_per_sample: 8,
             has_alpha: false,
             progressive: false,
+            pixels_of_a_color: 1,
             animation: None,
             has_icc_profile: false,
             exif: None,

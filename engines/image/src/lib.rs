@@ -8,7 +8,7 @@
 //! - The input is seekable: headers, EXIF and frames are read where they are, without the pixels between them.
 //! - Memory is bounded whatever a file announces. A PNG that is not interlaced is read row by row, so that it may have any
 //!   number of rows. The other formats are decoded as a whole, and only where that takes at most 192 MiB (a JPEG of 60
-//!   megapixels, a progressive one of 20, a GIF or WebP of 24 to 48): a larger picture is reported without thumbnail, hash
+//!   megapixels, a progressive one of 20 to 30, a GIF or WebP of 24 to 48): a larger picture is reported without thumbnail, hash
 //!   and colours, and with the warning `too-large`.
 //! - A file whose header can be read and whose pixels are broken is reported with the warning `damaged`; one whose header is
 //!   broken is `malformed`; one of another format is `unsupported`.

@@ -75,8 +75,11 @@ fn needed(header: &Header, file_bytes: u64) -> u64 {
         Format::Png if !header.progressive => columns * 5,
         Format::Png => pixels.saturating_mul(4),
         Format::Jpeg => {
-            let samples = pixels * if header.color == "gray" { 1 } else { 3 };
-            let coefficients = if header.progressive { samples * 2 } else { 0 };
+            let is_gray = header.color == "gray";
+            let samples = pixels * if is_gray { 1 } else { 3 };
+            // Two bytes for each sample of brightness and, less often, of colour; a picture for print has a fourth.
+            let colors = if is_gray { 0 } else { pixels * 3 / header.pixels_of_a_color.max(1) };
+            let coefficients = if header.progressive { (pixels + colors) * 2 } else { 0 };
             samples + coefficients + file_bytes.min(JPEG_BYTES) + columns
         }
         Format::Gif => pixels * 4 + columns,

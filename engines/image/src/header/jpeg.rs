@@ -34,6 +34,7 @@ pub(super) fn read<R: BufRead + Seek>(input: &mut R) -> Result<Header, Failure> 
         _ => "RGB",
     };
     header.progressive = is_progressive(&info.sof);
+    header.pixels_of_a_color = info.sample_ratio.sample().clamp(1, 4) as u64;
     header.has_icc_profile = decoder.icc_profile().is_some();
     header.exif = info.exif_data;
     header.xmp = info.xmp_data;
