@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use filemill_engine::v2::{Finding, Output, Severity};
 
+use crate::capture::Captured;
 use crate::path::{self, Danger};
 use crate::report::{EntryReport, Place, WarningCount};
 
@@ -25,7 +26,6 @@ const WITHIN_BYTES: usize = 80;
 
 /// How many archives within archives are looked into, and how much memory they may take while they wait.
 const NESTED: usize = 100;
-pub(crate) const NESTED_BYTES: usize = 8 * 1024 * 1024;
 const WAITING_BYTES: usize = 32 * 1024 * 1024;
 
 /// How deep archives within archives are looked into.
@@ -358,53 +358,6 @@ pub(crate) fn name(severity: Severity) -> &'static str {
         Severity::Medium => "medium",
         Severity::High => "high",
         Severity::Critical => "critical",
-    }
-}
-
-/// What of an entry's contents is kept because it is an archive.
-#[derive(Debug, Default)]
-pub(crate) enum Captured {
-    /// It is none.
-    #[default]
-    None,
-    /// It is one, and too large to be looked into.
-    TooLarge,
-    /// All of it.
-    Archive(Vec<u8>),
-}
-
-/// Keeps contents as they are unpacked, as long as they may be an archive that is small enough.
-#[derive(Debug, Default)]
-pub(crate) struct Capture {
-    bytes: Vec<u8>,
-    is_archive: Option<bool>,
-    is_too_large: bool,
-}
-
-impl Capture {
-    /// Takes the next bytes.
-    pub(crate) fn take(&mut self, piece: &[u8]) {
-        if self.is_archive == Some(false) || self.is_too_large {
-            return;
-        }
-        let room = NESTED_BYTES.saturating_sub(self.bytes.len()).min(piece.len());
-        self.bytes.extend_from_slice(&piece[..room]);
-        if self.is_archive.is_none() && self.bytes.len() >= crate::format::HEAD_BYTES {
-            self.is_archive = Some(crate::format::of(&self.bytes).is_some());
-        }
-        self.is_too_large = room < piece.len();
-        if self.is_archive == Some(false) || self.is_too_large {
-            self.bytes = Vec::new();
-        }
-    }
-
-    /// What was kept.
-    pub(crate) fn finish(self) -> Captured {
-        if self.is_archive.unwrap_or_else(|| crate::format::of(&self.bytes).is_some()) {
-            if self.is_too_large { Captured::TooLarge } else { Captured::Archive(self.bytes) }
-        } else {
-            Captured::None
-        }
     }
 }
 

@@ -6,7 +6,8 @@ use filemill_engine::Failure;
 use filemill_engine::v2::Severity;
 use flate2::write::MultiGzDecoder;
 
-use crate::contents::{Capture, Contents, Entry, Kind, is_bomb};
+use crate::capture::Capture;
+use crate::contents::{Contents, Entry, Kind, is_bomb};
 use crate::date;
 use crate::format::{self, Format, HEAD_BYTES};
 use crate::source::Source;

@@ -31,6 +31,7 @@
 //!
 //! `contents` collects and warns, whatever the format; `zip`, `gzip` and `tar` read.
 
+mod capture;
 mod contents;
 mod date;
 mod format;

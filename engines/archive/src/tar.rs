@@ -4,7 +4,8 @@
 use filemill_engine::v2::Severity;
 use tar::{EntryType, GnuExtSparseHeader, Header, PaxExtensions};
 
-use crate::contents::{Capture, Contents, Entry, Kind};
+use crate::capture::Capture;
+use crate::contents::{Contents, Entry, Kind};
 use crate::date;
 use crate::format;
 

@@ -7,7 +7,8 @@ use rc_zip::fsm::{ArchiveFsm, EntryFsm, FsmResult};
 use rc_zip::parse::Mode;
 use rc_zip::{Archive, EntryKind, Error};
 
-use crate::contents::{Capture, Captured, Contents, Entry, Kind};
+use crate::capture::{Capture, Captured};
+use crate::contents::{Contents, Entry, Kind};
 use crate::date;
 use crate::source::Source;
 

@@ -175,7 +175,7 @@ mod tests {
             ("stripe-key", format!("sk_live_{}", noise(24))),
             ("stripe-webhook-secret", format!("whsec_{}", noise(32))),
             ("sendgrid-key", format!("SG.{}.{}", noise(22), noise(43))),
-            ("npm-token", format!("//registry.npmjs.org/:_authToken=npm_{}", noise(36))),
+            ("npm-token", format!("//registry.example/:_authToken=npm_{}", noise(36))),
             ("pypi-token", format!("pypi-AgEIcHlwaS5vcmc{}", noise(60))),
             ("jwt", format!("Bearer eyJ{}.eyJ{}.{}", noise(20), noise(40), noise(43))),
             ("password-in-url", "postgres://app:hunter22@db.example/app".to_owned()),
