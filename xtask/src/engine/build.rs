@@ -9,7 +9,6 @@ mod javascript;
 mod python;
 mod stamp;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -18,7 +17,7 @@ use anyhow::{Context, Result};
 
 use super::manifest::Scripted;
 use super::source::{Language, Source};
-use super::toolchain::{clang::Clang, node::Node, python::Python};
+use super::toolchain::{Toolchain, clang::Clang, node::Node, python::Python};
 use crate::tree::Tree;
 use stamp::Stamp;
 
@@ -32,33 +31,24 @@ const STACK_BYTES: u32 = 64 * 1024;
 ///
 /// When one does not build.
 pub(super) fn build(tree: &Tree, sources: &[Source]) -> Result<Vec<Vec<u8>>> {
-    let rust = cargo_builds(tree, sources)?;
+    let mut rust = None;
     sources
         .iter()
         .map(|source| {
             let component = match &source.language {
-                Language::Rust { .. } => rust.get(&source.folder).context("cargo built no component").cloned(),
+                Language::Rust { workspace } => {
+                    let toolchain = match &mut rust {
+                        Some(toolchain) => toolchain,
+                        none => none.insert(Toolchain::find_or_set_up()?),
+                    };
+                    cargo::build(tree, toolchain, workspace, source)
+                }
                 Language::Scripted { language, contract } => scripted(tree, source, *language, *contract),
             };
             let component = component.with_context(|| format!("engine `{}` does not build", source.name))?;
             fs::read(&component).with_context(|| format!("cannot read `{}`", component.display()))
         })
         .collect()
-}
-
-/// The component of each engine in Rust, by its folder. One call of cargo a workspace.
-fn cargo_builds(tree: &Tree, sources: &[Source]) -> Result<BTreeMap<PathBuf, PathBuf>> {
-    let mut workspaces: BTreeMap<&Path, Vec<&Source>> = BTreeMap::new();
-    for source in sources {
-        if let Language::Rust { workspace } = &source.language {
-            workspaces.entry(workspace).or_default().push(source);
-        }
-    }
-    let mut components = BTreeMap::new();
-    for (workspace, sources) in workspaces {
-        components.extend(cargo::build(tree, workspace, &sources)?);
-    }
-    Ok(components)
 }
 
 /// What a tool is given to build one engine.

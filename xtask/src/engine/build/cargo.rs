@@ -14,22 +14,23 @@ use crate::engine::toolchain::{TARGET, Toolchain, remap};
 use crate::program;
 use crate::tree::Tree;
 
-/// Builds `sources`, which are packages of `workspace`, and returns the folder and the component of each.
-pub(super) fn build(tree: &Tree, workspace: &Path, sources: &[&Source]) -> Result<Vec<(PathBuf, PathBuf)>> {
-    let toolchain = Toolchain::find_or_set_up()?;
+/// Builds `source`, a package of `workspace`, and returns its component.
+///
+/// One call of cargo an engine: cargo merges the features that packages ask of a dependency, so that several in one call
+/// would each get what another asked for, and other bytes, which are what names a release.
+pub(super) fn build(tree: &Tree, toolchain: &Toolchain, workspace: &Path, source: &Source) -> Result<PathBuf> {
     let mut cargo = toolchain.cargo();
     cargo
         .current_dir(workspace)
         .args(["build", "--release", "--target", TARGET])
         .args(["--message-format", "json-render-diagnostics", "--target-dir"])
-        .arg(sources.first().context("no engine is to be built")?.place(tree))
+        .arg(source.place(tree))
+        // With its version: a dependency of some engine may have the same name.
+        .args(["--package", &format!("{}@{}", source.name, source.version)])
         .env("CARGO_ENCODED_RUSTFLAGS", flags(tree, workspace)?)
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", toolchain.linker());
     if program::has_terminal() {
         cargo.args(["--color", "always"]);
-    }
-    for source in sources {
-        cargo.args(["--package", &source.name]);
     }
 
     let mut child = cargo
@@ -46,19 +47,11 @@ pub(super) fn build(tree: &Tree, workspace: &Path, sources: &[&Source]) -> Resul
     });
     let status = child.wait().context("cannot wait for cargo")?;
     if !status.success() {
-        bail!("engines do not build with {} ({status})", toolchain.name());
+        bail!("it does not build with {} ({status})", toolchain.name());
     }
-    let artifacts = artifacts?;
-    sources
-        .iter()
-        .map(|source| {
-            let manifest = source.folder.join("Cargo.toml");
-            let found = artifacts.iter().find(|(of, _)| *of == manifest);
-            let (_, component) =
-                found.with_context(|| format!("cargo built no component for engine `{}`", source.name))?;
-            Ok((source.folder.clone(), component.clone()))
-        })
-        .collect()
+    let manifest = source.folder.join("Cargo.toml");
+    let built = artifacts?.into_iter().find(|(of, _)| *of == manifest);
+    Ok(built.context("cargo built no component")?.1)
 }
 
 /// Compiler flags of every guest, separated as `CARGO_ENCODED_RUSTFLAGS` wants it.
