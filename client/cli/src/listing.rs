@@ -4,7 +4,7 @@ use filemill_client::{Description, Ending, Finished, LogLine, Report, Row, RowVa
 use indicatif::HumanBytes;
 
 use crate::lines::plain;
-use crate::report::{cost, status};
+use crate::report::{status, time};
 
 /// Longest text beside a title, in characters.
 const VALUE_MAX: usize = 400;
@@ -27,7 +27,8 @@ pub(crate) fn of(file: &Finished, description: Option<&Description>) -> Vec<Stri
         head.push(("Message", plain(message)));
     }
     if let Some(resources) = file.ending.resources() {
-        head.push(("Used", cost(resources)));
+        let memory = HumanBytes(resources.peak_memory_bytes);
+        head.push(("Used", format!("{} of processor time, {memory} of memory", time(resources.cpu_us))));
     }
     if let Ending::Succeeded { report, .. } = &file.ending
         && !report.summary.is_empty()

@@ -212,13 +212,17 @@ pub(crate) fn row(file: &Finished) -> String {
 }
 
 /// What a run took: processor time and most memory.
-pub(crate) fn cost(used: &Resources) -> String {
-    let time = match used.cpu_us {
-        us @ ..1_000 => format!("{us} µs"),
-        us @ 1_000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
-        us => format!("{:.2} s", us as f64 / 1e6),
-    };
-    format!("{time} {}", HumanBytes(used.peak_memory_bytes))
+fn cost(used: &Resources) -> String {
+    format!("{} {}", time(used.cpu_us), HumanBytes(used.peak_memory_bytes))
+}
+
+/// Microseconds as people read them.
+pub(crate) fn time(us: u64) -> String {
+    match us {
+        ..1_000 => format!("{us} µs"),
+        1_000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
+        _ => format!("{:.2} s", us as f64 / 1e6),
+    }
 }
 
 /// One row of the table of waiting files.

@@ -103,7 +103,8 @@ struct Layout {
 
 impl Layout {
     fn object(&mut self, fields: &[(String, Node)], schema: View<'_>, depth: usize) {
-        for (name, value) in schema.in_order(fields) {
+        // In the engine's order: a schema's is often that of the alphabet.
+        for (name, value) in fields {
             if self.rows.len() > ROWS_MAX {
                 return;
             }
@@ -133,7 +134,7 @@ impl Layout {
 /// A list of objects, or of lists, with a column for each of their fields.
 fn table(items: &[Node], schema: View<'_>) -> RowValue {
     let shown: Vec<&Node> = items.iter().take(TABLE_ROWS_MAX).collect();
-    let mut names: Vec<&str> = schema.properties().collect();
+    let mut names: Vec<&str> = Vec::new();
     for item in &shown {
         if let Node::Object(fields) = item {
             for (name, _) in fields {
@@ -143,9 +144,6 @@ fn table(items: &[Node], schema: View<'_>) -> RowValue {
             }
         }
     }
-    // What is in none of the rows would be an empty column.
-    names.retain(|name| shown.iter().any(|item| item.field(name).is_some()));
-    names.truncate(COLUMNS_MAX);
     let width = shown.iter().map(|item| if let Node::List(cells) = item { cells.len() } else { 0 }).max().unwrap_or(0);
     let width = names.len().max(width.min(COLUMNS_MAX)).max(1);
     let mut columns: Vec<String> =
@@ -243,7 +241,7 @@ mod tests {
                 }}
             }
         }"##;
-        let report = r#"{"zusatz": true, "lines": 12345, "size": 1536, "share": 12.5, "took": 1500, "width": 640,
+        let report = r#"{"size": 1536, "lines": 12345, "zusatz": true, "share": 12.5, "took": 1500, "width": 640,
             "camera": {"maker": "Zeiss", "lens": null}, "tags": ["a", "b"], "none": [],
             "colours": [{"share": 60, "name": "red"}, {"name": "blue", "more": 1}]}"#;
         assert_eq!(
@@ -251,16 +249,16 @@ mod tests {
             [
                 "Size: 1.50 KiB (1,536 B)",
                 "Lines: 12,345",
+                "zusatz: yes",
                 "Share: 12.5 %",
                 "Took: 1.50 s",
                 "Width: 640 px",
                 "Camera: ",
                 "  Maker: Zeiss",
                 "  lens: –",
-                "Colours: [Name | Share | more] red | 60 % |  / blue |  | 1 +0",
-                "zusatz: yes",
                 "tags: a, b",
                 "none: none",
+                "Colours: [Share | Name | more] 60 % | red |  /  | blue | 1 +0",
             ]
         );
     }

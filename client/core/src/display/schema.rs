@@ -53,25 +53,6 @@ impl<'a> View<'a> {
         if self.said().any(|schema| schema.field("items").is_some()) { self.items() } else { self }
     }
 
-    /// The names of the fields, in order.
-    pub(super) fn properties(&self) -> impl Iterator<Item = &'a str> {
-        let found = self.said().find_map(|schema| match schema.field("properties") {
-            Some(Node::Object(fields)) => Some(fields.as_slice()),
-            _ => None,
-        });
-        found.unwrap_or_default().iter().map(|(name, _)| name.as_str())
-    }
-
-    /// The fields of a value: those that the schema knows in its order, then the others.
-    pub(super) fn in_order<'v>(&self, fields: &'v [(String, Node)]) -> Vec<(&'v str, &'v Node)> {
-        let known: Vec<&str> = self.properties().collect();
-        let place = |name: &str| known.iter().position(|known| *known == name).unwrap_or(usize::MAX);
-        let mut ordered: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value)).collect();
-        // Stable: the others stay as the engine wrote them.
-        ordered.sort_by_cached_key(|(name, _)| place(name));
-        ordered
-    }
-
     fn said(&self) -> impl Iterator<Item = &'a Node> {
         self.said.into_iter().flatten()
     }

@@ -173,10 +173,11 @@ async fn a_release_that_is_replaced_while_it_is_used_costs_another_upload_only()
     let (watched, finished) = tokio::join!(client.watch(options, &stop), finished);
     watched.unwrap();
     assert_eq!(engines(&finished), pairs(&[("first", "local/a"), ("second", "local/a")]));
-    let inner = world.fake.lock();
-    let last = inner.order.last().unwrap();
-    assert_eq!(inner.uploads[last].open.release, new.digest);
-    drop(inner);
+    let release = {
+        let inner = world.fake.lock();
+        inner.uploads[inner.order.last().unwrap()].open.release.clone()
+    };
+    assert_eq!(release, new.digest);
     client.close().await;
 }
 
