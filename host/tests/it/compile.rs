@@ -28,7 +28,7 @@ fn what_the_child_compiles_runs() {
 fn bomb() -> Vec<u8> {
     const BLOCKS: usize = 6_000;
     const LOCALS: usize = 2_000;
-    let mut body = String::from("(local i32)".repeat(LOCALS));
+    let mut body = "(local i32)".repeat(LOCALS);
     for _ in 0..BLOCKS {
         body.push_str("(block ");
     }

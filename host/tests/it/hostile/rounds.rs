@@ -40,8 +40,9 @@ fn a_thousand_rounds_over_every_guest_leave_no_memory_behind() {
     let before = resident_kib();
     rounds(&releases, ROUNDS);
     let after = resident_kib();
-    // About 70 bytes a run: less than the smallest thing that a run could forget.
-    let allowed = 8 * 1024;
+    // About 130 bytes a run: less than anything that a run could forget. (In three times as many rounds it went up and down
+    // by 3 MiB.)
+    let allowed = 16 * 1024;
     assert!(after < before + allowed, "{before} KiB resident before, {after} KiB after");
 
     // Over a sound file and with limits for it, the good ones are as good as ever.
