@@ -75,7 +75,7 @@ fn another_report_than_expected_is_shown_and_can_be_blessed() -> Result<()> {
     let test = desk.call(&["test", &engine])?;
     assert_eq!(test.code, Some(1));
     assert!(test.stdout.contains("FAILED mine/poem.txt"), "{test:?}");
-    assert!(test.stdout.contains("-    \"matches\": 2\n+    \"matches\": 4\n"), "{test:?}");
+    assert!(test.stdout.contains("-    \"matches\": 2\n+    \"bytes\": 16,\n+    \"matches\": 4\n"), "{test:?}");
     assert_eq!(test.last_line(), "engine test: 1 passed, 1 failed");
 
     let bless = desk.xtask(&["test", &engine, "--bless"])?;
