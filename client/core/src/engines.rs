@@ -1,6 +1,7 @@
 //! Which engine runs over which file.
 
 use std::cmp::Reverse;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use crate::error::Error;
 const USUAL_ENGINE: &str = "size";
 /// What stands for an engine's name where each file is to go to the one that fits it.
 const AUTO: &str = "auto";
+/// Media types of extensions that `mime_guess` does not know.
+const MORE_KINDS: [(&str, &str); 2] = [("jsonl", "application/jsonl"), ("ndjson", "application/x-ndjson")];
 
 /// What the user wants to be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +109,11 @@ impl Engines {
             Choice::One(position) => self.current.get(position).map(|current| &current.release),
             Choice::Fitting => {
                 let guesses: Vec<_> = mime_guess::from_path(path).iter().collect();
-                let kinds: Vec<_> = guesses.iter().map(mime_guess::Mime::essence_str).collect();
+                let mut kinds: Vec<_> = guesses.iter().map(mime_guess::Mime::essence_str).collect();
+                let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
+                kinds.extend(
+                    MORE_KINDS.iter().filter(|(of, _)| extension.eq_ignore_ascii_case(of)).map(|(_, kind)| *kind),
+                );
                 let fitting = self.current.iter().filter_map(|current| Some((current.fit(&kinds)?, current)));
                 // What was published goes before what a processor brought; of engines that take anything, the usual one.
                 let best = fitting.max_by_key(|(fit, current)| {
