@@ -67,20 +67,23 @@ const FIXTURE_FILES: [File; 5] = [
     ("spaces.txt.params.json", include_str!("../../templates/fixtures/spaces.txt.params.json")),
 ];
 
-/// Names that cargo refuses for a package, because the language or the build uses them.
-const TAKEN: [&str; 12] = [
+/// Names that cargo refuses for a package, because the language or the build uses them, and those of the template's crates.
+const TAKEN: [&str; 15] = [
     "alloc",
     "build",
     "core",
+    "crate",
     "deps",
     "examples",
+    "filemill-engine",
     "incremental",
     "proc-macro",
+    "schemars",
     "self",
+    "serde",
     "std",
     "super",
     "test",
-    "crate",
 ];
 
 /// Runs the command. What was made, and what can be done with it, goes to standard error.
@@ -195,6 +198,8 @@ mod tests {
                 }
             }
         }
+        let engine = fill(RUST[0].1, "counts", Path::new("/e"));
+        assert!(engine.contains("struct CountsEngine;") && engine.contains("struct Counts {"), "no name meets another");
         assert_eq!(fill("{{Name}} {{name}} {{sdk}}", "two-words", Path::new("/e")), "TwoWords two-words /e/sdk");
     }
 

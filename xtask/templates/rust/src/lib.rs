@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 const PIECE_BYTES: usize = 256 * 1024;
 
 /// The engine.
-pub struct {{Name}};
+pub struct {{Name}}Engine;
 
 /// What the uploader may set.
 #[derive(Deserialize, JsonSchema)]
@@ -34,7 +34,7 @@ struct Counts {
     matches: u64,
 }
 
-impl Engine for {{Name}} {
+impl Engine for {{Name}}Engine {
     type Parameters = Parameters;
 
     fn describe() -> Description {
@@ -58,7 +58,7 @@ impl Engine for {{Name}} {
     }
 }
 
-filemill_engine::export!({{Name}});
+filemill_engine::export!({{Name}}Engine);
 
 #[cfg(test)]
 mod tests {
@@ -66,12 +66,12 @@ mod tests {
 
     #[test]
     fn it_describes_itself_soundly() {
-        {{Name}}::describe().check().expect("sound");
+        {{Name}}Engine::describe().check().expect("sound");
     }
 
     #[test]
     fn bytes_are_counted() {
-        let report = filemill_engine::run::<{{Name}}>("a.txt", "a-b-c", r#"{"byte": 45}"#).expect("a report");
+        let report = filemill_engine::run::<{{Name}}Engine>("a.txt", "a-b-c", r#"{"byte": 45}"#).expect("a report");
         assert_eq!(report.json(), r#"{"bytes":5,"matches":2}"#);
     }
 }
