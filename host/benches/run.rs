@@ -5,6 +5,8 @@
 //! counts bytes by contract 1; any component that reads its whole input can take its place. At the end the same is done
 //! without a sandbox: each piece is copied once, as it is into a guest, and its lines are counted.
 
+#![expect(clippy::print_stdout, reason = "this is what it is for")]
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -154,7 +156,6 @@ fn best_and_median(what: &str, unit: &str, mut values: Vec<f64>, best: fn(f64, f
     row(&format!("{what}, median"), unit, median);
 }
 
-#[expect(clippy::print_stdout, reason = "this is what it is for")]
 fn row(what: &str, unit: &str, value: f64) {
     println!("{what:<36} {value:>10.2} {unit}");
 }

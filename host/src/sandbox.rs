@@ -125,7 +125,7 @@ impl Sandbox {
 
     /// How long the run may wait for something else than input.
     pub(crate) fn patience(&self) -> Patience {
-        self.meter.patience()
+        self.meter.patience(self.input.wait())
     }
 
     /// Counts a call of the guest to the host. To be called first in each.

@@ -109,7 +109,7 @@ impl Engine {
             let instance = self.pre.instantiate_async(&mut store).await?;
             call(instance, &mut store).await
         };
-        let result = executor::block_on(run, patience).map_err(wasmtime::Error::from).flatten();
+        let result = executor::block_on(run, &patience).map_err(wasmtime::Error::from).flatten();
         // A guest returns its report in a call too, and hands out findings and artifacts in others.
         let explained = |error| Err(trap::explain(&error, Outcome::OverOutput));
         Ended { result: result.unwrap_or_else(explained), sandbox: Some(store.into_data()) }

@@ -112,7 +112,7 @@ fn analyse_whole(
         tracing::warn!(upload, index, "this processor could not run a job: it is handed back");
         return None;
     }
-    context.lease.ended().is_none().then_some(JobEnd::Analysed { run, sha256 })
+    context.lease.ended().is_none().then_some(JobEnd::Analysed { run: Box::new(run), sha256 })
 }
 
 /// Whether a job that this host failed is handed back, rather than ended for good.

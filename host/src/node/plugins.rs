@@ -22,7 +22,7 @@ use super::events::event;
 use super::releases::{NoRelease, Ready};
 
 pub use folder::EngineFolderError;
-use folder::{EngineFolder, Found, NotTaken, Stamp};
+use folder::{EngineFolder, Found, Listed, NotTaken, Stamp};
 
 /// How often the folder is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -104,8 +104,8 @@ impl Plugins {
     async fn turn(&mut self) {
         let dir = self.dir.clone();
         let looked = tokio::task::spawn_blocking(move || look(&dir)).await;
-        match looked.unwrap_or_else(|error| Err((error.to_string(), ""))) {
-            Ok((found, misnamed)) => {
+        match looked.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(Listed { found, misnamed }) => {
                 for name in misnamed {
                     self.say(format!(
                         "`{name}` is not offered: its name has more than letters, digits, `.`, `_` and `-`"
@@ -113,10 +113,7 @@ impl Plugins {
                 }
                 self.take_in(found).await;
             }
-            Err((error, hint)) => {
-                let hint = if hint.is_empty() { String::new() } else { format!(" (hint: {hint})") };
-                self.say(format!("engines that were dropped in are not looked at: {error}{hint}"));
-            }
+            Err(why) => self.say(format!("engines that were dropped in are not looked at: {why}")),
         }
         self.tell().await;
     }
@@ -293,7 +290,7 @@ impl Plugins {
 
     /// Takes every offer back: the node ends.
     async fn withdraw(&self) {
-        if !self.told.as_ref().is_some_and(|(offers, _)| !offers.is_empty()) {
+        if self.told.as_ref().is_none_or(|(offers, _)| offers.is_empty()) {
             return;
         }
         let request = OfferRequest { node: self.node.id.clone(), engines: Vec::new() };
@@ -303,12 +300,13 @@ impl Plugins {
     }
 }
 
-fn look(dir: &Path) -> Result<(Vec<Found>, Vec<String>), (String, &'static str)> {
+/// What lies there; or what is wrong with the folder, with a hint.
+fn look(dir: &Path) -> Result<Listed, String> {
     match EngineFolder::open(dir) {
-        Ok(folder) => folder.list().map_err(|error| (format!("`{}`: {error}", dir.display()), "")),
+        Ok(folder) => folder.list().map_err(|error| format!("`{}`: {error}", dir.display())),
         // It may come yet.
-        Err(EngineFolderError::Missing(_)) => Ok((Vec::new(), Vec::new())),
-        Err(error) => Err((error.to_string(), error.hint())),
+        Err(EngineFolderError::Missing(_)) => Ok(Listed::default()),
+        Err(error) => Err(format!("{error} (hint: {})", error.hint())),
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) struct Sealed {
 /// What came of a job.
 pub(super) enum JobEnd {
     /// The engine ran over the intact file.
-    Analysed { run: Run, sha256: Digest },
+    Analysed { run: Box<Run>, sha256: Digest },
     /// The file is not what its uploader announced.
     Void(VoidReason),
     /// Something did not stand up to a check.
@@ -49,7 +49,7 @@ pub(super) fn seal(about: &About, index: u32, span: &FileSpan, end: JobEnd) -> R
     };
     let body = match end {
         JobEnd::Analysed { run, sha256 } => {
-            analysed(base, run, EngineInput { length: span.length, sha256 }, about.description)
+            analysed(base, *run, EngineInput { length: span.length, sha256 }, about.description)
         }
         JobEnd::Void(reason) => failed(base, Outcome::Void, "void", format!("the file was not sent whole: {reason}")),
         JobEnd::Refused(why) => failed(base, Outcome::Refused, "refused", why),

@@ -67,7 +67,7 @@ pub(super) async fn run(fetcher: &Arc<Fetcher>, index: u32, span: FileSpan) -> R
     if is_for_another(&run, context) {
         return Err(Stop::Fault("this processor could not run a job".to_owned()));
     }
-    hand_in(node, About::run(context), vec![(index, span, JobEnd::Analysed { run, sha256 })]).await
+    hand_in(node, About::run(context), vec![(index, span, JobEnd::Analysed { run: Box::new(run), sha256 })]).await
 }
 
 /// A chunk that the engine's thread waits for.

@@ -90,7 +90,7 @@ async fn run_placed(fetcher: &Arc<Fetcher>, index: u32, span: FileSpan, first: C
         FileEnd::Intact(_) if is_for_another(&run, context) => {
             return Err(Stop::Fault("this processor could not run a job".to_owned()));
         }
-        FileEnd::Intact(sha256) => JobEnd::Analysed { run, sha256 },
+        FileEnd::Intact(sha256) => JobEnd::Analysed { run: Box::new(run), sha256 },
     };
     hand_in(node, About::run(context), vec![(index, span, end)]).await
 }

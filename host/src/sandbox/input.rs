@@ -1,5 +1,7 @@
 //! The file as the guest sees it, whatever its contract.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -16,9 +18,23 @@ pub(crate) struct GuestInput {
     most_bytes: usize,
     /// Bytes that the guest was given, or had hashed for it.
     bytes_read: u64,
-    waited: Duration,
+    waited: InputWait,
     state: State,
     passing: Passing,
+}
+
+/// Time spent waiting for the source. Clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct InputWait(Arc<AtomicU64>);
+
+impl InputWait {
+    fn add(&self, time: Duration) {
+        self.0.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(super) fn time(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
 }
 
 enum State {
@@ -46,7 +62,7 @@ impl GuestInput {
             size: job.size,
             most_bytes: most_bytes.max(1),
             bytes_read: 0,
-            waited: Duration::ZERO,
+            waited: InputWait::default(),
             state: State::Open,
             passing: Passing::default(),
         }
@@ -72,7 +88,7 @@ impl GuestInput {
             State::Ended(why) => return Ok(Err(why.clone())),
         }
         let max = self.capped(max);
-        let answer = self.wait(|source| source.read(max));
+        let answer = self.ask(|source| source.read(max));
         let given = self.given(answer, max)?;
         if let Ok(bytes) = &given {
             if bytes.is_empty() {
@@ -97,7 +113,7 @@ impl GuestInput {
         if max == 0 {
             return Ok(Ok(Bytes::new()));
         }
-        let answer = self.wait(|source| source.read_at(offset, max));
+        let answer = self.ask(|source| source.read_at(offset, max));
         self.given(answer, max)
     }
 
@@ -127,7 +143,7 @@ impl GuestInput {
         loop {
             match self.read(u64::MAX)? {
                 Ok(bytes) if bytes.is_empty() => break,
-                Ok(_) => check(self.waited)?,
+                Ok(_) => check(self.waited.time())?,
                 Err(why) => return Ok(Err(why)),
             }
         }
@@ -150,7 +166,7 @@ impl GuestInput {
                 Ok(bytes) => {
                     hasher.update(&bytes);
                     offset += bytes.len() as u64;
-                    check(self.waited)?;
+                    check(self.waited.time())?;
                 }
                 Err(why) => return Ok(Err(why)),
             }
@@ -166,10 +182,10 @@ impl GuestInput {
     }
 
     /// What the source answers; the time that it takes is the input's.
-    fn wait(&mut self, ask: impl FnOnce(&mut dyn InputSource) -> Result<Bytes, InputEnd>) -> Result<Bytes, InputEnd> {
+    fn ask(&mut self, ask: impl FnOnce(&mut dyn InputSource) -> Result<Bytes, InputEnd>) -> Result<Bytes, InputEnd> {
         let asked = Instant::now();
         let answer = ask(&mut *self.source);
-        self.waited += asked.elapsed();
+        self.waited.add(asked.elapsed());
         answer
     }
 
@@ -209,7 +225,12 @@ impl GuestInput {
     }
 
     pub(super) fn waited(&self) -> Duration {
-        self.waited
+        self.waited.time()
+    }
+
+    /// The same, for who looks on from outside the store.
+    pub(super) fn wait(&self) -> InputWait {
+        self.waited.clone()
     }
 }
 

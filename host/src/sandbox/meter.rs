@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::Stop;
+use super::input::InputWait;
 use crate::{Cancel, Limits};
 
 /// Measures a run on the thread it was started on.
@@ -35,21 +36,21 @@ impl fmt::Display for Clock {
     }
 }
 
-/// How long a run may wait for something else than input, while none of its code runs.
+/// How long a run may wait for something else than input, while none of its code runs and looks at the clocks.
 pub(crate) struct Patience {
-    idle: Duration,
+    started: Instant,
     limit: Duration,
+    input_wait: InputWait,
     cancel: Cancel,
 }
 
 impl Patience {
-    /// It waited this long; stops the run where that is too long in all, or it was cancelled.
-    pub(crate) fn waited(&mut self, time: Duration) -> Result<(), Stop> {
-        self.idle += time;
+    /// Stops the run where it has used up its time on the clock, or was cancelled.
+    pub(crate) fn check(&self) -> Result<(), Stop> {
         if self.cancel.is_cancelled() {
             return Err(Stop::Cancelled);
         }
-        if self.idle > self.limit {
+        if self.started.elapsed().saturating_sub(self.input_wait.time()) > self.limit {
             return Err(Stop::Time { clock: Clock::Wall, limit: self.limit });
         }
         Ok(())
@@ -84,8 +85,8 @@ impl Meter {
     }
 
     /// The part of it that tells how long the run may wait.
-    pub(super) fn patience(&self) -> Patience {
-        Patience { idle: Duration::ZERO, limit: self.wall_limit, cancel: self.cancel.clone() }
+    pub(super) fn patience(&self, input_wait: InputWait) -> Patience {
+        Patience { started: self.started, limit: self.wall_limit, input_wait, cancel: self.cancel.clone() }
     }
 
     pub(super) fn count_call(&mut self) -> Result<(), Stop> {

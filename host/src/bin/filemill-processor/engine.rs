@@ -4,7 +4,8 @@ mod file;
 mod json;
 mod shown;
 
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -110,13 +111,22 @@ pub(crate) fn run(command: EngineCommand) -> anyhow::Result<ExitCode> {
 fn check(component: &Path, cache_dir: Option<&Path>) -> anyhow::Result<Checked> {
     let (cache, compiler) = (cache_dir.map(cache), compiler(&LimitsFile::default())?);
     let config = RuntimeConfig { slots: 1, cache, compiler, ..RuntimeConfig::default() };
+    let component_bytes = config.component_bytes;
     let runtime = Runtime::new(config)?;
-    let bytes = std::fs::read(component).with_context(|| format!("cannot read `{}`", component.display()))?;
+    let bytes =
+        read_up_to(component, component_bytes + 1).with_context(|| format!("cannot read `{}`", component.display()))?;
     let begun = Instant::now();
     let release = runtime.install(&bytes)?;
     let install = begun.elapsed();
     let description = release.describe(&Limits::default())?;
     Ok(Checked { description, imports: imports(&bytes)?, bytes: bytes.len(), install, release })
+}
+
+/// The first bytes of a file: one more than may be is enough to refuse it.
+fn read_up_to(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn analyse(checked: &Checked, args: &RunArgs) -> anyhow::Result<Run> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::sandbox::{Patience, Stop};
 
@@ -13,7 +13,7 @@ use crate::sandbox::{Patience, Stop};
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Runs `future` to its end, or until `patience` is over while it waits. (While its guest runs, the epoch ends it.)
-pub(super) fn block_on<F: Future>(future: F, mut patience: Patience) -> Result<F::Output, Stop> {
+pub(super) fn block_on<F: Future>(future: F, patience: &Patience) -> Result<F::Output, Stop> {
     let mut future = pin!(future);
     let alarm = Arc::new(Alarm { thread: thread::current(), rung: AtomicBool::new(false) });
     let waker = Waker::from(Arc::clone(&alarm));
@@ -23,9 +23,8 @@ pub(super) fn block_on<F: Future>(future: F, mut patience: Patience) -> Result<F
             return Ok(output);
         }
         while !alarm.rung.swap(false, Ordering::Acquire) {
-            let begun = Instant::now();
             thread::park_timeout(LOOK);
-            patience.waited(begun.elapsed())?;
+            patience.check()?;
         }
     }
 }

@@ -57,6 +57,15 @@ impl EngineFolderError {
     }
 }
 
+/// What lies in the folder.
+#[derive(Debug, Default)]
+pub(crate) struct Listed {
+    /// Files that are called like components, by name.
+    pub(crate) found: Vec<Found>,
+    /// Names of those that no engine can have.
+    pub(crate) misnamed: Vec<String>,
+}
+
 /// A file that may be a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
@@ -99,9 +108,9 @@ impl EngineFolder {
         objection(&fstat(&folder).map_err(io_error)?).map_or(Ok(Self(folder)), |why| Err(refuse(why)))
     }
 
-    /// The files there that are called like components, by name; and names of those that no engine can have.
-    pub(crate) fn list(&self) -> io::Result<(Vec<Found>, Vec<String>)> {
-        let (mut found, mut misnamed) = (Vec::new(), Vec::new());
+    /// The files there that are called like components.
+    pub(crate) fn list(&self) -> io::Result<Listed> {
+        let Listed { mut found, mut misnamed } = Listed::default();
         for entry in Dir::read_from(&self.0)? {
             let entry = entry?;
             let Ok(about) = statat(&self.0, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) else {
@@ -115,7 +124,7 @@ impl EngineFolder {
             }
         }
         found.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok((found, misnamed))
+        Ok(Listed { found, misnamed })
     }
 
     /// The bytes of a file in the state `found`.
@@ -227,7 +236,7 @@ mod tests {
     }
 
     fn only(folder: &EngineFolder) -> Found {
-        let (found, _) = folder.list().expect("listed");
+        let Listed { found, .. } = folder.list().expect("listed");
         assert_eq!(found.len(), 1, "{found:?}");
         found[0].clone()
     }
@@ -253,7 +262,7 @@ mod tests {
         for name in ["size.wasm", "a b.wasm", ".hidden.wasm", "README.md", ".wasm"] {
             write(&dir, name, b"x");
         }
-        let (found, misnamed) = open(&dir).list().expect("listed");
+        let Listed { found, misnamed } = open(&dir).list().expect("listed");
         assert_eq!(found.iter().map(|found| found.name.as_str()).collect::<Vec<_>>(), ["size"]);
         assert_eq!(misnamed, ["a b.wasm"]);
     }
