@@ -9,4 +9,6 @@ mod hostile;
 mod input;
 mod install;
 mod node;
+mod released;
 mod run;
+mod wasi;

@@ -66,6 +66,21 @@ fn a_new_engine_in_javascript_builds_and_passes_its_test_at_once() -> Result<()>
 }
 
 #[test]
+fn the_same_file_gives_the_same_report_by_both_contracts() -> Result<()> {
+    let desk = Desk::new()?;
+    for (name, content) in [("empty", ""), ("lines", TWO_LINES), ("long", &"a line of some length\n".repeat(200_000))] {
+        let file = desk.write(name, content)?;
+        let said = |engine: &str| -> Result<[Value; 3]> {
+            let run = desk.xtask(&["run", engine, &file, "--json"])?;
+            let said: Value = serde_json::from_str(&run.stdout)?;
+            Ok(["outcome", "summary", "report"].map(|field| said[field].clone()))
+        };
+        assert_eq!(said("size")?, said("size-v2")?, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
 fn another_report_than_expected_is_shown_and_can_be_blessed() -> Result<()> {
     let desk = Desk::new()?;
     let engine = desk.make("c")?;
