@@ -3,26 +3,22 @@
 //! For each component: microseconds of CPU for instantiate + analyse + drop of a small file, gigabytes per second through it,
 //! and the time to compile and to load from the cache, each as the best and the median of several rounds. The built-in guest
 //! counts bytes by contract 1; any component that reads its whole input can take its place. At the end the same is done
-//! without a sandbox: each piece is copied once, as it is into a guest, and its lines are counted.
+//! without a sandbox: each piece is copied once, as it is into a guest, and its bytes or its lines are counted.
 
 #![expect(clippy::print_stdout, reason = "this is what it is for")]
-
-use std::hint::black_box;
-use std::time::{Duration, Instant};
-
-use bytes::Bytes;
-use filemill_host::{CacheConfig, InputEnd, InputSource, Job, Limits, Origin, Release, Runtime, RuntimeConfig};
-use rustix::time::{ClockId, clock_gettime};
 
 #[path = "../tests/it/guest.rs"]
 #[expect(dead_code, unused_imports, unused_macros, reason = "shared with the tests")]
 mod guest;
+#[path = "common/measuring.rs"]
+mod measuring;
 
-const ROUNDS: usize = 9;
-/// Bytes that a source gives at once.
-const PIECES: [usize; 4] = [64 << 10, 256 << 10, 1 << 20, 8 << 20];
-/// Bytes of a long file.
-const TOTAL: u64 = 2 << 30;
+use std::hint::black_box;
+
+use bytes::Bytes;
+use filemill_host::{CacheConfig, Job, Limits, Origin, Parameters, Release, Runtime, RuntimeConfig};
+
+use measuring::{PIECES, TOTAL, best_and_median, rounds, row, stream, thread_cpu_time, timed};
 
 fn main() {
     // Cargo passes `--bench`.
@@ -33,10 +29,12 @@ fn main() {
     for path in &paths {
         measure(path, &std::fs::read(path).expect("the component can be read"));
     }
-    println!("native, with the same copy");
-    for piece in PIECES {
-        let rates = rounds(|| native(piece));
-        best_and_median(&format!("stream in pieces of {} KiB", piece >> 10), "GB/s CPU", rates, f64::max);
+    for (what, counts_lines) in [("native, with the same copy", false), ("native, with the same copy, lines", true)] {
+        println!("{what}");
+        for piece in PIECES {
+            let rates = rounds(|| native(piece, counts_lines));
+            best_and_median(&format!("stream in pieces of {} KiB", piece >> 10), "GB/s CPU", rates, f64::max);
+        }
     }
 }
 
@@ -74,7 +72,7 @@ fn measure(name: &str, component: &[u8]) {
         return;
     }
     for piece in PIECES {
-        let rates = rounds(|| stream(&release, piece));
+        let rates = rounds(|| stream(&release, piece, &Parameters::default()));
         best_and_median(&format!("stream in pieces of {} KiB", piece >> 10), "GB/s CPU", rates, f64::max);
     }
 }
@@ -91,71 +89,20 @@ fn small_files(release: &Release, file: &Bytes, runs: u32) -> f64 {
     (thread_cpu_time() - before) * 1e6 / f64::from(runs)
 }
 
-/// Gigabytes a second of this thread's CPU time.
-fn stream(release: &Release, piece: usize) -> f64 {
-    /// One piece, over and over: what is measured is the way in, not the memory it comes from.
-    struct Repeat {
-        piece: Bytes,
-        left: u64,
-    }
-    impl InputSource for Repeat {
-        fn read(&mut self, max: usize) -> Result<Bytes, InputEnd> {
-            let left = usize::try_from(self.left).unwrap_or(usize::MAX);
-            let given = self.piece.slice(..max.min(left).min(self.piece.len()));
-            self.left -= given.len() as u64;
-            Ok(given)
-        }
-    }
-    let source = Repeat { piece: Bytes::from(vec![b'\n'; piece]), left: TOTAL };
-    let job = Job { name: "large.txt".into(), size: TOTAL, ..Job::default() };
-    let before = thread_cpu_time();
-    let run = release.run(&job, source, &Limits::default(), ());
-    let elapsed = thread_cpu_time() - before;
-    run.result.expect("it succeeds");
-    assert_eq!(run.resources.bytes_read, TOTAL, "it reads its whole input");
-    TOTAL as f64 / 1e9 / elapsed
-}
-
 /// The same work without a sandbox, in gigabytes a second of this thread's CPU time.
-fn native(piece: usize) -> f64 {
+fn native(piece: usize, counts_lines: bool) -> f64 {
     let source = vec![b'\n'; piece];
     let mut guest = vec![0; piece];
     let mut lines = 0_u64;
     let before = thread_cpu_time();
     for _ in 0..TOTAL / piece as u64 {
         guest.copy_from_slice(black_box(&source));
-        lines += memchr::memchr_iter(b'\n', black_box(&guest)).count() as u64;
+        lines += match counts_lines {
+            true => memchr::memchr_iter(b'\n', black_box(&guest)).count() as u64,
+            false => black_box(&guest).len() as u64,
+        };
     }
     let elapsed = thread_cpu_time() - before;
     assert_eq!(lines, TOTAL);
     TOTAL as f64 / 1e9 / elapsed
-}
-
-/// Seconds.
-fn thread_cpu_time() -> f64 {
-    let now = clock_gettime(ClockId::ThreadCPUTime);
-    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
-}
-
-fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
-    let started = Instant::now();
-    let made = work();
-    (made, started.elapsed())
-}
-
-fn rounds(mut measure: impl FnMut() -> f64) -> Vec<f64> {
-    measure();
-    (0..ROUNDS).map(|_| measure()).collect()
-}
-
-fn best_and_median(what: &str, unit: &str, mut values: Vec<f64>, best: fn(f64, f64) -> f64) {
-    values.sort_by(f64::total_cmp);
-    let median = values[values.len() / 2];
-    let best = values.iter().copied().reduce(best).unwrap_or(median);
-    row(what, unit, best);
-    row(&format!("{what}, median"), unit, median);
-}
-
-fn row(what: &str, unit: &str, value: f64) {
-    println!("{what:<36} {value:>10.2} {unit}");
 }
