@@ -104,16 +104,18 @@ impl Cache {
     /// The code of a release, where it is there and verifies. An entry that does not is deleted.
     pub(crate) fn load(&self, digest: ReleaseDigest) -> Option<Native> {
         let name = entry::name(digest, &self.compatibility);
-        let file = match self.shared.folder.read(&name, self.shared.max_bytes) {
-            Ok(file) => file?,
+        let found = self.shared.folder.find(&name, self.shared.max_bytes).and_then(|found| {
+            let open = |(file, bytes)| entry::open(&self.shared.key, digest, &self.compatibility, file, bytes);
+            found.map(open).transpose()
+        });
+        match found {
+            Ok(None) => None,
+            Ok(Some(Some(native))) => Some(native),
             Err(error) => {
                 tracing::warn!(release = %digest, %error, "cannot read compiled code from the cache");
-                return None;
+                None
             }
-        };
-        match entry::open(&self.shared.key, digest, &self.compatibility, file) {
-            Some(code) => Some(Native::from_verified(code)),
-            None => {
+            Ok(Some(None)) => {
                 tracing::warn!(release = %digest, "compiled code in the cache is not what this processor wrote: deleted");
                 self.shared.folder.remove(&name);
                 None
@@ -124,7 +126,8 @@ impl Cache {
     /// Keeps the code of a release. A failure is logged: the next install compiles again.
     pub(crate) fn store(&self, digest: ReleaseDigest, native: &Native) {
         let name = entry::name(digest, &self.compatibility);
-        let stored = entry::seal(&self.shared.key, digest, &self.compatibility, native.as_bytes())
+        let Some(code) = native.compiled() else { return };
+        let stored = entry::seal(&self.shared.key, digest, &self.compatibility, code)
             .and_then(|entry| self.shared.folder.write(&name, &entry));
         match stored {
             Ok(()) => self.shared.folder.shrink(self.shared.max_bytes),

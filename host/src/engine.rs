@@ -93,6 +93,9 @@ fn config(lane: Lane) -> Config {
         // The stack of a guest's fiber: the guest's share, and as much for the host functions it calls.
         .async_stack_size(2 * GUEST_STACK_BYTES)
         .cranelift_opt_level(OptLevel::Speed)
+        // A trap names functions, for which neither is needed: half of what would be read from the cache.
+        .generate_address_map(false)
+        .native_unwind_info(false)
         // One file gives one report on every machine.
         .relaxed_simd_deterministic(true)
         .wasm_component_model_async(is_async)

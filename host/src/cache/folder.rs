@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -52,8 +52,8 @@ impl Folder {
         Ok(Self(folder))
     }
 
-    /// The whole file, or `None` where there is none. Marks it as used.
-    pub(super) fn read(&self, name: &str, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
+    /// The file and its length, or `None` where there is none. Marks it as used.
+    pub(super) fn find(&self, name: &str, max_bytes: u64) -> io::Result<Option<(File, u64)>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match openat(&self.0, name, flags, Mode::empty()) {
             Ok(file) => File::from(file),
@@ -66,9 +66,7 @@ impl Folder {
         }
         // Best effort: without it, the file only looks older than it is.
         let _ = futimens(&file, &USED_NOW);
-        let mut bytes = Vec::with_capacity(usize::try_from(about.len()).unwrap_or(0));
-        file.take(max_bytes).read_to_end(&mut bytes)?;
-        Ok(Some(bytes))
+        Ok(Some((file, about.len())))
     }
 
     /// Writes a file that appears under its name at once and whole.
