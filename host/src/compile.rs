@@ -13,6 +13,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use self::child::MESSAGE_BYTES;
 use crate::engine::Lane;
 use crate::text::printable;
 
@@ -22,8 +23,6 @@ pub use child::run as run_compiler;
 const CODE_MAX_FACTOR: usize = 32;
 /// What even the smallest component may come to, in bytes.
 const CODE_MIN_BYTES: usize = 16 << 20;
-/// The longest message of the compiler that is kept, in bytes.
-const MESSAGE_BYTES: usize = 4 << 10;
 
 /// Where components are compiled.
 #[derive(Clone, Debug, Default)]

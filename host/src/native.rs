@@ -109,7 +109,8 @@ impl Sealed {
                 let _ = unsafe { munmap(self.start, self.bytes) };
             }
         }
-        let flags = MapFlags::SHARED | MapFlags::POPULATE;
+        // Private although nothing is written: before Linux 6.7 a file sealed like this cannot be mapped shared.
+        let flags = MapFlags::PRIVATE | MapFlags::POPULATE;
         // SAFETY: a new mapping, at an address that the kernel chooses, of `bytes` bytes that the file has: it is sealed, so
         // that it can neither shrink nor change.
         let start = unsafe { mmap(std::ptr::null_mut(), self.bytes, ProtFlags::READ, flags, &self.file, 0)? };

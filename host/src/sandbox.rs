@@ -96,7 +96,11 @@ impl Sandbox {
             wasi: Wasi::default(),
             meter: meter::Meter::start(limits, job.size, job.cancel.clone()),
             memory: memory::Memory::new(limits.memory_bytes),
-            crossing_bytes: (limits.output_bytes + limits.artifact_bytes).max(limits.log_bytes) + CROSSING_SLACK_BYTES,
+            crossing_bytes: limits
+                .output_bytes
+                .saturating_add(limits.artifact_bytes)
+                .max(limits.log_bytes)
+                .saturating_add(CROSSING_SLACK_BYTES),
         }
     }
 

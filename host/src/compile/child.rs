@@ -10,6 +10,9 @@ use crate::engine::{Lane, compiler};
 /// The exit code for a component that cannot be compiled; the reason is on standard error.
 pub(super) const REFUSED: i32 = 3;
 
+/// The longest message, in bytes: it may quote the component.
+pub(super) const MESSAGE_BYTES: usize = 4 << 10;
+
 /// What a program does when a [`CompilerProcess`](crate::CompilerProcess) starts it: `arguments` are those after the
 /// configured ones. Limits itself, compiles the component on standard input and writes the code to standard output. The
 /// exit code is 3 where the component is at fault.
@@ -22,7 +25,9 @@ pub fn run(arguments: &[String]) -> ExitCode {
         Err(Failure::Component(reason)) => (REFUSED, reason),
         Err(Failure::Host(reason)) => (1, reason),
     };
-    eprint!("{message}");
+    // Whoever reads it takes no more, and a closed pipe must not become a panic.
+    let message = &message.as_bytes()[..message.len().min(MESSAGE_BYTES)];
+    let _ = io::stderr().write_all(message);
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 

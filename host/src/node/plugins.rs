@@ -26,8 +26,9 @@ use folder::{EngineFolder, Found, Listed, NotTaken, Stamp};
 
 /// How often the folder is looked at.
 const LOOK: Duration = Duration::from_millis(250);
-/// How often the server is told although nothing changed: it may have been set back.
-const TELL_AGAIN: Duration = Duration::from_secs(300);
+/// How often the server is told although nothing changed: a node that is too busy to ask for work is not seen otherwise, and
+/// what it offers would be gone after a minute.
+const TELL_AGAIN: Duration = Duration::from_secs(20);
 /// How long the last list, the empty one, may take.
 const LAST_WORD: Duration = Duration::from_secs(2);
 /// Messages that are remembered.

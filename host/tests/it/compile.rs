@@ -100,6 +100,20 @@ fn a_component_that_is_invalid_is_refused_with_the_compilers_reason() {
 }
 
 #[test]
+fn a_component_whose_fault_takes_long_to_tell_is_refused_like_any_other() {
+    // The compiler quotes the name, which is none; more of it than a pipe holds.
+    let name = "Not_A_Name-".repeat(20_000);
+    let component = guest::text(&format!(
+        r#"(component
+             (instance $a)
+             (export "filemill:engine/analyzer@1.0.0" (instance $a))
+             (export "{name}" (instance $a)))"#
+    ));
+    let error = install(process(), &component).expect_err("it is invalid");
+    assert!(matches!(&error, InstallError::Malformed { reason } if reason.len() < 5_000), "{error}");
+}
+
+#[test]
 fn a_compiler_that_cannot_be_started_or_dies_is_the_hosts_fault() {
     for (program, arguments) in [("/nonexistent/compiler", vec![]), ("/bin/sh", vec!["-c", "kill -SEGV $$"])] {
         let error = install(CompilerProcess::new(program, arguments), &guest!(counts)).expect_err("no code");

@@ -109,7 +109,7 @@ pub(crate) fn run(command: EngineCommand) -> anyhow::Result<ExitCode> {
 }
 
 fn check(component: &Path, cache_dir: Option<&Path>) -> anyhow::Result<Checked> {
-    let (cache, compiler) = (cache_dir.map(cache), compiler(&LimitsFile::default())?);
+    let (cache, compiler) = (cache_dir.map(cache), compiler(&LimitsFile::default()));
     let config = RuntimeConfig { slots: 1, cache, compiler, ..RuntimeConfig::default() };
     let component_bytes = config.component_bytes;
     let runtime = Runtime::new(config)?;

@@ -88,7 +88,7 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<()> {
     let runtime = Runtime::new(RuntimeConfig {
         slots: NodeConfig::runtime_slots(slots),
         cache: args.cache_dir.as_deref().map(cache),
-        compiler: compiler(&limits)?,
+        compiler: compiler(&limits),
         maxima: limits.maxima(),
         component_bytes: limits.component_bytes().unwrap_or(defaults.component_bytes),
         ..defaults

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
 use filemill_host::{CacheConfig, Compiler, CompilerProcess};
 
 use super::limits::LimitsFile;
@@ -19,14 +18,9 @@ pub(crate) fn cache(dir: &Path) -> CacheConfig {
 }
 
 /// This very program, as the compiler.
-///
-/// # Errors
-///
-/// When the system does not tell where it is.
-pub(crate) fn compiler(limits: &LimitsFile) -> anyhow::Result<Compiler> {
-    // The link to the running program itself: it stays what it is while an update replaces the file.
-    let program = std::env::current_exe().context("this program cannot find itself")?;
-    let mut process = CompilerProcess::new(program, [COMPILE]);
+pub(crate) fn compiler(limits: &LimitsFile) -> Compiler {
+    // Not its path: an update may replace the file there, and another version would compile for this one.
+    let mut process = CompilerProcess::new("/proc/self/exe", [COMPILE]);
     limits.limit(&mut process);
-    Ok(Compiler::Child(process))
+    Compiler::Child(process)
 }
