@@ -29,6 +29,15 @@ pub(crate) struct Out {
     folder: PathBuf,
 }
 
+/// What was kept beside a sealed result.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    /// Where each artifact is; none where they could not be kept.
+    pub(crate) artifacts: Vec<PathBuf>,
+    /// Why they could not.
+    pub(crate) trouble: Option<Error>,
+}
+
 impl Out {
     /// # Errors
     ///
@@ -46,7 +55,11 @@ impl Out {
     /// Keeps `sealed` as `NAME.age` below the folder, or as `NAME.2.age` and so on where another result has that name, and
     /// `artifacts`, which lie in it, in `NAME.artifacts` or `NAME.2.artifacts`; says where each of them is. What is there
     /// already with the same content stays. Blocks.
-    pub(crate) fn keep(&self, name: &Path, sealed: &[u8], artifacts: &[Artifact]) -> Result<Vec<PathBuf>, Error> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] if the result could not be kept. That its artifacts could not is no error: their names are the engine's.
+    pub(crate) fn keep(&self, name: &Path, sealed: &[u8], artifacts: &[Artifact]) -> Result<Kept, Error> {
         let target = self.folder.join(inside(name));
         let failed = |error: std::io::Error| Error::file("write", &target, &error);
         let parent = target.parent().unwrap_or(&self.folder);
@@ -58,10 +71,13 @@ impl Out {
         let _ = fs::remove_file(&part);
         let stem = written.map_err(failed)?;
         if artifacts.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Kept::default());
         }
         let folder = with_ending(stem, ".artifacts");
-        artifacts::keep(&folder, artifacts).map_err(|error| Error::file("write", &folder, &error))
+        Ok(match artifacts::keep(&folder, artifacts) {
+            Ok(artifacts) => Kept { artifacts, trouble: None },
+            Err(error) => Kept { artifacts: Vec::new(), trouble: Some(Error::file("write", &folder, &error)) },
+        })
     }
 }
 
@@ -156,10 +172,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let out = Out::new(&folder.path().join("out")).unwrap();
         let name = Path::new("a/x.csv");
-        let kept = out.keep(name, b"one", &[artifact("plot.svg", b"1"), artifact("b", b"2")]).unwrap();
+        let kept = out.keep(name, b"one", &[artifact("plot.svg", b"1"), artifact("b", b"2")]).unwrap().artifacts;
         let beside = out.folder().join("a/x.csv.artifacts");
         assert_eq!(kept, [beside.join("plot.svg"), beside.join("b")]);
-        assert_eq!(out.keep(name, b"one", &[artifact("plot.svg", b"1")]).unwrap(), [beside.join("plot.svg")]);
+        let again = out.keep(name, b"one", &[artifact("plot.svg", b"1")]).unwrap();
+        assert_eq!(again.artifacts, [beside.join("plot.svg")]);
         out.keep(name, b"two", &[artifact("plot.svg", b"3")]).unwrap();
         out.keep(Path::new("none"), b"three", &[]).unwrap();
         assert_eq!(
@@ -186,14 +203,16 @@ mod tests {
         fs::write(elsewhere.join("kept"), "mine").unwrap();
         // The folder is a link.
         std::os::unix::fs::symlink(&elsewhere, out.folder().join("x.artifacts")).unwrap();
-        assert!(out.keep(Path::new("x"), b"one", &[artifact("kept", b"theirs")]).is_err());
+        let kept = out.keep(Path::new("x"), b"one", &[artifact("kept", b"theirs")]).expect("the result is kept");
+        assert!(kept.trouble.is_some() && kept.artifacts.is_empty());
         // The file is a link: it is replaced, not followed.
         fs::create_dir(out.folder().join("y.artifacts")).unwrap();
         std::os::unix::fs::symlink(elsewhere.join("kept"), out.folder().join("y.artifacts/kept")).unwrap();
         out.keep(Path::new("y"), b"one", &[artifact("kept", b"theirs")]).unwrap();
         assert_eq!(fs::read(out.folder().join("y.artifacts/kept")).unwrap(), b"theirs");
         for name in ["../kept", "/etc/kept", "..", ".hidden", ""] {
-            assert!(out.keep(Path::new("z"), b"one", &[artifact(name, b"theirs")]).is_err(), "{name}");
+            let kept = out.keep(Path::new("z"), b"one", &[artifact(name, b"theirs")]).expect("the result is kept");
+            assert!(kept.trouble.is_some(), "{name}");
         }
         assert_eq!(fs::read(elsewhere.join("kept")).unwrap(), b"mine");
         assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1);

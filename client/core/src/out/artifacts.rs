@@ -40,7 +40,7 @@ fn write_all(folder: &Path, artifacts: &[Artifact]) -> std::io::Result<()> {
     for artifact in artifacts {
         let part = part();
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&folder, &part, flags, Mode::from_raw_mode(0o666))?;
+        let file = rustix::fs::openat(&folder, &part, flags, Mode::RUSR | Mode::WUSR)?;
         let written = std::fs::File::from(file).write_all(&artifact.data);
         let placed = written.and_then(|()| Ok(rustix::fs::renameat(&folder, &part, &folder, &artifact.name)?));
         if let Err(error) = placed {

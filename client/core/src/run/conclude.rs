@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::inbox::{Arrival, Reopened};
 use crate::journal::{FilePlace, Known};
 use crate::notice::{Ending, Finished, Notice};
+use crate::out::Kept;
 use crate::source::{Found, path_from_bytes};
 use crate::walk::as_given;
 
@@ -89,13 +90,18 @@ impl Shared {
     ///
     /// # Errors
     ///
-    /// [`Error::File`] if its sealed result or an artifact could not be kept; [`Error::Stopped`] if nobody listens any more.
+    /// [`Error::File`] if its sealed result could not be kept; [`Error::Stopped`] if nobody listens any more.
     pub(super) async fn conclude(&self, mut conclusion: Conclusion) -> Result<(), Error> {
         if let (Some(out), Some(sealed)) = (&self.out, conclusion.sealed) {
             let (out, name) = (out.clone(), path_from_bytes(conclusion.name));
             let artifacts = conclusion.artifacts;
             let kept = tokio::task::spawn_blocking(move || out.keep(&name, &sealed, &artifacts));
-            let paths = kept.await.map_err(|_| Error::Stopped)??;
+            let Kept { artifacts: paths, trouble } = kept.await.map_err(|_| Error::Stopped)??;
+            if let Some(error) = trouble {
+                // An engine chooses what its artifacts are called: that must not end the run.
+                let trouble = Notice::Trouble { message: error.to_string(), hint: error.hint() };
+                self.notices.send(trouble).await.map_err(|_| Error::Stopped)?;
+            }
             if let Ending::Succeeded { report, .. } = &mut conclusion.ending {
                 for (artifact, path) in report.artifacts.iter_mut().zip(paths) {
                     artifact.path = Some(path);
