@@ -35,22 +35,20 @@ pub(super) struct Admitted {
 impl Fetcher {
     /// The chunk, from memory or from storage. Cancel safe.
     pub(super) async fn chunk(&self, sequence: u32) -> Result<Chunk, Stop> {
-        self.node
-            .chunks
-            .get(self.name(sequence), self.is_shared(sequence), async || {
-                let admitted = self.admit(sequence).await?;
-                self.load(admitted).await
-            })
-            .await
+        self.get(sequence, self.is_shared(sequence)).await
     }
 
     /// The chunk, which will be wanted again: it stays while nobody else waits for memory. Cancel safe.
     pub(super) async fn chunk_to_keep(&self, sequence: u32) -> Result<Chunk, Stop> {
+        self.get(sequence, true).await
+    }
+
+    async fn get(&self, sequence: u32, keep: bool) -> Result<Chunk, Stop> {
         let load = async || {
             let admitted = self.admit(sequence).await?;
             self.load(admitted).await
         };
-        self.node.chunks.get(self.name(sequence), true, load).await
+        self.node.chunks.get(self.name(sequence), keep, load).await
     }
 
     /// Waits until the chunk is stored. Cancel safe.

@@ -116,11 +116,13 @@ impl Releases {
             }
             Err(error) => return Err(fault(error.to_string())),
         };
-        let found = Digest::of(&component);
+        // Some MiB to hash: not on a thread that answers heartbeats.
+        let hashing = tokio::task::spawn_blocking(move || (Digest::of(&component), component)).await;
+        let (found, component) = hashing.map_err(|error| fault(error.to_string()))?;
         if found != digest {
             return Err(NoRelease::Refused(format!("the server gives component `{found}` as release `{digest}`")));
         }
-        let installed = self.install(component).await;
+        let installed = self.install(digest, component).await;
         drop(held);
         installed
     }
@@ -128,22 +130,22 @@ impl Releases {
     /// Keeps a component of this processor's own ready, so that it need not be fetched.
     pub(super) async fn bring(&self, name: &str, digest: Digest, component: Vec<u8>) -> Result<Ready, NoRelease> {
         let local = Some(Arc::from(name));
-        let bring = async || self.install(component).await.map(|ready| Ok(Ready { local, ..ready }));
+        let bring = async || self.install(digest, component).await.map(|ready| Ok(Ready { local, ..ready }));
         self.cell(digest).get_or_try_init(bring).await?.clone()
     }
 
     /// Compiles a component and asks it what it is, one at a time: a compiler takes every core and some memory.
-    async fn install(&self, component: Vec<u8>) -> Result<Ready, NoRelease> {
+    /// `digest` was found to be the component's.
+    async fn install(&self, digest: Digest, component: Vec<u8>) -> Result<Ready, NoRelease> {
         let _turn = self.installing.lock().await;
         let runtime = self.runtime.clone();
-        tokio::task::spawn_blocking(move || install(&runtime, &component))
+        tokio::task::spawn_blocking(move || install(&runtime, digest, &component))
             .await
             .unwrap_or_else(|error| Err(NoRelease::Fault(format!("installing a release failed: {error}"))))
     }
 }
 
-fn install(runtime: &Runtime, component: &[u8]) -> Result<Ready, NoRelease> {
-    let digest = Digest::of(component);
+fn install(runtime: &Runtime, digest: Digest, component: &[u8]) -> Result<Ready, NoRelease> {
     let release = runtime.install(component).map_err(|error| {
         let why = format!("release `{digest}` does not run here: {error} (hint: {})", error.hint());
         match error {
