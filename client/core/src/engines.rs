@@ -216,6 +216,7 @@ mod tests {
             current,
             media_types: None,
             summary: None,
+            describing: false,
         }
     }
 

@@ -34,7 +34,9 @@ pub use leases::{
     ReportAnswer, ReportRequest, ResultUrlRequest, ResultUrls, ReturnReason, ReturnRequest, RunKey, SealedBody,
     WantResult,
 };
-pub use releases::{ComponentUrl, Pools, PublishPool, Release, Releases, ReleasesQuery, SignedStatement, WhoAmI};
+pub use releases::{
+    ComponentUrl, DescriptionQuery, Pools, PublishPool, Release, Releases, ReleasesQuery, SignedStatement, WhoAmI,
+};
 pub use requests::{SignedGet, SignedPut};
 pub use uploads::{
     AdvanceAnswer, AdvanceRequest, AdvanceUpload, AdvancedUpload, CancelRequest, Cancelled, ChunkWant, JobRange,

@@ -1,5 +1,7 @@
 //! Where each call lives. The major stands in the path.
 
+use crate::DescriptionQuery;
+
 /// `POST` [`crate::OpenRequest`] → [`crate::OpenAnswer`]; `GET` → [`crate::Uploads`] (scope user).
 pub const UPLOADS: &str = "/v1/uploads";
 /// `GET` → [`crate::JobStates`] (scope user).
@@ -16,7 +18,8 @@ pub const EVENT_STREAM: &str = "/v1/events/stream";
 pub const RELEASES: &str = "/v1/releases";
 /// `GET` → [`crate::ComponentUrl`] (scope processor).
 pub const COMPONENT: &str = "/v1/releases/{digest}/component";
-/// `GET` → the description document, byte for byte (any scope); `PUT` it (scope processor).
+/// `GET` [`crate::DescriptionQuery`] → the description document, byte for byte (any scope); `PUT` it (scope processor).
+/// [`description`] makes it with its query.
 pub const DESCRIPTION: &str = "/v1/releases/{digest}/description";
 /// `PUT` [`crate::OfferRequest`] → [`crate::OfferAnswer`] (scope processor).
 pub const ENGINES: &str = "/v1/pools/{pool}/engines";
@@ -42,3 +45,30 @@ pub const RESULT_URLS: &str = "/v1/results/urls";
 pub const HEALTH: &str = "/health";
 /// `GET`, no token: the OpenAPI document.
 pub const OPENAPI: &str = "/v1/openapi.json";
+
+/// [`DESCRIPTION`] of this release, with the query. Digests and names of pools hold nothing to escape.
+#[must_use]
+pub fn description(digest: &str, query: &DescriptionQuery) -> String {
+    let DescriptionQuery { sha256, pool } = query;
+    let parts: Vec<_> = [("sha256", sha256), ("pool", pool)]
+        .into_iter()
+        .filter_map(|(name, value)| value.as_ref().map(|value| format!("{name}={value}")))
+        .collect();
+    let path = DESCRIPTION.replace("{digest}", digest);
+    if parts.is_empty() { path } else { format!("{path}?{}", parts.join("&")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_is_asked_for_by_what_is_known_of_it() {
+        let ask = |sha256: Option<&str>, pool: Option<&str>| {
+            description("d", &DescriptionQuery { sha256: sha256.map(Into::into), pool: pool.map(Into::into) })
+        };
+        assert_eq!(ask(None, None), "/v1/releases/d/description");
+        assert_eq!(ask(Some("ab"), None), "/v1/releases/d/description?sha256=ab");
+        assert_eq!(ask(Some("ab"), Some("p")), "/v1/releases/d/description?sha256=ab&pool=p");
+    }
+}

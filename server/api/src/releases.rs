@@ -27,6 +27,22 @@ pub struct Release {
     /// One sentence that the engine says of itself; absent while no processor has described the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
+    /// A processor that can run the release was asked to describe it a moment ago, and its answer may still come: what is absent
+    /// above is worth a wait of seconds. False once it is described, or nobody asked has done so in time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub describing: bool,
+}
+
+/// Which description of a release to read. All absent: the newest that anybody sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
+pub struct DescriptionQuery {
+    /// SHA-256 of the document, hex: the one that a result names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Without a SHA-256: the newest that processors of this pool sent, or that of anybody if they sent none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
 }
 
 /// Which releases to list.

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use filemill_api::{ComponentUrl, Pools, PublishPool, Releases, ReleasesQuery};
+use filemill_api::{ComponentUrl, DescriptionQuery, Pools, PublishPool, Releases, ReleasesQuery};
 
 use super::auth::{Anyone, Processor};
 use super::body::{JsonBody, JsonText, PathParts, QueryParts};
@@ -59,15 +59,16 @@ pub(super) async fn describe(
     get,
     path = "/v1/releases/{digest}/description",
     tag = "releases",
-    params(("digest" = String, Path, description = "SHA-256 of the component, hex")),
+    params(("digest" = String, Path, description = "SHA-256 of the component, hex"), DescriptionQuery),
     responses((status = OK, description = "the document, an object", content_type = "application/json")),
 )]
 pub(super) async fn description(
     State(app): State<App>,
     _: Anyone,
     PathParts(digest): PathParts<String>,
+    QueryParts(query): QueryParts<DescriptionQuery>,
 ) -> Result<impl IntoResponse, Refusal> {
-    Ok(([(CONTENT_TYPE, "application/json")], app.rules.description(&digest).await?))
+    Ok(([(CONTENT_TYPE, "application/json")], app.rules.description(&digest, &query).await?))
 }
 
 /// Signs a GET of a release's component. Changes nothing.

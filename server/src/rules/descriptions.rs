@@ -1,13 +1,14 @@
 //! What engines say of themselves: taken from the node that installed a release first, and asked for where there is none.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use filemill_api::ErrorBody;
 use filemill_api::limits::{MAX_DESCRIBE, MAX_DESCRIPTION_BYTES};
+use filemill_api::{DescriptionQuery, ErrorBody};
 use serde::Deserialize;
 
+use super::digest::sha256_hex;
 use super::refusal::{bad_request, from_store, not_found, shown};
 use super::{Core, Rules};
 use crate::store::{NewDescription, StoreError};
@@ -20,6 +21,8 @@ const LISTED: i64 = 64;
 const ASKED_AGAIN: Duration = Duration::from_secs(180);
 /// Another node is asked after this: describing takes seconds, and need not be done by all.
 const ASKED_ANOTHER: Duration = Duration::from_secs(10);
+/// A node that was asked and has not answered within this is not waited for: it cannot, or has gone.
+const DESCRIBED_WITHIN: Duration = Duration::from_secs(30);
 /// Longest text of a description that a list shows, in bytes.
 const SUMMARY_MAX_BYTES: usize = 512;
 /// Longest version, in bytes.
@@ -128,11 +131,14 @@ impl Rules {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn description(&self, digest: &str) -> Result<String, ErrorBody> {
+    pub async fn description(&self, digest: &str, query: &DescriptionQuery) -> Result<String, ErrorBody> {
         let found = self.core().store.description(digest).await;
-        found.map_err(|error| from_store("find description", &error))?.ok_or_else(|| {
+        let found = found.map_err(|error| from_store("find description", &error))?;
+        let is_asked_for =
+            |document: &String| query.sha256.as_ref().is_none_or(|sha256| *sha256 == sha256_hex(document.as_bytes()));
+        found.filter(is_asked_for).ok_or_else(|| {
             not_found(
-                format!("there is no description of release `{}`", shown(digest)),
+                format!("there is no such description of release `{}`", shown(digest)),
                 "a processor that runs the release sends it",
             )
         })
@@ -162,6 +168,12 @@ impl Core {
         describing.ask(node, runs, Instant::now())
     }
 
+    /// Which releases a node was asked to describe so lately that its answer may still come.
+    pub(super) fn being_described(&self) -> HashSet<String> {
+        let describing = self.describing.lock().unwrap_or_else(PoisonError::into_inner);
+        describing.expected(Instant::now())
+    }
+
     fn described(&self, digest: &str) {
         let mut describing = self.describing.lock().unwrap_or_else(PoisonError::into_inner);
         describing.lacking.retain(|(lacking, _)| lacking != digest);
@@ -177,6 +189,12 @@ impl Describing {
             !asked.is_empty() && lacking.iter().any(|(lacking, _)| lacking == digest)
         });
         self.lacking = lacking;
+    }
+
+    fn expected(&self, now: Instant) -> HashSet<String> {
+        let lately =
+            |nodes: &[(String, Instant)]| nodes.iter().any(|(_, at)| now.duration_since(*at) < DESCRIBED_WITHIN);
+        self.asked.iter().filter(|(_, nodes)| lately(nodes)).map(|(digest, _)| digest.clone()).collect()
     }
 
     fn ask(&mut self, node: &str, runs: i64, now: Instant) -> Vec<String> {

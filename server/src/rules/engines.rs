@@ -111,6 +111,7 @@ impl Core {
                 current: true,
                 media_types: row.media_types.and_then(|list| serde_json::from_str(&list).ok()),
                 summary: row.summary,
+                describing: false,
             })
             .collect())
     }

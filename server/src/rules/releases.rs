@@ -127,6 +127,7 @@ impl Rules {
         let (local, described, rows, adoptions) = read.await.map_err(|error| from_store("list releases", &error))?;
         let mut described: HashMap<_, _> =
             described.into_iter().map(|row| (row.digest, (row.summary, row.media_types))).collect();
+        let describing = core.being_described();
         let mut newest = HashSet::new();
         let mut releases: Vec<_> = rows
             .into_iter()
@@ -138,6 +139,7 @@ impl Rules {
                     .map_or(is_newest, |(_, digest)| *digest == row.digest);
                 let (summary, media_types) = described.remove(&row.digest).unzip();
                 Release {
+                    describing: summary.is_none() && describing.contains(&row.digest),
                     engine: row.engine,
                     version: row.version,
                     digest: row.digest,

@@ -20,6 +20,7 @@ fn release(engine: &str, media_types: Option<&[&str]>) -> Release {
         current: true,
         media_types: media_types.map(|types| types.iter().map(|kind| (*kind).to_owned()).collect()),
         summary: None,
+        describing: false,
     }
 }
 

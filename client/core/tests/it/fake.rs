@@ -85,6 +85,7 @@ impl Fake {
             current: true,
             media_types: None,
             summary: None,
+            describing: false,
         };
         let inner = Inner {
             faults: Faults::default(),

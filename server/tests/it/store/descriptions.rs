@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use filemill_api::limits::MAX_DESCRIPTION_BYTES;
-use filemill_api::{ErrorCode, LeaseRequest};
+use filemill_api::{DescriptionQuery, ErrorCode, LeaseRequest};
 use filemill_server::rules::{NewRelease, Rules};
 
 use super::site::{Site, code, eventually, lease_now, runs, send, wish};
@@ -34,11 +34,15 @@ async fn publish(rules: &Rules, number: u32, contract: u32) -> String {
 async fn the_first_description_stays_as_it_was_written(site: Arc<Site>) {
     let rules = site.server();
     let one = publish(&rules, 1, 1).await;
-    assert_eq!(code(rules.description(&one).await), ErrorCode::NotFound);
+    assert_eq!(code(rules.description(&one, &DescriptionQuery::default()).await), ErrorCode::NotFound);
     let text = " {\"version\" : \"2.0.0\",\n\"x\":\"\\u0041é\"} ";
     for document in [text, text, "{}"] {
         rules.describe_release(&one, document).await.expect("there is one");
-        assert_eq!(rules.description(&one).await.expect("it is there"), text, "byte for byte");
+        assert_eq!(
+            rules.description(&one, &DescriptionQuery::default()).await.expect("it is there"),
+            text,
+            "byte for byte"
+        );
     }
     for bad in ["", "[]", "1", "{", &format!("{{\"a\":\"{}\"}}", "x".repeat(MAX_DESCRIPTION_BYTES))] {
         assert_eq!(code(rules.describe_release(&one, bad).await), ErrorCode::BadRequest);
@@ -76,6 +80,10 @@ async fn a_node_that_waits_is_asked_to_describe_what_it_can_run(site: Arc<Site>)
     rules.describe_release(&one, "{}").await.expect("described");
     let both = LeaseRequest { contracts: vec![1, 2], ..wish("k", 8, 0, 30_000) };
     assert_eq!(rules.lease(both).await.expect("an answer").describe, [digest(2)]);
+    let ann = site.user(&rules, "acme", "ann").await;
+    let listed = rules.releases(&ann, None).await.expect("a list").releases;
+    let described_soon: Vec<_> = listed.iter().filter(|release| release.describing).map(|one| &one.digest).collect();
+    assert_eq!(described_soon, [&digest(2)], "the others are described");
     // One that waits already is asked when a release comes.
     let waiting = tokio::spawn({
         let rules = rules.clone();

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_api::{ErrorBody, ErrorCode, Offer, OfferRequest, OpenUpload, SignedStatement, UploadState};
+use filemill_api::{
+    DescriptionQuery, ErrorBody, ErrorCode, Offer, OfferRequest, OpenUpload, SignedStatement, UploadState,
+};
 use filemill_server::rules::{Caller, NewRelease, Offered, Rules, RulesConfig};
 
 use super::site::{
@@ -83,7 +85,10 @@ async fn an_engine_is_seen_by_its_pool_once_its_component_is_stored(site: Arc<Si
     assert_eq!(engine.summary.as_deref(), Some("number 1"));
     assert_eq!(engine.media_types, Some(vec!["text/*".to_owned()]));
     assert_eq!(rules.component(&digest(1)).await.expect("a component").length, 100);
-    assert_eq!(rules.description(&digest(1)).await.expect("a description"), offer("a.b", 1, true).description);
+    assert_eq!(
+        rules.description(&digest(1), &DescriptionQuery::default()).await.expect("a description"),
+        offer("a.b", 1, true).description
+    );
 
     // Nobody else sees it, and it runs for nobody else.
     let statement = r#"{"filemill_pool":1,"pool":"other","serial":1}"#.to_owned();
