@@ -126,6 +126,8 @@ pub(crate) struct Installed {
     pub(crate) contract: ContractVersion,
     pub(crate) adapter: Box<dyn Adapter>,
     pub(crate) origin: Origin,
+    /// What its machine code takes, in bytes of address space that are backed by a file or by memory.
+    pub(crate) code_bytes: usize,
 }
 
 /// What installs.
@@ -163,7 +165,8 @@ pub(crate) fn install(
     let adapter = contract
         .link(&component)
         .map_err(|e| InstallError::Mismatch { contract: version.clone(), reason: reason(&e) })?;
-    Ok(Installed { contract: version, adapter, origin })
+    let code = component.image_range();
+    Ok(Installed { contract: version, adapter, origin, code_bytes: code.end.addr().saturating_sub(code.start.addr()) })
 }
 
 impl From<CompileError> for InstallError {

@@ -61,6 +61,11 @@ impl Release {
         self.0.installed.origin
     }
 
+    /// What its machine code takes while this or a clone of it lives, in bytes.
+    pub fn code_bytes(&self) -> usize {
+        self.0.installed.code_bytes
+    }
+
     /// Asks the engine what it is: one run without input, within `limits` and tighter ones of its own (1 s, 128 KiB).
     /// Blocks, and takes a slot.
     ///
