@@ -115,12 +115,14 @@ impl Engines {
                     MORE_KINDS.iter().filter(|(of, _)| extension.eq_ignore_ascii_case(of)).map(|(_, kind)| *kind),
                 );
                 let fitting = self.current.iter().filter_map(|current| Some((current.fit(&kinds)?, current)));
-                // What was published goes before what a processor brought; of engines that take anything, the usual one.
+                // What was published goes before what a processor brought, however well that says it fits: whoever can put a
+                // file into a folder of engines must not be able to draw files away from the engines that the organisation
+                // chose. Of engines that take anything, the usual one.
                 let best = fitting.max_by_key(|(fit, current)| {
                     let name = &current.release.engine;
                     (
-                        *fit,
                         !name.starts_with(LOCAL_PREFIX),
+                        *fit,
                         *fit == Fit::Any && name == USUAL_ENGINE,
                         Reverse(name.clone()),
                     )
@@ -207,17 +209,11 @@ mod tests {
     use super::*;
 
     fn release(engine: &str, version: &str, current: bool) -> Release {
-        Release {
-            engine: engine.to_owned(),
-            version: version.to_owned(),
-            digest: Digest::of(version.as_bytes()).to_string(),
-            contract: 1,
-            length: 1,
-            current,
-            media_types: None,
-            summary: None,
-            describing: false,
-        }
+        let release = serde_json::json!({
+            "engine": engine, "version": version, "digest": Digest::of(version.as_bytes()).to_string(),
+            "contract": 1, "length": 1, "current": current,
+        });
+        serde_json::from_value(release).unwrap()
     }
 
     fn taking(engine: &str, media_types: &[&str]) -> Release {
@@ -269,7 +265,7 @@ mod tests {
             ("a.png", "image"),
             ("a.PNG", "image"),
             ("a.gif", "pictures"),
-            ("a.ico", "local/photo"),
+            ("a.ico", "pictures"),
             ("a.csv", "table"),
             ("a.txt", "text"),
             ("dir.csv/a.json", "text"),
@@ -284,6 +280,23 @@ mod tests {
         assert_eq!(engines.for_file(Path::new("x")).unwrap().engine, "digest");
         let picky = Engines::new(vec![taking("table", &["text/csv"])], &Wanted::Auto, "s").unwrap();
         assert!(picky.for_file(Path::new("x.png")).is_none());
+    }
+
+    #[test]
+    fn what_a_processor_brings_draws_no_file_away_from_a_published_engine() {
+        let brought = taking("local/photo", &["image/png", "text/csv", "application/pdf"]);
+        let published = [taking("pictures", &["image/*"]), taking("table", &["text/csv"])];
+        let chosen = |releases: Vec<Release>, file: &str| {
+            let engines = Engines::new(releases, &Wanted::Auto, "s").unwrap();
+            engines.for_file(Path::new(file)).unwrap().engine.clone()
+        };
+        let some = [&published[..], std::slice::from_ref(&brought)].concat();
+        assert_eq!(chosen(some.clone(), "a.png"), "pictures", "a broader one that was published");
+        assert_eq!(chosen(some.clone(), "a.csv"), "table");
+        assert_eq!(chosen(some.clone(), "a.pdf"), "local/photo", "no published one reads it");
+        let all = [&some[..], &[taking("size", &[])]].concat();
+        assert_eq!(chosen(all, "a.pdf"), "size", "a published one reads any file");
+        assert_eq!(chosen(vec![brought, taking("local/any", &[])], "a.png"), "local/photo");
     }
 
     #[test]

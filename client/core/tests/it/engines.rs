@@ -5,23 +5,15 @@ use std::time::Duration;
 
 use filemill_api::{ErrorCode, Release};
 use filemill_client::{Ending, Error, Finished, Notice, RowValue, SendOptions, WatchOptions, lay_out};
-use filemill_seal::{Artifact, Digest};
+use filemill_seal::Artifact;
 use tokio_util::sync::CancellationToken;
 
+use crate::fake::usual_release;
 use crate::world::{World, eventually};
 
 fn release(engine: &str, media_types: Option<&[&str]>) -> Release {
-    Release {
-        engine: engine.to_owned(),
-        version: "1.0.0".to_owned(),
-        digest: Digest::of(engine.as_bytes()).to_string(),
-        contract: 1,
-        length: 9,
-        current: true,
-        media_types: media_types.map(|types| types.iter().map(|kind| (*kind).to_owned()).collect()),
-        summary: None,
-        describing: false,
-    }
+    let media_types = media_types.map(|types| types.iter().map(|kind| (*kind).to_owned()).collect());
+    Release { media_types, ..usual_release(engine, engine.as_bytes()) }
 }
 
 fn auto(world: &World) -> SendOptions {

@@ -76,17 +76,6 @@ impl Fake {
         let api = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let storage = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (root, pool_identity) = (PoolRoot::generate(), Identity::generate());
-        let release = Release {
-            engine: "size".into(),
-            version: "1.0.0".into(),
-            digest: Digest::of(b"component").to_string(),
-            contract: 1,
-            length: 9,
-            current: true,
-            media_types: None,
-            summary: None,
-            describing: false,
-        };
         let inner = Inner {
             faults: Faults::default(),
             seen: Seen::default(),
@@ -94,7 +83,7 @@ impl Fake {
             order: Vec::new(),
             events: Vec::new(),
             pools: Vec::new(),
-            releases: vec![release],
+            releases: vec![usual_release("size", b"component")],
             pool_identity,
             root,
             artifacts: Vec::new(),
@@ -322,6 +311,15 @@ impl Inner {
         let outcome = if intact { Outcome::Succeeded } else { Outcome::Void };
         (index, outcome, seal_result(&body, &key, &header.uploader).unwrap())
     }
+}
+
+/// Version 1.0.0 of an engine, in use, which nobody has described.
+pub(crate) fn usual_release(engine: &str, component: &[u8]) -> Release {
+    let release = serde_json::json!({
+        "engine": engine, "version": "1.0.0", "digest": Digest::of(component).to_string(),
+        "contract": 1, "length": 9, "current": true,
+    });
+    serde_json::from_value(release).unwrap()
 }
 
 fn problem(status: StatusCode, code: ErrorCode, message: &str) -> Response {
