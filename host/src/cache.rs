@@ -14,6 +14,7 @@ use std::sync::Arc;
 use self::folder::Folder;
 use self::key::Key;
 use crate::ReleaseDigest;
+use crate::contract::ContractVersion;
 use crate::engine::{Lane, Lanes, compatibility};
 use crate::native::Native;
 
@@ -101,8 +102,9 @@ impl Caches {
 }
 
 impl Cache {
-    /// The code of a release, where it is there and verifies. An entry that does not is deleted.
-    pub(crate) fn load(&self, digest: ReleaseDigest) -> Option<Native> {
+    /// The code of a release and the contract it was built for, where it is there and verifies. An entry that does not is
+    /// deleted.
+    pub(crate) fn load(&self, digest: ReleaseDigest) -> Option<(Native, ContractVersion)> {
         let name = entry::name(digest, &self.compatibility);
         let found = self.shared.folder.find(&name, self.shared.max_bytes).and_then(|found| {
             let open = |(file, bytes)| entry::open(&self.shared.key, digest, &self.compatibility, file, bytes);
@@ -110,7 +112,7 @@ impl Cache {
         });
         match found {
             Ok(None) => None,
-            Ok(Some(Some(native))) => Some(native),
+            Ok(Some(Some(found))) => Some(found),
             Err(error) => {
                 tracing::warn!(release = %digest, %error, "cannot read compiled code from the cache");
                 None
@@ -124,10 +126,10 @@ impl Cache {
     }
 
     /// Keeps the code of a release. A failure is logged: the next install compiles again.
-    pub(crate) fn store(&self, digest: ReleaseDigest, native: &Native) {
+    pub(crate) fn store(&self, digest: ReleaseDigest, contract: &ContractVersion, native: &Native) {
         let name = entry::name(digest, &self.compatibility);
         let Some(code) = native.compiled() else { return };
-        let stored = entry::seal(&self.shared.key, digest, &self.compatibility, code)
+        let stored = entry::seal(&self.shared.key, digest, &self.compatibility, contract, code)
             .and_then(|entry| self.shared.folder.write(&name, &entry));
         match stored {
             Ok(()) => self.shared.folder.shrink(self.shared.max_bytes),
@@ -135,5 +137,10 @@ impl Cache {
                 tracing::warn!(release = %digest, %error, "cannot keep compiled code in the cache");
             }
         }
+    }
+
+    /// Forgets the code of a release: this host does not run it.
+    pub(crate) fn remove(&self, digest: ReleaseDigest) {
+        self.shared.folder.remove(&entry::name(digest, &self.compatibility));
     }
 }

@@ -19,10 +19,12 @@ use crate::text::printable;
 
 pub use child::run as run_compiler;
 
-/// Code has a few times the bytes of the component; more than this is not read.
+/// Code has a few times the bytes of the component; more than this is not taken.
 const CODE_MAX_FACTOR: usize = 32;
 /// What even the smallest component may come to, in bytes.
 const CODE_MIN_BYTES: usize = 16 << 20;
+/// What even the largest component may come to, in bytes. One with a Python interpreter comes to 32 MiB.
+const CODE_MAX_BYTES: usize = 256 << 20;
 
 /// Where components are compiled.
 #[derive(Clone, Debug, Default)]
@@ -70,7 +72,11 @@ pub(crate) enum CompileError {
     Refused(String),
     /// It took more than it may, of this.
     Over(String),
-    /// The compiler could not be started, or died by itself.
+    /// It was not done in this time.
+    Slow(String),
+    /// The compiler died of something else than its limits.
+    Died(String),
+    /// The compiler could not be started.
     Host(String),
 }
 
@@ -88,9 +94,13 @@ impl CompilerProcess {
         }
         let status = child.wait().map_err(|e| CompileError::Host(format!("the compiler is lost: {e}")))?;
         let (code, message) = ended?;
+        let most = most_code(component.len());
         match status.code() {
+            // It was cut off while it wrote, so how it ended says nothing.
+            _ if code.len() > most => Err(CompileError::Over(format!("{} MiB of code", most >> 20))),
             Some(0) => Ok(code),
             Some(child::REFUSED) => Err(CompileError::Refused(message)),
+            Some(child::HOST) => Err(CompileError::Host(message)),
             _ => Err(self.died(status, &message)),
         }
     }
@@ -112,7 +122,7 @@ impl CompilerProcess {
         let mut stdin = child.stdin.take().ok_or_else(lost)?;
         let stdout = child.stdout.take().ok_or_else(lost)?;
         let stderr = child.stderr.take().ok_or_else(lost)?;
-        let most = CODE_MIN_BYTES.max(component.len().saturating_mul(CODE_MAX_FACTOR));
+        let most = most_code(component.len());
         let (said, hear) = channel();
         thread::scope(|scope| {
             // One that dies early does not read to the end: how it ended says more than the broken pipe.
@@ -120,7 +130,7 @@ impl CompilerProcess {
             scope.spawn(move || {
                 let message = thread::scope(|inner| {
                     let reader = inner.spawn(move || read_up_to(stderr, MESSAGE_BYTES));
-                    let code = read_up_to(stdout, most);
+                    let code = read_up_to(stdout, most + 1);
                     (code, reader.join().unwrap_or_default())
                 });
                 // Whoever waited may have lost patience.
@@ -132,7 +142,7 @@ impl CompilerProcess {
                 Err(RecvTimeoutError::Timeout) => {
                     // Closes the pipes, so that the threads above end.
                     let _ = child.kill();
-                    Err(CompileError::Over(format!("{:?} on the clock", self.wall_time)))
+                    Err(CompileError::Slow(format!("{:?} on the clock", self.wall_time)))
                 }
                 Err(RecvTimeoutError::Disconnected) => Err(lost()),
             }
@@ -142,17 +152,21 @@ impl CompilerProcess {
     /// What ended a compiler that said neither yes nor no.
     fn died(&self, status: ExitStatus, message: &str) -> CompileError {
         const SIGABRT: i32 = 6;
-        const SIGKILL: i32 = 9;
         const SIGXCPU: i32 = 24;
         match status.signal() {
-            Some(SIGXCPU | SIGKILL) => CompileError::Over(format!("{:?} of CPU time", self.cpu_time)),
+            Some(SIGXCPU) => CompileError::Over(format!("{:?} of CPU time", self.cpu_time)),
             // What Rust does when an allocation fails.
             Some(SIGABRT) if message.contains("memory allocation") => {
                 CompileError::Over(format!("{} MiB of memory", self.memory_bytes >> 20))
             }
-            _ => CompileError::Host(format!("the compiler died ({status}): {message}")),
+            _ => CompileError::Died(format!("{status}: {message}")),
         }
     }
+}
+
+/// How much code a component of so many bytes may come to, in bytes.
+fn most_code(component_bytes: usize) -> usize {
+    component_bytes.saturating_mul(CODE_MAX_FACTOR).clamp(CODE_MIN_BYTES, CODE_MAX_BYTES)
 }
 
 /// What comes, up to `most` bytes; the rest is not read, so that whoever writes it ends.

@@ -1,12 +1,14 @@
 //! From a component's bytes to machine code that may run here, or to the reason why not.
 
+use wasmtime::component::Component;
+
 use crate::ReleaseDigest;
 use crate::cache::Caches;
 use crate::compile::{CompileError, Compiler};
-use crate::contract::{Adapter, ContractVersion, contracts};
-use crate::engine::Lanes;
+use crate::contract::{Adapter, Contract, ContractVersion, contracts};
+use crate::engine::{Lane, Lanes};
 use crate::inspect::{Wanted, inspect};
-use crate::native::Native;
+use crate::native::{LoadError, Native};
 use crate::text::printable;
 
 /// The longest reason, in bytes: it may quote names from the component.
@@ -83,10 +85,28 @@ pub enum InstallError {
         /// Which limit it went over.
         limit: String,
     },
-    /// The compiler could not be run: another try may succeed.
+    /// Compiling it was not done in time. That may be the component's fault, or that of what else this machine does.
+    #[error("compiling the component takes more than {limit}")]
+    CompileDeadline {
+        /// The time it was given.
+        limit: String,
+    },
+    /// The compiler broke off. The component may have caused it, or somebody who ends processes.
+    #[error("the compiler broke off: {reason}")]
+    CompilerDied {
+        /// How it ended.
+        reason: String,
+    },
+    /// The compiler could not be run.
     #[error("the component could not be compiled: {reason}")]
     CompilerFailed {
         /// How it failed.
+        reason: String,
+    },
+    /// The operating system did not give what it takes to load the code.
+    #[error("the component's code could not be loaded: {reason}")]
+    LoadFailed {
+        /// What it refused.
         reason: String,
     },
     /// It can be compiled but wants more memories, tables or instances than a slot has.
@@ -97,7 +117,27 @@ pub enum InstallError {
     },
 }
 
+/// Whether installing a component again may end otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// It would not: this is a property of the component and of this host's limits.
+    Never,
+    /// It may once or twice. Who sees the same a third time takes it for the component's property.
+    FewTimes,
+    /// It will, when this host has again what it lacks. It says nothing of the component.
+    Later,
+}
+
 impl InstallError {
+    /// Whether another try may end otherwise.
+    pub fn again(&self) -> Again {
+        match self {
+            Self::CompileDeadline { .. } | Self::CompilerDied { .. } => Again::FewTimes,
+            Self::CompilerFailed { .. } | Self::LoadFailed { .. } => Again::Later,
+            _ => Again::Never,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
@@ -114,8 +154,12 @@ impl InstallError {
                 "an engine is given the contract and an empty WASI 0.2, nothing else: leave out what asks for more"
             }
             Self::Mismatch { .. } => "build it against the `wit/engine` of this version, or update the processor",
-            Self::CompileLimit { .. } => "split its largest functions, or raise the processor's limits of compiling",
-            Self::CompilerFailed { .. } => "try again; if it stays, look at this processor's memory and its log",
+            Self::CompileLimit { .. } | Self::CompileDeadline { .. } => {
+                "split its largest functions, or raise the processor's limits of compiling"
+            }
+            Self::CompilerDied { .. } | Self::CompilerFailed { .. } | Self::LoadFailed { .. } => {
+                "try again; if it stays, look at this processor's memory, its open files and its log"
+            }
             Self::TooDemanding { .. } => "let it declare less, or raise the processor's limits",
         }
     }
@@ -137,7 +181,28 @@ pub(crate) struct Installer<'a> {
     pub(crate) compiler: &'a Compiler,
 }
 
-/// Checks a component, gets its machine code from the cache or the compiler, and links it.
+/// Takes a component that was installed before from the cache. `None` where it is not there, or does not run any more: then
+/// [`install`] says why.
+pub(crate) fn cached(with: &Installer<'_>, digest: ReleaseDigest) -> Option<Installed> {
+    let caches = with.cache?;
+    let found = |lane| caches.of(lane).load(digest).map(|(native, version)| (lane, native, version));
+    let (lane, native, version) = Lane::ALL.into_iter().find_map(found)?;
+    // Processors of several versions share a cache, and this one may know fewer contracts.
+    let contract = contracts().iter().find(|known| known.major() == version.major() && known.lane() == lane)?;
+    let loaded = native.load(with.lanes.engine(lane)).map_err(InstallError::from);
+    match loaded.and_then(|component| link(*contract, version, &component, Origin::Cached)) {
+        Ok(installed) => Some(installed),
+        Err(error) => {
+            tracing::warn!(release = %digest, %error, "compiled code from the cache does not run");
+            if error.again() == Again::Never {
+                caches.of(lane).remove(digest);
+            }
+            None
+        }
+    }
+}
+
+/// Checks a component, compiles it and links it. What runs is kept in the cache.
 pub(crate) fn install(
     with: &Installer<'_>,
     component: &[u8],
@@ -145,28 +210,35 @@ pub(crate) fn install(
 ) -> Result<Installed, InstallError> {
     let Wanted { version, contract } = inspect(component)?;
     let (engine, lane) = (with.lanes.engine(contract.lane()), contract.lane());
-    let cache = with.cache.map(|caches| caches.of(lane));
-    let cached = cache.and_then(|cache| cache.load(digest));
-    let origin = match &cached {
-        Some(_) => Origin::Cached,
-        None => Origin::Compiled,
-    };
-    let native = match cached {
-        Some(native) => native,
-        None => {
-            let native = Native::compile(with.compiler, engine, lane, component)?;
-            if let Some(cache) = cache {
-                cache.store(digest, &native);
-            }
-            native
-        }
-    };
-    let component = native.load(engine).map_err(|e| InstallError::TooDemanding { reason: reason(&e) })?;
+    let native = Native::compile(with.compiler, engine, lane, component)?;
+    let installed = link(contract, version, &native.load(engine)?, Origin::Compiled)?;
+    if let Some(caches) = with.cache {
+        caches.of(lane).store(digest, &installed.contract, &native);
+    }
+    Ok(installed)
+}
+
+fn link(
+    contract: &dyn Contract,
+    version: ContractVersion,
+    component: &Component,
+    origin: Origin,
+) -> Result<Installed, InstallError> {
     let adapter = contract
-        .link(&component)
+        .link(component)
         .map_err(|e| InstallError::Mismatch { contract: version.clone(), reason: reason(&e) })?;
     let code = component.image_range();
-    Ok(Installed { contract: version, adapter, origin, code_bytes: code.end.addr().saturating_sub(code.start.addr()) })
+    let code_bytes = code.end.addr().saturating_sub(code.start.addr());
+    Ok(Installed { contract: version, adapter, origin, code_bytes })
+}
+
+impl From<LoadError> for InstallError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Code(error) => Self::TooDemanding { reason: reason(&error) },
+            LoadError::Host(error) => Self::LoadFailed { reason: reason(&error) },
+        }
+    }
 }
 
 impl From<CompileError> for InstallError {
@@ -174,6 +246,8 @@ impl From<CompileError> for InstallError {
         match error {
             CompileError::Refused(reason) => Self::Malformed { reason: printable(&reason, REASON_BYTES) },
             CompileError::Over(limit) => Self::CompileLimit { limit },
+            CompileError::Slow(limit) => Self::CompileDeadline { limit },
+            CompileError::Died(reason) => Self::CompilerDied { reason: printable(&reason, REASON_BYTES) },
             CompileError::Host(reason) => Self::CompilerFailed { reason: printable(&reason, REASON_BYTES) },
         }
     }

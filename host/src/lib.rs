@@ -50,7 +50,7 @@ pub use contract::{ContractVersion, Description, contract_majors};
 pub use digest::ReleaseDigest;
 pub use engine::THREAD_STACK_BYTES;
 pub use inspect::imports;
-pub use install::{InstallError, Origin};
+pub use install::{Again, InstallError, Origin};
 pub use job::{Access, Cancel, InputEnd, InputSource, Job, Observer, Parameters, ParametersError};
 pub use limits::{Limits, ReleaseLimits, TimeLimit};
 pub use outcome::{Artifact, Failure, Finding, Level, LogLine, Outcome, Rejection, Report, Resources, Run, Severity};

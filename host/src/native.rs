@@ -53,9 +53,8 @@ impl Native {
         }
     }
 
-    /// Loads the code. Fails where it was made for another wasmtime, other settings or another CPU, and where the
-    /// component wants more of the instance pool than one may have.
-    pub(crate) fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
+    /// Loads the code.
+    pub(crate) fn load(&self, engine: &Engine) -> Result<Component, LoadError> {
         // SAFETY: both run whatever machine code they are given, so they want bytes that `precompile_component` made. These
         // are: a `Native` is made only by `compile` above (in this process, or in a child that runs the program of the
         // configuration and that nobody else can write to), or by `cache::Cache::load` from a file that (a) lay in a folder
@@ -68,6 +67,23 @@ impl Native {
                 Code::Verified(sealed) => Component::deserialize_file(engine, sealed.path()),
             }
         }
+        .map_err(LoadError::from)
+    }
+}
+
+/// Why code does not load.
+pub(crate) enum LoadError {
+    /// It was made for another wasmtime, other settings or another CPU, or the component wants more of the instance pool
+    /// than one may have.
+    Code(wasmtime::Error),
+    /// The operating system did not give what loading takes: files, memory, `/proc`.
+    Host(wasmtime::Error),
+}
+
+impl From<wasmtime::Error> for LoadError {
+    fn from(error: wasmtime::Error) -> Self {
+        let is_hosts = error.chain().any(|cause| cause.is::<io::Error>() || cause.is::<rustix::io::Errno>());
+        if is_hosts { Self::Host(error) } else { Self::Code(error) }
     }
 }
 
@@ -123,5 +139,23 @@ impl Sealed {
     /// A path to it, good while it lives.
     fn path(&self) -> String {
         format!("/proc/self/fd/{}", self.file.as_raw_fd())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::compiler;
+
+    #[test]
+    fn what_the_operating_system_refuses_says_nothing_of_the_code() {
+        let engine = compiler(Lane::Sync).expect("an engine");
+        let nowhere = Native(Code::Compiled(b"no code".to_vec())).load(&engine);
+        assert!(matches!(nowhere, Err(LoadError::Code(_))));
+
+        let memory = File::from(memfd_create("code", MemfdFlags::CLOEXEC).expect("a file in memory"));
+        // An empty file cannot be mapped.
+        let empty = Native(Code::Verified(Sealed { file: memory, bytes: 0 })).load(&engine);
+        assert!(matches!(empty, Err(LoadError::Host(_))));
     }
 }

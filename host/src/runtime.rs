@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::cache::{CacheConfig, CacheError, Caches};
 use crate::compile::Compiler;
 use crate::engine::Lanes;
-use crate::install::{InstallError, Installer, install};
+use crate::install::{InstallError, Installed, Installer, cached, install};
 use crate::ticker::Ticker;
 use crate::{Limits, Release, ReleaseDigest};
 
@@ -113,21 +113,52 @@ impl Runtime {
     /// Makes a component runnable: reads its contract, checks its imports, compiles it or takes it from the cache.
     /// Runs nothing of it.
     ///
-    /// Blocks, with every core while it compiles: about a second a MiB the first time, under a millisecond for a small
-    /// component from the cache. A cache that cannot be written is logged and otherwise without effect.
+    /// Blocks, with every core while it compiles: about a second a MiB the first time. A cache that cannot be read or written
+    /// is logged and otherwise without effect.
     ///
     /// # Errors
     ///
     /// [`InstallError`] says what is wrong with the component, and its hint what to do.
     pub fn install(&self, component: &[u8]) -> Result<Release, InstallError> {
+        self.check_length(component)?;
+        let digest = ReleaseDigest::of(component);
+        match self.cached(digest) {
+            Some(release) => Ok(release),
+            None => self.compile(digest, component),
+        }
+    }
+
+    /// What [`Runtime::install`] does with a component that is not in the cache. `digest` has to be the component's: the cache
+    /// gives the code to whoever names it.
+    ///
+    /// # Errors
+    ///
+    /// [`InstallError`], as for [`Runtime::install`].
+    pub fn compile(&self, digest: ReleaseDigest, component: &[u8]) -> Result<Release, InstallError> {
+        self.check_length(component)?;
+        Ok(self.release(digest, install(&self.installer(), component, digest)?))
+    }
+
+    /// The release with that digest, where this host compiled it earlier and still has the code: nobody needs the component
+    /// then. Blocks: under a millisecond for a small engine, some 20 for one that carries a Python or JavaScript interpreter.
+    pub fn cached(&self, digest: ReleaseDigest) -> Option<Release> {
+        cached(&self.installer(), digest).map(|installed| self.release(digest, installed))
+    }
+
+    fn check_length(&self, component: &[u8]) -> Result<(), InstallError> {
         if component.len() > self.component_bytes {
             return Err(InstallError::TooLarge { bytes: component.len() as u64, limit: self.component_bytes as u64 });
         }
-        let digest = ReleaseDigest::of(component);
-        let with = Installer { lanes: &self.shared.lanes, cache: self.caches.as_deref(), compiler: &self.compiler };
-        let installed = install(&with, component, digest)?;
+        Ok(())
+    }
+
+    fn installer(&self) -> Installer<'_> {
+        Installer { lanes: &self.shared.lanes, cache: self.caches.as_deref(), compiler: &self.compiler }
+    }
+
+    fn release(&self, digest: ReleaseDigest, installed: Installed) -> Release {
         tracing::debug!(release = %digest, contract = %installed.contract, origin = ?installed.origin, "release installed");
-        Ok(Release::new(digest, installed, Arc::clone(&self.shared)))
+        Release::new(digest, installed, Arc::clone(&self.shared))
     }
 }
 

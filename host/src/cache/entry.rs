@@ -1,8 +1,9 @@
-//! The bytes of one cache entry: `code ‖ magic ‖ digest ‖ compatibility ‖ nonce ‖ tag`.
+//! The bytes of one cache entry: `code ‖ contract ‖ its length ‖ magic ‖ digest ‖ compatibility ‖ nonce ‖ tag`.
 //!
-//! The code comes first, so that an entry can be mapped and run where it lies. The tag is AES-256-GCM's over everything before
-//! the nonce, as associated data: code is not secret, and GCM checks 10 GB/s where HMAC-SHA256 checks 2, which tells at the
-//! 40 MB of a Python engine.
+//! The code comes first, so that an entry can be mapped and run where it lies. The contract is the version that the component
+//! was built for, as text of the length that the byte behind it gives: with it, nobody has to look at the component again. The
+//! tag is AES-256-GCM's over everything before the nonce, as associated data: code is not secret, and GCM checks 10 GB/s where
+//! HMAC-SHA256 checks 2, which tells at the 32 MB of a Python engine.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -11,9 +12,10 @@ use data_encoding::HEXLOWER;
 
 use super::key::{Key, TRAILER_BYTES};
 use crate::ReleaseDigest;
+use crate::contract::ContractVersion;
 use crate::native::{Native, Sealed};
 
-const MAGIC: &[u8; 8] = b"fmcode2\n";
+const MAGIC: &[u8; 8] = b"fmcode3\n";
 
 /// The file name of a release's entry. The compatibility hash is cut to 64 bits here; the entry has all of it.
 pub(super) fn name(digest: ReleaseDigest, compatibility: &[u8; 32]) -> String {
@@ -21,15 +23,23 @@ pub(super) fn name(digest: ReleaseDigest, compatibility: &[u8; 32]) -> String {
     format!("{digest}-{compatibility}.code")
 }
 
-/// An entry for `code`.
-pub(super) fn seal(key: &Key, digest: ReleaseDigest, compatibility: &[u8; 32], code: &[u8]) -> io::Result<Vec<u8>> {
-    let mut entry = [code, MAGIC, digest.as_bytes(), compatibility].concat();
+/// An entry for `code`, which was made of a component for that contract.
+pub(super) fn seal(
+    key: &Key,
+    digest: ReleaseDigest,
+    compatibility: &[u8; 32],
+    contract: &ContractVersion,
+    code: &[u8],
+) -> io::Result<Vec<u8>> {
+    let contract = contract.to_string();
+    let length = u8::try_from(contract.len()).map_err(|_| io::Error::other("its contract's version is too long"))?;
+    let mut entry = [code, contract.as_bytes(), &[length], MAGIC, digest.as_bytes(), compatibility].concat();
     let trailer = key.tag(&entry)?;
     entry.extend_from_slice(&trailer);
     Ok(entry)
 }
 
-/// The code of an entry of `bytes` bytes, where key, digest and compatibility are the ones it was made with.
+/// Code and contract of an entry of `bytes` bytes, where key, digest and compatibility are the ones it was made with.
 ///
 /// Its bytes are copied into a file in memory that nobody can change any more, and those are verified.
 pub(super) fn open(
@@ -38,7 +48,7 @@ pub(super) fn open(
     compatibility: &[u8; 32],
     mut entry: File,
     bytes: u64,
-) -> io::Result<Option<Native>> {
+) -> io::Result<Option<(Native, ContractVersion)>> {
     let Some(tagged_bytes) = bytes.checked_sub(TRAILER_BYTES as u64) else {
         return Ok(None);
     };
@@ -47,6 +57,16 @@ pub(super) fn open(
     entry.seek(SeekFrom::Start(tagged_bytes))?;
     entry.read_exact(&mut trailer)?;
     let about = [&MAGIC[..], digest.as_bytes(), compatibility].concat();
-    let is_ours = sealed.with(|tagged| tagged.ends_with(&about) && key.verify(tagged, &trailer))?;
-    Ok(is_ours.then(|| Native::from_verified(sealed)))
+    let contract = sealed.with(|tagged| {
+        let before = tagged.strip_suffix(&about[..]).filter(|_| key.verify(tagged, &trailer))?;
+        contract(before)
+    })?;
+    Ok(contract.map(|contract| (Native::from_verified(sealed), contract)))
+}
+
+/// The version at the end of `bytes`, before its length.
+fn contract(bytes: &[u8]) -> Option<ContractVersion> {
+    let (&length, bytes) = bytes.split_last()?;
+    let start = bytes.len().checked_sub(usize::from(length))?;
+    ContractVersion::parse(std::str::from_utf8(&bytes[start..]).ok()?)
 }

@@ -10,20 +10,23 @@ use crate::engine::{Lane, compiler};
 /// The exit code for a component that cannot be compiled; the reason is on standard error.
 pub(super) const REFUSED: i32 = 3;
 
+/// The exit code for a process that cannot do its work; the reason is on standard error.
+pub(super) const HOST: i32 = 4;
+
 /// The longest message, in bytes: it may quote the component.
 pub(super) const MESSAGE_BYTES: usize = 4 << 10;
 
 /// What a program does when a [`CompilerProcess`](crate::CompilerProcess) starts it: `arguments` are those after the
 /// configured ones. Limits itself, compiles the component on standard input and writes the code to standard output. The
-/// exit code is 3 where the component is at fault.
+/// exit code is 3 where the component is at fault, 4 where something else is.
 pub fn run(arguments: &[String]) -> ExitCode {
     let (code, message) = match compile(arguments) {
         Ok(code) => match io::stdout().lock().write_all(&code) {
             Ok(()) => return ExitCode::SUCCESS,
-            Err(error) => (1, format!("the code cannot be written: {error}")),
+            Err(error) => (HOST, format!("the code cannot be written: {error}")),
         },
         Err(Failure::Component(reason)) => (REFUSED, reason),
-        Err(Failure::Host(reason)) => (1, reason),
+        Err(Failure::Host(reason)) => (HOST, reason),
     };
     // Whoever reads it takes no more, and a closed pipe must not become a panic.
     let message = &message.as_bytes()[..message.len().min(MESSAGE_BYTES)];
@@ -57,7 +60,8 @@ fn compile(arguments: &[String]) -> Result<Vec<u8>, Failure> {
 fn limit(cpu_s: u64, memory_bytes: u64) -> rustix::io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let most = |value| Rlimit { current: Some(value), maximum: Some(value) };
-    setrlimit(Resource::Cpu, most(cpu_s))?;
+    // It dies of SIGXCPU at the first. At the second it would die of SIGKILL, as it does where the machine has no memory left.
+    setrlimit(Resource::Cpu, Rlimit { current: Some(cpu_s), maximum: Some(cpu_s.saturating_add(5)) })?;
     // Of what is written to, not of address space: the allocator reserves 64 MiB of that for each thread.
     setrlimit(Resource::Data, most(memory_bytes))?;
     setrlimit(Resource::Core, most(0))?;

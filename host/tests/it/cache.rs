@@ -5,7 +5,9 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use filemill_host::{CacheConfig, Origin, Outcome, Release, Runtime, RuntimeConfig, RuntimeError};
+use filemill_host::{
+    CacheConfig, InstallError, Limits, Origin, Outcome, Release, ReleaseDigest, Runtime, RuntimeConfig, RuntimeError,
+};
 use tempfile::TempDir;
 
 use crate::guest::guest;
@@ -51,6 +53,43 @@ fn what_was_compiled_once_is_not_compiled_again() {
     assert_eq!(install(config(&home), &guest!(counts)).origin(), Origin::Cached);
     assert_eq!(install(config(&home), &guest!(never_reads)).origin(), Origin::Compiled);
     assert_eq!(entries(&config(&home)).len(), 2);
+}
+
+#[test]
+fn what_was_compiled_is_had_by_its_digest_alone() {
+    let home = home();
+    for component in [guest!(counts), guest!(counts_a_stream)] {
+        let digest = ReleaseDigest::of(&component);
+        let runtime = start(config(&home)).expect("the cache is good");
+        assert!(runtime.cached(digest).is_none());
+        let compiled = runtime.install(&component).expect("the component is good");
+
+        let runtime = start(config(&home)).expect("the cache is good");
+        let cached = runtime.cached(digest).expect("it is in the cache");
+        assert_eq!((cached.origin(), cached.contract()), (Origin::Cached, compiled.contract()));
+        assert_eq!(cached.digest(), digest);
+        let run = cached.run(&job(3), Bytes::from_static(b"abc"), &limits(), ());
+        assert_eq!(run.outcome(), Outcome::Succeeded);
+    }
+}
+
+#[test]
+fn what_does_not_run_here_is_not_kept() {
+    let home = home();
+    let with_memory = |memory_bytes| {
+        let maxima = Limits { memory_bytes, ..Limits::default() };
+        let config = RuntimeConfig { slots: 1, maxima, cache: Some(config(&home)), ..RuntimeConfig::default() };
+        Runtime::new(config).expect("the cache is good")
+    };
+    let component = guest!(counts);
+    with_memory(4 << 20).install(&component).expect("it fits");
+    assert_eq!(entries(&config(&home)).len(), 1);
+    let small = with_memory(1 << 20);
+    for _ in 0..2 {
+        let error = small.install(&component).expect_err("it begins with 2 MiB");
+        assert!(matches!(error, InstallError::TooDemanding { .. }), "{error}");
+        assert_eq!(entries(&config(&home)).len(), 0);
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use filemill_host::{Compiler, CompilerProcess, InstallError, Outcome, Runtime, RuntimeConfig};
+use filemill_host::{Again, Compiler, CompilerProcess, InstallError, Outcome, Runtime, RuntimeConfig};
 
 use crate::guest::{self, guest};
 use crate::harness::{job, limits};
@@ -49,7 +49,8 @@ fn a_compile_bomb_is_killed_at_its_deadline() {
     let wall = CompilerProcess { wall_time: Duration::from_millis(300), ..process() };
     let begun = Instant::now();
     let error = install(wall, &component).expect_err("it takes longer");
-    assert!(matches!(&error, InstallError::CompileLimit { limit } if limit.contains("on the clock")), "{error}");
+    assert!(matches!(&error, InstallError::CompileDeadline { limit } if limit.contains("on the clock")), "{error}");
+    assert_eq!(error.again(), Again::FewTimes, "a busy machine has the same effect");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
@@ -59,6 +60,7 @@ fn a_compile_bomb_ends_at_its_cpu_time_and_at_its_memory() {
     let cpu = CompilerProcess { cpu_time: Duration::from_secs(1), ..process() };
     let error = install(cpu, &component).expect_err("it takes longer");
     assert!(matches!(&error, InstallError::CompileLimit { limit } if limit.contains("CPU time")), "{error}");
+    assert_eq!(error.again(), Again::Never);
 
     let memory = CompilerProcess { memory_bytes: 24 << 20, ..process() };
     let error = install(memory, &component).expect_err("it takes more");
@@ -114,9 +116,26 @@ fn a_component_whose_fault_takes_long_to_tell_is_refused_like_any_other() {
 }
 
 #[test]
-fn a_compiler_that_cannot_be_started_or_dies_is_the_hosts_fault() {
-    for (program, arguments) in [("/nonexistent/compiler", vec![]), ("/bin/sh", vec!["-c", "kill -SEGV $$"])] {
-        let error = install(CompilerProcess::new(program, arguments), &guest!(counts)).expect_err("no code");
-        assert!(matches!(error, InstallError::CompilerFailed { .. }), "{error}");
+fn a_compiler_that_cannot_be_started_is_the_hosts_fault() {
+    let error = install(CompilerProcess::new("/nonexistent/compiler", [""; 0]), &guest!(counts)).expect_err("no code");
+    assert!(matches!(error, InstallError::CompilerFailed { .. }), "{error}");
+    assert_eq!(error.again(), Again::Later);
+}
+
+#[test]
+fn a_compiler_that_somebody_ends_is_tried_again_a_few_times() {
+    // SIGKILL is what a machine without memory sends.
+    for signal in ["SEGV", "KILL", "ABRT"] {
+        let shot = CompilerProcess::new("/bin/sh", ["-c", &format!("kill -{signal} $$")]);
+        let error = install(shot, &guest!(counts)).expect_err("no code");
+        assert!(matches!(error, InstallError::CompilerDied { .. }), "{error}");
+        assert_eq!(error.again(), Again::FewTimes);
     }
+}
+
+#[test]
+fn more_code_than_a_component_may_come_to_is_a_limit() {
+    let wordy = CompilerProcess::new("/bin/sh", ["-c", "head -c 17000000 /dev/zero"]);
+    let error = install(wordy, &guest!(counts)).expect_err("too much code");
+    assert!(matches!(&error, InstallError::CompileLimit { limit } if limit == "16 MiB of code"), "{error}");
 }
