@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use self::child::MESSAGE_BYTES;
+use crate::Cancel;
 use crate::engine::Lane;
 use crate::text::printable;
 
@@ -25,6 +26,9 @@ const CODE_MAX_FACTOR: usize = 32;
 const CODE_MIN_BYTES: usize = 16 << 20;
 /// What even the largest component may come to, in bytes. One with a Python interpreter comes to 32 MiB.
 const CODE_MAX_BYTES: usize = 256 << 20;
+
+/// How late a compiler that nobody waits for any more may be ended.
+const LOOKED_AT_EVERY: Duration = Duration::from_millis(20);
 
 /// Where components are compiled.
 #[derive(Clone, Debug, Default)]
@@ -78,16 +82,18 @@ pub(crate) enum CompileError {
     Died(String),
     /// The compiler could not be started.
     Host(String),
+    /// It was called off.
+    Cancelled,
 }
 
 impl CompilerProcess {
     /// Compiles a component in a process of its own. Blocks until that has ended, which is at most `wall_time`.
-    pub(crate) fn compile(&self, lane: Lane, component: &[u8]) -> Result<Vec<u8>, CompileError> {
+    pub(crate) fn compile(&self, lane: Lane, component: &[u8], cancel: &Cancel) -> Result<Vec<u8>, CompileError> {
         let started = Instant::now();
         let mut child = self.start(lane).map_err(|e| {
             CompileError::Host(format!("the compiler `{}` cannot be started: {e}", self.program.display()))
         })?;
-        let ended = self.attend(&mut child, component, started);
+        let ended = self.attend(&mut child, component, cancel, started);
         if ended.is_err() {
             // It may have ended by itself; then there is nothing to kill.
             let _ = child.kill();
@@ -117,7 +123,13 @@ impl CompilerProcess {
     }
 
     /// Feeds it, and takes what it says; fails where it does not end in time.
-    fn attend(&self, child: &mut Child, component: &[u8], started: Instant) -> Result<(Vec<u8>, String), CompileError> {
+    fn attend(
+        &self,
+        child: &mut Child,
+        component: &[u8],
+        cancel: &Cancel,
+        started: Instant,
+    ) -> Result<(Vec<u8>, String), CompileError> {
         let lost = || CompileError::Host("the compiler's pipes are not connected".to_owned());
         let mut stdin = child.stdin.take().ok_or_else(lost)?;
         let stdout = child.stdout.take().ok_or_else(lost)?;
@@ -136,16 +148,25 @@ impl CompilerProcess {
                 // Whoever waited may have lost patience.
                 let _ = said.send(message);
             });
-            let left = self.wall_time.saturating_sub(started.elapsed());
-            match hear.recv_timeout(left) {
-                Ok((code, message)) => Ok((code, printable(&String::from_utf8_lossy(&message), MESSAGE_BYTES))),
-                Err(RecvTimeoutError::Timeout) => {
-                    // Closes the pipes, so that the threads above end.
-                    let _ = child.kill();
-                    Err(CompileError::Slow(format!("{:?} on the clock", self.wall_time)))
+            let ended = loop {
+                let left = self.wall_time.saturating_sub(started.elapsed());
+                match hear.recv_timeout(left.min(LOOKED_AT_EVERY)) {
+                    Ok((code, message)) => {
+                        break Ok((code, printable(&String::from_utf8_lossy(&message), MESSAGE_BYTES)));
+                    }
+                    Err(RecvTimeoutError::Disconnected) => break Err(lost()),
+                    Err(RecvTimeoutError::Timeout) if cancel.is_cancelled() => break Err(CompileError::Cancelled),
+                    Err(RecvTimeoutError::Timeout) if left.is_zero() => {
+                        break Err(CompileError::Slow(format!("{:?} on the clock", self.wall_time)));
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
                 }
-                Err(RecvTimeoutError::Disconnected) => Err(lost()),
+            };
+            if ended.is_err() {
+                // Closes the pipes, so that the threads above end.
+                let _ = child.kill();
             }
+            ended
         })
     }
 

@@ -2,7 +2,6 @@
 
 use wasmtime::component::Component;
 
-use crate::ReleaseDigest;
 use crate::cache::Caches;
 use crate::compile::{CompileError, Compiler};
 use crate::contract::{Adapter, Contract, ContractVersion, contracts};
@@ -10,6 +9,7 @@ use crate::engine::{Lane, Lanes};
 use crate::inspect::{Wanted, inspect};
 use crate::native::{LoadError, Native};
 use crate::text::printable;
+use crate::{Cancel, ReleaseDigest};
 
 /// The longest reason, in bytes: it may quote names from the component.
 const REASON_BYTES: usize = 2 << 10;
@@ -109,6 +109,9 @@ pub enum InstallError {
         /// What it refused.
         reason: String,
     },
+    /// Nobody waits for it any more.
+    #[error("installing the component was called off")]
+    Cancelled,
     /// It can be compiled but wants more memories, tables or instances than a slot has.
     #[error("the component wants more than a slot of this processor has: {reason}")]
     TooDemanding {
@@ -133,7 +136,7 @@ impl InstallError {
     pub fn again(&self) -> Again {
         match self {
             Self::CompileDeadline { .. } | Self::CompilerDied { .. } => Again::FewTimes,
-            Self::CompilerFailed { .. } | Self::LoadFailed { .. } => Again::Later,
+            Self::CompilerFailed { .. } | Self::LoadFailed { .. } | Self::Cancelled => Again::Later,
             _ => Again::Never,
         }
     }
@@ -160,6 +163,7 @@ impl InstallError {
             Self::CompilerDied { .. } | Self::CompilerFailed { .. } | Self::LoadFailed { .. } => {
                 "try again; if it stays, look at this processor's memory, its open files and its log"
             }
+            Self::Cancelled => "install it again",
             Self::TooDemanding { .. } => "let it declare less, or raise the processor's limits",
         }
     }
@@ -207,10 +211,11 @@ pub(crate) fn install(
     with: &Installer<'_>,
     component: &[u8],
     digest: ReleaseDigest,
+    cancel: &Cancel,
 ) -> Result<Installed, InstallError> {
     let Wanted { version, contract } = inspect(component)?;
     let (engine, lane) = (with.lanes.engine(contract.lane()), contract.lane());
-    let native = Native::compile(with.compiler, engine, lane, component)?;
+    let native = Native::compile(with.compiler, engine, lane, component, cancel)?;
     let installed = link(contract, version, &native.load(engine)?, Origin::Compiled)?;
     if let Some(caches) = with.cache {
         caches.of(lane).store(digest, &installed.contract, &native);
@@ -247,6 +252,7 @@ impl From<CompileError> for InstallError {
             CompileError::Refused(reason) => Self::Malformed { reason: printable(&reason, REASON_BYTES) },
             CompileError::Over(limit) => Self::CompileLimit { limit },
             CompileError::Slow(limit) => Self::CompileDeadline { limit },
+            CompileError::Cancelled => Self::Cancelled,
             CompileError::Died(reason) => Self::CompilerDied { reason: printable(&reason, REASON_BYTES) },
             CompileError::Host(reason) => Self::CompilerFailed { reason: printable(&reason, REASON_BYTES) },
         }

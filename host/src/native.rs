@@ -10,6 +10,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::Cancel;
 use crate::compile::{CompileError, Compiler};
 use crate::engine::Lane;
 
@@ -29,12 +30,13 @@ impl Native {
         engine: &Engine,
         lane: Lane,
         component: &[u8],
+        cancel: &Cancel,
     ) -> Result<Self, CompileError> {
         match compiler {
             Compiler::Here => {
                 engine.precompile_component(component).map_err(|error| CompileError::Refused(format!("{error:#}")))
             }
-            Compiler::Child(process) => process.compile(lane, component),
+            Compiler::Child(process) => process.compile(lane, component, cancel),
         }
         .map(|code| Self(Code::Compiled(code)))
     }

@@ -10,7 +10,7 @@ use crate::compile::Compiler;
 use crate::engine::Lanes;
 use crate::install::{InstallError, Installed, Installer, cached, install};
 use crate::ticker::Ticker;
-use crate::{Limits, Release, ReleaseDigest};
+use crate::{Cancel, Limits, Release, ReleaseDigest};
 
 /// How a runtime is set up.
 #[derive(Clone, Debug)]
@@ -124,19 +124,20 @@ impl Runtime {
         let digest = ReleaseDigest::of(component);
         match self.cached(digest) {
             Some(release) => Ok(release),
-            None => self.compile(digest, component),
+            None => self.compile(digest, component, &Cancel::default()),
         }
     }
 
     /// What [`Runtime::install`] does with a component that is not in the cache. `digest` has to be the component's: the cache
-    /// gives the code to whoever names it.
+    /// gives the code to whoever names it. A [compiler in a child process](crate::Compiler::Child) is ended when it is
+    /// cancelled.
     ///
     /// # Errors
     ///
     /// [`InstallError`], as for [`Runtime::install`].
-    pub fn compile(&self, digest: ReleaseDigest, component: &[u8]) -> Result<Release, InstallError> {
+    pub fn compile(&self, digest: ReleaseDigest, component: &[u8], cancel: &Cancel) -> Result<Release, InstallError> {
         self.check_length(component)?;
-        Ok(self.release(digest, install(&self.installer(), component, digest)?))
+        Ok(self.release(digest, install(&self.installer(), component, digest, cancel)?))
     }
 
     /// The release with that digest, where this host compiled it earlier and still has the code: nobody needs the component

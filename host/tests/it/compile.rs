@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use filemill_host::{Again, Compiler, CompilerProcess, InstallError, Outcome, Runtime, RuntimeConfig};
+use filemill_host::{
+    Again, Cancel, Compiler, CompilerProcess, InstallError, Outcome, ReleaseDigest, Runtime, RuntimeConfig,
+};
 
 use crate::guest::{self, guest};
 use crate::harness::{job, limits};
@@ -51,6 +53,18 @@ fn a_compile_bomb_is_killed_at_its_deadline() {
     let error = install(wall, &component).expect_err("it takes longer");
     assert!(matches!(&error, InstallError::CompileDeadline { limit } if limit.contains("on the clock")), "{error}");
     assert_eq!(error.again(), Again::FewTimes, "a busy machine has the same effect");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_compiler_that_nobody_waits_for_is_ended() {
+    let config = RuntimeConfig { slots: 1, compiler: Compiler::Child(process()), ..RuntimeConfig::default() };
+    let runtime = Runtime::new(config).expect("the runtime starts");
+    let (component, cancel) = (bomb(), Cancel::default());
+    let begun = Instant::now();
+    cancel.cancel();
+    let error = runtime.compile(ReleaseDigest::of(&component), &component, &cancel).expect_err("it was called off");
+    assert!(matches!(error, InstallError::Cancelled), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
