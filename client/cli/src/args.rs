@@ -138,10 +138,8 @@ pub(crate) struct Watch {
 
 #[derive(Debug, Args)]
 pub(crate) struct Analysis {
-    /// Engine to run, or `auto` for the one that fits each file; the only one, or `size`, if absent
-    ///
-    /// With `auto`, published engines go first: one that a processor brings itself, `local/NAME`, gets only files that no
-    /// published engine reads. Name it to run it over others.
+    /// Engine to run, or `auto` for the one that fits each file (one that a processor brings, `local/NAME`, only where no
+    /// published one reads the file); the only one, or `size`, if absent
     #[arg(long, value_name = "NAME")]
     pub(crate) engine: Option<String>,
     /// One JSON object a file on standard output
