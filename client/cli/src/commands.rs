@@ -31,6 +31,9 @@ fn tell_notice(notice: &Notice) {
         Notice::SentAgain { path, reason } => {
             tell(&format!("`{}` is sent again: {}", filemill_client::shown(path), plain(reason)));
         }
+        Notice::Waiting { path, reason } => {
+            tell(&format!("`{}` waits: {}", filemill_client::shown(path), plain(reason)));
+        }
         Notice::Trouble { message, hint } => {
             tell(&format!("warning: {}", plain(message)));
             if let Some(hint) = hint {

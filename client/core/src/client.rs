@@ -154,6 +154,7 @@ impl Client {
         }
         let out = options.out.as_deref().map(Out::new).transpose()?;
         let recipe = self.recipe(&Wanted::parse(options.engine.as_deref()), true, stop).await?;
+        recipe.engines.check()?;
         let account = self.config.account();
         self.journal.adopt(&self.home, &account, &self.session).await?;
         let (mut roots, mut unreadable) = (Vec::new(), Vec::new());
@@ -193,10 +194,10 @@ impl Client {
     ///
     /// As [`send`](Self::send).
     pub async fn resume(&self, stop: &CancellationToken) -> Result<(), Error> {
-        // Each file goes to the engine that it was sent to, as long as there is that one.
+        // Each file goes to the release that it was sent for: nothing is chosen.
         let recipe = self.recipe(&Wanted::Auto, false, stop).await?;
         let shared = self.shared(&recipe, Vec::new(), None, false, stop);
-        let mut run = Run::new(Arc::clone(&shared), Kind::Send, recipe, Arc::clone(&self.recipes));
+        let mut run = Run::new(Arc::clone(&shared), Kind::Resume, recipe, Arc::clone(&self.recipes));
         self.take_over(&shared, &mut run).await?;
         let (met, found) = mpsc::channel(1);
         drop(met);
@@ -301,7 +302,7 @@ impl Client {
         })
     }
 
-    /// Chooses the releases, and checks the pool's recipient.
+    /// Lists the releases, and checks the pool's recipient.
     pub(crate) async fn recipe(
         &self,
         wanted: &Wanted,

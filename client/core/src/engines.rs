@@ -40,14 +40,19 @@ pub(crate) struct EngineRelease {
 #[derive(Debug)]
 pub(crate) struct Engines {
     current: Vec<Current>,
-    choice: Choice,
+    /// Those that may be run, too, and that the organisation does not use now.
+    others: Vec<Arc<EngineRelease>>,
+    /// Or why there is none to be made.
+    choice: Result<Choice, Error>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Current {
     release: Arc<EngineRelease>,
     /// Media types that it says it understands, none for any; unknown while no processor has described it.
     media_types: Option<Vec<String>>,
+    /// A processor is about to describe it.
+    describing: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -80,33 +85,55 @@ impl Wanted {
 }
 
 impl Engines {
-    /// Takes the releases that the server lists.
+    /// Takes the releases that the server lists. That the wanted engine is not among them is for [`check`](Self::check) to say:
+    /// files that were sent before may go on without it.
     ///
     /// # Errors
     ///
-    /// [`Error::NoRelease`] if there is none, [`Error::NoEngine`] if the one that is named is not there, [`Error::WhichEngine`]
-    /// if it has to be named, [`Error::Protocol`] for one without a digest.
+    /// [`Error::Protocol`] for one without a digest.
     pub(crate) fn new(releases: Vec<Release>, wanted: &Wanted, server: &str) -> Result<Self, Error> {
-        let mut current = Vec::new();
-        for release in releases.into_iter().filter(|release| release.current) {
+        let (mut current, mut others) = (Vec::new(), Vec::new());
+        for release in releases {
             let digest = release.digest.parse().map_err(|_| Error::Protocol {
                 server: server.to_owned(),
                 detail: format!("release `{}` has no digest", release.version),
             })?;
+            let (media_types, describing) = (release.media_types, release.describing);
             let engine = EngineRelease { engine: release.engine, version: release.version, release: digest };
-            current.push(Current { release: Arc::new(engine), media_types: release.media_types });
+            if release.current {
+                current.push(Current { release: Arc::new(engine), media_types, describing });
+            } else {
+                others.push(Arc::new(engine));
+            }
         }
-        if current.is_empty() {
-            return Err(Error::NoRelease { server: server.to_owned() });
-        }
-        let choice = choose(&current, wanted)?;
-        Ok(Self { current, choice })
+        let choice = match current.is_empty() {
+            true => Err(Error::NoRelease { server: server.to_owned() }),
+            false => choose(&current, wanted),
+        };
+        Ok(Self { current, others, choice })
     }
 
-    /// The engine for a file of this name; `None` if none takes such a file.
-    pub(crate) fn for_file(&self, path: &Path) -> Option<&Arc<EngineRelease>> {
-        match self.choice {
-            Choice::One(position) => self.current.get(position).map(|current| &current.release),
+    /// # Errors
+    ///
+    /// [`Error::NoRelease`] if there is none in use, [`Error::NoEngine`] if the one that is named is not there,
+    /// [`Error::WhichEngine`] if it has to be named.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.choice.as_ref().map(|_| ()).map_err(Error::clone)
+    }
+
+    /// Whether these are the same releases, with the same words about each.
+    pub(crate) fn are_those(&self, other: &Self) -> bool {
+        self.current == other.current && self.others == other.others
+    }
+
+    /// The engine for a file of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoEngineFits`] if none takes such a file, and what [`check`](Self::check) says.
+    pub(crate) fn for_file(&self, path: &Path) -> Result<&Arc<EngineRelease>, Error> {
+        let found = match self.choice.as_ref().map_err(Error::clone)? {
+            Choice::One(position) => self.current.get(*position).map(|current| &current.release),
             Choice::Fitting => {
                 let guesses: Vec<_> = mime_guess::from_path(path).iter().collect();
                 let mut kinds: Vec<_> = guesses.iter().map(mime_guess::Mime::essence_str).collect();
@@ -129,25 +156,39 @@ impl Engines {
                 });
                 best.map(|(_, current)| &current.release)
             }
-        }
+        };
+        found.ok_or(Error::NoEngineFits)
     }
 
-    /// The release of that engine.
+    /// The release with that digest, if it may be run, even if the organisation does not use it now.
+    pub(crate) fn offered(&self, digest: &Digest) -> Option<&Arc<EngineRelease>> {
+        let current = self.current.iter().map(|current| &current.release);
+        current.chain(&self.others).find(|release| release.release == *digest)
+    }
+
+    /// The release of that engine that is in use.
     pub(crate) fn named(&self, engine: &str) -> Option<&Arc<EngineRelease>> {
         self.current.iter().map(|current| &current.release).find(|release| release.engine == engine)
     }
 
     /// Engines that no processor has described, where that matters for which file they get.
     pub(crate) fn undescribed(&self) -> Vec<&str> {
-        match self.choice {
-            Choice::One(_) => Vec::new(),
-            Choice::Fitting => self
-                .current
-                .iter()
-                .filter(|current| current.media_types.is_none() && current.release.engine != USUAL_ENGINE)
-                .map(|current| current.release.engine.as_str())
-                .collect(),
+        self.undescribed_with(|_| true)
+    }
+
+    /// Those of them that a processor is about to describe.
+    pub(crate) fn being_described(&self) -> Vec<&str> {
+        self.undescribed_with(|current| current.describing)
+    }
+
+    fn undescribed_with(&self, holds: impl Fn(&Current) -> bool) -> Vec<&str> {
+        if !matches!(self.choice, Ok(Choice::Fitting)) {
+            return Vec::new();
         }
+        let undescribed = |current: &&Current| {
+            current.media_types.is_none() && current.release.engine != USUAL_ENGINE && holds(current)
+        };
+        self.current.iter().filter(undescribed).map(|current| current.release.engine.as_str()).collect()
     }
 }
 
@@ -223,7 +264,8 @@ mod tests {
 
     fn chosen(releases: &[Release], engine: Option<&str>) -> Result<String, Error> {
         let engines = Engines::new(releases.to_vec(), &Wanted::parse(engine), "s")?;
-        let release = engines.for_file(Path::new("x")).expect("one for every file");
+        engines.check()?;
+        let release = engines.for_file(Path::new("x"))?;
         Ok(format!("{} {}", release.engine, release.version))
     }
 
@@ -279,7 +321,7 @@ mod tests {
         let engines = Engines::new(without("size"), &Wanted::Auto, "s").unwrap();
         assert_eq!(engines.for_file(Path::new("x")).unwrap().engine, "digest");
         let picky = Engines::new(vec![taking("table", &["text/csv"])], &Wanted::Auto, "s").unwrap();
-        assert!(picky.for_file(Path::new("x.png")).is_none());
+        assert!(matches!(picky.for_file(Path::new("x.png")), Err(Error::NoEngineFits)));
     }
 
     #[test]
@@ -305,5 +347,15 @@ mod tests {
         let engines = Engines::new(releases, &Wanted::Auto, "s").unwrap();
         assert_eq!(engines.for_file(Path::new("a.png")).unwrap().engine, "size");
         assert_eq!(engines.undescribed(), ["image"]);
+        assert!(engines.being_described().is_empty(), "nobody is about to");
+    }
+
+    #[test]
+    fn a_release_that_was_chosen_is_found_when_it_is_not_in_use_any_more() {
+        let releases = vec![release("size", "2", true), release("size", "1", false)];
+        let engines = Engines::new(releases, &Wanted::Named("gone".to_owned()), "s").unwrap();
+        assert_eq!(engines.offered(&Digest::of(b"1")).unwrap().version, "1");
+        assert!(engines.offered(&Digest::of(b"3")).is_none());
+        assert!(matches!(engines.check(), Err(Error::NoEngine { .. })));
     }
 }

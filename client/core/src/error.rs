@@ -185,6 +185,17 @@ pub enum Error {
         /// The engines there are.
         known: String,
     },
+    /// No engine takes files of such a name.
+    #[error("no engine takes such a file")]
+    NoEngineFits,
+    /// What a file was first sent for cannot be run any more.
+    #[error("release {version} of engine `{engine}`, which it was first sent for, is gone")]
+    ReleaseGone {
+        /// Name of the engine.
+        engine: String,
+        /// The release's version.
+        version: String,
+    },
     /// No engine at all.
     #[error("server `{server}` has no engine release that this organisation uses")]
     NoRelease {
@@ -271,7 +282,8 @@ impl Error {
             Self::Key(error) => error.hint(),
             Self::Pool(error) => return Some(error.hint()),
             Self::NoPool { .. } => "a processor announces it when it starts: is one running for this pool?",
-            Self::NoEngine { .. } | Self::WhichEngine { .. } => "choose one with --engine NAME",
+            Self::NoEngine { .. } | Self::WhichEngine { .. } | Self::NoEngineFits => "choose one with --engine NAME",
+            Self::ReleaseGone { .. } => "`filemill send FILE --engine NAME` sends it for another",
             Self::NoRelease { .. } => "an operator publishes one with `filemill-server release publish`",
             Self::Glob { .. } => "patterns are those of .gitignore",
             Self::Header(error) => error.hint(),
@@ -286,6 +298,11 @@ impl Error {
             }
         };
         Some(hint.to_owned())
+    }
+
+    /// What happened and what to do about it, where there is one line for both.
+    pub(crate) fn with_hint(&self) -> String {
+        self.hint().map_or_else(|| self.to_string(), |hint| format!("{self} (hint: {hint})"))
     }
 
     pub(crate) fn file(action: &'static str, path: &Path, error: &std::io::Error) -> Self {

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::home::Home;
 pub(crate) use files::{FilePlace, FileState, Known, Waiting};
 pub(crate) use results::{Arrived, Missing};
-pub(crate) use sessions::{Session, is_running};
+pub(crate) use sessions::{Session, Watched, is_running};
 pub(crate) use uploads::{ChunkRecord, Ended, NewFile, NewUpload, StoredChunk, StoredUpload, UploadKeys};
 use writer::Writer;
 

@@ -28,6 +28,13 @@ pub enum Notice {
         /// What happened to it.
         reason: String,
     },
+    /// A file in a watched folder waits for something that is not there yet.
+    Waiting {
+        /// Which.
+        path: PathBuf,
+        /// What for.
+        reason: String,
+    },
     /// Something does not work; the program keeps trying.
     Trouble {
         /// What, and with whom.

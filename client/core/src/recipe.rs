@@ -18,7 +18,7 @@ use crate::source::now_s;
 const POOL_ASKED_EVERY: Duration = Duration::from_secs(1);
 /// How often the server is asked whether a processor has described its engines.
 const DESCRIPTIONS_ASKED_EVERY: Duration = Duration::from_millis(500);
-/// How long that is waited for: a processor that is there describes a release within seconds of its publication.
+/// How long that is waited for: a processor describes a release within seconds of being asked to.
 const DESCRIBED_WITHIN: Duration = Duration::from_secs(15);
 
 /// Makes recipes.
@@ -37,16 +37,16 @@ pub(crate) struct Recipes {
 }
 
 impl Recipes {
-    /// Chooses the releases, and checks the pool's recipient. Waits for the server, and for the pool; and, if files
-    /// are to go to the engines that fit them and it is asked to, a little for what these engines say of themselves.
+    /// Lists the releases, and checks the pool's recipient. Waits for the server, and for the pool; and, if files are to go to
+    /// the engines that fit them and it is asked to, a little for what a processor is about to say of these engines.
     ///
     /// # Errors
     ///
-    /// [`Error::NoRelease`], [`Error::NoEngine`], [`Error::WhichEngine`], [`Error::Pool`] for a recipient that is not to be
-    /// trusted, and what concerns all requests.
+    /// [`Error::Pool`] for a recipient that is not to be trusted, and what concerns all requests. That no engine can be chosen
+    /// is for [`Engines::check`] to say.
     pub(crate) async fn make(&self, wanted: &Wanted, wait_for_descriptions: bool) -> Result<Recipe, Error> {
-        let mut engines = self.engines(wanted).await?;
-        if wait_for_descriptions && !engines.undescribed().is_empty() {
+        let mut engines = self.engines(wanted, Patience::Endless).await?;
+        if wait_for_descriptions {
             engines = self.described(engines, wanted).await?;
         }
         let statement = self.pool_statement().await?;
@@ -66,32 +66,34 @@ impl Recipes {
         })
     }
 
-    async fn engines(&self, wanted: &Wanted) -> Result<Engines, Error> {
-        let releases = self.api.releases(self.enrolment.pool(), Patience::Endless).await?.releases;
+    /// The releases that there are now.
+    pub(crate) async fn engines(&self, wanted: &Wanted, patience: Patience) -> Result<Engines, Error> {
+        let releases = self.api.releases(self.enrolment.pool(), patience).await?.releases;
         Engines::new(releases, wanted, self.api.server())
     }
 
-    /// Waits a little until every engine is described, and says so; then goes on with those that are.
+    /// Waits a little for descriptions that are on their way, and says so; then goes on with those that are there.
     async fn described(&self, mut engines: Engines, wanted: &Wanted) -> Result<Engines, Error> {
-        let list = |engines: &Engines| {
-            let names: Vec<_> = engines.undescribed().into_iter().map(|name| format!("`{name}`")).collect();
-            names.join(", ")
-        };
-        let message = format!("waiting for a processor to say which files suit {}", list(&engines));
-        self.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
-        let begun = Instant::now();
-        while begun.elapsed() < DESCRIBED_WITHIN {
-            tokio::time::sleep(DESCRIPTIONS_ASKED_EVERY).await;
-            engines = self.engines(wanted).await?;
-            if engines.undescribed().is_empty() {
-                return Ok(engines);
-            }
+        let list = |names: Vec<&str>| names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let on_their_way = list(engines.being_described());
+        if !on_their_way.is_empty() {
+            let seconds = DESCRIBED_WITHIN.as_secs();
+            let message = format!("waiting up to {seconds} s for a processor to say which files suit {on_their_way}");
+            self.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
         }
-        let trouble = Notice::Trouble {
-            message: format!("no processor has said which files suit {}: none is sent there", list(&engines)),
-            hint: Some("name it with --engine NAME, or try again when a processor runs".to_owned()),
-        };
-        self.notices.send(trouble).await.map_err(|_| Error::Stopped)?;
+        let begun = Instant::now();
+        while !engines.being_described().is_empty() && begun.elapsed() < DESCRIBED_WITHIN {
+            tokio::time::sleep(DESCRIPTIONS_ASKED_EVERY).await;
+            engines = self.engines(wanted, Patience::Endless).await?;
+        }
+        let unknown = list(engines.undescribed());
+        if !unknown.is_empty() {
+            let trouble = Notice::Trouble {
+                message: format!("no processor has said which files suit {unknown}: none is sent there"),
+                hint: Some("name it with --engine NAME, or try again when a processor runs".to_owned()),
+            };
+            self.notices.send(trouble).await.map_err(|_| Error::Stopped)?;
+        }
         Ok(engines)
     }
 

@@ -3,13 +3,15 @@
 mod conclude;
 mod follow;
 mod select;
+mod unplaced;
 mod uploads;
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use filemill_seal::UploadId;
+use filemill_seal::{Digest, UploadId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -64,8 +66,19 @@ pub(crate) struct Shared {
 pub(crate) enum Kind {
     /// Ends when every file has its result, and gives up what cannot be sent.
     Send,
+    /// The same for what was begun before, each file for the release that it was first sent for.
+    Resume,
     /// Goes on until it is stopped, and tries again what cannot be sent.
     Watch,
+}
+
+/// What the files of a bundle are sent for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Target {
+    /// The release of this engine that is in use.
+    Engine(String),
+    /// This release, which they were sent for before.
+    Release(Digest),
 }
 
 /// What parts of a run ask of it.
@@ -80,11 +93,15 @@ pub(crate) struct Run {
     kind: Kind,
     recipe: Recipe,
     recipes: Arc<Recipes>,
-    /// One for each engine.
-    packers: HashMap<String, Packer>,
-    /// Bundles that nothing may be made of now, each with its engine, and when to try again.
-    held: Vec<(String, Vec<Found>)>,
+    packers: HashMap<Target, Packer>,
+    /// Bundles that nothing may be made of now, and when to try again.
+    held: Vec<(Target, Vec<Found>)>,
     held_until: Option<Instant>,
+    /// Files of a watcher that no engine can be chosen for now, and when to look for one again.
+    unplaced: HashMap<PathBuf, Found>,
+    look_again: Option<Instant>,
+    /// Why nothing can be sent, as it was told last.
+    told: Option<String>,
     transfers: JoinSet<(UploadId, Transferred)>,
     active: HashMap<UploadId, Active>,
     /// Uploads to go on with when there is room.
@@ -131,6 +148,9 @@ impl Run {
             packers: HashMap::new(),
             held: Vec::new(),
             held_until: None,
+            unplaced: HashMap::new(),
+            look_again: None,
+            told: None,
             transfers: JoinSet::new(),
             active: HashMap::new(),
             resumes: VecDeque::new(),
@@ -189,10 +209,11 @@ impl Run {
         let mut all_selected = false;
         let mut last_words: Option<Instant> = None;
         loop {
-            for (engine, bundle) in self.closed_bundles(all_selected) {
-                self.begin(engine, bundle).await?;
+            for (target, bundle) in self.closed_bundles(all_selected) {
+                self.begin(target, bundle).await?;
             }
             self.start_held().await?;
+            self.place_again().await?;
             // Uploads among them are resumed at once.
             self.start_later().await?;
             self.start_resumes().await?;
@@ -205,6 +226,7 @@ impl Run {
             let wake = self.wake_at().into_iter().chain(last_words).min();
             let room = !all_selected
                 && self.held_until.is_none()
+                && self.has_room_unplaced()
                 && self.weight() < WEIGHT_MAX
                 && self.later.len() < LATER_MAX;
             tokio::select! {
@@ -232,11 +254,11 @@ impl Run {
     }
 
     /// Bundles that nothing more is to come into: `all` of them, or those into which nothing came for a while.
-    fn closed_bundles(&mut self, all: bool) -> Vec<(String, Vec<Found>)> {
-        let closed = self.packers.iter_mut().filter_map(|(engine, packer)| {
+    fn closed_bundles(&mut self, all: bool) -> Vec<(Target, Vec<Found>)> {
+        let closed = self.packers.iter_mut().filter_map(|(target, packer)| {
             let paused = packer.last().is_some_and(|last| last.elapsed() >= BUNDLE_PAUSE);
             let bundle = if all || paused { packer.take() } else { None };
-            Some((engine.clone(), bundle?))
+            Some((target.clone(), bundle?))
         });
         closed.collect()
     }
@@ -245,7 +267,7 @@ impl Run {
     fn wake_at(&self) -> Option<Instant> {
         let bundle = self.packers.values().filter_map(Packer::last).min().map(|last| last + BUNDLE_PAUSE);
         let later = self.later.iter().map(|(at, _)| *at).min();
-        bundle.into_iter().chain(later).chain(self.held_until).min()
+        bundle.into_iter().chain(later).chain(self.held_until).chain(self.look_again).min()
     }
 }
 

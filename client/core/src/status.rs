@@ -10,9 +10,11 @@ use filemill_api::{JobStates, WaitReason};
 use filemill_seal::UploadId;
 use tokio::sync::mpsc;
 
+use crate::api::Patience;
 use crate::client::Client;
+use crate::engines::{Engines, Wanted};
 use crate::error::Error;
-use crate::journal::{Waiting, is_running};
+use crate::journal::{Waiting, Watched, is_running};
 use crate::rules::Rules;
 use crate::source::Found;
 use crate::walk::{Met, Root, walk_into};
@@ -39,6 +41,8 @@ pub struct WaitingFile {
 pub enum Reason {
     /// It is new or changing in a watched folder.
     Settling,
+    /// No engine can be chosen for it, for this reason.
+    NoEngine(String),
     /// A pattern leaves it out.
     Ignored,
     /// The program that sent it has ended.
@@ -83,6 +87,7 @@ impl Reason {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Settling => "settling",
+            Self::NoEngine(_) => "no_engine",
             Self::Ignored => "ignored",
             Self::Interrupted => "interrupted",
             Self::SentAgain => "sent_again",
@@ -107,6 +112,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Settling => f.write_str("settling: it is new, or still changing"),
+            Self::NoEngine(why) => write!(f, "waiting for an engine: {why}"),
             Self::Ignored => f.write_str("ignored: a pattern leaves it out"),
             Self::Interrupted => f.write_str("interrupted: `filemill resume` goes on with it"),
             Self::SentAgain => f.write_str("changed while it was read: it is sent again"),
@@ -170,16 +176,20 @@ impl Client {
                 tell(WaitingFile { path: file.path, size: Some(file.size), place, reason });
             }
         }
-        self.watched(&mut tell).await
+        let offline = states.offline.is_some();
+        self.watched(offline, &mut tell).await
     }
 
-    async fn watched(&self, tell: &mut impl FnMut(WaitingFile)) -> Result<(), Error> {
-        for (folder, globs) in self.journal.watched_folders(&self.home).await? {
+    async fn watched(&self, offline: bool, tell: &mut impl FnMut(WaitingFile)) -> Result<(), Error> {
+        for (folder, Watched { ignore, engine }) in self.journal.watched_folders(&self.home).await? {
+            let wanted = Wanted::parse(engine.as_deref());
+            // Asked for when there is a file that it matters for; without the server nobody can tell.
+            let mut engines: Option<Option<Engines>> = offline.then_some(None);
             let (met, mut walked) = mpsc::channel(4);
             let home = self.home.clone();
             let walking = tokio::task::spawn_blocking(move || {
                 let root = Root { given: folder.clone(), path: folder, own: Arc::default() }.without(home.path(), None);
-                let rules = Rules::new(&root.path, &globs).unwrap_or_else(|_| Rules::none());
+                let rules = Rules::new(&root.path, &ignore).unwrap_or_else(|_| Rules::none());
                 let _: ControlFlow<()> = walk_into(&root, &rules, &met);
             });
             while let Some(batch) = walked.recv().await {
@@ -200,8 +210,15 @@ impl Client {
                 }
                 let taken = self.journal.taken(&files).await?;
                 for found in files.into_iter().filter(|found| !taken.contains(&found.path)) {
-                    let size = Some(found.stat.size);
-                    tell(WaitingFile { path: found.path, size, place: None, reason: Reason::Settling });
+                    if engines.is_none() {
+                        engines = Some(self.recipes.engines(&wanted, Patience::Brief).await.ok());
+                    }
+                    let chosen = engines.iter().flatten().find_map(|engines| engines.for_file(&found.path).err());
+                    let reason = match chosen {
+                        Some(error) => Reason::NoEngine(error.with_hint()),
+                        None => Reason::Settling,
+                    };
+                    tell(WaitingFile { path: found.path, size: Some(found.stat.size), place: None, reason });
                 }
             }
             walking.await.map_err(|_| Error::Stopped)?;

@@ -83,11 +83,13 @@ impl Client {
         };
         let ignored: Vec<Vec<String>> = roots.iter().map(ignore).collect();
         let recipe = self.recipe(&Wanted::parse(options.engine.as_deref()), true, stop).await?;
+        // Now somebody sits there who can name one; what happens to the releases later only makes files wait.
+        recipe.engines.check()?;
         let shared = self.shared(&recipe, roots.clone(), out, options.again, stop);
         let mut run = Run::new(Arc::clone(&shared), Kind::Watch, recipe, Arc::clone(&self.recipes));
         self.take_over(&shared, &mut run).await?;
         for (root, ignored) in roots.iter().zip(&ignored) {
-            self.journal.watch(self.session.id(), &root.path, ignored).await?;
+            self.journal.watch(self.session.id(), &root.path, ignored, options.engine.as_deref()).await?;
         }
         let (met, found) = mpsc::channel(4);
         let looking = TaskTracker::new();

@@ -23,6 +23,14 @@ pub(crate) struct Session {
     _lock: File,
 }
 
+/// How a program watches a folder.
+pub(crate) struct Watched {
+    /// Patterns of what it leaves out.
+    pub(crate) ignore: Vec<String>,
+    /// The engine that was asked for.
+    pub(crate) engine: Option<String>,
+}
+
 impl Session {
     pub(crate) fn begin(home: &Home) -> Result<Self, Error> {
         let id = UploadId::random().to_string();
@@ -159,39 +167,49 @@ impl Journal {
             .await
     }
 
-    /// Writes down which folders a program watches, and with which patterns.
-    pub(crate) async fn watch(&self, session: &str, folder: &Path, ignore: &[String]) -> Result<(), Error> {
-        let (session, folder) = (session.to_owned(), path_bytes(folder));
+    /// Writes down which folders a program watches, with which patterns, and the engine that was asked for.
+    pub(crate) async fn watch(
+        &self,
+        session: &str,
+        folder: &Path,
+        ignore: &[String],
+        engine: Option<&str>,
+    ) -> Result<(), Error> {
+        let (session, folder, engine) = (session.to_owned(), path_bytes(folder), engine.map(str::to_owned));
         let ignore = ignore.join("\n");
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
-                    sqlx::query("insert or replace into watches (session, folder, ignore) values ($1, $2, $3)")
-                        .bind(session)
-                        .bind(folder)
-                        .bind(ignore)
-                        .execute(connection)
-                        .await?;
+                    sqlx::query(
+                        "insert or replace into watches (session, folder, ignore, engine) values ($1, $2, $3, $4)",
+                    )
+                    .bind(session)
+                    .bind(folder)
+                    .bind(ignore)
+                    .bind(engine)
+                    .execute(connection)
+                    .await?;
                     Ok(())
                 })
             })
             .await
     }
 
-    /// The folders that running programs watch, each with its patterns.
-    pub(crate) async fn watched_folders(&self, home: &Home) -> Result<HashMap<PathBuf, Vec<String>>, Error> {
-        let rows = sqlx::query("select session, folder, ignore from watches")
+    /// The folders that running programs watch.
+    pub(crate) async fn watched_folders(&self, home: &Home) -> Result<HashMap<PathBuf, Watched>, Error> {
+        let rows = sqlx::query("select session, folder, ignore, engine from watches")
             .fetch_all(&self.reader)
             .await
             .map_err(|error| self.failed(&error))?;
         let mut watched = HashMap::new();
         for row in rows {
-            let read = || -> Result<(String, Vec<u8>, String), sqlx::Error> {
-                Ok((row.try_get("session")?, row.try_get("folder")?, row.try_get("ignore")?))
+            let read = || -> Result<(String, Vec<u8>, String, Option<String>), sqlx::Error> {
+                Ok((row.try_get("session")?, row.try_get("folder")?, row.try_get("ignore")?, row.try_get("engine")?))
             };
-            let (session, folder, ignore) = read().map_err(|error| self.failed(&error))?;
+            let (session, folder, ignore, engine) = read().map_err(|error| self.failed(&error))?;
             if is_running(home, &session) {
-                watched.insert(path_from_bytes(folder), ignore.lines().map(str::to_owned).collect());
+                let ignore = ignore.lines().map(str::to_owned).collect();
+                watched.insert(path_from_bytes(folder), Watched { ignore, engine });
             }
         }
         Ok(watched)

@@ -6,6 +6,7 @@ use filemill_seal::{DataKey, Digest, UploadId, Verdict};
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::{Journal, ROWS_PER_STATEMENT, corrupt, digest, index, signed, unsigned, verdict_code, verdict_from};
+use crate::engines::EngineRelease;
 use crate::error::Error;
 use crate::source::{FileStat, Found, path_bytes, path_from_bytes};
 
@@ -223,13 +224,22 @@ impl Journal {
         .map_err(|error: sqlx::Error| self.failed(&error))
     }
 
-    /// Name of the engine that `upload` was made for; `None` if it is not known here.
-    pub(crate) async fn engine_of(&self, upload: UploadId) -> Result<Option<String>, Error> {
-        sqlx::query_scalar("select engine from uploads where id = $1")
+    /// What `upload` was made for; `None` if it is not known here.
+    pub(crate) async fn made_for(&self, upload: UploadId) -> Result<Option<EngineRelease>, Error> {
+        let row = sqlx::query("select engine, version, release from uploads where id = $1")
             .bind(upload.as_bytes().to_vec())
             .fetch_optional(&self.reader)
             .await
-            .map_err(|error| self.failed(&error))
+            .map_err(|error| self.failed(&error))?;
+        row.map(|row| {
+            Ok(EngineRelease {
+                engine: row.try_get("engine")?,
+                version: row.try_get("version")?,
+                release: digest(row.try_get("release")?)?,
+            })
+        })
+        .transpose()
+        .map_err(|error: sqlx::Error| self.failed(&error))
     }
 
     /// The program that works on `upload`; `None` if it is not known here.

@@ -170,7 +170,7 @@ impl Shared {
         .await
     }
 
-    /// Name of the engine that a file of this name goes to; empty if none takes it.
+    /// Name of the engine that a file of this name goes to; empty if there is none.
     fn engine_for(&self, path: &Path) -> String {
         self.engines().for_file(path).map(|release| release.engine.clone()).unwrap_or_default()
     }

@@ -87,7 +87,7 @@ impl Selector {
         let engines = self.shared.engines();
         let mut groups: HashMap<Option<Digest>, Vec<Found>> = HashMap::new();
         for file in files {
-            let release = engines.for_file(&file.path).map(|release| release.release);
+            let release = engines.for_file(&file.path).ok().map(|release| release.release);
             groups.entry(release).or_default().push(file);
         }
         for (release, files) in groups {

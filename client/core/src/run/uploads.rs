@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use filemill_seal::{Outcome, UploadId, VoidReason};
+use filemill_seal::{Digest, Outcome, UploadId, VoidReason};
 
 use super::conclude::Conclusion;
-use super::{Active, Kind, Later, Run, WEIGHT_MAX, weight};
+use super::unplaced::resolve;
+use super::{Active, Kind, Later, Run, Target, WEIGHT_MAX, weight};
 use crate::api::Patience;
 use crate::engines::EngineRelease;
 use crate::error::{Error, io_detail};
@@ -26,7 +27,7 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// Times that an upload of which the server has less than it was told is gone on with.
 const RESUMES_MAX: u32 = 3;
 /// How long to wait before asking again for a recipient that may be used.
-const HELD_FOR: Duration = Duration::from_secs(10);
+pub(super) const HELD_FOR: Duration = Duration::from_secs(10);
 /// When a watcher tries again what could not be sent.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
 /// How often to look whether another program still works on an upload that this one waits for.
@@ -35,29 +36,28 @@ const LOOK_AFTER_OTHERS: Duration = Duration::from_secs(5);
 const TIME_LEFT_MIN_S: u64 = 3600;
 
 impl Run {
-    /// Makes an upload of `files` for `engine`, and starts it.
-    pub(super) async fn begin(&mut self, engine: String, files: Vec<Found>) -> Result<(), Error> {
+    /// Makes an upload of `files` for `target`, and starts it.
+    pub(super) async fn begin(&mut self, target: Target, files: Vec<Found>) -> Result<(), Error> {
         if self.held_until.is_some() {
-            self.held.push((engine, files));
+            self.held.push((target, files));
             return Ok(());
         }
         match self.refresh().await {
             Ok(()) => {}
-            Err(error @ (Error::Pool(_) | Error::NoRelease { .. } | Error::NoEngine { .. })) => {
-                return self.hold(engine, files, &error).await;
-            }
+            Err(error @ Error::Pool(_)) => return self.hold(target, files, &error).await,
             Err(error) => return Err(error),
         }
         let engines = Arc::clone(&self.recipe.engines);
-        if let Some(release) = engines.named(&engine) {
+        if let Some(release) = resolve(&engines, &target) {
             return self.begin_for(release, files).await;
         }
-        // The engine is gone meanwhile: whichever fits now.
-        let mut groups: HashMap<&str, (&Arc<EngineRelease>, Vec<Found>)> = HashMap::new();
+        // It is gone meanwhile: whatever fits now.
+        let mut groups: HashMap<Digest, (&Arc<EngineRelease>, Vec<Found>)> = HashMap::new();
         for file in files {
-            match engines.for_file(&file.path) {
-                Some(release) => groups.entry(&release.engine).or_insert((release, Vec::new())).1.push(file),
-                None => self.no_engine(&file).await?,
+            let target = self.target_of(&file).await?;
+            match target.and_then(|target| resolve(&engines, &target).ok_or(Error::NoEngineFits)) {
+                Ok(release) => groups.entry(release.release).or_insert((release, Vec::new())).1.push(file),
+                Err(error) => self.no_engine(file, &error).await?,
             }
         }
         for (release, files) in groups.into_values() {
@@ -78,17 +78,8 @@ impl Run {
         Ok(())
     }
 
-    /// Says that no engine takes such a file.
-    async fn no_engine(&self, file: &Found) -> Result<(), Error> {
-        let message = "no engine takes such a file (hint: choose one with --engine NAME)".to_owned();
-        if let Some((upload, index)) = file.replaces {
-            self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;
-        }
-        self.shared.conclude(Conclusion::of_found(file, "no_engine", message)).await
-    }
-
     /// Makes sure that recipient and releases are those of now.
-    async fn refresh(&mut self) -> Result<(), Error> {
+    pub(super) async fn refresh(&mut self) -> Result<(), Error> {
         if !self.recipe.is_stale() {
             return Ok(());
         }
@@ -96,23 +87,24 @@ impl Run {
             recipe = self.recipes.make(&self.recipe.wanted, false) => recipe?,
             () = self.shared.stop.cancelled() => return Err(Error::Stopped),
         };
+        if !self.unplaced.is_empty() && !recipe.engines.are_those(&self.recipe.engines) {
+            self.look_again = Some(Instant::now());
+        }
         self.shared.set_engines(Arc::clone(&recipe.engines));
         self.recipe = recipe;
         Ok(())
     }
 
     /// Nothing may be sealed now. A watcher keeps the files until it may, others say why not.
-    async fn hold(&mut self, engine: String, files: Vec<Found>, error: &Error) -> Result<(), Error> {
-        if self.kind == Kind::Send {
+    async fn hold(&mut self, target: Target, files: Vec<Found>, error: &Error) -> Result<(), Error> {
+        if self.kind != Kind::Watch {
             for file in &files {
                 self.shared.conclude(Conclusion::of_found(file, "refused", error.to_string())).await?;
             }
             return Ok(());
         }
-        let message = format!("nothing can be sent now: {error}; what is to be sent waits");
-        let trouble = Notice::Trouble { message, hint: error.hint() };
-        self.shared.notices.send(trouble).await.map_err(|_| Error::Stopped)?;
-        self.held.push((engine, files));
+        self.tell_why_nothing_is_sent(error).await?;
+        self.held.push((target, files));
         self.held_until = Some(Instant::now() + HELD_FOR);
         Ok(())
     }
@@ -121,8 +113,8 @@ impl Run {
     pub(super) async fn start_held(&mut self) -> Result<(), Error> {
         if self.held_until.is_some_and(|until| until <= Instant::now()) {
             self.held_until = None;
-            for (engine, files) in std::mem::take(&mut self.held) {
-                self.begin(engine, files).await?;
+            for (target, files) in std::mem::take(&mut self.held) {
+                self.begin(target, files).await?;
             }
         }
         Ok(())
@@ -136,25 +128,22 @@ impl Run {
             }
             return self.shared.conclude(Conclusion::of_found(&file, "too_long", message)).await;
         }
-        let Some(engine) = self.engine_for(&file).await? else {
-            return self.no_engine(&file).await;
+        let mut target = self.target_of(&file).await?;
+        if target.is_err() && self.recipe.is_stale() {
+            match self.refresh().await {
+                Ok(()) => target = self.target_of(&file).await?,
+                Err(Error::Pool(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let target = match target {
+            Ok(target) => target,
+            Err(error) => return self.no_engine(file, &error).await,
         };
-        match self.packers.entry(engine.clone()).or_default().push(file) {
-            Some(bundle) => self.begin(engine, bundle).await,
+        match self.packers.entry(target.clone()).or_default().push(file) {
+            Some(bundle) => self.begin(target, bundle).await,
             None => Ok(()),
         }
-    }
-
-    /// The engine that the file is to be sent for; for one that was sent before the same as then, if that is still there.
-    async fn engine_for(&self, file: &Found) -> Result<Option<String>, Error> {
-        let engines = &self.recipe.engines;
-        if let Some((upload, _)) = file.replaces
-            && let Some(engine) = self.shared.inbox.journal.engine_of(upload).await?
-            && engines.named(&engine).is_some()
-        {
-            return Ok(Some(engine));
-        }
-        Ok(engines.for_file(&file.path).map(|release| release.engine.clone()))
     }
 
     fn start(&mut self, transfer: Transfer, attempts: u32) {
@@ -389,7 +378,7 @@ impl Run {
     }
 
     /// Whether a watcher of this run sees that the file has changed, and hands it on when it has come to rest.
-    fn is_seen_by_watcher(&self, found: &Found) -> bool {
+    pub(super) fn is_seen_by_watcher(&self, found: &Found) -> bool {
         self.kind == Kind::Watch
             && self.shared.roots.iter().any(|root| found.path.starts_with(&root.path))
             && std::fs::symlink_metadata(&found.path).is_ok_and(|now| FileStat::of(&now) != found.stat)

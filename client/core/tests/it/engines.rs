@@ -1,7 +1,7 @@
 //! Which engine runs over which file, and what it hands out.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use filemill_api::{ErrorCode, Release};
 use filemill_client::{Ending, Error, Finished, Notice, RowValue, SendOptions, WatchOptions, lay_out};
@@ -87,9 +87,10 @@ async fn a_watcher_sends_each_file_to_its_engine_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_release_that_nobody_has_described_is_waited_for() {
+async fn a_release_that_is_about_to_be_described_is_waited_for() {
     let world = World::new().await;
-    world.fake.lock().releases = vec![release("size", None), release("table", None)];
+    let describing = Release { describing: true, ..release("table", None) };
+    world.fake.lock().releases = vec![release("size", None), describing];
     world.write("a.csv", "1");
     let described = async {
         tokio::time::sleep(Duration::from_millis(700)).await;
@@ -104,6 +105,22 @@ async fn a_release_that_nobody_has_described_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_nobody_is_about_to_describe_is_not_waited_for() {
+    let world = World::new().await;
+    world.fake.lock().releases = vec![release("size", None), release("table", None)];
+    world.write("a.csv", "1");
+    let begun = Instant::now();
+    let ran = world.send_with(auto(&world)).await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "it waited");
+    assert_eq!(engines(&ran.finished), pairs(&[("a.csv", "size")]));
+    let said = ran
+        .notices
+        .iter()
+        .any(|notice| matches!(notice, Notice::Trouble { message, .. } if message.contains("`table`")));
+    assert!(said, "{:?}", ran.notices);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_no_engine_takes_fails_by_itself() {
     let world = World::new().await;
     world.fake.lock().releases = vec![release("table", Some(&["text/csv"]))];
@@ -115,26 +132,55 @@ async fn a_file_that_no_engine_takes_fails_by_itself() {
     assert!(matches!(&ran.finished[1].ending, Ending::NotSent { kind, .. } if kind == "no_engine"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_begun_for_an_engine_is_gone_on_with_for_it() {
-    let world = World::new().await;
+/// Sends `a.csv` for the engine `table`, dies on the way, and changes the file, so that it has to be sent again.
+async fn interrupted(world: &World) {
     world.fake.lock().releases = vec![release("size", Some(&[])), release("table", Some(&["text/csv"]))];
     world.write("a.csv", vec![1; 300_000]);
     world.fake.lock().faults.hang_puts_from = Some(1);
     let (client, mut told) = world.client().await;
     let stop = CancellationToken::new();
     tokio::select! {
-        result = client.send(auto(&world), &stop) => panic!("ended before it could be killed: {result:?}"),
+        result = client.send(auto(world), &stop) => panic!("ended before it could be killed: {result:?}"),
         () = async { while told.recv().await.is_some() {} } => unreachable!(),
         () = eventually("to be killed", || world.fake.lock().seen.puts > 2) => {}
     }
     drop(client);
     world.fake.lock().faults.hang_puts_from = None;
-    // It is not the same any more, and sent again.
     world.write("a.csv", vec![2; 200_000]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_begun_for_a_release_is_gone_on_with_for_it() {
+    let world = World::new().await;
+    interrupted(&world).await;
+    let former = release("table", Some(&["text/csv"]));
+    // The organisation has gone over to another release since.
+    let newer = Release { version: "2.0.0".to_owned(), digest: usual_release("x", b"newer").digest, ..former.clone() };
+    world.fake.lock().releases = vec![release("size", Some(&[])), newer, Release { current: false, ..former.clone() }];
     let ran = world.resume().await;
     ran.result.as_ref().unwrap();
     assert_eq!(engines(&ran.finished), pairs(&[("a.csv", "table")]));
+    let inner = world.fake.lock();
+    let releases: Vec<_> = inner.order.iter().map(|id| inner.uploads[id].open.release.clone()).collect();
+    assert_eq!(releases, [former.digest.clone(), former.digest]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_begun_for_a_release_that_is_gone_is_given_up_and_says_what_to_do() {
+    let world = World::new().await;
+    interrupted(&world).await;
+    let newer = Release { digest: usual_release("x", b"newer").digest, ..release("table", Some(&["text/csv"])) };
+    world.fake.lock().releases = vec![release("size", Some(&[])), newer];
+    let ran = world.resume().await;
+    ran.result.as_ref().unwrap();
+    let [Finished { ending: Ending::NotSent { kind, message }, .. }] = &ran.finished[..] else {
+        panic!("{:?}", ran.finished);
+    };
+    assert_eq!(kind, "release_gone");
+    assert!(message.contains("1.0.0 of engine `table`") && message.contains("--engine NAME"), "{message}");
+    assert_eq!(world.fake.lock().uploads.len(), 1, "it was sent for another release");
+    // `send` takes it up as any other file.
+    assert_eq!(engines(&world.send_with(auto(&world)).await.finished), pairs(&[("a.csv", "table")]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

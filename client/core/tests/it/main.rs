@@ -7,5 +7,6 @@ mod fake;
 mod hostile;
 mod resuming;
 mod sending;
+mod unplaced;
 mod watching;
 mod world;

@@ -1,0 +1,137 @@
+//! Which release each file of a run is sent for, and files that no engine can be chosen for.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::conclude::Conclusion;
+use super::uploads::HELD_FOR;
+use super::{Kind, Run, Target};
+use crate::engines::{EngineRelease, Engines};
+use crate::error::{Error, io_detail};
+use crate::notice::Notice;
+use crate::source::Found;
+
+/// Files that wait for an engine, at most: what is known of each takes some hundred bytes.
+const UNPLACED_MAX: usize = 32 << 10;
+
+/// The release that stands for `target` now, if there is one.
+pub(super) fn resolve<'a>(engines: &'a Engines, target: &Target) -> Option<&'a Arc<EngineRelease>> {
+    match target {
+        Target::Engine(name) => engines.named(name),
+        Target::Release(digest) => engines.offered(digest),
+    }
+}
+
+impl Run {
+    /// What the file is to be sent for. One that was sent before goes to the same release; where that is gone, to the one in
+    /// use of the same engine, unless the run only goes on with what was begun.
+    pub(super) async fn target_of(&self, file: &Found) -> Result<Result<Target, Error>, Error> {
+        let engines = &self.recipe.engines;
+        let former = match file.replaces {
+            Some((upload, _)) => self.shared.inbox.journal.made_for(upload).await?,
+            None => None,
+        };
+        if let Some(EngineRelease { engine, version, release }) = former {
+            if engines.offered(&release).is_some() {
+                return Ok(Ok(Target::Release(release)));
+            }
+            if self.kind == Kind::Resume {
+                return Ok(Err(Error::ReleaseGone { engine, version }));
+            }
+            if engines.named(&engine).is_some() {
+                return Ok(Ok(Target::Engine(engine)));
+            }
+        }
+        Ok(engines.for_file(&file.path).map(|release| Target::Engine(release.engine.clone())))
+    }
+
+    /// No engine can be chosen for the file now. A watcher keeps it until one can, others say why not.
+    pub(super) async fn no_engine(&mut self, file: Found, error: &Error) -> Result<(), Error> {
+        if self.kind == Kind::Watch && (self.unplaced.len() < UNPLACED_MAX || !matches!(error, Error::NoEngineFits)) {
+            return self.wait_for_engine(file, error).await;
+        }
+        let message = error.with_hint();
+        if let Some((upload, index)) = file.replaces {
+            self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;
+        }
+        let kind = if matches!(error, Error::ReleaseGone { .. }) { "release_gone" } else { "no_engine" };
+        self.shared.conclude(Conclusion::of_found(&file, kind, message)).await
+    }
+
+    async fn wait_for_engine(&mut self, file: Found, error: &Error) -> Result<(), Error> {
+        let path = self.shared.named(&file.path);
+        self.look_again.get_or_insert_with(|| Instant::now() + HELD_FOR);
+        if self.unplaced.insert(file.path.clone(), file).is_some() {
+            // A newer version of one that waits already.
+            self.shared.forget_file();
+            return Ok(());
+        }
+        if matches!(error, Error::NoEngineFits) {
+            let reason = format!("{error}; it is sent when one does");
+            return self.shared.notices.send(Notice::Waiting { path, reason }).await.map_err(|_| Error::Stopped);
+        }
+        // The same for all files.
+        self.tell_why_nothing_is_sent(error).await
+    }
+
+    /// Says it once.
+    pub(super) async fn tell_why_nothing_is_sent(&mut self, error: &Error) -> Result<(), Error> {
+        let message = format!("nothing can be sent now: {error}; what is to be sent waits");
+        if self.told.as_ref() == Some(&message) {
+            return Ok(());
+        }
+        self.told = Some(message.clone());
+        let trouble = Notice::Trouble { message, hint: error.hint() };
+        self.shared.notices.send(trouble).await.map_err(|_| Error::Stopped)
+    }
+
+    /// Whether another file may be taken that perhaps has to wait for an engine. Where some engine takes files, those that none
+    /// takes do not keep the others waiting.
+    pub(super) fn has_room_unplaced(&self) -> bool {
+        self.unplaced.len() < UNPLACED_MAX || self.recipe.engines.check().is_ok()
+    }
+
+    /// Looks, if it is time, whether there is an engine now for files that had none.
+    pub(super) async fn place_again(&mut self) -> Result<(), Error> {
+        if self.look_again.is_none_or(|at| at > Instant::now()) {
+            return Ok(());
+        }
+        let due = Instant::now() + HELD_FOR;
+        self.recipe.outdated = true;
+        let refreshed = self.refresh().await;
+        self.look_again = Some(due);
+        match refreshed {
+            Ok(()) => {}
+            Err(error @ Error::Pool(_)) => return self.tell_why_nothing_is_sent(&error).await,
+            Err(error) => return Err(error),
+        }
+        for (path, file) in std::mem::take(&mut self.unplaced) {
+            if self.is_seen_by_watcher(&file) {
+                // It is handed on as it is now.
+                self.shared.forget_file();
+                continue;
+            }
+            if let Err(error) = std::fs::symlink_metadata(&path) {
+                let message = io_detail(&error);
+                if let Some((upload, index)) = file.replaces {
+                    self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;
+                }
+                self.shared.conclude(Conclusion::of_found(&file, "vanished", message)).await?;
+                continue;
+            }
+            match self.target_of(&file).await? {
+                Ok(_) => {
+                    self.told = None;
+                    self.pack(file).await?;
+                }
+                Err(_) => {
+                    self.unplaced.insert(path, file);
+                }
+            }
+        }
+        if self.unplaced.is_empty() {
+            self.look_again = None;
+        }
+        Ok(())
+    }
+}

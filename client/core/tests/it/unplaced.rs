@@ -1,0 +1,139 @@
+//! Files in watched folders that no engine can be chosen for.
+
+use std::path::Path;
+
+use filemill_api::ErrorCode;
+use filemill_client::{Finished, Notice, Reason, WatchOptions};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::fake::usual_release;
+use crate::world::{LIMIT, World};
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+/// What `status` says of the file.
+async fn status_of(world: &World, file: &str) -> Option<Reason> {
+    let (client, _told) = world.client().await;
+    let mut reason = None;
+    client
+        .status(|waiting| {
+            if name(&waiting.path) == file {
+                reason = Some(waiting.reason);
+            }
+        })
+        .await
+        .unwrap();
+    client.close().await;
+    reason
+}
+
+/// Watches while `steps` follows what is told, and stops when that is done.
+async fn watch<T>(world: &World, engine: Option<&str>, steps: impl AsyncFnOnce(&mut mpsc::Receiver<Notice>) -> T) -> T {
+    let (client, mut told) = world.client().await;
+    let stop = CancellationToken::new();
+    let options =
+        WatchOptions { folders: vec![world.files()], engine: engine.map(str::to_owned), ..WatchOptions::default() };
+    let steps = async {
+        let done = steps(&mut told).await;
+        stop.cancel();
+        while told.recv().await.is_some() {}
+        done
+    };
+    let work = async {
+        let result = client.watch(options, &stop).await;
+        client.close().await;
+        result
+    };
+    let both = async { tokio::join!(work, steps) };
+    let (result, done) = tokio::time::timeout(LIMIT, both).await.expect("watching took too long");
+    result.unwrap();
+    done
+}
+
+/// The next files that finish, with their engines, in the order of their names.
+async fn finished(told: &mut mpsc::Receiver<Notice>, files: usize) -> Vec<(String, String)> {
+    let mut finished = Vec::new();
+    while finished.len() < files {
+        if let Notice::Finished(file) = told.recv().await.expect("the watcher ended") {
+            let Finished { path, engine, ending, .. } = *file;
+            assert!(ending.succeeded(), "{ending:?}");
+            finished.push((name(&path), engine));
+        }
+    }
+    finished.sort();
+    finished
+}
+
+fn pair(file: &str, engine: &str) -> (String, String) {
+    (file.to_owned(), engine.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_that_cannot_tell_which_engine_is_meant_any_more_waits_until_it_can() {
+    let world = World::new().await;
+    world.fake.lock().releases = vec![usual_release("a", b"a")];
+    world.write("first", "1");
+    watch(&world, None, async |told| {
+        assert_eq!(finished(told, 1).await, [pair("first", "a")]);
+        {
+            let mut inner = world.fake.lock();
+            inner.releases = vec![usual_release("b", b"b"), usual_release("c", b"c")];
+            inner.faults.refused_opens = (1, Some(ErrorCode::NotFound));
+        }
+        world.write("second", "22");
+        loop {
+            match told.recv().await.expect("the watcher ended") {
+                Notice::Trouble { message, hint } => {
+                    assert!(message.contains("several engines: `b`, `c`"), "{message}");
+                    assert!(hint.unwrap().contains("--engine"));
+                    break;
+                }
+                Notice::Finished(file) => panic!("{file:?}"),
+                _ => {}
+            }
+        }
+        world.write("third", "333");
+        let mut reason = None;
+        while !matches!(reason, Some(Reason::NoEngine(_))) {
+            reason = status_of(&world, "third").await;
+        }
+        assert!(reason.unwrap().to_string().contains("several engines: `b`, `c`"));
+        world.fake.lock().releases.remove(0);
+        assert_eq!(finished(told, 2).await, [pair("second", "c"), pair("third", "c")]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_in_a_watched_folder_that_no_engine_takes_waits_for_one_and_holds_no_other_up() {
+    let world = World::new().await;
+    let taking = |engine: &str, kind: &str| {
+        let mut release = usual_release(engine, engine.as_bytes());
+        release.media_types = Some(vec![kind.to_owned()]);
+        release
+    };
+    world.fake.lock().releases = vec![taking("table", "text/csv")];
+    world.write("b.png", "22");
+    watch(&world, Some("auto"), async |told| {
+        loop {
+            match told.recv().await.expect("the watcher ended") {
+                Notice::Waiting { path, reason } => {
+                    assert_eq!(name(&path), "b.png");
+                    assert!(reason.starts_with("no engine takes such a file"), "{reason}");
+                    break;
+                }
+                Notice::Finished(file) => panic!("{file:?}"),
+                _ => {}
+            }
+        }
+        assert!(matches!(status_of(&world, "b.png").await, Some(Reason::NoEngine(_))));
+        world.write("a.csv", "1");
+        assert_eq!(finished(told, 1).await, [pair("a.csv", "table")]);
+        world.fake.lock().releases.push(taking("image", "image/*"));
+        assert_eq!(finished(told, 1).await, [pair("b.png", "image")]);
+    })
+    .await;
+}
