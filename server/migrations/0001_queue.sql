@@ -41,10 +41,13 @@ create table tokens (
     id         {id},
     member     bigint not null references members (id),
     scope      text not null,
+    -- The pool that a processor's token speaks for.
+    pool       text,
     -- SHA-256 of the token's text: it is random enough to need no salt and no stretching.
     hash       {bytes} not null constraint tokens_hash unique,
     created_at bigint not null,
-    revoked_at bigint
+    revoked_at bigint,
+    constraint tokens_pool check ((scope = 'processor') = (pool is not null))
 );
 
 create table releases (
@@ -114,12 +117,14 @@ create table offers (
 );
 create index offers_digest on offers (pool, digest);
 
+-- A node's id is its own choice: nodes of two pools may have the same.
 create table nodes (
-    id      text primary key,
     pool    text not null,
+    id      text not null,
     -- Bit n: it runs what needs n.
     runs    bigint not null,
-    seen_at bigint not null
+    seen_at bigint not null,
+    primary key (pool, id)
 );
 
 create table uploads (

@@ -84,12 +84,18 @@ impl Admin {
         Ok(Self { rules, store, tasks, stop })
     }
 
-    /// Makes a token; organisation and member are made when they are new.
+    /// Makes a token; organisation and member are made when they are new. A processor's, and no other, is for a pool.
     ///
     /// # Errors
-    /// A name is not one; the database failed.
-    pub async fn create_token(&self, organisation: &str, member: &str, scope: Scope) -> Result<NewToken, AdminError> {
-        Ok(self.rules.create_token(organisation, member, scope).await?)
+    /// A name is not one; a pool is missing or too many; the database failed.
+    pub async fn create_token(
+        &self,
+        organisation: &str,
+        member: &str,
+        scope: Scope,
+        pool: Option<&str>,
+    ) -> Result<NewToken, AdminError> {
+        Ok(self.rules.create_token(organisation, member, scope, pool).await?)
     }
 
     /// Every token, without its text.
@@ -150,6 +156,7 @@ impl Admin {
             member: 0,
             member_name: String::new(),
             scope: Scope::Operator,
+            pool: None,
         };
         Ok(self.rules.releases(&nobody, None).await?.releases)
     }

@@ -122,7 +122,7 @@ struct Core {
     /// How far members have taken in their events, as far as it is not written down yet.
     taken: Mutex<HashMap<i64, i64>>,
     /// When each node was last written down.
-    seen: Mutex<HashMap<String, Instant>>,
+    seen: Mutex<HashMap<(String, String), Instant>>,
     /// Which releases lack a description, and who was asked for one.
     describing: Mutex<descriptions::Describing>,
 }

@@ -215,6 +215,10 @@ impl Stack {
     pub fn token(&self, organisation: &str, user: &str, scope: Scope) -> Result<PathBuf> {
         let mut command = self.administer(&["token", "create"]);
         command.args(["--organisation", organisation, "--user", user, "--scope", scope.as_str()]);
+        if scope == Scope::Processor {
+            // The stack has one pool, which is called as the default organisation.
+            command.args(["--pool", ORGANISATION]);
+        }
         let token = program::output(&mut command)?;
         let file = self.dir.join("tokens").join(format!("{organisation}-{user}-{}.token", scope.as_str()));
         write_secret(&file, token.trim()).with_context(|| format!("cannot write `{}`", file.display()))?;

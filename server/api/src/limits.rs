@@ -32,6 +32,12 @@ pub const MAX_DESCRIBE: usize = 16;
 pub const MAX_DESCRIPTION_BYTES: usize = 256 << 10;
 /// Engines that one node offers of its own.
 pub const MAX_OFFERED_ENGINES: usize = 64;
+/// Nodes of one pool that are at work at the same time.
+pub const MAX_POOL_NODES: usize = 4096;
+/// Engines that all nodes of one pool offer, each counted as often as it is offered.
+pub const MAX_POOL_OFFERS: usize = 16_384;
+/// Components of one pool that are kept; one that nobody has offered for a week is not.
+pub const MAX_POOL_COMPONENTS: usize = 2048;
 /// Length of a component, in bytes.
 pub const MAX_COMPONENT_BYTES: u64 = 32 << 20;
 /// Files in one run: what one 64-bit mask can tell apart.

@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::Options;
 use crate::served::Served;
 
-const POOL: &str = "bench";
+pub(crate) const POOL: &str = "bench";
 const FILES_IN_A_BUNDLE: u32 = 4_096;
 /// 4,096 files of 34 KiB on average, in chunks of 8 MiB.
 const CHUNKS_IN_A_BUNDLE: u32 = 17;

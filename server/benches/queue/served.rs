@@ -112,6 +112,10 @@ impl Place<'_> {
     }
 
     async fn token(&self, organisation: &str, scope: &str) -> Result<String> {
-        self.output("token", &["create", "--organisation", organisation, "--user", "bench", "--scope", scope]).await
+        let mut args = vec!["create", "--organisation", organisation, "--user", "bench", "--scope", scope];
+        if scope == "processor" {
+            args.extend(["--pool", crate::load::POOL]);
+        }
+        self.output("token", &args).await
     }
 }

@@ -32,6 +32,9 @@ pub(super) struct Create {
     /// What it may do: `user`, `processor` or `operator`.
     #[arg(long, value_parser = scope)]
     scope: Scope,
+    /// The pool that the processor belongs to: with --scope processor, and only then.
+    #[arg(long, value_name = "NAME")]
+    pool: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -53,7 +56,8 @@ impl Token {
         match self {
             Self::Create(create) => {
                 let admin = Admin::open(&create.place.database()?).await?;
-                let made = admin.create_token(&create.organisation, &create.user, create.scope).await;
+                let made =
+                    admin.create_token(&create.organisation, &create.user, create.scope, create.pool.as_deref()).await;
                 admin.close().await;
                 super::print(&made?.text)
             }
@@ -64,9 +68,10 @@ impl Token {
                 let mut lines = String::new();
                 for token in tokens? {
                     let state = if token.revoked_at_ms.is_some() { "revoked" } else { "valid" };
+                    let pool = token.pool.as_deref().unwrap_or("-");
                     writeln!(
                         lines,
-                        "{}\t{}\t{}\t{}\t{state}",
+                        "{}\t{}\t{}\t{}\t{pool}\t{state}",
                         token.id, token.organisation, token.member, token.scope
                     )?;
                 }

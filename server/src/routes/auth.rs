@@ -11,8 +11,9 @@ use crate::rules::{Caller, Scope};
 /// A caller whose token has the scope `user`.
 pub(super) struct User(pub(super) Caller);
 
-/// A caller whose token has the scope `processor`. Which one does not matter: it serves every organisation.
-pub(super) struct Processor;
+/// A caller whose token has the scope `processor`: the pool that it is for. Which processor does not matter, nor whose: it
+/// serves every organisation.
+pub(super) struct Processor(pub(super) String);
 
 /// A caller with any token.
 pub(super) struct Anyone(pub(super) Caller);
@@ -32,8 +33,7 @@ impl FromRequestParts<App> for Processor {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
         let caller = authenticate(parts, app).await?;
-        caller.require(&[Scope::Processor])?;
-        Ok(Self)
+        Ok(Self(caller.processor_pool()?.to_owned()))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::storage::Signer;
 
 /// Replaces the engines that a node offers to the clients of its pool, and signs PUTs for components that are not stored yet.
 ///
-/// Scope `processor`.
+/// Scope `processor`, for the token's pool only.
 #[utoipa::path(
     put,
     path = "/v1/pools/{pool}/engines",
@@ -23,11 +23,11 @@ use crate::storage::Signer;
 )]
 pub(super) async fn offer(
     State(app): State<App>,
-    _: Processor,
+    Processor(own): Processor,
     PathParts(pool): PathParts<String>,
     JsonBody(request): JsonBody<OfferRequest>,
 ) -> Result<Json<OfferAnswer>, Refusal> {
-    let offered = app.rules.offer_engines(&pool, &request).await?;
+    let offered = app.rules.offer_engines(&own, &pool, &request).await?;
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
     let item = |offered: Result<Offered, ErrorBody>| match offered.and_then(|offered| sign(&signer, offered)) {
         Ok(state) => Item::Ok(state),

@@ -19,7 +19,7 @@ const FIRST_CHUNKS: usize = filemill_api::limits::MAX_WANTED_CHUNKS;
 /// Leases jobs to the caller's node, waiting for them up to the time it says; empty when none came, or the server
 /// stops. May ask the node to describe releases, and does not wait then.
 ///
-/// Scope `processor`.
+/// Scope `processor`, for the token's pool only.
 #[utoipa::path(
     post,
     path = "/v1/leases",
@@ -29,12 +29,12 @@ const FIRST_CHUNKS: usize = filemill_api::limits::MAX_WANTED_CHUNKS;
 )]
 pub(super) async fn lease(
     State(app): State<App>,
-    _: Processor,
+    Processor(own): Processor,
     JsonBody(request): JsonBody<LeaseRequest>,
 ) -> Result<Json<LeaseAnswer>, Refusal> {
     // Dropping the rule's future hands back what it may have leased meanwhile.
     let leased =
-        app.stop.run_until_cancelled(app.rules.lease(request)).await.unwrap_or_else(|| Ok(Default::default()))?;
+        app.stop.run_until_cancelled(app.rules.lease(&own, request)).await.unwrap_or_else(|| Ok(Default::default()))?;
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
     let uploads = leased.uploads.into_iter().map(|work| sign_work(&signer, work)).collect::<Result<_, _>>()?;
     Ok(Json(LeaseAnswer { uploads, lease_ms: leased.lease_ms, describe: leased.describe }))
@@ -43,7 +43,7 @@ pub(super) async fn lease(
 /// Signs GETs of an upload's stored chunks, waiting for the first of them up to the time asked; empty when it did not
 /// come, or the server stops.
 ///
-/// Scope `processor`, and only under a lease that holds.
+/// Scope `processor`, and only under a lease that holds, in the token's pool.
 #[utoipa::path(
     post,
     path = "/v1/leases/chunks",
@@ -53,18 +53,18 @@ pub(super) async fn lease(
 )]
 pub(super) async fn chunks(
     State(app): State<App>,
-    _: Processor,
+    Processor(own): Processor,
     JsonBody(request): JsonBody<ChunksRequest>,
 ) -> Result<Json<ChunksAnswer>, Refusal> {
     let stored =
-        app.stop.run_until_cancelled(app.rules.lease_chunks(request)).await.unwrap_or_else(|| Ok(Vec::new()))?;
+        app.stop.run_until_cancelled(app.rules.lease_chunks(&own, request)).await.unwrap_or_else(|| Ok(Vec::new()))?;
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
     Ok(Json(ChunksAnswer { chunks: sign_chunks(&signer, &stored)? }))
 }
 
 /// Prolongs the node's leases and records what they are doing; says which to stop working on.
 ///
-/// Scope `processor`; a lease counts only with its fence.
+/// Scope `processor`; a lease counts only with its fence, and in the token's pool.
 #[utoipa::path(
     post,
     path = "/v1/leases/report",
@@ -74,15 +74,15 @@ pub(super) async fn chunks(
 )]
 pub(super) async fn report(
     State(app): State<App>,
-    _: Processor,
+    Processor(own): Processor,
     JsonBody(request): JsonBody<ReportRequest>,
 ) -> Result<Json<ReportAnswer>, Refusal> {
-    Ok(Json(app.rules.report(request).await?))
+    Ok(Json(app.rules.report(&own, request).await?))
 }
 
 /// Ends leases; what is not completed in them goes to others, without blame.
 ///
-/// Scope `processor`; a lease counts only with its fence.
+/// Scope `processor`; a lease counts only with its fence, and in the token's pool.
 #[utoipa::path(
     post,
     path = "/v1/leases/return",
@@ -92,16 +92,16 @@ pub(super) async fn report(
 )]
 pub(super) async fn give_back(
     State(app): State<App>,
-    _: Processor,
+    Processor(own): Processor,
     JsonBody(request): JsonBody<ReturnRequest>,
 ) -> Result<Json<ReportAnswer>, Refusal> {
-    Ok(Json(app.rules.give_back(request).await?))
+    Ok(Json(app.rules.give_back(&own, request).await?))
 }
 
 /// Ends a lease because stored chunks are not there, or not what they should be; its jobs wait for the uploader to send
 /// them again.
 ///
-/// Scope `processor`; a lease counts only with its fence.
+/// Scope `processor`; a lease counts only with its fence, and in the token's pool.
 #[utoipa::path(
     post,
     path = "/v1/leases/missing",
@@ -111,10 +111,10 @@ pub(super) async fn give_back(
 )]
 pub(super) async fn missing(
     State(app): State<App>,
-    _: Processor,
+    Processor(own): Processor,
     JsonBody(request): JsonBody<MissingRequest>,
 ) -> Result<Json<ReportAnswer>, Refusal> {
-    Ok(Json(app.rules.missing(request).await?))
+    Ok(Json(app.rules.missing(&own, request).await?))
 }
 
 fn sign_work(signer: &Signer, work: LeasedUploadWork) -> Result<LeasedUpload, ErrorBody> {

@@ -71,7 +71,7 @@ pub(super) async fn description(
     Ok(([(CONTENT_TYPE, "application/json")], app.rules.description(&digest, &query).await?))
 }
 
-/// Signs a GET of a release's component. Changes nothing.
+/// Signs a GET of the component of a release, or of one that nodes of the token's pool brought. Changes nothing.
 ///
 /// Scope `processor`.
 #[utoipa::path(
@@ -83,10 +83,10 @@ pub(super) async fn description(
 )]
 pub(super) async fn component(
     State(app): State<App>,
-    _: Processor,
+    Processor(own): Processor,
     PathParts(digest): PathParts<String>,
 ) -> Result<Json<ComponentUrl>, Refusal> {
-    let object = app.rules.component(&digest).await?;
+    let object = app.rules.component(&own, &digest).await?;
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
     Ok(Json(ComponentUrl { get: get(&signer, &object)? }))
 }
@@ -101,7 +101,7 @@ pub(super) async fn pools(State(app): State<App>, _: Anyone) -> Result<Json<Pool
 
 /// Keeps a pool's statement, to pass it on; whether to believe it is for the clients, who hold the pool's root.
 ///
-/// Scope `processor`.
+/// Scope `processor`, for the token's pool only.
 #[utoipa::path(
     post,
     path = "/v1/pools",
@@ -111,9 +111,9 @@ pub(super) async fn pools(State(app): State<App>, _: Anyone) -> Result<Json<Pool
 )]
 pub(super) async fn publish_pool(
     State(app): State<App>,
-    _: Processor,
+    Processor(own): Processor,
     JsonBody(request): JsonBody<PublishPool>,
 ) -> Result<StatusCode, Refusal> {
-    app.rules.publish_pool(&request.pool).await?;
+    app.rules.publish_pool(&own, &request.pool).await?;
     Ok(StatusCode::NO_CONTENT)
 }

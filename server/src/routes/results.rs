@@ -11,7 +11,7 @@ use super::{App, Refusal};
 
 /// Records results, lease by lease; a job that has one keeps it. The last of an upload also dooms its chunks.
 ///
-/// Scope `processor`; a lease counts only with its fence.
+/// Scope `processor`; a lease counts only with its fence, and in the token's pool.
 #[utoipa::path(
     post,
     path = "/v1/results",
@@ -21,15 +21,15 @@ use super::{App, Refusal};
 )]
 pub(super) async fn complete(
     State(app): State<App>,
-    _: Processor,
+    Processor(own): Processor,
     JsonBody(request): JsonBody<CompleteRequest>,
 ) -> Result<Json<CompleteAnswer>, Refusal> {
-    Ok(Json(app.rules.complete(request).await?))
+    Ok(Json(app.rules.complete(&own, request).await?))
 }
 
 /// Signs PUTs for results that are too large to go inline. Changes nothing.
 ///
-/// Scope `processor`; only under leases that hold.
+/// Scope `processor`; only under leases that hold, in the token's pool.
 #[utoipa::path(
     post,
     path = "/v1/results/urls",
@@ -39,10 +39,10 @@ pub(super) async fn complete(
 )]
 pub(super) async fn urls(
     State(app): State<App>,
-    _: Processor,
+    Processor(own): Processor,
     JsonBody(request): JsonBody<ResultUrlRequest>,
 ) -> Result<Json<ResultUrls>, Refusal> {
-    let objects = app.rules.result_urls(request).await?;
+    let objects = app.rules.result_urls(&own, request).await?;
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
     Ok(Json(ResultUrls { results: objects.into_iter().map(|object| put_item(&signer, object)).collect() }))
 }

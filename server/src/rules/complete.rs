@@ -24,8 +24,9 @@ impl Rules {
     /// recorded.
     ///
     /// # Errors
-    /// `bad_request` for the whole: too many. For a lease: `bad_request`, and then nothing of it is recorded; `fenced`.
-    pub async fn complete(&self, request: CompleteRequest) -> Result<CompleteAnswer, ErrorBody> {
+    /// `bad_request` for the whole: too many. For a lease: `bad_request`, and then nothing of it is recorded; `fenced`: it is
+    /// not held in the caller's `own` pool.
+    pub async fn complete(&self, own: &str, request: CompleteRequest) -> Result<CompleteAnswer, ErrorBody> {
         check_node(&request.node)?;
         if request.leases.len() > MAX_LEASES_PER_REQUEST {
             return Err(too_many("leases", request.leases.len(), MAX_LEASES_PER_REQUEST));
@@ -40,7 +41,11 @@ impl Rules {
         let refusals: Vec<_> = request.leases.iter().map(|lease| check(lease).err()).collect();
         let leases: Vec<_> =
             request.leases.into_iter().zip(&refusals).filter(|(_, no)| no.is_none()).map(|(lease, _)| lease).collect();
-        let done = if leases.is_empty() { Vec::new() } else { self.inner.completing.ask(leases).await? };
+        let done = if leases.is_empty() {
+            Vec::new()
+        } else {
+            self.inner.completing.ask(CompleteAsk { pool: own.to_owned(), leases }).await?
+        };
         let mut done = done.into_iter();
         let leases = refusals
             .into_iter()
@@ -55,8 +60,12 @@ impl Rules {
     /// Where large results go, each by itself.
     ///
     /// # Errors
-    /// `bad_request` for the whole: too many. For one: `bad_request`; `fenced`.
-    pub async fn result_urls(&self, request: ResultUrlRequest) -> Result<Vec<Result<Object, ErrorBody>>, ErrorBody> {
+    /// `bad_request` for the whole: too many. For one: `bad_request`; `fenced`: its lease is not held in the caller's `own` pool.
+    pub async fn result_urls(
+        &self,
+        own: &str,
+        request: ResultUrlRequest,
+    ) -> Result<Vec<Result<Object, ErrorBody>>, ErrorBody> {
         if request.results.len() > MAX_WANTED_CHUNKS {
             return Err(too_many("results", request.results.len(), MAX_WANTED_CHUNKS));
         }
@@ -64,7 +73,7 @@ impl Rules {
         let held: HashMap<_, _> = self
             .core()
             .store
-            .held(&leases.into_iter().collect::<Vec<_>>())
+            .held(own, &leases.into_iter().collect::<Vec<_>>())
             .await
             .map_err(|error| from_store("result urls", &error))?
             .into_iter()
@@ -139,36 +148,45 @@ fn check_result(index: u32, length: u64, sha256: &str) -> Result<(), ErrorBody> 
     Ok(())
 }
 
+/// What one node did.
+pub(super) struct CompleteAsk {
+    pool: String,
+    leases: Vec<Complete>,
+}
+
 /// Completes what many nodes did.
 pub(super) struct Completing(pub(super) Arc<Core>);
 
 impl Combined for Completing {
-    type Ask = Vec<Complete>;
+    type Ask = CompleteAsk;
     type Answer = Vec<Result<Completed, ErrorBody>>;
     const NAME: &'static str = "complete jobs";
     /// Bytes: of sealed results, and a flat part for each job.
     const FULL: usize = 8 << 20;
 
-    fn weight(ask: &Vec<Complete>) -> usize {
+    fn weight(ask: &CompleteAsk) -> usize {
         let weigh = |sealed: &Option<SealedBody>| match sealed {
             Some(SealedBody::Inline(body)) => 1024 + body.0.len(),
             _ => 1024,
         };
-        ask.iter().flat_map(|lease| &lease.jobs).map(|job| weigh(&job.sealed)).sum::<usize>() + 1024
+        ask.leases.iter().flat_map(|lease| &lease.jobs).map(|job| weigh(&job.sealed)).sum::<usize>() + 1024
     }
 
-    async fn run(&self, asks: &[Vec<Complete>]) -> Result<Vec<Self::Answer>, StoreError> {
+    async fn run(&self, asks: &[CompleteAsk]) -> Result<Vec<Self::Answer>, StoreError> {
         let core = &self.0;
         let mut tx = core.store.begin().await?;
-        let leases = || asks.iter().flatten();
-        let locked = Locked::take(&mut tx, leases().map(|lease| lease.lease.run)).await?;
+        let mut leases = Vec::new();
+        for ask in asks {
+            leases.extend(ask.leases.iter().map(|lease| (ask.pool.as_str(), lease)));
+        }
+        let locked = Locked::take(&mut tx, leases.iter().map(|(_, lease)| lease.lease.run)).await?;
 
         // What each lease completes now, and which of its jobs must have been recorded before.
         let mut gone: HashMap<i64, u64> = locked.runs.values().map(|run| (run.id, run.gone())).collect();
         let mut happenings = Vec::new();
         let mut before = Vec::new();
-        for complete in leases() {
-            let held = locked.held(complete.lease);
+        for (pool, complete) in leases {
+            let held = locked.held(pool, complete.lease);
             for job in &complete.jobs {
                 let bit = masks::bit(lo_of(complete.lease.run), job.index).unwrap_or(0);
                 let left = held.and_then(|(run, upload)| {
@@ -216,15 +234,17 @@ impl Combined for Completing {
 
         let now: BTreeSet<_> =
             happenings.iter().map(|one| (one.upload.number, one.index.unwrap_or_default(), one.fence)).collect();
-        let answer = |complete: &Complete| {
+        let answer = |pool: &str, complete: &Complete| {
             let (run, fence) = (complete.lease.run, complete.lease.fence);
             let upload = upload_of(run);
             let all = complete.jobs.iter().all(|job| {
                 now.contains(&(upload, job.index, fence))
                     || recorded.get(&(upload, i64::from(job.index))) == Some(&fence)
             });
-            let held = locked.held(complete.lease);
-            if !all || (complete.jobs.is_empty() && held.is_none()) {
+            let held = locked.held(pool, complete.lease);
+            // What another pool's node completed is nothing to this one.
+            let own = locked.uploads.get(&upload).is_some_and(|upload| upload.pool == pool);
+            if !own || !all || (complete.jobs.is_empty() && held.is_none()) {
                 return Err(fenced(run, fence));
             }
             let ended = held.is_none_or(|(run, _)| {
@@ -233,7 +253,7 @@ impl Combined for Completing {
             // Bounded by the check of the request.
             Ok(Completed { recorded: u32::try_from(complete.jobs.len()).unwrap_or(u32::MAX), ended })
         };
-        Ok(asks.iter().map(|ask| ask.iter().map(answer).collect()).collect())
+        Ok(asks.iter().map(|ask| ask.leases.iter().map(|lease| answer(&ask.pool, lease)).collect()).collect())
     }
 }
 

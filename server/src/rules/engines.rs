@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use filemill_api::limits::{MAX_COMPONENT_BYTES, MAX_OFFERED_ENGINES};
-use filemill_api::{ErrorBody, LOCAL_PREFIX, Offer, OfferRequest, Release};
+use filemill_api::limits::{MAX_COMPONENT_BYTES, MAX_OFFERED_ENGINES, MAX_POOL_OFFERS};
+use filemill_api::{ErrorBody, ErrorCode, LOCAL_PREFIX, Offer, OfferRequest, Release};
 
 use super::descriptions::Said;
-use super::refusal::{bad_request, from_store, is_hex, is_name, not_found, shown, too_many};
+use super::refusal::{bad_request, from_store, is_hex, is_name, not_found, own_pool, shown, too_many, too_many_nodes};
 use super::releases::{MAX_CONTRACT, needs};
 use super::rest::check_node;
 use super::{Core, Object, Offered, Rules, ms, retried};
@@ -17,10 +17,12 @@ impl Rules {
     /// Replaces the engines that a node offers to its pool. Each is visible once its component is stored.
     ///
     /// # Errors
-    /// `bad_request` for the whole: too many, or the node has no name; `not_found`: no such pool. For one: `bad_request`; the
+    /// `bad_request` for the whole: too many, or the node has no name; `forbidden`: another pool than the caller's `own`;
+    /// `not_found`: no such pool; `over_quota`: the pool's nodes are too many, or offer too much. For one: `bad_request`; the
     /// others count.
     pub async fn offer_engines(
         &self,
+        own: &str,
         pool: &str,
         request: &OfferRequest,
     ) -> Result<Vec<Result<Offered, ErrorBody>>, ErrorBody> {
@@ -28,6 +30,7 @@ impl Rules {
         if request.engines.len() > MAX_OFFERED_ENGINES {
             return Err(too_many("engines", request.engines.len(), MAX_OFFERED_ENGINES));
         }
+        own_pool(own, pool)?;
         let core = self.core();
         if !is_name(pool) || !core.pool_exists(pool).await.map_err(|error| from_store("offer engines", &error))? {
             return Err(not_found(format!("there is no pool `{}`", shown(pool)), "publish the pool's statement first"));
@@ -46,7 +49,17 @@ impl Rules {
             .collect();
         let good: Vec<_> = checked.iter().filter_map(|checked| checked.as_ref().ok()).collect();
         let states = retried(|| core.offer(pool, &request.node, &good)).await;
-        let states = states.map_err(|error| from_store("offer engines", &error))?;
+        let states = match states.map_err(|error| from_store("offer engines", &error))? {
+            Taken::All(states) => states,
+            Taken::TooManyNodes => return Err(too_many_nodes(pool)),
+            Taken::TooManyOffers => {
+                return Err(ErrorBody {
+                    code: ErrorCode::OverQuota,
+                    message: format!("the nodes of pool `{pool}` offer more than {MAX_POOL_OFFERS} engines"),
+                    hint: Some("publish engines that many nodes have, and remove them from the nodes".to_owned()),
+                });
+            }
+        };
         Ok(checked
             .into_iter()
             .map(|checked| {
@@ -62,13 +75,8 @@ impl Rules {
 }
 
 impl Core {
-    /// Writes the offers down; of each digest, whether it is stored and whether its object is being deleted.
-    async fn offer(
-        &self,
-        pool: &str,
-        node: &str,
-        good: &[&(&Offer, Said)],
-    ) -> Result<HashMap<String, (bool, bool)>, StoreError> {
+    /// Writes the offers down, if the pool may have them.
+    async fn offer(&self, pool: &str, node: &str, good: &[&(&Offer, Said)]) -> Result<Taken, StoreError> {
         let offers: Vec<_> = good.iter().map(|(offer, _)| (offer.name.as_str(), offer.digest.as_str())).collect();
         // One component may have several names.
         let mut components = HashMap::<&str, ComponentRow<'_>>::new();
@@ -81,7 +89,12 @@ impl Core {
         let mut components: Vec<_> = components.into_values().collect();
         components.sort_unstable();
         let mut tx = self.store.begin().await?;
-        tx.meet_node(node, pool).await?;
+        if !tx.touch_node(pool, node).await? && !tx.meet_node(pool, node, 0, ms(self.config.node_present)).await? {
+            return Ok(Taken::TooManyNodes);
+        }
+        if tx.offers_of_others(pool, node).await? + offers.len() as i64 > MAX_POOL_OFFERS as i64 {
+            return Ok(Taken::TooManyOffers);
+        }
         tx.offer(pool, node, &offers).await?;
         if !components.is_empty() {
             tx.bring(pool, &components).await?;
@@ -92,7 +105,7 @@ impl Core {
         }
         let states = tx.component_states(pool, &components).await?;
         tx.commit().await?;
-        Ok(states.into_iter().map(|(digest, stored, doomed)| (digest, (stored, doomed))).collect())
+        Ok(Taken::All(states.into_iter().map(|(digest, stored, doomed)| (digest, (stored, doomed))).collect()))
     }
 
     /// The engines that clients of the pool see: of each name the one that was offered last.
@@ -125,6 +138,14 @@ impl Core {
             _ => Ok(None),
         }
     }
+}
+
+/// What became of a node's offers.
+enum Taken {
+    /// Of each digest, whether it is stored and whether its object is being deleted.
+    All(HashMap<String, (bool, bool)>),
+    TooManyNodes,
+    TooManyOffers,
 }
 
 fn check(offer: &Offer) -> Result<Said, ErrorBody> {

@@ -20,6 +20,8 @@ pub struct Caller {
     pub member_name: String,
     /// What the token may do.
     pub scope: Scope,
+    /// The pool that a processor speaks for; nobody else has one.
+    pub pool: Option<String>,
 }
 
 /// What a token may do.
@@ -27,7 +29,7 @@ pub struct Caller {
 pub enum Scope {
     /// Uploads, and reads what came of it.
     User,
-    /// Leases and completes jobs, of all organisations.
+    /// Leases and completes jobs of one pool, of all organisations.
     Processor,
     /// Publishes releases.
     Operator,
@@ -83,6 +85,8 @@ pub struct TokenSummary {
     pub member: String,
     /// What it may do.
     pub scope: Scope,
+    /// The pool that a processor's is for.
+    pub pool: Option<String>,
     /// When it was made, in milliseconds since 1970-01-01 UTC.
     pub created_at_ms: i64,
     /// When it was revoked.

@@ -20,10 +20,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::allot::Wish;
-use super::refusal::{bad_request, from_store, is_name, shown, unavailable};
+use super::refusal::{bad_request, from_store, is_name, own_pool, shown, too_many_nodes, unavailable};
 use super::releases::abilities;
 use super::rest::check_node;
-use super::{Core, Leased, Rules, masks, retried};
+use super::{Core, Leased, Rules, masks, ms, retried};
 use crate::store::{Candidate, Needs, StoreError, lo_of};
 
 /// Nodes that wait in the queue before the next one waits outside.
@@ -48,8 +48,9 @@ impl Rules {
     /// first; incomplete ones only into idle slots. Dropping the future hands back what comes for it later.
     ///
     /// # Errors
-    /// `bad_request`, and those of the database.
-    pub async fn lease(&self, request: LeaseRequest) -> Result<Leased, ErrorBody> {
+    /// `bad_request`; `forbidden`: another pool than the caller's `own`; `over_quota`: the pool has too many nodes; those of the
+    /// database.
+    pub async fn lease(&self, own: &str, request: LeaseRequest) -> Result<Leased, ErrorBody> {
         check_node(&request.node)?;
         if !is_name(&request.pool) {
             return Err(bad_request(format!(
@@ -57,8 +58,11 @@ impl Rules {
                 shown(&request.pool)
             )));
         }
+        own_pool(own, &request.pool)?;
         let needs = Needs { pool: request.pool, runs: abilities(&request.contracts, &request.backends) };
-        self.core().see(&request.node, &needs).await.map_err(|error| from_store("lease", &error))?;
+        if !self.core().see(&request.node, &needs).await.map_err(|error| from_store("lease", &error))? {
+            return Err(too_many_nodes(&needs.pool));
+        }
         let jobs = request.max_jobs.min(MAX_LEASED_JOBS);
         let (answer, answered) = oneshot::channel();
         let ask = LeaseAsk {
@@ -73,19 +77,31 @@ impl Rules {
 }
 
 impl Core {
-    /// Writes down that a node is present, now and then.
-    async fn see(&self, node: &str, needs: &Needs) -> Result<(), StoreError> {
-        {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if seen.get(node).is_some_and(|when| when.elapsed() < SEE) {
-                return Ok(());
-            }
-            seen.retain(|_, when| when.elapsed() < SEE);
-            seen.insert(node.to_owned(), std::time::Instant::now());
+    /// Writes down that a node is present, now and then. False: its pool has too many.
+    async fn see(&self, node: &str, needs: &Needs) -> Result<bool, StoreError> {
+        let node = (needs.pool.clone(), node.to_owned());
+        if self.seen_lately(&node) {
+            return Ok(true);
         }
         let mut tx = self.store.begin().await?;
-        tx.see_node(node, &needs.pool, needs.runs).await?;
-        tx.commit().await
+        let known = tx.see_node(&node.0, &node.1, needs.runs).await?
+            || tx.meet_node(&node.0, &node.1, needs.runs, ms(self.config.node_present)).await?;
+        tx.commit().await?;
+        if known {
+            self.saw(node);
+        }
+        Ok(known)
+    }
+
+    fn seen_lately(&self, node: &(String, String)) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(node).is_some_and(|when| when.elapsed() < SEE)
+    }
+
+    fn saw(&self, node: (String, String)) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|_, when| when.elapsed() < SEE);
+        seen.insert(node, std::time::Instant::now());
     }
 }
 
@@ -187,7 +203,7 @@ impl Desk {
             // One that never waits is asked with its work.
             leased.describe = self.core.to_describe(&ask.wish.node, needs.runs);
             if let Err(Ok(leased)) = ask.answer.send(Ok(leased)) {
-                self.core.take_back(&leased).await;
+                self.core.take_back(&needs.pool, &leased).await;
             }
         }
         (waiting, look.cut)
@@ -233,14 +249,14 @@ impl Desk {
 
 impl Core {
     /// Returns what a node that has gone will not run.
-    async fn take_back(&self, leased: &Leased) {
+    async fn take_back(&self, pool: &str, leased: &Leased) {
         let leases: Vec<_> = leased
             .uploads
             .iter()
             .flat_map(|work| &work.runs)
             .map(|run| (RunKey { run: run.run, fence: run.fence }, ReturnReason::ShuttingDown))
             .collect();
-        if let Err(error) = retried(|| self.rest(&leases)).await {
+        if let Err(error) = retried(|| self.rest(pool, &leases)).await {
             // They come back when the leases end.
             let _logged = from_store("take back leases", &error);
         }

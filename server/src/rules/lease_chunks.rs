@@ -19,8 +19,8 @@ impl Rules {
     /// empty.
     ///
     /// # Errors
-    /// `fenced`: the lease is not held; `bad_request`: the chunk lies beyond it.
-    pub async fn lease_chunks(&self, request: ChunksRequest) -> Result<Vec<(u32, Object)>, ErrorBody> {
+    /// `fenced`: the lease is not held in the caller's `own` pool; `bad_request`: the chunk lies beyond it.
+    pub async fn lease_chunks(&self, own: &str, request: ChunksRequest) -> Result<Vec<(u32, Object)>, ErrorBody> {
         let core = self.core();
         let deadline = Instant::now() + Duration::from_millis(u64::from(request.wait_ms.min(MAX_WAIT_MS)));
         let (run, fence) = (request.lease.run, request.lease.fence);
@@ -31,7 +31,7 @@ impl Rules {
         loop {
             let rows = core
                 .store
-                .lease_chunks(run, fence, from, from + count)
+                .lease_chunks(own, run, fence, from, from + count)
                 .await
                 .map_err(|error| from_store("lease chunks", &error))?;
             let Some((upload, last_chunk, ..)) = rows.first() else {

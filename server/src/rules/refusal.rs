@@ -1,5 +1,6 @@
 //! How rules say no: the wire's error, made in one place.
 
+use filemill_api::limits::MAX_POOL_NODES;
 use filemill_api::{ErrorBody, ErrorCode};
 
 use crate::store::StoreError;
@@ -24,6 +25,28 @@ pub(super) fn fenced(run: i64, fence: i64) -> ErrorBody {
         code: ErrorCode::Fenced,
         message: format!("lease `{run}/{fence}` has ended or passed to another node"),
         hint: Some("drop it: its jobs are in other hands".to_owned()),
+    }
+}
+
+/// Succeeds when what a processor names is the pool that its token is for.
+pub(super) fn own_pool(own: &str, named: &str) -> Result<(), ErrorBody> {
+    if own == named {
+        return Ok(());
+    }
+    Err(ErrorBody {
+        code: ErrorCode::Forbidden,
+        message: format!("the token is for pool `{}`, not for `{}`", shown(own), shown(named)),
+        hint: Some(
+            "give each processor a token of its own pool (`filemill-server token create --pool NAME`)".to_owned(),
+        ),
+    })
+}
+
+pub(super) fn too_many_nodes(pool: &str) -> ErrorBody {
+    ErrorBody {
+        code: ErrorCode::OverQuota,
+        message: format!("pool `{pool}` has {MAX_POOL_NODES} nodes at work, which is the most"),
+        hint: Some("stop some of them, or make another pool".to_owned()),
     }
 }
 

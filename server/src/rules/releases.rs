@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 
 use filemill_api::{ErrorBody, Pools, Release, Releases, SignedStatement};
 
-use super::refusal::{bad_request, conflict, from_store, is_hex, is_name, not_found, shown};
+use super::refusal::{bad_request, conflict, from_store, is_hex, is_name, not_found, own_pool, shown};
 use super::{Caller, Core, NewRelease, Object, Rules};
 use crate::storage::ObjectKey;
 use crate::store::{ReleaseRow, StoreError};
@@ -157,20 +157,23 @@ impl Rules {
         Ok(Releases { releases })
     }
 
-    /// Where the component of a release is, or one that a node brought.
+    /// Where the component of a release is, or one that a node of the caller's `own` pool brought.
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn component(&self, digest: &str) -> Result<Object, ErrorBody> {
+    pub async fn component(&self, own: &str, digest: &str) -> Result<Object, ErrorBody> {
         let store = &self.core().store;
+        let no_release = || not_found(format!("there is no release `{}`", shown(digest)), "list the releases");
+        if !is_hex(digest, 64) {
+            return Err(no_release());
+        }
         let length = async {
             match store.release(digest).await? {
                 Some(release) => Ok(Some(release.length)),
-                None => store.local_length(digest).await,
+                None => store.local_length(own, digest).await,
             }
         };
         let length = length.await.map_err(|error| from_store("find release", &error))?;
-        let no_release = || not_found(format!("there is no release `{}`", shown(digest)), "list the releases");
         Ok(Object {
             length: u64::try_from(length.ok_or_else(no_release)?).unwrap_or(0),
             key: ObjectKey::release(digest).map_err(|_| no_release())?,
@@ -206,8 +209,9 @@ impl Rules {
     /// statement does, against the root it pinned.
     ///
     /// # Errors
-    /// `bad_request`: it is no statement; `conflict`: the pool has said something else with that serial.
-    pub async fn publish_pool(&self, signed: &SignedStatement) -> Result<(), ErrorBody> {
+    /// `bad_request`: it is no statement; `forbidden`: it is another pool's than the caller's `own`; `conflict`: the pool has said
+    /// something else with that serial.
+    pub async fn publish_pool(&self, own: &str, signed: &SignedStatement) -> Result<(), ErrorBody> {
         #[derive(serde::Deserialize)]
         struct Statement {
             pool: String,
@@ -221,6 +225,7 @@ impl Rules {
         if !is_name(&statement.pool) {
             return Err(bad_request(format!("pool `{}` is not a name", shown(&statement.pool))));
         }
+        own_pool(own, &statement.pool)?;
         let serial = i64::try_from(statement.serial)
             .map_err(|_| bad_request(format!("serial {} is too large", statement.serial)))?;
         let published = async {

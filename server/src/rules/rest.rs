@@ -50,9 +50,9 @@ impl Locked {
         })
     }
 
-    /// The run, if this lease holds it, with its upload.
-    pub(super) fn held(&self, lease: RunKey) -> Option<(&RunRow, &UploadRow)> {
-        let run = self.runs.get(&lease.run).filter(|run| run.held_by(lease.fence))?;
+    /// The run, if this lease of the pool's holds it, with its upload.
+    pub(super) fn held(&self, pool: &str, lease: RunKey) -> Option<(&RunRow, &UploadRow)> {
+        let run = self.runs.get(&lease.run).filter(|run| run.held_by(lease.fence) && run.pool == pool)?;
         Some((run, self.uploads.get(&run.upload)?))
     }
 }
@@ -121,15 +121,15 @@ impl<'a> Ended<'a> {
 }
 
 impl Core {
-    /// Ends leases without blame; answers those that were not held.
-    pub(super) async fn rest(&self, leases: &[(RunKey, ReturnReason)]) -> Result<Vec<RunKey>, StoreError> {
+    /// Ends leases of the pool's without blame; answers those that were not held.
+    pub(super) async fn rest(&self, pool: &str, leases: &[(RunKey, ReturnReason)]) -> Result<Vec<RunKey>, StoreError> {
         let mut tx = self.store.begin().await?;
         let locked = Locked::take(&mut tx, leases.iter().map(|(lease, _)| lease.run)).await?;
         let mut ended = Ended::default();
         let mut lost = Vec::new();
         let mut seen = BTreeSet::new();
         for &(lease, reason) in leases {
-            match locked.held(lease) {
+            match locked.held(pool, lease) {
                 Some((run, upload)) => {
                     if seen.insert(run.id) {
                         ended.add(run, upload, upload.prefix, Some(reason), self.served());
@@ -152,12 +152,12 @@ impl Core {
     }
 
     /// Forgets what is missing, and ends the lease that found it so. False: it was not held.
-    async fn missing(&self, request: &MissingRequest) -> Result<bool, StoreError> {
+    async fn missing(&self, pool: &str, request: &MissingRequest) -> Result<bool, StoreError> {
         let MissingRequest { lease, chunks, header, .. } = request;
         let lease = *lease;
         let mut tx = self.store.begin().await?;
         let mut locked = Locked::take(&mut tx, std::iter::once(lease.run)).await?;
-        let Some((run, upload)) = locked.held(lease) else {
+        let Some((run, upload)) = locked.held(pool, lease) else {
             return Ok(false);
         };
         let (run, number) = (run.clone(), upload.number);
@@ -218,14 +218,15 @@ impl Rules {
     /// Hands leases back: their jobs wait for another node, without blame. A stalled one waits until it is complete.
     ///
     /// # Errors
-    /// `bad_request`, and those of the database. Leases that are not held are answered as lost.
-    pub async fn give_back(&self, request: ReturnRequest) -> Result<ReportAnswer, ErrorBody> {
+    /// `bad_request`, and those of the database. Leases that are not held in the caller's `own` pool are answered as lost.
+    pub async fn give_back(&self, own: &str, request: ReturnRequest) -> Result<ReportAnswer, ErrorBody> {
         if request.leases.len() > MAX_LEASES_PER_REQUEST {
             return Err(too_many("leases", request.leases.len(), MAX_LEASES_PER_REQUEST));
         }
         check_node(&request.node)?;
         let leases: Vec<_> = request.leases.iter().map(|back| (back.lease, back.reason)).collect();
-        let lost = retried(|| self.core().rest(&leases)).await.map_err(|error| from_store("return leases", &error))?;
+        let lost =
+            retried(|| self.core().rest(own, &leases)).await.map_err(|error| from_store("return leases", &error))?;
         Ok(ReportAnswer { cancelled: Vec::new(), lost, lease_ms: self.core().lease_ms() })
     }
 
@@ -233,8 +234,8 @@ impl Rules {
     /// them, and the lease ends. A chunk that was stored anew meanwhile is left alone.
     ///
     /// # Errors
-    /// `bad_request`, and those of the database. A lease that is not held is answered as lost.
-    pub async fn missing(&self, request: MissingRequest) -> Result<ReportAnswer, ErrorBody> {
+    /// `bad_request`, and those of the database. A lease that is not held in the caller's `own` pool is answered as lost.
+    pub async fn missing(&self, own: &str, request: MissingRequest) -> Result<ReportAnswer, ErrorBody> {
         check_node(&request.node)?;
         if request.chunks.len() > MAX_WANTED_CHUNKS {
             return Err(too_many("missing chunks", request.chunks.len(), MAX_WANTED_CHUNKS));
@@ -245,8 +246,9 @@ impl Rules {
                 shown(sha256)
             )));
         }
-        let held =
-            retried(|| self.core().missing(&request)).await.map_err(|error| from_store("missing chunks", &error))?;
+        let held = retried(|| self.core().missing(own, &request))
+            .await
+            .map_err(|error| from_store("missing chunks", &error))?;
         let lost = if held { Vec::new() } else { vec![request.lease] };
         Ok(ReportAnswer { cancelled: Vec::new(), lost, lease_ms: self.core().lease_ms() })
     }

@@ -32,16 +32,51 @@ impl Caller {
             hint: Some(format!("use a token of scope {}", wanted.join(" or "))),
         })
     }
+
+    /// The pool that the caller's processor speaks for.
+    ///
+    /// # Errors
+    /// `forbidden`: the token is no processor's.
+    pub fn processor_pool(&self) -> Result<&str, ErrorBody> {
+        self.require(&[Scope::Processor])?;
+        self.pool.as_deref().ok_or_else(|| ErrorBody {
+            code: ErrorCode::Forbidden,
+            message: "the token is for no pool".to_owned(),
+            hint: Some("make another with `filemill-server token create --scope processor --pool NAME`".to_owned()),
+        })
+    }
 }
 
 impl Rules {
-    /// Makes a token for a member of an organisation, each of which is made when it is new.
+    /// Makes a token for a member of an organisation, each of which is made when it is new. A processor's is for one pool, which
+    /// need not exist yet.
     ///
     /// # Errors
-    /// `bad_request`: a name is not 1 to 64 characters of `[A-Za-z0-9._-]`.
-    pub async fn create_token(&self, organisation: &str, member: &str, scope: Scope) -> Result<NewToken, ErrorBody> {
-        for (what, name) in [("organisation", organisation), ("member", member)] {
-            if !is_name(name) {
+    /// `bad_request`: a name is not 1 to 64 characters of `[A-Za-z0-9._-]`; a processor has no pool, or somebody else has one.
+    pub async fn create_token(
+        &self,
+        organisation: &str,
+        member: &str,
+        scope: Scope,
+        pool: Option<&str>,
+    ) -> Result<NewToken, ErrorBody> {
+        match (scope, pool) {
+            (Scope::Processor, None) => {
+                return Err(ErrorBody {
+                    hint: Some("name the pool that the processor has the keys of (`--pool NAME`)".to_owned()),
+                    ..bad_request("a token of scope `processor` is for one pool")
+                });
+            }
+            (Scope::User | Scope::Operator, Some(_)) => {
+                return Err(ErrorBody {
+                    hint: Some("leave `--pool` out".to_owned()),
+                    ..bad_request(format!("a token of scope `{scope}` is for no pool"))
+                });
+            }
+            _ => {}
+        }
+        for (what, name) in [("organisation", Some(organisation)), ("member", Some(member)), ("pool", pool)] {
+            if let Some(name) = name.filter(|name| !is_name(name)) {
                 return Err(bad_request(format!(
                     "{what} `{}` is not 1 to 64 characters of [A-Za-z0-9._-]",
                     shown(name)
@@ -65,7 +100,7 @@ impl Rules {
             let mut tx = self.core().store.begin().await?;
             let organisation = tx.ensure_organisation(organisation).await?;
             let member = tx.ensure_member(organisation, member).await?;
-            let id = tx.insert_token(member, scope.name(), &hash).await?;
+            let id = tx.insert_token(member, scope.name(), pool, &hash).await?;
             tx.commit().await?;
             Ok::<_, StoreError>(id)
         };
@@ -103,6 +138,7 @@ impl Rules {
                     organisation: row.organisation,
                     member: row.member,
                     scope: Scope::from_name(&row.scope)?,
+                    pool: row.pool,
                     created_at_ms: row.created_at,
                     revoked_at_ms: row.revoked_at,
                 })
@@ -133,6 +169,7 @@ impl Rules {
                 member: row.member,
                 member_name: row.member_name,
                 scope: Scope::from_name(&row.scope)?,
+                pool: row.pool,
             })
         });
         let Some(caller) = caller else {

@@ -107,6 +107,7 @@ impl Store {
     /// What a lease may read of the chunks `from` to before `to`; no row: the lease is not held.
     pub(crate) async fn lease_chunks(
         &self,
+        pool: &str,
         run: i64,
         fence: i64,
         from: i64,
@@ -119,12 +120,13 @@ impl Store {
              from runs r join uploads u on u.number = r.upload
              left join chunks c
                  on c.upload = r.upload and c.sequence >= $3 and c.sequence < $4 and c.sequence <= r.last_chunk
-             where r.id = $1 and r.fence = $2 and r.state + 0 = 3
+             where r.id = $1 and r.fence = $2 and r.state + 0 = 3 and r.pool = $5
              order by c.sequence",
             run,
             fence,
             from,
-            to
+            to,
+            pool
         )?)
     }
 }

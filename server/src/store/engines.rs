@@ -85,9 +85,19 @@ impl Tx {
         )?)
     }
 
+    /// How many engines the other nodes of the pool offer.
+    pub(crate) async fn offers_of_others(&mut self, pool: &str, node: &str) -> Result<i64, StoreError> {
+        let found = rows!(self, (i64,), "select count(*) from offers where pool = $1 and node <> $2", pool, node)?;
+        Ok(found.first().map_or(0, |(offers,)| *offers))
+    }
+
     /// Offers of nodes that are not remembered end; components that are offered are in use.
     pub(crate) async fn settle_offers(&mut self) -> Result<(), StoreError> {
-        execute!(self, "delete from offers where node not in (select id from nodes)")?;
+        execute!(
+            self,
+            "delete from offers where not exists
+                 (select 1 from nodes n where n.pool = offers.pool and n.id = offers.node)"
+        )?;
         execute!(
             self,
             "update components set used_at = {now}
@@ -159,12 +169,13 @@ impl Store {
         Ok(found.into_iter().next())
     }
 
-    /// Length of a component that some node brought and stored.
-    pub(crate) async fn local_length(&self, digest: &str) -> Result<Option<i64>, StoreError> {
+    /// Length of a component that some node of the pool brought and stored.
+    pub(crate) async fn local_length(&self, pool: &str, digest: &str) -> Result<Option<i64>, StoreError> {
         let found = read!(
             self,
             (i64,),
-            "select length from components where digest = $1 and stored and not doomed limit 1",
+            "select length from components where pool = $1 and digest = $2 and stored and not doomed",
+            pool,
             digest
         )?;
         Ok(found.into_iter().next().map(|(length,)| length))

@@ -34,8 +34,8 @@ pub(crate) struct Candidate {
 /// A claim to write: run, end of what is taken, holder.
 pub(crate) type LeasedRow<'a> = (i64, u32, &'a str);
 
-/// A report to write: run, fence, started jobs, progress.
-pub(crate) type ReportRow = (i64, i64, i64, i64);
+/// A report to write: run, fence, started jobs, progress, pool of who reports.
+pub(crate) type ReportRow<'a> = (i64, i64, i64, i64, &'a str);
 
 impl Tx {
     /// The next ready runs in the order of turns, after the place (`vstart`, `id`).
@@ -90,17 +90,18 @@ impl Tx {
         )?)
     }
 
-    /// Records reports and prolongs the leases they hold; answers those as (run, fence, cancelled).
+    /// Records reports and prolongs the leases they hold; answers those as (run, fence, pool, cancelled). Nobody holds a run of another
+    /// pool.
     pub(crate) async fn report(
         &mut self,
-        reports: &[ReportRow],
+        reports: &[ReportRow<'_>],
         lease_ms: i64,
-    ) -> Result<Vec<(i64, i64, bool)>, StoreError> {
+    ) -> Result<Vec<(i64, i64, String, bool)>, StoreError> {
         // Locked in the order of ids first: an update by itself locks in any order. `state + 0` keeps PostgreSQL off
         // the index of leased runs, which looks small to it whenever it was analysed in a quiet moment.
         Ok(rows!(
             self,
-            (i64, i64, bool),
+            (i64, i64, String, bool),
             "with held as materialized (
                  select id from runs where id in (select cast(e.value ->> 0 as bigint) from {rows $1})
                  order by id {lock})
@@ -108,8 +109,8 @@ impl Tx {
                  per_mille = cast(e.value ->> 3 as bigint), lease_until = {now} + $2
              from {rows $1}
              where runs.id = cast(e.value ->> 0 as bigint) and runs.fence = cast(e.value ->> 1 as bigint)
-                 and runs.state + 0 = 3 and runs.id in (select id from held)
-             returning runs.id, runs.fence, runs.cancelled",
+                 and runs.pool = e.value ->> 4 and runs.state + 0 = 3 and runs.id in (select id from held)
+             returning runs.id, runs.fence, runs.pool, runs.cancelled",
             json(reports)?,
             lease_ms
         )?)
@@ -127,8 +128,8 @@ impl Store {
         )?)
     }
 
-    /// Which of these leases (run, fence) are held, each with the id of its upload.
-    pub(crate) async fn held(&self, leases: &[(i64, i64)]) -> Result<Vec<(i64, i64, String)>, StoreError> {
+    /// Which of these leases (run, fence) are held in the pool, each with the id of its upload.
+    pub(crate) async fn held(&self, pool: &str, leases: &[(i64, i64)]) -> Result<Vec<(i64, i64, String)>, StoreError> {
         Ok(read!(
             self,
             (i64, i64, String),
@@ -136,8 +137,9 @@ impl Store {
              from {rows $1} join runs r
                  on r.id = cast(e.value ->> 0 as bigint) and r.fence = cast(e.value ->> 1 as bigint)
              join uploads u on u.number = r.upload
-             where r.state + 0 = 3",
-            json(leases)?
+             where r.state + 0 = 3 and r.pool = $2",
+            json(leases)?,
+            pool
         )?)
     }
 }

@@ -11,6 +11,7 @@ pub(crate) struct CallerRow {
     pub(crate) member: i64,
     pub(crate) member_name: String,
     pub(crate) scope: String,
+    pub(crate) pool: Option<String>,
 }
 
 /// A token as it is listed.
@@ -20,6 +21,7 @@ pub(crate) struct TokenRow {
     pub(crate) organisation: String,
     pub(crate) member: String,
     pub(crate) scope: String,
+    pub(crate) pool: Option<String>,
     pub(crate) created_at: i64,
     pub(crate) revoked_at: Option<i64>,
 }
@@ -47,13 +49,20 @@ impl Tx {
         Ok(found.first().ok_or(sqlx::Error::RowNotFound)?.0)
     }
 
-    pub(crate) async fn insert_token(&mut self, member: i64, scope: &str, hash: &[u8]) -> Result<i64, StoreError> {
+    pub(crate) async fn insert_token(
+        &mut self,
+        member: i64,
+        scope: &str,
+        pool: Option<&str>,
+        hash: &[u8],
+    ) -> Result<i64, StoreError> {
         let made = rows!(
             self,
             (i64,),
-            "insert into tokens (member, scope, hash, created_at) values ($1, $2, $3, {now}) returning id",
+            "insert into tokens (member, scope, pool, hash, created_at) values ($1, $2, $3, $4, {now}) returning id",
             member,
             scope,
+            pool,
             hash
         )?;
         Ok(made.first().ok_or(sqlx::Error::RowNotFound)?.0)
@@ -72,7 +81,7 @@ impl Store {
         let found = read!(
             self,
             CallerRow,
-            "select o.id as organisation, o.name as organisation_name, m.id as member, m.name as member_name, t.scope
+            "select o.id as organisation, o.name as organisation_name, m.id as member, m.name as member_name, t.scope, t.pool
              from tokens t join members m on m.id = t.member join organisations o on o.id = m.organisation
              where t.hash = $1 and t.revoked_at is null",
             hash
@@ -85,7 +94,7 @@ impl Store {
         Ok(read!(
             self,
             TokenRow,
-            "select t.id, o.name as organisation, m.name as member, t.scope, t.created_at, t.revoked_at
+            "select t.id, o.name as organisation, m.name as member, t.scope, t.pool, t.created_at, t.revoked_at
              from tokens t join members m on m.id = t.member join organisations o on o.id = m.organisation
              order by t.id"
         )?)

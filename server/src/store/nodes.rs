@@ -1,31 +1,53 @@
 //! Which nodes were seen, so that a waiting job can say whether anybody could run it.
 
-use super::dialect::{execute, read};
+use filemill_api::limits::MAX_POOL_NODES;
+
+use super::dialect::{execute, read, rows};
 use super::{Store, StoreError, Tx};
 
 impl Tx {
-    pub(crate) async fn see_node(&mut self, id: &str, pool: &str, runs: i64) -> Result<(), StoreError> {
-        execute!(
-            self,
-            "insert into nodes (id, pool, runs, seen_at) values ($1, $2, $3, {now})
-             on conflict (id) do update set pool = excluded.pool, runs = excluded.runs, seen_at = excluded.seen_at",
-            id,
-            pool,
-            runs
-        )?;
-        Ok(())
+    /// Writes down that a node is there, and what it runs. False: it is not known.
+    pub(crate) async fn see_node(&mut self, pool: &str, id: &str, runs: i64) -> Result<bool, StoreError> {
+        let seen =
+            execute!(self, "update nodes set runs = $3, seen_at = {now} where pool = $1 and id = $2", pool, id, runs)?;
+        Ok(seen > 0)
     }
 
-    /// Writes down that a node is there which has not said yet what it runs.
-    pub(crate) async fn meet_node(&mut self, id: &str, pool: &str) -> Result<(), StoreError> {
+    /// Writes down that a node is there. False: it is not known.
+    pub(crate) async fn touch_node(&mut self, pool: &str, id: &str) -> Result<bool, StoreError> {
+        Ok(execute!(self, "update nodes set seen_at = {now} where pool = $1 and id = $2", pool, id)? > 0)
+    }
+
+    /// Makes a node known, and if the pool has too many of them forgets those that were not seen for so long. False: there are
+    /// too many all the same.
+    pub(crate) async fn meet_node(
+        &mut self,
+        pool: &str,
+        id: &str,
+        runs: i64,
+        unseen_ms: i64,
+    ) -> Result<bool, StoreError> {
+        if self.is_full(pool).await? {
+            execute!(self, "delete from nodes where pool = $1 and seen_at < {now} - $2", pool, unseen_ms)?;
+            if self.is_full(pool).await? {
+                return Ok(false);
+            }
+        }
         execute!(
             self,
-            "insert into nodes (id, pool, runs, seen_at) values ($1, $2, 0, {now})
-             on conflict (id) do update set seen_at = excluded.seen_at",
+            "insert into nodes (pool, id, runs, seen_at) values ($1, $2, $3, {now})
+             on conflict (pool, id) do update set
+                 runs = case when excluded.runs = 0 then nodes.runs else excluded.runs end, seen_at = excluded.seen_at",
+            pool,
             id,
-            pool
+            runs
         )?;
-        Ok(())
+        Ok(true)
+    }
+
+    async fn is_full(&mut self, pool: &str) -> Result<bool, StoreError> {
+        let nodes = rows!(self, (i64,), "select count(*) from nodes where pool = $1", pool)?;
+        Ok(nodes.first().is_some_and(|(nodes,)| *nodes >= MAX_POOL_NODES as i64))
     }
 
     /// Forgets nodes that were not seen for so long.

@@ -53,8 +53,8 @@ impl Mill {
         change(&mut config);
         let server = Server::start(config.clone()).await.unwrap();
         let admin = Admin::open(&embedded(&config).database().unwrap()).await.unwrap();
-        let user = admin.create_token("acme", "alice", Scope::User).await.unwrap().text;
-        let processor = admin.create_token("mill", "node", Scope::Processor).await.unwrap().text;
+        let user = admin.create_token("acme", "alice", Scope::User, None).await.unwrap().text;
+        let processor = admin.create_token("mill", "node", Scope::Processor, Some(POOL)).await.unwrap().text;
         let release = admin.publish(&config.place, "size", "0.1.0", engine()).await.unwrap().digest;
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         let mill = Self { server, config, admin, http, user, processor, release, dir };

@@ -6,6 +6,7 @@ mod descriptions;
 mod engines;
 mod leasing;
 mod names;
+mod pools;
 mod races;
 mod results;
 mod site;

@@ -88,6 +88,18 @@ async fn tokens_and_releases_are_made_beside_a_running_server_and_without_one() 
         printed(&run(&home, &["token", "create", "--organisation", "acme", "--user", "alice", "--scope", "user"]));
     assert!(token.starts_with("fm_u_") && !token.contains(char::is_whitespace));
 
+    let create = |more: &[&str]| {
+        let arguments = ["token", "create", "--organisation", "acme", "--user", "node"];
+        run(&home, &[&arguments[..], more].concat())
+    };
+    let refused = create(&["--scope", "processor"]);
+    assert!(!refused.status.success());
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("one pool") && said.contains("hint:") && said.contains("--pool"), "{said}");
+    assert!(!create(&["--scope", "user", "--pool", "main"]).status.success());
+    let node = printed(&create(&["--scope", "processor", "--pool", "main"]));
+    assert!(node.starts_with("fm_p_"));
+
     // Beside one.
     let served = Served::start(&home);
     let again: serde_json::Value = serde_json::from_str(&printed(&publish("0.1.0"))).unwrap();
@@ -103,7 +115,9 @@ async fn tokens_and_releases_are_made_beside_a_running_server_and_without_one() 
     assert!(printed(&run(&home, &["release", "list"])).contains("\"size\""));
 
     let listed = printed(&run(&home, &["token", "list"]));
-    assert_eq!(listed.split('\t').skip(1).collect::<Vec<_>>(), ["acme", "alice", "user", "valid"]);
+    let (users, nodes) = listed.split_once('\n').unwrap();
+    assert_eq!(users.split('\t').skip(1).collect::<Vec<_>>(), ["acme", "alice", "user", "-", "valid"]);
+    assert_eq!(nodes.split('\t').skip(1).collect::<Vec<_>>(), ["acme", "node", "processor", "main", "valid"]);
     let id = listed.split('\t').next().unwrap();
     assert!(run(&home, &["token", "revoke", id]).status.success());
     assert!(!run(&home, &["token", "revoke", id]).status.success());

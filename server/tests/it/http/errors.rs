@@ -24,7 +24,7 @@ async fn a_missing_wrong_or_revoked_token_opens_nothing() {
         assert_eq!(answer.error.code, ErrorCode::Unauthenticated);
     }
 
-    let doomed = mill.admin.create_token("acme", "bob", Scope::User).await.unwrap();
+    let doomed = mill.admin.create_token("acme", "bob", Scope::User, None).await.unwrap();
     assert_eq!(mill.get(&doomed.text, paths::WHOAMI).await.status(), StatusCode::OK);
     assert!(mill.admin.revoke_token(doomed.id).await.unwrap());
     assert!(!mill.admin.revoke_token(doomed.id).await.unwrap());
@@ -63,11 +63,29 @@ async fn a_token_does_only_what_its_scope_covers() {
 }
 
 #[tokio::test]
+async fn a_processor_of_another_pool_is_told_so() {
+    let mill = Mill::start().await;
+    let other = mill.admin.create_token("mill", "stray", Scope::Processor, Some("other")).await.unwrap().text;
+    let refused = mill.post(&other, paths::LEASES, &super::lease_request(0)).await;
+    let refused = problem(refused, StatusCode::FORBIDDEN).await.error;
+    assert_eq!(refused.code, ErrorCode::Forbidden);
+    assert_eq!(refused.message, "the token is for pool `other`, not for `main`");
+    assert!(refused.hint.is_some());
+    let engines = paths::ENGINES.replace("{pool}", super::POOL);
+    let refused = mill.put_json(&other, &engines, r#"{"node":"n","engines":[]}"#).await;
+    problem(refused, StatusCode::FORBIDDEN).await;
+    // A release is everybody's.
+    let component = paths::COMPONENT.replace("{digest}", &mill.release);
+    assert_eq!(mill.get(&other, &component).await.status(), StatusCode::OK);
+    mill.stop().await;
+}
+
+#[tokio::test]
 async fn another_organisation_sees_nothing_of_an_upload() {
     let mill = Mill::start().await;
     let sample = mill.upload(1);
     mill.open(&sample.open).await;
-    let stranger = mill.admin.create_token("other", "mallory", Scope::User).await.unwrap().text;
+    let stranger = mill.admin.create_token("other", "mallory", Scope::User, None).await.unwrap().text;
     let path = paths::UPLOAD.replace("{upload}", &sample.open.id);
     assert_eq!(mill.get(&mill.user, &path).await.status(), StatusCode::OK);
     problem(mill.get(&stranger, &path).await, StatusCode::NOT_FOUND).await;

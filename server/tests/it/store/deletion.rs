@@ -7,7 +7,8 @@ use filemill_api::{Complete, CompleteRequest, Completion, ErrorCode, Outcome, Se
 use filemill_server::rules::{Rules, RulesConfig};
 
 use super::site::{
-    Site, advance, chunk, code, complete_all, content, events, eventually, key, lease, only, open_one, results, send,
+    POOL, Site, advance, chunk, code, complete_all, content, events, eventually, key, lease, only, open_one, results,
+    send,
 };
 
 super::on_both!(
@@ -95,7 +96,7 @@ async fn complete_as_object(rules: &Rules, sha256: &str) -> i64 {
     let sealed = Some(SealedBody::Object { length: 70_000, sha256: sha256.to_owned() });
     let jobs = vec![Completion { index: run.indexes[0], outcome: Outcome::Succeeded, sealed }];
     let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), jobs }] };
-    rules.complete(request).await.expect("answers").leases.remove(0).into_result().expect("recorded");
+    rules.complete(POOL, request).await.expect("answers").leases.remove(0).into_result().expect("recorded");
     run.fence
 }
 

@@ -6,7 +6,7 @@ use filemill_api::limits::MAX_DESCRIPTION_BYTES;
 use filemill_api::{DescriptionQuery, ErrorCode, LeaseRequest};
 use filemill_server::rules::{NewRelease, Rules};
 
-use super::site::{Site, code, eventually, lease_now, runs, send, wish};
+use super::site::{POOL, Site, code, eventually, lease_now, runs, send, wish};
 
 super::on_both!(
     the_first_description_stays_as_it_was_written,
@@ -71,7 +71,7 @@ async fn a_node_that_waits_is_asked_to_describe_what_it_can_run(site: Arc<Site>)
     let rules = site.server();
     let (one, _two) = (publish(&rules, 1, 1).await, publish(&rules, 2, 2).await);
     // At once, though it would have waited.
-    let asked = rules.lease(wish("n", 8, 0, 30_000)).await.expect("an answer");
+    let asked = rules.lease(POOL, wish("n", 8, 0, 30_000)).await.expect("an answer");
     assert_eq!((asked.uploads.len(), &asked.describe), (0, &vec![one.clone()]));
     // It is not asked again at once, and nobody else is meanwhile.
     for node in ["n", "m"] {
@@ -79,7 +79,7 @@ async fn a_node_that_waits_is_asked_to_describe_what_it_can_run(site: Arc<Site>)
     }
     rules.describe_release(&one, "{}").await.expect("described");
     let both = LeaseRequest { contracts: vec![1, 2], ..wish("k", 8, 0, 30_000) };
-    assert_eq!(rules.lease(both).await.expect("an answer").describe, [digest(2)]);
+    assert_eq!(rules.lease(POOL, both).await.expect("an answer").describe, [digest(2)]);
     let ann = site.user(&rules, "acme", "ann").await;
     let listed = rules.releases(&ann, None).await.expect("a list").releases;
     let described_soon: Vec<_> = listed.iter().filter(|release| release.describing).map(|one| &one.digest).collect();
@@ -87,7 +87,7 @@ async fn a_node_that_waits_is_asked_to_describe_what_it_can_run(site: Arc<Site>)
     // One that waits already is asked when a release comes.
     let waiting = tokio::spawn({
         let rules = rules.clone();
-        async move { rules.lease(wish("w", 8, 0, 30_000)).await.expect("an answer") }
+        async move { rules.lease(POOL, wish("w", 8, 0, 30_000)).await.expect("an answer") }
     });
     let three = publish(&rules, 3, 1).await;
     assert_eq!(waiting.await.expect("no panic").describe, [three]);

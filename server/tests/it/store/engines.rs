@@ -38,7 +38,7 @@ fn offer(name: &str, number: u32, stored: bool) -> Offer {
 
 async fn list(rules: &Rules, node: &str, engines: &[Offer]) -> Vec<Result<Offered, ErrorBody>> {
     let request = OfferRequest { node: node.to_owned(), engines: engines.to_vec() };
-    rules.offer_engines(POOL, &request).await.expect("an answer")
+    rules.offer_engines(POOL, POOL, &request).await.expect("an answer")
 }
 
 /// Lists engines as stored.
@@ -76,7 +76,7 @@ async fn an_engine_is_seen_by_its_pool_once_its_component_is_stored(site: Arc<Si
     assert_eq!((put.key.to_string(), put.length, put.sha256), (format!("releases/{}", digest(1)), 100, digest(1)));
     assert!(!told.visible && seen(&rules, &ann).await.is_empty());
     assert_eq!(code(open_one(&rules, &ann, &upload(&site, 1)).await), ErrorCode::NotFound);
-    assert_eq!(code(rules.component(&digest(1)).await), ErrorCode::NotFound);
+    assert_eq!(code(rules.component(POOL, &digest(1)).await), ErrorCode::NotFound);
 
     bring(&rules, "n", &[("a.b", 1)]).await;
     let listed = rules.releases(&ann, Some(POOL)).await.expect("a list").releases;
@@ -84,7 +84,7 @@ async fn an_engine_is_seen_by_its_pool_once_its_component_is_stored(site: Arc<Si
     assert_eq!((engine.version.as_str(), engine.length, engine.contract), ("1.0.0", 100, 1));
     assert_eq!(engine.summary.as_deref(), Some("number 1"));
     assert_eq!(engine.media_types, Some(vec!["text/*".to_owned()]));
-    assert_eq!(rules.component(&digest(1)).await.expect("a component").length, 100);
+    assert_eq!(rules.component(POOL, &digest(1)).await.expect("a component").length, 100);
     assert_eq!(
         rules.description(&digest(1), &DescriptionQuery::default()).await.expect("a description"),
         offer("a.b", 1, true).description
@@ -92,7 +92,7 @@ async fn an_engine_is_seen_by_its_pool_once_its_component_is_stored(site: Arc<Si
 
     // Nobody else sees it, and it runs for nobody else.
     let statement = r#"{"filemill_pool":1,"pool":"other","serial":1}"#.to_owned();
-    rules.publish_pool(&SignedStatement { statement, signature: "ab".repeat(64) }).await.expect("a pool");
+    rules.publish_pool("other", &SignedStatement { statement, signature: "ab".repeat(64) }).await.expect("a pool");
     for pool in [None, Some("other"), Some("nonsense"), Some("'")] {
         let listed = rules.releases(&ann, pool).await.expect("a list").releases;
         assert_eq!(listed.len(), 1, "the published one only");
@@ -140,7 +140,7 @@ async fn what_is_not_listed_any_more_is_gone_and_what_is_in_flight_goes_on(site:
     assert!(seen(&rules, &ann).await.is_empty());
     let leased = lease(&rules, "other-node", 1).await;
     assert_eq!(leased.uploads[0].release, digest(1));
-    assert_eq!(rules.component(&digest(1)).await.expect("it is there still").sha256, digest(1));
+    assert_eq!(rules.component(POOL, &digest(1)).await.expect("it is there still").sha256, digest(1));
     complete_all(&rules, &leased).await;
 }
 
@@ -190,11 +190,11 @@ async fn one_bad_offer_fails_alone_and_no_published_engine_is_overridden(site: A
     assert_eq!(code(rules.add_release(&named_local).await), ErrorCode::BadRequest);
 
     let many = OfferRequest { node: "n".to_owned(), engines: vec![good; 65] };
-    assert_eq!(code(rules.offer_engines(POOL, &many).await), ErrorCode::BadRequest);
+    assert_eq!(code(rules.offer_engines(POOL, POOL, &many).await), ErrorCode::BadRequest);
     let nobody = OfferRequest { node: "a b".to_owned(), engines: Vec::new() };
-    assert_eq!(code(rules.offer_engines(POOL, &nobody).await), ErrorCode::BadRequest);
+    assert_eq!(code(rules.offer_engines(POOL, POOL, &nobody).await), ErrorCode::BadRequest);
     let nowhere = OfferRequest { node: "n".to_owned(), engines: Vec::new() };
-    assert_eq!(code(rules.offer_engines("nowhere", &nowhere).await), ErrorCode::NotFound);
+    assert_eq!(code(rules.offer_engines("nowhere", "nowhere", &nowhere).await), ErrorCode::NotFound);
 }
 
 async fn a_component_that_nobody_offers_is_deleted_unless_it_is_needed(site: Arc<Site>) {
@@ -222,7 +222,7 @@ async fn a_component_that_nobody_offers_is_deleted_unless_it_is_needed(site: Arc
     rules.forget(marked).await.expect("forgotten");
     let told = list(&rules, "n", &[offer("a", 1, false)]).await.remove(0).expect("it is good");
     assert!(told.put.is_some() && !told.visible);
-    assert_eq!(rules.component(&digest(4)).await.expect("the release").length, 100);
+    assert_eq!(rules.component(POOL, &digest(4)).await.expect("the release").length, 100);
     let leased = lease(&rules, "m", 1).await;
     assert_eq!(only(&leased).indexes, [0]);
     complete_all(&rules, &leased).await;

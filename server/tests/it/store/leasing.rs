@@ -9,8 +9,8 @@ use filemill_api::{
 use filemill_server::rules::{RecordedKind, RulesConfig};
 
 use super::site::{
-    LIMIT, Site, advance, chunk, code, complete, complete_all, content, events, eventually, give_back, key, lease,
-    lease_now, only, open_one, report, results, runs, send, wish,
+    LIMIT, POOL, Site, advance, chunk, code, complete, complete_all, content, events, eventually, give_back, key,
+    lease, lease_now, only, open_one, report, results, runs, send, wish,
 };
 
 super::on_both!(
@@ -54,7 +54,7 @@ async fn a_waiting_node_is_woken_when_work_comes(site: Arc<Site>) {
     });
     send(&rules, &ann, &site.bundle(5)).await;
     assert_eq!(only(&waiting.await.expect("no panic")).indexes, [0, 1, 2, 3, 4]);
-    let empty = rules.lease(wish("n", 5, 5, 50)).await.expect("an answer");
+    let empty = rules.lease(POOL, wish("n", 5, 5, 50)).await.expect("an answer");
     assert!(empty.uploads.is_empty(), "nothing came in time");
 }
 
@@ -68,7 +68,10 @@ async fn a_node_gets_only_what_it_can_run(site: Arc<Site>) {
         filemill_api::LeaseRequest { pool: "other".to_owned(), ..wish("n", 8, 8, 0) },
         filemill_api::LeaseRequest { max_jobs: 0, ..wish("n", 8, 8, 0) },
     ] {
-        assert!(rules.lease(unfit.clone()).await.expect("an answer").uploads.is_empty(), "{unfit:?}");
+        assert!(
+            rules.lease(&unfit.pool.clone(), unfit.clone()).await.expect("an answer").uploads.is_empty(),
+            "{unfit:?}"
+        );
     }
     assert_eq!(runs(&lease(&rules, "n", 8).await).len(), 1);
 }
@@ -95,9 +98,9 @@ async fn incomplete_uploads_take_idle_slots_only(site: Arc<Site>) {
     advance(&rules, &ann, &large.id, true, vec![chunk(0)]).await.expect("advanced");
     assert!(runs(&lease_now(&rules, "n", 8, 0).await).is_empty(), "no idle slot");
     send(&rules, &ann, &site.bundle(4)).await;
-    let full = rules.lease(wish("n", 4, 4, 0)).await.expect("leased");
+    let full = rules.lease(POOL, wish("n", 4, 4, 0)).await.expect("leased");
     assert_eq!(only(&full).indexes.len(), 4, "the complete upload goes first and takes the node");
-    let idle = rules.lease(wish("n", 4, 1, 0)).await.expect("leased");
+    let idle = rules.lease(POOL, wish("n", 4, 1, 0)).await.expect("leased");
     assert_eq!(idle.uploads[0].upload, large.id);
     assert_eq!(idle.uploads[0].chunks.len(), 1);
     assert_eq!((only(&idle).first_chunk, only(&idle).last_chunk, idle.uploads[0].chunks_expected), (0, 3, 4));
@@ -111,19 +114,19 @@ async fn chunks_are_told_as_they_arrive(site: Arc<Site>) {
     advance(&rules, &ann, &large.id, true, vec![chunk(0)]).await.expect("advanced");
     let run = only(&lease_now(&rules, "n", 1, 1).await);
     let ask = |from, wait_ms| ChunksRequest { lease: key(&run), from, count: 64, wait_ms };
-    assert!(rules.lease_chunks(ask(1, 0)).await.expect("an answer").is_empty());
+    assert!(rules.lease_chunks(POOL, ask(1, 0)).await.expect("an answer").is_empty());
     let waiting = tokio::spawn({
         let (rules, ask) = (rules.clone(), ask(1, 20_000));
-        async move { rules.lease_chunks(ask).await.expect("an answer") }
+        async move { rules.lease_chunks(POOL, ask).await.expect("an answer") }
     });
     advance(&rules, &ann, &large.id, true, vec![chunk(3)]).await.expect("advanced");
     advance(&rules, &ann, &large.id, true, vec![chunk(1)]).await.expect("advanced");
     let arrived = waiting.await.expect("no panic");
     assert_eq!(arrived.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [1], "not beyond the gap");
     assert_eq!(arrived[0].1.sha256, chunk(1).sha256);
-    assert_eq!(code(rules.lease_chunks(ask(4, 0)).await), ErrorCode::BadRequest);
+    assert_eq!(code(rules.lease_chunks(POOL, ask(4, 0)).await), ErrorCode::BadRequest);
     let stranger = ChunksRequest { lease: RunKey { fence: 9, ..key(&run) }, ..ask(0, 0) };
-    assert_eq!(code(rules.lease_chunks(stranger).await), ErrorCode::Fenced);
+    assert_eq!(code(rules.lease_chunks(POOL, stranger).await), ErrorCode::Fenced);
 }
 
 async fn a_stalled_job_waits_until_it_is_complete(site: Arc<Site>) {
@@ -222,8 +225,8 @@ async fn missing_chunks_are_asked_for_and_the_job_runs_again(site: Arc<Site>) {
         chunks: vec![(1, chunk(1).sha256), (2, chunk(2).sha256)],
         header: false,
     };
-    assert!(rules.missing(missing.clone()).await.expect("an answer").lost.is_empty());
-    assert_eq!(rules.missing(missing).await.expect("an answer").lost, [key(&second)], "the lease has ended");
+    assert!(rules.missing(POOL, missing.clone()).await.expect("an answer").lost.is_empty());
+    assert_eq!(rules.missing(POOL, missing).await.expect("an answer").lost, [key(&second)], "the lease has ended");
     let asked = events(&rules, &ann).await.remove(0);
     assert_eq!(asked.kind, RecordedKind::ChunksMissing { sequences: vec![1] }, "a lease speaks for its own chunks");
     assert!(runs(&lease_now(&rules, "b", 8, 8).await).is_empty());
@@ -244,7 +247,7 @@ async fn a_missing_header_is_asked_for_and_the_jobs_run_again(site: Arc<Site>) {
     let id = send(&rules, &ann, &site.bundle(128)).await;
     let run = only(&lease(&rules, "a", 64).await);
     let missing = MissingRequest { node: "a".to_owned(), lease: key(&run), chunks: Vec::new(), header: true };
-    assert!(rules.missing(missing).await.expect("an answer").lost.is_empty());
+    assert!(rules.missing(POOL, missing).await.expect("an answer").lost.is_empty());
     let asked = events(&rules, &ann).await.remove(0);
     assert_eq!(asked.kind, RecordedKind::ChunksMissing { sequences: Vec::new() });
     assert!(runs(&lease_now(&rules, "b", 128, 128).await).is_empty(), "leased without a header");
@@ -263,7 +266,7 @@ async fn a_chunk_stored_anew_is_not_missing(site: Arc<Site>) {
     advance(&rules, &ann, &id, false, vec![content(0, 50)]).await.expect("advanced");
     let missing =
         MissingRequest { node: "a".to_owned(), lease: key(&run), chunks: vec![(0, chunk(0).sha256)], header: false };
-    rules.missing(missing).await.expect("an answer");
+    rules.missing(POOL, missing).await.expect("an answer");
     assert!(events(&rules, &ann).await.is_empty());
     let again = lease(&rules, "a", 1).await;
     assert_eq!(again.uploads[0].chunks[0].1.sha256, content(0, 50).sha256);
@@ -292,7 +295,7 @@ async fn work_of_one_server_wakes_the_nodes_of_another(site: Arc<Site>) {
 async fn a_node_that_goes_away_while_it_waits_takes_nothing(site: Arc<Site>) {
     let rules = site.server();
     let ann = site.user(&rules, "acme", "ann").await;
-    let gone = tokio::time::timeout(Duration::from_millis(50), rules.lease(wish("gone", 8, 0, 30_000))).await;
+    let gone = tokio::time::timeout(Duration::from_millis(50), rules.lease(POOL, wish("gone", 8, 0, 30_000))).await;
     assert!(gone.is_err(), "it waits");
     send(&rules, &ann, &site.bundle(8)).await;
     assert_eq!(only(&lease(&rules, "here", 8).await).indexes.len(), 8);

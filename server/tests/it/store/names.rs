@@ -17,10 +17,10 @@ super::on_both!(
 
 async fn a_token_works_until_it_is_revoked(site: Arc<Site>) {
     let rules = site.server();
-    let token = rules.create_token("acme", "ann", Scope::User).await.expect("a token");
+    let token = rules.create_token("acme", "ann", Scope::User, None).await.expect("a token");
     assert!(token.text.starts_with("fm_u_") && token.text.len() == 69, "{} characters", token.text.len());
     assert!(!format!("{token:?}").contains(&token.text), "a secret is not for logs");
-    let other = rules.create_token("acme", "node-1", Scope::Processor).await.expect("a token");
+    let other = rules.create_token("acme", "node-1", Scope::Processor, Some(POOL)).await.expect("a token");
     let caller = rules.authenticate(&token.text).await.expect("a caller");
     assert_eq!((caller.organisation_name.as_str(), caller.member_name.as_str()), ("acme", "ann"));
     assert!(caller.require(&[Scope::User, Scope::Operator]).is_ok());
@@ -36,7 +36,7 @@ async fn a_token_works_until_it_is_revoked(site: Arc<Site>) {
     let listed = rules.tokens().await.expect("a list");
     assert_eq!(listed.len(), 2);
     assert!(listed[0].revoked_at_ms >= Some(listed[0].created_at_ms) && listed[1].revoked_at_ms.is_none());
-    assert_eq!(code(rules.create_token("a/b", "ann", Scope::User).await), ErrorCode::BadRequest);
+    assert_eq!(code(rules.create_token("a/b", "ann", Scope::User, None).await), ErrorCode::BadRequest);
 }
 
 async fn a_release_is_immutable_and_the_newest_is_used_unless_another_was_adopted(site: Arc<Site>) {
@@ -62,9 +62,9 @@ async fn a_release_is_immutable_and_the_newest_is_used_unless_another_was_adopte
         let used: Vec<_> = releases.iter().filter(|one| one.current).map(|one| one.version.as_str()).collect();
         assert_eq!(used, [current]);
     }
-    let component = rules.component(&newer.digest).await.expect("a component");
+    let component = rules.component(POOL, &newer.digest).await.expect("a component");
     assert_eq!((component.key.to_string(), component.length), (format!("releases/{}", newer.digest), 5));
-    assert_eq!(code(rules.component("../x").await), ErrorCode::NotFound);
+    assert_eq!(code(rules.component(POOL, "../x").await), ErrorCode::NotFound);
 }
 
 async fn a_pool_says_one_thing_with_each_serial(site: Arc<Site>) {
@@ -74,15 +74,15 @@ async fn a_pool_says_one_thing_with_each_serial(site: Arc<Site>) {
         signature: "cd".repeat(64),
     };
     for serial in [2, 4, 3, 5, 5] {
-        rules.publish_pool(&say(serial, "age1x")).await.expect("published");
+        rules.publish_pool(POOL, &say(serial, "age1x")).await.expect("published");
     }
-    assert_eq!(code(rules.publish_pool(&say(5, "age1y")).await), ErrorCode::Conflict);
+    assert_eq!(code(rules.publish_pool(POOL, &say(5, "age1y")).await), ErrorCode::Conflict);
     let serials: Vec<_> = rules.pools().await.expect("a list").pools.into_iter().map(|pool| pool.statement).collect();
     assert_eq!(serials, [5, 4, 3, 2].map(|serial| say(serial, "age1x").statement), "the highest four");
     let unsigned = SignedStatement { signature: String::new(), ..say(9, "age1x") };
-    assert_eq!(code(rules.publish_pool(&unsigned).await), ErrorCode::BadRequest);
+    assert_eq!(code(rules.publish_pool(POOL, &unsigned).await), ErrorCode::BadRequest);
     let nameless = SignedStatement { statement: "{}".to_owned(), ..say(9, "age1x") };
-    assert_eq!(code(rules.publish_pool(&nameless).await), ErrorCode::BadRequest);
+    assert_eq!(code(rules.publish_pool(POOL, &nameless).await), ErrorCode::BadRequest);
 }
 
 async fn servers_that_start_at_once_migrate_once(site: Arc<Site>) {

@@ -9,8 +9,8 @@ use filemill_api::{CancelRequest, ErrorCode, Outcome, ReturnReason, UploadState}
 use filemill_server::rules::RulesConfig;
 
 use super::site::{
-    Kind, LIMIT, Site, advance, assert_gapless, chunk, code, complete, complete_all, events, eventually, give_back,
-    lease, lease_now, only, open_one, report, results, runs, send, wish,
+    Kind, LIMIT, POOL, Site, advance, assert_gapless, chunk, code, complete, complete_all, events, eventually,
+    give_back, lease, lease_now, only, open_one, report, results, runs, send, wish,
 };
 
 super::on_both!(
@@ -213,7 +213,7 @@ async fn whatever_happens_at_once_every_job_has_one_result(site: Arc<Site>) {
         nodes.spawn(async move {
             let mut turn = node;
             while !done.load(Ordering::Relaxed) {
-                let leased = rules.lease(wish(&format!("n{node}"), 16, 4, 100)).await.expect("leased");
+                let leased = rules.lease(POOL, wish(&format!("n{node}"), 16, 4, 100)).await.expect("leased");
                 for run in runs(&leased) {
                     turn = turn.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                     match turn >> 28 {

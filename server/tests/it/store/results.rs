@@ -9,8 +9,8 @@ use filemill_api::{
 use filemill_server::rules::{Caller, RecordedKind, RecordedResult, Rules};
 
 use super::site::{
-    Site, advance, chunk, code, complete, complete_all, completion, events, give_back, key, lease, lease_now, only,
-    open_one, report, results, runs, send,
+    POOL, Site, advance, chunk, code, complete, complete_all, completion, events, give_back, key, lease, lease_now,
+    only, open_one, report, results, runs, send,
 };
 
 super::on_both!(
@@ -103,7 +103,7 @@ async fn what_no_processor_may_say_is_refused(site: Arc<Site>) {
             node: "n".to_owned(),
             leases: vec![Complete { lease: key(&run), jobs: jobs.clone() }, fine],
         };
-        let mut answers = rules.complete(request).await.expect("answers").leases;
+        let mut answers = rules.complete(POOL, request).await.expect("answers").leases;
         assert!(answers.remove(1).into_result().is_ok());
         assert_eq!(code(answers.remove(0).into_result()), ErrorCode::BadRequest, "{jobs:?}");
     }
@@ -119,14 +119,15 @@ async fn a_large_result_is_an_object_under_its_fence(site: Arc<Site>) {
     let sha256 = "c".repeat(64);
     let want =
         |fence| WantResult { lease: RunKey { run: run.run, fence }, index: 0, length: 100_000, sha256: sha256.clone() };
-    let mut urls = rules.result_urls(ResultUrlRequest { results: vec![want(1), want(2)] }).await.expect("answers");
+    let mut urls =
+        rules.result_urls(POOL, ResultUrlRequest { results: vec![want(1), want(2)] }).await.expect("answers");
     assert_eq!(code(urls.remove(1)), ErrorCode::Fenced);
     let object = urls.remove(0).expect("a place");
     assert_eq!(object.key.to_string(), format!("results/{id}/0/1/{sha256}"));
     let sealed = Some(SealedBody::Object { length: 100_000, sha256 });
     let jobs = vec![Completion { index: 0, outcome: Outcome::Succeeded, sealed }];
     let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), jobs }] };
-    rules.complete(request).await.expect("answers").leases.remove(0).into_result().expect("recorded");
+    rules.complete(POOL, request).await.expect("answers").leases.remove(0).into_result().expect("recorded");
     let RecordedKind::Result { sealed: Some(RecordedResult::Object(recorded)), .. } =
         events(&rules, &ann).await.remove(0).kind
     else {
@@ -167,7 +168,7 @@ async fn every_kind_of_result_reaches_its_reader(site: Arc<Site>) {
         })
         .collect();
     let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), jobs }] };
-    rules.complete(request).await.expect("answers").leases.remove(0).into_result().expect("recorded");
+    rules.complete(POOL, request).await.expect("answers").leases.remove(0).into_result().expect("recorded");
     for (place, event) in events(&rules, &ann).await.into_iter().enumerate() {
         let RecordedKind::Result { index, outcome, sealed } = event.kind else { panic!("a result") };
         assert_eq!((index as usize, outcome), (place, outcomes[place]));
@@ -186,7 +187,7 @@ async fn pages_end_early_when_results_are_large(site: Arc<Site>) {
             |&index| Completion { index, outcome: Outcome::Succeeded, sealed: Some(SealedBody::Inline(body.clone())) };
         let jobs = run.indexes.iter().map(job).collect();
         let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), jobs }] };
-        rules.complete(request).await.expect("answers").leases.remove(0).into_result().expect("recorded");
+        rules.complete(POOL, request).await.expect("answers").leases.remove(0).into_result().expect("recorded");
     }
     let (mut after, mut pages) = (0, Vec::new());
     loop {
@@ -212,7 +213,7 @@ async fn cancelling_ends_what_nobody_runs_and_tells_who_runs_the_rest(site: Arc<
     assert_eq!(report(&rules, &run, &[]).await.cancelled, [key(&run)]);
     let jobs = (1..10).map(|index| Completion { index, outcome: Outcome::Cancelled, sealed: None }).collect();
     let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), jobs }] };
-    rules.complete(request).await.expect("answers").leases.remove(0).into_result().expect("recorded");
+    rules.complete(POOL, request).await.expect("answers").leases.remove(0).into_result().expect("recorded");
     let results = results(&rules, &ann).await;
     assert_eq!(results.len(), 100);
     assert_eq!(results.iter().filter(|(_, outcome)| *outcome == Outcome::Cancelled).count(), 99);

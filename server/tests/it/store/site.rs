@@ -91,7 +91,7 @@ impl Site {
         // Or each node would be sent to describe it first.
         rules.describe_release(&release.digest, r#"{"version":"1.0.0"}"#).await.expect("a description");
         let statement = format!(r#"{{"filemill_pool":1,"pool":"{POOL}","serial":1}}"#);
-        rules.publish_pool(&SignedStatement { statement, signature: "ab".repeat(64) }).await.expect("a pool");
+        rules.publish_pool(POOL, &SignedStatement { statement, signature: "ab".repeat(64) }).await.expect("a pool");
         Some(site)
     }
 
@@ -130,7 +130,7 @@ impl Site {
     }
 
     pub(crate) async fn user(&self, rules: &Rules, organisation: &str, member: &str) -> Caller {
-        let token = rules.create_token(organisation, member, Scope::User).await.expect("a token");
+        let token = rules.create_token(organisation, member, Scope::User, None).await.expect("a token");
         rules.authenticate(&token.text).await.expect("a caller")
     }
 
@@ -270,14 +270,14 @@ pub(crate) fn wish(node: &str, max_jobs: u32, idle_slots: u32, wait_ms: u32) -> 
 
 /// Leases up to so many jobs, and waits until some come.
 pub(crate) async fn lease(rules: &Rules, node: &str, max_jobs: u32) -> Leased {
-    let leased = rules.lease(wish(node, max_jobs, 0, 20_000)).await.expect("leased");
+    let leased = rules.lease(POOL, wish(node, max_jobs, 0, 20_000)).await.expect("leased");
     assert!(!leased.uploads.is_empty(), "no job for {node} within 20 s");
     leased
 }
 
 /// What can be leased at once, if anything.
 pub(crate) async fn lease_now(rules: &Rules, node: &str, max_jobs: u32, idle_slots: u32) -> Leased {
-    rules.lease(wish(node, max_jobs, idle_slots, 0)).await.expect("leased")
+    rules.lease(POOL, wish(node, max_jobs, idle_slots, 0)).await.expect("leased")
 }
 
 pub(crate) fn runs(leased: &Leased) -> Vec<LeasedRun> {
@@ -304,7 +304,7 @@ pub(crate) fn completion(index: u32) -> Completion {
 pub(crate) async fn complete(rules: &Rules, run: &LeasedRun, indexes: &[u32]) -> Result<Completed, ErrorBody> {
     let jobs = indexes.iter().map(|&index| completion(index)).collect();
     let request = CompleteRequest { node: "node".to_owned(), leases: vec![Complete { lease: key(run), jobs }] };
-    rules.complete(request).await?.leases.remove(0).into_result()
+    rules.complete(POOL, request).await?.leases.remove(0).into_result()
 }
 
 pub(crate) async fn complete_all(rules: &Rules, leased: &Leased) {
@@ -314,7 +314,7 @@ pub(crate) async fn complete_all(rules: &Rules, leased: &Leased) {
         .collect();
     for batch in leases.chunks(16) {
         let request = CompleteRequest { node: "node".to_owned(), leases: batch.to_vec() };
-        for item in rules.complete(request).await.expect("completed").leases {
+        for item in rules.complete(POOL, request).await.expect("completed").leases {
             assert!(item.into_result().expect("completed").ended);
         }
     }
@@ -322,12 +322,12 @@ pub(crate) async fn complete_all(rules: &Rules, leased: &Leased) {
 
 pub(crate) async fn report(rules: &Rules, run: &LeasedRun, started: &[u32]) -> ReportAnswer {
     let lease = LeaseReport { lease: key(run), started: started.to_vec(), per_mille: 500 };
-    rules.report(ReportRequest { node: "node".to_owned(), leases: vec![lease] }).await.expect("reported")
+    rules.report(POOL, ReportRequest { node: "node".to_owned(), leases: vec![lease] }).await.expect("reported")
 }
 
 pub(crate) async fn give_back(rules: &Rules, run: &LeasedRun, reason: ReturnReason) -> ReportAnswer {
     let leases = vec![LeaseReturn { lease: key(run), reason }];
-    rules.give_back(ReturnRequest { node: "node".to_owned(), leases }).await.expect("returned")
+    rules.give_back(POOL, ReturnRequest { node: "node".to_owned(), leases }).await.expect("returned")
 }
 
 /// All events of a member, in pages of 7.
