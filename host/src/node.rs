@@ -10,6 +10,7 @@
 //!
 //! Nothing that stands here logs a file's name, its report or what an engine logged: those are sealed.
 
+mod allowed;
 mod backoff;
 mod budget;
 mod chunks;
@@ -59,6 +60,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::allowed::Allowed;
 use self::chunks::ChunkStore;
 use self::completions::Completions;
 use self::faults::Faults;
@@ -77,7 +79,6 @@ use self::storage::Storage;
 use self::streaming::Streaming;
 use self::totals::Counters;
 use self::upload::Uploads;
-use crate::ReleaseLimits;
 
 pub use config::{NodeConfig, Token};
 pub use error::NodeError;
@@ -91,7 +92,7 @@ struct Node {
     /// The node's name with a number of its own for this start.
     id: String,
     pool: String,
-    limits: ReleaseLimits,
+    allowed: Arc<Allowed>,
     stall: Duration,
     slot_count: usize,
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Doubling delays with jitter: each is 50 to 100 % of a step, so that nodes that failed together do not come back
 /// together.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Backoff {
     first: Duration,
     most: Duration,

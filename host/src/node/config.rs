@@ -35,6 +35,8 @@ pub struct NodeConfig {
     pub stall: Duration,
     /// What one run of each release may use.
     pub limits: ReleaseLimits,
+    /// Compiled code that is kept in memory for the next job of its release, in bytes; what runs is there beside it.
+    pub kept_code_bytes: usize,
     /// The folder whose components this processor offers to its pool as `local/NAME`. It may come later; while others can
     /// write to it, nothing is taken from it.
     pub engines_dir: Option<PathBuf>,
@@ -45,6 +47,8 @@ impl NodeConfig {
     pub const MEMORY_MIN_BYTES: usize = 1 << 20;
     /// The memory budget of a node that has no reason for another: 48 MiB.
     pub const MEMORY_DEFAULT_BYTES: usize = 48 << 20;
+    /// The compiled code that is kept in memory by default: 256 MiB, some hundred Rust engines, or six that embed an interpreter.
+    pub const KEPT_CODE_DEFAULT_BYTES: usize = 256 << 20;
     /// How long running jobs may take to end by default.
     pub const GRACE_DEFAULT: Duration = Duration::from_secs(20);
     /// How long a job waits for the next chunk by default.

@@ -7,7 +7,7 @@ use filemill_seal::Digest;
 
 use super::Node;
 use super::events::event;
-use super::releases::{NoRelease, Ready};
+use super::releases::NoRelease;
 
 /// Describes the releases of these digests, one after the other. What cannot be described is said; the server asks again, or
 /// another node.
@@ -26,11 +26,8 @@ pub(super) async fn run(node: Arc<Node>, digests: Vec<String>) {
 }
 
 async fn describe(node: &Node, digest: Digest) -> Result<(), String> {
-    let Ready { described, .. } =
-        node.releases.get(digest, &node.server, &node.storage, &node.chunks).await.map_err(|error| match error {
-            NoRelease::Refused(why) | NoRelease::Unfit(why) | NoRelease::Fault(why) => why,
-        })?;
+    let ready = node.releases.get(digest, &node.server, &node.storage, &node.chunks).await.map_err(NoRelease::why)?;
     let path = paths::DESCRIPTION.replace("{digest}", &digest.to_string());
-    let told = node.server.put_document(&path, &described.document).await;
+    let told = node.server.put_document(&path, &ready.described.document).await;
     told.map_err(|error| format!("the server does not take the description of release `{digest}`: {error}"))
 }

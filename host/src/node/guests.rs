@@ -130,12 +130,13 @@ fn analyse(node: &Node, context: &Arc<RunContext>, index: u32, size: u64, input:
         name: context.upload.name(index),
         size,
         parameters: context.upload.parameters.clone(),
-        access: context.described.access,
+        access: context.ready.described.access,
         cancel: context.lease.cancel.clone(),
     };
     let lease = Arc::clone(&context.lease);
-    let run =
-        context.release.run(&job, input, &context.limits, move |per_mille: u16| lease.set_progress(per_mille.into()));
+    let limits = node.allowed.of(context.release_digest);
+    let observer = move |per_mille: u16| lease.set_progress(per_mille.into());
+    let run = context.ready.release.run(&job, input, limits, observer);
     node.counters.ran(&run.resources);
     run
 }

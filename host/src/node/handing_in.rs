@@ -26,7 +26,7 @@ pub(super) struct About {
 impl About {
     pub(super) fn run(context: &RunContext) -> Self {
         let (lease, upload) = (Arc::clone(&context.lease), Arc::clone(&context.upload));
-        let description = Some(context.described.digest);
+        let description = Some(context.ready.described.digest);
         Self { lease, upload, release: Some(context.release_digest), description }
     }
 }

@@ -6,22 +6,20 @@ use bytes::Bytes;
 use filemill_seal::{Digest, FileSpan, Verdict};
 use tokio::sync::{mpsc, oneshot};
 
-use super::described::Described;
 use super::events::event;
 use super::lease::Lease;
+use super::releases::Ready;
 use super::seek::Sought;
 use super::slots::Slots;
 use super::upload::Upload;
-use crate::{InputEnd, InputSource, Limits, Release, Run};
+use crate::{InputEnd, InputSource, Run};
 
 /// What all jobs of a run share.
 pub(super) struct RunContext {
     pub(super) lease: Arc<Lease>,
     pub(super) upload: Arc<Upload>,
-    pub(super) release: Release,
     pub(super) release_digest: Digest,
-    pub(super) described: Arc<Described>,
-    pub(super) limits: Limits,
+    pub(super) ready: Arc<Ready>,
 }
 
 /// One file to analyse.

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::allowed::Allowed;
 use super::backoff::Backoff;
 use super::chunks::ChunkStore;
 use super::completions::{self, Completions};
@@ -62,17 +63,18 @@ pub async fn run(config: NodeConfig, runtime: Runtime, stop: CancellationToken) 
     let (reports, reported) = Reports::channel();
     let (returns, returned) = Returns::channel();
     let (completions, handed_in) = Completions::channel();
+    let allowed = Arc::new(Allowed::new(config.limits.clone()));
     let node = Arc::new(Node {
         id: format!("{}-{}", config.name, start_number()),
         pool: folder.enrolment().pool().to_owned(),
-        limits: config.limits.clone(),
+        allowed: Arc::clone(&allowed),
         stall: config.stall,
         slot_count: config.slots,
         server,
         storage: Storage::new(client, StorageOrigins::new(config.storage_origins.clone())),
         keys: Keys::new(&folder),
         uploads: Uploads::new(),
-        releases: Releases::new(runtime),
+        releases: Releases::new(runtime, allowed, config.kept_code_bytes),
         chunks: Arc::new(ChunkStore::new(config.memory_budget_bytes)),
         leases: Leases::new(),
         slots: Arc::new(Slots::new(config.slots)),

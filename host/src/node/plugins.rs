@@ -2,39 +2,44 @@
 //!
 //! The folder is looked at again and again. What was copied in, replaced or removed counts once it has been the same for two
 //! looks, so that no half-written file is taken. Jobs in flight go on with the release that they were sealed for.
+//!
+//! One task holds what is known of the files; all that may take long (looking, installing, telling the server, storing) is done
+//! in tasks of its own, so that no file is in the way of another.
 
+mod complaints;
+mod file;
 mod folder;
+mod installing;
+mod offering;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use filemill_api::{ErrorBody, Item, Offer, OfferAnswer, OfferRequest, SignedPut, limits, paths};
 use filemill_seal::Digest;
-use tokio::time::{Instant, timeout};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 
+use self::complaints::Complaints;
+use self::file::{Due, File, Taken};
+use self::folder::{EngineFolder, Found, Listed};
+use self::installing::Source;
+use self::offering::Offering;
 use super::Node;
-use super::backoff::Backoff;
-use super::described::Described;
 use super::events::event;
-use super::releases::{NoRelease, Ready};
+use super::server::CallError;
 
-pub use folder::EngineFolderError;
-use folder::{EngineFolder, Found, Listed, NotTaken, Stamp};
+pub use self::folder::EngineFolderError;
 
 /// How often the folder is looked at.
 const LOOK: Duration = Duration::from_millis(250);
-/// How often the server is told although nothing changed: a node that is too busy to ask for work is not seen otherwise, and
-/// what it offers would be gone after a minute.
-const TELL_AGAIN: Duration = Duration::from_secs(20);
 /// How long the last list, the empty one, may take.
 const LAST_WORD: Duration = Duration::from_secs(2);
-/// Messages that are remembered.
-const SAID_MAX: usize = 200;
-/// The largest component that is taken, in bytes.
-const COMPONENT_MAX_BYTES: usize = limits::MAX_COMPONENT_BYTES as usize;
+/// Files that are known by name, good and bad.
+const FILES_MAX: usize = 2_000;
 
 /// Whether engines may be dropped into a folder.
 ///
@@ -47,17 +52,38 @@ pub fn check_engines(dir: &Path) -> Result<(), EngineFolderError> {
 
 /// Offers what lies in `dir` until `stop` is cancelled.
 pub(super) async fn run(node: Arc<Node>, dir: PathBuf, stop: CancellationToken) {
-    let mut plugins =
-        Plugins { node, dir, files: BTreeMap::new(), said: HashSet::new(), told: None, backoff: backoff() };
-    while !stop.is_cancelled() {
+    let mut plugins = Plugins {
+        node,
+        source: Source::new(dir.clone()),
+        dir,
+        files: BTreeMap::new(),
+        installs: 0,
+        complaints: Complaints::default(),
+        offering: Offering::default(),
+        tasks: JoinSet::new(),
+    };
+    let mut looks = tokio::time::interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looking = false;
+    loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            () = plugins.turn() => {}
+            _ = looks.tick() => {
+                if !looking {
+                    looking = true;
+                    plugins.look();
+                }
+            }
+            Some(done) = plugins.tasks.join_next() => match done {
+                Ok(done) => {
+                    looking &= !matches!(done, Done::Looked(_));
+                    plugins.heed(done);
+                }
+                Err(error) if error.is_cancelled() => {}
+                Err(error) => tracing::error!("a task of the dropped-in engines panicked: {error}"),
+            }
         }
-        tokio::select! {
-            () = stop.cancelled() => break,
-            () = tokio::time::sleep(LOOK) => {}
-        }
+        plugins.tell();
     }
     plugins.withdraw().await;
 }
@@ -65,233 +91,222 @@ pub(super) async fn run(node: Arc<Node>, dir: PathBuf, stop: CancellationToken) 
 struct Plugins {
     node: Arc<Node>,
     dir: PathBuf,
+    source: Source,
     /// By name.
     files: BTreeMap<String, File>,
-    /// What was said: once is enough.
-    said: HashSet<String>,
-    /// The list that the server has, and since when.
-    told: Option<(Vec<Offer>, Instant)>,
-    backoff: Backoff,
+    /// Installs begun so far: tells the answer of one from that of another.
+    installs: u64,
+    complaints: Complaints,
+    offering: Offering,
+    tasks: JoinSet<Done>,
 }
 
-/// One file in the folder.
-struct File {
-    stamp: Stamp,
-    state: State,
-    /// The release that was ready before the file changed: offered until the new one is.
-    before: Option<Plugin>,
-}
-
-enum State {
-    /// It came or changed: the same at the next look, it is taken.
-    Settling,
-    /// It is no engine that could run here, which was said.
-    Bad,
-    Ready(Plugin),
-}
-
-/// An engine that is ready.
-#[derive(Clone)]
-struct Plugin {
-    digest: Digest,
-    length: u64,
-    contract: u32,
-    described: Arc<Described>,
-    stored: bool,
+/// What a task came to.
+enum Done {
+    Looked(Result<Listed, String>),
+    Taken { name: String, install: u64, taken: Taken },
+    Told { offers: Vec<Offer>, answer: Result<OfferAnswer, CallError> },
+    Stored { name: String, digest: Digest, result: Result<(), String> },
 }
 
 impl Plugins {
-    /// Looks at the folder, takes what settled, and tells the server what changed.
-    async fn turn(&mut self) {
+    fn look(&mut self) {
         let dir = self.dir.clone();
-        let looked = tokio::task::spawn_blocking(move || look(&dir)).await;
-        match looked.unwrap_or_else(|error| Err(error.to_string())) {
-            Ok(Listed { found, misnamed }) => {
-                for name in misnamed {
-                    self.say(format!(
-                        "`{name}` is not offered: its name has more than letters, digits, `.`, `_` and `-`"
-                    ));
-                }
-                self.take_in(found).await;
+        self.tasks.spawn(async move {
+            let looked = tokio::task::spawn_blocking(move || look(&dir)).await;
+            Done::Looked(looked.unwrap_or_else(|error| Err(error.to_string())))
+        });
+    }
+
+    fn heed(&mut self, done: Done) {
+        match done {
+            Done::Looked(Ok(listed)) => {
+                warn(self.complaints.of_folder(None));
+                self.take_in(listed);
             }
-            Err(why) => self.say(format!("engines that were dropped in are not looked at: {why}")),
+            // Nothing is known of the files: what is offered goes on.
+            Done::Looked(Err(why)) => {
+                let why = format!("engines that were dropped in are not looked at: {why}");
+                warn(self.complaints.of_folder(Some(why)));
+            }
+            Done::Taken { name, install, taken } => self.taken(&name, install, taken),
+            Done::Told { offers, answer } => self.told(offers, answer),
+            Done::Stored { name, digest, result } => self.stored(&name, digest, result),
         }
-        self.tell().await;
+        warn(self.complaints.of_others(Instant::now()));
     }
 
-    /// Says what is wrong, once.
-    fn say(&mut self, trouble: String) {
-        if self.said.len() >= SAID_MAX {
-            self.said.clear();
+    /// Compares what lies in the folder with what is known, and installs what has settled.
+    fn take_in(&mut self, listed: Listed) {
+        let Listed { found, misnamed, unseen } = listed;
+        let is_there = |name: &str| {
+            found.binary_search_by(|found| found.name.as_str().cmp(name)).is_ok() || unseen.iter().any(|it| it == name)
+        };
+        let gone: Vec<String> = self.files.keys().filter(|name| !is_there(name)).cloned().collect();
+        for name in gone {
+            // Dropping it calls its install off.
+            if self.files.remove(&name).is_some_and(|file| file.plugin().is_some()) {
+                tracing::info!("`local/{name}` is not offered any more: its file is gone");
+            }
         }
-        if !self.said.contains(&trouble) {
-            tracing::warn!("{trouble}");
-            self.said.insert(trouble);
+        let names = found.iter().map(|found| &found.name).chain(&unseen);
+        let subjects = names.flat_map(|name| [file_name(name), offered_name(name)]);
+        self.complaints.keep_only(&subjects.chain(misnamed.iter().cloned()).collect());
+        for name in misnamed {
+            let why = format!("`{name}` is not offered: its name has more than letters, digits, `.`, `_` and `-`");
+            warn(self.complaints.of(&name, why));
         }
-    }
-
-    async fn take_in(&mut self, found: Vec<Found>) {
-        let gone = |name: &String| !found.iter().any(|found| found.name == *name);
-        let removed: Vec<String> = self.files.keys().filter(|name| gone(name)).cloned().collect();
-        for name in removed {
-            tracing::info!("`local/{name}` is not offered any more: its file is gone");
-            self.files.remove(&name);
-        }
+        // Offered or about to be. Bad files take no place.
+        let mut places = self.files.values().filter(|file| file.has_place()).count();
         for found in found {
-            let full = self.files.len() >= limits::MAX_OFFERED_ENGINES;
-            match self.files.get_mut(&found.name) {
-                Some(file) if file.stamp == found.stamp => {
-                    if matches!(file.state, State::Settling) {
-                        self.install(found).await;
-                    }
-                }
-                Some(file) => {
-                    file.stamp = found.stamp;
-                    if let State::Ready(plugin) = std::mem::replace(&mut file.state, State::Settling) {
-                        file.before = Some(plugin);
-                    }
-                }
-                None if full => {
+            if !self.files.contains_key(&found.name) && self.files.len() >= FILES_MAX {
+                self.complain(&found.name, &format!("not looked at: there are more than {FILES_MAX} files"));
+                continue;
+            }
+            let file = self.files.entry(found.name.clone()).or_insert_with(|| File::new(found.stamp));
+            let needs_place = !file.has_place();
+            match file.look(found.stamp, Instant::now()) {
+                Due::No => {}
+                Due::Changed => self.complaints.settle(&file_name(&found.name)),
+                Due::Now if needs_place && places >= limits::MAX_OFFERED_ENGINES => {
                     let most = limits::MAX_OFFERED_ENGINES;
-                    self.say(format!("`{}.wasm` is not offered: there are more than {most} engines", found.name));
+                    self.complain(&found.name, &format!("not offered: there are {most} engines already"));
                 }
-                None => {
-                    let file = File { stamp: found.stamp, state: State::Settling, before: None };
-                    self.files.insert(found.name, file);
+                Due::Now => {
+                    places += usize::from(needs_place);
+                    self.install(found);
                 }
             }
         }
     }
 
-    /// Reads a file once: those bytes are hashed, compiled, and asked what they are.
-    async fn install(&mut self, found: Found) {
-        let name = found.name.clone();
-        let state = match self.read(found).await {
-            Err(NotTaken::Changing) => State::Settling,
-            Err(NotTaken::Refused(why)) => bad(&name, &why),
-            Ok(component) => {
-                let (digest, length) = (Digest::of(&component), component.len() as u64);
-                match self.node.releases.bring(&name, digest, component).await {
-                    Ok(Ready { release, described, .. }) => {
-                        let contract = u32::try_from(release.contract().major()).unwrap_or(u32::MAX);
-                        tracing::info!(release = %digest, version = described.version, "`local/{name}` is ready");
-                        State::Ready(Plugin { digest, length, contract, described, stored: false })
-                    }
-                    Err(NoRelease::Unfit(why) | NoRelease::Refused(why)) => bad(&name, &why),
-                    Err(NoRelease::Fault(why)) => {
-                        self.say(format!("`{name}.wasm` is tried again: {why}"));
-                        self.backoff.wait().await;
-                        State::Settling
-                    }
-                }
+    fn install(&mut self, found: Found) {
+        self.installs += 1;
+        let (install, name) = (self.installs, found.name.clone());
+        let (node, source, of) = (Arc::clone(&self.node), self.source.clone(), found.name.clone());
+        let task = self.tasks.spawn(async move {
+            let taken = source.take(&node, found).await;
+            Done::Taken { name: of, install, taken }
+        });
+        if let Some(file) = self.files.get_mut(&name) {
+            file.begin(install, task);
+        }
+    }
+
+    fn taken(&mut self, name: &str, install: u64, taken: Taken) {
+        // What was removed or replaced meanwhile is none of its business.
+        let Some(file) = self.files.get_mut(name).filter(|file| file.is_installing(install)) else { return };
+        let trouble = match &taken {
+            Taken::Changing => None,
+            Taken::NotNow { why, .. } => Some(format!("tried again: {why}")),
+            Taken::Bad(why) => Some(format!("not offered: {why}")),
+            Taken::Ready(plugin) => {
+                tracing::info!(release = %plugin.digest, version = plugin.version, "`local/{name}` is ready");
+                self.complaints.settle(&file_name(name));
+                None
             }
         };
-        if let Some(file) = self.files.get_mut(&name) {
-            if !matches!(state, State::Settling) {
-                file.before = None;
-            }
-            file.state = state;
+        file.end(taken, Instant::now());
+        if let Some(trouble) = trouble {
+            self.complain(name, &trouble);
         }
     }
 
-    async fn read(&self, found: Found) -> Result<Vec<u8>, NotTaken> {
-        let dir = self.dir.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            let folder = EngineFolder::open(&dir).map_err(|error| NotTaken::Refused(error.to_string()))?;
-            folder.read(&found, COMPONENT_MAX_BYTES)
-        });
-        read.await.unwrap_or_else(|error| Err(NotTaken::Refused(error.to_string())))
+    /// Says what becomes of a file.
+    fn complain(&mut self, name: &str, what: &str) {
+        warn(self.complaints.of(&file_name(name), format!("`{name}.wasm` is {what}")));
     }
 
     /// Tells the server what is offered, where that changed or it is time.
-    async fn tell(&mut self) {
-        let offers = self.offers();
-        let is_known = |(told, at): &(Vec<Offer>, Instant)| *told == offers && at.elapsed() < TELL_AGAIN;
-        if self.told.as_ref().is_some_and(is_known) || (self.told.is_none() && offers.is_empty()) {
+    fn tell(&mut self) {
+        let offer = |(name, file): (&String, &File)| file.plugin().map(|plugin| plugin.offer(name));
+        let offers: Vec<Offer> = self.files.iter().filter_map(offer).collect();
+        if !self.offering.is_due(&offers, Instant::now()) {
             return;
         }
-        let request = OfferRequest { node: self.node.id.clone(), engines: offers.clone() };
-        let path = paths::ENGINES.replace("{pool}", &self.node.pool);
-        match self.node.server.put::<OfferAnswer>(&path, &request).await {
-            Ok(answer) => {
-                self.backoff.reset();
-                if self.heed(&offers, answer).await {
-                    self.told = Some((offers, Instant::now()));
-                }
-            }
-            Err(error) if error.is_transient() => self.backoff.wait().await,
+        self.offering.telling(&offers);
+        let node = Arc::clone(&self.node);
+        self.tasks.spawn(async move {
+            let request = OfferRequest { node: node.id.clone(), engines: offers.clone() };
+            let path = paths::ENGINES.replace("{pool}", &node.pool);
+            let answer = node.server.put::<OfferAnswer>(&path, &request).await;
+            Done::Told { offers, answer }
+        });
+    }
+
+    fn told(&mut self, offers: Vec<Offer>, answer: Result<OfferAnswer, CallError>) {
+        let now = Instant::now();
+        let answer = match answer {
+            Ok(answer) => answer,
             Err(error) => {
-                self.say(format!("the server takes no engines of this processor: {error}"));
-                self.told = Some((offers, Instant::now()));
+                if !error.is_transient() {
+                    let why = format!("the server takes no engines of this processor: {error}");
+                    warn(self.complaints.of_server(Some(why)));
+                }
+                return self.offering.not_told(now);
             }
-        }
-    }
-
-    /// Every engine that is ready; where a file changes, the one it was.
-    fn offers(&self) -> Vec<Offer> {
-        let offer = |(name, file): (&String, &File)| {
-            let plugin = match &file.state {
-                State::Ready(plugin) => plugin,
-                State::Settling => file.before.as_ref()?,
-                State::Bad => return None,
-            };
-            Some(Offer {
-                name: name.clone(),
-                digest: plugin.digest.to_string(),
-                length: plugin.length,
-                contract: plugin.contract,
-                description: plugin.described.document.clone(),
-                stored: plugin.stored,
-            })
         };
-        self.files.iter().filter_map(offer).collect()
-    }
-
-    /// Stores the components that the server lacks. Says whether there is nothing left to do about the list.
-    async fn heed(&mut self, offers: &[Offer], answer: OfferAnswer) -> bool {
-        let mut settled = true;
+        warn(self.complaints.of_server(None));
+        self.offering.told(now);
         for (offer, item) in offers.iter().zip(answer.engines) {
+            let subject = offered_name(&offer.name);
             match item {
-                Item::Ok(state) if state.visible => event!("engine offered", name = offer.name, release = offer.digest),
-                Item::Ok(state) => {
-                    settled = false;
-                    if let Some(put) = state.put {
-                        self.store(offer, &put).await;
+                Item::Ok(state) if state.visible => {
+                    if self.offering.settle(offer) {
+                        event!("engine offered", name = offer.name, release = offer.digest);
                     }
+                    self.complaints.settle(&subject);
                 }
+                Item::Ok(state) => match state.put {
+                    Some(put) => self.store(offer, put),
+                    None => self.offering.put_off(offer, now),
+                },
                 Item::Error(ErrorBody { message, hint, .. }) => {
+                    self.offering.put_off(offer, now);
                     let hint = hint.map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
-                    self.say(format!("the server does not take `local/{}`: {message}{hint}", offer.name));
+                    let why = format!("the server does not take `local/{}`: {message}{hint}", offer.name);
+                    warn(self.complaints.of(&subject, why));
                 }
             }
         }
-        settled
     }
 
-    async fn store(&mut self, offer: &Offer, put: &SignedPut) {
-        let Some(file) = self.files.get(&offer.name) else { return };
-        let component = self.read(Found { name: offer.name.clone(), stamp: file.stamp }).await;
-        // Read again rather than kept: what is stored has to be what was offered.
-        let component = match component {
-            Ok(component) if Digest::of(&component).to_string() == offer.digest => component,
-            _ => return,
+    /// Stores a component that the server lacks.
+    fn store(&mut self, offer: &Offer, put: SignedPut) {
+        let Some((file, plugin)) = self.files.get(&offer.name).and_then(|file| Some((file, file.plugin()?))) else {
+            return;
         };
-        match self.node.storage.put(put, component.into()).await {
+        if plugin.digest.to_string() != offer.digest || !self.offering.storing(offer) {
+            return;
+        }
+        let (name, digest) = (offer.name.clone(), plugin.digest);
+        let found = Found { name: name.clone(), stamp: file.stamp() };
+        let (node, source) = (Arc::clone(&self.node), self.source.clone());
+        self.tasks.spawn(async move {
+            let result = source.store(&node, found, digest, &put).await;
+            Done::Stored { name, digest, result }
+        });
+    }
+
+    fn stored(&mut self, name: &str, digest: Digest, result: Result<(), String>) {
+        match result {
             Ok(()) => {
-                if let Some(File { state: State::Ready(plugin), .. }) = self.files.get_mut(&offer.name) {
-                    plugin.stored = true;
+                if let Some(file) = self.files.get_mut(name) {
+                    file.is_stored(digest);
                 }
             }
-            Err(error) => {
-                self.say(format!("`{}.wasm` cannot be stored for the pool: {error}", offer.name));
-                self.backoff.wait().await;
+            Err(why) => {
+                let why = format!("`{name}.wasm` cannot be stored for the pool: {why}");
+                warn(self.complaints.of(&offered_name(name), why));
             }
         }
+        self.offering.stored(name, Instant::now());
     }
 
     /// Takes every offer back: the node ends.
-    async fn withdraw(&self) {
-        if self.told.as_ref().is_none_or(|(offers, _)| offers.is_empty()) {
+    async fn withdraw(mut self) {
+        self.tasks.shutdown().await;
+        if !self.offering.has_told() {
             return;
         }
         let request = OfferRequest { node: self.node.id.clone(), engines: Vec::new() };
@@ -311,11 +326,16 @@ fn look(dir: &Path) -> Result<Listed, String> {
     }
 }
 
-fn bad(name: &str, why: &str) -> State {
-    tracing::warn!("`{name}.wasm` is not offered: {why}");
-    State::Bad
+fn warn(trouble: Option<String>) {
+    if let Some(trouble) = trouble {
+        tracing::warn!("{trouble}");
+    }
 }
 
-fn backoff() -> Backoff {
-    Backoff::new(Duration::from_millis(200), Duration::from_secs(10))
+fn file_name(name: &str) -> String {
+    format!("{name}.wasm")
+}
+
+fn offered_name(name: &str) -> String {
+    format!("local/{name}")
 }

@@ -1,23 +1,33 @@
-//! Releases that leases name: fetched by digest, checked, compiled off the request path, and kept.
+//! Releases that leases name, or that were dropped in: had by digest, compiled off the request path, and kept.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+mod kept;
+mod turns;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
 use filemill_api::{ComponentUrl, paths};
 use filemill_seal::Digest;
-use tokio::sync::OnceCell;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
+use self::kept::{Failed, Kept, State};
+use self::turns::{Turn, Turns};
+use super::allowed::Allowed;
+use super::backoff::Backoff;
+use super::budget::Held;
 use super::chunks::ChunkStore;
 use super::described::Described;
 use super::server::Server;
 use super::storage::{Storage, StorageError};
-use crate::{DescribeError, InstallError, Limits, Release, Runtime};
+use crate::{Again, Cancel, DescribeError, Outcome, Release, ReleaseDigest, Runtime};
 
 /// The longest component that is fetched, in bytes; the runtime has a limit of its own.
 const COMPONENT_MAX_BYTES: usize = 32 << 20;
 
-/// Releases that are kept ready.
-const KEPT: usize = 32;
+/// After so many failures that a busy machine may be to blame for, the release is.
+const SUSPICIONS: u32 = 3;
 
 /// Why a release does not run here.
 #[derive(Clone, Debug)]
@@ -26,138 +36,226 @@ pub(super) enum NoRelease {
     Refused(String),
     /// It is the release, and this processor cannot run it.
     Unfit(String),
+    /// This processor lacks something to make it ready, other releases may do: it is tried again when that time has passed.
+    NotNow { why: String, after: Duration },
     /// It cannot be had at the moment.
     Fault(String),
 }
 
-/// A release that is ready to run.
-#[derive(Clone)]
+impl NoRelease {
+    pub(super) fn why(self) -> String {
+        let (Self::Refused(why) | Self::Unfit(why) | Self::NotNow { why, .. } | Self::Fault(why)) = self;
+        why
+    }
+}
+
+/// A release that is ready to run. It stays ready for as long as somebody has it.
 pub(super) struct Ready {
     pub(super) release: Release,
-    pub(super) described: Arc<Described>,
-    /// What it is called here, if it was dropped into this processor's folder.
-    pub(super) local: Option<Arc<str>>,
+    pub(super) described: Described,
 }
 
 /// The releases at hand.
 pub(super) struct Releases {
     runtime: Runtime,
-    kept: Mutex<Kept>,
-    installing: tokio::sync::Mutex<()>,
+    allowed: Arc<Allowed>,
+    kept: Kept<Ready>,
+    turns: Arc<Turns>,
+    /// Compilers at work.
+    tasks: TaskTracker,
 }
 
-#[derive(Default)]
-struct Kept {
-    by_digest: HashMap<Digest, Entry>,
-    clock: u64,
+/// A component, and the part of the budget that it takes.
+type Component = (Vec<u8>, Option<Held>);
+
+/// Why a release could not be made ready.
+struct NotReady {
+    again: Again,
+    why: String,
 }
 
-struct Entry {
-    // A release that does not fit is remembered, too: it would not fit the next time either. That other bytes came in its
-    // place is not: the next answer may be the right one.
-    cell: Arc<OnceCell<Result<Ready, NoRelease>>>,
-    used: u64,
-}
+/// Calls a compiler off whose result nobody waits for any more.
+struct CalledOff(Cancel);
 
 impl Releases {
-    pub(super) fn new(runtime: Runtime) -> Self {
-        Self { runtime, kept: Mutex::default(), installing: tokio::sync::Mutex::default() }
+    /// Keeps compiled code of up to `most_code_bytes` bytes beside what runs.
+    pub(super) fn new(runtime: Runtime, allowed: Arc<Allowed>, most_code_bytes: usize) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let (kept, turns) = (Kept::new(most_code_bytes), Arc::new(Turns::new(cores)));
+        Self { runtime, allowed, kept, turns, tasks: TaskTracker::new() }
     }
 
-    /// The release with that digest, ready to run. Fetched and compiled once, however many ask.
+    /// The release with that digest, ready to run. Fetched and compiled once, however many ask, and neither where its code
+    /// is at hand from before. Cancel safe.
     pub(super) async fn get(
         &self,
         digest: Digest,
         server: &Server,
         storage: &Storage,
         chunks: &ChunkStore,
-    ) -> Result<Ready, NoRelease> {
-        let cell = self.cell(digest);
-        let found = cell
-            .get_or_try_init(async || match self.fetch(digest, server, storage, chunks).await {
-                Err(passing @ (NoRelease::Fault(_) | NoRelease::Refused(_))) => Err(passing),
-                settled => Ok(settled),
-            })
-            .await?;
-        found.clone()
+    ) -> Result<Arc<Ready>, NoRelease> {
+        self.ready(digest, async |suspicious| {
+            // Fetched before there is a turn: storage may be slow.
+            let component = fetch(digest, server, storage, chunks).await?;
+            Ok((component, self.turns.take(suspicious).await))
+        })
+        .await
     }
 
-    fn cell(&self, digest: Digest) -> Arc<OnceCell<Result<Ready, NoRelease>>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.clock += 1;
-        let used = kept.clock;
-        if kept.by_digest.len() >= KEPT && !kept.by_digest.contains_key(&digest) {
-            let oldest = kept.by_digest.iter().min_by_key(|(_, entry)| entry.used).map(|(digest, _)| *digest);
-            if let Some(oldest) = oldest {
-                kept.by_digest.remove(&oldest);
-            }
-        }
-        let entry = kept.by_digest.entry(digest).or_insert_with(|| Entry { cell: Arc::default(), used });
-        entry.used = used;
-        Arc::clone(&entry.cell)
-    }
-
-    async fn fetch(
+    /// Keeps a component of this processor's own ready, so that it need not be fetched. `read` gives its bytes, which were
+    /// found to have that digest; it is asked only where they have to be compiled, when it is their turn. Cancel safe.
+    pub(super) async fn bring<R: Future<Output = Result<Vec<u8>, NoRelease>>>(
         &self,
         digest: Digest,
-        server: &Server,
-        storage: &Storage,
-        chunks: &ChunkStore,
-    ) -> Result<Ready, NoRelease> {
-        let fault = |why: String| NoRelease::Fault(format!("release `{digest}` cannot be fetched: {why}"));
-        let path = paths::COMPONENT.replace("{digest}", &digest.to_string());
-        let url: ComponentUrl = server.get(&path).await.map_err(|error| fault(error.to_string()))?;
-        let length = usize::try_from(url.get.length).unwrap_or(usize::MAX).min(COMPONENT_MAX_BYTES);
-        let held = chunks.reserve(length).await;
-        let component = match storage.get(&url.get, COMPONENT_MAX_BYTES, 0).await {
-            Ok(component) => component,
-            Err(error @ StorageError::Other(_)) => {
-                return Err(NoRelease::Refused(format!("the component of release `{digest}`: {error}")));
+        read: impl FnOnce() -> R,
+    ) -> Result<Arc<Ready>, NoRelease> {
+        self.ready(digest, async |suspicious| {
+            let turn = self.turns.take(suspicious).await;
+            Ok(((read().await?, None), turn))
+        })
+        .await
+    }
+
+    /// The release; where it has to be compiled, `source` gives the component and a turn, a long one if this was suspicious
+    /// before.
+    async fn ready(
+        &self,
+        digest: Digest,
+        source: impl AsyncFnOnce(bool) -> Result<(Component, Turn), NoRelease>,
+    ) -> Result<Arc<Ready>, NoRelease> {
+        let shelf = self.kept.shelf(digest);
+        let mut state = shelf.lock().await;
+        let (suspicions, mut backoff) = match &*state {
+            State::Ready { release, .. } => return Ok(Arc::clone(release)),
+            State::Unfit(why) => return Err(NoRelease::Unfit(why.clone())),
+            State::Failed(failed) => {
+                let after = failed.again.saturating_duration_since(Instant::now());
+                if !after.is_zero() {
+                    return Err(NoRelease::NotNow { why: failed.why.clone(), after });
+                }
+                (failed.suspicions, failed.backoff.clone())
             }
-            Err(error) => return Err(fault(error.to_string())),
+            State::Unknown => (0, Backoff::new(Duration::from_secs(1), Duration::from_secs(30))),
         };
-        // Some MiB to hash: not on a thread that answers heartbeats.
-        let hashing = tokio::task::spawn_blocking(move || (Digest::of(&component), component)).await;
-        let (found, component) = hashing.map_err(|error| fault(error.to_string()))?;
-        if found != digest {
-            return Err(NoRelease::Refused(format!("the server gives component `{found}` as release `{digest}`")));
+        let made = match self.cached(digest).await {
+            Some(release) => self.describe(digest, release).await,
+            None => {
+                let (component, turn) = source(suspicions > 0).await?;
+                self.compile(digest, component, turn).await
+            }
+        };
+        let NotReady { again, why } = match made {
+            Ok(ready) => {
+                let (code_bytes, release) = (ready.release.code_bytes(), Arc::new(ready));
+                *state = State::Ready { release: Arc::clone(&release), code_bytes };
+                drop(state);
+                drop(shelf);
+                self.kept.shrink();
+                return Ok(release);
+            }
+            Err(not_ready) => not_ready,
+        };
+        let suspicions = suspicions + u32::from(again == Again::FewTimes);
+        if again == Again::Never || suspicions >= SUSPICIONS {
+            *state = State::Unfit(why.clone());
+            return Err(NoRelease::Unfit(why));
         }
-        let installed = self.install(digest, component).await;
-        drop(held);
-        installed
+        let after = backoff.delay();
+        let failed = Failed { why: why.clone(), suspicions, again: Instant::now() + after, backoff };
+        *state = State::Failed(failed);
+        Err(NoRelease::NotNow { why, after })
     }
 
-    /// Keeps a component of this processor's own ready, so that it need not be fetched.
-    pub(super) async fn bring(&self, name: &str, digest: Digest, component: Vec<u8>) -> Result<Ready, NoRelease> {
-        let local = Some(Arc::from(name));
-        let bring = async || self.install(digest, component).await.map(|ready| Ok(Ready { local, ..ready }));
-        self.cell(digest).get_or_try_init(bring).await?.clone()
-    }
-
-    /// Compiles a component and asks it what it is, one at a time: a compiler takes every core and some memory.
-    /// `digest` was found to be the component's.
-    async fn install(&self, digest: Digest, component: Vec<u8>) -> Result<Ready, NoRelease> {
-        let _turn = self.installing.lock().await;
+    /// The release as it was compiled earlier: that waits for nobody's turn.
+    async fn cached(&self, digest: Digest) -> Option<Release> {
         let runtime = self.runtime.clone();
-        tokio::task::spawn_blocking(move || install(&runtime, digest, &component))
-            .await
-            .unwrap_or_else(|error| Err(NoRelease::Fault(format!("installing a release failed: {error}"))))
+        let found = tokio::task::spawn_blocking(move || runtime.cached(ReleaseDigest::from_bytes(*digest.as_bytes())));
+        // One that panics has no code for us.
+        found.await.ok().flatten()
+    }
+
+    async fn describe(&self, digest: Digest, release: Release) -> Result<Ready, NotReady> {
+        let allowed = Arc::clone(&self.allowed);
+        let describing = tokio::task::spawn_blocking(move || describe(&allowed, digest, release));
+        describing.await.unwrap_or_else(|error| Err(NotReady::panicked(digest, &error)))
+    }
+
+    /// Compiles a component and asks it what it is. `digest` was found to be the component's.
+    async fn compile(&self, digest: Digest, component: Component, turn: Turn) -> Result<Ready, NotReady> {
+        let (runtime, allowed, turns) = (self.runtime.clone(), Arc::clone(&self.allowed), Arc::clone(&self.turns));
+        let called_off = CalledOff(Cancel::default());
+        let cancel = called_off.0.clone();
+        // In a task of its own: whoever called it off may be gone before the compiler is, which still has its turn.
+        let compiling = self.tasks.spawn(async move {
+            let work = tokio::task::spawn_blocking(move || {
+                let (bytes, held) = component;
+                let compiled = runtime.compile(ReleaseDigest::from_bytes(*digest.as_bytes()), &bytes, &cancel);
+                drop((bytes, held));
+                let release = compiled.map_err(|error| NotReady {
+                    again: error.again(),
+                    why: format!("release `{digest}` does not run here: {error} (hint: {})", error.hint()),
+                })?;
+                describe(&allowed, digest, release)
+            });
+            turns.attend(turn, work).await.unwrap_or_else(|error| Err(NotReady::panicked(digest, &error)))
+        });
+        let compiled = compiling.await.unwrap_or_else(|error| Err(NotReady::panicked(digest, &error)));
+        drop(called_off);
+        compiled
     }
 }
 
-fn install(runtime: &Runtime, digest: Digest, component: &[u8]) -> Result<Ready, NoRelease> {
-    let release = runtime.install(component).map_err(|error| {
-        let why = format!("release `{digest}` does not run here: {error} (hint: {})", error.hint());
-        match error {
-            InstallError::CompilerFailed { .. } => NoRelease::Fault(why),
-            _ => NoRelease::Unfit(why),
+impl NotReady {
+    fn panicked(digest: Digest, error: &tokio::task::JoinError) -> Self {
+        Self { again: Again::FewTimes, why: format!("release `{digest}` cannot be made ready: {error}") }
+    }
+}
+
+impl Drop for CalledOff {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// Fetches a component, and holds it against its digest.
+async fn fetch(
+    digest: Digest,
+    server: &Server,
+    storage: &Storage,
+    chunks: &ChunkStore,
+) -> Result<Component, NoRelease> {
+    let fault = |why: String| NoRelease::Fault(format!("release `{digest}` cannot be fetched: {why}"));
+    let path = paths::COMPONENT.replace("{digest}", &digest.to_string());
+    let url: ComponentUrl = server.get(&path).await.map_err(|error| fault(error.to_string()))?;
+    let length = usize::try_from(url.get.length).unwrap_or(usize::MAX).min(COMPONENT_MAX_BYTES);
+    let held = chunks.reserve(length).await;
+    let component = match storage.get(&url.get, COMPONENT_MAX_BYTES, 0).await {
+        Ok(component) => component,
+        Err(error @ StorageError::Other(_)) => {
+            return Err(NoRelease::Refused(format!("the component of release `{digest}`: {error}")));
         }
+        Err(error) => return Err(fault(error.to_string())),
+    };
+    // Some MiB to hash: not on a thread that answers heartbeats.
+    let hashing = tokio::task::spawn_blocking(move || (Digest::of(&component), component)).await;
+    let (found, component) = hashing.map_err(|error| fault(error.to_string()))?;
+    if found == digest {
+        Ok((component, Some(held)))
+    } else {
+        Err(NoRelease::Refused(format!("the server gives component `{found}` as release `{digest}`")))
+    }
+}
+
+/// Asks a release what it is, within what its runs may use. Blocks.
+fn describe(allowed: &Allowed, digest: Digest, release: Release) -> Result<Ready, NotReady> {
+    let said = release.describe(allowed.of(digest)).map_err(|error| {
+        let again = match &error {
+            DescribeError::Ended(failure) if failure.outcome().retryable() => Again::Later,
+            // Its time on the clock, on a machine that had none.
+            DescribeError::Ended(failure) if failure.outcome() == Outcome::TimedOut => Again::FewTimes,
+            _ => Again::Never,
+        };
+        NotReady { again, why: format!("release `{digest}` does not run here: {error} (hint: tell its author)") }
     })?;
-    let said = release.describe(&Limits::default()).map_err(|error| match error {
-        DescribeError::Ended(failure) if failure.outcome().retryable() => {
-            NoRelease::Fault(format!("release `{digest}`: {}", failure.message()))
-        }
-        error => NoRelease::Unfit(format!("release `{digest}` does not run here: {error} (hint: tell its author)")),
-    })?;
-    Ok(Ready { release, described: Arc::new(Described::new(&said)), local: None })
+    Ok(Ready { release, described: Described::new(&said) })
 }

@@ -12,7 +12,7 @@ use super::fetch::Fetcher;
 use super::handing_in::{About, end_all, hand_in};
 use super::job::{Input, Job, RunContext};
 use super::lease::Lease;
-use super::releases::NoRelease;
+use super::releases::{NoRelease, Ready};
 use super::results::JobEnd;
 use super::returns::report_missing;
 use super::stop::{Missing, Stop};
@@ -69,32 +69,44 @@ async fn begin(node: &Arc<Node>, leased: &LeasedUpload, leases: &[Arc<Lease>], u
         // It did when the upload was admitted.
         Err(error) => return stop_all(node, leases, || Stop::Fault(format!("the release: {error}"))).await,
     };
-    let found = node.releases.get(release_digest, &node.server, &node.storage, &node.chunks).await;
-    let ready = match found {
+    let ready = match release(node, release_digest).await {
         Ok(ready) => ready,
         Err(NoRelease::Fault(why)) => return stop_all(node, leases, || Stop::Fault(why.clone())).await,
         Err(NoRelease::Refused(why)) => {
             tracing::warn!(upload = leased.upload, "refused: {why}");
             return end_leases(node, leases, Some((&upload, None)), || JobEnd::Refused(why.clone())).await;
         }
-        Err(NoRelease::Unfit(why)) => {
+        Err(NoRelease::Unfit(why) | NoRelease::NotNow { why, .. }) => {
             let about = Some((&upload, Some(release_digest)));
             return stop_or_end(node, leases, about, &why, || JobEnd::HostFailed(why.clone())).await;
         }
     };
-    let limits = node.limits.of(&release_digest.to_string(), ready.local.as_deref());
     for lease in leases {
         let run_urls = RunUrls::new(urls.clone(), Arc::clone(lease));
         let context = RunContext {
             lease: Arc::clone(lease),
             upload: Arc::clone(&upload),
-            release: ready.release.clone(),
             release_digest,
-            described: Arc::clone(&ready.described),
-            limits: limits.clone(),
+            ready: Arc::clone(&ready),
         };
         let fetcher = Fetcher { node: Arc::clone(node), context: Arc::new(context), urls: run_urls };
         node.tasks.spawn(attend_run(Arc::new(fetcher)));
+    }
+}
+
+/// The release; where this node lacks something to make it ready, after another try. The leases wait for that in the node's
+/// hands: handed back at once, they would come again at once, and after a few times end for good.
+async fn release(node: &Node, digest: Digest) -> Result<Arc<Ready>, NoRelease> {
+    let get = || node.releases.get(digest, &node.server, &node.storage, &node.chunks);
+    match get().await {
+        Err(NoRelease::NotNow { why, after }) => {
+            tracing::warn!("{why}: tried again in {} ms", after.as_millis());
+            match node.unless_draining(tokio::time::sleep(after)).await {
+                Ok(()) => get().await,
+                Err(_) => Err(NoRelease::NotNow { why, after }),
+            }
+        }
+        found => found,
     }
 }
 
@@ -210,7 +222,7 @@ async fn work(fetcher: &Arc<Fetcher>) -> Result<(), Stop> {
     for group in groups(fetcher, files) {
         let (ended, files) = match group {
             Group::Long(index, span) => {
-                let ended = match context.described.access {
+                let ended = match context.ready.described.access {
                     Access::Streaming => stream::run(fetcher, index, span).await,
                     Access::Seekable => seek::run(fetcher, index, span).await,
                 };

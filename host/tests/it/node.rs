@@ -5,7 +5,9 @@ mod hostile;
 mod http;
 mod life;
 mod mill;
+mod plugins;
 mod process;
+mod releases;
 
 use std::time::Duration;
 

@@ -49,6 +49,10 @@ pub(crate) struct RunArgs {
     /// Bytes of file content held at once, plain or with KiB, MiB or GiB.
     #[arg(long, default_value = "48MiB", value_parser = bytes)]
     memory_budget: usize,
+    /// Bytes of compiled engines that are kept in memory for their next jobs, plain or with KiB, MiB or GiB. What was used longest
+    /// ago goes first, and what runs stays.
+    #[arg(long, env = "FILEMILL_KEPT_ENGINES", default_value = "256MiB", value_parser = bytes)]
+    kept_engines: usize,
     /// The node's name in the server's log; this machine's name if not given.
     #[arg(long)]
     node: Option<String>,
@@ -83,6 +87,7 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<()> {
         grace: Duration::from_secs(args.grace),
         stall: NodeConfig::STALL_DEFAULT,
         limits: limits.releases(),
+        kept_code_bytes: args.kept_engines,
         engines_dir: Some(engines_dir),
     };
     let runtime = Runtime::new(RuntimeConfig {

@@ -64,6 +64,8 @@ pub(crate) struct Listed {
     pub(crate) found: Vec<Found>,
     /// Names of those that no engine can have.
     pub(crate) misnamed: Vec<String>,
+    /// Names of files that are there but cannot be looked at now: nothing is known of them.
+    pub(crate) unseen: Vec<String>,
 }
 
 /// A file that may be a component.
@@ -90,6 +92,8 @@ pub(crate) struct Stamp {
 pub(crate) enum NotTaken {
     /// It is being written, or went away: look again.
     Changing,
+    /// The system does not give it at the moment: try again.
+    NotNow(String),
     /// It is not what may be dropped in.
     Refused(String),
 }
@@ -110,21 +114,23 @@ impl EngineFolder {
 
     /// The files there that are called like components.
     pub(crate) fn list(&self) -> io::Result<Listed> {
-        let Listed { mut found, mut misnamed } = Listed::default();
+        let mut listed = Listed::default();
         for entry in Dir::read_from(&self.0)? {
             let entry = entry?;
-            let Ok(about) = statat(&self.0, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) else {
-                // It went away meanwhile.
-                continue;
-            };
             match engine_name(entry.file_name()) {
-                Named::Engine(name) => found.push(Found { name, stamp: Stamp::of(&about) }),
-                Named::Badly(name) => misnamed.push(name),
+                Named::Engine(name) => match statat(&self.0, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(about) => listed.found.push(Found { name, stamp: Stamp::of(&about) }),
+                    // It went away meanwhile.
+                    Err(Errno::NOENT) => {}
+                    Err(_) => listed.unseen.push(name),
+                },
+                Named::Badly(name) => listed.misnamed.push(name),
                 Named::Otherwise => {}
             }
         }
-        found.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Listed { found, misnamed })
+        listed.found.sort_by(|a, b| a.name.cmp(&b.name));
+        listed.misnamed.sort();
+        Ok(listed)
     }
 
     /// The bytes of a file in the state `found`.
@@ -136,9 +142,9 @@ impl EngineFolder {
             Ok(file) => File::from(file),
             Err(Errno::NOENT) => return Err(NotTaken::Changing),
             Err(Errno::LOOP) => return Err(refuse("it is a symbolic link".to_owned())),
-            Err(error) => return Err(refuse(format!("it cannot be opened: {error}"))),
+            Err(error) => return Err(failed("opened", error)),
         };
-        let state = || fstat(&file).map_err(|error| refuse(format!("it cannot be looked at: {error}")));
+        let state = || fstat(&file).map_err(|error| failed("looked at", error));
         let about = state()?;
         if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
             return Err(refuse("it is not a plain file".to_owned()));
@@ -156,14 +162,15 @@ impl EngineFolder {
         (&file)
             .take(max_bytes as u64 + 1)
             .read_to_end(&mut bytes)
-            .map_err(|error| refuse(format!("it cannot be read: {error}")))?;
-        // Whoever wrote to it while it was read has not finished.
-        if Stamp::of(&state()?) == found.stamp { Ok(bytes) } else { Err(NotTaken::Changing) }
+            .map_err(|error| failed("read", Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+        // Whoever wrote to it while it was read has not finished; a clock that ticks slowly shows it by the length alone.
+        let is_whole = u64::try_from(about.st_size).is_ok_and(|length| length == bytes.len() as u64);
+        if is_whole && Stamp::of(&state()?) == found.stamp { Ok(bytes) } else { Err(NotTaken::Changing) }
     }
 }
 
 impl Stamp {
-    fn of(about: &Stat) -> Self {
+    pub(crate) fn of(about: &Stat) -> Self {
         // Fields have other types on other machines.
         #[allow(clippy::unnecessary_cast, clippy::cast_possible_wrap)]
         Self {
@@ -174,6 +181,23 @@ impl Stamp {
             changed: (about.st_ctime as i64, about.st_ctime_nsec as i64),
         }
     }
+}
+
+/// What to make of a file that cannot be `done`: whether that says something about the file, or about this moment.
+fn failed(done: &str, error: Errno) -> NotTaken {
+    let passing = [
+        Errno::AGAIN,
+        Errno::BUSY,
+        Errno::INTR,
+        Errno::IO,
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOMEM,
+        Errno::STALE,
+        Errno::TIMEDOUT,
+    ];
+    let why = format!("it cannot be {done}: {error}");
+    if passing.contains(&error) { NotTaken::NotNow(why) } else { NotTaken::Refused(why) }
 }
 
 /// Why somebody else decides what stands there.
@@ -262,7 +286,8 @@ mod tests {
         for name in ["size.wasm", "a b.wasm", ".hidden.wasm", "README.md", ".wasm"] {
             write(&dir, name, b"x");
         }
-        let Listed { found, misnamed } = open(&dir).list().expect("listed");
+        let Listed { found, misnamed, unseen } = open(&dir).list().expect("listed");
+        assert!(unseen.is_empty());
         assert_eq!(found.iter().map(|found| found.name.as_str()).collect::<Vec<_>>(), ["size"]);
         assert_eq!(misnamed, ["a b.wasm"]);
     }
@@ -294,6 +319,14 @@ mod tests {
         assert!(!refused(&dir));
         write(&dir, "it.wasm", &[0; 101]);
         assert!(refused(&dir), "too long");
+    }
+
+    #[test]
+    fn what_the_system_refuses_for_the_moment_says_nothing_about_the_file() {
+        for error in [Errno::IO, Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::INTR] {
+            assert!(matches!(failed("opened", error), NotTaken::NotNow(_)), "{error}");
+        }
+        assert!(matches!(failed("opened", Errno::ACCESS), NotTaken::Refused(_)));
     }
 
     #[test]

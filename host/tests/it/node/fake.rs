@@ -70,6 +70,10 @@ pub(crate) struct World {
     pub(crate) fetched: HashMap<String, u32>,
     pub(crate) stored: HashMap<String, Vec<u8>>,
     pub(crate) reports: u32,
+    /// Each list of engines that the node offered.
+    pub(crate) offered: Vec<Vec<Offer>>,
+    /// Offers of these names are refused that often.
+    pub(crate) refused_offers: HashMap<String, u32>,
     completed: HashMap<i64, usize>,
     run_sizes: HashMap<i64, usize>,
 }
@@ -287,6 +291,7 @@ impl Handle {
             paths::LEASE_MISSING => self.missing(read(&request)),
             paths::RESULTS => self.complete(read(&request)),
             paths::RESULT_URLS => self.result_urls(&read(&request)),
+            path if path.starts_with("/v1/pools/") => self.engines(read(&request)),
             _ => match self.lock().component.clone() {
                 Some(get) if path.ends_with("/component") => Answer::json(200, &ComponentUrl { get }),
                 _ => problem(404, ErrorCode::NotFound, "no such thing"),
@@ -303,6 +308,29 @@ impl Handle {
     fn publish(&self, request: &PublishPool) -> Answer {
         self.change(|world| world.said.push(Said::Published(request.pool.clone())));
         Answer::status(204)
+    }
+
+    /// Engines are seen once their component is stored.
+    fn engines(&self, request: OfferRequest) -> Answer {
+        let storage = self.lock().storage.clone();
+        let one = |world: &mut World, offer: &Offer| {
+            if let Some(left) = world.refused_offers.get_mut(&offer.name).filter(|left| **left > 0) {
+                *left -= 1;
+                let message = "not now".to_owned();
+                return Item::Error(ErrorBody { code: ErrorCode::Unavailable, message, hint: None });
+            }
+            let key = format!("engine/{}", offer.digest);
+            let visible = world.stored.contains_key(&key);
+            let headers = [("content-length".to_owned(), offer.length.to_string())].into();
+            let put = (!visible).then(|| SignedPut { url: format!("{storage}/{key}"), headers, expires_in_s: 900 });
+            Item::Ok(OfferState { visible, put })
+        };
+        let engines = self.change(|world| {
+            let engines = request.engines.iter().map(|offer| one(world, offer)).collect();
+            world.offered.push(request.engines);
+            engines
+        });
+        Answer::json(200, &OfferAnswer { engines })
     }
 
     async fn lease(&self, request: LeaseRequest) -> Answer {

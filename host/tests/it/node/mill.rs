@@ -23,6 +23,7 @@ pub(crate) struct Mill {
     pub(crate) uploader: Identity,
     pub(crate) component: Vec<u8>,
     dir: tempfile::TempDir,
+    runtime: RuntimeConfig,
     stop: CancellationToken,
     node: Option<JoinHandle<Result<Totals, NodeError>>>,
 }
@@ -43,13 +44,20 @@ impl Mill {
         self.started_with(|_| {})
     }
 
-    fn started_with(mut self, change: impl FnOnce(&mut NodeConfig)) -> Self {
+    /// Sets the node's runtime up otherwise.
+    pub(crate) fn with_runtime(mut self, change: impl FnOnce(&mut RuntimeConfig)) -> Self {
+        change(&mut self.runtime);
+        self
+    }
+
+    /// Starts the node of a world that was prepared, with other settings.
+    pub(crate) fn started_with(mut self, change: impl FnOnce(&mut NodeConfig)) -> Self {
         let mut config = self.config();
         change(&mut config);
         let runtime = Runtime::new(RuntimeConfig {
             slots: NodeConfig::runtime_slots(config.slots),
             maxima: config.limits.default.clone(),
-            ..RuntimeConfig::default()
+            ..self.runtime.clone()
         });
         self.node = Some(tokio::spawn(node::run(config, runtime.expect("a runtime"), self.stop.clone())));
         self
@@ -63,7 +71,7 @@ impl Mill {
         let get = fake.put("component", &component);
         fake.world(|world| world.component = Some(get));
         let (uploader, stop) = (Identity::generate(), CancellationToken::new());
-        Self { fake, uploader, component, dir, stop, node: None }
+        Self { fake, uploader, component, dir, runtime: RuntimeConfig::default(), stop, node: None }
     }
 
     pub(crate) fn config(&self) -> NodeConfig {
@@ -79,6 +87,7 @@ impl Mill {
             grace: Duration::from_secs(10),
             stall: Duration::from_secs(10),
             engines_dir: None,
+            kept_code_bytes: NodeConfig::KEPT_CODE_DEFAULT_BYTES,
             limits: ReleaseLimits {
                 default: Limits {
                     cpu_time: TimeLimit { base: Duration::from_secs(120), per_mib: Duration::ZERO },

@@ -1,0 +1,94 @@
+//! Whose turn it is to compile: few at once, and none that takes long is in the way of the others.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How long a compiler may keep a turn that others may be waiting for. An engine of some 100 kB takes less.
+const SWIFT: Duration = Duration::from_millis(500);
+
+/// The turns. A compiler takes every core and up to some gigabytes, so that there are half as many as cores, and as many
+/// places and one more for those that turned out to take long.
+pub(super) struct Turns {
+    swift: Arc<Semaphore>,
+    long: Arc<Semaphore>,
+}
+
+/// One of them, until it is dropped.
+pub(super) struct Turn(#[expect(dead_code, reason = "it is given back when it is dropped")] OwnedSemaphorePermit);
+
+impl Turns {
+    pub(super) fn new(cores: usize) -> Self {
+        let swift = (cores / 2).max(1);
+        Self { swift: Arc::new(Semaphore::new(swift)), long: Arc::new(Semaphore::new(swift + 1)) }
+    }
+
+    /// Waits for a turn; with `long`, for one of those that are in nobody's way. Cancel safe.
+    pub(super) async fn take(&self, long: bool) -> Turn {
+        take(if long { &self.long } else { &self.swift }).await
+    }
+
+    /// Waits for `work`, which `turn` was taken for. Where that takes long, the turn passes to the next as soon as there is
+    /// another place for this one.
+    pub(super) async fn attend<T>(&self, turn: Turn, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = tokio::time::sleep(SWIFT) => {}
+        }
+        let place = tokio::select! {
+            biased;
+            done = &mut work => return done,
+            place = self.take(true) => place,
+        };
+        drop(turn);
+        let done = work.await;
+        drop(place);
+        done
+    }
+}
+
+async fn take(from: &Arc<Semaphore>) -> Turn {
+    Turn(Arc::clone(from).acquire_owned().await.expect("the semaphores are never closed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_takes_long_makes_room_for_the_next() {
+        let turns = Arc::new(Turns::new(2));
+        let (first, second) = (Arc::clone(&turns), Arc::clone(&turns));
+        let bombs = [first, second].map(|turns| {
+            tokio::spawn(async move {
+                let turn = turns.take(false).await;
+                turns.attend(turn, pending::<()>()).await;
+            })
+        });
+        for bomb in 0..2 {
+            while turns.long.available_permits() > 1 - bomb {
+                tokio::task::yield_now().await;
+            }
+        }
+        timeout(10 * SWIFT, turns.take(false)).await.expect("two that never end are in nobody's way");
+        bombs.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+
+    #[tokio::test]
+    async fn no_more_than_half_the_cores_and_the_long_ones_compile() {
+        let turns = Turns::new(4);
+        let (_one, _two) = (turns.take(false).await, turns.take(false).await);
+        assert_eq!(turns.swift.available_permits(), 0);
+        let _long = [turns.take(true).await, turns.take(true).await, turns.take(true).await];
+        assert_eq!(turns.long.available_permits(), 0);
+    }
+}
