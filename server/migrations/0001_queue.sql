@@ -78,17 +78,24 @@ create table pools (
     primary key (name, serial)
 );
 
--- What engines say of themselves, by release: claims. A document is passed on byte for byte, because results name its
--- SHA-256; the other columns are what a list of releases shows of it.
+-- What engines say of themselves, by release and by the pool whose node passed it on: claims, of which none shuts out another.
+-- A document is passed on byte for byte, because results name its SHA-256; the other columns are what a list of releases
+-- shows of it.
 create table descriptions (
-    digest      text primary key,
+    pool        text not null,
+    digest      text not null,
+    -- Of the document.
+    sha256      text not null,
     document    text not null,
     version     text not null,
     summary     text not null,
     -- A JSON array.
     media_types text not null,
-    created_at  bigint not null
+    -- When somebody last said it; later than any other of the same pool and release that was said before.
+    said_at     bigint not null,
+    primary key (pool, digest, sha256)
 );
+create index descriptions_digest on descriptions (digest);
 
 -- Components that nodes of a pool brought themselves.
 create table components (

@@ -27,20 +27,20 @@ pub struct Release {
     /// One sentence that the engine says of itself; absent while no processor has described the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
-    /// A processor that can run the release was asked to describe it a moment ago, and its answer may still come: what is absent
-    /// above is worth a wait of seconds. False once it is described, or nobody asked has done so in time.
+    /// A processor that can run the release (of the pool asked about) is being asked to describe it, and may still do so: what is
+    /// absent above is worth a wait of seconds. False once it is described, nobody asked has done so in time, or nobody can.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub describing: bool,
 }
 
-/// Which description of a release to read. All absent: the newest that anybody sent.
+/// Which description of a release to read: the newest that anybody sent of those that fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 pub struct DescriptionQuery {
     /// SHA-256 of the document, hex: the one that a result names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// Without a SHA-256: the newest that processors of this pool sent, or that of anybody if they sent none.
+    /// Only what processors of this pool sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
 }
@@ -49,7 +49,8 @@ pub struct DescriptionQuery {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
 pub struct ReleasesQuery {
-    /// Also those that processors of this pool bring themselves.
+    /// Also those that processors of this pool bring themselves, and of all what its processors said of them; otherwise what was
+    /// said last by those of any pool.
     pub pool: Option<String>,
 }
 

@@ -30,8 +30,8 @@ pub(super) async fn list(
     Ok(Json(app.rules.releases(&caller, query.pool.as_deref()).await?))
 }
 
-/// Keeps what a release's engine says of itself, to pass it on; what was sent first stays. Whether to believe it is for the
-/// clients: a processor names the document's SHA-256 in each result.
+/// Keeps what a release's engine says of itself, to pass it on as the newest word of the token's pool, beside the older ones.
+/// Whether to believe it is for the clients: a processor names the document's SHA-256 in each result.
 ///
 /// Scope `processor`.
 #[utoipa::path(
@@ -44,11 +44,11 @@ pub(super) async fn list(
 )]
 pub(super) async fn describe(
     State(app): State<App>,
-    _: Processor,
+    Processor(own): Processor,
     PathParts(digest): PathParts<String>,
     JsonText(document): JsonText,
 ) -> Result<StatusCode, Refusal> {
-    app.rules.describe_release(&digest, &document).await?;
+    app.rules.describe_release(&own, &digest, &document).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -100,8 +100,7 @@ impl Core {
             tx.bring(pool, &components).await?;
         }
         for (offer, said) in good {
-            let media_types = said.media_types_json();
-            tx.insert_description(&said.row(&offer.digest, &offer.description, &media_types)).await?;
+            said.keep(&mut tx, pool, &offer.digest, &offer.description).await?;
         }
         let states = tx.component_states(pool, &components).await?;
         tx.commit().await?;

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::allot::Wish;
-use super::refusal::{bad_request, from_store, is_name, own_pool, shown, too_many_nodes, unavailable};
+use super::refusal::{check_pool, from_store, own_pool, too_many_nodes, unavailable};
 use super::releases::abilities;
 use super::rest::check_node;
 use super::{Core, Leased, Rules, masks, ms, retried};
@@ -52,12 +52,7 @@ impl Rules {
     /// database.
     pub async fn lease(&self, own: &str, request: LeaseRequest) -> Result<Leased, ErrorBody> {
         check_node(&request.node)?;
-        if !is_name(&request.pool) {
-            return Err(bad_request(format!(
-                "pool `{}` is not 1 to 64 characters of [A-Za-z0-9._-]",
-                shown(&request.pool)
-            )));
-        }
+        check_pool(Some(&request.pool))?;
         own_pool(own, &request.pool)?;
         let needs = Needs { pool: request.pool, runs: abilities(&request.contracts, &request.backends) };
         if !self.core().see(&request.node, &needs).await.map_err(|error| from_store("lease", &error))? {
@@ -146,7 +141,7 @@ impl Desk {
                 self.waiting.push(ask);
             }
             self.waiting.retain(|ask| !ask.answer.is_closed());
-            if let Err(error) = self.core.list_undescribed().await {
+            if let Err(error) = self.core.list_undescribed(false).await {
                 let _logged = from_store("list releases without a description", &error);
             }
             self.serve().await;
@@ -201,7 +196,7 @@ impl Desk {
                 continue;
             }
             // One that never waits is asked with its work.
-            leased.describe = self.core.to_describe(&ask.wish.node, needs.runs);
+            leased.describe = self.core.to_describe(&ask.wish.node, needs);
             if let Err(Ok(leased)) = ask.answer.send(Ok(leased)) {
                 self.core.take_back(&needs.pool, &leased).await;
             }
@@ -237,7 +232,7 @@ impl Desk {
     /// Sends nodes that would wait to describe releases instead.
     fn ask_for_descriptions(&mut self) {
         for ask in std::mem::take(&mut self.waiting) {
-            let describe = self.core.to_describe(&ask.wish.node, ask.needs.runs);
+            let describe = self.core.to_describe(&ask.wish.node, &ask.needs);
             if describe.is_empty() {
                 self.waiting.push(ask);
             } else {

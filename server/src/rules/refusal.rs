@@ -42,6 +42,14 @@ pub(super) fn own_pool(own: &str, named: &str) -> Result<(), ErrorBody> {
     })
 }
 
+/// Checks the name of a pool that may be asked for.
+pub(super) fn check_pool(name: Option<&str>) -> Result<(), ErrorBody> {
+    match name.filter(|name| !is_name(name)) {
+        None => Ok(()),
+        Some(name) => Err(bad_request(format!("pool `{}` is not 1 to 64 characters of [A-Za-z0-9._-]", shown(name)))),
+    }
+}
+
 pub(super) fn too_many_nodes(pool: &str) -> ErrorBody {
     ErrorBody {
         code: ErrorCode::OverQuota,

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 
 use filemill_api::{ErrorBody, Pools, Release, Releases, SignedStatement};
 
-use super::refusal::{bad_request, conflict, from_store, is_hex, is_name, not_found, own_pool, shown};
+use super::refusal::{bad_request, check_pool, conflict, from_store, is_hex, is_name, not_found, own_pool, shown};
 use super::{Caller, Core, NewRelease, Object, Rules};
 use crate::storage::ObjectKey;
 use crate::store::{ReleaseRow, StoreError};
@@ -109,25 +109,32 @@ impl Rules {
     }
 
     /// The releases there are, newest first within an engine, and which of them the caller's organisation uses: what it
-    /// adopted, else the newest. With a pool, also the engines that its nodes bring themselves.
+    /// adopted, else the newest. With a pool, also the engines that its nodes bring themselves, and of each what these nodes said
+    /// of it; otherwise what was said last.
     ///
     /// # Errors
-    /// Those of the database.
+    /// `bad_request`: that is no name of a pool; those of the database.
     pub async fn releases(&self, caller: &Caller, pool: Option<&str>) -> Result<Releases, ErrorBody> {
+        check_pool(pool)?;
         let core = self.core();
         let read = async {
             let local = match pool {
                 Some(pool) => core.local_releases(pool).await?,
                 None => Vec::new(),
             };
-            let described = core.store.described_releases().await?;
+            let described = core.store.described_releases(pool.unwrap_or_default()).await?;
             let releases = core.store.releases().await?;
+            let said: HashSet<_> = described.iter().map(|row| &row.digest).collect();
+            if releases.iter().any(|row| !said.contains(&row.digest)) {
+                // Or one that was published just now would look as if nobody could describe it.
+                core.list_undescribed(true).await?;
+            }
             Ok::<_, StoreError>((local, described, releases, core.store.adoptions(caller.organisation).await?))
         };
         let (local, described, rows, adoptions) = read.await.map_err(|error| from_store("list releases", &error))?;
         let mut described: HashMap<_, _> =
             described.into_iter().map(|row| (row.digest, (row.summary, row.media_types))).collect();
-        let describing = core.being_described();
+        let describing = core.being_described(pool);
         let mut newest = HashSet::new();
         let mut releases: Vec<_> = rows
             .into_iter()

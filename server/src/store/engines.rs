@@ -141,7 +141,8 @@ impl Store {
             "select o.name, o.digest, c.contract, c.length, d.version, d.summary, d.media_types
              from offers o join nodes n on n.id = o.node and n.pool = o.pool
              join components c on c.pool = o.pool and c.digest = o.digest
-             left join descriptions d on d.digest = o.digest
+             left join descriptions d on d.pool = o.pool and d.digest = o.digest and d.said_at =
+                 (select max(l.said_at) from descriptions l where l.pool = o.pool and l.digest = o.digest)
              where o.pool = $1 and n.seen_at >= {now} - $2 and c.stored and not c.doomed
              order by o.name, o.since desc, o.node",
             pool,

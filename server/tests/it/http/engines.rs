@@ -2,8 +2,8 @@
 
 use filemill_api::limits::MAX_DESCRIPTION_BYTES;
 use filemill_api::{
-    ComponentUrl, ErrorCode, Item, Offer, OfferAnswer, OfferRequest, OfferState, OpenAnswer, OpenRequest, Releases,
-    paths,
+    ComponentUrl, DescriptionQuery, ErrorCode, Item, Offer, OfferAnswer, OfferRequest, OfferState, OpenAnswer,
+    OpenRequest, Releases, paths,
 };
 use reqwest::StatusCode;
 
@@ -71,7 +71,17 @@ async fn a_description_is_handed_out_as_it_came() {
     assert_eq!(got.headers()["content-type"], "application/json");
     assert_eq!(got.text().await.unwrap(), "{}");
     assert_eq!(mill.put_json(&mill.processor, &path, r#"{"summary":"later"}"#).await.status(), StatusCode::NO_CONTENT);
-    assert_eq!(mill.get(&mill.processor, &path).await.text().await.unwrap(), "{}", "the first one stays");
+    assert_eq!(mill.get(&mill.processor, &path).await.text().await.unwrap(), r#"{"summary":"later"}"#);
+    let by_hash = |sha256: Option<String>, pool: Option<&str>| {
+        paths::description(&mill.release, &DescriptionQuery { sha256, pool: pool.map(ToOwned::to_owned) })
+    };
+    for pool in [None, Some(POOL)] {
+        let first = mill.get(&mill.user, &by_hash(Some(sha256(b"{}")), pool)).await;
+        assert_eq!(first.text().await.unwrap(), "{}", "the one that a result names");
+    }
+    problem(mill.get(&mill.user, &by_hash(Some(sha256(b"{ }")), None)).await, StatusCode::NOT_FOUND).await;
+    problem(mill.get(&mill.user, &by_hash(None, Some("other"))).await, StatusCode::NOT_FOUND).await;
+    problem(mill.get(&mill.user, &by_hash(Some("0".to_owned()), None)).await, StatusCode::BAD_REQUEST).await;
     let list = mill.put_json(&mill.processor, &path, "[]").await;
     assert_eq!(problem(list, StatusCode::BAD_REQUEST).await.error.code, ErrorCode::BadRequest);
     let long = mill.put_json(&mill.processor, &path, vec![b' '; MAX_DESCRIPTION_BYTES + 1]).await;

@@ -1,15 +1,17 @@
-//! What engines say of themselves: the first word stays, and nodes are asked for it.
+//! What engines say of themselves: the newest word is shown, none is shut out, and nodes are asked for it.
 
 use std::sync::Arc;
 
 use filemill_api::limits::MAX_DESCRIPTION_BYTES;
-use filemill_api::{DescriptionQuery, ErrorCode, LeaseRequest};
+use filemill_api::{DescriptionQuery, ErrorBody, ErrorCode, LeaseRequest};
 use filemill_server::rules::{NewRelease, Rules};
 
-use super::site::{POOL, Site, code, eventually, lease_now, runs, send, wish};
+use super::site::{POOL, Site, code, eventually, lease_now, release, runs, send, wish};
 
 super::on_both!(
-    the_first_description_stays_as_it_was_written,
+    a_description_shuts_out_no_other,
+    what_another_pool_says_is_not_shown_to_who_asks_for_one,
+    a_description_is_expected_only_of_a_node_that_can_run_the_release,
     a_list_shows_what_is_known_of_each_release,
     a_node_that_waits_is_asked_to_describe_what_it_can_run,
     a_node_that_never_waits_is_asked_with_its_work,
@@ -31,24 +33,77 @@ async fn publish(rules: &Rules, number: u32, contract: u32) -> String {
     release.digest
 }
 
-async fn the_first_description_stays_as_it_was_written(site: Arc<Site>) {
+/// The document of that hash, or of none, as some pool said it, or any.
+async fn read(rules: &Rules, digest: &str, of: Option<&str>, pool: Option<&str>) -> Result<String, ErrorBody> {
+    let query = DescriptionQuery { sha256: of.map(sha256), pool: pool.map(ToOwned::to_owned) };
+    rules.description(digest, &query).await
+}
+
+fn sha256(text: &str) -> String {
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    data_encoding::HEXLOWER.encode(hash.as_ref())
+}
+
+async fn a_description_shuts_out_no_other(site: Arc<Site>) {
     let rules = site.server();
     let one = publish(&rules, 1, 1).await;
-    assert_eq!(code(rules.description(&one, &DescriptionQuery::default()).await), ErrorCode::NotFound);
-    let text = " {\"version\" : \"2.0.0\",\n\"x\":\"\\u0041é\"} ";
-    for document in [text, text, "{}"] {
-        rules.describe_release(&one, document).await.expect("there is one");
-        assert_eq!(
-            rules.description(&one, &DescriptionQuery::default()).await.expect("it is there"),
-            text,
-            "byte for byte"
-        );
+    assert_eq!(code(read(&rules, &one, None, None).await), ErrorCode::NotFound);
+    let odd = " {\"version\" : \"2.0.0\",\n\"x\":\"\\u0041\\u0000é\"} ";
+    for document in ["{}", odd, odd, "{ }", odd] {
+        rules.describe_release(POOL, &one, document).await.expect("there is one");
+        assert_eq!(read(&rules, &one, None, None).await.expect("it is there"), document, "the newest, byte for byte");
+        assert_eq!(read(&rules, &one, Some("{}"), None).await.expect("it is there"), "{}");
+        assert_eq!(read(&rules, &one, Some(document), Some(POOL)).await.expect("it is there"), document);
     }
-    for bad in ["", "[]", "1", "{", &format!("{{\"a\":\"{}\"}}", "x".repeat(MAX_DESCRIPTION_BYTES))] {
-        assert_eq!(code(rules.describe_release(&one, bad).await), ErrorCode::BadRequest);
+    for many in 0..10 {
+        rules.describe_release(POOL, &one, &format!("{{\"n\":{many}}}")).await.expect("there is one");
     }
-    assert_eq!(code(rules.describe_release(&digest(2), "{}").await), ErrorCode::NotFound);
-    assert_eq!(code(rules.describe_release("../x", "{}").await), ErrorCode::NotFound);
+    for (n, there) in [(1, false), (2, true), (9, true)] {
+        let found = read(&rules, &one, Some(&format!("{{\"n\":{n}}}")), None).await;
+        assert_eq!(found.is_ok(), there, "of {n}: the newest eight are kept");
+    }
+    for bad in ["", "[]", "1", "{", "{\"a\":\"\0\"}", &format!("{{\"a\":\"{}\"}}", "x".repeat(MAX_DESCRIPTION_BYTES))] {
+        assert_eq!(code(rules.describe_release(POOL, &one, bad).await), ErrorCode::BadRequest);
+    }
+    assert_eq!(code(rules.describe_release(POOL, &digest(2), "{}").await), ErrorCode::NotFound);
+    assert_eq!(code(rules.describe_release(POOL, "../x", "{}").await), ErrorCode::NotFound);
+}
+
+async fn what_another_pool_says_is_not_shown_to_who_asks_for_one(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let one = publish(&rules, 1, 1).await;
+    rules.describe_release("other", &one, r#"{"summary":"theirs"}"#).await.expect("described");
+    let shown = async |pool: Option<&str>| {
+        let listed = rules.releases(&ann, pool).await.expect("a list").releases;
+        listed.into_iter().find(|release| release.digest == one).expect("it is listed")
+    };
+    assert_eq!(shown(None).await.summary.as_deref(), Some("theirs"));
+    assert_eq!(shown(Some(POOL)).await.summary, None);
+    assert_eq!(code(read(&rules, &one, None, Some(POOL)).await), ErrorCode::NotFound);
+    // So a node of this pool is asked, too.
+    assert!(!shown(Some(POOL)).await.describing, "nobody is there who could");
+    assert_eq!(rules.lease(POOL, wish("n", 8, 0, 30_000)).await.expect("an answer").describe, [one.clone()]);
+    assert!(shown(Some(POOL)).await.describing && !shown(None).await.describing);
+    rules.describe_release(POOL, &one, r#"{"summary":"ours"}"#).await.expect("described");
+    let ours = shown(Some(POOL)).await;
+    assert_eq!((ours.summary.as_deref(), ours.describing), (Some("ours"), false));
+    rules.describe_release("other", &one, r#"{"summary":"theirs again"}"#).await.expect("described");
+    assert_eq!(shown(Some(POOL)).await.summary.as_deref(), Some("ours"));
+    assert_eq!(shown(None).await.summary.as_deref(), Some("theirs again"));
+}
+
+async fn a_description_is_expected_only_of_a_node_that_can_run_the_release(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    lease_now(&rules, "n", 8, 0).await;
+    let (able, unable) = (publish(&rules, 1, 1).await, publish(&rules, 2, 2).await);
+    // At once, before anybody was asked.
+    for pool in [Some(POOL), None] {
+        let listed = rules.releases(&ann, pool).await.expect("a list").releases;
+        let describing = |digest: &str| listed.iter().any(|one| one.digest == digest && one.describing);
+        assert!(describing(&able) && !describing(&unable) && !describing(&release()), "{listed:?}");
+    }
 }
 
 async fn a_list_shows_what_is_known_of_each_release(site: Arc<Site>) {
@@ -56,7 +111,7 @@ async fn a_list_shows_what_is_known_of_each_release(site: Arc<Site>) {
     let ann = site.user(&rules, "acme", "ann").await;
     let (one, _two) = (publish(&rules, 1, 1).await, publish(&rules, 2, 1).await);
     let document = r#"{"summary":"It counts","media_types":["text/*","image/png"]}"#;
-    rules.describe_release(&one, document).await.expect("described");
+    rules.describe_release(POOL, &one, document).await.expect("described");
     let listed = rules.releases(&ann, None).await.expect("a list").releases;
     let said: Vec<_> =
         listed.iter().map(|r| (r.engine.as_str(), r.summary.as_deref(), r.media_types.clone())).collect();
@@ -77,7 +132,7 @@ async fn a_node_that_waits_is_asked_to_describe_what_it_can_run(site: Arc<Site>)
     for node in ["n", "m"] {
         assert!(lease_now(&rules, node, 8, 0).await.describe.is_empty());
     }
-    rules.describe_release(&one, "{}").await.expect("described");
+    rules.describe_release(POOL, &one, "{}").await.expect("described");
     let both = LeaseRequest { contracts: vec![1, 2], ..wish("k", 8, 0, 30_000) };
     assert_eq!(rules.lease(POOL, both).await.expect("an answer").describe, [digest(2)]);
     let ann = site.user(&rules, "acme", "ann").await;

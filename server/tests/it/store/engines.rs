@@ -93,7 +93,7 @@ async fn an_engine_is_seen_by_its_pool_once_its_component_is_stored(site: Arc<Si
     // Nobody else sees it, and it runs for nobody else.
     let statement = r#"{"filemill_pool":1,"pool":"other","serial":1}"#.to_owned();
     rules.publish_pool("other", &SignedStatement { statement, signature: "ab".repeat(64) }).await.expect("a pool");
-    for pool in [None, Some("other"), Some("nonsense"), Some("'")] {
+    for pool in [None, Some("other"), Some("nonsense")] {
         let listed = rules.releases(&ann, pool).await.expect("a list").releases;
         assert_eq!(listed.len(), 1, "the published one only");
     }

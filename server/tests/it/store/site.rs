@@ -89,7 +89,7 @@ impl Site {
         };
         rules.add_release(&release).await.expect("a release");
         // Or each node would be sent to describe it first.
-        rules.describe_release(&release.digest, r#"{"version":"1.0.0"}"#).await.expect("a description");
+        rules.describe_release(POOL, &release.digest, r#"{"version":"1.0.0"}"#).await.expect("a description");
         let statement = format!(r#"{{"filemill_pool":1,"pool":"{POOL}","serial":1}}"#);
         rules.publish_pool(POOL, &SignedStatement { statement, signature: "ab".repeat(64) }).await.expect("a pool");
         Some(site)
