@@ -51,6 +51,22 @@ impl Fetcher {
         self.node.chunks.get(self.name(sequence), keep, load).await
     }
 
+    /// The same for as long as the run may fetch more: `fetches_left` grows less where the chunk has to be fetched, and there is
+    /// `None` where it would have to be and nothing is left. Cancel safe.
+    pub(super) async fn chunk_within(&self, sequence: u32, fetches_left: &mut u64) -> Result<Option<Chunk>, Stop> {
+        let load = async || {
+            // No stop: there is nothing left.
+            *fetches_left = fetches_left.checked_sub(1).ok_or(None)?;
+            let admitted = self.admit(sequence).await.map_err(Some)?;
+            self.load(admitted).await.map_err(Some)
+        };
+        match self.node.chunks.get(self.name(sequence), true, load).await {
+            Ok(chunk) => Ok(Some(chunk)),
+            Err(None) => Ok(None),
+            Err(Some(stop)) => Err(stop),
+        }
+    }
+
     /// Waits until the chunk is stored. Cancel safe.
     pub(super) async fn stored(&self, sequence: u32) -> Result<(), Stop> {
         self.urls.get(&self.node, sequence).await.map(|_| ())

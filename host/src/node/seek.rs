@@ -21,7 +21,8 @@ use super::stop::Stop;
 use super::upload::Upload;
 use crate::{InputEnd, InputSource, Outcome};
 
-/// How often each chunk may be fetched, on average, and how often any number of chunks.
+/// How often each chunk may be fetched, on average, and how often any number of chunks. What is still in memory is not
+/// fetched, and costs the engine no more than a call of the host.
 const FETCHES_PER_CHUNK: u64 = 8;
 const FETCHES_FREE: u64 = 64;
 
@@ -37,7 +38,7 @@ pub(super) async fn run(fetcher: &Arc<Fetcher>, index: u32, span: FileSpan) -> R
         for sequence in chunks(&span) {
             fetcher.stored(sequence).await?;
         }
-        let last = fetcher.chunk(span.last_chunk).await?;
+        let last = fetcher.chunk_to_keep(span.last_chunk).await?;
         let verdict = context.upload.verdict(&last, index, span.last_chunk);
         verdict.ok_or_else(|| Stop::Refused(format!("chunk {} has no verdict on file {index}", span.last_chunk)))
     };
@@ -80,15 +81,13 @@ struct Asked {
 async fn serve(fetcher: &Fetcher, span: &FileSpan, mut asked: mpsc::Receiver<Asked>) -> Result<(), Stop> {
     let mut left = FETCHES_FREE + FETCHES_PER_CHUNK * chunks(span).count() as u64;
     while let Some(Asked { sequence, answer }) = asked.recv().await {
-        let Some(less) = left.checked_sub(1) else {
-            // Whoever asked may have gone.
-            let _ = answer.send(Err(InputEnd::TooOften));
-            continue;
-        };
-        left = less;
         fetcher.urls.wait_from_now();
-        let chunk = fetcher.chunk_to_keep(sequence).await?;
-        let _ = answer.send(Ok(fetcher.context.upload.piece(&chunk, span, sequence)));
+        let piece = match fetcher.chunk_within(sequence, &mut left).await? {
+            Some(chunk) => Ok(fetcher.context.upload.piece(&chunk, span, sequence)),
+            None => Err(InputEnd::TooOften),
+        };
+        // Whoever asked may have gone.
+        let _ = answer.send(piece);
     }
     Ok(())
 }

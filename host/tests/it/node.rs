@@ -8,6 +8,7 @@ mod mill;
 mod plugins;
 mod process;
 mod releases;
+mod seek;
 
 use std::time::Duration;
 
