@@ -80,7 +80,12 @@ pub(super) async fn run(node: Arc<Node>, dir: PathBuf, stop: CancellationToken) 
                     plugins.heed(done);
                 }
                 Err(error) if error.is_cancelled() => {}
-                Err(error) => tracing::error!("a task of the dropped-in engines panicked: {error}"),
+                Err(error) => {
+                    // Whichever it was: neither is ever waited for in vain.
+                    looking = false;
+                    plugins.offering.not_told(Instant::now());
+                    tracing::error!("a task of the dropped-in engines panicked: {error}");
+                }
             }
         }
         plugins.tell();
@@ -121,13 +126,13 @@ impl Plugins {
     fn heed(&mut self, done: Done) {
         match done {
             Done::Looked(Ok(listed)) => {
-                warn(self.complaints.of_folder(None));
+                warn(self.complaints.of_folder(None, Instant::now()));
                 self.take_in(listed);
             }
             // Nothing is known of the files: what is offered goes on.
             Done::Looked(Err(why)) => {
                 let why = format!("engines that were dropped in are not looked at: {why}");
-                warn(self.complaints.of_folder(Some(why)));
+                warn(self.complaints.of_folder(Some(why), Instant::now()));
             }
             Done::Taken { name, install, taken } => self.taken(&name, install, taken),
             Done::Told { offers, answer } => self.told(offers, answer),
@@ -225,6 +230,10 @@ impl Plugins {
             return;
         }
         self.offering.telling(&offers);
+        // So that no name is forgotten while it is in use.
+        for (name, plugin) in self.files.iter().filter_map(|(name, file)| Some((name, file.plugin()?))) {
+            self.node.allowed.call(plugin.digest, name);
+        }
         let node = Arc::clone(&self.node);
         self.tasks.spawn(async move {
             let request = OfferRequest { node: node.id.clone(), engines: offers.clone() };
@@ -241,12 +250,12 @@ impl Plugins {
             Err(error) => {
                 if !error.is_transient() {
                     let why = format!("the server takes no engines of this processor: {error}");
-                    warn(self.complaints.of_server(Some(why)));
+                    warn(self.complaints.of_server(Some(why), now));
                 }
                 return self.offering.not_told(now);
             }
         };
-        warn(self.complaints.of_server(None));
+        warn(self.complaints.of_server(None, now));
         self.offering.told(now);
         for (offer, item) in offers.iter().zip(answer.engines) {
             let subject = offered_name(&offer.name);

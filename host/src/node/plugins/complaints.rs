@@ -9,6 +9,8 @@ use tokio::time::Instant;
 const NAMED: usize = 20;
 /// How long the number of the others has to stay before it is said.
 const STEADY: Duration = Duration::from_secs(2);
+/// A trouble that comes and goes is one trouble until it stays away for so long.
+const AWAY: Duration = Duration::from_secs(60);
 /// What is remembered.
 const REMEMBERED: usize = 4_000;
 
@@ -17,8 +19,8 @@ const REMEMBERED: usize = 4_000;
 pub(super) struct Complaints {
     /// By whom it is about: a file, or an offer.
     about: BTreeMap<String, Said>,
-    folder: Option<String>,
-    server: Option<String>,
+    folder: Trouble,
+    server: Trouble,
     /// How many were not named, since when that is so, and the number that was said last.
     others: Option<(usize, Instant)>,
     others_said: usize,
@@ -28,6 +30,10 @@ struct Said {
     what: String,
     named: bool,
 }
+
+/// What is wrong with something as a whole, and when it was so last.
+#[derive(Default)]
+struct Trouble(Option<(String, Instant)>);
 
 impl Complaints {
     /// What is wrong with a file or an offer.
@@ -55,14 +61,14 @@ impl Complaints {
 
     /// What is wrong with the folder, if something is.
     #[must_use]
-    pub(super) fn of_folder(&mut self, what: Option<String>) -> Option<String> {
-        news(&mut self.folder, what)
+    pub(super) fn of_folder(&mut self, what: Option<String>, now: Instant) -> Option<String> {
+        self.folder.news(what, now)
     }
 
     /// Why the server takes nothing, if so.
     #[must_use]
-    pub(super) fn of_server(&mut self, what: Option<String>) -> Option<String> {
-        news(&mut self.server, what)
+    pub(super) fn of_server(&mut self, what: Option<String>, now: Instant) -> Option<String> {
+        self.server.news(what, now)
     }
 
     /// How many were not named, once that number stays.
@@ -80,15 +86,21 @@ impl Complaints {
             return None;
         }
         self.others_said = others;
-        let hint = "remove from the folder what is no engine, and what was named is followed by others";
+        let hint = "remove what is no engine from the folder: others are named then";
         (others > 0).then(|| format!("{others} more files or engines are not offered (hint: {hint})"))
     }
 }
 
-fn news(before: &mut Option<String>, what: Option<String>) -> Option<String> {
-    let is_news = *before != what;
-    before.clone_from(&what);
-    what.filter(|_| is_news)
+impl Trouble {
+    fn news(&mut self, what: Option<String>, now: Instant) -> Option<String> {
+        let Some(what) = what else {
+            self.0.take_if(|(_, seen)| now.duration_since(*seen) >= AWAY);
+            return None;
+        };
+        let is_news = self.0.as_ref().is_none_or(|(known, _)| *known != what);
+        self.0 = Some((what.clone(), now));
+        is_news.then_some(what)
+    }
 }
 
 #[cfg(test)]
@@ -134,12 +146,18 @@ mod tests {
     }
 
     #[test]
-    fn a_trouble_with_the_folder_is_said_when_it_comes() {
-        let mut complaints = Complaints::default();
-        for _ in 0..2 {
-            assert!(complaints.of_folder(Some("unsafe".to_owned())).is_some());
-            assert!(complaints.of_folder(Some("unsafe".to_owned())).is_none());
-            assert!(complaints.of_folder(None).is_none());
+    fn a_trouble_that_comes_and_goes_is_said_once() {
+        let (mut complaints, begun) = (Complaints::default(), Instant::now());
+        let unsafe_folder = || Some("unsafe".to_owned());
+        assert!(complaints.of_folder(unsafe_folder(), begun).is_some());
+        for n in 0..1_000 {
+            let now = begun + n * Duration::from_millis(250);
+            assert!(complaints.of_folder(None, now).is_none());
+            assert!(complaints.of_folder(unsafe_folder(), now).is_none());
         }
+        let later = begun + Duration::from_millis(250_000) + AWAY;
+        assert!(complaints.of_folder(Some("another".to_owned()), begun).is_some());
+        assert!(complaints.of_folder(None, later).is_none());
+        assert!(complaints.of_folder(Some("another".to_owned()), later).is_some(), "it was away");
     }
 }
