@@ -31,6 +31,7 @@ mod keys;
 mod lease;
 mod leasing;
 mod life;
+mod metrics;
 mod openers;
 mod origins;
 mod pace;
@@ -112,7 +113,8 @@ struct Node {
 
     pace: Pace,
     faults: Faults,
-    counters: Counters,
+    counters: Arc<Counters>,
+    metrics: Option<metrics::Metrics>,
 
     /// Objects fetched at once.
     fetches: Semaphore,

@@ -40,6 +40,8 @@ pub struct NodeConfig {
     /// The folder whose components this processor offers to its pool as `local/NAME`. It may come later; while others can
     /// write to it, nothing is taken from it.
     pub engines_dir: Option<PathBuf>,
+    /// Where metrics are pushed to: a collector's OTLP endpoint for metrics, such as `https://otel.example.org/v1/metrics`.
+    pub metrics_url: Option<Url>,
 }
 
 impl NodeConfig {
@@ -76,11 +78,15 @@ impl NodeConfig {
         if let Some((_, setting, rule)) = rules.into_iter().find(|(holds, ..)| !holds) {
             return Err(NodeError::Config { setting, rule });
         }
-        let server = Origin::of(&self.server);
+        let metrics = self.metrics_url.iter();
+        if !metrics.clone().all(|url| matches!(url.scheme(), "http" | "https")) {
+            return Err(NodeError::Config { setting: "metrics-url", rule: "an http or https URL" });
+        }
+        let others: Vec<Origin> = metrics.chain([&self.server]).map(Origin::of).collect();
         if self.allow_plain_http {
             return Ok(());
         }
-        match self.storage_origins.iter().chain([&server]).find(|origin| !is_private(origin)) {
+        match self.storage_origins.iter().chain(&others).find(|origin| !is_private(origin)) {
             Some(origin) => Err(NodeError::PlainHttp { origin: origin.to_string() }),
             None => Ok(()),
         }

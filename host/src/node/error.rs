@@ -54,6 +54,9 @@ pub enum NodeError {
     /// No thread for a slot.
     #[error("no thread can be started for a slot")]
     Thread(#[source] io::Error),
+    /// No metrics, for an environment variable of OpenTelemetry that is malformed.
+    #[error("metrics cannot be pushed: {0}")]
+    Metrics(String),
 }
 
 impl NodeError {
@@ -68,6 +71,7 @@ impl NodeError {
             Self::Pool(error) => error.hint(),
             Self::Http(_) => "install the system's CA certificates (package `ca-certificates`)".into(),
             Self::Thread(_) => "raise the limit of threads, or use fewer slots".into(),
+            Self::Metrics(_) => "look at the environment variables that begin with `OTEL_`".into(),
         }
     }
 }

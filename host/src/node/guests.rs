@@ -138,5 +138,8 @@ fn analyse(node: &Node, context: &Arc<RunContext>, index: u32, size: u64, input:
     let observer = move |per_mille: u16| lease.set_progress(per_mille.into());
     let run = context.ready.release.run(&job, input, limits, observer);
     node.counters.ran(&run.resources);
+    if let Some(metrics) = &node.metrics {
+        metrics.ran(context.ready.release.digest(), &run);
+    }
     run
 }

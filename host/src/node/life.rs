@@ -19,6 +19,7 @@ use super::config::NodeConfig;
 use super::faults::Faults;
 use super::keys::Keys;
 use super::lease::Leases;
+use super::metrics::Metrics;
 use super::openers::Openers;
 use super::origins::{Origin, StorageOrigins};
 use super::pace::Pace;
@@ -64,9 +65,14 @@ pub async fn run(config: NodeConfig, runtime: Runtime, stop: CancellationToken) 
     let (returns, returned) = Returns::channel();
     let (completions, handed_in) = Completions::channel();
     let allowed = Arc::new(Allowed::new(config.limits.clone()));
+    let (id, pool) = (format!("{}-{}", config.name, start_number()), folder.enrolment().pool().to_owned());
+    let counters = Arc::new(Counters::default());
+    let metrics = config.metrics_url.as_ref();
+    let metrics =
+        metrics.map(|url| Metrics::start(url, client.clone(), (&id, &pool), Arc::clone(&counters))).transpose()?;
     let node = Arc::new(Node {
-        id: format!("{}-{}", config.name, start_number()),
-        pool: folder.enrolment().pool().to_owned(),
+        id,
+        pool,
         allowed: Arc::clone(&allowed),
         stall: config.stall,
         slot_count: config.slots,
@@ -83,7 +89,8 @@ pub async fn run(config: NodeConfig, runtime: Runtime, stop: CancellationToken) 
         completions,
         pace: Pace::new(config.slots),
         faults: Faults::new(),
-        counters: Counters::default(),
+        counters,
+        metrics,
         fetches: Semaphore::new(FETCHES),
         openers,
         streams: Streaming::new(config.slots),
@@ -126,9 +133,23 @@ pub async fn run(config: NodeConfig, runtime: Runtime, stop: CancellationToken) 
     if said.is_err() || returned.is_err() || !node.leases.is_empty() {
         tracing::warn!("the server did not answer in time: what it does not know is leased again later");
     }
+    push_metrics(&node).await;
     let totals = node.counters.read();
     tracing::info!("stopped: {totals}");
     Ok(totals)
+}
+
+/// Gives the collector what it has not been given yet.
+async fn push_metrics(node: &Arc<Node>) {
+    let node = Arc::clone(node);
+    let pushed = tokio::task::spawn_blocking(move || {
+        if let Some(metrics) = &node.metrics {
+            metrics.stop(LAST_WORDS);
+        }
+    });
+    if let Err(error) = pushed.await {
+        tracing::warn!(%error, "the last metrics could not be pushed");
+    }
 }
 
 /// Logs what the node has done, now and then.

@@ -107,6 +107,11 @@ fn analysed(body: ResultBody, run: Run, input: EngineInput, description: Option<
     failed(body, outcome, kind, message)
 }
 
+/// The word for how a run ended in a sealed failure.
+pub(super) fn kind(ended: RunOutcome) -> &'static str {
+    outcome_and_kind(ended).1
+}
+
 /// The protocol's code for how a run ended, and the word for it in the sealed failure.
 fn outcome_and_kind(ended: RunOutcome) -> (Outcome, &'static str) {
     match ended {

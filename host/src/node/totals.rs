@@ -1,4 +1,4 @@
-//! What a node has done since it started. Nothing listens for it: it is logged at the end (and later pushed).
+//! What a node has done since it started. Nobody can ask for it: it is logged, and pushed where there is a collector.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,6 +43,12 @@ macro_rules! totals {
             pub(super) fn read(&self) -> Totals {
                 Totals { $($name: self.$name.get(),)+ }
             }
+        }
+
+        impl Totals {
+            /// Of each: its name, what it is, and how to get it.
+            pub(super) const EACH: &[(&str, &str, fn(&Self) -> u64)] =
+                &[$((stringify!($name), concat!($($doc),+), |totals| totals.$name),)+];
         }
 
         impl fmt::Display for Totals {

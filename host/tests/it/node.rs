@@ -4,6 +4,7 @@ mod fake;
 mod hostile;
 mod http;
 mod life;
+mod metrics;
 mod mill;
 mod plugins;
 mod process;

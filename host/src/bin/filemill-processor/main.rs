@@ -36,7 +36,7 @@ enum Command {
     #[command(subcommand)]
     Pool(PoolCommand),
     /// Run a processor until SIGTERM or SIGINT.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Look at an engine, or run it over a local file as a processor would.
     #[command(subcommand)]
     Engine(EngineCommand),
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Compile { settings } => return run_compiler(&settings),
         Command::Pool(command) => log(cli.log_json, "info", || pool::run(command)),
-        Command::Run(args) => log(cli.log_json, "info", || run::run(args)),
+        Command::Run(args) => log(cli.log_json, "info", || run::run(*args)),
         Command::Engine(command) => match log(cli.log_json, "warn", || engine::run(command)) {
             Ok(code) => return code,
             // Exit code 1 says that the engine gave no report; it did not even come to that.

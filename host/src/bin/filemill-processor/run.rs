@@ -53,6 +53,9 @@ pub(crate) struct RunArgs {
     /// ago goes first, and what runs stays.
     #[arg(long, env = "FILEMILL_KEPT_ENGINES", default_value = "256MiB", value_parser = bytes)]
     kept_engines: usize,
+    /// Where metrics are pushed to: an OTLP endpoint, for example https://otel.example.org/v1/metrics.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", value_name = "URL")]
+    metrics_url: Option<Url>,
     /// The node's name in the server's log; this machine's name if not given.
     #[arg(long)]
     node: Option<String>,
@@ -89,6 +92,7 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<()> {
         limits: limits.releases(),
         kept_code_bytes: args.kept_engines,
         engines_dir: Some(engines_dir),
+        metrics_url: args.metrics_url,
     };
     let runtime = Runtime::new(RuntimeConfig {
         slots: NodeConfig::runtime_slots(slots),

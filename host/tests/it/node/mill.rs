@@ -88,6 +88,7 @@ impl Mill {
             stall: Duration::from_secs(10),
             engines_dir: None,
             kept_code_bytes: NodeConfig::KEPT_CODE_DEFAULT_BYTES,
+            metrics_url: None,
             limits: ReleaseLimits {
                 default: Limits {
                     cpu_time: TimeLimit { base: Duration::from_secs(120), per_mib: Duration::ZERO },
