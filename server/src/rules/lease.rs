@@ -88,6 +88,27 @@ impl Core {
         Ok(known)
     }
 
+    /// A node that says something of its leases is present, though it may not ask for more for long.
+    pub(super) async fn hear(&self, pool: &str, node: &str) {
+        let node = (pool.to_owned(), node.to_owned());
+        if self.seen_lately(&node) {
+            return;
+        }
+        let touched = async {
+            let mut tx = self.store.begin().await?;
+            let known = tx.touch_node(&node.0, &node.1).await?;
+            tx.commit().await?;
+            Ok::<_, StoreError>(known)
+        };
+        match touched.await {
+            Ok(true) => self.saw(node),
+            Ok(false) => {}
+            Err(error) => {
+                let _logged = from_store("write down that a node is present", &error);
+            }
+        }
+    }
+
     fn seen_lately(&self, node: &(String, String)) -> bool {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.get(node).is_some_and(|when| when.elapsed() < SEE)
