@@ -97,7 +97,7 @@ create table descriptions (
 );
 create index descriptions_digest on descriptions (digest);
 
--- Components that nodes of a pool brought themselves.
+-- Components that nodes of a pool brought themselves. What is said of one does not change once it is stored.
 create table components (
     pool     text not null,
     digest   text not null,
@@ -109,9 +109,13 @@ create table components (
     doomed   boolean not null default false,
     -- When somebody last offered it.
     used_at  bigint not null,
+    -- When storage was last seen to hold it.
+    seen_at  bigint not null default 0,
     primary key (pool, digest)
 );
-create index components_digest on components (digest);
+create index components_seen on components (seen_at) where stored;
+create index components_used on components (used_at) where not doomed;
+create index components_doomed on components (digest) where doomed;
 
 -- Which node offers which of them under which name.
 create table offers (
@@ -166,6 +170,7 @@ create table uploads (
 );
 create index uploads_unfinished on uploads (member, number) where finished_at is null;
 create index uploads_doomed on uploads (number) where finished_at is not null and not emptied;
+create index uploads_release on uploads (release) where finished_at is null;
 create index uploads_kept on uploads (finished_at) where finished_at is not null;
 
 create table chunks (

@@ -48,8 +48,8 @@ use tokio_util::task::TaskTracker;
 
 pub use bell::Listener;
 pub use kinds::{
-    Advanced, Caller, Doomed, Leased, LeasedUploadWork, NewRelease, NewToken, Object, Offered, Opened, RecordedEvent,
-    RecordedEvents, RecordedKind, RecordedResult, Scope, TokenSummary,
+    Advanced, Brought, Caller, Doomed, Leased, LeasedUploadWork, NewRelease, NewToken, Object, Offered, Opened,
+    RecordedEvent, RecordedEvents, RecordedKind, RecordedResult, Scope, TokenSummary,
 };
 
 use crate::store::{Store, StoreError};

@@ -13,8 +13,8 @@ use aws_sdk_s3::config::{BehaviorVersion, Region, retry::RetryConfig};
 use aws_sdk_s3::error::DisplayErrorContext;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, Delete, ObjectIdentifier};
-use data_encoding::BASE64;
+use aws_sdk_s3::types::{BucketLocationConstraint, ChecksumMode, CreateBucketConfiguration, Delete, ObjectIdentifier};
+use data_encoding::{BASE64, HEXLOWER};
 use url::Url;
 
 pub use keys::{Area, InvalidKey, ObjectKey};
@@ -247,6 +247,32 @@ impl Storage {
             .await
             .map_err(|error| StorageError::request("store", key.as_str(), error))?;
         Ok(())
+    }
+
+    /// Whether an object of this length is there; and, where storage tells its checksum, of this digest.
+    ///
+    /// # Errors
+    /// Storage refused or was not reached.
+    pub async fn holds(&self, key: &ObjectKey, length: u64, sha256: &str) -> Result<bool, StorageError> {
+        let asked = self
+            .shared
+            .client
+            .head_object()
+            .bucket(&self.shared.bucket)
+            .key(key.as_str())
+            .checksum_mode(ChecksumMode::Enabled)
+            .send()
+            .await;
+        match asked {
+            Ok(found) => {
+                let same = HEXLOWER.decode(sha256.as_bytes()).is_ok_and(|digest| {
+                    found.checksum_sha256().is_none_or(|checksum| checksum == BASE64.encode(&digest))
+                });
+                Ok(same && found.content_length().and_then(|found| u64::try_from(found).ok()) == Some(length))
+            }
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_not_found()) => Ok(false),
+            Err(error) => Err(StorageError::request("find", key.as_str(), error)),
+        }
     }
 
     /// Deletes objects; one that is not there counts as deleted. Stops at the first refusal: what was deleted stays so,

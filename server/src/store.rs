@@ -32,7 +32,7 @@ pub use options::StoreOptions;
 pub(crate) use {
     chunks::ChunkRow,
     descriptions::NewDescription,
-    engines::ComponentRow,
+    engines::{ComponentRow, KnownComponent},
     events::{EventRow, NewEvent},
     leases::{Candidate, Needs},
     releases::ReleaseRow,

@@ -44,6 +44,9 @@ async fn sweep_for_ever(rules: &Rules, storage: &Storage, config: SweepConfig) {
     loop {
         let mut outcome = delete_doomed(rules, storage).await;
         if outcome.is_ok() && Instant::now() >= orphans_due {
+            outcome = look_at_components(rules, storage, config.orphans_every).await;
+        }
+        if outcome.is_ok() && Instant::now() >= orphans_due {
             outcome = delete_orphans(rules, storage, config.orphans_age).await;
             orphans_due = Instant::now() + config.orphans_every;
         }
@@ -72,6 +75,19 @@ async fn delete_doomed(rules: &Rules, storage: &Storage) -> Result<(), Failure> 
         tracing::debug!(objects = doomed.keys.len(), "deleted");
         rules.forget(doomed).await?;
     }
+}
+
+/// A component that is gone is asked of a node again, not handed out for ever.
+async fn look_at_components(rules: &Rules, storage: &Storage, unseen: Duration) -> Result<(), Failure> {
+    let mut looked = Vec::new();
+    for brought in rules.components_to_look_at(unseen).await? {
+        let there = storage.holds(&brought.object.key, brought.object.length, &brought.object.sha256).await?;
+        if !there {
+            tracing::warn!(pool = brought.pool, digest = brought.object.sha256, "a node's component is not in storage");
+        }
+        looked.push((brought, there));
+    }
+    Ok(rules.looked_at(looked).await?)
 }
 
 async fn delete_orphans(rules: &Rules, storage: &Storage, age: Duration) -> Result<(), Failure> {

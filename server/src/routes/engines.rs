@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use filemill_api::{ErrorBody, Item, OfferAnswer, OfferRequest, OfferState};
+use futures::future::join_all;
 
 use super::auth::Processor;
 use super::body::{JsonBody, PathParts};
@@ -10,7 +11,8 @@ use super::{App, Refusal, fault};
 use crate::rules::Offered;
 use crate::storage::Signer;
 
-/// Replaces the engines that a node offers to the clients of its pool, and signs PUTs for components that are not stored yet.
+/// Replaces the engines that a node offers to the clients of its pool, and signs PUTs for components that are not stored yet, those
+/// included that the node says it stored and storage does not hold.
 ///
 /// Scope `processor`, for the token's pool only.
 #[utoipa::path(
@@ -25,8 +27,16 @@ pub(super) async fn offer(
     State(app): State<App>,
     Processor(own): Processor,
     PathParts(pool): PathParts<String>,
-    JsonBody(request): JsonBody<OfferRequest>,
+    JsonBody(mut request): JsonBody<OfferRequest>,
 ) -> Result<Json<OfferAnswer>, Refusal> {
+    let claimed = app.rules.claimed_as_stored(&own, &request).await?;
+    let looks = claimed.iter().map(async |object| app.storage.holds(&object.key, object.length, &object.sha256).await);
+    for (object, there) in claimed.iter().zip(join_all(looks).await) {
+        if !there.map_err(Refusal::fault)? {
+            let not_there = request.engines.iter_mut().filter(|offer| offer.digest == object.sha256);
+            not_there.for_each(|offer| offer.stored = false);
+        }
+    }
     let offered = app.rules.offer_engines(&own, &pool, &request).await?;
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
     let item = |offered: Result<Offered, ErrorBody>| match offered.and_then(|offered| sign(&signer, offered)) {

@@ -1,24 +1,28 @@
 //! Engines that nodes bring themselves: offered by a node to the clients of its pool, for as long as it is there.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use filemill_api::limits::{MAX_COMPONENT_BYTES, MAX_OFFERED_ENGINES, MAX_POOL_OFFERS};
-use filemill_api::{ErrorBody, ErrorCode, LOCAL_PREFIX, Offer, OfferRequest, Release};
+use filemill_api::limits::{MAX_COMPONENT_BYTES, MAX_OFFERED_ENGINES, MAX_POOL_COMPONENTS, MAX_POOL_OFFERS};
+use filemill_api::{ErrorBody, LOCAL_PREFIX, Offer, OfferRequest, Release};
 
 use super::descriptions::Said;
-use super::refusal::{bad_request, from_store, is_hex, is_name, not_found, own_pool, shown, too_many, too_many_nodes};
+use super::refusal::{
+    bad_request, conflict, from_store, is_hex, is_name, not_found, over_quota, own_pool, shown, too_many,
+    too_many_nodes,
+};
 use super::releases::{MAX_CONTRACT, needs};
 use super::rest::check_node;
 use super::{Core, Object, Offered, Rules, ms, retried};
 use crate::storage::ObjectKey;
-use crate::store::{ComponentRow, StoreError};
+use crate::store::{ComponentRow, KnownComponent, StoreError};
 
 impl Rules {
     /// Replaces the engines that a node offers to its pool. Each is visible once its component is stored.
     ///
     /// # Errors
     /// `bad_request` for the whole: too many, or the node has no name; `forbidden`: another pool than the caller's `own`;
-    /// `not_found`: no such pool; `over_quota`: the pool's nodes are too many, or offer too much. For one: `bad_request`; the
+    /// `not_found`: no such pool; `over_quota`: the pool's nodes are too many, or offer too much. For one: `bad_request`;
+    /// `conflict`: its component is known with another contract or length; `over_quota`: the pool has too many components. The
     /// others count.
     pub async fn offer_engines(
         &self,
@@ -48,63 +52,104 @@ impl Rules {
             })
             .collect();
         let good: Vec<_> = checked.iter().filter_map(|checked| checked.as_ref().ok()).collect();
-        let states = retried(|| core.offer(pool, &request.node, &good)).await;
-        let states = match states.map_err(|error| from_store("offer engines", &error))? {
-            Taken::All(states) => states,
+        let taken = retried(|| core.offer(pool, &request.node, &good)).await;
+        let taken = match taken.map_err(|error| from_store("offer engines", &error))? {
+            Taken::Each(taken) => taken,
             Taken::TooManyNodes => return Err(too_many_nodes(pool)),
             Taken::TooManyOffers => {
                 return Err(ErrorBody {
-                    code: ErrorCode::OverQuota,
-                    message: format!("the nodes of pool `{pool}` offer more than {MAX_POOL_OFFERS} engines"),
                     hint: Some("publish engines that many nodes have, and remove them from the nodes".to_owned()),
+                    ..over_quota(format!("the nodes of pool `{pool}` offer more than {MAX_POOL_OFFERS} engines"))
                 });
             }
         };
+        let mut taken = taken.into_iter();
         Ok(checked
             .into_iter()
             .map(|checked| {
                 let (offer, _) = checked?;
-                let (stored, doomed) = states.get(&offer.digest).copied().unwrap_or((false, true));
-                let key = ObjectKey::release(&offer.digest).map_err(|error| bad_request(error.to_string()))?;
-                let put =
-                    (!stored && !doomed).then(|| Object { key, length: offer.length, sha256: offer.digest.clone() });
+                let State { stored, doomed } = taken.next().unwrap_or_else(|| Err(super::refusal::unavailable()))?;
+                let put = (!stored && !doomed).then(|| object(pool, offer)).transpose()?;
                 Ok(Offered { visible: stored, put })
             })
             .collect())
     }
+
+    /// Of what a node says that it stored, the objects of which that is not known: look whether storage holds them, and pass the
+    /// request to [`Rules::offer_engines`] with the others as not stored.
+    ///
+    /// # Errors
+    /// Those of the database. What else is wrong with the request is found out there.
+    pub async fn claimed_as_stored(&self, own: &str, request: &OfferRequest) -> Result<Vec<Object>, ErrorBody> {
+        let mut claims = HashMap::new();
+        for offer in request.engines.iter().take(MAX_OFFERED_ENGINES).filter(|offer| offer.stored) {
+            if check(offer).is_ok() {
+                claims.insert((offer.digest.as_str(),), offer);
+            }
+        }
+        if claims.is_empty() {
+            return Ok(Vec::new());
+        }
+        let digests: Vec<_> = claims.keys().copied().collect();
+        let stored = self.core().store.stored_components(own, &digests).await;
+        let stored = stored.map_err(|error| from_store("find components", &error))?;
+        claims.retain(|(digest,), _| !stored.iter().any(|(stored,)| stored == digest));
+        claims.into_values().map(|offer| object(own, offer)).collect()
+    }
 }
 
 impl Core {
-    /// Writes the offers down, if the pool may have them.
+    /// Writes the offers down, as far as the pool may have them.
     async fn offer(&self, pool: &str, node: &str, good: &[&(&Offer, Said)]) -> Result<Taken, StoreError> {
-        let offers: Vec<_> = good.iter().map(|(offer, _)| (offer.name.as_str(), offer.digest.as_str())).collect();
-        // One component may have several names.
-        let mut components = HashMap::<&str, ComponentRow<'_>>::new();
-        for (offer, _) in good {
-            let stored = i64::from(offer.stored);
-            let length = i64::try_from(offer.length).unwrap_or(i64::MAX);
-            let row = (offer.digest.as_str(), i64::from(offer.contract), needs(offer.contract), length, stored);
-            components.entry(row.0).and_modify(|known| known.4 |= stored).or_insert(row);
-        }
-        let mut components: Vec<_> = components.into_values().collect();
-        components.sort_unstable();
+        let mut digests: Vec<_> = good.iter().map(|(offer, _)| (offer.digest.as_str(),)).collect();
+        digests.sort_unstable();
+        digests.dedup();
         let mut tx = self.store.begin().await?;
         if !tx.touch_node(pool, node).await? && !tx.meet_node(pool, node, 0, ms(self.config.node_present)).await? {
             return Ok(Taken::TooManyNodes);
         }
-        if tx.offers_of_others(pool, node).await? + offers.len() as i64 > MAX_POOL_OFFERS as i64 {
+        if tx.offers_of_others(pool, node).await? + good.len() as i64 > MAX_POOL_OFFERS as i64 {
             return Ok(Taken::TooManyOffers);
         }
+        let known = tx.components(pool, &digests).await?;
+        let mut register = Register {
+            released: tx.released(&digests).await?.into_iter().map(|(digest, c, l)| (digest, (c, l))).collect(),
+            known: known.into_iter().map(|known| (known.digest.clone(), known)).collect(),
+            claimed: HashMap::new(),
+            room: MAX_POOL_COMPONENTS as i64 - tx.count_components(pool).await?,
+        };
+        let verdicts: Vec<_> = good.iter().map(|(offer, _)| register.admit(offer)).collect();
+        let admitted = || good.iter().zip(&verdicts).filter(|(_, verdict)| verdict.is_ok()).map(|(good, _)| good);
+        // One component may have several names.
+        let mut components = BTreeMap::<&str, ComponentRow<'_>>::new();
+        for (offer, _) in admitted() {
+            let stored = i64::from(offer.stored || register.released.contains_key(&offer.digest));
+            let (contract, length) = claim(offer);
+            let row = (offer.digest.as_str(), contract, needs(offer.contract), length, stored);
+            components.entry(row.0).and_modify(|known| known.4 |= stored).or_insert(row);
+        }
+        let components: Vec<_> = components.into_values().collect();
+        let offers: Vec<_> = admitted().map(|(offer, _)| (offer.name.as_str(), offer.digest.as_str())).collect();
         tx.offer(pool, node, &offers).await?;
         if !components.is_empty() {
             tx.bring(pool, &components).await?;
         }
-        for (offer, said) in good {
-            said.keep(&mut tx, pool, &offer.digest, &offer.description).await?;
+        let states: HashMap<_, _> = tx
+            .components(pool, &digests)
+            .await?
+            .into_iter()
+            .map(|known| (known.digest, State { stored: known.stored, doomed: known.doomed }))
+            .collect();
+        let state = |offer: &Offer| states.get(&offer.digest).copied().unwrap_or(State { stored: false, doomed: true });
+        for (offer, said) in admitted() {
+            // What nobody can have run yet has nothing to say.
+            if state(offer).stored {
+                said.keep(&mut tx, pool, &offer.digest, &offer.description).await?;
+            }
         }
-        let states = tx.component_states(pool, &components).await?;
         tx.commit().await?;
-        Ok(Taken::All(states.into_iter().map(|(digest, stored, doomed)| (digest, (stored, doomed))).collect()))
+        let each = good.iter().zip(verdicts).map(|((offer, _), verdict)| verdict.map(|()| state(offer)));
+        Ok(Taken::Each(each.collect()))
     }
 
     /// The engines that clients of the pool see: of each name the one that was offered last.
@@ -141,10 +186,73 @@ impl Core {
 
 /// What became of a node's offers.
 enum Taken {
-    /// Of each digest, whether it is stored and whether its object is being deleted.
-    All(HashMap<String, (bool, bool)>),
+    /// Of each.
+    Each(Vec<Result<State, ErrorBody>>),
     TooManyNodes,
     TooManyOffers,
+}
+
+/// How it is with a component.
+#[derive(Clone, Copy)]
+struct State {
+    stored: bool,
+    /// Its object is being deleted.
+    doomed: bool,
+}
+
+/// What is known of the components that a node lists. Contract and length each.
+struct Register {
+    released: HashMap<String, (i64, i64)>,
+    known: HashMap<String, KnownComponent>,
+    claimed: HashMap<String, (i64, i64)>,
+    /// How many components more the pool may have.
+    room: i64,
+}
+
+impl Register {
+    fn admit(&mut self, offer: &Offer) -> Result<(), ErrorBody> {
+        let digest = &offer.digest;
+        let known = self.known.get(digest);
+        let certain = self
+            .released
+            .get(digest)
+            .copied()
+            .or_else(|| known.filter(|known| known.stored).map(|known| (known.contract, known.length)))
+            .or_else(|| self.claimed.get(digest).copied());
+        let claim = claim(offer);
+        if let Some((contract, length)) = certain.filter(|certain| *certain != claim) {
+            return Err(conflict(
+                format!(
+                    "component `{digest}` is known with contract {contract} and {length} bytes, not with contract {} and {} \
+                     bytes",
+                    claim.0, claim.1
+                ),
+                "a component is immutable: say of it what its bytes say",
+            ));
+        }
+        if known.is_none() && !self.claimed.contains_key(digest) {
+            if self.room <= 0 {
+                return Err(ErrorBody {
+                    hint: Some("components that nobody offers are forgotten after some days".to_owned()),
+                    ..over_quota(format!("the pool has {MAX_POOL_COMPONENTS} components, which is the most"))
+                });
+            }
+            self.room -= 1;
+        }
+        self.claimed.insert(digest.clone(), claim);
+        Ok(())
+    }
+}
+
+/// Contract and length, as the database has them.
+fn claim(offer: &Offer) -> (i64, i64) {
+    (i64::from(offer.contract), i64::try_from(offer.length).unwrap_or(i64::MAX))
+}
+
+/// Where the component goes.
+fn object(pool: &str, offer: &Offer) -> Result<Object, ErrorBody> {
+    let key = ObjectKey::component(pool, &offer.digest).map_err(|error| bad_request(error.to_string()))?;
+    Ok(Object { key, length: offer.length, sha256: offer.digest.clone() })
 }
 
 fn check(offer: &Offer) -> Result<Said, ErrorBody> {

@@ -226,6 +226,15 @@ pub struct Offered {
     pub put: Option<Object>,
 }
 
+/// A component that a node brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brought {
+    /// For whom.
+    pub pool: String,
+    /// Where it should be.
+    pub object: Object,
+}
+
 /// Objects that nobody needs any more; the answer to `doomed`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Doomed {

@@ -52,10 +52,13 @@ pub(super) fn check_pool(name: Option<&str>) -> Result<(), ErrorBody> {
 
 pub(super) fn too_many_nodes(pool: &str) -> ErrorBody {
     ErrorBody {
-        code: ErrorCode::OverQuota,
-        message: format!("pool `{pool}` has {MAX_POOL_NODES} nodes at work, which is the most"),
         hint: Some("stop some of them, or make another pool".to_owned()),
+        ..over_quota(format!("pool `{pool}` has {MAX_POOL_NODES} nodes at work, which is the most"))
     }
+}
+
+pub(super) fn over_quota(message: impl Into<String>) -> ErrorBody {
+    ErrorBody { code: ErrorCode::OverQuota, message: message.into(), hint: None }
 }
 
 pub(super) fn no_upload(id: &str) -> ErrorBody {

@@ -174,16 +174,20 @@ impl Rules {
         if !is_hex(digest, 64) {
             return Err(no_release());
         }
-        let length = async {
+        let found = async {
             match store.release(digest).await? {
-                Some(release) => Ok(Some(release.length)),
-                None => store.local_length(own, digest).await,
+                Some(release) => Ok(Some((release.length, ObjectKey::release(digest)))),
+                None => {
+                    let length = store.local_length(own, digest).await?;
+                    Ok(length.map(|length| (length, ObjectKey::component(own, digest))))
+                }
             }
         };
-        let length = length.await.map_err(|error| from_store("find release", &error))?;
+        let found = found.await.map_err(|error| from_store("find release", &error))?;
+        let (length, key) = found.ok_or_else(no_release)?;
         Ok(Object {
-            length: u64::try_from(length.ok_or_else(no_release)?).unwrap_or(0),
-            key: ObjectKey::release(digest).map_err(|_| no_release())?,
+            length: u64::try_from(length).unwrap_or(0),
+            key: key.map_err(|_| no_release())?,
             sha256: digest.to_owned(),
         })
     }

@@ -4,16 +4,19 @@
 //! again, and deleting an object twice is no harm.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use filemill_api::ErrorBody;
 
 use super::refusal::{bad_request, from_store};
-use super::{Doomed, Rules, ms};
+use super::{Brought, Doomed, Object, Rules, ms};
 use crate::storage::{InvalidKey, ObjectKey};
 use crate::store::StoreError;
 
 /// Uploads looked at in one step.
 const UPLOADS: i64 = 256;
+/// Components that are looked at in one go.
+const LOOKED_AT: i64 = 64;
 /// Keys that [`Rules::orphans`] takes at once.
 const MAX_LISTED: usize = 1000;
 
@@ -133,6 +136,44 @@ impl Rules {
         Ok(keys.into_iter().zip(orphaned).filter(|(_, orphaned)| *orphaned).map(|(key, _)| key).collect())
     }
 
+    /// Stored components that storage was not asked about for so long, at most some. Say by [`Rules::looked_at`] whether they are
+    /// there.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn components_to_look_at(&self, unseen: Duration) -> Result<Vec<Brought>, ErrorBody> {
+        let found = async {
+            let rows = self.core().store.unseen_components(ms(unseen), LOOKED_AT).await?;
+            rows.into_iter()
+                .map(|(pool, sha256, length)| {
+                    let key = key(ObjectKey::component(&pool, &sha256))?;
+                    Ok(Brought { pool, object: Object { key, length: u64::try_from(length).unwrap_or(0), sha256 } })
+                })
+                .collect::<Result<_, StoreError>>()
+        };
+        found.await.map_err(|error| from_store("find components to look at", &error))
+    }
+
+    /// Takes down whether components are in storage. One that is not is no longer offered to clients until a node stores it again.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn looked_at(&self, components: Vec<(Brought, bool)>) -> Result<(), ErrorBody> {
+        let rows: Vec<_> = components
+            .into_iter()
+            .map(|(brought, there)| (brought.pool, brought.object.sha256, i64::from(there)))
+            .collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let written = async {
+            let mut tx = self.core().store.begin().await?;
+            tx.saw_components(&rows).await?;
+            tx.commit().await
+        };
+        written.await.map_err(|error| from_store("look at components", &error))
+    }
+
     async fn doomed_uploads(&self, doomed: &mut Doomed, limit: i64) -> Result<(), StoreError> {
         let store = &self.core().store;
         let uploads = store.doomed_uploads(limit.min(UPLOADS)).await?;
@@ -195,10 +236,8 @@ impl Rules {
         let mut tx = core.store.begin().await?;
         tx.doom_components(ms(core.config.abandoned_after)).await?;
         tx.commit().await?;
-        for (pool, digest, needed) in core.store.doomed_components(limit).await? {
-            if !needed {
-                doomed.keys.push(key(ObjectKey::release(&digest))?);
-            }
+        for (pool, digest) in core.store.doomed_components(limit).await? {
+            doomed.keys.push(key(ObjectKey::component(&pool, &digest))?);
             doomed.marks.components.push((pool, digest));
         }
         Ok(())

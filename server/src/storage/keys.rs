@@ -72,12 +72,26 @@ impl ObjectKey {
         Ok(Self(format!("results/{}/{index}/{fence}/{}", upload_id(upload)?, digest(sha256)?)))
     }
 
-    /// `releases/{digest}`: a component.
+    /// `releases/{digest}`: the component of a release.
     ///
     /// # Errors
     /// The digest is not 64 lower-case hex characters.
     pub fn release(sha256: &str) -> Result<Self, InvalidKey> {
         Ok(Self(format!("releases/{}", digest(sha256)?)))
+    }
+
+    /// `components/{digest}.{pool}`: a component that a node of the pool brought. Each pool has its own, so that to name a digest
+    /// is not to have the component of another pool.
+    ///
+    /// # Errors
+    /// The digest is not 64 lower-case hex characters, or the pool's name not 1 to 64 of `[A-Za-z0-9._-]`.
+    pub fn component(pool: &str, sha256: &str) -> Result<Self, InvalidKey> {
+        let is_name = (1..=64).contains(&pool.len())
+            && pool.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        if !is_name {
+            return Err(InvalidKey::new(pool, "a pool's name, which is 1 to 64 characters of [A-Za-z0-9._-]"));
+        }
+        Ok(Self(format!("components/{}.{pool}", digest(sha256)?)))
     }
 
     /// Reads a key that storage listed, or that was written down before.
@@ -94,6 +108,10 @@ impl ObjectKey {
                 Self::result(upload, number(index)?, fence.parse().map_err(|_| foreign())?, sha256)
             }
             ["releases", sha256] => Self::release(sha256),
+            ["components", name] => {
+                let (sha256, pool) = name.split_once('.').ok_or_else(foreign)?;
+                Self::component(pool, sha256)
+            }
             _ => return Err(foreign()),
         }?;
         // One key has one text: no leading zeros, no signs.
@@ -146,6 +164,7 @@ mod tests {
         assert_eq!(ObjectKey::chunk(UPLOAD, 7, DIGEST)?.as_str(), format!("uploads/{UPLOAD}/7/{DIGEST}"));
         assert_eq!(ObjectKey::result(UPLOAD, 3, 9, DIGEST)?.as_str(), format!("results/{UPLOAD}/3/9/{DIGEST}"));
         assert_eq!(ObjectKey::release(DIGEST)?.as_str(), format!("releases/{DIGEST}"));
+        assert_eq!(ObjectKey::component("a.b", DIGEST)?.as_str(), format!("components/{DIGEST}.a.b"));
         Ok(())
     }
 
@@ -162,6 +181,9 @@ mod tests {
             assert!(ObjectKey::header(id, DIGEST).is_err(), "{id}");
         }
         assert!(ObjectKey::release("../secret").is_err());
+        for pool in ["", "a/b", "a b", "\0", "ä"] {
+            assert!(ObjectKey::component(pool, DIGEST).is_err(), "{pool}");
+        }
         assert!(ObjectKey::result(UPLOAD, 0, -1, DIGEST).is_err());
     }
 
@@ -172,6 +194,7 @@ mod tests {
             ObjectKey::chunk(UPLOAD, 0, DIGEST)?,
             ObjectKey::result(UPLOAD, 3, 9, DIGEST)?,
             ObjectKey::release(DIGEST)?,
+            ObjectKey::component("..", DIGEST)?,
         ] {
             assert_eq!(ObjectKey::parse(key.as_str())?, key);
         }

@@ -6,8 +6,19 @@ use super::{Store, StoreError, Tx, json};
 /// One engine as a node lists it: name and digest.
 pub(crate) type OfferRow<'a> = (&'a str, &'a str);
 
-/// A component that a node lists: digest, contract, needs, length, and 1 if the node says that it is stored. Each once.
+/// A component that a node lists: digest, contract, needs, length, and 1 if it is stored. Each once.
 pub(crate) type ComponentRow<'a> = (&'a str, i64, i64, i64, i64);
+
+/// What is known of a component.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct KnownComponent {
+    pub(crate) digest: String,
+    pub(crate) contract: i64,
+    pub(crate) length: i64,
+    pub(crate) stored: bool,
+    /// Its object is being deleted.
+    pub(crate) doomed: bool,
+}
 
 /// An engine that clients of a pool see.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -47,42 +58,69 @@ impl Tx {
         Ok(())
     }
 
-    /// Writes components of the pool down. One is stored if its node says so, or a release has its bytes; one whose object is
-    /// being deleted is not.
+    /// Writes components of the pool down. One is stored if that is said, or a release has its bytes; one whose object is being
+    /// deleted is not. What is said of a stored one stays.
     pub(crate) async fn bring(&mut self, pool: &str, components: &[ComponentRow<'_>]) -> Result<(), StoreError> {
         execute!(
             self,
-            "insert into components (pool, digest, contract, needs, length, stored, used_at)
+            "insert into components (pool, digest, contract, needs, length, stored, used_at, seen_at)
              select $1, e.value ->> 0, cast(e.value ->> 1 as bigint), cast(e.value ->> 2 as bigint),
-                 cast(e.value ->> 3 as bigint),
-                 cast(e.value ->> 4 as bigint) = 1
-                     or exists (select 1 from releases r where r.digest = e.value ->> 0),
-                 {now}
+                 cast(e.value ->> 3 as bigint), cast(e.value ->> 4 as bigint) = 1, {now}, {now}
              from {rows $2} where true
              on conflict (pool, digest) do update set
-                 contract = excluded.contract, needs = excluded.needs, length = excluded.length,
-                 stored = components.stored or (excluded.stored and not components.doomed), used_at = excluded.used_at",
+                 contract = case when components.stored then components.contract else excluded.contract end,
+                 needs = case when components.stored then components.needs else excluded.needs end,
+                 length = case when components.stored then components.length else excluded.length end,
+                 stored = components.stored or (excluded.stored and not components.doomed),
+                 seen_at = case when components.stored then components.seen_at else excluded.seen_at end,
+                 used_at = excluded.used_at",
             pool,
             json(components)?
         )?;
         Ok(())
     }
 
-    /// Of components of the pool: digest, whether it is stored, and whether its object is being deleted, for whichever pool.
-    pub(crate) async fn component_states(
+    /// What is known of components of the pool.
+    pub(crate) async fn components(
         &mut self,
         pool: &str,
-        components: &[ComponentRow<'_>],
-    ) -> Result<Vec<(String, bool, bool)>, StoreError> {
+        digests: &[(&str,)],
+    ) -> Result<Vec<KnownComponent>, StoreError> {
         Ok(rows!(
             self,
-            (String, bool, bool),
-            "select c.digest, c.stored,
-                 exists (select 1 from components o where o.digest = c.digest and o.doomed)
-             from components c where c.pool = $1 and c.digest in (select e.value ->> 0 from {rows $2})",
+            KnownComponent,
+            "select digest, contract, length, stored, doomed from components
+             where pool = $1 and digest in (select e.value ->> 0 from {rows $2})",
             pool,
-            json(components)?
+            json(digests)?
         )?)
+    }
+
+    /// The releases among these digests: digest, contract, length.
+    pub(crate) async fn released(&mut self, digests: &[(&str,)]) -> Result<Vec<(String, i64, i64)>, StoreError> {
+        Ok(rows!(
+            self,
+            (String, i64, i64),
+            "select digest, contract, length from releases where digest in (select e.value ->> 0 from {rows $1})",
+            json(digests)?
+        )?)
+    }
+
+    /// How many components of the pool are known.
+    pub(crate) async fn count_components(&mut self, pool: &str) -> Result<i64, StoreError> {
+        let found = rows!(self, (i64,), "select count(*) from components where pool = $1", pool)?;
+        Ok(found.first().map_or(0, |(components,)| *components))
+    }
+
+    /// Writes down which stored components (pool, digest) storage holds, 1, and which it does not, 0: those are not stored then.
+    pub(crate) async fn saw_components(&mut self, components: &[(String, String, i64)]) -> Result<(), StoreError> {
+        execute!(
+            self,
+            "update components set seen_at = {now}, stored = components.stored and cast(e.value ->> 2 as bigint) = 1
+             from {rows $1} where components.pool = e.value ->> 0 and components.digest = e.value ->> 1",
+            json(components)?
+        )?;
+        Ok(())
     }
 
     /// How many engines the other nodes of the pool offer.
@@ -182,20 +220,84 @@ impl Store {
         Ok(found.into_iter().next().map(|(length,)| length))
     }
 
-    /// Doomed components: pool, digest, and whether the object stays, because a release or another pool has it.
-    pub(crate) async fn doomed_components(&self, limit: i64) -> Result<Vec<(String, String, bool)>, StoreError> {
+    /// Doomed components: pool, digest.
+    pub(crate) async fn doomed_components(&self, limit: i64) -> Result<Vec<(String, String)>, StoreError> {
+        Ok(read!(self, (String, String), "select pool, digest from components where doomed limit $1", limit)?)
+    }
+
+    /// Stored components that storage was not asked about for so long, the longest first: pool, digest, length. Those that are
+    /// releases, too, are not among them.
+    pub(crate) async fn unseen_components(
+        &self,
+        unseen_ms: i64,
+        limit: i64,
+    ) -> Result<Vec<(String, String, i64)>, StoreError> {
         Ok(read!(
             self,
-            (String, String, bool),
-            "select pool, digest, exists (select 1 from releases r where r.digest = components.digest)
-                 or exists (select 1 from components o where o.digest = components.digest and not o.doomed)
-             from components where doomed limit $1",
+            (String, String, i64),
+            "select pool, digest, length from components
+             where stored and seen_at < {now} - $1
+                 and not exists (select 1 from releases r where r.digest = components.digest)
+             order by seen_at limit $2",
+            unseen_ms,
             limit
+        )?)
+    }
+
+    /// Of these digests, those that are stored for the pool, or as releases.
+    pub(crate) async fn stored_components(
+        &self,
+        pool: &str,
+        digests: &[(&str,)],
+    ) -> Result<Vec<(String,)>, StoreError> {
+        Ok(read!(
+            self,
+            (String,),
+            "select digest from components
+             where pool = $1 and stored and digest in (select e.value ->> 0 from {rows $2})
+             union select digest from releases where digest in (select e.value ->> 0 from {rows $2})",
+            pool,
+            json(digests)?
         )?)
     }
 
     /// Whether there is an upload with this id.
     pub(crate) async fn upload_exists(&self, id: &str) -> Result<bool, StoreError> {
         Ok(!read!(self, (i64,), "select number from uploads where id = $1", id)?.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreOptions;
+
+    /// Each part of [`Tx::doom_components`], which runs every few seconds, finds its rows by an index.
+    #[tokio::test]
+    async fn what_dooms_components_reads_no_whole_table() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(&StoreOptions::sqlite(dir.path().join("db"))).await.expect("a database");
+        let plans = [
+            read!(
+                store,
+                (i64, i64, i64, String),
+                "explain query plan update components set doomed = true, stored = false where not doomed and used_at < 7"
+            ),
+            read!(
+                store,
+                (i64, i64, i64, String),
+                "explain query plan select 1 from uploads u where u.release = 'd' and u.finished_at is null"
+            ),
+            read!(
+                store,
+                (i64, i64, i64, String),
+                "explain query plan select 1 from offers o where o.pool = 'p' and o.digest = 'd'"
+            ),
+        ];
+        for plan in plans {
+            let steps = plan.expect("a plan");
+            assert!(steps.iter().all(|(.., step)| step.starts_with("SEARCH")), "{steps:?}");
+        }
+        store.close().await;
     }
 }

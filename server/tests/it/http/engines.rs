@@ -1,13 +1,16 @@
 //! Descriptions, and engines that nodes bring themselves, as processor and client speak.
 
+use std::time::Duration;
+
 use filemill_api::limits::MAX_DESCRIPTION_BYTES;
 use filemill_api::{
     ComponentUrl, DescriptionQuery, ErrorCode, Item, Offer, OfferAnswer, OfferRequest, OfferState, OpenAnswer,
     OpenRequest, Releases, paths,
 };
+use filemill_server::rules::Scope;
 use reqwest::StatusCode;
 
-use super::{Mill, POOL, ok, one, problem, sha256};
+use super::{Mill, POOL, ok, one, problem, sha256, until};
 
 async fn offer(mill: &Mill, engines: Vec<Offer>) -> Vec<Item<OfferState>> {
     let request = OfferRequest { node: "node-1".to_owned(), engines };
@@ -36,19 +39,28 @@ async fn an_engine_is_dropped_in_used_and_taken_away() {
     };
     let state = one(offer(&mill, vec![dropped.clone()]).await).into_result().unwrap();
     let put = state.put.expect("a place for it");
+    // To say that it is stored does not make it so.
+    let claimed = Offer { stored: true, ..dropped.clone() };
+    let state = one(offer(&mill, vec![claimed.clone()]).await).into_result().unwrap();
+    assert!(!state.visible && state.put.is_some(), "{state:?}");
     // Nothing but these bytes.
     assert_ne!(mill.put(&put, b"b component".to_vec()).await.status(), StatusCode::OK);
     assert_eq!(mill.put(&put, component.clone()).await.status(), StatusCode::OK);
     let published = ("size".to_owned(), mill.release.clone());
     assert_eq!(listed(&mill).await, std::slice::from_ref(&published));
-    let stored = Offer { stored: true, ..dropped.clone() };
-    let state = one(offer(&mill, vec![stored]).await).into_result().unwrap();
+    let short = Offer { length: dropped.length - 1, ..claimed.clone() };
+    let state = one(offer(&mill, vec![short]).await).into_result().unwrap();
+    assert!(!state.visible && state.put.is_some(), "of another length: {state:?}");
+    let state = one(offer(&mill, vec![claimed]).await).into_result().unwrap();
     assert_eq!(state, OfferState { visible: true, put: None });
     assert_eq!(listed(&mill).await, [("local/mine".to_owned(), dropped.digest.clone()), published.clone()]);
 
     let path = paths::COMPONENT.replace("{digest}", &dropped.digest);
     let url: ComponentUrl = ok(mill.get(&mill.processor, &path).await).await;
     assert_eq!(mill.http.get(&url.get.url).send().await.unwrap().bytes().await.unwrap(), component);
+    // Another pool's processors get it under no name.
+    let other = mill.admin.create_token("mill", "stray", Scope::Processor, Some("other")).await.unwrap().text;
+    problem(mill.get(&other, &path).await, StatusCode::NOT_FOUND).await;
     let mut sample = mill.upload(1);
     sample.open.release.clone_from(&dropped.digest);
     mill.send(&sample).await;
@@ -60,6 +72,30 @@ async fn an_engine_is_dropped_in_used_and_taken_away() {
     let request = OpenRequest { uploads: vec![another.open] };
     let refused: OpenAnswer = mill.ask(&mill.user, paths::UPLOADS, &request).await;
     assert_eq!(one(refused.uploads).into_result().unwrap_err().code, ErrorCode::NotFound);
+    mill.stop().await;
+}
+
+#[tokio::test]
+async fn a_component_that_is_lost_is_no_longer_handed_out() {
+    let mill = Mill::start_with(|config| config.sweep.orphans_every = Duration::from_millis(50)).await;
+    let component = b"a component".to_vec();
+    let mut mine = Offer {
+        name: "mine".to_owned(),
+        digest: sha256(&component),
+        length: component.len() as u64,
+        contract: 2,
+        description: "{}".to_owned(),
+        stored: false,
+    };
+    let put = one(offer(&mill, vec![mine.clone()]).await).into_result().unwrap().put.unwrap();
+    assert_eq!(mill.put(&put, component).await.status(), StatusCode::OK);
+    mine.stored = true;
+    assert!(one(offer(&mill, vec![mine.clone()]).await).into_result().unwrap().visible);
+    let file = mill.dir.path().join("objects/filemill/components").join(format!("{}.{POOL}", mine.digest));
+    std::fs::remove_file(file).unwrap();
+    until("it is not listed any more", async || listed(&mill).await.len() == 1).await;
+    let state = one(offer(&mill, vec![mine]).await).into_result().unwrap();
+    assert!(!state.visible && state.put.is_some(), "{state:?}");
     mill.stop().await;
 }
 

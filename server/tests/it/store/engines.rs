@@ -9,7 +9,8 @@ use filemill_api::{
 use filemill_server::rules::{Caller, NewRelease, Offered, Rules, RulesConfig};
 
 use super::site::{
-    POOL, Site, advance, chunk, code, complete_all, eventually, lease, lease_now, only, open_one, release, send,
+    POOL, Site, advance, chunk, code, complete, complete_all, eventually, lease, lease_now, only, open_one, release,
+    report, send,
 };
 
 super::on_both!(
@@ -19,10 +20,20 @@ super::on_both!(
     engines_of_a_node_that_is_not_seen_are_gone,
     one_bad_offer_fails_alone_and_no_published_engine_is_overridden,
     a_component_that_nobody_offers_is_deleted_unless_it_is_needed,
+    what_is_known_of_a_stored_component_does_not_change,
+    a_component_is_its_pools_own,
+    a_description_counts_once_its_component_is_stored,
+    a_component_that_storage_has_lost_is_asked_for_again,
+    a_pool_keeps_so_many_components,
+    a_node_that_only_reports_keeps_its_offers,
 );
 
 fn digest(number: u32) -> String {
     format!("{number:064x}")
+}
+
+fn object(number: u32) -> String {
+    format!("components/{}.{POOL}", digest(number))
 }
 
 fn offer(name: &str, number: u32, stored: bool) -> Offer {
@@ -73,7 +84,7 @@ async fn an_engine_is_seen_by_its_pool_once_its_component_is_stored(site: Arc<Si
     let ann = site.user(&rules, "acme", "ann").await;
     let told = list(&rules, "n", &[offer("a.b", 1, false)]).await.remove(0).expect("it is good");
     let put = told.put.expect("a place");
-    assert_eq!((put.key.to_string(), put.length, put.sha256), (format!("releases/{}", digest(1)), 100, digest(1)));
+    assert_eq!((put.key.to_string(), put.length, put.sha256), (object(1), 100, digest(1)));
     assert!(!told.visible && seen(&rules, &ann).await.is_empty());
     assert_eq!(code(open_one(&rules, &ann, &upload(&site, 1)).await), ErrorCode::NotFound);
     assert_eq!(code(rules.component(POOL, &digest(1)).await), ErrorCode::NotFound);
@@ -216,7 +227,7 @@ async fn a_component_that_nobody_offers_is_deleted_unless_it_is_needed(site: Arc
         (!keys.is_empty()).then_some((keys, marked))
     });
     let (keys, marked) = marked.await;
-    assert_eq!(keys, [format!("releases/{}", digest(1))]);
+    assert_eq!(keys.iter().filter(|key| **key != object(4)).collect::<Vec<_>>(), [&object(1)]);
     // Until it is deleted nobody is told to store it, or sees it.
     assert_eq!(list(&rules, "n", &[offer("a", 1, true)]).await, [Ok(Offered { visible: false, put: None })]);
     rules.forget(marked).await.expect("forgotten");
@@ -229,7 +240,120 @@ async fn a_component_that_nobody_offers_is_deleted_unless_it_is_needed(site: Arc
     eventually("the upload's objects, then its component", async || {
         let (keys, marked) = doomed().await;
         rules.forget(marked).await.expect("forgotten");
-        keys.contains(&format!("releases/{}", digest(2))).then_some(())
+        keys.contains(&object(2)).then_some(())
     })
     .await;
+}
+
+async fn what_is_known_of_a_stored_component_does_not_change(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    // Nobody knows better yet.
+    list(&rules, "n", &[Offer { length: 7, contract: 2, ..offer("a", 1, false) }]).await.remove(0).expect("it is good");
+    bring(&rules, "n", &[("a", 1)]).await;
+    for other in [Offer { length: 7, ..offer("a", 1, true) }, Offer { contract: 2, ..offer("a", 1, true) }] {
+        let refused = list(&rules, "m", &[other, offer("b", 2, true)]).await;
+        let error = refused[0].clone().expect_err("a refusal");
+        assert_eq!(error.code, ErrorCode::Conflict);
+        assert!(error.message.contains("contract 1 and 100 bytes") && error.hint.is_some(), "{error}");
+        assert!(refused[1].is_ok(), "the others count");
+    }
+    let listed = rules.releases(&ann, Some(POOL)).await.expect("a list").releases;
+    let engine = listed.iter().find(|release| release.engine == "local/a").expect("it is seen");
+    assert_eq!((engine.length, engine.contract), (100, 1));
+    // Within one request, and of what was published.
+    let mut refused = list(&rules, "m", &[offer("c", 3, false), Offer { length: 7, ..offer("d", 3, false) }]).await;
+    assert_eq!(code(refused.remove(1)), ErrorCode::Conflict);
+    let release = NewRelease { engine: "e".into(), version: "1".into(), digest: digest(5), contract: 1, length: 100 };
+    rules.add_release(&release).await.expect("added");
+    let refused = list(&rules, "m", &[Offer { length: 7, ..offer("e", 5, true) }]).await.remove(0);
+    assert_eq!(code(refused), ErrorCode::Conflict);
+    let told = list(&rules, "m", &[offer("e", 5, false)]).await;
+    assert_eq!(told, [Ok(Offered { visible: true, put: None })], "its bytes are there");
+    assert_eq!(rules.component(POOL, &digest(5)).await.expect("it").key.to_string(), format!("releases/{}", digest(5)));
+}
+
+async fn a_component_is_its_pools_own(site: Arc<Site>) {
+    let rules = site.server();
+    bring(&rules, "n", &[("a", 1)]).await;
+    assert_eq!(rules.component(POOL, &digest(1)).await.expect("it").key.to_string(), object(1));
+    assert_eq!(code(rules.component("other", &digest(1)).await), ErrorCode::NotFound);
+    let statement = r#"{"filemill_pool":1,"pool":"other","serial":1}"#.to_owned();
+    rules.publish_pool("other", &SignedStatement { statement, signature: "ab".repeat(64) }).await.expect("a pool");
+    // To name a digest is not to have it; nor does another's word on it count here.
+    let request = OfferRequest { node: "n".into(), engines: vec![Offer { contract: 2, ..offer("a", 1, false) }] };
+    let told = rules.offer_engines("other", "other", &request).await.expect("an answer").remove(0).expect("it is good");
+    assert_eq!(told.put.expect("a place").key.to_string(), format!("components/{}.other", digest(1)));
+    let claimed = OfferRequest { engines: vec![offer("a", 1, true)], ..request };
+    let look = rules.claimed_as_stored("other", &claimed).await.expect("an answer");
+    assert_eq!(
+        look.iter().map(|one| one.key.to_string()).collect::<Vec<_>>(),
+        [format!("components/{}.other", digest(1))]
+    );
+    assert!(rules.claimed_as_stored(POOL, &claimed).await.expect("an answer").is_empty(), "that is known");
+}
+
+async fn a_description_counts_once_its_component_is_stored(site: Arc<Site>) {
+    let rules = site.server();
+    list(&rules, "n", &[offer("a", 1, false)]).await.remove(0).expect("it is good");
+    let read = async || rules.description(&digest(1), &DescriptionQuery::default()).await;
+    assert_eq!(code(read().await), ErrorCode::NotFound);
+    assert_eq!(code(rules.describe_release(POOL, &digest(1), "{}").await), ErrorCode::NotFound);
+    bring(&rules, "n", &[("a", 1)]).await;
+    assert_eq!(read().await.expect("it is there"), offer("a", 1, true).description);
+    rules.describe_release(POOL, &digest(1), "{}").await.expect("it is there");
+    assert_eq!(code(rules.describe_release("other", &digest(1), "{}").await), ErrorCode::NotFound);
+}
+
+async fn a_component_that_storage_has_lost_is_asked_for_again(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    bring(&rules, "n", &[("a", 1), ("b", 2)]).await;
+    assert!(rules.components_to_look_at(Duration::from_secs(60)).await.expect("an answer").is_empty(), "just seen");
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let look = rules.components_to_look_at(Duration::ZERO).await.expect("an answer");
+    assert_eq!(look.len(), 2);
+    let looked = look.into_iter().map(|one| (one.object.sha256 == digest(2), one)).map(|(there, one)| (one, there));
+    rules.looked_at(looked.collect()).await.expect("taken down");
+    assert_eq!(seen(&rules, &ann).await, [named("b", 2)]);
+    assert_eq!(code(rules.component(POOL, &digest(1)).await), ErrorCode::NotFound);
+    let told = list(&rules, "n", &[offer("a", 1, false)]).await.remove(0).expect("it is good");
+    assert!(told.put.is_some());
+}
+
+async fn a_pool_keeps_so_many_components(site: Arc<Site>) {
+    let rules = site.server();
+    bring(&rules, "n", &[("a", 1)]).await;
+    let most = filemill_api::limits::MAX_POOL_COMPONENTS - 1;
+    let fill = format!(
+        "insert into components (pool, digest, contract, needs, length, used_at) select '{POOL}', 'd' || i, 1, 1, 1, 0 from"
+    );
+    site.sql(
+        &format!(
+            "{fill} (with recursive c(i) as (select 1 union all select i + 1 from c where i < {most}) select i from c)"
+        ),
+        &format!("{fill} generate_series(1, {most}) as i"),
+    )
+    .await;
+    let mut told = list(&rules, "n", &[offer("a", 1, true), offer("b", 2, true)]).await;
+    assert_eq!(code(told.remove(1)), ErrorCode::OverQuota);
+    assert!(told.remove(0).expect("it is there").visible);
+}
+
+async fn a_node_that_only_reports_keeps_its_offers(site: Arc<Site>) {
+    let present = Duration::from_millis(1500);
+    let config = RulesConfig { node_present: present, ..RulesConfig::default() };
+    let rules = site.server_with(config.clone());
+    let ann = site.user(&rules, "acme", "ann").await;
+    bring(&rules, "node", &[("a", 1)]).await;
+    send(&rules, &ann, &site.bundle(3)).await;
+    let run = only(&lease(&rules, "node", 3).await);
+    let gone = async || eventually("it is gone", async || seen(&rules, &ann).await.is_empty().then_some(())).await;
+    gone().await;
+    // A server that has not heard of it lately.
+    report(&site.server_with(config.clone()), &run, &[0]).await;
+    assert_eq!(seen(&rules, &ann).await, [named("a", 1)]);
+    gone().await;
+    complete(&site.server_with(config), &run, &[0]).await.expect("completed");
+    assert_eq!(seen(&rules, &ann).await, [named("a", 1)]);
 }
