@@ -51,10 +51,12 @@ pub struct Finding {
 }
 
 /// How much a finding matters, the least first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the words of the engine contract")]
 pub enum Severity {
+    /// A word that this version does not know, as it was written: a later contract may have more of them, and a finding is worth
+    /// reading all the same. May be hostile to whoever prints it.
+    Other(Box<str>),
     Info,
     Low,
     Medium,
@@ -152,8 +154,9 @@ impl JsonObject {
 
 impl Severity {
     /// Its word in the engine contract and in a result.
-    pub const fn word(self) -> &'static str {
+    pub fn word(&self) -> &str {
         match self {
+            Self::Other(word) => word,
             Self::Info => "info",
             Self::Low => "low",
             Self::Medium => "medium",
@@ -225,6 +228,20 @@ fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D:
     }
 
     deserializer.deserialize_str(Text)
+}
+
+impl Serialize for Severity {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
+impl<'de> Deserialize<'de> for Severity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = Box::<str>::deserialize(deserializer)?;
+        let known = [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
+        Ok(known.into_iter().find(|severity| severity.word() == &*word).unwrap_or(Self::Other(word)))
+    }
 }
 
 impl<'de> Deserialize<'de> for JsonObject {

@@ -2,8 +2,8 @@
 
 use filemill_seal::{
     ARTIFACTS_MAX, CHUNK_SIZE_MIN, Digest, Expected, FINDINGS_MAX, RESULT_MAX_BYTES, Report, ResultBody, ResultError,
-    SUMMARY_MAX_BYTES, fuzzing, is_artifact_name, is_finding_kind, is_media_type, is_summary, open_result, seal_result,
-    to_summary,
+    SUMMARY_MAX_BYTES, Severity, fuzzing, is_artifact_name, is_finding_kind, is_media_type, is_summary, open_result,
+    seal_result, to_summary,
 };
 
 use crate::support::{Scene, full_report};
@@ -43,6 +43,19 @@ fn all_of_a_report_arrives_as_it_is() {
     let (sealed, careless) = both_ways(|_| {});
     assert_eq!(sealed, Ok(full_report()));
     assert_eq!(careless, Ok(full_report()));
+}
+
+#[test]
+fn a_severity_of_a_later_contract_costs_nobody_the_result() {
+    let word = Severity::Other("\u{1b}[2Jfatal".into());
+    let (sealed, careless) = both_ways(|report| report.findings[0].severity = word.clone());
+    for report in [sealed, careless] {
+        assert_eq!(report.expect("it is taken").findings[0].severity, word);
+    }
+    assert!(word < Severity::Info, "it ranks lowest");
+    let text = serde_json::to_string(&[Severity::Other("high".into()), Severity::Critical]).expect("JSON");
+    let read: Vec<Severity> = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(read, [Severity::High, Severity::Critical], "a known word is the known severity");
 }
 
 #[test]
