@@ -1,6 +1,8 @@
 //! Laying small files end to end into bundles.
 
-use std::time::Instant;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::{Duration, Instant};
 
 use filemill_seal::{FILES_MAX_ENCODED_BYTES, FileEntry, Layout};
 
@@ -11,18 +13,54 @@ pub(crate) const FILES_PER_BUNDLE: usize = 4096;
 /// Most bytes of a bundle; a larger file is an upload of its own.
 pub(crate) const BYTES_PER_BUNDLE: u64 = 256 << 20;
 
+/// Collects files for several targets. All of them together hold no more than one bundle may: what is known of each file is held
+/// in memory, and how many targets there are is for others to say.
+pub(crate) struct Packers<T> {
+    packers: HashMap<T, Packer>,
+}
+
 /// Collects files until they make a bundle.
 #[derive(Default)]
-pub(crate) struct Packer {
+struct Packer {
     files: Vec<Found>,
     bytes: u64,
     encoded_bytes: usize,
     last: Option<Instant>,
 }
 
+impl<T: Clone + Eq + Hash> Packers<T> {
+    pub(crate) fn new() -> Self {
+        Self { packers: HashMap::new() }
+    }
+
+    /// Takes a file in, and hands out the bundle that it filled; or the fullest, where there are enough files for one in all.
+    pub(crate) fn push(&mut self, target: T, file: Found) -> Option<(T, Vec<Found>)> {
+        let packer = self.packers.entry(target.clone()).or_default();
+        if let Some(bundle) = packer.push(file) {
+            return Some((target, bundle));
+        }
+        if self.packers.values().map(|packer| packer.files.len()).sum::<usize>() < FILES_PER_BUNDLE {
+            return None;
+        }
+        let (target, fullest) = self.packers.iter_mut().max_by_key(|(_, packer)| packer.files.len())?;
+        Some((target.clone(), fullest.take()?))
+    }
+
+    /// Hands out the bundles that nothing more is to come into: `all` of them, or those into which nothing came for `pause`.
+    pub(crate) fn closed(&mut self, all: bool, pause: Duration) -> Vec<(T, Vec<Found>)> {
+        let closed = self.packers.extract_if(|_, packer| all || packer.last.is_none_or(|last| last.elapsed() >= pause));
+        closed.filter_map(|(target, mut packer)| Some((target, packer.take()?))).collect()
+    }
+
+    /// When the bundle into which nothing came for longest got its last file.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        self.packers.values().filter_map(|packer| packer.last).min()
+    }
+}
+
 impl Packer {
     /// Takes a file in, and hands out a bundle if that filled one.
-    pub(crate) fn push(&mut self, file: Found) -> Option<Vec<Found>> {
+    fn push(&mut self, file: Found) -> Option<Vec<Found>> {
         if file.stat.size > BYTES_PER_BUNDLE {
             return Some(vec![file]);
         }
@@ -39,17 +77,12 @@ impl Packer {
     }
 
     /// Hands out what there is.
-    pub(crate) fn take(&mut self) -> Option<Vec<Found>> {
+    fn take(&mut self) -> Option<Vec<Found>> {
         self.bytes = 0;
         self.encoded_bytes = 0;
         self.last = None;
         let files = std::mem::take(&mut self.files);
         if files.is_empty() { None } else { Some(files) }
-    }
-
-    /// When the last file came; `None` if there is none.
-    pub(crate) fn last(&self) -> Option<Instant> {
-        self.last
     }
 }
 
@@ -95,7 +128,29 @@ mod tests {
         assert_eq!(packer.push(file(10, BYTES_PER_BUNDLE + 1)).map(|bundle| bundle.len()), Some(1));
         assert_eq!(packer.push(file(10, BYTES_PER_BUNDLE)).map(|bundle| bundle.len()), Some(1));
         assert_eq!(packer.take().map(|bundle| bundle.len()), Some(1));
-        assert!(packer.take().is_none() && packer.last().is_none());
+        assert!(packer.take().is_none() && packer.last.is_none());
+    }
+
+    #[test]
+    fn however_many_engines_there_are_no_more_files_than_a_bundle_has_wait_in_memory() {
+        const ENGINES: usize = 40;
+
+        let mut packers = Packers::new();
+        let (mut waiting, mut most, mut handed_out) = (0_usize, 0, 0);
+        for number in 0..20 * FILES_PER_BUNDLE {
+            waiting += 1;
+            if let Some((_, bundle)) = packers.push(number % ENGINES, file(10, 1)) {
+                // Not one upload for each file: what is handed out is a good part of a bundle.
+                assert!(bundle.len() >= FILES_PER_BUNDLE / ENGINES);
+                waiting -= bundle.len();
+                handed_out += bundle.len();
+            }
+            most = most.max(waiting);
+        }
+        assert!(most < FILES_PER_BUNDLE, "{most} files waited");
+        assert!(packers.closed(false, Duration::from_secs(3600)).is_empty());
+        handed_out += packers.closed(true, Duration::ZERO).iter().map(|(_, bundle)| bundle.len()).sum::<usize>();
+        assert_eq!((handed_out, packers.oldest()), (20 * FILES_PER_BUNDLE, None));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::home::Home;
 use crate::inbox::Inbox;
 use crate::notice::{Notice, Progress};
 use crate::out::Out;
-use crate::pack::Packer;
+use crate::pack::Packers;
 use crate::pipeline::{Pipeline, Recipe, Transferred};
 use crate::recipe::Recipes;
 use crate::source::Found;
@@ -93,7 +93,7 @@ pub(crate) struct Run {
     kind: Kind,
     recipe: Recipe,
     recipes: Arc<Recipes>,
-    packers: HashMap<Target, Packer>,
+    packers: Packers<Target>,
     /// Bundles that nothing may be made of now, and when to try again.
     held: Vec<(Target, Vec<Found>)>,
     held_until: Option<Instant>,
@@ -145,7 +145,7 @@ impl Run {
             kind,
             recipe,
             recipes,
-            packers: HashMap::new(),
+            packers: Packers::new(),
             held: Vec::new(),
             held_until: None,
             unplaced: HashMap::new(),
@@ -209,7 +209,7 @@ impl Run {
         let mut all_selected = false;
         let mut last_words: Option<Instant> = None;
         loop {
-            for (target, bundle) in self.closed_bundles(all_selected) {
+            for (target, bundle) in self.packers.closed(all_selected, BUNDLE_PAUSE) {
                 self.begin(target, bundle).await?;
             }
             self.start_held().await?;
@@ -253,19 +253,9 @@ impl Run {
         self.active.values().map(|active| active.weight).sum()
     }
 
-    /// Bundles that nothing more is to come into: `all` of them, or those into which nothing came for a while.
-    fn closed_bundles(&mut self, all: bool) -> Vec<(Target, Vec<Found>)> {
-        let closed = self.packers.iter_mut().filter_map(|(target, packer)| {
-            let paused = packer.last().is_some_and(|last| last.elapsed() >= BUNDLE_PAUSE);
-            let bundle = if all || paused { packer.take() } else { None };
-            Some((target.clone(), bundle?))
-        });
-        closed.collect()
-    }
-
     /// When something is to be done that nobody asks for.
     fn wake_at(&self) -> Option<Instant> {
-        let bundle = self.packers.values().filter_map(Packer::last).min().map(|last| last + BUNDLE_PAUSE);
+        let bundle = self.packers.oldest().map(|last| last + BUNDLE_PAUSE);
         let later = self.later.iter().map(|(at, _)| *at).min();
         bundle.into_iter().chain(later).chain(self.held_until).chain(self.look_again).min()
     }

@@ -140,8 +140,8 @@ impl Run {
             Ok(target) => target,
             Err(error) => return self.no_engine(file, &error).await,
         };
-        match self.packers.entry(target.clone()).or_default().push(file) {
-            Some(bundle) => self.begin(target, bundle).await,
+        match self.packers.push(target, file) {
+            Some((target, bundle)) => self.begin(target, bundle).await,
             None => Ok(()),
         }
     }
