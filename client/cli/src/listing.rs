@@ -4,7 +4,7 @@ use filemill_client::{Description, Ending, Finished, LogLine, Report, Row, RowVa
 use indicatif::HumanBytes;
 
 use crate::lines::plain;
-use crate::report::{status, time};
+use crate::report::{short, status, time};
 
 /// Longest text beside a title, in characters.
 const VALUE_MAX: usize = 400;
@@ -24,7 +24,7 @@ pub(crate) fn of(file: &Finished, description: Option<&Description>) -> Vec<Stri
     head.push(("Engine", format!("{} {}", plain(&file.engine), plain(version)).trim().to_owned()));
     head.push(("Status", status(&file.ending).to_owned()));
     if let Some(message) = file.ending.message() {
-        head.push(("Message", plain(message)));
+        head.push(("Message", short(message, VALUE_MAX)));
     }
     if let Some(resources) = file.ending.resources() {
         let memory = HumanBytes(resources.peak_memory_bytes);
@@ -63,7 +63,7 @@ fn findings(report: &Report) -> Vec<String> {
         .findings
         .iter()
         .take(FINDINGS_MAX)
-        .map(|finding| vec![finding.severity.word().to_owned(), plain(&finding.kind), plain(&finding.summary)]);
+        .map(|finding| vec![finding.severity.word().to_owned(), finding.kind.clone(), finding.summary.clone()]);
     let more = report.findings.len().saturating_sub(FINDINGS_MAX);
     headed("Findings", &table(&[], &rows.collect::<Vec<_>>(), more))
 }
@@ -71,13 +71,14 @@ fn findings(report: &Report) -> Vec<String> {
 fn artifacts(report: &Report) -> Vec<String> {
     let rows = report.artifacts.iter().map(|artifact| {
         let path = artifact.path.as_deref().map(shown).unwrap_or_default();
-        vec![plain(&artifact.name), plain(&artifact.media_type), HumanBytes(artifact.bytes).to_string(), path]
+        vec![artifact.name.clone(), artifact.media_type.clone(), HumanBytes(artifact.bytes).to_string(), path]
     });
     headed("Artifacts", &table(&[], &rows.collect::<Vec<_>>(), 0))
 }
 
 fn logged(log: &[LogLine]) -> Vec<String> {
-    let rows = log.iter().take(LOG_MAX).map(|line| vec![plain(&line.level), plain(&line.message)]);
+    let rows =
+        log.iter().take(LOG_MAX).map(|line| vec![short(&line.level, COLUMN_MAX), short(&line.message, VALUE_MAX)]);
     headed("Log", &table(&[], &rows.collect::<Vec<_>>(), log.len().saturating_sub(LOG_MAX)))
 }
 
@@ -90,7 +91,7 @@ fn headed(title: &str, lines: &[String]) -> Vec<String> {
 
 /// Titles in a column, what they stand for beside it.
 fn aligned(rows: &[Row]) -> Vec<String> {
-    let title = |row: &Row| format!("{}{}", "  ".repeat(row.depth), cut(&plain(&row.title), COLUMN_MAX));
+    let title = |row: &Row| format!("{}{}", "  ".repeat(row.depth), short(&row.title, COLUMN_MAX));
     let beside = rows.iter().filter(|row| matches!(row.value, RowValue::Text(_)));
     let width = beside.map(|row| title(row).chars().count()).filter(|width| *width <= TITLE_MAX).max().unwrap_or(0);
     let mut lines = Vec::new();
@@ -99,7 +100,7 @@ fn aligned(rows: &[Row]) -> Vec<String> {
         match &row.value {
             RowValue::Heading => lines.push(title),
             RowValue::Text(text) => {
-                lines.push(format!("{title:<width$}  {}", cut(&plain(text), VALUE_MAX)).trim_end().to_owned())
+                lines.push(format!("{title:<width$}  {}", short(text, VALUE_MAX)).trim_end().to_owned())
             }
             RowValue::Table { columns, rows, more } => {
                 lines.push(title);
@@ -114,8 +115,14 @@ fn aligned(rows: &[Row]) -> Vec<String> {
 /// Rows with aligned columns, numbers to the right.
 fn table(columns: &[String], rows: &[Vec<String>], more: usize) -> Vec<String> {
     let heading = columns.iter().any(|title| !title.is_empty()).then(|| columns.to_vec());
-    let rows: Vec<Vec<String>> =
-        rows.iter().chain(&heading).map(|row| row.iter().map(|cell| cut(&plain(cell), COLUMN_MAX)).collect()).collect();
+    // A list without a heading ends in sentences.
+    let widest = |row: &[String], column: usize| {
+        if heading.is_none() && column + 1 == row.len() { VALUE_MAX } else { COLUMN_MAX }
+    };
+    let cells = |row: &Vec<String>| {
+        row.iter().enumerate().map(|(column, cell)| short(cell, widest(row, column))).collect::<Vec<_>>()
+    };
+    let rows: Vec<Vec<String>> = rows.iter().chain(&heading).map(cells).collect();
     // Kept apart: the last is the heading.
     let (heading, rows) = match heading {
         Some(_) => rows.split_last().map(|(heading, rows)| (Some(heading), rows)).unwrap_or((None, &[])),
@@ -144,10 +151,6 @@ fn table(columns: &[String], rows: &[Vec<String>], more: usize) -> Vec<String> {
         lines.push(format!("… and {more} more"));
     }
     lines
-}
-
-fn cut(text: &str, max: usize) -> String {
-    if text.chars().count() <= max { text.to_owned() } else { text.chars().take(max - 1).chain(['…']).collect() }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! One file's last word, as a line for people or for programs.
 
 use filemill_client::{
-    Digest, Ending, Finding, Finished, LogLine, Outcome, Resources, SavedArtifact, UploadId, WaitingFile, shown,
-    shown_text,
+    Digest, Ending, Finding, Finished, LogLine, Outcome, Report, Resources, SavedArtifact, UploadId, WaitingFile,
+    outline, shown, shown_text,
 };
 use indicatif::HumanBytes;
 use serde::Serialize;
@@ -12,6 +12,10 @@ use crate::lines::plain;
 
 /// Longest summary of a report, in characters.
 const SUMMARY_MAX: usize = 120;
+/// Longest message about a file that did not succeed, in characters.
+const MESSAGE_MAX: usize = 400;
+/// Fields that stand for a report without a summary, at most.
+const OUTLINE_MAX: usize = 16;
 /// Width of the columns.
 const STATUS_WIDTH: usize = 9;
 const SIZE_WIDTH: usize = 11;
@@ -167,7 +171,10 @@ fn one_line(json: serde_json::Result<String>) -> String {
             common @ ' '..='~' => line.push(common),
             // These only in a string. Whoever parses it reads the same; a terminal obeys nothing.
             obeyed if shown_text(obeyed.encode_utf8(&mut [0; 4])).starts_with("\\u") => {
-                line.push_str(&format!("\\u{:04x}", u32::from(obeyed)));
+                // RFC 8259: what lies beyond the first plane is two escapes.
+                for unit in obeyed.encode_utf16(&mut [0; 2]) {
+                    line.push_str(&format!("\\u{unit:04x}"));
+                }
             }
             other => line.push(other),
         }
@@ -196,9 +203,9 @@ pub(crate) fn heading() -> String {
 /// One row of the table.
 pub(crate) fn row(file: &Finished) -> String {
     let summary = match &file.ending {
-        Ending::Succeeded { report, .. } if report.summary.is_empty() => outermost(report.as_json()),
-        Ending::Succeeded { report, .. } => cut(plain(&report.summary)),
-        ending => plain(ending.message().unwrap_or_default()),
+        Ending::Succeeded { report, .. } if report.summary.is_empty() => outermost(report),
+        Ending::Succeeded { report, .. } => short(&report.summary, SUMMARY_MAX),
+        ending => short(ending.message().unwrap_or_default(), MESSAGE_MAX),
     };
     let size = HumanBytes(file.size).to_string();
     let used = file.ending.resources().filter(|used| used.wall_us > 0).map(cost).unwrap_or_default();
@@ -232,29 +239,18 @@ pub(crate) fn waiting_row(file: &WaitingFile) -> String {
 }
 
 /// The outermost fields of a report that has no summary, on one line.
-fn outermost(report: &str) -> String {
-    let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(report) else {
-        return String::new();
-    };
-    let mut text = String::new();
-    for (name, value) in fields {
-        let value = match value {
-            serde_json::Value::String(text) => text,
-            serde_json::Value::Array(items) => format!("[{} items]", items.len()),
-            serde_json::Value::Object(fields) => format!("{{{} fields}}", fields.len()),
-            other => other.to_string(),
-        };
-        let separator = if text.is_empty() { "" } else { ", " };
-        text.push_str(&format!("{separator}{}: {}", plain(&name), plain(&value)));
-    }
-    cut(text)
+fn outermost(report: &Report) -> String {
+    let fields = outline(&report.json, OUTLINE_MAX);
+    let fields: Vec<String> = fields.into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    short(&fields.join(", "), SUMMARY_MAX)
 }
 
-fn cut(text: String) -> String {
-    if text.chars().count() <= SUMMARY_MAX {
-        return text;
-    }
-    text.chars().take(SUMMARY_MAX - 1).chain(['…']).collect()
+/// The beginning of `text`, at most `max` characters of it, without anything that a terminal would obey.
+pub(crate) fn short(text: &str, max: usize) -> String {
+    // It may be very long: what is not shown is not looked at.
+    let begin: String = text.chars().take(max + 1).collect();
+    let begin = plain(&begin);
+    if begin.chars().count() <= max { begin } else { begin.chars().take(max - 1).chain(['…']).collect() }
 }
 
 #[cfg(test)]
@@ -263,13 +259,32 @@ mod tests {
 
     use super::*;
 
+    fn report(json: &str) -> Report {
+        Report {
+            json: filemill_client::JsonObject::from_text(json.to_owned()).unwrap(),
+            summary: String::new(),
+            findings: Vec::new(),
+            artifacts: Vec::new(),
+            description: None,
+        }
+    }
+
     #[test]
     fn a_summary_is_one_short_line() {
         assert_eq!(
-            outermost(r#"{"bytes": 5, "kind": "te\nxt", "pages": [1, 2]}"#),
+            outermost(&report(r#"{"bytes": 5, "kind": "te\nxt", "pages": [1, 2]}"#)),
             "bytes: 5, kind: te\\nxt, pages: [2 items]"
         );
-        assert!(outermost(&format!(r#"{{"a": "{}"}}"#, "x".repeat(500))).chars().count() <= SUMMARY_MAX);
+        assert_eq!(outermost(&report(&format!(r#"{{"a": "{}"}}"#, "x".repeat(500)))).chars().count(), SUMMARY_MAX);
+        assert_eq!(short(&"\u{1b}".repeat(1 << 20), 8), "\\u{1b}\\…");
+    }
+
+    #[test]
+    fn whoever_parses_a_line_reads_what_was_written() {
+        let text = "\u{e0041}\u{202e}\u{9b}2J\u{feff}é😀";
+        let line = one_line(serde_json::to_string(text));
+        assert_eq!(line, "\"\\udb40\\udc41\\u202e\\u009b2J\\ufeffé😀\"");
+        assert_eq!(serde_json::from_str::<String>(&line).unwrap(), text);
     }
 
     #[cfg(unix)]
@@ -301,7 +316,7 @@ mod tests {
             place: None,
             reused: false,
             ending: Ending::Succeeded {
-                report: filemill_client::Report {
+                report: Report {
                     json: filemill_client::JsonObject::from_text(r#"{"rows": 12}"#.to_owned()).unwrap(),
                     summary: "12 rows \u{202e}".to_owned(),
                     findings: vec![Finding {

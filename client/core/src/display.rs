@@ -9,7 +9,7 @@ mod schema;
 use filemill_seal::JsonObject;
 
 use format::scalar;
-use node::Node;
+use node::{Kept, Node};
 use schema::View;
 
 /// Rows of a listing, at most.
@@ -22,6 +22,14 @@ const COLUMNS_MAX: usize = 16;
 const ITEMS_MAX: usize = 32;
 /// Objects within objects that are laid out, at most.
 const DEPTH_MAX: usize = 8;
+
+/// Of a report: some more than is laid out.
+const OF_REPORT: Kept = Kept { values: 64 << 10, depth: 16, items: 64, fields: ROWS_MAX + 1, text_bytes: 4 << 10 };
+/// Of a report that is to stand on one line.
+const OF_OUTLINE: Kept = Kept { values: 256, depth: 1, items: 0, fields: 64, text_bytes: 512 };
+/// Of a description, which is short: see [`filemill_seal::DESCRIPTION_MAX_BYTES`].
+const OF_DESCRIPTION: Kept =
+    Kept { values: usize::MAX, depth: 64, items: usize::MAX, fields: usize::MAX, text_bytes: usize::MAX };
 
 /// What an engine says of itself: a claim of the engine's author, as a processor passed it on.
 #[derive(Clone, Debug)]
@@ -67,34 +75,47 @@ pub enum RowValue {
 impl Description {
     /// Reads a description document; `None` if it is none.
     pub(crate) fn read(document: &str) -> Option<Self> {
-        let document: Node =
-            serde_json::from_str(document).ok().filter(|document| matches!(document, Node::Object(_)))?;
+        let document = Node::read(document, &OF_DESCRIPTION).ok();
+        let document = document.filter(|document| matches!(document, Node::Object(..)))?;
         let text = |name: &str| document.field(name).and_then(Node::as_text).unwrap_or_default().to_owned();
         let report_schema = match document.field("report_schema") {
             // Schemas are texts in the engine contract.
-            Some(Node::Text(text)) => serde_json::from_str(text).unwrap_or_default(),
+            Some(Node::Text(text)) => Node::read(text, &OF_DESCRIPTION).unwrap_or_default(),
             other => other.cloned().unwrap_or_default(),
         };
         Some(Self { name: text("name"), version: text("version"), summary: text("summary"), report_schema })
     }
 }
 
-/// Lays a report out, by its description if there is one. Long reports are cut, and say so.
+/// Lays a report out, by its description if there is one. Long reports are cut, and say so: however long and deep a report is,
+/// no more of it is read into memory than is shown.
 pub fn lay_out(report: &JsonObject, description: Option<&Description>) -> Vec<Row> {
-    let Ok(Node::Object(fields)) = serde_json::from_str::<Node>(report.as_str()) else {
+    let Ok(Node::Object(fields, more)) = Node::read(report.as_str(), &OF_REPORT) else {
         return Vec::new();
     };
     let nothing = Node::Null;
     let schema = description.map_or(&nothing, |description| &description.report_schema);
     let mut layout = Layout { rows: Vec::new() };
-    layout.object(&fields, View::new(schema, schema), 0);
-    let left = layout.rows.len().saturating_sub(ROWS_MAX);
-    if left > 0 {
+    layout.object(&fields, more, View::new(schema, schema), 0);
+    if layout.rows.len() > ROWS_MAX {
         layout.rows.truncate(ROWS_MAX);
-        let value = RowValue::Text(format!("{left} more lines"));
+        let value = RowValue::Text("the report goes on; the JSON has all of it".to_owned());
         layout.rows.push(Row { depth: 0, title: "…".to_owned(), value });
     }
     layout.rows
+}
+
+/// The outermost fields of a report, at most `max` of them, each with its value or how much it holds: for one line.
+pub fn outline(report: &JsonObject, max: usize) -> Vec<(String, String)> {
+    let Ok(Node::Object(fields, _)) = Node::read(report.as_str(), &OF_OUTLINE) else {
+        return Vec::new();
+    };
+    let value = |value: &Node| match value {
+        Node::List(items, more) => format!("[{} items]", items.len() + more),
+        Node::Object(fields, more) => format!("{{{} fields}}", fields.len() + more),
+        other => scalar(other, None, None),
+    };
+    fields.iter().take(max).map(|(name, of)| (name.clone(), value(of))).collect()
 }
 
 struct Layout {
@@ -102,7 +123,7 @@ struct Layout {
 }
 
 impl Layout {
-    fn object(&mut self, fields: &[(String, Node)], schema: View<'_>, depth: usize) {
+    fn object(&mut self, fields: &[(String, Node)], more: usize, schema: View<'_>, depth: usize) {
         // In the engine's order: a schema's is often that of the alphabet.
         for (name, value) in fields {
             if self.rows.len() > ROWS_MAX {
@@ -112,19 +133,25 @@ impl Layout {
             let title = schema.text("title").unwrap_or(name).to_owned();
             self.value(title, value, schema, depth);
         }
+        if more > 0 {
+            let value = RowValue::Text(format!("and {more} more fields"));
+            self.rows.push(Row { depth, title: "…".to_owned(), value });
+        }
     }
 
     fn value(&mut self, title: String, value: &Node, schema: View<'_>, depth: usize) {
         let mut push = |value| self.rows.push(Row { depth, title: title.clone(), value });
         match value {
-            Node::Object(fields) if fields.is_empty() => push(RowValue::Text("none".to_owned())),
-            Node::Object(fields) if schema.text("x-format") == Some("table") => push(table_of_fields(fields, schema)),
-            Node::Object(fields) if depth < DEPTH_MAX => {
-                push(RowValue::Heading);
-                self.object(fields, schema, depth + 1);
+            Node::Object(fields, 0) if fields.is_empty() => push(RowValue::Text("none".to_owned())),
+            Node::Object(fields, more) if schema.text("x-format") == Some("table") => {
+                push(table_of_fields(fields, *more, schema));
             }
-            Node::List(items) if items.iter().any(|item| matches!(item, Node::Object(_) | Node::List(_))) => {
-                push(table(items, schema.items()));
+            Node::Object(fields, more) if depth < DEPTH_MAX => {
+                push(RowValue::Heading);
+                self.object(fields, *more, schema, depth + 1);
+            }
+            Node::List(items, more) if items.iter().any(|item| matches!(item, Node::Object(..) | Node::List(..))) => {
+                push(table(items, *more, schema.items()));
             }
             other => push(RowValue::Text(compact(other, schema))),
         }
@@ -132,11 +159,11 @@ impl Layout {
 }
 
 /// A list of objects, or of lists, with a column for each of their fields.
-fn table(items: &[Node], schema: View<'_>) -> RowValue {
+fn table(items: &[Node], more: usize, schema: View<'_>) -> RowValue {
     let shown: Vec<&Node> = items.iter().take(TABLE_ROWS_MAX).collect();
     let mut names: Vec<&str> = Vec::new();
     for item in &shown {
-        if let Node::Object(fields) = item {
+        if let Node::Object(fields, _) = item {
             for (name, _) in fields {
                 if names.len() < COLUMNS_MAX && !names.contains(&name.as_str()) {
                     names.push(name);
@@ -144,28 +171,31 @@ fn table(items: &[Node], schema: View<'_>) -> RowValue {
             }
         }
     }
-    let width = shown.iter().map(|item| if let Node::List(cells) = item { cells.len() } else { 0 }).max().unwrap_or(0);
+    let width =
+        shown.iter().map(|item| if let Node::List(cells, _) = item { cells.len() } else { 0 }).max().unwrap_or(0);
     let width = names.len().max(width.min(COLUMNS_MAX)).max(1);
     let mut columns: Vec<String> =
         names.iter().map(|name| schema.property(name).text("title").unwrap_or(name).to_owned()).collect();
     columns.resize(width, String::new());
     let row = |item: &&Node| {
         let mut cells: Vec<String> = match item {
-            Node::Object(_) => {
+            Node::Object(..) => {
                 let cell = |name: &&str| item.field(name).map(|value| compact(value, schema.property(name)));
                 names.iter().map(|name| cell(name).unwrap_or_default()).collect()
             }
-            Node::List(cells) => cells.iter().take(COLUMNS_MAX).map(|value| compact(value, schema.items())).collect(),
+            Node::List(cells, _) => {
+                cells.iter().take(COLUMNS_MAX).map(|value| compact(value, schema.items())).collect()
+            }
             other => vec![compact(other, schema)],
         };
         cells.resize(width, String::new());
         cells
     };
-    RowValue::Table { columns, rows: shown.iter().map(row).collect(), more: items.len() - shown.len() }
+    RowValue::Table { columns, rows: shown.iter().map(row).collect(), more: items.len() - shown.len() + more }
 }
 
 /// An object as a table of two columns, or more where its fields are objects.
-fn table_of_fields(fields: &[(String, Node)], schema: View<'_>) -> RowValue {
+fn table_of_fields(fields: &[(String, Node)], more: usize, schema: View<'_>) -> RowValue {
     let rows = fields.iter().take(TABLE_ROWS_MAX).map(|(name, value)| {
         let of = schema.property(name);
         vec![of.text("title").unwrap_or(name).to_owned(), compact(value, of)]
@@ -173,22 +203,23 @@ fn table_of_fields(fields: &[(String, Node)], schema: View<'_>) -> RowValue {
     RowValue::Table {
         columns: vec![String::new(), String::new()],
         rows: rows.collect(),
-        more: fields.len().saturating_sub(TABLE_ROWS_MAX),
+        more: fields.len().saturating_sub(TABLE_ROWS_MAX) + more,
     }
 }
 
 /// A value on one line.
 fn compact(value: &Node, schema: View<'_>) -> String {
     match value {
-        Node::List(items) if items.is_empty() => "none".to_owned(),
-        Node::List(items) => {
+        Node::List(items, 0) if items.is_empty() => "none".to_owned(),
+        Node::List(items, more) if items.is_empty() => format!("[{more} items]"),
+        Node::List(items, more) => {
             let shown: Vec<_> =
                 items.iter().take(ITEMS_MAX).map(|item| compact(item, schema.items_or_self())).collect();
-            let more = items.len().saturating_sub(ITEMS_MAX);
+            let more = items.len().saturating_sub(ITEMS_MAX) + more;
             let more = if more > 0 { format!(", and {more} more") } else { String::new() };
             format!("{}{more}", shown.join(", "))
         }
-        Node::Object(fields) => format!("{{{} fields}}", fields.len()),
+        Node::Object(fields, more) => format!("{{{} fields}}", fields.len() + more),
         other => scalar(other, schema.text("x-format"), schema.text("x-unit")),
     }
 }
@@ -290,7 +321,11 @@ mod tests {
         assert_eq!(shown.len(), ROWS_MAX + 1);
         let items = vec!["{\"a\": 1}"; 60].join(",");
         assert!(rows(&format!("{{\"l\": [{items}]}}"), None)[0].ends_with("+10"));
-        let deep = format!("{}1{}", "{\"a\":".repeat(100), "}".repeat(100));
-        assert_eq!(rows(&deep, None).len(), DEPTH_MAX + 1);
+        let deep = format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
+        assert_eq!(rows(&deep, None).len(), DEPTH_MAX + 1, "it is not read to its depth");
+        let million = vec!["1"; 1_000_000].join(",");
+        assert!(rows(&format!("{{\"l\": [{million}]}}"), None)[0].ends_with(", and 999968 more"));
+        let table = format!("{{\"t\": [{}]}}", vec!["[1,[2,{}]]"; 100_000].join(","));
+        assert!(rows(&table, None)[0].ends_with(" +99950"));
     }
 }

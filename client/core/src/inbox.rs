@@ -153,11 +153,11 @@ impl Inbox {
 
     /// The places in parts whose results may be held in memory, sealed and open.
     pub(crate) async fn portions(&self, asked: &[(UploadId, u32)]) -> Result<Vec<Vec<(UploadId, u32)>>, Error> {
-        let mut sizes: HashMap<_, _> = self.journal.result_sizes(asked).await?.into_iter().collect();
+        let sizes: HashMap<_, _> = self.journal.result_sizes(asked).await?.into_iter().collect();
         let mut portions: Vec<Vec<(UploadId, u32)>> = Vec::new();
         let mut bytes = 0;
         for place in asked {
-            let size = sizes.remove(place).unwrap_or(0);
+            let size = sizes.get(place).copied().unwrap_or(0);
             match portions.last_mut().filter(|_| bytes + size <= BYTES_AT_ONCE) {
                 Some(portion) => portion.push(*place),
                 None => {

@@ -61,7 +61,7 @@ mod watch;
 
 pub use client::{Client, ClientOptions, SendOptions};
 pub use config::Config;
-pub use display::{Description, Row, RowValue, lay_out};
+pub use display::{Description, Row, RowValue, lay_out, outline};
 pub use error::Error;
 pub use filemill_seal::{Digest, Finding, Identity, JsonObject, LogLine, Outcome, Resources, Severity, UploadId};
 pub use home::Home;

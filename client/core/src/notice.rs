@@ -120,6 +120,17 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// About how many bytes it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let logged = |log: &[LogLine]| log.iter().map(|line| line.level.len() + line.message.len() + 48).sum::<usize>();
+        match self {
+            Self::Succeeded { report, log, .. } => report.bytes() + logged(log),
+            Self::Unsuccessful { message, log, .. } => message.len() + logged(log),
+            Self::EndedByServer { message, .. } | Self::NotSent { message, .. } => message.len(),
+            Self::NotShown { reason } => reason.len(),
+        }
+    }
+
     /// What a result says that stood up to its checks, and the artifacts in it.
     pub(crate) fn of(body: ResultBody) -> (Self, Vec<Artifact>) {
         if let Some(report) = body.report {

@@ -38,6 +38,14 @@ impl Report {
         self.json.as_str()
     }
 
+    /// About how many bytes it takes in memory, without what few and short things add.
+    pub(crate) fn bytes(&self) -> usize {
+        let of = |finding: &Finding| {
+            128 + finding.summary.len() + finding.json.as_ref().map_or(0, |json| json.as_str().len())
+        };
+        self.json.as_str().len() + self.findings.iter().map(of).sum::<usize>()
+    }
+
     /// Splits what an engine reported from the bytes beside it.
     pub(crate) fn split(report: seal::Report) -> (Self, Vec<seal::Artifact>) {
         let artifacts = report.artifacts.iter().map(|artifact| SavedArtifact {

@@ -39,19 +39,23 @@ impl Client {
     ///
     /// Errors of the journal.
     pub async fn results(&self, after: i64) -> Result<ResultPage, Error> {
-        let places = self.journal.ended_files(&self.config.account(), after, PER_PAGE).await?;
+        let mut places = self.journal.ended_files(&self.config.account(), after, PER_PAGE).await?;
+        let is_done = |place: &FilePlace| place.state == FileState::Done;
+        let done: Vec<_> =
+            places.iter().filter(|place| is_done(place)).map(|place| (place.upload, place.index)).collect();
+        // A result may be long, and all of a page are held in memory: the others are for the next page.
+        let portion = self.inbox.portions(&done).await?.into_iter().next().unwrap_or_default();
+        let mut left = portion.len();
+        let fits = |place: &FilePlace| {
+            let fits = !is_done(place) || left > 0;
+            left -= usize::from(fits && is_done(place));
+            fits
+        };
+        let end = places.iter().map(fits).position(|fits| !fits).unwrap_or(places.len());
+        places.truncate(end);
         let next = places.last().map_or(after, |place| place.row);
-        let done: Vec<_> = places
-            .iter()
-            .filter(|place| place.state == FileState::Done)
-            .map(|place| (place.upload, place.index))
-            .collect();
-        let mut opened = HashMap::new();
-        for portion in self.inbox.portions(&done).await? {
-            // Their bytes go at once.
-            let reopened = self.inbox.reopen(&portion).await?;
-            opened.extend(reopened.into_iter().map(|(place, reopened)| (place, reopened.ending)));
-        }
+        let opened = self.inbox.reopen(&portion).await?;
+        let opened: HashMap<_, _> = opened.into_iter().map(|(place, reopened)| (place, reopened.ending)).collect();
         let mut files = Vec::with_capacity(places.len());
         for place in places {
             let ending = match place.state {

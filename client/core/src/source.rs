@@ -153,7 +153,7 @@ pub fn shown(path: &Path) -> String {
     let mut text = String::new();
     for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
         for character in chunk.valid().chars() {
-            if character.is_control() || is_direction_mark(character) {
+            if character.is_control() || is_disguise(character) {
                 text.extend(character.escape_default());
             } else {
                 text.push(character);
@@ -170,7 +170,7 @@ pub fn shown(path: &Path) -> String {
 pub fn shown_text(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() || is_direction_mark(character) {
+        if character.is_control() || is_disguise(character) {
             shown.extend(character.escape_default());
         } else {
             shown.push(character);
@@ -179,9 +179,24 @@ pub fn shown_text(text: &str) -> String {
     shown
 }
 
-/// Marks that make a terminal show text in another order than it has.
-fn is_direction_mark(character: char) -> bool {
-    matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Marks that nobody sees and that make text look like another: they change its order, or tell two names apart that look the
+/// same. Variation selectors are none of them: they only choose between two shapes of the character before them.
+fn is_disguise(character: char) -> bool {
+    matches!(
+        character,
+        // The Arabic letter mark, and the Mongolian vowel separator.
+        '\u{61c}' | '\u{180e}'
+        // Zero-width space and joiners; left-to-right and right-to-left marks.
+        | '\u{200b}'..='\u{200f}'
+        // Separators of lines and paragraphs; embeddings and overrides.
+        | '\u{2028}'..='\u{202e}'
+        // Word joiner, invisible operators, isolates, deprecated format characters.
+        | '\u{2060}'..='\u{206f}'
+        // The byte order mark, and interlinear annotations.
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        // Tags: a whole hidden text.
+        | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 /// The wall clock, in nanoseconds since 1970-01-01 UTC.
@@ -211,6 +226,38 @@ mod tests {
         assert_eq!(shown(Path::new("a\nb\u{1b}[2J")), "a\\nb\\u{1b}[2J");
         assert_eq!(shown(Path::new("x\u{202e}fdp.exe")), "x\\u{202e}fdp.exe");
         assert_eq!(shown(Path::new(OsStr::from_bytes(b"caf\xe9"))), "caf\\xe9");
+    }
+
+    #[test]
+    fn no_mark_that_nobody_sees_is_shown_as_it_is() {
+        let hidden = [
+            0x00..=0x1f,
+            0x7f..=0x9f,
+            0x61c..=0x61c,
+            0x180e..=0x180e,
+            0x200b..=0x200f,
+            0x2028..=0x202e,
+            0x2060..=0x206f,
+            0xfeff..=0xfeff,
+            0xfff9..=0xfffb,
+            0xe0000..=0xe007f,
+        ];
+        for code in hidden.into_iter().flatten() {
+            let text = format!("a{}b", char::from_u32(code).unwrap());
+            let escaped = match code {
+                0x09 => "a\\tb".to_owned(),
+                0x0a => "a\\nb".to_owned(),
+                0x0d => "a\\rb".to_owned(),
+                _ => format!("a\\u{{{code:x}}}b"),
+            };
+            assert_eq!(shown_text(&text), escaped);
+            assert_eq!(shown(Path::new(&text)), escaped);
+        }
+        // No-break space, Hebrew, an emoji with its variation selector, accents that combine.
+        for text in ["a\u{a0}b", "שלום", "\u{2764}\u{fe0f}", "e\u{301}", "naïve ✓", "漢字"] {
+            assert_eq!(shown_text(text), text);
+            assert_eq!(shown(Path::new(text)), text);
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(super) fn scalar(value: &Node, format: Option<&str>, unit: Option<&str>) -> 
         Node::Unsigned(number) => *number as f64,
         Node::Signed(number) => *number as f64,
         Node::Float(number) => *number,
-        Node::List(_) | Node::Object(_) => return String::new(),
+        Node::List(..) | Node::Object(..) => return String::new(),
     };
     let plain = match value {
         Node::Unsigned(number) => number.to_string(),

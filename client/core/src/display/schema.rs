@@ -69,7 +69,7 @@ fn refers_to<'a>(root: &'a Node, schema: &'a Node) -> Option<&'a Node> {
             .try_fold(root, |at, name| at.field(&name.replace("~1", "/").replace("~0", "~")));
     }
     ["anyOf", "oneOf", "allOf"].into_iter().find_map(|keyword| match schema.field(keyword)? {
-        Node::List(schemas) => schemas.iter().find(|schema| {
+        Node::List(schemas, _) => schemas.iter().find(|schema| {
             let kind = schema.field("type").and_then(Node::as_text);
             kind != Some("null")
         }),

@@ -15,6 +15,9 @@ use crate::out::Kept;
 use crate::source::{Found, path_from_bytes};
 use crate::walk::as_given;
 
+/// A result from so many bytes on is a long one.
+const LONG_BYTES: usize = 16 << 10;
+
 /// A file of which the last is to be said.
 pub(super) struct Conclusion {
     pub(super) path: PathBuf,
@@ -118,9 +121,19 @@ impl Shared {
             reused: conclusion.reused,
             ending: conclusion.ending,
         };
-        self.notices.send(Notice::Finished(Box::new(finished))).await.map_err(|_| Error::Stopped)?;
+        self.say(finished).await?;
         self.progress.done(succeeded);
         self.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
+        Ok(())
+    }
+
+    /// Hands a last word on. A long one waits until everything before it was taken: whoever reads slowly holds one of them in
+    /// memory, not as many as notices may wait.
+    async fn say(&self, finished: Finished) -> Result<(), Error> {
+        let is_long = finished.ending.bytes() > LONG_BYTES;
+        let slots = if is_long { self.notices.max_capacity() } else { 1 };
+        let mut slots = self.notices.reserve_many(slots).await.map_err(|_| Error::Stopped)?;
+        slots.next().ok_or(Error::Stopped)?.send(Notice::Finished(Box::new(finished)));
         Ok(())
     }
 
