@@ -9,9 +9,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use filemill_api::{
-    AdvanceAnswer, AdvanceRequest, AdvanceUpload, AdvancedUpload, CancelRequest, Cancelled, ErrorBody, ErrorCode,
-    EventPage, Item, JobStates, OpenAnswer, OpenRequest, OpenUpload, OpenedUpload, Pools, Problem, Releases, Uploads,
-    WhoAmI, paths,
+    AdvanceAnswer, AdvanceRequest, AdvanceUpload, AdvancedUpload, CancelRequest, Cancelled, DescriptionQuery,
+    ErrorBody, ErrorCode, EventPage, Item, JobStates, OpenAnswer, OpenRequest, OpenUpload, OpenedUpload, Pools,
+    Problem, Releases, Uploads, WhoAmI, paths,
 };
 use filemill_seal::{DESCRIPTION_MAX_BYTES, Digest, UploadId};
 use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
@@ -107,9 +107,10 @@ impl Api {
         self.get(&format!("{}?pool={pool}", paths::RELEASES), patience).await
     }
 
-    /// What a release's engine says of itself, byte for byte.
-    pub(crate) async fn description(&self, release: &Digest) -> Result<String, Error> {
-        let path = paths::DESCRIPTION.replace("{digest}", &release.to_string());
+    /// What a release's engine says of itself: the document that has this SHA-256, if the server is honest.
+    pub(crate) async fn description(&self, release: &Digest, sha256: &Digest) -> Result<String, Error> {
+        let query = DescriptionQuery { sha256: Some(sha256.to_string()), pool: None };
+        let path = paths::description(&release.to_string(), &query);
         let answer = self.send(self.request(Method::GET, &path)?, Some(REQUEST_TIMEOUT)).await;
         let mut response = answer.map_err(|attempt| match attempt {
             Attempt::Final(error) | Attempt::Again(error, _) => error,

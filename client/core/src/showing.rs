@@ -47,12 +47,12 @@ impl Client {
     }
 
     /// What the engine says of itself that made this report: exactly the document that the processor had, by the SHA-256 that
-    /// is sealed with the report. Asked for once, and kept in the journal. `None` if there is no report, or the processor had no
-    /// such document.
+    /// is sealed with the report, asked for by that and checked against it. Asked for once, and kept in the journal. `None` if
+    /// there is no report, or the processor had no such document.
     ///
     /// # Errors
     ///
-    /// [`Error::OtherDescription`] if the server has another one, and what concerns all requests: the report can be shown
+    /// [`Error::OtherDescription`] if the server hands out another one, and what concerns all requests: the report can be shown
     /// without it.
     pub async fn description_of(&self, file: &Finished) -> Result<Option<Description>, Error> {
         let (Ending::Succeeded { report, .. }, Some((upload, _))) = (&file.ending, file.place) else {
@@ -61,14 +61,15 @@ impl Client {
         let Some(digest) = report.description else {
             return Ok(None);
         };
-        if let Some(document) = self.journal.description(&digest).await? {
+        let is_it = |document: &String| Digest::of(document.as_bytes()) == digest;
+        if let Some(document) = self.journal.description(&digest).await?.filter(is_it) {
             return Ok(Description::read(&document));
         }
         let Some(keys) = self.inbox.keys_of(upload).await? else {
             return Ok(None);
         };
-        let document = self.api.description(&keys.release).await?;
-        if Digest::of(document.as_bytes()) != digest {
+        let document = self.api.description(&keys.release, &digest).await?;
+        if !is_it(&document) {
             return Err(Error::OtherDescription { engine: file.engine.clone() });
         }
         let description = Description::read(&document);

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use filemill_client::{Client, Error, Finished, Home, UploadId};
 
 use super::open_client;
-use crate::lines::{Output, tell_error};
+use crate::lines::{Output, plain, tell};
 use crate::{listing, report};
 
 /// What an age file begins with, which a sealed result is.
@@ -27,7 +27,7 @@ async fn find_and_print(client: &Client, what: &str, json: bool) -> Result<ExitC
         output.line(&report::json(&file));
     } else {
         let description = client.description_of(&file).await.unwrap_or_else(|error| {
-            tell_error(&error);
+            tell(&format!("notice: shown without titles and units: {}", plain(&error.to_string())));
             None
         });
         for line in listing::of(&file, description.as_ref()) {

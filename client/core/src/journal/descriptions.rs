@@ -20,7 +20,7 @@ impl Journal {
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
-                    sqlx::query("insert into descriptions (sha256, document) values ($1, $2) on conflict do nothing")
+                    sqlx::query("insert or replace into descriptions (sha256, document) values ($1, $2)")
                         .bind(sha256.as_bytes().to_vec())
                         .bind(document)
                         .execute(connection)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use filemill_api::{ErrorCode, Release};
 use filemill_client::{Ending, Error, Finished, Notice, RowValue, SendOptions, WatchOptions, lay_out};
-use filemill_seal::Artifact;
+use filemill_seal::{Artifact, Digest};
 use tokio_util::sync::CancellationToken;
 
 use crate::fake::usual_release;
@@ -245,6 +245,31 @@ async fn artifacts_are_saved_beside_the_sealed_results() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn results_are_listed_in_parts_that_fit_into_memory() {
+    let world = World::new().await;
+    // 12 MiB in a result: two of them are more than are opened at once.
+    let data = vec![7; 9 << 20];
+    world.fake.lock().artifacts = vec![Artifact { name: "a".into(), media_type: "text/plain".into(), data }];
+    for name in ["a", "b", "c"] {
+        world.write(name, name.repeat(3));
+    }
+    world.send().await.result.unwrap();
+    let (client, _told) = world.client().await;
+    let (mut pages, mut after) = (Vec::new(), 0);
+    loop {
+        let page = client.results(after).await.unwrap();
+        if page.files.is_empty() {
+            break;
+        }
+        after = page.next;
+        pages.push(page.files.iter().map(|file| file.path.file_name().unwrap().to_owned()).collect::<Vec<_>>());
+    }
+    client.close().await;
+    pages.sort();
+    assert_eq!(pages, [["a"], ["b"], ["c"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_report_is_shown_by_exactly_the_description_it_names() {
     let world = World::new().await;
     let document = r#"{"name":"size","report_schema":{"properties":{"bytes":{"title":"Size","x-format":"bytes"}}}}"#;
@@ -263,7 +288,8 @@ async fn a_report_is_shown_by_exactly_the_description_it_names() {
         let rows = lay_out(&report.json, description.as_ref());
         assert_eq!((rows[0].title.as_str(), &rows[0].value), ("Size", &RowValue::Text("5 B".to_owned())));
     }
-    assert_eq!(world.fake.lock().described, 2, "once it was right it is kept");
+    let named = Digest::of(document.as_bytes()).to_string();
+    assert_eq!(world.fake.lock().described, [named.clone(), named], "by its hash, and once it was right it is kept");
     assert!(matches!(client.result_at(&world.path("nothing")).await, Err(Error::NoResult { .. })));
     client.close().await;
 }

@@ -15,10 +15,10 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use filemill_api::{
-    AdvanceAnswer, AdvanceRequest, AdvancedUpload, Base64, CancelRequest, Cancelled, ChunkWant, ErrorBody, ErrorCode,
-    Event, EventKind, EventPage, EventQuery, Item, JobStates, OpenAnswer, OpenRequest, OpenUpload, OpenedUpload,
-    Outcome, Pools, Problem, Release, Releases, SealedResult, SignedGet, SignedPut, SignedStatement, StateRange,
-    UploadState, UploadSummary, Uploads, WaitReason, WhoAmI,
+    AdvanceAnswer, AdvanceRequest, AdvancedUpload, Base64, CancelRequest, Cancelled, ChunkWant, DescriptionQuery,
+    ErrorBody, ErrorCode, Event, EventKind, EventPage, EventQuery, Item, JobStates, OpenAnswer, OpenRequest,
+    OpenUpload, OpenedUpload, Outcome, Pools, Problem, Release, Releases, SealedResult, SignedGet, SignedPut,
+    SignedStatement, StateRange, UploadState, UploadSummary, Uploads, WaitReason, WhoAmI,
 };
 use filemill_seal::{
     Artifact, ChunkOpener, Decompressor, Digest, EngineInput, Failure, Header, Identity, PoolRoot, Report, ResultBody,
@@ -58,8 +58,8 @@ pub(crate) struct Inner {
     pub(crate) artifacts: Vec<Artifact>,
     /// What every engine says of itself: by the processor, and by the server.
     pub(crate) description: Option<(String, String)>,
-    /// How often the server was asked for a description.
-    pub(crate) described: u32,
+    /// SHA-256 of the descriptions that the server was asked for.
+    pub(crate) described: Vec<String>,
     /// Those that lie in storage, by digest.
     results: HashMap<String, Vec<u8>>,
     storage: String,
@@ -88,7 +88,7 @@ impl Fake {
             root,
             artifacts: Vec::new(),
             description: None,
-            described: 0,
+            described: Vec::new(),
             results: HashMap::new(),
             storage: format!("http://{}", storage.local_addr().unwrap()),
         };
@@ -301,7 +301,7 @@ impl Inner {
             input: intact.then_some(EngineInput { length, sha256 }),
             report,
             failure: (!intact).then(|| Failure { kind: "void".into(), message: String::new() }),
-            log: Vec::new(),
+            log: self.faults.log.clone(),
             resources: Default::default(),
         };
         let key = match self.faults.cheat {
@@ -360,9 +360,9 @@ async fn releases(State(fake): State<Fake>) -> Json<Releases> {
     Json(Releases { releases: fake.lock().releases.clone() })
 }
 
-async fn description(State(fake): State<Fake>) -> Response {
+async fn description(State(fake): State<Fake>, Query(query): Query<DescriptionQuery>) -> Response {
     let mut inner = fake.lock();
-    inner.described += 1;
+    inner.described.extend(query.sha256);
     match &inner.description {
         Some((_, said)) => said.clone().into_response(),
         None => problem(StatusCode::NOT_FOUND, ErrorCode::NotFound, "there is no description"),

@@ -1,11 +1,12 @@
 //! A server that cheats: it can withhold, never forge, swap or read.
 
 use filemill_api::SignedStatement;
-use filemill_client::{Ending, Error};
-use filemill_seal::{Identity, PoolRoot, Statement};
+use filemill_client::{Ending, Error, Notice, SendOptions};
+use filemill_seal::{Identity, LogLine, PoolRoot, Statement};
+use tokio_util::sync::CancellationToken;
 
 use crate::fake::Cheat;
-use crate::world::World;
+use crate::world::{World, eventually};
 
 async fn cheated(cheat: Cheat) -> String {
     let world = World::new().await;
@@ -94,4 +95,32 @@ async fn a_recipient_that_was_replaced_is_not_accepted_again() {
     world.write("file", "other content");
     let ran = world.send().await;
     assert!(matches!(ran.result, Err(Error::Pool(filemill_seal::PoolError::Superseded { .. }))), "{:?}", ran.result);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_results_do_not_pile_up_before_a_slow_reader() {
+    let world = World::new().await;
+    let line = LogLine { level: "info".to_owned(), message: "x".repeat(100 << 10) };
+    world.fake.lock().faults.log = vec![line];
+    for index in 0..8 {
+        world.write(&format!("f{index}"), index.to_string());
+    }
+    let (client, mut told) = world.client().await;
+    let stop = CancellationToken::new();
+    let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let read = async {
+        eventually("the first result", || client.progress().now().done_files >= 1).await;
+        for finished in 0..8 {
+            for _ in 0..5 {
+                // Not to wait for anything: this is a terminal that is slow.
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                assert!(told.len() <= 1, "{} results wait", told.len());
+            }
+            let notice = told.recv().await;
+            assert!(matches!(notice, Some(Notice::Finished(_))), "{finished}: {notice:?}");
+        }
+    };
+    let (result, ()) = tokio::join!(client.send(options, &stop), read);
+    result.unwrap();
+    client.close().await;
 }

@@ -21,6 +21,8 @@ pub(crate) struct Faults {
     pub(crate) no_stream: bool,
     /// What becomes of sealed results on their way.
     pub(crate) cheat: Cheat,
+    /// Engines log this.
+    pub(crate) log: Vec<filemill_seal::LogLine>,
     /// URLs lead here.
     pub(crate) storage_elsewhere: Option<String>,
     /// Lose these chunks of each upload once, before it is processed.
