@@ -56,7 +56,13 @@ impl Combined for Advancing {
     async fn run(&self, asks: &[AdvanceAsk]) -> Result<Vec<Self::Answer>, StoreError> {
         let core = &self.0;
         let mut tx = core.store.begin().await?;
-        let ids: HashSet<_> = asks.iter().flat_map(|ask| &ask.uploads).map(|upload| upload.id.as_str()).collect();
+        // Whatever else was sent as an id could make the statement fail, for everybody in the batch.
+        let ids: HashSet<_> = asks
+            .iter()
+            .flat_map(|ask| &ask.uploads)
+            .map(|upload| upload.id.as_str())
+            .filter(|id| is_hex(id, 32))
+            .collect();
         let ids: Vec<_> = ids.into_iter().map(|id| (id,)).collect();
         let mut rows: HashMap<String, UploadRow> =
             tx.lock_uploads_by_id(&ids).await?.into_iter().map(|row| (row.id.clone(), row)).collect();

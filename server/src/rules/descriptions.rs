@@ -99,7 +99,7 @@ impl Said {
             .ok()
             .filter(|_| is_object)
             .ok_or_else(|| bad_request("the description is not one JSON object"))?;
-        let text = |value: &serde_json::Value| value.as_str().map(ToOwned::to_owned).unwrap_or_default();
+        let text = |value: &serde_json::Value| plain(value.as_str().unwrap_or_default());
         Ok(Self {
             version: cut(text(&read.version), VERSION_MAX_BYTES),
             summary: cut(text(&read.summary), SUMMARY_MAX_BYTES),
@@ -109,8 +109,8 @@ impl Said {
                 .into_iter()
                 .flatten()
                 .filter_map(|value| value.as_str())
+                .map(plain)
                 .filter(|kind| (1..=MEDIA_TYPE_MAX_BYTES).contains(&kind.len()))
-                .map(ToOwned::to_owned)
                 .take(MEDIA_TYPES_MAX)
                 .collect(),
         })
@@ -277,6 +277,11 @@ impl Describing {
     }
 }
 
+/// Without control characters: no line needs them, and PostgreSQL takes no NUL.
+fn plain(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).collect()
+}
+
 /// At most so many bytes of it, and whole characters.
 fn cut(mut text: String, max_bytes: usize) -> String {
     text.truncate(text.floor_char_boundary(max_bytes));
@@ -294,6 +299,9 @@ mod tests {
             Said { version: "1.2.0".into(), summary: "It counts".into(), media_types: vec!["text/*".into()] };
         assert_eq!(said, Ok(expected));
         assert_eq!(Said::read(r#"{"version":[1],"summary":null,"media_types":"all"}"#), Ok(Said::default()));
+        let odd = Said::read(r#"{"version":"1\u0000.2","summary":"a\n\u001bb","media_types":["\u0000","a/\u0000b"]}"#);
+        let expected = Said { version: "1.2".into(), summary: "ab".into(), media_types: vec!["a/b".into()] };
+        assert_eq!(odd, Ok(expected));
         let long = serde_json::json!({"summary": "é".repeat(400), "media_types": vec!["a/b"; 100]}).to_string();
         let said = Said::read(&long).expect("an object");
         assert_eq!((said.summary.len(), said.media_types.len()), (512, 64));

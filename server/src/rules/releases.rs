@@ -69,8 +69,9 @@ impl Rules {
         if !is_name(&release.engine) {
             return Err(bad_request(format!("engine `{}` is not a name", shown(&release.engine))));
         }
-        if release.version.is_empty() || release.version.len() > 64 {
-            return Err(bad_request(format!("version `{}` is not 1 to 64 bytes long", shown(&release.version))));
+        let version = &release.version;
+        if version.is_empty() || version.len() > 64 || version.contains(char::is_control) {
+            return Err(bad_request(format!("version `{}` is not 1 to 64 bytes of text in one line", shown(version))));
         }
         if !is_hex(&release.digest, 64) {
             return Err(bad_request(format!(
@@ -201,6 +202,9 @@ impl Rules {
             return Err(bad_request(format!("organisation `{}` is not a name", shown(organisation))));
         }
         let adopted = async {
+            if !is_hex(digest, 64) {
+                return Ok(false);
+            }
             let mut tx = self.core().store.begin().await?;
             let Some(release) = tx.release(digest).await? else {
                 return Ok(false);

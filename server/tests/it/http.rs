@@ -6,6 +6,7 @@ mod errors;
 mod events;
 mod flow;
 mod life;
+mod odd;
 mod openapi;
 mod sign;
 mod storage;

@@ -154,6 +154,9 @@ async fn the_nodes_of_a_pool_offer_so_much(site: Arc<Site>) {
     let fill =
         format!("insert into offers (pool, node, name, digest, since) select '{POOL}', 'm', 'e' || i, 'd', 0 from");
     let most = MAX_POOL_OFFERS - 1;
+    // Offers of a node that nobody knows are forgotten.
+    let node = format!("insert into nodes (pool, id, runs, seen_at) values ('{POOL}', 'm', 0, 9000000000000)");
+    site.sql(&node, &node).await;
     site.sql(
         &format!(
             "{fill} (with recursive c(i) as (select 1 union all select i + 1 from c where i < {most}) select i from c)"
