@@ -29,7 +29,7 @@ fn a_good_job_beside_any_hostile_one_is_as_fast_as_alone() {
         ..limits()
     };
     let good = runtime.install(&guest::component(Guest::Counts.text())).expect("it installs");
-    for hostile in Guest::ALL.into_iter().filter(|guest| super::expected::runs_here(*guest)) {
+    for hostile in Guest::ALL {
         let Ok(release) = runtime.install(&guest::component(hostile.text())) else {
             continue;
         };
