@@ -122,6 +122,7 @@ pub async fn run(config: NodeConfig, runtime: Runtime, stop: CancellationToken) 
     work.close();
     work.wait().await;
     end_work(&node, config.grace).await;
+    node.releases.end().await;
     close(&node);
     join(threads.into_iter().chain(opening).collect()).await;
     finish_completions.cancel();

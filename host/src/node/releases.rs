@@ -29,6 +29,9 @@ const COMPONENT_MAX_BYTES: usize = 32 << 20;
 /// After so many failures that a busy machine may be to blame for, the release is.
 const SUSPICIONS: u32 = 3;
 
+/// How long the end of a compiler may take that was called off.
+const LAST_COMPILER: Duration = Duration::from_secs(1);
+
 /// Why a release does not run here.
 #[derive(Clone, Debug)]
 pub(super) enum NoRelease {
@@ -114,6 +117,13 @@ impl Releases {
             Ok(((read().await?, None), turn))
         })
         .await
+    }
+
+    /// Waits a moment for compilers that were called off.
+    pub(super) async fn end(&self) {
+        self.tasks.close();
+        // What is left behind ends by its own limits.
+        let _ = tokio::time::timeout(LAST_COMPILER, self.tasks.wait()).await;
     }
 
     /// The release; where it has to be compiled, `source` gives the component and a turn, a long one if this was suspicious

@@ -69,7 +69,12 @@ async fn begin(node: &Arc<Node>, leased: &LeasedUpload, leases: &[Arc<Lease>], u
         // It did when the upload was admitted.
         Err(error) => return stop_all(node, leases, || Stop::Fault(format!("the release: {error}"))).await,
     };
-    let ready = match release(node, release_digest).await {
+    // Whoever would have to compile it for that gives the leases back instead, and calls the compiler off.
+    let found = match node.unless_draining(release(node, release_digest)).await {
+        Ok(found) => found,
+        Err(_) => return stop_all(node, leases, || Stop::ShuttingDown).await,
+    };
+    let ready = match found {
         Ok(ready) => ready,
         Err(NoRelease::Fault(why)) => return stop_all(node, leases, || Stop::Fault(why.clone())).await,
         Err(NoRelease::Refused(why)) => {
@@ -101,10 +106,8 @@ async fn release(node: &Node, digest: Digest) -> Result<Arc<Ready>, NoRelease> {
     match get().await {
         Err(NoRelease::NotNow { why, after }) => {
             tracing::warn!("{why}: tried again in {} ms", after.as_millis());
-            match node.unless_draining(tokio::time::sleep(after)).await {
-                Ok(()) => get().await,
-                Err(_) => Err(NoRelease::NotNow { why, after }),
-            }
+            tokio::time::sleep(after).await;
+            get().await
         }
         found => found,
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use filemill_host::node::NodeConfig;
-use filemill_host::{Compiler, CompilerProcess, Limits};
+use filemill_host::{CacheConfig, Compiler, CompilerProcess, Limits, Runtime, RuntimeConfig};
 use filemill_seal::{Digest, Outcome};
 
 use super::counts;
@@ -15,7 +15,7 @@ use super::mill::{Mill, noise};
 
 /// What the engine logs, and what another engine of the same length logs.
 const SAYS: &str = "counting";
-const SLOW: &str = "compiles";
+pub(super) const SLOW: &str = "compiles";
 
 /// A folder that nobody else can write to.
 struct Folder(PathBuf);
@@ -45,12 +45,12 @@ impl Folder {
 }
 
 /// Another engine: it logs `says`.
-fn saying(says: &str) -> Vec<u8> {
+pub(super) fn saying(says: &str) -> Vec<u8> {
     crate::guest::component(&include_str!("../../guests/counts.wat").replace(SAYS, says))
 }
 
 /// A compiler that never ends for components that hold [`SLOW`], and says its process's number in `dir` then.
-fn compiler(dir: &Path) -> Compiler {
+pub(super) fn compiler(dir: &Path) -> Compiler {
     let script = format!(
         "cat > {dir}/in.$$; if grep -q {SLOW} {dir}/in.$$; then echo $$ > {dir}/new; mv {dir}/new {dir}/slow; exec sleep 600; \
          fi; exec {} compile-component \"$@\" < {dir}/in.$$",
@@ -60,6 +60,11 @@ fn compiler(dir: &Path) -> Compiler {
     let path = dir.join("compiler");
     fs::write(&path, format!("#!/bin/sh\nPATH=/usr/bin:/bin\n{script}\n")).expect("written");
     Compiler::Child(CompilerProcess::new("/bin/sh", [path]))
+}
+
+/// Whether the compiler of that number is still at work.
+pub(super) fn compiles(process: &str) -> bool {
+    fs::read(format!("/proc/{}/cmdline", process.trim())).is_ok_and(|line| line.starts_with(b"sleep"))
 }
 
 /// Waits until these engines are offered, and no others.
@@ -73,7 +78,7 @@ async fn until_offered(fake: &Fake, expected: &[&str]) {
 }
 
 /// Waits until a file is there, and gives its text.
-async fn until_there(path: &Path) -> String {
+pub(super) async fn until_there(path: &Path) -> String {
     poll("a file", || fs::read_to_string(path).ok()).await
 }
 
@@ -105,11 +110,38 @@ async fn an_engine_that_compiles_for_ever_is_in_no_other_ones_way() {
     folder.remove("good");
     until_offered(&mill.fake, &[]).await;
     // All that while it compiled; now nobody wants it any more.
-    let process = PathBuf::from(format!("/proc/{}/cmdline", slow.trim()));
-    let runs = || fs::read(&process).is_ok_and(|line| line.starts_with(b"sleep"));
-    assert!(runs());
+    assert!(compiles(&slow));
     folder.remove("slow");
-    poll("the end of the compiler", || (!runs()).then_some(())).await;
+    poll("the end of the compiler", || (!compiles(&slow)).then_some(())).await;
+    mill.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_whose_code_is_cached_waits_for_no_compiler() {
+    let mill = Mill::stopped(counts()).await;
+    let (folder, compiler) = (Folder::of(&mill), compiler(mill.dir()));
+    let (cache, key_file) = (mill.dir().join("compiled"), mill.dir().join("key"));
+    let cache = CacheConfig { folder: cache, key_file, max_bytes: 1 << 30 };
+    let earlier = RuntimeConfig { cache: Some(cache.clone()), ..RuntimeConfig::default() };
+    Runtime::new(earlier).expect("a runtime").install(&counts()).expect("it is good");
+    let mill = mill
+        .with_runtime(|runtime| (runtime.compiler, runtime.cache) = (compiler, Some(cache)))
+        .started_with(folder.config());
+    // As many as may compile at once, each of them for ever.
+    let compilers = std::thread::available_parallelism().map_or(1, |cores| cores.get()) + 1;
+    for n in 0..compilers {
+        folder.drop_in(&format!("slow-{n}"), &saying(&format!("{SLOW}{n}")));
+    }
+    let at_work = || {
+        let files = fs::read_dir(mill.dir()).expect("the folder").filter_map(Result::ok);
+        files.filter(|file| file.file_name().to_string_lossy().starts_with("in.")).count()
+    };
+    poll("all compilers", || (at_work() >= compilers).then_some(())).await;
+    let sent = mill.upload(&[noise(100, 1)]).seal(&mill.fake);
+    sent.offer(&mill.fake);
+    assert_eq!(mill.result(&sent, 0).await.outcome, Outcome::Succeeded);
+    folder.drop_in("cached", &counts());
+    until_offered(&mill.fake, &["cached"]).await;
     mill.end().await;
 }
 

@@ -9,6 +9,7 @@ use filemill_seal::{Digest, Outcome};
 
 use super::counts;
 use super::mill::{Mill, Sent, noise};
+use super::plugins::{SLOW, compiler, compiles, saying, until_there};
 
 fn send(mill: &Mill) -> Sent {
     let sent = mill.upload(&[noise(100, 1)]).seal(&mill.fake);
@@ -82,4 +83,17 @@ async fn a_release_describes_itself_within_its_own_limits() {
     let sent = send(&mill);
     assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::NodeFault);
     mill.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_stops_waits_for_no_compiler() {
+    let mill = Mill::stopped(saying(SLOW)).await;
+    let compiler = compiler(mill.dir());
+    let mill = mill.with_runtime(|runtime| runtime.compiler = compiler).started();
+    let sent = send(&mill);
+    let process = until_there(&mill.dir().join("slow")).await;
+    mill.stop();
+    assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::ShuttingDown);
+    mill.end().await;
+    assert!(!compiles(&process));
 }
