@@ -18,12 +18,12 @@ fn main() {
     let (mut variants, mut all, mut each, mut texts) = (String::new(), String::new(), String::new(), String::new());
     for name in &names {
         let variant = camel_case(name);
-        let path = Path::new(&here).join(format!("{name}.wat"));
         writeln!(variants, "    #[doc = \"`{name}.wat`\"]\n    {variant},").expect("a string takes it");
         writeln!(all, "        Self::{variant},").expect("a string takes it");
         writeln!(each, "        $with!({name}, {variant});").expect("a string takes it");
-        writeln!(texts, "            Self::{variant} => ({name:?}, include_str!({path:?})),")
-            .expect("a string takes it");
+        // Not the folder's path: another checkout that shares the target folder would look for it there.
+        let text = format!("include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/{name}.wat\"))");
+        writeln!(texts, "            Self::{variant} => ({name:?}, {text}),").expect("a string takes it");
     }
     let list = format!(
         "/// A guest: one text in this folder.
