@@ -63,9 +63,9 @@ fn harmless(name: &str) -> String {
     let trimmed = name.trim_end_matches('.');
     let ending = if trimmed.len() < name.len() { "_" } else { "" };
     let stem = name.split('.').next().unwrap_or_default().to_ascii_lowercase();
-    let numbered =
-        |device: &&str| stem.strip_prefix(device).is_some_and(|number| matches!(number.as_bytes(), [b'0'..=b'9']));
-    let device = DEVICES.contains(&stem.as_str()) || NUMBERED_DEVICES.iter().any(|device| numbered(device));
+    let with_digit =
+        |device: &str| stem.strip_prefix(device).is_some_and(|number| matches!(number.as_bytes(), [b'0'..=b'9']));
+    let device = DEVICES.contains(&stem.as_str()) || NUMBERED_DEVICES.into_iter().any(with_digit);
     format!("{}{trimmed}{ending}", if device { "_" } else { "" })
 }
 
