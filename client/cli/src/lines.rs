@@ -58,6 +58,11 @@ pub(crate) fn tell_error(error: &Error) {
     }
 }
 
+/// `1 file`, `2 files`.
+pub(crate) fn files(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "file" } else { "files" })
+}
+
 /// Text of a server or an engine, without anything that a terminal would obey.
 pub(crate) fn plain(text: &str) -> String {
     filemill_client::shown_text(text)

@@ -73,7 +73,11 @@ fn artifacts(report: &Report) -> Vec<String> {
         let path = artifact.path.as_deref().map(shown).unwrap_or_default();
         vec![artifact.name.clone(), artifact.media_type.clone(), HumanBytes(artifact.bytes).to_string(), path]
     });
-    headed("Artifacts", &table(&[], &rows.collect::<Vec<_>>(), 0))
+    let mut lines = table(&[], &rows.collect::<Vec<_>>(), 0);
+    if report.artifacts.iter().any(|artifact| artifact.path.is_none()) {
+        lines.push("(`filemill send --out DIR FILE` saves them)".to_owned());
+    }
+    headed("Artifacts", &lines)
 }
 
 fn logged(log: &[LogLine]) -> Vec<String> {

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use filemill_client::{Progress, ProgressNow};
 use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::lines::tell;
+use crate::lines::{files, tell};
 
 /// Bars are drawn anew this often.
 const DRAW_EVERY: Duration = Duration::from_millis(200);
 /// Plain lines come this often.
 const TELL_EVERY: Duration = Duration::from_secs(5);
+/// When everything is stored and nothing came back for this long, it is said where to look for the reason.
+const WAITING_AFTER: Duration = Duration::from_secs(10);
 /// The rate is that of the last so many seconds or so.
 const RATE_MEMORY_S: f64 = 5.0;
 
@@ -25,6 +27,8 @@ pub(crate) struct Shown {
     /// Bytes that are done a second: of files, and over the network.
     rates: (f64, f64),
     told: Instant,
+    /// When something moved last; `None` once it was said that nothing does.
+    moved: Option<Instant>,
 }
 
 struct Bars {
@@ -37,7 +41,8 @@ impl Shown {
     pub(crate) fn new(progress: Arc<Progress>) -> Self {
         let now = Instant::now();
         let bars = std::io::stderr().is_terminal().then(Bars::new);
-        Self { progress, bars, started: now, last: (now, ProgressNow::default()), rates: (0.0, 0.0), told: now }
+        let (last, rates) = ((now, ProgressNow::default()), (0.0, 0.0));
+        Self { progress, bars, started: now, last, rates, told: now, moved: Some(now) }
     }
 
     /// How often to call [`tick`](Self::tick).
@@ -54,10 +59,19 @@ impl Shown {
             rate(self.rates.0, now.stored_bytes.saturating_sub(self.last.1.stored_bytes)),
             rate(self.rates.1, now.sent_bytes.saturating_sub(self.last.1.sent_bytes)),
         );
+        if waits(&now) && now == self.last.1 {
+            if self.moved.is_some_and(|moved| at.duration_since(moved) >= WAITING_AFTER) {
+                self.moved = None;
+                self.aside(|| tell("everything is stored; `filemill status` says what the results wait for"));
+            }
+        } else {
+            self.moved = Some(at);
+        }
         self.last = (at, now);
         match &self.bars {
             Some(bars) => bars.draw(&now, self.rates),
-            None if at.duration_since(self.told) >= TELL_EVERY => {
+            // Whoever waits before there is anything says so itself.
+            None if now.found_files > 0 && at.duration_since(self.told) >= TELL_EVERY => {
                 self.told = at;
                 tell(&line(&now, self.rates));
             }
@@ -73,23 +87,17 @@ impl Shown {
         }
     }
 
-    /// Takes the bars away, and sums up.
-    pub(crate) fn end(&mut self) {
+    /// Takes the bars away, and sums up what was done; `done`: all that there was.
+    pub(crate) fn end(&mut self, done: bool) {
         if let Some(bars) = self.bars.take() {
             let _ = bars.all.clear();
         }
         let now = self.progress.now();
-        let succeeded = now.done_files.saturating_sub(now.failed_files);
-        let waiting = now.found_files.saturating_sub(now.done_files);
-        let unfinished = if waiting > 0 { format!(", {waiting} not finished") } else { String::new() };
-        tell(&format!(
-            "{} files: {succeeded} succeeded, {} failed{unfinished}; {} in {} s, {} sent",
-            now.found_files,
-            now.failed_files,
-            HumanBytes(now.found_bytes),
-            self.started.elapsed().as_secs(),
-            HumanBytes(now.sent_bytes),
-        ));
+        if now.found_files > 0 {
+            tell(&sum(&now, self.started.elapsed()));
+        } else if done {
+            tell("there was nothing to do");
+        }
     }
 }
 
@@ -123,13 +131,32 @@ impl Bars {
     }
 }
 
+fn sum(now: &ProgressNow, took: Duration) -> String {
+    let succeeded = now.done_files.saturating_sub(now.failed_files);
+    let waiting = now.found_files.saturating_sub(now.done_files);
+    let unfinished = if waiting > 0 { format!(", {waiting} not finished") } else { String::new() };
+    format!(
+        "{}: {succeeded} succeeded, {} failed{unfinished}; {} in {} s, {} sent",
+        files(now.found_files),
+        now.failed_files,
+        HumanBytes(now.found_bytes),
+        took.as_secs(),
+        HumanBytes(now.sent_bytes),
+    )
+}
+
+/// Whether only results are still to come.
+fn waits(now: &ProgressNow) -> bool {
+    now.done_files < now.found_files && now.stored_bytes >= now.found_bytes
+}
+
 fn line(now: &ProgressNow, (stored, sent): (f64, f64)) -> String {
     let failed = if now.failed_files > 0 { format!(", {} failed", now.failed_files) } else { String::new() };
     let left = time_left(now, stored).map(|left| format!(", {} left", HumanDuration(left))).unwrap_or_default();
     format!(
-        "{} of {} files done{failed}; {} of {} stored, {}/s up{left}",
+        "{} of {} done{failed}; {} of {} stored, {}/s up{left}",
         now.done_files,
-        now.found_files,
+        files(now.found_files),
         HumanBytes(now.stored_bytes.min(now.found_bytes)),
         HumanBytes(now.found_bytes),
         HumanBytes(sent as u64),
@@ -165,6 +192,17 @@ mod tests {
             line(&now, (10_485_760.0, 2_097_152.0)),
             @"3 of 10 files done, 1 failed; 50.00 MiB of 100.00 MiB stored, 2.00 MiB/s up, 5 seconds left"
         );
+        insta::assert_snapshot!(
+            sum(&now, Duration::from_secs(7)),
+            @"10 files: 2 succeeded, 1 failed, 7 not finished; 100.00 MiB in 7 s, 0 B sent"
+        );
+        let one = ProgressNow { found_files: 1, done_files: 1, found_bytes: 3, failed_files: 0, ..now };
+        insta::assert_snapshot!(
+            sum(&one, Duration::ZERO),
+            @"1 file: 1 succeeded, 0 failed; 3 B in 0 s, 0 B sent"
+        );
+        assert!(!waits(&now) && !waits(&one));
+        assert!(waits(&ProgressNow { done_files: 0, ..one }), "it is stored, and has no result");
         assert_eq!(time_left(&ProgressNow { all_found: false, ..now }, 1e6), None);
     }
 }

@@ -219,7 +219,21 @@ fn compact(value: &Node, schema: View<'_>) -> String {
             let more = if more > 0 { format!(", and {more} more") } else { String::new() };
             format!("{}{more}", shown.join(", "))
         }
-        Node::Object(fields, more) => format!("{{{} fields}}", fields.len() + more),
+        Node::Object(fields, more) => {
+            let field = |(name, value): &(String, Node)| {
+                let of = schema.property(name);
+                let title = of.text("title").unwrap_or(name);
+                match value {
+                    Node::List(items, more) => format!("{title} [{} items]", items.len() + more),
+                    Node::Object(fields, more) => format!("{title} {{{} fields}}", fields.len() + more),
+                    other => format!("{title} {}", scalar(other, of.text("x-format"), of.text("x-unit"))),
+                }
+            };
+            let shown: Vec<_> = fields.iter().take(ITEMS_MAX).map(field).collect();
+            let more = fields.len().saturating_sub(ITEMS_MAX) + more;
+            let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+            format!("{}{more}", shown.join(", "))
+        }
         other => scalar(other, schema.text("x-format"), schema.text("x-unit")),
     }
 }
@@ -299,6 +313,16 @@ mod tests {
         assert_eq!(
             rows(r#"{"b": 1.5, "a": {"x": "y"}, "l": [[1, 2], [3]]}"#, None),
             ["b: 1.5", "a: ", "  x: y", "l: [ | ] 1 | 2 / 3 |  +0"]
+        );
+    }
+
+    #[test]
+    fn an_object_in_a_table_is_shown_with_what_is_in_it() {
+        let schema = r#"{"properties": {"t": {"items": {"properties": {"n": {"properties": {
+            "mean": {"title": "Mean", "x-unit": "ms"}}}}}}}}"#;
+        assert_eq!(
+            rows(r#"{"t": [{"n": {"mean": 1.5, "l": [1, 2], "o": {}}}, {"n": {}}]}"#, Some(schema)),
+            ["t: [n] Mean 1.5 ms, l [2 items], o {0 fields} /  +0"]
         );
     }
 

@@ -7,7 +7,7 @@ use filemill_client::{Error, Finished, Home, UploadId};
 use tokio_util::sync::CancellationToken;
 
 use super::open_client;
-use crate::lines::{Output, tell, tell_error};
+use crate::lines::{Output, files, tell, tell_error};
 use crate::report;
 
 pub(crate) async fn results(home: Home, json: bool, stop: &CancellationToken) -> Result<ExitCode, Error> {
@@ -84,8 +84,8 @@ pub(crate) async fn cancel(home: Home, uploads: &[UploadId], all: bool) -> Resul
     let (client, _told) = open_client(home).await?;
     let mut code = ExitCode::SUCCESS;
     let cancelled = client
-        .cancel(if all { &[] } else { uploads }, |upload, files| match files {
-            Ok(files) => tell(&format!("`{upload}`: {files} files cancelled")),
+        .cancel(if all { &[] } else { uploads }, |upload, cancelled| match cancelled {
+            Ok(count) => tell(&format!("`{upload}`: {} cancelled", files(count.into()))),
             Err(error) => {
                 tell(&format!("`{upload}` was not cancelled"));
                 tell_error(&error);
@@ -94,7 +94,7 @@ pub(crate) async fn cancel(home: Home, uploads: &[UploadId], all: bool) -> Resul
         })
         .await;
     client.close().await;
-    tell(&format!("{} files cancelled", cancelled?));
+    tell(&format!("{} cancelled", files(cancelled?)));
     Ok(code)
 }
 

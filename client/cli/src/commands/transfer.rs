@@ -78,7 +78,7 @@ async fn print(
         batch.push(notice);
     }
     shown.aside(|| printer.print(&mut batch));
-    shown.end();
+    shown.end(result.is_ok());
     result?;
     let failed = client.progress().now().failed_files;
     Ok(if failed == 0 && !printer.output.is_closed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
