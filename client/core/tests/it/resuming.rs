@@ -10,16 +10,18 @@ use crate::world::{LIMIT, World, collect, eventually, noise};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_upload_goes_on_from_what_is_stored() {
     let world = World::new().await;
-    world.write("large", noise(40));
+    world.write("large", noise(60));
     world.fake.lock().faults.hang_puts_from = Some(20);
-    world.send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.stored.len() >= 8)).await;
+    world.send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.stored.len() >= 12)).await;
     let before = world.fake.lock().seen.puts;
     world.fake.lock().faults.hang_puts_from = None;
     let ran = world.send().await;
-    ran.assert_sizes(&[("large", 40 << 16)]);
+    ran.assert_sizes(&[("large", 60 << 16)]);
     let inner = world.fake.lock();
     assert_eq!(inner.uploads.len(), 1, "it went on with the same upload");
-    assert!(inner.seen.puts - before <= 33, "{} objects were sent again", inner.seen.puts - before);
+    // The header and what was not stored; and eight that were on their way when it was killed may be counted only now.
+    let sent = inner.seen.puts - before;
+    assert!(sent <= 1 + (60 - 12) + 8, "{sent} objects were sent again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
