@@ -21,7 +21,7 @@ use super::chunks::ChunkStore;
 use super::described::Described;
 use super::server::Server;
 use super::storage::{Storage, StorageError};
-use crate::{Again, Cancel, DescribeError, Outcome, Release, ReleaseDigest, Runtime};
+use crate::{Again, Cancel, DescribeError, InstallError, Outcome, Release, ReleaseDigest, Runtime};
 
 /// The longest component that is fetched, in bytes; the runtime has a limit of its own.
 const COMPONENT_MAX_BYTES: usize = 32 << 20;
@@ -74,6 +74,8 @@ type Component = (Vec<u8>, Option<Held>);
 /// Why a release could not be made ready.
 struct NotReady {
     again: Again,
+    /// Its compiler had to make room for others.
+    made_room: bool,
     why: String,
 }
 
@@ -97,10 +99,10 @@ impl Releases {
         storage: &Storage,
         chunks: &ChunkStore,
     ) -> Result<Arc<Ready>, NoRelease> {
-        self.ready(digest, async |suspicious| {
+        self.ready(digest, async |long| {
             // Fetched before there is a turn: storage may be slow.
             let component = fetch(digest, server, storage, chunks).await?;
-            Ok((component, self.turns.take(suspicious).await))
+            Ok((component, self.turns.take(long).await))
         })
         .await
     }
@@ -112,8 +114,8 @@ impl Releases {
         digest: Digest,
         read: impl FnOnce() -> R,
     ) -> Result<Arc<Ready>, NoRelease> {
-        self.ready(digest, async |suspicious| {
-            let turn = self.turns.take(suspicious).await;
+        self.ready(digest, async |long| {
+            let turn = self.turns.take(long).await;
             Ok(((read().await?, None), turn))
         })
         .await
@@ -126,8 +128,7 @@ impl Releases {
         let _ = tokio::time::timeout(LAST_COMPILER, self.tasks.wait()).await;
     }
 
-    /// The release; where it has to be compiled, `source` gives the component and a turn, a long one if this was suspicious
-    /// before.
+    /// The release; where it has to be compiled, `source` gives the component and a turn, a long one if it took long before.
     async fn ready(
         &self,
         digest: Digest,
@@ -135,7 +136,7 @@ impl Releases {
     ) -> Result<Arc<Ready>, NoRelease> {
         let shelf = self.kept.shelf(digest);
         let mut state = shelf.lock().await;
-        let (suspicions, mut backoff) = match &*state {
+        let (suspicions, long, mut backoff) = match &*state {
             State::Ready { release, .. } => return Ok(Arc::clone(release)),
             State::Unfit(why) => return Err(NoRelease::Unfit(why.clone())),
             State::Failed(failed) => {
@@ -143,18 +144,18 @@ impl Releases {
                 if !after.is_zero() {
                     return Err(NoRelease::NotNow { why: failed.why.clone(), after });
                 }
-                (failed.suspicions, failed.backoff.clone())
+                (failed.suspicions, failed.long, failed.backoff.clone())
             }
-            State::Unknown => (0, Backoff::new(Duration::from_secs(1), Duration::from_secs(30))),
+            State::Unknown => (0, false, Backoff::new(Duration::from_secs(1), Duration::from_secs(30))),
         };
         let made = match self.cached(digest).await {
             Some(release) => self.describe(digest, release).await,
             None => {
-                let (component, turn) = source(suspicions > 0).await?;
-                self.compile(digest, component, turn).await
+                let (component, turn) = source(long).await?;
+                self.compile(digest, component, turn, long).await
             }
         };
-        let NotReady { again, why } = match made {
+        let NotReady { again, made_room, why } = match made {
             Ok(ready) => {
                 let (code_bytes, release) = (ready.release.code_bytes(), Arc::new(ready));
                 *state = State::Ready { release: Arc::clone(&release), code_bytes };
@@ -171,7 +172,8 @@ impl Releases {
             return Err(NoRelease::Unfit(why));
         }
         let after = backoff.delay();
-        let failed = Failed { why: why.clone(), suspicions, again: Instant::now() + after, backoff };
+        let long = long || made_room || suspicions > 0;
+        let failed = Failed { why: why.clone(), suspicions, long, again: Instant::now() + after, backoff };
         *state = State::Failed(failed);
         Err(NoRelease::NotNow { why, after })
     }
@@ -191,23 +193,27 @@ impl Releases {
     }
 
     /// Compiles a component and asks it what it is. `digest` was found to be the component's.
-    async fn compile(&self, digest: Digest, component: Component, turn: Turn) -> Result<Ready, NotReady> {
+    async fn compile(&self, digest: Digest, component: Component, turn: Turn, long: bool) -> Result<Ready, NotReady> {
         let (runtime, allowed, turns) = (self.runtime.clone(), Arc::clone(&self.allowed), Arc::clone(&self.turns));
         let called_off = CalledOff(Cancel::default());
-        let cancel = called_off.0.clone();
+        let (cancel, make_room) = (called_off.0.clone(), called_off.0.clone());
         // In a task of its own: whoever called it off may be gone before the compiler is, which still has its turn.
         let compiling = self.tasks.spawn(async move {
             let work = tokio::task::spawn_blocking(move || {
                 let (bytes, held) = component;
                 let compiled = runtime.compile(ReleaseDigest::from_bytes(*digest.as_bytes()), &bytes, &cancel);
                 drop((bytes, held));
-                let release = compiled.map_err(|error| NotReady {
-                    again: error.again(),
-                    why: format!("release `{digest}` does not run here: {error} (hint: {})", error.hint()),
-                })?;
+                let release = compiled.map_err(|error| NotReady::installing(digest, &error))?;
                 describe(&allowed, digest, release)
             });
-            turns.attend(turn, work).await.unwrap_or_else(|error| Err(NotReady::panicked(digest, &error)))
+            let done = if long {
+                let done = work.await;
+                drop(turn);
+                done
+            } else {
+                turns.attend(turn, work, || make_room.cancel()).await
+            };
+            done.unwrap_or_else(|error| Err(NotReady::panicked(digest, &error)))
         });
         let compiled = compiling.await.unwrap_or_else(|error| Err(NotReady::panicked(digest, &error)));
         drop(called_off);
@@ -217,7 +223,18 @@ impl Releases {
 
 impl NotReady {
     fn panicked(digest: Digest, error: &tokio::task::JoinError) -> Self {
-        Self { again: Again::FewTimes, why: format!("release `{digest}` cannot be made ready: {error}") }
+        let why = format!("release `{digest}` cannot be made ready: {error}");
+        Self { again: Again::FewTimes, made_room: false, why }
+    }
+
+    fn installing(digest: Digest, error: &InstallError) -> Self {
+        let made_room = matches!(error, InstallError::Cancelled);
+        let why = if made_room {
+            format!("release `{digest}` takes long to compile, and others wait: it is compiled beside them")
+        } else {
+            format!("release `{digest}` does not run here: {error} (hint: {})", error.hint())
+        };
+        Self { again: error.again(), made_room, why }
     }
 }
 
@@ -265,7 +282,8 @@ fn describe(allowed: &Allowed, digest: Digest, release: Release) -> Result<Ready
             DescribeError::Ended(failure) if failure.outcome() == Outcome::TimedOut => Again::FewTimes,
             _ => Again::Never,
         };
-        NotReady { again, why: format!("release `{digest}` does not run here: {error} (hint: tell its author)") }
+        let why = format!("release `{digest}` does not run here: {error} (hint: tell its author)");
+        NotReady { again, made_room: false, why }
     })?;
     Ok(Ready { release, described: Described::new(&said) })
 }

@@ -46,6 +46,8 @@ pub(super) struct Failed {
     pub(super) why: String,
     /// How often the release itself may be to blame.
     pub(super) suspicions: u32,
+    /// It is compiled where it is in nobody's way.
+    pub(super) long: bool,
     /// When it may be tried again.
     pub(super) again: Instant,
     pub(super) backoff: Backoff,

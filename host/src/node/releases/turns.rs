@@ -3,9 +3,12 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::super::waiting::Waiting;
 
 /// How long a compiler may keep a turn that others may be waiting for. An engine of some 100 kB takes less.
 const SWIFT: Duration = Duration::from_millis(500);
@@ -15,6 +18,8 @@ const SWIFT: Duration = Duration::from_millis(500);
 pub(super) struct Turns {
     swift: Arc<Semaphore>,
     long: Arc<Semaphore>,
+    /// Whoever waits for a swift turn.
+    waiting: AtomicUsize,
 }
 
 /// One of them, until it is dropped.
@@ -23,32 +28,51 @@ pub(super) struct Turn(#[expect(dead_code, reason = "it is given back when it is
 impl Turns {
     pub(super) fn new(cores: usize) -> Self {
         let swift = (cores / 2).max(1);
-        Self { swift: Arc::new(Semaphore::new(swift)), long: Arc::new(Semaphore::new(swift + 1)) }
+        Self {
+            swift: Arc::new(Semaphore::new(swift)),
+            long: Arc::new(Semaphore::new(swift + 1)),
+            waiting: AtomicUsize::new(0),
+        }
     }
 
     /// Waits for a turn; with `long`, for one of those that are in nobody's way. Cancel safe.
     pub(super) async fn take(&self, long: bool) -> Turn {
-        take(if long { &self.long } else { &self.swift }).await
+        if long {
+            return take(&self.long).await;
+        }
+        let _waiting = Waiting::new(&self.waiting);
+        take(&self.swift).await
     }
 
-    /// Waits for `work`, which `turn` was taken for. Where that takes long, the turn passes to the next as soon as there is
-    /// another place for this one.
-    pub(super) async fn attend<T>(&self, turn: Turn, work: impl Future<Output = T>) -> T {
+    /// Waits for `work`, which a swift `turn` was taken for. Where that takes long, the turn passes to the next as soon as there
+    /// is another place for this one; where there is none and others wait, `call_off` is to make the work end.
+    pub(super) async fn attend<T>(&self, turn: Turn, work: impl Future<Output = T>, call_off: impl FnOnce()) -> T {
         let mut work = pin!(work);
         tokio::select! {
             biased;
             done = &mut work => return done,
             () = tokio::time::sleep(SWIFT) => {}
         }
-        let place = tokio::select! {
-            biased;
-            done = &mut work => return done,
-            place = self.take(true) => place,
-        };
-        drop(turn);
-        let done = work.await;
-        drop(place);
-        done
+        let mut place = pin!(self.take(true));
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                place = &mut place => {
+                    drop(turn);
+                    let done = work.await;
+                    drop(place);
+                    return done;
+                }
+                () = tokio::time::sleep(SWIFT) => {}
+            }
+            if self.waiting.load(Ordering::SeqCst) > 0 {
+                break;
+            }
+        }
+        call_off();
+        // The turn is free when the compiler has ended.
+        work.await
     }
 }
 
@@ -71,7 +95,7 @@ mod tests {
         let bombs = [first, second].map(|turns| {
             tokio::spawn(async move {
                 let turn = turns.take(false).await;
-                turns.attend(turn, pending::<()>()).await;
+                turns.attend(turn, pending::<()>(), || {}).await;
             })
         });
         for bomb in 0..2 {
@@ -81,6 +105,25 @@ mod tests {
         }
         timeout(10 * SWIFT, turns.take(false)).await.expect("two that never end are in nobody's way");
         bombs.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+
+    #[tokio::test]
+    async fn where_there_is_no_room_whoever_takes_long_is_called_off_for_the_next() {
+        let turns = Arc::new(Turns::new(2));
+        let _long = [turns.take(true).await, turns.take(true).await];
+        let bomb = Arc::clone(&turns);
+        let bomb = tokio::spawn(async move {
+            let (called_off, hear) = tokio::sync::oneshot::channel();
+            let turn = bomb.take(false).await;
+            bomb.attend(turn, hear, || called_off.send(()).expect("it is waited for")).await
+        });
+        while turns.swift.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(3 * SWIFT).await;
+        assert!(!bomb.is_finished(), "nobody waits");
+        timeout(10 * SWIFT, turns.take(false)).await.expect("it was called off");
+        bomb.await.expect("no panic").expect("it was called off");
     }
 
     #[tokio::test]

@@ -62,6 +62,12 @@ pub(super) fn compiler(dir: &Path) -> Compiler {
     Compiler::Child(CompilerProcess::new("/bin/sh", [path]))
 }
 
+/// How many compilers were started.
+fn at_work(mill: &Mill) -> usize {
+    let files = fs::read_dir(mill.dir()).expect("the folder").filter_map(Result::ok);
+    files.filter(|file| file.file_name().to_string_lossy().starts_with("in.")).count()
+}
+
 /// Whether the compiler of that number is still at work.
 pub(super) fn compiles(process: &str) -> bool {
     fs::read(format!("/proc/{}/cmdline", process.trim())).is_ok_and(|line| line.starts_with(b"sleep"))
@@ -117,6 +123,21 @@ async fn an_engine_that_compiles_for_ever_is_in_no_other_ones_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn however_many_compile_for_ever_a_good_engine_gets_its_turn() {
+    let mill = Mill::stopped(counts()).await;
+    let (folder, compiler) = (Folder::of(&mill), compiler(mill.dir()));
+    let mill = mill.with_runtime(|runtime| runtime.compiler = compiler).started_with(folder.config());
+    let compilers = std::thread::available_parallelism().map_or(1, |cores| cores.get()) + 1;
+    for n in 0..compilers + 2 {
+        folder.drop_in(&format!("slow-{n}"), &saying(&format!("{SLOW}{n}")));
+    }
+    poll("all compilers", || (at_work(&mill) >= compilers).then_some(())).await;
+    folder.drop_in("good", &counts());
+    until_offered(&mill.fake, &["good"]).await;
+    mill.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_release_whose_code_is_cached_waits_for_no_compiler() {
     let mill = Mill::stopped(counts()).await;
     let (folder, compiler) = (Folder::of(&mill), compiler(mill.dir()));
@@ -132,11 +153,7 @@ async fn a_release_whose_code_is_cached_waits_for_no_compiler() {
     for n in 0..compilers {
         folder.drop_in(&format!("slow-{n}"), &saying(&format!("{SLOW}{n}")));
     }
-    let at_work = || {
-        let files = fs::read_dir(mill.dir()).expect("the folder").filter_map(Result::ok);
-        files.filter(|file| file.file_name().to_string_lossy().starts_with("in.")).count()
-    };
-    poll("all compilers", || (at_work() >= compilers).then_some(())).await;
+    poll("all compilers", || (at_work(&mill) >= compilers).then_some(())).await;
     let sent = mill.upload(&[noise(100, 1)]).seal(&mill.fake);
     sent.offer(&mill.fake);
     assert_eq!(mill.result(&sent, 0).await.outcome, Outcome::Succeeded);
