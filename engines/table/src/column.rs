@@ -2,7 +2,7 @@
 
 use crate::distinct::{Distinct, key};
 use crate::numbers::Numbers;
-use crate::value::{Value, value_of};
+use crate::value::{Value, bare_value_of, is_spaced, value_of};
 
 /// How much of a field is kept as an example, in characters.
 const EXAMPLE_CHARACTERS: usize = 60;
@@ -55,6 +55,15 @@ impl Column {
     /// component has.
     #[inline(never)]
     pub(crate) fn add_written(&mut self, field: &[u8]) {
+        if is_spaced(field) {
+            return self.add_spaced(field);
+        }
+        self.add(field, bare_value_of(field));
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_spaced(&mut self, field: &[u8]) {
         self.add(field, value_of(field));
     }
 
@@ -109,9 +118,15 @@ impl Column {
             self.last = Some(key);
             self.distinct.add(key);
             if self.example.is_none() {
-                self.example = Some(example());
+                self.keep_example(example);
             }
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn keep_example(&mut self, example: impl FnOnce() -> String) {
+        self.example = Some(example());
     }
 
     /// About how many different fields there were that are not null.
@@ -121,7 +136,16 @@ impl Column {
 
     #[inline(always)]
     fn number(&mut self, number: f64) {
-        self.numbers.get_or_insert_with(|| Box::new(Numbers::new())).add(number);
+        match &mut self.numbers {
+            Some(numbers) => numbers.add(number),
+            None => self.first_number(number),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn first_number(&mut self, number: f64) {
+        self.numbers.insert(Box::new(Numbers::new())).add(number);
     }
 
     #[inline(always)]

@@ -10,6 +10,9 @@ use crate::profile::Profile;
 /// The longest row. A longer one is a quote that is never closed.
 pub(crate) const ROW_BYTES: usize = 4 << 20;
 
+/// How much is searched for a quote before its rows are read: it stays in the nearest cache.
+const AT_ONCE: usize = 16 << 10;
+
 /// The most fields of a row.
 const FIELDS: usize = 1 << 16;
 
@@ -58,11 +61,11 @@ impl Delimited {
         // To be asked with nothing means the end to the reader.
         while !bytes.is_empty() {
             if self.started && self.between {
-                let rows = plain::whole_rows(bytes);
+                let rows = plain::whole_rows(&bytes[..bytes.len().min(AT_ONCE)]);
                 plain::read(rows, self.delimiter, &mut self.marks, &mut self.profile);
-                bytes = &bytes[rows.len()..];
-                if bytes.is_empty() {
-                    break;
+                if !rows.is_empty() {
+                    bytes = &bytes[rows.len()..];
+                    continue;
                 }
             }
             bytes = &bytes[self.step(bytes)?..];

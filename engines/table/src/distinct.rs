@@ -76,7 +76,12 @@ impl Distinct {
 pub(crate) fn key(field: &[u8]) -> u64 {
     let length = (field.len() as u64) << 56;
     match field.len() {
-        0..4 => round(length, field.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte)), 0),
+        0 => round(length, 0, 0),
+        // Each of up to three bytes, without a loop.
+        length_bytes @ 1..4 => {
+            let [first, middle, last] = [0, length_bytes / 2, length_bytes - 1].map(|at| u64::from(field[at]));
+            round(length, first | (middle << 8) | (last << 16), 0)
+        }
         4..8 => round(length, four(field.first_chunk()), four(field.last_chunk())),
         8..=16 => round(length, eight(field.first_chunk()), eight(field.last_chunk())),
         17..=32 => {

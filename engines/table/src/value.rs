@@ -39,54 +39,55 @@ const LONGEST_BYTES: usize = 40;
 /// is rare is called, and returns a plain number.
 #[inline(always)]
 pub(crate) fn value_of(field: &[u8]) -> Value {
-    let field = match field {
-        [b' ', ..] | [.., b' '] => field.trim_ascii(),
-        field => field,
-    };
-    match *field {
-        [] => Value::Null,
-        [first, ..] if field.len() <= LONGEST_BYTES => match first {
-            b'0'..=b'9' => counted(field),
-            b'+' | b'-' | b'.' => signed(field),
-            _ => match word(field) {
+    bare_value_of(if is_spaced(field) { field.trim_ascii() } else { field })
+}
+
+/// Whether there may be spaces around what `field` holds.
+#[inline(always)]
+pub(crate) fn is_spaced(field: &[u8]) -> bool {
+    matches!(field, [b' ', ..] | [.., b' '])
+}
+
+/// What `field`, which has no spaces around it, holds.
+#[inline(always)]
+pub(crate) fn bare_value_of(field: &[u8]) -> Value {
+    let [first, rest @ ..] = field else { return Value::Null };
+    if field.len() > LONGEST_BYTES {
+        return Value::Text;
+    }
+    let digits = match first {
+        b'0'..=b'9' => match field {
+            [_, _, _, _, b'-', ..] if field.len() >= 10 => {
+                return match (moment(field), field.len()) {
+                    (NO_MOMENT, _) => Value::Text,
+                    (seconds, 10) => Value::Date(seconds),
+                    (seconds, _) => Value::DateTime(seconds),
+                };
+            }
+            [_, _, b':', ..] => {
+                return match time(field) {
+                    NO_MOMENT => Value::Text,
+                    seconds => Value::Time(seconds),
+                };
+            }
+            _ => field,
+        },
+        b'.' => field,
+        b'-' if rest.is_empty() => return Value::Null,
+        b'+' | b'-' => rest,
+        _ => {
+            return match word(*first, field) {
                 Word::Nothing => Value::Null,
                 Word::Boolean => Value::Boolean,
                 Word::Text => Value::Text,
-            },
-        },
-        _ => Value::Text,
-    }
-}
-
-/// What begins with a digit.
-#[inline(always)]
-fn counted(field: &[u8]) -> Value {
-    match field {
-        [_, _, _, _, b'-', ..] if field.len() >= 10 => match (moment(field), field.len()) {
-            (NO_MOMENT, _) => Value::Text,
-            (seconds, 10) => Value::Date(seconds),
-            (seconds, _) => Value::DateTime(seconds),
-        },
-        [_, _, b':', ..] => match time(field) {
-            NO_MOMENT => Value::Text,
-            seconds => Value::Time(seconds),
-        },
-        _ => number(field, field),
-    }
-}
-
-/// What begins with a sign, or with a point.
-#[inline(always)]
-fn signed(field: &[u8]) -> Value {
-    let (sign, digits) = match field {
-        b"-" => return Value::Null,
-        [b'-', digits @ ..] => (-1.0, digits),
-        [b'+', digits @ ..] => (1.0, digits),
-        digits => (1.0, digits),
+            };
+        }
     };
+    // What is read may have its sign, or not.
+    let signed = |number: f64| f64::from_bits(number.abs().to_bits() | (u64::from(*first == b'-') << 63));
     match number(digits, field) {
-        Value::Integer(number) => Value::Integer(number.abs() * sign),
-        Value::Float(number) => Value::Float(number.abs() * sign),
+        Value::Integer(number) => Value::Integer(signed(number)),
+        Value::Float(number) => Value::Float(signed(number)),
         value => value,
     }
 }
@@ -149,9 +150,18 @@ enum Word {
     Text,
 }
 
-/// What begins with anything but a digit or a sign.
+/// What begins with anything but a digit or a sign: with `first`.
 #[inline(always)]
-fn word(field: &[u8]) -> Word {
+fn word(first: u8, field: &[u8]) -> Word {
+    // Most words mean nothing here, and are not looked at further.
+    if field.len() > 5 || !matches!(first | 0x20, b't' | b'f' | b'y' | b'n' | b'#' | b'|') {
+        return Word::Text;
+    }
+    known_word(field)
+}
+
+#[inline(never)]
+fn known_word(field: &[u8]) -> Word {
     const fn packed(word: &[u8]) -> u64 {
         let mut packed = 0;
         let mut at = 0;
@@ -173,9 +183,6 @@ fn word(field: &[u8]) -> Word {
     const NONE: u64 = packed(b"none");
     const BACKSLASH_N: u64 = packed(b"\\n");
 
-    if field.len() > 5 {
-        return Word::Text;
-    }
     match packed(field) {
         TRUE | FALSE | YES | NO => Word::Boolean,
         NA | N_A | HASH_N_A | NAN | NULL | NONE | BACKSLASH_N => Word::Nothing,
