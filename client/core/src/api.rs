@@ -120,8 +120,12 @@ impl Api {
             .ok_or_else(|| self.protocol("a description is too long, or no text".to_owned()))
     }
 
-    pub(crate) async fn uploads(&self) -> Result<Uploads, Error> {
-        self.get(paths::UPLOADS, Patience::Brief).await
+    /// Uploads that are not done, oldest first: the first page, or the one after another's end.
+    pub(crate) async fn uploads(&self, after: Option<UploadId>) -> Result<Uploads, Error> {
+        match after {
+            None => self.get(paths::UPLOADS, Patience::Brief).await,
+            Some(after) => self.get(&format!("{}?after={after}", paths::UPLOADS), Patience::Brief).await,
+        }
     }
 
     pub(crate) async fn upload(&self, upload: UploadId) -> Result<JobStates, Error> {

@@ -245,17 +245,21 @@ impl Client {
     ) -> Result<u64, Error> {
         let mut cancelled = 0;
         let mut asked = HashSet::new();
+        let mut after = None;
         loop {
-            let uploads: Vec<UploadId> = if uploads.is_empty() {
-                self.api.uploads().await?.uploads.iter().filter_map(|upload| upload.id.parse().ok()).collect()
+            let (uploads, next): (Vec<UploadId>, Option<UploadId>) = if uploads.is_empty() {
+                let page = self.api.uploads(after).await?;
+                let ids = page.uploads.iter().filter_map(|upload| upload.id.parse().ok()).collect();
+                (ids, page.next.and_then(|next| next.parse().ok()))
             } else {
-                uploads.to_vec()
+                (uploads.to_vec(), None)
             };
             // The server lists so many at once, and those that cannot be cancelled again and again.
             let uploads: Vec<UploadId> = uploads.into_iter().filter(|upload| asked.insert(*upload)).collect();
-            if uploads.is_empty() {
+            if uploads.is_empty() && (next.is_none() || next == after) {
                 return Ok(cancelled);
             }
+            after = next.or(after);
             for uploads in uploads.chunks(filemill_api::limits::MAX_UPLOADS_PER_REQUEST) {
                 let items = self.api.cancel(uploads, Patience::Brief).await?;
                 for (upload, item) in uploads.iter().zip(items) {

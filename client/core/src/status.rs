@@ -144,7 +144,7 @@ impl Client {
     ///
     /// Errors of the journal. A server that does not answer is a reason, not an error; one that refuses the token is.
     pub async fn status(&self, mut tell: impl FnMut(WaitingFile)) -> Result<(), Error> {
-        let offline = match self.api.uploads().await {
+        let offline = match self.api.uploads(None).await {
             Ok(_) => None,
             Err(error @ (Error::Unreachable { .. } | Error::Refused { .. })) => Some(error.to_string()),
             Err(error) => return Err(error),

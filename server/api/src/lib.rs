@@ -41,5 +41,5 @@ pub use requests::{SignedGet, SignedPut};
 pub use uploads::{
     AdvanceAnswer, AdvanceRequest, AdvanceUpload, AdvancedUpload, CancelRequest, Cancelled, ChunkWant, JobRange,
     JobStates, OpenAnswer, OpenRequest, OpenUpload, OpenedUpload, StateRange, UploadLimits, UploadState, UploadSummary,
-    Uploads, WaitReason,
+    Uploads, UploadsQuery, WaitReason,
 };

@@ -2,7 +2,7 @@
 
 use crate::DescriptionQuery;
 
-/// `POST` [`crate::OpenRequest`] → [`crate::OpenAnswer`]; `GET` → [`crate::Uploads`] (scope user).
+/// `POST` [`crate::OpenRequest`] → [`crate::OpenAnswer`]; `GET` [`crate::UploadsQuery`] → [`crate::Uploads`] (scope user).
 pub const UPLOADS: &str = "/v1/uploads";
 /// `GET` → [`crate::JobStates`] (scope user).
 pub const UPLOAD: &str = "/v1/uploads/{upload}";

@@ -181,12 +181,24 @@ pub struct Cancelled {
     pub uploads: Vec<Item<u32>>,
 }
 
+/// Which of the caller's uploads to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
+pub struct UploadsQuery {
+    /// Only those that were opened after this one: the page before ended with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
 /// The caller's uploads that are not done, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Uploads {
     /// At most 1,000.
     pub uploads: Vec<UploadSummary>,
+    /// There may be more: read on after this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// One upload at a glance.

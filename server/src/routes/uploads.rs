@@ -4,11 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use filemill_api::{
     AdvanceAnswer, AdvanceRequest, AdvancedUpload, CancelRequest, Cancelled, ErrorBody, Item, JobStates, OpenAnswer,
-    OpenRequest, OpenedUpload, SignedPut, Uploads,
+    OpenRequest, OpenedUpload, SignedPut, Uploads, UploadsQuery,
 };
 
 use super::auth::User;
-use super::body::{JsonBody, PathParts};
+use super::body::{JsonBody, PathParts, QueryParts};
 use super::{App, Refusal, fault};
 use crate::rules::{Advanced, Object, Opened};
 use crate::storage::Signer;
@@ -83,12 +83,22 @@ pub(super) async fn cancel(
     Ok(Json(app.rules.cancel(&caller, request).await?))
 }
 
-/// The caller's uploads that are not done. Changes nothing.
+/// The caller's uploads that are not done, in pages. Changes nothing.
 ///
 /// Scope `user`.
-#[utoipa::path(get, path = "/v1/uploads", tag = "uploads", responses((status = OK, body = Uploads)))]
-pub(super) async fn list(State(app): State<App>, User(caller): User) -> Result<Json<Uploads>, Refusal> {
-    Ok(Json(app.rules.uploads(&caller).await?))
+#[utoipa::path(
+    get,
+    path = "/v1/uploads",
+    tag = "uploads",
+    params(UploadsQuery),
+    responses((status = OK, body = Uploads)),
+)]
+pub(super) async fn list(
+    State(app): State<App>,
+    User(caller): User,
+    QueryParts(query): QueryParts<UploadsQuery>,
+) -> Result<Json<Uploads>, Refusal> {
+    Ok(Json(app.rules.uploads(&caller, query.after.as_deref()).await?))
 }
 
 /// An upload's jobs without a result, each with what it waits for. Changes nothing.

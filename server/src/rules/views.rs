@@ -11,14 +11,25 @@ use crate::store::{RunState, RunView, UploadRow, lo_of};
 const LISTED: i64 = 1000;
 
 impl Rules {
-    /// The caller's uploads that are not finished, oldest first, at most 1,000.
+    /// The caller's uploads that are not finished, oldest first, at most 1,000, and only those opened after the one named; that may
+    /// have finished meanwhile.
     ///
     /// # Errors
-    /// Those of the database.
-    pub async fn uploads(&self, caller: &Caller) -> Result<Uploads, ErrorBody> {
-        let rows =
-            self.core().store.unfinished(caller.member, LISTED).await.map_err(|error| from_store("uploads", &error))?;
-        Ok(Uploads { uploads: rows.iter().map(summary).collect() })
+    /// `not_found`: there is no upload to read on after; those of the database.
+    pub async fn uploads(&self, caller: &Caller, after: Option<&str>) -> Result<Uploads, ErrorBody> {
+        let store = &self.core().store;
+        let number = match after {
+            None => 0,
+            Some(id) => {
+                let row = if is_hex(id, 32) { store.upload(caller.member, id).await } else { Ok(None) };
+                let row = row.map_err(|error| from_store("uploads", &error))?;
+                row.ok_or_else(|| no_upload(id))?.number
+            }
+        };
+        let rows = store.unfinished(caller.member, number, LISTED).await;
+        let rows = rows.map_err(|error| from_store("uploads", &error))?;
+        let next = rows.last().filter(|_| rows.len() as i64 == LISTED).map(|last| last.id.clone());
+        Ok(Uploads { uploads: rows.iter().map(summary).collect(), next })
     }
 
     /// Each job of the caller's upload that has no result, and why.

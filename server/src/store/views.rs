@@ -19,15 +19,16 @@ pub(crate) struct RunView {
 pub(crate) type ResultPlace = (String, i64, i64, String);
 
 impl Store {
-    /// A member's uploads that are not finished, oldest first.
-    pub(crate) async fn unfinished(&self, member: i64, limit: i64) -> Result<Vec<UploadRow>, StoreError> {
+    /// A member's uploads that are not finished, oldest first, behind the one of that number.
+    pub(crate) async fn unfinished(&self, member: i64, after: i64, limit: i64) -> Result<Vec<UploadRow>, StoreError> {
         Ok(read!(
             self,
             UploadRow,
             "select number, id, organisation, member, release, pool, needs, header_length, header_sha256, header_stored,
                  files, chunks, ranges_sha256, stored, prefix, missing_below, done, cancelled, finished_at
-             from uploads where member = $1 and finished_at is null order by number limit $2",
+             from uploads where member = $1 and number > $2 and finished_at is null order by number limit $3",
             member,
+            after,
             limit
         )?)
     }

@@ -469,7 +469,7 @@ async fn cancel(State(fake): State<Fake>, Json(request): Json<CancelRequest>) ->
 async fn uploads(State(fake): State<Fake>) -> Json<Uploads> {
     let inner = fake.lock();
     let open = inner.order.iter().filter(|id| !matches!(inner.state(id), UploadState::Done | UploadState::Cancelled));
-    Json(Uploads { uploads: open.map(|id| inner.summary(id)).collect() })
+    Json(Uploads { uploads: open.map(|id| inner.summary(id)).collect(), next: None })
 }
 
 async fn upload(State(fake): State<Fake>, Path(id): Path<String>) -> Response {

@@ -65,6 +65,7 @@ async fn in_addresses(mill: &Mill, odd: &str) {
     let description = paths::description(&mill.release, &Default::default());
     let reads = [
         (&mill.user, paths::UPLOAD.replace("{upload}", &odd)),
+        (&mill.user, format!("{}?after={odd}", paths::UPLOADS)),
         (&mill.user, format!("{}?after={odd}", paths::EVENTS)),
         (&mill.user, format!("{}?limit={odd}", paths::EVENTS)),
         (&mill.user, format!("{}?after={odd}", paths::EVENT_STREAM)),

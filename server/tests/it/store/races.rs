@@ -243,7 +243,7 @@ async fn whatever_happens_at_once_every_job_has_one_result(site: Arc<Site>) {
     clients.join_all().await;
     for (caller, files) in [(&ann, 2 * 3 * 71), (&bob, 2 * 3 * 71)] {
         eventually("every upload is done", || async {
-            servers[0].uploads(caller).await.expect("a list").uploads.is_empty().then_some(())
+            servers[0].uploads(caller, None).await.expect("a list").uploads.is_empty().then_some(())
         })
         .await;
         let events = events(&servers[1], caller).await;

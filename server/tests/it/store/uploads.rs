@@ -20,6 +20,7 @@ super::on_both!(
     many_clients_at_once_get_an_answer_each,
     the_reason_of_every_wait_is_told,
     nothing_more_is_stored_of_an_upload_that_is_over,
+    more_uploads_than_a_page_holds_are_all_listed,
 );
 
 async fn opening_again_changes_nothing_and_other_content_is_refused(site: Arc<Site>) {
@@ -40,14 +41,14 @@ async fn opening_again_changes_nothing_and_other_content_is_refused(site: Arc<Si
     let mut other = upload.clone();
     other.jobs[0].count = 4;
     assert_eq!(code(open_one(&rules, &ann, &other).await), ErrorCode::Conflict);
-    assert_eq!(rules.uploads(&ann).await.expect("a list").uploads.len(), 1);
+    assert_eq!(rules.uploads(&ann, None).await.expect("a list").uploads.len(), 1);
 
     // Twice in one request.
     let twin = site.bundle(1);
     let request = OpenRequest { uploads: vec![twin.clone(), twin] };
     let answers = rules.open(&ann, request).await.expect("answers");
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
-    assert_eq!(rules.uploads(&ann).await.expect("a list").uploads.len(), 2);
+    assert_eq!(rules.uploads(&ann, None).await.expect("a list").uploads.len(), 2);
 }
 
 async fn an_upload_is_its_members_alone(site: Arc<Site>) {
@@ -112,7 +113,7 @@ async fn a_resuming_client_is_told_what_is_stored(site: Arc<Site>) {
     assert_eq!(again.header, None, "the header is stored");
     // The same said again changes nothing.
     advance(&rules, &ann, &upload.id, true, stored).await.expect("advanced");
-    let summary = rules.uploads(&ann).await.expect("a list").uploads.remove(0);
+    let summary = rules.uploads(&ann, None).await.expect("a list").uploads.remove(0);
     assert_eq!((summary.stored, summary.chunks, summary.state), (6, 10, UploadState::Uploading));
     advance(&rules, &ann, &upload.id, false, [2, 4, 5].map(chunk).to_vec()).await.expect("advanced");
     assert_eq!(open_one(&rules, &ann, &upload).await.expect("opened again").stored, [(0, 8)]);
@@ -129,7 +130,7 @@ async fn a_chunk_stored_again_with_other_content_counts(site: Arc<Site>) {
     advance(&rules, &ann, &upload.id, true, vec![content(0, 71)]).await.expect("advanced");
     let leased = lease(&rules, "n", 1).await;
     assert_eq!(leased.uploads[0].chunks[0].1.sha256, content(0, 71).sha256);
-    assert_eq!(rules.uploads(&ann).await.expect("a list").uploads[0].stored, 1);
+    assert_eq!(rules.uploads(&ann, None).await.expect("a list").uploads[0].stored, 1);
 }
 
 async fn many_clients_at_once_get_an_answer_each(site: Arc<Site>) {
@@ -148,7 +149,7 @@ async fn many_clients_at_once_get_an_answer_each(site: Arc<Site>) {
         left -= runs(&leased).len();
         complete_all(&rules, &leased).await;
     }
-    assert!(rules.uploads(&ann).await.expect("a list").uploads.is_empty());
+    assert!(rules.uploads(&ann, None).await.expect("a list").uploads.is_empty());
 }
 
 async fn the_reason_of_every_wait_is_told(site: Arc<Site>) {
@@ -193,4 +194,26 @@ async fn nothing_more_is_stored_of_an_upload_that_is_over(site: Arc<Site>) {
     let asked = rules.advance(&ann, AdvanceRequest { uploads: vec![ask] }).await.expect("an answer").remove(0);
     let advanced = asked.expect("advanced");
     assert_eq!((advanced.chunks.len(), advanced.state), (0, UploadState::Cancelled));
+}
+
+async fn more_uploads_than_a_page_holds_are_all_listed(site: Arc<Site>) {
+    let rules = site.server();
+    let (ann, bob) = (site.user(&rules, "acme", "ann").await, site.user(&rules, "acme", "bob").await);
+    let all: Vec<_> = (0..1001).map(|_| site.bundle(1)).collect();
+    for some in all.chunks(256) {
+        let opened = rules.open(&ann, OpenRequest { uploads: some.to_vec() }).await.expect("an answer");
+        assert!(opened.iter().all(Result::is_ok));
+    }
+    let first = rules.uploads(&ann, None).await.expect("a page");
+    let next = first.next.expect("there is more");
+    assert_eq!((first.uploads.len(), &next), (1000, &all[999].id));
+    // Though the last one has finished meanwhile.
+    rules.cancel(&ann, CancelRequest { uploads: vec![next.clone()] }).await.expect("cancelled");
+    let second = rules.uploads(&ann, Some(&next)).await.expect("a page");
+    let ids = |page: &[filemill_api::UploadSummary]| page.iter().map(|one| one.id.clone()).collect::<Vec<_>>();
+    assert_eq!((ids(&second.uploads), second.next), (vec![all[1000].id.clone()], None));
+    assert_eq!(ids(&first.uploads), all[..1000].iter().map(|upload| upload.id.clone()).collect::<Vec<_>>());
+    for (caller, after) in [(&bob, next.as_str()), (&ann, "'"), (&ann, &"0".repeat(32))] {
+        assert_eq!(code(rules.uploads(caller, Some(after)).await), ErrorCode::NotFound, "{after}");
+    }
 }
