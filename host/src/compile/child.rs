@@ -1,9 +1,10 @@
 //! The compiling process: a component on standard input, code on standard output.
 
+use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
 
-use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setpriority_process, setrlimit};
 
 use crate::engine::{Lane, compiler};
 
@@ -45,6 +46,7 @@ fn compile(arguments: &[String]) -> Result<Vec<u8>, Failure> {
     };
     let number = |text: &String| text.parse::<u64>().map_err(|_| Failure::Host(format!("`{text}` is not a number")));
     let lane = Lane::parse(lane).ok_or_else(|| Failure::Host(format!("there is no lane `{lane}`")))?;
+    give_way();
     limit(number(cpu_s)?, number(memory_bytes)?)
         .map_err(|error| Failure::Host(format!("the limits cannot be set: {error}")))?;
     let mut component = Vec::new();
@@ -54,6 +56,13 @@ fn compile(arguments: &[String]) -> Result<Vec<u8>, Failure> {
         .map_err(|error| Failure::Host(format!("the component cannot be read: {error}")))?;
     let engine = compiler(lane).map_err(|error| Failure::Host(format!("{error:#}")))?;
     engine.precompile_component(&component).map_err(|error| Failure::Component(format!("{error:#}")))
+}
+
+/// Lets what runs go before, and a machine without memory end this process rather than the one that started it. Best effort: it
+/// compiles without, too.
+fn give_way() {
+    let _ = setpriority_process(None, 10);
+    let _ = fs::write("/proc/self/oom_score_adj", "1000");
 }
 
 /// Bounds this process, and ends it with the one that started it.

@@ -1,6 +1,7 @@
 //! Compiling in a process of its own.
 
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use bytes::Bytes;
 use filemill_host::{
@@ -66,6 +67,37 @@ fn a_compiler_that_nobody_waits_for_is_ended() {
     let error = runtime.compile(ReleaseDigest::of(&component), &component, &cancel).expect_err("it was called off");
     assert!(matches!(error, InstallError::Cancelled), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_compiler_goes_before_the_processor_where_memory_ends() {
+    let config = RuntimeConfig { slots: 1, compiler: Compiler::Child(process()), ..RuntimeConfig::default() };
+    let runtime = Runtime::new(config).expect("the runtime starts");
+    let (component, cancel) = (bomb(), Cancel::default());
+    let until = Instant::now() + Duration::from_secs(20);
+    let called_off = cancel.clone();
+    let error = thread::scope(|scope| {
+        let compiling = scope
+            .spawn(|| runtime.compile(ReleaseDigest::of(&component), &component, &called_off).expect_err("called off"));
+        while !children().iter().any(|child| first_to_go(child)) {
+            assert!(Instant::now() < until, "no compiler gives way");
+            thread::yield_now();
+        }
+        cancel.cancel();
+        compiling.join().expect("it does not panic")
+    });
+    assert!(matches!(error, InstallError::Cancelled), "{error}");
+}
+
+/// Process ids of this process's children.
+fn children() -> Vec<String> {
+    let threads = fs::read_dir("/proc/self/task").expect("the threads").flatten();
+    let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    children.flat_map(|children| children.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+fn first_to_go(process: &str) -> bool {
+    fs::read_to_string(format!("/proc/{process}/oom_score_adj")).is_ok_and(|score| score.trim() == "1000")
 }
 
 #[test]
