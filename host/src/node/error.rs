@@ -45,6 +45,14 @@ pub enum NodeError {
         /// Its scope.
         scope: String,
     },
+    /// The token is for another pool.
+    #[error("the token is for the pool `{token}`, the pool's folder is that of `{pool}`")]
+    OtherPool {
+        /// The token's.
+        token: String,
+        /// The folder's.
+        pool: String,
+    },
     /// The pool's folder.
     #[error(transparent)]
     Pool(#[from] PoolFolderError),
@@ -66,7 +74,10 @@ impl NodeError {
             Self::Config { .. } => "see `filemill-processor run --help`".into(),
             Self::PlainHttp { .. } => "use https, or say --allow-plain-http on a network that you trust".into(),
             Self::Token { .. } | Self::Refused { .. } | Self::Scope { .. } => {
-                "make a token with `filemill-server token` and scope `processor`".into()
+                "make a token with `filemill-server token create --scope processor --pool NAME`".into()
+            }
+            Self::OtherPool { pool, .. } => {
+                format!("make a token with `filemill-server token create --scope processor --pool {pool}`")
             }
             Self::Pool(error) => error.hint(),
             Self::Http(_) => "install the system's CA certificates (package `ca-certificates`)".into(),

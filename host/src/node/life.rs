@@ -56,7 +56,7 @@ pub async fn run(config: NodeConfig, runtime: Runtime, stop: CancellationToken) 
     let folder = PoolFolder::open(&config.pool_dir)?;
     let client = http::client()?;
     let server = Server::new(client.clone(), &config.server, config.token.clone());
-    if !let_in(&server, &config, &stop).await? {
+    if !let_in(&server, &config, folder.enrolment().pool(), &stop).await? {
         return Ok(Totals::default());
     }
 
@@ -170,7 +170,7 @@ async fn tell_totals(node: Arc<Node>, stop: CancellationToken) {
 }
 
 /// Asks who the token stands for, for as long as the server is away; `false` if `stop` came first.
-async fn let_in(server: &Server, config: &NodeConfig, stop: &CancellationToken) -> Result<bool, NodeError> {
+async fn let_in(server: &Server, config: &NodeConfig, pool: &str, stop: &CancellationToken) -> Result<bool, NodeError> {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     let who = loop {
         let answer = tokio::select! {
@@ -192,6 +192,9 @@ async fn let_in(server: &Server, config: &NodeConfig, stop: &CancellationToken) 
     };
     if who.scope != "processor" {
         return Err(NodeError::Scope { scope: who.scope });
+    }
+    if let Some(token) = who.pool.filter(|token| token != pool) {
+        return Err(NodeError::OtherPool { token, pool: pool.to_owned() });
     }
     let origins = StorageOrigins::new(config.storage_origins.clone());
     for origin in who.storage_origins.iter().filter_map(|origin| origin.parse::<Origin>().ok()) {

@@ -106,6 +106,9 @@ pub struct WhoAmI {
     pub user: String,
     /// `user`, `processor` or `operator`.
     pub scope: String,
+    /// The pool that a processor's token is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
     /// Version of the server.
     pub server: String,
     /// Origins that presigned URLs point to.

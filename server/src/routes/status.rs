@@ -16,6 +16,7 @@ pub(super) async fn whoami(State(app): State<App>, Anyone(caller): Anyone) -> Js
         organisation: caller.organisation_name,
         user: caller.member_name,
         scope: caller.scope.name().to_owned(),
+        pool: caller.pool,
         server: env!("CARGO_PKG_VERSION").to_owned(),
         storage_origins: vec![app.storage.origin().to_owned()],
     })

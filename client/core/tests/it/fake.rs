@@ -347,6 +347,7 @@ async fn whoami(State(fake): State<Fake>) -> Json<WhoAmI> {
         organisation: "acme".into(),
         user: "ada".into(),
         scope: "user".into(),
+        pool: None,
         server: "0".into(),
         storage_origins: vec![fake.lock().storage.clone()],
     })

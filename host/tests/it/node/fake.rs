@@ -46,6 +46,8 @@ pub(crate) enum Said {
 #[derive(Default)]
 pub(crate) struct World {
     pub(crate) scope: String,
+    /// The pool that its token is for.
+    pub(crate) pool: Option<String>,
     pub(crate) lease_ms: u32,
     storage: String,
     pub(crate) offers: VecDeque<LeasedUpload>,
@@ -106,7 +108,13 @@ impl Fake {
         let [server, storage, elsewhere] = [listen().await, listen().await, listen().await];
         let address = |listener: &TcpListener| format!("http://{}", listener.local_addr().expect("an address"));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let world = World { scope: "processor".into(), lease_ms: 5000, storage: address(&storage), ..World::default() };
+        let world = World {
+            scope: "processor".into(),
+            pool: Some("lab".into()),
+            lease_ms: 5000,
+            storage: address(&storage),
+            ..World::default()
+        };
         let fake = Self {
             world: Arc::new(Mutex::new(world)),
             changes: watch::Sender::new(0),
@@ -300,9 +308,9 @@ impl Handle {
     }
 
     fn whoami(&self) -> Answer {
-        let scope = self.lock().scope.clone();
+        let (scope, pool) = self.world(|world| (world.scope.clone(), world.pool.clone()));
         let (organisation, user, server) = ("lab".into(), "node".into(), "0.0.0".into());
-        Answer::json(200, &WhoAmI { organisation, user, scope, server, storage_origins: Vec::new() })
+        Answer::json(200, &WhoAmI { organisation, user, scope, pool, server, storage_origins: Vec::new() })
     }
 
     fn publish(&self, request: &PublishPool) -> Answer {

@@ -233,6 +233,11 @@ async fn a_node_that_cannot_work_says_why_and_what_to_do() {
     let error = refusal(&mill, |config| config.pool_dir = mill.dir().join("none")).await;
     assert!(error.to_string().ends_with("holds no pool: `pool.json` is missing"), "{error}");
 
+    mill.fake.world(|world| world.pool = Some("other".into()));
+    let error = refusal(&mill, |_| {}).await;
+    assert_eq!(error.to_string(), "the token is for the pool `other`, the pool's folder is that of `lab`");
+    assert!(error.hint().ends_with("--pool lab`"), "{}", error.hint());
+
     mill.fake.world(|world| world.scope = "user".into());
     let error = refusal(&mill, |_| {}).await;
     assert_eq!(error.to_string(), "the token has scope `user`, a processor needs `processor`");
