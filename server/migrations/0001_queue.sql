@@ -86,16 +86,18 @@ create table descriptions (
     digest      text not null,
     -- Of the document.
     sha256      text not null,
-    document    text not null,
     version     text not null,
     summary     text not null,
     -- A JSON array.
     media_types text not null,
     -- When somebody last said it; later than any other of the same pool and release that was said before.
     said_at     bigint not null,
+    -- Up to 256 KiB, and last: SQLite reads a row from its beginning, and what lists show lies before it.
+    document    text not null,
     primary key (pool, digest, sha256)
 );
-create index descriptions_digest on descriptions (digest);
+create index descriptions_newest on descriptions (pool, digest, said_at);
+create index descriptions_digest on descriptions (digest, said_at);
 
 -- Components that nodes of a pool brought themselves. What is said of one does not change once it is stored.
 create table components (

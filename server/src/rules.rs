@@ -125,6 +125,8 @@ struct Core {
     seen: Mutex<HashMap<(String, String), Instant>>,
     /// Which releases lack a description, and who was asked for one.
     describing: Mutex<descriptions::Describing>,
+    /// Held by who looks for them: one at a time.
+    listing: tokio::sync::Mutex<()>,
 }
 
 impl Rules {
@@ -146,9 +148,11 @@ impl Rules {
             taken: Mutex::default(),
             seen: Mutex::default(),
             describing: Mutex::default(),
+            listing: tokio::sync::Mutex::default(),
         });
         let leasing = lease::start(Arc::clone(&core), tracker, stop.clone());
         tracker.spawn(clock::run(Arc::clone(&core), stop.clone()));
+        tracker.spawn(descriptions::run(Arc::clone(&core), stop.clone()));
         Self {
             inner: Arc::new(Inner {
                 opening: combine::Combiner::start(open::Opening(Arc::clone(&core)), tracker, stop.clone()),

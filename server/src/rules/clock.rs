@@ -109,8 +109,8 @@ async fn slow(core: &Arc<Core>) -> Result<(), StoreError> {
     let mut tx = core.store.begin().await?;
     tx.forget_nodes(ms(FORGET_NODES)).await?;
     tx.settle_offers().await?;
-    tx.forget_descriptions(ms(core.config.abandoned_after)).await?;
-    tx.commit().await
+    tx.commit().await?;
+    core.forget_descriptions().await
 }
 
 #[cfg(test)]

@@ -3,23 +3,28 @@
 //! It is kept for each pool apart: what nodes of one say is not shown to those who pinned another.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::PoisonError;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use filemill_api::limits::{MAX_DESCRIBE, MAX_DESCRIPTION_BYTES};
 use filemill_api::{DescriptionQuery, ErrorBody};
 use serde::Deserialize;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use super::digest::sha256_hex;
 use super::refusal::{bad_request, check_pool, from_store, is_hex, not_found, shown};
 use super::{Core, Rules, ms};
 use crate::store::{Needs, NewDescription, StoreError, Tx};
 
-/// How old the list of releases without a description may be.
+/// How often to look which releases lack a description.
 const LISTED_EVERY: Duration = Duration::from_secs(1);
-/// Releases without a description that are looked at, each as often as there are pools that lack it; the others follow when these
-/// have one.
+/// How old that list may be for those who ask for releases, unless one was published since.
+const LISTED_LATELY: Duration = Duration::from_millis(250);
+/// Releases without a description that are looked at, the newest of each pool; the others follow when these have one.
 const LISTED: i64 = 256;
+/// Releases and components whose descriptions are forgotten in one transaction.
+const FORGOTTEN: i64 = 256;
 /// Descriptions kept of a release, by pool: the newest. Results name older ones, as long as nodes of several versions are at work.
 const KEPT: i64 = 8;
 /// Nodes remembered that were asked for one description.
@@ -44,19 +49,21 @@ const MEDIA_TYPE_MAX_BYTES: usize = 127;
 /// Releases that lack a description, and whom this server asked for one.
 #[derive(Default)]
 pub(super) struct Describing {
-    listed: Option<Instant>,
-    /// Newest first.
-    lacking: Vec<Lacking>,
-    /// By pool and digest: which nodes were asked.
-    asked: HashMap<(String, String), Vec<Asked>>,
+    /// When that was last looked at, and how many releases there were at least.
+    listed: Option<(Instant, usize)>,
+    /// By pool, the newest first. None is empty.
+    lacking: HashMap<String, Vec<Lacking>>,
+    /// Pool and digest of what was described since somebody began to look.
+    described: HashSet<(String, String)>,
 }
 
 /// What nodes of a pool have not described, and one of them could.
 struct Lacking {
-    pool: String,
     digest: String,
     needs: i64,
     since: Instant,
+    /// Who was asked, the last one last.
+    asked: Vec<Asked>,
 }
 
 struct Asked {
@@ -185,91 +192,164 @@ impl Rules {
     }
 }
 
+/// Looks every second which releases lack a description, until `stop`.
+pub(super) async fn run(core: Arc<Core>, stop: CancellationToken) {
+    let mut due = interval(LISTED_EVERY);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let looking = async {
+        loop {
+            due.tick().await;
+            let _one = core.listing.lock().await;
+            if let Err(error) = core.list_undescribed().await {
+                let _logged = from_store("list releases without a description", &error);
+            }
+        }
+    };
+    let _ = stop.run_until_cancelled(looking).await;
+}
+
 impl Core {
-    /// Looks which releases lack a description, at once or if that was not looked at just now.
-    pub(super) async fn list_undescribed(&self, at_once: bool) -> Result<(), StoreError> {
-        let due = at_once || {
-            let describing = self.describing.lock().unwrap_or_else(PoisonError::into_inner);
-            describing.listed.is_none_or(|listed| listed.elapsed() >= LISTED_EVERY)
-        };
-        if due {
-            let lacking = self.store.undescribed_releases(ms(self.config.node_present), LISTED).await?;
-            self.describing.lock().unwrap_or_else(PoisonError::into_inner).take(lacking, Instant::now());
+    /// Sees to it that the list of what lacks a description is fresh enough for who knows of so many releases.
+    pub(super) async fn list_undescribed_for(&self, releases: usize) -> Result<(), StoreError> {
+        let _one = self.listing.lock().await;
+        // Whoever was waited for may have done it.
+        if self.describing().is_fresh(releases, Instant::now()) {
+            return Ok(());
+        }
+        self.list_undescribed().await
+    }
+
+    /// Looks which releases lack a description, pool by pool: what one of them has is little for the others. The caller holds
+    /// `listing`.
+    async fn list_undescribed(&self) -> Result<(), StoreError> {
+        self.describing().described.clear();
+        let releases = self.store.count_releases().await?;
+        let mut lacking = HashMap::new();
+        for (pool, runs) in self.store.pool_abilities(ms(self.config.node_present)).await? {
+            let rows = self.store.undescribed_releases(&pool, runs, LISTED).await?;
+            lacking.insert(pool, rows);
+        }
+        let more = self.describing().take(lacking, usize::try_from(releases).unwrap_or(0), Instant::now());
+        if more {
+            // Nodes that wait can be asked.
+            self.ready.notify_one();
         }
         Ok(())
     }
 
     /// Releases that this node, which can run those of `needs.runs`, is to describe. It is not asked for them again for a while.
     pub(super) fn to_describe(&self, node: &str, needs: &Needs) -> Vec<String> {
-        let mut describing = self.describing.lock().unwrap_or_else(PoisonError::into_inner);
-        if describing.lacking.is_empty() {
-            return Vec::new();
-        }
-        describing.ask(&needs.pool, node, needs.runs, Instant::now())
+        self.describing().ask(&needs.pool, node, needs.runs, Instant::now())
     }
 
     /// Which releases a node of this pool, or of any, was or will be asked to describe so lately that its answer may still come.
     pub(super) fn being_described(&self, pool: Option<&str>) -> HashSet<String> {
-        let describing = self.describing.lock().unwrap_or_else(PoisonError::into_inner);
-        describing.expected(pool, Instant::now())
+        self.describing().expected(pool, Instant::now())
+    }
+
+    /// Forgets old descriptions of what is gone. They are looked for outside of the transaction, because nearly all descriptions
+    /// are old and stay.
+    pub(super) async fn forget_descriptions(&self) -> Result<(), StoreError> {
+        let age = ms(self.config.abandoned_after);
+        loop {
+            let stale = self.store.stale_descriptions(age, FORGOTTEN).await?;
+            if stale.is_empty() {
+                return Ok(());
+            }
+            let mut tx = self.store.begin().await?;
+            tx.forget_descriptions(&stale, age).await?;
+            tx.commit().await?;
+            if (stale.len() as i64) < FORGOTTEN {
+                return Ok(());
+            }
+        }
     }
 
     fn described(&self, pool: &str, digest: &str) {
-        let mut describing = self.describing.lock().unwrap_or_else(PoisonError::into_inner);
-        describing.lacking.retain(|lacking| (lacking.pool.as_str(), lacking.digest.as_str()) != (pool, digest));
-        describing.asked.remove(&(pool.to_owned(), digest.to_owned()));
+        self.describing().described(pool, digest);
+    }
+
+    fn describing(&self) -> MutexGuard<'_, Describing> {
+        self.describing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Describing {
-    fn take(&mut self, rows: Vec<(String, String, i64)>, now: Instant) {
-        self.listed = Some(now);
-        let since: HashMap<_, _> =
-            self.lacking.drain(..).map(|lacking| ((lacking.pool, lacking.digest), lacking.since)).collect();
-        self.lacking = rows
-            .into_iter()
-            .map(|(pool, digest, needs)| {
-                let key = (pool, digest);
-                let since = since.get(&key).copied().unwrap_or(now);
-                Lacking { pool: key.0, digest: key.1, needs, since }
-            })
-            .collect();
-        let lacking = &self.lacking;
-        self.asked.retain(|key, _| lacking.iter().any(|lacking| key.0 == lacking.pool && key.1 == lacking.digest));
+    fn is_fresh(&self, releases: usize, now: Instant) -> bool {
+        self.listed.is_some_and(|(at, known)| known >= releases && now.duration_since(at) < LISTED_LATELY)
+    }
+
+    /// Takes over what was looked up. True: something lacks that did not before.
+    fn take(&mut self, rows: HashMap<String, Vec<(String, i64)>>, releases: usize, now: Instant) -> bool {
+        self.listed = Some((now, releases));
+        let mut more = false;
+        let mut before = std::mem::take(&mut self.lacking);
+        let described = std::mem::take(&mut self.described);
+        for (pool, rows) in rows {
+            let known = before.remove(&pool).unwrap_or_default();
+            let mut known: HashMap<_, _> = known.into_iter().map(|one| (one.digest.clone(), one)).collect();
+            let mut lacking = Vec::new();
+            for (digest, needs) in rows {
+                let key = (pool.clone(), digest);
+                if described.contains(&key) {
+                    continue;
+                }
+                let digest = key.1;
+                lacking.push(known.remove(&digest).unwrap_or_else(|| {
+                    more = true;
+                    Lacking { digest, needs, since: now, asked: Vec::new() }
+                }));
+            }
+            if !lacking.is_empty() {
+                self.lacking.insert(pool, lacking);
+            }
+        }
+        more
+    }
+
+    fn described(&mut self, pool: &str, digest: &str) {
+        self.described.insert((pool.to_owned(), digest.to_owned()));
+        if let Some(lacking) = self.lacking.get_mut(pool) {
+            lacking.retain(|lacking| lacking.digest != digest);
+            if lacking.is_empty() {
+                self.lacking.remove(pool);
+            }
+        }
     }
 
     fn expected(&self, pool: Option<&str>, now: Instant) -> HashSet<String> {
-        let may_come = |lacking: &&Lacking| match self.asked.get(&(lacking.pool.clone(), lacking.digest.clone())) {
+        let may_come = |lacking: &&Lacking| match lacking.asked.as_slice() {
             // Who was asked before and failed will fail again.
-            Some(asked) => asked.iter().any(|asked| !asked.again && now.duration_since(asked.at) < DESCRIBED_WITHIN),
-            None => now.duration_since(lacking.since) < ASKED_WITHIN,
+            [_, ..] => {
+                lacking.asked.iter().any(|asked| !asked.again && now.duration_since(asked.at) < DESCRIBED_WITHIN)
+            }
+            [] => now.duration_since(lacking.since) < ASKED_WITHIN,
         };
-        let lacking = self.lacking.iter().filter(|lacking| pool.is_none_or(|pool| pool == lacking.pool));
-        lacking.filter(may_come).map(|lacking| lacking.digest.clone()).collect()
+        let lacking = self.lacking.iter().filter(|(of, _)| pool.is_none_or(|pool| pool == of.as_str()));
+        lacking.flat_map(|(_, lacking)| lacking).filter(may_come).map(|lacking| lacking.digest.clone()).collect()
     }
 
+    /// Leasing asks for every node that waits whenever it wakes: what was asked of somebody just now is passed over at once.
     fn ask(&mut self, pool: &str, node: &str, runs: i64, now: Instant) -> Vec<String> {
-        let Self { lacking, asked, .. } = self;
         let mut digests = Vec::new();
-        for Lacking { digest, needs, .. } in lacking.iter().filter(|lacking| lacking.pool == pool) {
+        for Lacking { digest, needs, asked, .. } in self.lacking.get_mut(pool).into_iter().flatten() {
             if digests.len() == MAX_DESCRIBE {
                 break;
             }
-            if !(0..63).contains(needs) || (runs >> needs) & 1 == 0 {
+            let just_asked = asked.last().is_some_and(|last| now.duration_since(last.at) < ASKED_ANOTHER);
+            if just_asked || !(0..63).contains(needs) || (runs >> *needs) & 1 == 0 {
                 continue;
             }
-            let nodes = asked.entry((pool.to_owned(), digest.clone())).or_default();
-            let early = |asked: &Asked| {
-                now.duration_since(asked.at) < if asked.node == node { ASKED_AGAIN } else { ASKED_ANOTHER }
-            };
-            if nodes.iter().any(early) {
+            let before = asked.iter().position(|asked| asked.node == node);
+            if before.is_some_and(|before| now.duration_since(asked[before].at) < ASKED_AGAIN) {
                 continue;
             }
-            let again = nodes.iter().any(|asked| asked.node == node);
-            nodes.retain(|asked| asked.node != node);
-            nodes.push(Asked { node: node.to_owned(), at: now, again });
-            if nodes.len() > ASKED {
-                nodes.remove(0);
+            if let Some(before) = before {
+                asked.remove(before);
+            }
+            asked.push(Asked { node: node.to_owned(), at: now, again: before.is_some() });
+            if asked.len() > ASKED {
+                asked.remove(0);
             }
             digests.push(digest.clone());
         }
@@ -315,31 +395,45 @@ mod tests {
     fn one_node_after_the_other_is_asked_and_none_again_at_once() {
         let now = Instant::now();
         let mut describing = Describing::default();
-        let row = |digest: &str, needs| ("p".to_owned(), digest.to_owned(), needs);
-        let lacking = vec![row("a", 1), row("b", 2)];
-        describing.take(lacking.clone(), now);
+        let lacking = HashMap::from([("p".to_owned(), vec![("a".to_owned(), 1), ("b".to_owned(), 2)])]);
+        assert!(describing.take(lacking.clone(), 2, now));
         assert_eq!(describing.ask("q", "one", 0b110, now), [""; 0], "another pool's");
         assert_eq!(describing.ask("p", "one", 0b010, now), ["a"], "it runs contract 1 only");
         assert_eq!(describing.ask("p", "one", 0b010, now), [""; 0]);
         assert_eq!(describing.ask("p", "two", 0b110, now), ["b"], "the other one is being described");
         let later = now + ASKED_ANOTHER;
-        describing.take(lacking.clone(), later);
+        assert!(!describing.take(lacking.clone(), 2, later));
         assert_eq!(describing.ask("p", "one", 0b010, later), [""; 0], "it could not");
         assert_eq!(describing.ask("p", "two", 0b110, later), ["a"]);
         let again = later + ASKED_AGAIN;
-        describing.take(lacking, again);
+        describing.take(lacking.clone(), 2, again);
         assert_eq!(describing.ask("p", "one", 0b110, again), ["a", "b"]);
-        describing.take(Vec::new(), again);
-        assert!(describing.asked.is_empty());
+        // Somebody looked, and then it came.
+        describing.described("p", "a");
+        describing.take(lacking, 2, again);
+        assert_eq!(describing.ask("p", "two", 0b110, again + ASKED_ANOTHER), ["b"]);
+        describing.take(HashMap::new(), 2, again);
+        assert!(describing.lacking.is_empty());
+    }
+
+    #[test]
+    fn whoever_lists_releases_looks_again_only_for_new_ones_and_after_a_while() {
+        let now = Instant::now();
+        let mut describing = Describing::default();
+        assert!(!describing.is_fresh(0, now));
+        describing.take(HashMap::new(), 2, now);
+        assert!(describing.is_fresh(2, now), "however many ask");
+        assert!(!describing.is_fresh(3, now), "one was published");
+        assert!(!describing.is_fresh(2, now + LISTED_LATELY));
     }
 
     #[test]
     fn a_description_is_expected_until_everybody_who_was_asked_has_failed() {
         let now = Instant::now();
         let mut describing = Describing::default();
-        let lacking = vec![("p".to_owned(), "a".to_owned(), 1)];
+        let lacking = HashMap::from([("p".to_owned(), vec![("a".to_owned(), 1)])]);
         let expected = |describing: &Describing, pool, now| describing.expected(pool, now).contains("a");
-        describing.take(lacking.clone(), now);
+        describing.take(lacking.clone(), 1, now);
         assert!(expected(&describing, Some("p"), now), "somebody will be asked");
         assert!(expected(&describing, None, now) && !expected(&describing, Some("q"), now));
         assert!(!expected(&describing, Some("p"), now + ASKED_WITHIN), "nobody was");
@@ -351,7 +445,7 @@ mod tests {
         assert_eq!(describing.ask("p", "two", 0b10, failed), ["a"]);
         assert!(expected(&describing, Some("p"), failed), "another may do better");
         let again = failed + ASKED_AGAIN;
-        describing.take(lacking, again);
+        describing.take(lacking, 1, again);
         assert_eq!(describing.ask("p", "one", 0b10, again), ["a"]);
         assert!(!expected(&describing, Some("p"), again), "it failed before");
     }

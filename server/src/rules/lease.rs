@@ -162,9 +162,6 @@ impl Desk {
                 self.waiting.push(ask);
             }
             self.waiting.retain(|ask| !ask.answer.is_closed());
-            if let Err(error) = self.core.list_undescribed(false).await {
-                let _logged = from_store("list releases without a description", &error);
-            }
             self.serve().await;
             self.ask_for_descriptions();
             self.tell().await;

@@ -123,12 +123,12 @@ impl Rules {
                 Some(pool) => core.local_releases(pool).await?,
                 None => Vec::new(),
             };
-            let described = core.store.described_releases(pool.unwrap_or_default()).await?;
+            let described = core.store.described_releases(pool).await?;
             let releases = core.store.releases().await?;
             let said: HashSet<_> = described.iter().map(|row| &row.digest).collect();
             if releases.iter().any(|row| !said.contains(&row.digest)) {
                 // Or one that was published just now would look as if nobody could describe it.
-                core.list_undescribed(true).await?;
+                core.list_undescribed_for(releases.len()).await?;
             }
             Ok::<_, StoreError>((local, described, releases, core.store.adoptions(caller.organisation).await?))
         };

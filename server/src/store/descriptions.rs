@@ -1,7 +1,9 @@
 //! What engines say of themselves.
 
+use std::collections::HashMap;
+
 use super::dialect::{execute, read};
-use super::{Store, StoreError, Tx};
+use super::{Store, StoreError, Tx, json};
 
 /// A description, with what a list of releases shows of it.
 #[derive(Clone, Debug)]
@@ -57,14 +59,20 @@ impl Tx {
         Ok(())
     }
 
-    /// Forgets descriptions older than so long of what is no release and no component of the pool.
-    pub(crate) async fn forget_descriptions(&mut self, age_ms: i64) -> Result<(), StoreError> {
+    /// Forgets descriptions (pool, digest) older than so long of what is no release and no component of the pool.
+    pub(crate) async fn forget_descriptions(
+        &mut self,
+        stale: &[(String, String)],
+        age_ms: i64,
+    ) -> Result<(), StoreError> {
         execute!(
             self,
-            "delete from descriptions where said_at < {now} - $1
+            "delete from descriptions where (pool, digest) in (select e.value ->> 0, e.value ->> 1 from {rows $1})
+                 and said_at < {now} - $2
                  and not exists (select 1 from releases r where r.digest = descriptions.digest)
                  and not exists (select 1 from components c
                      where c.pool = descriptions.pool and c.digest = descriptions.digest)",
+            json(stale)?,
             age_ms
         )?;
         Ok(())
@@ -105,37 +113,139 @@ impl Store {
         Ok(!found.is_empty())
     }
 
-    /// What was said last of published releases, by nodes of this pool, or with an empty name of any; what was said later
-    /// comes later.
-    pub(crate) async fn described_releases(&self, pool: &str) -> Result<Vec<DescribedRow>, StoreError> {
+    /// What was said last of published releases, by nodes of this pool, or without one of any.
+    pub(crate) async fn described_releases(&self, pool: Option<&str>) -> Result<Vec<DescribedRow>, StoreError> {
+        // `cross join`: SQLite goes through the releases first, and finds one description of each.
+        Ok(match pool {
+            Some(pool) => read!(
+                self,
+                DescribedRow,
+                "select d.digest, d.summary, d.media_types from releases r cross join descriptions d
+                 where d.pool = $1 and d.digest = r.digest and d.said_at =
+                     (select max(n.said_at) from descriptions n where n.pool = $1 and n.digest = r.digest)",
+                pool
+            ),
+            None => read!(
+                self,
+                DescribedRow,
+                "select d.digest, d.summary, d.media_types from releases r cross join descriptions d
+                 where d.digest = r.digest and d.said_at =
+                     (select max(n.said_at) from descriptions n where n.digest = r.digest)"
+            ),
+        }?)
+    }
+
+    /// How many releases are published. They stay for ever.
+    pub(crate) async fn count_releases(&self) -> Result<i64, StoreError> {
+        let found = read!(self, (i64,), "select count(*) from releases")?;
+        Ok(found.first().map_or(0, |(releases,)| *releases))
+    }
+
+    /// Pools of which a node was seen lately, and what their nodes can run between them, one bit for each need.
+    pub(crate) async fn pool_abilities(&self, within_ms: i64) -> Result<HashMap<String, i64>, StoreError> {
+        let rows =
+            read!(self, (String, i64), "select distinct pool, runs from nodes where seen_at >= {now} - $1", within_ms)?;
+        let mut pools = HashMap::new();
+        for (pool, runs) in rows {
+            *pools.entry(pool).or_default() |= runs;
+        }
+        Ok(pools)
+    }
+
+    /// Published releases that need one of these abilities and that no node of the pool has described, newest first: digest and
+    /// what it needs.
+    pub(crate) async fn undescribed_releases(
+        &self,
+        pool: &str,
+        runs: i64,
+        limit: i64,
+    ) -> Result<Vec<(String, i64)>, StoreError> {
         Ok(read!(
             self,
-            DescribedRow,
-            "select d.digest, d.summary, d.media_types from descriptions d join releases r on r.digest = d.digest
-             where ($1 = '' or d.pool = $1) and d.said_at =
-                 (select max(n.said_at) from descriptions n where n.pool = d.pool and n.digest = d.digest)
-             order by d.said_at",
-            pool
+            (String, i64),
+            "select r.digest, r.needs from releases r
+             where (($2 >> cast(r.needs as integer)) & 1) <> 0
+                 and not exists (select 1 from descriptions d where d.pool = $1 and d.digest = r.digest)
+             order by r.number desc limit $3",
+            pool,
+            runs,
+            limit
         )?)
     }
 
-    /// Published releases that no node of a pool has described although one that can run them was seen lately, newest first:
-    /// pool, digest and what it needs.
-    pub(crate) async fn undescribed_releases(
+    /// Of what there are descriptions (pool, digest) older than so long, though it is no release and no component of the pool.
+    pub(crate) async fn stale_descriptions(
         &self,
-        within_ms: i64,
+        age_ms: i64,
         limit: i64,
-    ) -> Result<Vec<(String, String, i64)>, StoreError> {
+    ) -> Result<Vec<(String, String)>, StoreError> {
         Ok(read!(
             self,
-            (String, String, i64),
-            "select distinct n.pool, r.digest, r.needs, r.number
-             from releases r join (select distinct pool, runs from nodes where seen_at >= {now} - $1) n
-                 on ((n.runs >> cast(r.needs as integer)) & 1) <> 0
-             where not exists (select 1 from descriptions d where d.pool = n.pool and d.digest = r.digest)
-             order by r.number desc limit $2",
-            within_ms,
+            (String, String),
+            "select distinct d.pool, d.digest from descriptions d where d.said_at < {now} - $1
+                 and not exists (select 1 from releases r where r.digest = d.digest)
+                 and not exists (select 1 from components c where c.pool = d.pool and c.digest = d.digest)
+             limit $2",
+            age_ms,
             limit
         )?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreOptions;
+
+    /// A document may be 256 KiB long: what is read often finds what it shows, and no more.
+    #[tokio::test]
+    async fn what_lists_releases_goes_through_no_description_but_the_newest_of_each() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(&StoreOptions::sqlite(dir.path().join("db"))).await.expect("a database");
+        let plans = [
+            read!(
+                store,
+                (i64, i64, i64, String),
+                "explain query plan select d.digest, d.summary, d.media_types from releases r cross join descriptions d
+                 where d.pool = 'p' and d.digest = r.digest and d.said_at =
+                     (select max(n.said_at) from descriptions n where n.pool = 'p' and n.digest = r.digest)"
+            ),
+            read!(
+                store,
+                (i64, i64, i64, String),
+                "explain query plan select d.digest, d.summary, d.media_types from releases r cross join descriptions d
+                 where d.digest = r.digest and d.said_at =
+                     (select max(n.said_at) from descriptions n where n.digest = r.digest)"
+            ),
+            read!(
+                store,
+                (i64, i64, i64, String),
+                "explain query plan select r.digest, r.needs from releases r
+                 where ((7 >> cast(r.needs as integer)) & 1) <> 0
+                     and not exists (select 1 from descriptions d where d.pool = 'p' and d.digest = r.digest)
+                 order by r.number desc limit 7"
+            ),
+            read!(
+                store,
+                (i64, i64, i64, String),
+                "explain query plan select distinct d.pool, d.digest from descriptions d where d.said_at < 7
+                     and not exists (select 1 from releases r where r.digest = d.digest)
+                     and not exists (select 1 from components c where c.pool = d.pool and c.digest = d.digest)
+                 limit 7"
+            ),
+            read!(
+                store,
+                (i64, i64, i64, String),
+                "explain query plan delete from descriptions
+                 where (pool, digest) in (select e.value ->> 0, e.value ->> 1 from {rows '[]'}) and said_at < 7"
+            ),
+        ];
+        for plan in plans {
+            for (.., step) in plan.expect("a plan") {
+                let whole = step.starts_with("SCAN d") && !step.contains("USING COVERING INDEX");
+                assert!(!whole && !step.contains("TEMP B-TREE"), "{step}");
+            }
+        }
+        store.close().await;
     }
 }

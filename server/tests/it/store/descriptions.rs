@@ -1,12 +1,13 @@
 //! What engines say of themselves: the newest word is shown, none is shut out, and nodes are asked for it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use filemill_api::limits::MAX_DESCRIPTION_BYTES;
 use filemill_api::{DescriptionQuery, ErrorBody, ErrorCode, LeaseRequest};
 use filemill_server::rules::{NewRelease, Rules};
 
-use super::site::{POOL, Site, code, eventually, lease_now, release, runs, send, wish};
+use super::site::{Kind, POOL, Site, code, eventually, lease_now, release, runs, send, wish};
 
 super::on_both!(
     a_description_shuts_out_no_other,
@@ -15,6 +16,8 @@ super::on_both!(
     a_list_shows_what_is_known_of_each_release,
     a_node_that_waits_is_asked_to_describe_what_it_can_run,
     a_node_that_never_waits_is_asked_with_its_work,
+    leasing_goes_on_while_descriptions_cannot_be_looked_at,
+    what_one_pool_lacks_keeps_no_other_from_being_asked,
 );
 
 fn digest(number: u32) -> String {
@@ -160,4 +163,49 @@ async fn a_node_that_never_waits_is_asked_with_its_work(site: Arc<Site>) {
         (!leased.describe.is_empty()).then_some(leased.describe)
     });
     assert_eq!(asked.await, [one]);
+}
+
+async fn leasing_goes_on_while_descriptions_cannot_be_looked_at(site: Arc<Site>) {
+    if site.kind() == Kind::Sqlite {
+        // It has no lock that keeps readers out.
+        return;
+    }
+    let rules = site.server();
+    let locked = tokio::spawn({
+        let site = Arc::clone(&site);
+        async move { site.sql("", "begin; lock table descriptions; select pg_sleep(4); commit").await }
+    });
+    let mut answers = 0;
+    while !locked.is_finished() {
+        // A look for descriptions falls into this time at least thrice.
+        let asked = tokio::time::timeout(Duration::from_secs(1), lease_now(&rules, "n", 8, 0)).await;
+        assert!(asked.expect("at once").uploads.is_empty());
+        answers += 1;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(answers > 20, "{answers}");
+    locked.await.expect("no panic");
+}
+
+async fn what_one_pool_lacks_keeps_no_other_from_being_asked(site: Arc<Site>) {
+    let rules = site.server();
+    let old = publish(&rules, 1, 1).await;
+    let many = |from: &str| {
+        format!(
+            "insert into releases (digest, engine, version, contract, needs, length, created_at)
+                 select 'd' || i, 'e' || i, '1', 1, 1, 1, 0 from {from};
+             insert into descriptions (pool, digest, sha256, version, summary, media_types, said_at, document)
+                 select 'other', 'd' || i, '', '', '', '[]', 1, '{{}}' from {from}"
+        )
+    };
+    site.sql(
+        &many("(with recursive c(i) as (select 1 union all select i + 1 from c where i < 600) select i from c)"),
+        &many("generate_series(1, 600) as i"),
+    )
+    .await;
+    // The site's own release is described by nobody of that pool.
+    rules.describe_release("other", &release(), "{}").await.expect("described");
+    lease_now(&rules, "n", 8, 0).await;
+    let there = LeaseRequest { pool: "other".to_owned(), ..wish("m", 8, 0, 20_000) };
+    assert_eq!(rules.lease("other", there).await.expect("an answer").describe, [old]);
 }
