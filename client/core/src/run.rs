@@ -27,7 +27,8 @@ use crate::pack::Packers;
 use crate::pipeline::{Pipeline, Recipe, Transferred};
 use crate::recipe::Recipes;
 use crate::source::Found;
-use crate::walk::{Met, Root};
+use crate::walk::{MET_AT_ONCE, Met, Root};
+use select::Selected;
 
 /// A bundle is closed when nothing came for this long.
 const BUNDLE_PAUSE: Duration = Duration::from_millis(200);
@@ -100,6 +101,8 @@ pub(crate) struct Run {
     /// Files of a watcher that no engine can be chosen for now, and when to look for one again.
     unplaced: HashMap<PathBuf, Found>,
     look_again: Option<Instant>,
+    /// Files of a watcher that are to be looked up in the journal: an engine was found that nobody looked them up for.
+    given_back: Vec<Found>,
     /// Why nothing can be sent, as it was told last.
     told: Option<String>,
     transfers: JoinSet<(UploadId, Transferred)>,
@@ -150,6 +153,7 @@ impl Run {
             held_until: None,
             unplaced: HashMap::new(),
             look_again: None,
+            given_back: Vec::new(),
             told: None,
             transfers: JoinSet::new(),
             active: HashMap::new(),
@@ -186,11 +190,13 @@ impl Run {
         let stop = shared.stop.child_token();
         let (requests, mut requested) = mpsc::channel(64);
         let (selected, mut new_files) = mpsc::channel(4);
+        let (give_back, given_back) = mpsc::channel(1);
         let mut parts = JoinSet::new();
         parts.spawn(follow::follow(Arc::clone(&shared), after, requests.clone(), stop.clone()));
-        parts.spawn(select::select(Arc::clone(&shared), found, selected, requests, stop.clone()));
+        let ways = select::Ways { met: found, given_back, selected, requests };
+        parts.spawn(select::select(Arc::clone(&shared), ways, stop.clone()));
 
-        let result = self.work(&mut parts, &mut requested, &mut new_files).await;
+        let result = self.work(&mut parts, &mut requested, &mut new_files, &give_back).await;
         stop.cancel();
         while parts.join_next().await.is_some() {}
         self.transfers.shutdown().await;
@@ -202,7 +208,8 @@ impl Run {
         &mut self,
         parts: &mut JoinSet<Result<(), Error>>,
         requested: &mut mpsc::Receiver<Request>,
-        new_files: &mut mpsc::Receiver<Vec<Found>>,
+        new_files: &mut mpsc::Receiver<Vec<Selected>>,
+        give_back: &mpsc::Sender<Vec<Found>>,
     ) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);
         let mut pending = shared.pending.subscribe();
@@ -233,10 +240,15 @@ impl Run {
                 () = shared.stop.cancelled() => return Err(Error::Stopped),
                 files = new_files.recv(), if room => match files {
                     Some(files) => for file in files {
-                        self.pack(file).await?;
+                        self.take_in(file).await?;
                     },
                     None => all_selected = true,
                 },
+                // Never waited for alone: whoever takes them may be waiting for this loop.
+                permit = give_back.reserve(), if !self.given_back.is_empty() => {
+                    let from = self.given_back.len().saturating_sub(MET_AT_ONCE);
+                    permit.map_err(|_| Error::Stopped)?.send(self.given_back.split_off(from));
+                }
                 Some(Request::Resume(upload)) = requested.recv() => self.asked_to_resume(upload),
                 Some(ended) = self.transfers.join_next() => {
                     let (upload, end) = ended.map_err(|_| Error::Stopped)?;

@@ -21,18 +21,39 @@ const TIME_LEFT_MIN_S: u64 = 3600;
 /// Bytes that are read at once to compare a file.
 const COMPARE_BYTES: usize = 256 << 10;
 
-/// Takes in what a walk met, and hands on the files that are to be sent.
-pub(super) async fn select(
-    shared: Arc<Shared>,
-    mut met: mpsc::Receiver<Vec<Met>>,
-    selected: mpsc::Sender<Vec<Found>>,
-    requests: mpsc::Sender<Request>,
-    stop: CancellationToken,
-) -> Result<(), Error> {
+/// A file that is to be sent.
+#[derive(Debug)]
+pub(super) struct Selected {
+    pub(super) file: Found,
+    /// For this release it was not sent before; `None` if no engine could be chosen for it, so that nobody knows.
+    pub(super) looked_up: Option<Digest>,
+}
+
+/// Where files come from, and where they go.
+pub(super) struct Ways {
+    pub(super) met: mpsc::Receiver<Vec<Met>>,
+    /// Files that were handed on, and for which another engine was chosen since; or one at all.
+    pub(super) given_back: mpsc::Receiver<Vec<Found>>,
+    pub(super) selected: mpsc::Sender<Vec<Selected>>,
+    pub(super) requests: mpsc::Sender<Request>,
+}
+
+/// Takes in what a walk met, and hands on the files that are to be sent. Ends when nothing more is met.
+pub(super) async fn select(shared: Arc<Shared>, ways: Ways, stop: CancellationToken) -> Result<(), Error> {
+    let Ways { mut met, mut given_back, selected, requests } = ways;
     let work = async {
         let mut selector = Selector { shared, selected, requests, attached: HashSet::new() };
-        while let Some(met) = met.recv().await {
-            selector.take(met).await?;
+        loop {
+            tokio::select! {
+                met = met.recv() => match met {
+                    Some(met) => {
+                        let files = selector.files_of(met).await?;
+                        selector.take(files).await?;
+                    }
+                    None => break,
+                },
+                Some(files) = given_back.recv() => selector.take(files).await?,
+            }
         }
         selector.shared.progress.all_found();
         Ok(())
@@ -45,7 +66,7 @@ pub(super) async fn select(
 
 struct Selector {
     shared: Arc<Shared>,
-    selected: mpsc::Sender<Vec<Found>>,
+    selected: mpsc::Sender<Vec<Selected>>,
     requests: mpsc::Sender<Request>,
     /// Uploads that the run was asked to go on with.
     attached: HashSet<UploadId>,
@@ -78,10 +99,9 @@ struct Judged {
 }
 
 impl Selector {
-    async fn take(&mut self, met: Vec<Met>) -> Result<(), Error> {
-        let files = self.files_of(met).await?;
+    async fn take(&mut self, files: Vec<Found>) -> Result<(), Error> {
         if self.shared.again || files.is_empty() {
-            return self.hand_on(files).await;
+            return self.hand_on(files, None).await;
         }
         // By release: what another one said of a file is no answer.
         let engines = self.shared.engines();
@@ -93,7 +113,7 @@ impl Selector {
         for (release, files) in groups {
             match release {
                 Some(release) => self.take_for(&release, files).await?,
-                None => self.hand_on(files).await?,
+                None => self.hand_on(files, None).await?,
             }
         }
         Ok(())
@@ -103,7 +123,7 @@ impl Selector {
     async fn take_for(&mut self, release: &Digest, files: Vec<Found>) -> Result<(), Error> {
         let journal = &self.shared.inbox.journal;
         if !journal.knows_release(&self.shared.account, release).await? {
-            return self.hand_on(files).await;
+            return self.hand_on(files, Some(*release)).await;
         }
         let judged = self.judge(release, files).await?;
         if !judged.copies.is_empty() {
@@ -112,8 +132,8 @@ impl Selector {
         if !judged.touched.is_empty() {
             journal.same_again(judged.touched).await?;
         }
-        self.answer(judged.known).await?;
-        self.hand_on(judged.new).await
+        self.answer(release, judged.known).await?;
+        self.hand_on(judged.new, Some(*release)).await
     }
 
     /// Counts the files, and says what is none.
@@ -139,10 +159,11 @@ impl Selector {
         Ok(files)
     }
 
-    async fn hand_on(&self, files: Vec<Found>) -> Result<(), Error> {
+    async fn hand_on(&self, files: Vec<Found>, looked_up: Option<Digest>) -> Result<(), Error> {
         if files.is_empty() {
             return Ok(());
         }
+        let files = files.into_iter().map(|file| Selected { file, looked_up }).collect();
         self.selected.send(files).await.map_err(|_| Error::Stopped)
     }
 
@@ -189,10 +210,10 @@ impl Selector {
     }
 
     /// Says the last of files whose result is there, and waits for the others.
-    async fn answer(&mut self, known: Vec<(Found, Known)>) -> Result<(), Error> {
+    async fn answer(&mut self, release: &Digest, known: Vec<(Found, Known)>) -> Result<(), Error> {
         let (done, under_way): (Vec<_>, Vec<_>) =
             known.into_iter().partition(|(_, known)| former(known) == Former::Done);
-        self.conclude(done).await?;
+        self.conclude(release, done).await?;
         for (_, known) in &under_way {
             // First of all: the result may arrive at any moment.
             let waits = if known.reused {
@@ -223,10 +244,10 @@ impl Selector {
                 }
             }
         }
-        self.conclude(done).await
+        self.conclude(release, done).await
     }
 
-    async fn conclude(&self, done: Vec<(Found, Known)>) -> Result<(), Error> {
+    async fn conclude(&self, release: &Digest, done: Vec<(Found, Known)>) -> Result<(), Error> {
         if done.is_empty() {
             return Ok(());
         }
@@ -241,18 +262,23 @@ impl Selector {
         }
         for portion in self.shared.inbox.portions(&asked).await? {
             let files = portion.iter().filter_map(|place| by_place.remove(place)).flatten().collect();
-            self.conclude_portion(&portion, files).await?;
+            self.conclude_portion(release, &portion, files).await?;
         }
         Ok(())
     }
 
-    async fn conclude_portion(&self, places: &[(UploadId, u32)], done: Vec<(Found, Known)>) -> Result<(), Error> {
+    async fn conclude_portion(
+        &self,
+        release: &Digest,
+        places: &[(UploadId, u32)],
+        done: Vec<(Found, Known)>,
+    ) -> Result<(), Error> {
         let opened = self.shared.inbox.reopen(places).await?;
         for (file, known) in done {
             match opened.get(&(known.upload, known.index)) {
                 Some(opened) => self.shared.conclude_known(&file, &known, opened.clone()).await?,
                 // The journal lost it: as if it had never been sent.
-                None => self.hand_on(vec![file]).await?,
+                None => self.hand_on(vec![file], Some(*release)).await?,
             }
         }
         Ok(())

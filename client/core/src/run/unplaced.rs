@@ -45,6 +45,26 @@ impl Run {
         Ok(engines.for_file(&file.path).map(|release| Target::Engine(release.engine.clone())))
     }
 
+    /// As [`Self::target_of`]; where none is found, what there is now is asked for if that was long ago.
+    pub(super) async fn place(&mut self, file: &Found) -> Result<Result<Target, Error>, Error> {
+        let target = self.target_of(file).await?;
+        if target.is_ok() || !self.recipe.is_stale() {
+            return Ok(target);
+        }
+        match self.refresh().await {
+            Ok(()) => self.target_of(file).await,
+            Err(Error::Pool(_)) => Ok(target),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the file is to be looked up in the journal before it is sent for an engine that was chosen only now: it may have
+    /// been sent for that before. Not one that is known to have to be sent again. Only a watcher has somebody who looks it up
+    /// as long as it runs.
+    pub(super) fn is_looked_up_first(&self, file: &Found) -> bool {
+        self.kind == Kind::Watch && !self.shared.again && file.replaces.is_none()
+    }
+
     /// No engine can be chosen for the file now. A watcher keeps it until one can, others say why not.
     pub(super) async fn no_engine(&mut self, file: Found, error: &Error) -> Result<(), Error> {
         if self.kind == Kind::Watch && (self.unplaced.len() < UNPLACED_MAX || !matches!(error, Error::NoEngineFits)) {
@@ -122,7 +142,11 @@ impl Run {
             match self.target_of(&file).await? {
                 Ok(_) => {
                     self.told = None;
-                    self.pack(file).await?;
+                    if self.is_looked_up_first(&file) {
+                        self.given_back.push(file);
+                    } else {
+                        self.pack(file).await?;
+                    }
                 }
                 Err(_) => {
                     self.unplaced.insert(path, file);

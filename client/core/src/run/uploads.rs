@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use filemill_seal::{Digest, Outcome, UploadId, VoidReason};
 
 use super::conclude::Conclusion;
+use super::select::Selected;
 use super::unplaced::resolve;
 use super::{Active, Kind, Later, Run, Target, WEIGHT_MAX, weight};
 use crate::api::Patience;
@@ -56,6 +57,7 @@ impl Run {
         for file in files {
             let target = self.target_of(&file).await?;
             match target.and_then(|target| resolve(&engines, &target).ok_or(Error::NoEngineFits)) {
+                Ok(_) if self.is_looked_up_first(&file) => self.given_back.push(file),
                 Ok(release) => groups.entry(release.release).or_insert((release, Vec::new())).1.push(file),
                 Err(error) => self.no_engine(file, &error).await?,
             }
@@ -120,21 +122,33 @@ impl Run {
         Ok(())
     }
 
+    /// Takes in a file that was selected. If it was looked up in the journal for another release than it would go to now, or for
+    /// none, it is looked up first.
+    pub(super) async fn take_in(&mut self, selected: Selected) -> Result<(), Error> {
+        let Selected { file, looked_up } = selected;
+        let target = self.place(&file).await?;
+        if let Ok(target) = &target
+            && self.is_looked_up_first(&file)
+            && resolve(&self.recipe.engines, target).is_some_and(|release| Some(release.release) != looked_up)
+        {
+            self.given_back.push(file);
+            return Ok(());
+        }
+        self.pack_for(target, file).await
+    }
+
     /// Takes a file into the next bundle, and begins that if it is full.
     pub(super) async fn pack(&mut self, file: Found) -> Result<(), Error> {
+        let target = self.place(&file).await?;
+        self.pack_for(target, file).await
+    }
+
+    async fn pack_for(&mut self, target: Result<Target, Error>, file: Found) -> Result<(), Error> {
         if let Some(message) = pack::too_long(&file, self.recipe.chunk_size) {
             if let Some((upload, index)) = file.replaces {
                 self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;
             }
             return self.shared.conclude(Conclusion::of_found(&file, "too_long", message)).await;
-        }
-        let mut target = self.target_of(&file).await?;
-        if target.is_err() && self.recipe.is_stale() {
-            match self.refresh().await {
-                Ok(()) => target = self.target_of(&file).await?,
-                Err(Error::Pool(_)) => {}
-                Err(error) => return Err(error),
-            }
         }
         let target = match target {
             Ok(target) => target,

@@ -182,6 +182,11 @@ impl Inner {
         }
     }
 
+    /// How many files were sent, each as often as it was.
+    pub(crate) fn files(&self) -> u32 {
+        self.uploads.values().flat_map(|upload| &upload.open.jobs).map(|range| range.count).sum()
+    }
+
     fn event(&mut self, upload: &str, kind: EventKind) {
         let cursor = self.events.len() as i64 + 1;
         self.events.push(Event { cursor, upload: upload.to_owned(), kind });

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use filemill_api::ErrorCode;
+use filemill_api::{ErrorCode, Release};
 use filemill_client::{Finished, Notice, Reason, WatchOptions};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -67,6 +67,11 @@ async fn finished(told: &mut mpsc::Receiver<Notice>, files: usize) -> Vec<(Strin
     finished
 }
 
+/// A release of an engine that takes such files.
+fn taking(engine: &str, kind: &str) -> Release {
+    Release { media_types: Some(vec![kind.to_owned()]), ..usual_release(engine, engine.as_bytes()) }
+}
+
 fn pair(file: &str, engine: &str) -> (String, String) {
     (file.to_owned(), engine.to_owned())
 }
@@ -110,11 +115,6 @@ async fn a_watcher_that_cannot_tell_which_engine_is_meant_any_more_waits_until_i
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_in_a_watched_folder_that_no_engine_takes_waits_for_one_and_holds_no_other_up() {
     let world = World::new().await;
-    let taking = |engine: &str, kind: &str| {
-        let mut release = usual_release(engine, engine.as_bytes());
-        release.media_types = Some(vec![kind.to_owned()]);
-        release
-    };
     world.fake.lock().releases = vec![taking("table", "text/csv")];
     world.write("b.png", "22");
     watch(&world, Some("auto"), async |told| {
@@ -136,4 +136,28 @@ async fn a_file_in_a_watched_folder_that_no_engine_takes_waits_for_one_and_holds
         assert_eq!(finished(told, 1).await, [pair("b.png", "image")]);
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_before_is_not_sent_again_when_its_engine_comes_back_after_the_watcher() {
+    let world = World::new().await;
+    let (table, pdf) = (taking("table", "text/csv"), taking("local/pdf", "application/pdf"));
+    world.fake.lock().releases = vec![table.clone(), pdf.clone()];
+    world.write("a.pdf", "1");
+    world.write("b.pdf", "22");
+    watch(&world, Some("auto"), async |told| finished(told, 2).await).await;
+    assert_eq!(world.fake.lock().files(), 2);
+    world.fake.lock().releases = vec![table.clone()];
+    world.write("copy-of-a.pdf", "1");
+    world.write("new.pdf", "333");
+    watch(&world, Some("auto"), async |told| {
+        for _ in 0..4 {
+            while !matches!(told.recv().await.expect("the watcher ended"), Notice::Waiting { .. }) {}
+        }
+        world.fake.lock().releases = vec![table, pdf];
+        let all = ["a.pdf", "b.pdf", "copy-of-a.pdf", "new.pdf"];
+        assert_eq!(finished(told, 4).await, all.map(|file| pair(file, "local/pdf")));
+    })
+    .await;
+    assert_eq!(world.fake.lock().files(), 3, "only the new one was sent");
 }
