@@ -106,7 +106,8 @@ impl Cache {
     /// deleted.
     pub(crate) fn load(&self, digest: ReleaseDigest) -> Option<(Native, ContractVersion)> {
         let name = entry::name(digest, &self.compatibility);
-        let found = self.shared.folder.find(&name, self.shared.max_bytes).and_then(|found| {
+        let most = self.shared.max_bytes.min(entry::MAX_BYTES);
+        let found = self.shared.folder.find(&name, most).and_then(|found| {
             let open = |(file, bytes)| entry::open(&self.shared.key, digest, &self.compatibility, file, bytes);
             found.map(open).transpose()
         });
@@ -137,10 +138,5 @@ impl Cache {
                 tracing::warn!(release = %digest, %error, "cannot keep compiled code in the cache");
             }
         }
-    }
-
-    /// Forgets the code of a release: this host does not run it.
-    pub(crate) fn remove(&self, digest: ReleaseDigest) {
-        self.shared.folder.remove(&entry::name(digest, &self.compatibility));
     }
 }

@@ -25,7 +25,7 @@ const CODE_MAX_FACTOR: usize = 32;
 /// What even the smallest component may come to, in bytes.
 const CODE_MIN_BYTES: usize = 16 << 20;
 /// What even the largest component may come to, in bytes. One with a Python interpreter comes to 32 MiB.
-const CODE_MAX_BYTES: usize = 256 << 20;
+pub(crate) const MOST_CODE_BYTES: usize = 256 << 20;
 
 /// How late a compiler that nobody waits for any more may be ended.
 const LOOKED_AT_EVERY: Duration = Duration::from_millis(20);
@@ -57,12 +57,13 @@ pub struct CompilerProcess {
 }
 
 impl CompilerProcess {
-    /// `program` with the limits that suit components of up to 32 MiB: 60 s, 120 s of CPU time, 3 GiB.
+    /// `program` with the limits that suit components of up to 32 MiB: 120 s of CPU time, 3 GiB, and 300 s on the clock, because
+    /// it gives way to everything else.
     pub fn new(program: impl Into<PathBuf>, arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         Self {
             program: program.into(),
             arguments: arguments.into_iter().map(Into::into).collect(),
-            wall_time: Duration::from_secs(60),
+            wall_time: Duration::from_secs(300),
             cpu_time: Duration::from_secs(120),
             memory_bytes: 3 << 30,
         }
@@ -78,6 +79,8 @@ pub(crate) enum CompileError {
     Over(String),
     /// It was not done in this time.
     Slow(String),
+    /// Neither was it, but it was hardly let run.
+    Starved(String),
     /// The compiler died of something else than its limits.
     Died(String),
     /// The compiler could not be started.
@@ -157,7 +160,7 @@ impl CompilerProcess {
                     Err(RecvTimeoutError::Disconnected) => break Err(lost()),
                     Err(RecvTimeoutError::Timeout) if cancel.is_cancelled() => break Err(CompileError::Cancelled),
                     Err(RecvTimeoutError::Timeout) if left.is_zero() => {
-                        break Err(CompileError::Slow(format!("{:?} on the clock", self.wall_time)));
+                        break Err(self.late(child));
                     }
                     Err(RecvTimeoutError::Timeout) => {}
                 }
@@ -168,6 +171,15 @@ impl CompilerProcess {
             }
             ended
         })
+    }
+
+    /// Whether the component takes so long, or this machine has other things to do.
+    fn late(&self, child: &Child) -> CompileError {
+        let limit = format!("{:?} on the clock", self.wall_time);
+        match cpu_time(child.id()) {
+            Some(used) if used < self.wall_time / 2 => CompileError::Starved(limit),
+            _ => CompileError::Slow(limit),
+        }
     }
 
     /// What ended a compiler that said neither yes nor no.
@@ -185,9 +197,21 @@ impl CompilerProcess {
     }
 }
 
+/// CPU time that a process has used, by `utime` and `stime` of its `stat` (proc(5)).
+fn cpu_time(process: u32) -> Option<Duration> {
+    /// The kernel's `USER_HZ`, which is the same on every machine that this is built for.
+    const TICKS_A_SECOND: u64 = 100;
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name before may hold anything.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace().skip(11);
+    let ticks = fields.next()?.parse::<u64>().ok()?.checked_add(fields.next()?.parse().ok()?)?;
+    Some(Duration::from_millis(ticks.checked_mul(1000 / TICKS_A_SECOND)?))
+}
+
 /// How much code a component of so many bytes may come to, in bytes.
 fn most_code(component_bytes: usize) -> usize {
-    component_bytes.saturating_mul(CODE_MAX_FACTOR).clamp(CODE_MIN_BYTES, CODE_MAX_BYTES)
+    component_bytes.saturating_mul(CODE_MAX_FACTOR).clamp(CODE_MIN_BYTES, MOST_CODE_BYTES)
 }
 
 /// What comes, up to `most` bytes; the rest is not read, so that whoever writes it ends.

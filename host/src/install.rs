@@ -197,10 +197,8 @@ pub(crate) fn cached(with: &Installer<'_>, digest: ReleaseDigest) -> Option<Inst
     match loaded.and_then(|component| link(*contract, version, &component, Origin::Cached)) {
         Ok(installed) => Some(installed),
         Err(error) => {
+            // It stays: a processor with other limits may run it, and what is compiled in its place replaces it.
             tracing::warn!(release = %digest, %error, "compiled code from the cache does not run");
-            if error.again() == Again::Never {
-                caches.of(lane).remove(digest);
-            }
             None
         }
     }
@@ -252,6 +250,9 @@ impl From<CompileError> for InstallError {
             CompileError::Refused(reason) => Self::Malformed { reason: printable(&reason, REASON_BYTES) },
             CompileError::Over(limit) => Self::CompileLimit { limit },
             CompileError::Slow(limit) => Self::CompileDeadline { limit },
+            CompileError::Starved(limit) => Self::CompilerFailed {
+                reason: format!("it was not done after {limit}, because this machine has other things to do"),
+            },
             CompileError::Cancelled => Self::Cancelled,
             CompileError::Died(reason) => Self::CompilerDied { reason: printable(&reason, REASON_BYTES) },
             CompileError::Host(reason) => Self::CompilerFailed { reason: printable(&reason, REASON_BYTES) },

@@ -84,7 +84,10 @@ pub(crate) enum LoadError {
 
 impl From<wasmtime::Error> for LoadError {
     fn from(error: wasmtime::Error) -> Self {
-        let is_hosts = error.chain().any(|cause| cause.is::<io::Error>() || cause.is::<rustix::io::Errno>());
+        let lacks = |cause: &(dyn std::error::Error + 'static)| {
+            cause.is::<io::Error>() || cause.is::<rustix::io::Errno>() || cause.is::<wasmtime::OutOfMemory>()
+        };
+        let is_hosts = error.chain().any(lacks);
         if is_hosts { Self::Host(error) } else { Self::Code(error) }
     }
 }

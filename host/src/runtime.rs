@@ -140,6 +140,14 @@ impl Runtime {
         Ok(self.release(digest, install(&self.installer(), component, digest, cancel)?))
     }
 
+    /// What one compiler may take at most, in bytes; 0 where that is not bounded.
+    pub(crate) fn compiler_memory_bytes(&self) -> u64 {
+        match &self.compiler {
+            Compiler::Here => 0,
+            Compiler::Child(process) => process.memory_bytes,
+        }
+    }
+
     /// The release with that digest, where this host compiled it earlier and still has the code: nobody needs the component
     /// then. Blocks: under a millisecond for a small engine, some 20 for one that carries a Python or JavaScript interpreter.
     pub fn cached(&self, digest: ReleaseDigest) -> Option<Release> {

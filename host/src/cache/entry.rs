@@ -12,15 +12,20 @@ use data_encoding::HEXLOWER;
 
 use super::key::{Key, TRAILER_BYTES};
 use crate::ReleaseDigest;
+use crate::compile::MOST_CODE_BYTES;
 use crate::contract::ContractVersion;
 use crate::native::{Native, Sealed};
 
 const MAGIC: &[u8; 8] = b"fmcode3\n";
 
+/// No entry is longer, in bytes.
+pub(super) const MAX_BYTES: u64 = MOST_CODE_BYTES as u64 + (1 << 10);
+
 /// The file name of a release's entry. The compatibility hash is cut to 64 bits here; the entry has all of it.
 pub(super) fn name(digest: ReleaseDigest, compatibility: &[u8; 32]) -> String {
     let compatibility = HEXLOWER.encode(&compatibility[..8]);
-    format!("{digest}-{compatibility}.code")
+    // With the format's number: processors of several versions share the folder.
+    format!("{digest}-{compatibility}.code3")
 }
 
 /// An entry for `code`, which was made of a component for that contract.
@@ -49,16 +54,21 @@ pub(super) fn open(
     mut entry: File,
     bytes: u64,
 ) -> io::Result<Option<(Native, ContractVersion)>> {
-    let Some(tagged_bytes) = bytes.checked_sub(TRAILER_BYTES as u64) else {
+    let about = [&MAGIC[..], digest.as_bytes(), compatibility].concat();
+    let mut end = vec![0; about.len() + TRAILER_BYTES];
+    let Some(about_at) = bytes.checked_sub(end.len() as u64) else {
         return Ok(None);
     };
-    let sealed = Sealed::copy(&mut entry, tagged_bytes)?;
-    let mut trailer = [0; TRAILER_BYTES];
-    entry.seek(SeekFrom::Start(tagged_bytes))?;
-    entry.read_exact(&mut trailer)?;
-    let about = [&MAGIC[..], digest.as_bytes(), compatibility].concat();
+    // What does not even say that it is this release's is not worth a copy.
+    entry.seek(SeekFrom::Start(about_at))?;
+    entry.read_exact(&mut end)?;
+    let Some(trailer) = end.strip_prefix(&about[..]).and_then(|trailer| trailer.try_into().ok()) else {
+        return Ok(None);
+    };
+    entry.rewind()?;
+    let sealed = Sealed::copy(&mut entry, about_at + about.len() as u64)?;
     let contract = sealed.with(|tagged| {
-        let before = tagged.strip_suffix(&about[..]).filter(|_| key.verify(tagged, &trailer))?;
+        let before = tagged.strip_suffix(&about[..]).filter(|_| key.verify(tagged, trailer))?;
         contract(before)
     })?;
     Ok(contract.map(|contract| (Native::from_verified(sealed), contract)))

@@ -61,7 +61,7 @@ fn compile(arguments: &[String]) -> Result<Vec<u8>, Failure> {
 /// Lets what runs go before, and a machine without memory end this process rather than the one that started it. Best effort: it
 /// compiles without, too.
 fn give_way() {
-    let _ = setpriority_process(None, 10);
+    let _ = setpriority_process(None, 5);
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
 }
 

@@ -56,10 +56,13 @@ impl NodeConfig {
     /// How long a job waits for the next chunk by default.
     pub const STALL_DEFAULT: Duration = Duration::from_secs(10);
 
+    /// Releases that are asked at once what they are.
+    pub(super) const DESCRIBED_AT_ONCE: u32 = 2;
+
     /// How many runs the [`Runtime`](crate::Runtime) must have slots for: those that run, as many that wait for their input, and
-    /// one release that is asked what it is.
+    /// releases that are asked what they are.
     pub fn runtime_slots(slots: usize) -> u32 {
-        u32::try_from(slots).unwrap_or(u32::MAX).saturating_mul(2).saturating_add(1)
+        u32::try_from(slots).unwrap_or(u32::MAX).saturating_mul(2).saturating_add(Self::DESCRIBED_AT_ONCE)
     }
 
     pub(super) fn check(&self) -> Result<(), NodeError> {

@@ -8,6 +8,7 @@ use filemill_seal::Digest;
 use super::Node;
 use super::events::event;
 use super::releases::NoRelease;
+use super::run::release;
 
 /// Describes the releases of these digests, one after the other. What cannot be described is said; the server asks again, or
 /// another node.
@@ -26,7 +27,7 @@ pub(super) async fn run(node: Arc<Node>, digests: Vec<String>) {
 }
 
 async fn describe(node: &Node, digest: Digest) -> Result<(), String> {
-    let ready = node.releases.get(digest, &node.server, &node.storage, &node.chunks).await.map_err(NoRelease::why)?;
+    let ready = release(node, digest).await.map_err(NoRelease::why)?;
     let path = paths::DESCRIPTION.replace("{digest}", &digest.to_string());
     let told = node.server.put_document(&path, &ready.described.document).await;
     told.map_err(|error| format!("the server does not take the description of release `{digest}`: {error}"))

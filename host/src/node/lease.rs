@@ -1,11 +1,14 @@
 //! Leases in hand: until when each is known to be held, and how its end reaches whoever works on it.
 
 use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
-use filemill_api::{LeasedRun, RunKey};
+use filemill_api::{LeasedRun, RunKey, limits};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +34,8 @@ pub(super) struct Lease {
     completing: AtomicU32,
     settled: Notify,
     in_hand: Arc<InHand>,
+    /// Whether its jobs are not counted as in hand, because they wait for something that keeps no slot busy.
+    aside: Mutex<bool>,
 }
 
 struct Standing {
@@ -58,12 +63,36 @@ pub(super) struct Leases {
     in_hand: Arc<InHand>,
 }
 
+/// The most jobs that wait for their release and are not counted as in hand.
+const ASIDE_MAX: usize = limits::MAX_LEASED_JOBS as usize;
+
 /// How many jobs are leased and not yet run.
 #[derive(Default)]
 pub(super) struct InHand {
     jobs: AtomicUsize,
+    /// Jobs that are leased beside these and wait for their release.
+    aside: AtomicUsize,
     wake_below: AtomicUsize,
     fewer: Notify,
+}
+
+/// Waits for what `leases` need before they can keep a slot busy. If that takes a while, other jobs are asked for meanwhile: a
+/// release that takes a minute to compile leaves no slot empty. Cancel safe.
+pub(super) async fn aside<T>(leases: &[Arc<Lease>], what: impl Future<Output = T>) -> T {
+    /// Takes them back, also where the wait is called off.
+    struct Back<'a>(&'a [Arc<Lease>]);
+    impl Drop for Back<'_> {
+        fn drop(&mut self) {
+            self.0.iter().for_each(|lease| lease.take_back());
+        }
+    }
+    let mut what = pin!(what);
+    if let Poll::Ready(at_once) = futures::poll!(&mut what) {
+        return at_once;
+    }
+    leases.iter().for_each(|lease| lease.set_aside());
+    let _back = Back(leases);
+    what.await
 }
 
 impl Leases {
@@ -98,6 +127,7 @@ impl Leases {
             completing: AtomicU32::new(0),
             settled: Notify::new(),
             in_hand: Arc::clone(&self.in_hand),
+            aside: Mutex::new(false),
         });
         by_run.insert(key.run, Arc::clone(&lease));
         Some(lease)
@@ -176,8 +206,39 @@ impl Lease {
         self.cancel.cancel();
         self.over.cancel();
         self.changed.notify_all();
-        self.in_hand.remove(self.open_jobs.swap(0, Ordering::Relaxed));
+        let mut aside = self.lock_aside();
+        let open = self.open_jobs.swap(0, Ordering::Relaxed);
+        if std::mem::take(&mut *aside) {
+            self.in_hand.aside.fetch_sub(open as usize, Ordering::Relaxed);
+        } else {
+            self.in_hand.remove(open);
+        }
         true
+    }
+
+    fn lock_aside(&self) -> MutexGuard<'_, bool> {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does not count its jobs as in hand for now, unless there are too many such.
+    fn set_aside(&self) {
+        let mut aside = self.lock_aside();
+        let open = self.open_jobs();
+        let room = |jobs: usize| Some(jobs + open as usize).filter(|jobs| *jobs <= ASIDE_MAX);
+        if !*aside && self.in_hand.aside.try_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok() {
+            *aside = true;
+            self.in_hand.remove(open);
+        }
+    }
+
+    /// Counts them again.
+    fn take_back(&self) {
+        let mut aside = self.lock_aside();
+        if std::mem::take(&mut *aside) {
+            let open = self.open_jobs();
+            self.in_hand.aside.fetch_sub(open as usize, Ordering::Relaxed);
+            self.in_hand.add(open);
+        }
     }
 
     /// One of its jobs was run or given up.
@@ -260,5 +321,47 @@ impl InHand {
             self.fewer.notified().await;
         }
         self.wake_below.store(0, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    fn take_up(leases: &Leases, run: i64, jobs: u32) -> Arc<Lease> {
+        let indexes = (0..jobs).collect();
+        let run = LeasedRun { run, fence: 1, indexes, first_chunk: 0, last_chunk: 0, attempt: 1, alone: false };
+        leases.take_up("upload", run, Duration::MAX).expect("it is new")
+    }
+
+    #[tokio::test]
+    async fn jobs_that_wait_for_their_release_keep_no_slot_from_others() {
+        let leases = Leases::new();
+        let waits = [take_up(&leases, 1, 2), take_up(&leases, 2, 3)];
+        take_up(&leases, 3, 1);
+        aside(&waits, ready(())).await;
+        assert_eq!(leases.in_hand().jobs(), 6);
+        {
+            let mut waiting = pin!(aside(&waits, pending::<()>()));
+            assert!(futures::poll!(&mut waiting).is_pending());
+            assert_eq!(leases.in_hand().jobs(), 1);
+            assert!(leases.end(&waits[0], End::Lost), "while it waits");
+            assert_eq!(leases.in_hand().jobs(), 1);
+        }
+        assert_eq!(leases.in_hand().jobs(), 4, "the other's jobs can run now");
+        leases.end(&waits[1], End::Lost);
+        assert_eq!(leases.in_hand().jobs(), 1);
+        assert_eq!(leases.in_hand().aside.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn no_more_jobs_wait_beside_than_may_be_leased_at_once() {
+        let leases = Leases::new();
+        let waits: Vec<_> = (0..17).map(|run| take_up(&leases, run, 64)).collect();
+        let mut waiting = pin!(aside(&waits, pending::<()>()));
+        assert!(futures::poll!(&mut waiting).is_pending());
+        assert_eq!(leases.in_hand().jobs(), 17 * 64 - ASIDE_MAX);
     }
 }

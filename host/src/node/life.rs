@@ -145,7 +145,7 @@ async fn push_metrics(node: &Arc<Node>) {
     let node = Arc::clone(node);
     let pushed = tokio::task::spawn_blocking(move || {
         if let Some(metrics) = &node.metrics {
-            metrics.stop(LAST_WORDS);
+            metrics.stop();
         }
     });
     if let Err(error) = pushed.await {

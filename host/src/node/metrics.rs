@@ -5,7 +5,7 @@
 //! `OTEL_RESOURCE_ATTRIBUTES`.
 //!
 //! Who reads them learns how often each release ran, how the runs ended, and how their time, memory and input were spread. No
-//! file, upload or organisation is named.
+//! file, upload or organisation is named; but where a release ran once between two pushes, the sums are those of that run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -123,9 +123,9 @@ impl Metrics {
         self.host_calls.record(used.host_calls, of);
     }
 
-    /// Pushes what is left. Blocks for at most `patience`, and the runtime has to go on meanwhile.
-    pub(super) fn stop(&self, patience: Duration) {
-        if let Err(error) = self.provider.shutdown_with_timeout(patience) {
+    /// Pushes what is left. Blocks for some seconds at most, and the runtime has to go on meanwhile.
+    pub(super) fn stop(&self) {
+        if let Err(error) = self.provider.shutdown() {
             tracing::warn!(%error, "the last metrics could not be pushed");
         }
     }

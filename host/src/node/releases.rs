@@ -1,6 +1,7 @@
 //! Releases that leases name, or that were dropped in: had by digest, compiled off the request path, and kept.
 
 mod kept;
+mod memory;
 mod turns;
 
 use std::future::Future;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use filemill_api::{ComponentUrl, paths};
 use filemill_seal::Digest;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -16,8 +18,8 @@ use self::kept::{Failed, Kept, State};
 use self::turns::{Turn, Turns};
 use super::allowed::Allowed;
 use super::backoff::Backoff;
-use super::budget::Held;
-use super::chunks::ChunkStore;
+use super::budget::{Budget, Held};
+use super::config::NodeConfig;
 use super::described::Described;
 use super::server::Server;
 use super::storage::{Storage, StorageError};
@@ -26,8 +28,18 @@ use crate::{Again, Cancel, DescribeError, InstallError, Outcome, Release, Releas
 /// The longest component that is fetched, in bytes; the runtime has a limit of its own.
 const COMPONENT_MAX_BYTES: usize = 32 << 20;
 
-/// After so many failures that a busy machine may be to blame for, the release is.
+/// After so many failures that a busy machine may be to blame for, the release is, for a while.
 const SUSPICIONS: u32 = 3;
+/// For so long: who knows what else the machine went through.
+const SUSPECTED: Duration = Duration::from_secs(600);
+/// Such failures are so long apart at least.
+const SUSPICIOUS_AGAIN: Duration = Duration::from_secs(2);
+
+/// What components may take while they wait to be compiled and are: enough for the longest and one more. It is apart from the
+/// chunks' budget, so that none waits for a compiler to get a chunk.
+const COMPONENTS_BYTES: usize = 2 * COMPONENT_MAX_BYTES;
+/// Releases whose code is loaded at once.
+const LOADED_AT_ONCE: usize = 2;
 
 /// How long the end of a compiler may take that was called off.
 const LAST_COMPILER: Duration = Duration::from_secs(1);
@@ -39,15 +51,22 @@ pub(super) enum NoRelease {
     Refused(String),
     /// It is the release, and this processor cannot run it.
     Unfit(String),
-    /// This processor lacks something to make it ready, other releases may do: it is tried again when that time has passed.
-    NotNow { why: String, after: Duration },
+    /// It failed so often that it counts as unfit until that time has passed.
+    Suspect { why: String, after: Duration },
+    /// It is tried again when that time has passed: this one is hard to compile (`it_may_be`), or this processor lacks something
+    /// to make any release ready.
+    NotNow { why: String, after: Duration, it_may_be: bool },
     /// It cannot be had at the moment.
     Fault(String),
 }
 
 impl NoRelease {
     pub(super) fn why(self) -> String {
-        let (Self::Refused(why) | Self::Unfit(why) | Self::NotNow { why, .. } | Self::Fault(why)) = self;
+        let (Self::Refused(why)
+        | Self::Unfit(why)
+        | Self::Suspect { why, .. }
+        | Self::NotNow { why, .. }
+        | Self::Fault(why)) = self;
         why
     }
 }
@@ -64,12 +83,15 @@ pub(super) struct Releases {
     allowed: Arc<Allowed>,
     kept: Kept<Ready>,
     turns: Arc<Turns>,
+    components: Budget,
+    loading: Semaphore,
+    describing: Semaphore,
     /// Compilers at work.
     tasks: TaskTracker,
 }
 
 /// A component, and the part of the budget that it takes.
-type Component = (Vec<u8>, Option<Held>);
+type Component = (Vec<u8>, Held);
 
 /// Why a release could not be made ready.
 struct NotReady {
@@ -86,8 +108,17 @@ impl Releases {
     /// Keeps compiled code of up to `most_code_bytes` bytes beside what runs.
     pub(super) fn new(runtime: Runtime, allowed: Arc<Allowed>, most_code_bytes: usize) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-        let (kept, turns) = (Kept::new(most_code_bytes), Arc::new(Turns::new(cores)));
-        Self { runtime, allowed, kept, turns, tasks: TaskTracker::new() }
+        let compilers = memory::machine_bytes() / runtime.compiler_memory_bytes().max(1);
+        Self {
+            runtime,
+            allowed,
+            kept: Kept::new(most_code_bytes),
+            turns: Arc::new(Turns::new(cores, usize::try_from(compilers).unwrap_or(usize::MAX))),
+            components: Budget::new(COMPONENTS_BYTES),
+            loading: Semaphore::new(LOADED_AT_ONCE),
+            describing: Semaphore::new(NodeConfig::DESCRIBED_AT_ONCE as usize),
+            tasks: TaskTracker::new(),
+        }
     }
 
     /// The release with that digest, ready to run. Fetched and compiled once, however many ask, and neither where its code
@@ -97,12 +128,16 @@ impl Releases {
         digest: Digest,
         server: &Server,
         storage: &Storage,
-        chunks: &ChunkStore,
     ) -> Result<Arc<Ready>, NoRelease> {
         self.ready(digest, async |long| {
-            // Fetched before there is a turn: storage may be slow.
-            let component = fetch(digest, server, storage, chunks).await?;
-            Ok((component, self.turns.take(long).await))
+            // Fetched before there is a turn, because storage may be slow; but not to wait long in memory.
+            let turn = if long { Some(self.turns.take(true).await) } else { None };
+            let component = fetch(digest, server, storage, &self.components).await?;
+            let turn = match turn {
+                Some(turn) => turn,
+                None => self.turns.take(false).await,
+            };
+            Ok((component, turn))
         })
         .await
     }
@@ -115,8 +150,16 @@ impl Releases {
         read: impl FnOnce() -> R,
     ) -> Result<Arc<Ready>, NoRelease> {
         self.ready(digest, async |long| {
-            let turn = self.turns.take(long).await;
-            Ok(((read().await?, None), turn))
+            // In the same order, so that nobody who has a turn waits for room that another holds who waits for a turn.
+            let turn = if long { Some(self.turns.take(true).await) } else { None };
+            let mut held = self.components.take(COMPONENT_MAX_BYTES, || false).await;
+            let component = read().await?;
+            held.shrink_to(component.len());
+            let turn = match turn {
+                Some(turn) => turn,
+                None => self.turns.take(false).await,
+            };
+            Ok(((component, held), turn))
         })
         .await
     }
@@ -134,52 +177,71 @@ impl Releases {
         digest: Digest,
         source: impl AsyncFnOnce(bool) -> Result<(Component, Turn), NoRelease>,
     ) -> Result<Arc<Ready>, NoRelease> {
+        let (found, is_news) = self.look_up(digest, source).await;
+        if is_news {
+            self.kept.shrink();
+        }
+        found
+    }
+
+    /// The release, and whether what is known of it changed.
+    async fn look_up(
+        &self,
+        digest: Digest,
+        source: impl AsyncFnOnce(bool) -> Result<(Component, Turn), NoRelease>,
+    ) -> (Result<Arc<Ready>, NoRelease>, bool) {
         let shelf = self.kept.shelf(digest);
         let mut state = shelf.lock().await;
         let (suspicions, long, mut backoff) = match &*state {
-            State::Ready { release, .. } => return Ok(Arc::clone(release)),
-            State::Unfit(why) => return Err(NoRelease::Unfit(why.clone())),
-            State::Failed(failed) => {
-                let after = failed.again.saturating_duration_since(Instant::now());
-                if !after.is_zero() {
-                    return Err(NoRelease::NotNow { why: failed.why.clone(), after });
-                }
-                (failed.suspicions, failed.long, failed.backoff.clone())
-            }
+            State::Ready { release, .. } => return (Ok(Arc::clone(release)), false),
+            State::Unfit(why) => return (Err(NoRelease::Unfit(why.clone())), false),
+            State::Failed(failed) => match failed.until_again() {
+                Some(after) => return (Err(failed.told(after)), false),
+                // One more failure is enough where it was suspected already.
+                None => (failed.suspicions.min(SUSPICIONS - 1), failed.long, failed.backoff.clone()),
+            },
             State::Unknown => (0, false, Backoff::new(Duration::from_secs(1), Duration::from_secs(30))),
         };
-        let made = match self.cached(digest).await {
-            Some(release) => self.describe(digest, release).await,
-            None => {
-                let (component, turn) = source(long).await?;
-                self.compile(digest, component, turn, long).await
-            }
+        let installed = match self.cached(digest).await {
+            Some(release) => Ok(release),
+            None => match source(long).await {
+                Ok((component, turn)) => self.compile(digest, component, turn, long).await,
+                Err(error) => return (Err(error), true),
+            },
+        };
+        let made = match installed {
+            Ok(release) => self.describe(digest, release).await,
+            Err(not_ready) => Err(not_ready),
         };
         let NotReady { again, made_room, why } = match made {
             Ok(ready) => {
                 let (code_bytes, release) = (ready.release.code_bytes(), Arc::new(ready));
                 *state = State::Ready { release: Arc::clone(&release), code_bytes };
-                drop(state);
-                drop(shelf);
-                self.kept.shrink();
-                return Ok(release);
+                return (Ok(release), true);
             }
             Err(not_ready) => not_ready,
         };
-        let suspicions = suspicions + u32::from(again == Again::FewTimes);
-        if again == Again::Never || suspicions >= SUSPICIONS {
+        if again == Again::Never {
             *state = State::Unfit(why.clone());
-            return Err(NoRelease::Unfit(why));
+            return (Err(NoRelease::Unfit(why)), true);
         }
-        let after = backoff.delay();
-        let long = long || made_room || suspicions > 0;
-        let failed = Failed { why: why.clone(), suspicions, long, again: Instant::now() + after, backoff };
+        let is_suspicious = again == Again::FewTimes;
+        let suspicions = suspicions + u32::from(is_suspicious);
+        let after = match suspicions {
+            SUSPICIONS.. => SUSPECTED,
+            _ if is_suspicious => backoff.delay().max(SUSPICIOUS_AGAIN),
+            _ => backoff.delay(),
+        };
+        let (long, it_may_be) = (long || made_room || suspicions > 0, made_room || is_suspicious);
+        let failed = Failed { why, suspicions, it_may_be, long, again: Instant::now() + after, backoff };
+        let told = failed.told(after);
         *state = State::Failed(failed);
-        Err(NoRelease::NotNow { why, after })
+        (Err(told), true)
     }
 
     /// The release as it was compiled earlier: that waits for nobody's turn.
     async fn cached(&self, digest: Digest) -> Option<Release> {
+        let _place = self.loading.acquire().await;
         let runtime = self.runtime.clone();
         let found = tokio::task::spawn_blocking(move || runtime.cached(ReleaseDigest::from_bytes(*digest.as_bytes())));
         // One that panics has no code for us.
@@ -187,14 +249,16 @@ impl Releases {
     }
 
     async fn describe(&self, digest: Digest, release: Release) -> Result<Ready, NotReady> {
+        // It takes a slot of the runtime, and may not take one from a job.
+        let _place = self.describing.acquire().await;
         let allowed = Arc::clone(&self.allowed);
         let describing = tokio::task::spawn_blocking(move || describe(&allowed, digest, release));
         describing.await.unwrap_or_else(|error| Err(NotReady::panicked(digest, &error)))
     }
 
-    /// Compiles a component and asks it what it is. `digest` was found to be the component's.
-    async fn compile(&self, digest: Digest, component: Component, turn: Turn, long: bool) -> Result<Ready, NotReady> {
-        let (runtime, allowed, turns) = (self.runtime.clone(), Arc::clone(&self.allowed), Arc::clone(&self.turns));
+    /// Compiles a component. `digest` was found to be the component's.
+    async fn compile(&self, digest: Digest, component: Component, turn: Turn, long: bool) -> Result<Release, NotReady> {
+        let (runtime, turns) = (self.runtime.clone(), Arc::clone(&self.turns));
         let called_off = CalledOff(Cancel::default());
         let (cancel, make_room) = (called_off.0.clone(), called_off.0.clone());
         // In a task of its own: whoever called it off may be gone before the compiler is, which still has its turn.
@@ -203,8 +267,7 @@ impl Releases {
                 let (bytes, held) = component;
                 let compiled = runtime.compile(ReleaseDigest::from_bytes(*digest.as_bytes()), &bytes, &cancel);
                 drop((bytes, held));
-                let release = compiled.map_err(|error| NotReady::installing(digest, &error))?;
-                describe(&allowed, digest, release)
+                compiled.map_err(|error| NotReady::installing(digest, &error))
             });
             let done = if long {
                 let done = work.await;
@@ -249,13 +312,13 @@ async fn fetch(
     digest: Digest,
     server: &Server,
     storage: &Storage,
-    chunks: &ChunkStore,
+    components: &Budget,
 ) -> Result<Component, NoRelease> {
     let fault = |why: String| NoRelease::Fault(format!("release `{digest}` cannot be fetched: {why}"));
     let path = paths::COMPONENT.replace("{digest}", &digest.to_string());
     let url: ComponentUrl = server.get(&path).await.map_err(|error| fault(error.to_string()))?;
     let length = usize::try_from(url.get.length).unwrap_or(usize::MAX).min(COMPONENT_MAX_BYTES);
-    let held = chunks.reserve(length).await;
+    let held = components.take(length, || false).await;
     let component = match storage.get(&url.get, COMPONENT_MAX_BYTES, 0).await {
         Ok(component) => component,
         Err(error @ StorageError::Other(_)) => {
@@ -267,7 +330,7 @@ async fn fetch(
     let hashing = tokio::task::spawn_blocking(move || (Digest::of(&component), component)).await;
     let (found, component) = hashing.map_err(|error| fault(error.to_string()))?;
     if found == digest {
-        Ok((component, Some(held)))
+        Ok((component, held))
     } else {
         Err(NoRelease::Refused(format!("the server gives component `{found}` as release `{digest}`")))
     }

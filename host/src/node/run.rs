@@ -11,7 +11,7 @@ use super::chunks::Chunk;
 use super::fetch::Fetcher;
 use super::handing_in::{About, end_all, hand_in};
 use super::job::{Input, Job, RunContext};
-use super::lease::Lease;
+use super::lease::{self, Lease};
 use super::releases::{NoRelease, Ready};
 use super::results::JobEnd;
 use super::returns::report_missing;
@@ -70,7 +70,7 @@ async fn begin(node: &Arc<Node>, leased: &LeasedUpload, leases: &[Arc<Lease>], u
         Err(error) => return stop_all(node, leases, || Stop::Fault(format!("the release: {error}"))).await,
     };
     // Whoever would have to compile it for that gives the leases back instead, and calls the compiler off.
-    let found = match node.unless_draining(release(node, release_digest)).await {
+    let found = match node.unless_draining(lease::aside(leases, release(node, release_digest))).await {
         Ok(found) => found,
         Err(_) => return stop_all(node, leases, || Stop::ShuttingDown).await,
     };
@@ -81,7 +81,12 @@ async fn begin(node: &Arc<Node>, leased: &LeasedUpload, leases: &[Arc<Lease>], u
             tracing::warn!(upload = leased.upload, "refused: {why}");
             return end_leases(node, leases, Some((&upload, None)), || JobEnd::Refused(why.clone())).await;
         }
-        Err(NoRelease::Unfit(why) | NoRelease::NotNow { why, .. }) => {
+        // Other releases may run here, and this one on another node; that it never does is for the server to say.
+        Err(NoRelease::NotNow { why, it_may_be: true, .. }) => {
+            return stop_all(node, leases, || Stop::Unfit(why.clone())).await;
+        }
+        Err(NoRelease::NotNow { why, .. }) => return stop_all(node, leases, || Stop::Fault(why.clone())).await,
+        Err(NoRelease::Unfit(why) | NoRelease::Suspect { why, .. }) => {
             let about = Some((&upload, Some(release_digest)));
             return stop_or_end(node, leases, about, &why, || JobEnd::HostFailed(why.clone())).await;
         }
@@ -101,11 +106,12 @@ async fn begin(node: &Arc<Node>, leased: &LeasedUpload, leases: &[Arc<Lease>], u
 
 /// The release; where this node lacks something to make it ready, after another try. The leases wait for that in the node's
 /// hands: handed back at once, they would come again at once, and after a few times end for good.
-async fn release(node: &Node, digest: Digest) -> Result<Arc<Ready>, NoRelease> {
-    let get = || node.releases.get(digest, &node.server, &node.storage, &node.chunks);
+pub(super) async fn release(node: &Node, digest: Digest) -> Result<Arc<Ready>, NoRelease> {
+    let get = || node.releases.get(digest, &node.server, &node.storage);
     match get().await {
-        Err(NoRelease::NotNow { why, after }) => {
-            tracing::warn!("{why}: tried again in {} ms", after.as_millis());
+        Err(NoRelease::NotNow { why, after, .. }) => {
+            // Each of many leases may say so, and how it ends is said again.
+            tracing::debug!("{why}: tried again in {} ms", after.as_millis());
             tokio::time::sleep(after).await;
             get().await
         }

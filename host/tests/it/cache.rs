@@ -88,8 +88,36 @@ fn what_does_not_run_here_is_not_kept() {
     for _ in 0..2 {
         let error = small.install(&component).expect_err("it begins with 2 MiB");
         assert!(matches!(error, InstallError::TooDemanding { .. }), "{error}");
-        assert_eq!(entries(&config(&home)).len(), 0);
     }
+    // What a processor with less memory cannot run is still there for the one that can.
+    assert_eq!(with_memory(4 << 20).install(&component).expect("it fits").origin(), Origin::Cached);
+
+    fs::remove_file(&entries(&config(&home))[0]).expect("removed");
+    small.install(&component).expect_err("it begins with 2 MiB");
+    assert_eq!(entries(&config(&home)).len(), 0);
+}
+
+#[test]
+fn an_entry_that_is_huge_is_not_even_copied() {
+    let home = home();
+    install(config(&home), &guest!(counts));
+    let entry = entries(&config(&home)).remove(0);
+    let before = peak_kib();
+    for bytes in [300 << 20, 200 << 20] {
+        // Holes: it takes no room on the disk.
+        fs::File::options().write(true).open(&entry).expect("opened").set_len(bytes).expect("set");
+        let large = CacheConfig { max_bytes: 1 << 30, ..config(&home) };
+        assert_eq!(install(large.clone(), &guest!(counts)).origin(), Origin::Compiled, "{bytes}");
+        assert_eq!(install(large, &guest!(counts)).origin(), Origin::Cached);
+    }
+    assert!(peak_kib() < before + (100 << 10), "{} to {} KiB", before, peak_kib());
+}
+
+/// The most memory that this process had.
+fn peak_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("the kernel tells");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it does");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
 #[test]

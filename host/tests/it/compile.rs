@@ -180,6 +180,15 @@ fn a_compiler_that_somebody_ends_is_tried_again_a_few_times() {
 }
 
 #[test]
+fn a_compiler_that_is_hardly_let_run_says_nothing_of_the_component() {
+    let waits = CompilerProcess::new("/bin/sh", ["-c", "exec tail -f /dev/null"]);
+    let starved = CompilerProcess { wall_time: Duration::from_millis(300), ..waits };
+    let error = install(starved, &guest!(counts)).expect_err("it waits for ever");
+    assert_eq!(error.again(), Again::Later, "{error}");
+    assert!(error.to_string().contains("other things to do"), "{error}");
+}
+
+#[test]
 fn more_code_than_a_component_may_come_to_is_a_limit() {
     let wordy = CompilerProcess::new("/bin/sh", ["-c", "head -c 17000000 /dev/zero"]);
     let error = install(wordy, &guest!(counts)).expect_err("too much code");

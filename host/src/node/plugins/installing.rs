@@ -56,7 +56,9 @@ impl Source {
                 stored: false,
             }),
             Err(NoRelease::Unfit(why) | NoRelease::Refused(why)) => Taken::Bad(why),
-            Err(NoRelease::NotNow { why, after }) => Taken::NotNow { why, after },
+            Err(NoRelease::NotNow { why, after, .. } | NoRelease::Suspect { why, after }) => {
+                Taken::NotNow { why, after }
+            }
             Err(NoRelease::Fault(why)) => Taken::NotNow { why, after: Duration::ZERO },
         }
     }

@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use filemill_seal::Digest;
 use tokio::time::Instant;
 
 use super::super::backoff::Backoff;
+use super::{NoRelease, SUSPICIONS};
+
 /// Releases that something is known of. What is not ready costs next to nothing.
 const KEPT: usize = 256;
 
@@ -46,11 +49,30 @@ pub(super) struct Failed {
     pub(super) why: String,
     /// How often the release itself may be to blame.
     pub(super) suspicions: u32,
+    /// Whether this is about the release alone.
+    pub(super) it_may_be: bool,
     /// It is compiled where it is in nobody's way.
     pub(super) long: bool,
     /// When it may be tried again.
     pub(super) again: Instant,
     pub(super) backoff: Backoff,
+}
+
+impl Failed {
+    /// How long it is not tried again; nothing if it may be.
+    pub(super) fn until_again(&self) -> Option<Duration> {
+        let after = self.again.saturating_duration_since(Instant::now());
+        (!after.is_zero()).then_some(after)
+    }
+
+    /// What whoever asks is told, for the next `after`.
+    pub(super) fn told(&self, after: Duration) -> NoRelease {
+        let why = self.why.clone();
+        if self.suspicions >= SUSPICIONS {
+            return NoRelease::Suspect { why, after };
+        }
+        NoRelease::NotNow { why, after, it_may_be: self.it_may_be }
+    }
 }
 
 impl<R> Kept<R> {

@@ -14,7 +14,7 @@ use super::super::waiting::Waiting;
 const SWIFT: Duration = Duration::from_millis(500);
 
 /// The turns. A compiler takes every core and up to some gigabytes, so that there are half as many as cores, and as many
-/// places and one more for those that turned out to take long.
+/// places and one more for those that turned out to take long; but no more, two apart, than the machine has memory for.
 pub(super) struct Turns {
     swift: Arc<Semaphore>,
     long: Arc<Semaphore>,
@@ -26,11 +26,12 @@ pub(super) struct Turns {
 pub(super) struct Turn(#[expect(dead_code, reason = "it is given back when it is dropped")] OwnedSemaphorePermit);
 
 impl Turns {
-    pub(super) fn new(cores: usize) -> Self {
-        let swift = (cores / 2).max(1);
+    pub(super) fn new(cores: usize, in_memory: usize) -> Self {
+        let swift = (cores / 2).min(in_memory / 2).max(1);
+        let long = (swift + 1).min(in_memory.saturating_sub(swift)).max(1);
         Self {
             swift: Arc::new(Semaphore::new(swift)),
-            long: Arc::new(Semaphore::new(swift + 1)),
+            long: Arc::new(Semaphore::new(long)),
             waiting: AtomicUsize::new(0),
         }
     }
@@ -90,7 +91,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_takes_long_makes_room_for_the_next() {
-        let turns = Arc::new(Turns::new(2));
+        let turns = Arc::new(Turns::new(2, 8));
         let (first, second) = (Arc::clone(&turns), Arc::clone(&turns));
         let bombs = [first, second].map(|turns| {
             tokio::spawn(async move {
@@ -109,7 +110,7 @@ mod tests {
 
     #[tokio::test]
     async fn where_there_is_no_room_whoever_takes_long_is_called_off_for_the_next() {
-        let turns = Arc::new(Turns::new(2));
+        let turns = Arc::new(Turns::new(2, 8));
         let _long = [turns.take(true).await, turns.take(true).await];
         let bomb = Arc::clone(&turns);
         let bomb = tokio::spawn(async move {
@@ -126,9 +127,19 @@ mod tests {
         bomb.await.expect("no panic").expect("it was called off");
     }
 
+    #[test]
+    fn a_small_machine_compiles_one_swift_and_one_long() {
+        let machines = [(2, 8, (1, 2)), (64, 8, (4, 4)), (64, 3, (1, 2)), (64, 0, (1, 1)), (1, 8, (1, 2))];
+        for (cores, in_memory, expected) in machines {
+            let turns = Turns::new(cores, in_memory);
+            let turns = (turns.swift.available_permits(), turns.long.available_permits());
+            assert_eq!(turns, expected, "{cores} {in_memory}");
+        }
+    }
+
     #[tokio::test]
     async fn no_more_than_half_the_cores_and_the_long_ones_compile() {
-        let turns = Turns::new(4);
+        let turns = Turns::new(4, 8);
         let (_one, _two) = (turns.take(false).await, turns.take(false).await);
         assert_eq!(turns.swift.available_permits(), 0);
         let _long = [turns.take(true).await, turns.take(true).await, turns.take(true).await];

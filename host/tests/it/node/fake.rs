@@ -308,7 +308,10 @@ impl Handle {
     }
 
     fn whoami(&self) -> Answer {
-        let (scope, pool) = self.world(|world| (world.scope.clone(), world.pool.clone()));
+        let (scope, pool) = {
+            let world = self.lock();
+            (world.scope.clone(), world.pool.clone())
+        };
         let (organisation, user, server) = ("lab".into(), "node".into(), "0.0.0".into());
         Answer::json(200, &WhoAmI { organisation, user, scope, pool, server, storage_origins: Vec::new() })
     }
