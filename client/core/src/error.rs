@@ -196,6 +196,14 @@ pub enum Error {
         /// The release's version.
         version: String,
     },
+    /// Nobody offers now what a file was first sent for, and somebody may again.
+    #[error("no processor offers release {version} of engine `{engine}` now, which it was first sent for")]
+    EngineAway {
+        /// Name of the engine.
+        engine: String,
+        /// The release's version.
+        version: String,
+    },
     /// No engine at all.
     #[error("server `{server}` has no engine release that this organisation uses")]
     NoRelease {
@@ -284,6 +292,9 @@ impl Error {
             Self::NoPool { .. } => "a processor announces it when it starts: is one running for this pool?",
             Self::NoEngine { .. } | Self::WhichEngine { .. } | Self::NoEngineFits => "choose one with --engine NAME",
             Self::ReleaseGone { .. } => "`filemill send FILE --engine NAME` sends it for another",
+            Self::EngineAway { .. } => {
+                "start a processor that brings it, then `filemill resume`; `filemill send FILE --engine NAME` sends it for another"
+            }
             Self::NoRelease { .. } => "an operator publishes one with `filemill-server release publish`",
             Self::Glob { .. } => "patterns are those of .gitignore",
             Self::Header(error) => error.hint(),

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use filemill_api::LOCAL_PREFIX;
+
 use super::conclude::Conclusion;
 use super::uploads::HELD_FOR;
 use super::{Kind, Run, Target};
-use crate::engines::{EngineRelease, Engines};
+use crate::engines::{EngineRelease, Engines, Wanted};
 use crate::error::{Error, io_detail};
 use crate::notice::Notice;
 use crate::source::Found;
@@ -23,8 +25,10 @@ pub(super) fn resolve<'a>(engines: &'a Engines, target: &Target) -> Option<&'a A
 }
 
 impl Run {
-    /// What the file is to be sent for. One that was sent before goes to the same release; where that is gone, to the one in
-    /// use of the same engine, unless the run only goes on with what was begun.
+    /// What the file is to be sent for. One that was sent before goes to the same release. Where that is gone, and the run does not
+    /// only go on with what was begun, it goes to the one in use of the same engine, or, where the organisation uses none of that
+    /// any more, to the engine for any such file. One that a processor brought is only away with it: it is waited for, unless
+    /// another engine is named.
     pub(super) async fn target_of(&self, file: &Found) -> Result<Result<Target, Error>, Error> {
         let engines = &self.recipe.engines;
         let former = match file.replaces {
@@ -35,10 +39,15 @@ impl Run {
             if engines.offered(&release).is_some() {
                 return Ok(Ok(Target::Release(release)));
             }
+            let is_in_use = engines.named(&engine).is_some();
+            let is_named = matches!(self.recipe.wanted, Wanted::Named(_));
+            if engine.starts_with(LOCAL_PREFIX) && (self.kind == Kind::Resume || !is_in_use && !is_named) {
+                return Ok(Err(Error::EngineAway { engine, version }));
+            }
             if self.kind == Kind::Resume {
                 return Ok(Err(Error::ReleaseGone { engine, version }));
             }
-            if engines.named(&engine).is_some() {
+            if is_in_use {
                 return Ok(Ok(Target::Engine(engine)));
             }
         }
@@ -65,16 +74,23 @@ impl Run {
         self.kind == Kind::Watch && !self.shared.again && file.replaces.is_none()
     }
 
-    /// No engine can be chosen for the file now. A watcher keeps it until one can, others say why not.
+    /// No engine can be chosen for the file now. A watcher keeps it until one can, others say why not, and give it up unless
+    /// its engine is only away.
     pub(super) async fn no_engine(&mut self, file: Found, error: &Error) -> Result<(), Error> {
         if self.kind == Kind::Watch && (self.unplaced.len() < UNPLACED_MAX || !matches!(error, Error::NoEngineFits)) {
             return self.wait_for_engine(file, error).await;
         }
         let message = error.with_hint();
-        if let Some((upload, index)) = file.replaces {
+        let kind = match error {
+            Error::EngineAway { .. } => "engine_away",
+            Error::ReleaseGone { .. } => "release_gone",
+            _ => "no_engine",
+        };
+        if let Some((upload, index)) = file.replaces
+            && kind != "engine_away"
+        {
             self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;
         }
-        let kind = if matches!(error, Error::ReleaseGone { .. }) { "release_gone" } else { "no_engine" };
         self.shared.conclude(Conclusion::of_found(&file, kind, message)).await
     }
 
@@ -86,7 +102,7 @@ impl Run {
             self.shared.forget_file();
             return Ok(());
         }
-        if matches!(error, Error::NoEngineFits) {
+        if matches!(error, Error::NoEngineFits | Error::EngineAway { .. }) {
             let reason = format!("{error}; it is sent when one does");
             return self.shared.notices.send(Notice::Waiting { path, reason }).await.map_err(|_| Error::Stopped);
         }

@@ -134,7 +134,12 @@ async fn a_file_that_no_engine_takes_fails_by_itself() {
 
 /// Sends `a.csv` for the engine `table`, dies on the way, and changes the file, so that it has to be sent again.
 async fn interrupted(world: &World) {
-    world.fake.lock().releases = vec![release("size", Some(&[])), release("table", Some(&["text/csv"]))];
+    interrupted_for(world, vec![release("size", Some(&[])), release("table", Some(&["text/csv"]))]).await;
+}
+
+/// The same for the engine that fits best of these.
+async fn interrupted_for(world: &World, releases: Vec<Release>) {
+    world.fake.lock().releases = releases;
     world.write("a.csv", vec![1; 300_000]);
     world.fake.lock().faults.hang_puts_from = Some(1);
     let (client, mut told) = world.client().await;
@@ -181,6 +186,49 @@ async fn what_was_begun_for_a_release_that_is_gone_is_given_up_and_says_what_to_
     assert_eq!(world.fake.lock().uploads.len(), 1, "it was sent for another release");
     // `send` takes it up as any other file.
     assert_eq!(engines(&world.send_with(auto(&world)).await.finished), pairs(&[("a.csv", "table")]));
+}
+
+/// What a processor brings is listed only while that is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_begun_for_an_engine_that_is_away_with_its_processor_is_kept_until_that_is_back() {
+    let world = World::new().await;
+    let brought = |name| release(name, Some(&["text/csv"]));
+    let (text, former, other) = (release("text", Some(&["text/plain"])), brought("local/b"), brought("local/a"));
+    interrupted_for(&world, vec![text.clone(), former.clone()]).await;
+    world.fake.lock().releases = vec![text.clone(), other.clone()];
+    for _ in 0..2 {
+        let ran = world.resume().await;
+        ran.result.as_ref().unwrap();
+        let [Finished { ending: Ending::NotSent { kind, message }, .. }] = &ran.finished[..] else {
+            panic!("{:?}", ran.finished);
+        };
+        assert_eq!(kind, "engine_away");
+        assert!(message.contains("no processor offers release 1.0.0 of engine `local/b` now"), "{message}");
+    }
+    // A watcher does not send it for another engine either: of another folder, so that it finds nothing new.
+    fs::create_dir(world.path("other")).unwrap();
+    let (client, mut told) = world.client().await;
+    let stop = CancellationToken::new();
+    let folders = vec![world.path("other")];
+    let options = WatchOptions { folders, engine: Some("auto".to_owned()), ..WatchOptions::default() };
+    let waits = async {
+        loop {
+            match told.recv().await.unwrap() {
+                Notice::Waiting { reason, .. } => break assert!(reason.contains("`local/b` now"), "{reason}"),
+                Notice::Finished(file) => panic!("{file:?}"),
+                _ => {}
+            }
+        }
+        stop.cancel();
+    };
+    let (watched, ()) = tokio::join!(client.watch(options, &stop), waits);
+    watched.unwrap();
+    client.close().await;
+    assert_eq!(world.fake.lock().uploads.len(), 1);
+    world.fake.lock().releases = vec![text, other, former];
+    let ran = world.resume().await;
+    ran.result.as_ref().unwrap();
+    assert_eq!(engines(&ran.finished), pairs(&[("a.csv", "local/b")]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
