@@ -121,6 +121,16 @@ impl Engines {
         self.choice.as_ref().map(|_| ()).map_err(Error::clone)
     }
 
+    /// Lets a release that is about to be described take what the one took that `former` had of the same engine: else its files
+    /// would go elsewhere for the seconds that this needs.
+    pub(crate) fn take_meanwhile_what(&mut self, former: &Self) {
+        let lacking = |current: &&mut Current| current.describing && current.media_types.is_none();
+        for current in self.current.iter_mut().filter(lacking) {
+            let before = former.current.iter().find(|before| before.release.engine == current.release.engine);
+            current.media_types = before.and_then(|before| before.media_types.clone());
+        }
+    }
+
     /// Whether these are the same releases, with the same words about each.
     pub(crate) fn are_those(&self, other: &Self) -> bool {
         self.current == other.current && self.others == other.others
@@ -348,6 +358,27 @@ mod tests {
         assert_eq!(engines.for_file(Path::new("a.png")).unwrap().engine, "size");
         assert_eq!(engines.undescribed(), ["image"]);
         assert!(engines.being_described().is_empty(), "nobody is about to");
+    }
+
+    #[test]
+    fn a_new_version_that_is_about_to_be_described_takes_what_the_last_one_took() {
+        let engines = |image: Release| Engines::new(vec![image, taking("size", &[])], &Wanted::Auto, "s").unwrap();
+        let chosen = |engines: &Engines| engines.for_file(Path::new("a.png")).unwrap().clone();
+        let published = Release { describing: true, ..release("image", "2", true) };
+        let mut last = engines(taking("image", &["image/*"]));
+        // As often as it is asked.
+        for _ in 0..2 {
+            let mut now = engines(published.clone());
+            now.take_meanwhile_what(&last);
+            assert_eq!((chosen(&now).engine.as_str(), chosen(&now).version.as_str()), ("image", "2"));
+            last = now;
+        }
+        let mut described = engines(Release { media_types: Some(vec!["image/gif".to_owned()]), ..published.clone() });
+        described.take_meanwhile_what(&last);
+        assert_eq!(chosen(&described).engine, "size", "its own word counts as soon as there is one");
+        let mut given_up = engines(Release { describing: false, ..published });
+        given_up.take_meanwhile_what(&last);
+        assert_eq!(chosen(&given_up).engine, "size", "nobody is about to");
     }
 
     #[test]

@@ -85,10 +85,13 @@ impl Run {
         if !self.recipe.is_stale() {
             return Ok(());
         }
-        let recipe = tokio::select! {
+        let mut recipe = tokio::select! {
             recipe = self.recipes.make(&self.recipe.wanted, false) => recipe?,
             () = self.shared.stop.cancelled() => return Err(Error::Stopped),
         };
+        if let Some(engines) = Arc::get_mut(&mut recipe.engines) {
+            engines.take_meanwhile_what(&self.recipe.engines);
+        }
         if !self.unplaced.is_empty() && !recipe.engines.are_those(&self.recipe.engines) {
             self.look_again = Some(Instant::now());
         }

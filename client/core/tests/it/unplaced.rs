@@ -161,3 +161,27 @@ async fn what_was_done_before_is_not_sent_again_when_its_engine_comes_back_after
     .await;
     assert_eq!(world.fake.lock().files(), 3, "only the new one was sent");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_new_version_is_being_described_its_files_go_nowhere_else() {
+    let world = World::new().await;
+    let (size, image) =
+        (Release { media_types: Some(Vec::new()), ..usual_release("size", b"s") }, taking("image", "image/*"));
+    world.fake.lock().releases = vec![size.clone(), image.clone()];
+    world.write("a.png", "1");
+    watch(&world, Some("auto"), async |told| {
+        assert_eq!(finished(told, 1).await, [pair("a.png", "image")]);
+        {
+            let mut inner = world.fake.lock();
+            let digest = usual_release("image", b"newer").digest;
+            inner.releases = vec![size, Release { media_types: None, describing: true, digest, ..image }];
+            // So that it asks what there is now.
+            inner.faults.refused_opens = (1, Some(ErrorCode::NotFound));
+        }
+        for file in ["b.png", "c.png"] {
+            world.write(file, file.repeat(2));
+            assert_eq!(finished(told, 1).await, [pair(file, "image")]);
+        }
+    })
+    .await;
+}
