@@ -302,6 +302,7 @@ impl Client {
             session: recipe.session.clone(),
             engines: Mutex::new(Arc::clone(&recipe.engines)),
             again,
+            taken: Arc::default(),
             stop: stop.clone(),
         })
     }

@@ -28,7 +28,9 @@ use crate::pipeline::{Pipeline, Recipe, Transferred};
 use crate::recipe::Recipes;
 use crate::source::Found;
 use crate::walk::{MET_AT_ONCE, Met, Root};
+use crate::watch::Taken;
 use select::Selected;
+use unplaced::Pause;
 
 /// A bundle is closed when nothing came for this long.
 const BUNDLE_PAUSE: Duration = Duration::from_millis(200);
@@ -59,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) engines: Mutex<Arc<Engines>>,
     /// Send even what was sent before.
     pub(crate) again: bool,
+    /// What a watcher has handed on.
+    pub(crate) taken: Arc<Taken>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -101,6 +105,9 @@ pub(crate) struct Run {
     /// Files of a watcher that no engine can be chosen for now, and when to look for one again.
     unplaced: HashMap<PathBuf, Found>,
     look_again: Option<Instant>,
+    look_pause: Pause,
+    /// There are other engines since they were looked for.
+    engines_changed: bool,
     /// Files of a watcher that are to be looked up in the journal: an engine was found that nobody looked them up for.
     given_back: Vec<Found>,
     /// Why nothing can be sent, as it was told last.
@@ -153,6 +160,8 @@ impl Run {
             held_until: None,
             unplaced: HashMap::new(),
             look_again: None,
+            look_pause: Pause::default(),
+            engines_changed: false,
             given_back: Vec::new(),
             told: None,
             transfers: JoinSet::new(),

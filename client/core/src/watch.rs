@@ -2,10 +2,9 @@
 //! and a file is taken when it has come to rest.
 
 mod settle;
+mod taken;
 mod writers;
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +27,7 @@ use crate::rules::Rules;
 use crate::run::{Kind, Run};
 use crate::walk::{MET_AT_ONCE, Met, Root, classify, folder_root, walk, walk_folder};
 use settle::Settling;
+pub(crate) use taken::Taken;
 
 /// The folders are looked through this often, or as seldom as makes that a twentieth of the time.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -93,7 +93,14 @@ impl Client {
         }
         let (met, found) = mpsc::channel(4);
         let looking = TaskTracker::new();
-        let folders = Folders::new(roots, options.ignore, met, self.notices.clone(), stop.child_token());
+        let folders = Folders::new(
+            roots,
+            options.ignore,
+            met,
+            self.notices.clone(),
+            Arc::clone(&shared.taken),
+            stop.child_token(),
+        );
         // A thread does not end by itself when this future is dropped.
         let guard = folders.stop.clone().drop_guard();
         looking.spawn_blocking(move || folders.look());
@@ -134,9 +141,7 @@ struct Folders {
     notices: mpsc::Sender<Notice>,
     stop: CancellationToken,
     settling: Settling,
-    /// What was handed on, as hashes of path and stat: 16 bytes a file.
-    taken: HashMap<u64, u64>,
-    hash: RandomState,
+    taken: Arc<Taken>,
     /// Time that looking through the folders did not take, but what was found in them.
     waited: Duration,
 }
@@ -147,19 +152,10 @@ impl Folders {
         globs: Vec<String>,
         met: mpsc::Sender<Vec<Met>>,
         notices: mpsc::Sender<Notice>,
+        taken: Arc<Taken>,
         stop: CancellationToken,
     ) -> Self {
-        Self {
-            roots,
-            globs,
-            met,
-            notices,
-            stop,
-            settling: Settling::default(),
-            taken: HashMap::new(),
-            hash: RandomState::new(),
-            waited: Duration::ZERO,
-        }
+        Self { roots, globs, met, notices, stop, settling: Settling::default(), taken, waited: Duration::ZERO }
     }
 
     /// Looks until it is stopped.
@@ -322,14 +318,13 @@ impl Folders {
     fn consider(&mut self, met: Met, complete: bool) {
         match met {
             Met::File(found) => {
-                if self.taken.get(&self.hash.hash_one(&found.path)) != Some(&self.hash.hash_one(found.stat)) {
+                if !self.taken.is_taken(&found.path, found.stat) {
                     self.settling.met(found, complete, Instant::now());
                 }
             }
             // Said once, and again when it has changed.
             Met::Skipped { path, reason } | Met::Unreadable { path, reason } => {
-                let (key, value) = (self.hash.hash_one(&path), self.hash.hash_one(&reason));
-                if self.taken.insert(key, value) != Some(value) {
+                if self.taken.take(&path, &reason) {
                     let _ = self.notices.try_send(Notice::Skipped { path, reason });
                 }
             }
@@ -341,7 +336,7 @@ impl Folders {
     fn hand_on(&mut self) -> ControlFlow<()> {
         let ready = self.settling.take_ready(Instant::now());
         for found in &ready {
-            self.taken.insert(self.hash.hash_one(&found.path), self.hash.hash_one(found.stat));
+            self.taken.take(&found.path, found.stat);
         }
         let mut ready = ready.into_iter().map(Met::File).peekable();
         while ready.peek().is_some() {

@@ -1,7 +1,7 @@
 //! Which release each file of a run is sent for, and files that no engine can be chosen for.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use filemill_api::LOCAL_PREFIX;
 
@@ -11,10 +11,15 @@ use super::{Kind, Run, Target};
 use crate::engines::{EngineRelease, Engines, Wanted};
 use crate::error::{Error, io_detail};
 use crate::notice::Notice;
-use crate::source::Found;
+use crate::source::{FileStat, Found};
 
 /// Files that wait for an engine, at most: what is known of each takes some hundred bytes.
 const UNPLACED_MAX: usize = 32 << 10;
+/// How long to wait, at most, before an engine for them is looked for again.
+const LOOK_PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// How long to wait before an engine is looked for again: twice as long each time.
+pub(super) struct Pause(Duration);
 
 /// The release that stands for `target` now, if there is one.
 pub(super) fn resolve<'a>(engines: &'a Engines, target: &Target) -> Option<&'a Arc<EngineRelease>> {
@@ -77,7 +82,7 @@ impl Run {
     /// No engine can be chosen for the file now. A watcher keeps it until one can, others say why not, and give it up unless
     /// its engine is only away.
     pub(super) async fn no_engine(&mut self, file: Found, error: &Error) -> Result<(), Error> {
-        if self.kind == Kind::Watch && (self.unplaced.len() < UNPLACED_MAX || !matches!(error, Error::NoEngineFits)) {
+        if self.kind == Kind::Watch {
             return self.wait_for_engine(file, error).await;
         }
         let message = error.with_hint();
@@ -96,14 +101,26 @@ impl Run {
 
     async fn wait_for_engine(&mut self, file: Found, error: &Error) -> Result<(), Error> {
         let path = self.shared.named(&file.path);
-        self.look_again.get_or_insert_with(|| Instant::now() + HELD_FOR);
+        let reason = format!("{error}; it is sent when one does");
+        let is_new = !self.unplaced.contains_key(&file.path);
+        // Where nothing can be sent at all, no more files are taken; and few have to be sent again.
+        let may_be_left = matches!(error, Error::NoEngineFits) && file.replaces.is_none() && self.is_watched(&file);
+        if self.unplaced.len() >= UNPLACED_MAX && is_new && may_be_left {
+            // It is found again where it is when there are other engines.
+            self.shared.taken.leave(&file.path);
+            self.shared.forget_file();
+            return self.shared.notices.send(Notice::Waiting { path, reason }).await.map_err(|_| Error::Stopped);
+        }
+        if self.look_again.is_none() {
+            self.look_pause = Pause::default();
+            self.look_again = Some(Instant::now() + self.look_pause.next());
+        }
         if self.unplaced.insert(file.path.clone(), file).is_some() {
             // A newer version of one that waits already.
             self.shared.forget_file();
             return Ok(());
         }
         if matches!(error, Error::NoEngineFits | Error::EngineAway { .. }) {
-            let reason = format!("{error}; it is sent when one does");
             return self.shared.notices.send(Notice::Waiting { path, reason }).await.map_err(|_| Error::Stopped);
         }
         // The same for all files.
@@ -132,40 +149,47 @@ impl Run {
         if self.look_again.is_none_or(|at| at > Instant::now()) {
             return Ok(());
         }
-        let due = Instant::now() + HELD_FOR;
-        self.recipe.outdated = true;
-        let refreshed = self.refresh().await;
-        self.look_again = Some(due);
-        match refreshed {
-            Ok(()) => {}
-            Err(error @ Error::Pool(_)) => return self.tell_why_nothing_is_sent(&error).await,
-            Err(error) => return Err(error),
+        if !self.engines_changed {
+            self.recipe.outdated = true;
+            match self.refresh().await {
+                Ok(()) => {}
+                Err(error @ Error::Pool(_)) => {
+                    self.look_again = Some(Instant::now() + self.look_pause.next());
+                    return self.tell_why_nothing_is_sent(&error).await;
+                }
+                Err(error) => return Err(error),
+            }
         }
+        // Before anything is packed, which may find other engines once more.
+        if !std::mem::take(&mut self.engines_changed) {
+            self.look_again = Some(Instant::now() + self.look_pause.next());
+            return Ok(());
+        }
+        self.look_pause = Pause::default();
+        self.look_again = Some(Instant::now() + self.look_pause.next());
+        let mut placed = Vec::new();
         for (path, file) in std::mem::take(&mut self.unplaced) {
-            if self.is_seen_by_watcher(&file) {
-                // It is handed on as it is now.
-                self.shared.forget_file();
-                continue;
+            if self.target_of(&file).await?.is_ok() {
+                placed.push(file);
+            } else {
+                self.unplaced.insert(path, file);
             }
-            if let Err(error) = std::fs::symlink_metadata(&path) {
-                let message = io_detail(&error);
-                if let Some((upload, index)) = file.replaces {
-                    self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;
-                }
-                self.shared.conclude(Conclusion::of_found(&file, "vanished", message)).await?;
-                continue;
-            }
-            match self.target_of(&file).await? {
-                Ok(_) => {
-                    self.told = None;
-                    if self.is_looked_up_first(&file) {
-                        self.given_back.push(file);
-                    } else {
-                        self.pack(file).await?;
+        }
+        if !placed.is_empty() {
+            self.told = None;
+        }
+        let placed = tokio::task::spawn_blocking(move || placed.into_iter().map(with_stat).collect::<Vec<_>>());
+        for (file, now) in placed.await.map_err(|_| Error::Stopped)? {
+            match now {
+                // The watcher hands it on as it is now.
+                Ok(now) if now != file.stat && self.is_watched(&file) => self.shared.forget_file(),
+                Ok(_) if self.is_looked_up_first(&file) => self.given_back.push(file),
+                Ok(_) => self.pack(file).await?,
+                Err(message) => {
+                    if let Some((upload, index)) = file.replaces {
+                        self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;
                     }
-                }
-                Err(_) => {
-                    self.unplaced.insert(path, file);
+                    self.shared.conclude(Conclusion::of_found(&file, "vanished", message)).await?;
                 }
             }
         }
@@ -173,5 +197,37 @@ impl Run {
             self.look_again = None;
         }
         Ok(())
+    }
+}
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self(HELD_FOR)
+    }
+}
+
+impl Pause {
+    /// How long to wait this time.
+    fn next(&mut self) -> Duration {
+        let longer = (self.0 * 2).min(LOOK_PAUSE_MAX);
+        std::mem::replace(&mut self.0, longer)
+    }
+}
+
+/// The file, and how it looks now; or why nobody can tell.
+fn with_stat(file: Found) -> (Found, Result<FileStat, String>) {
+    let now = std::fs::symlink_metadata(&file.path);
+    let now = now.map(|metadata| FileStat::of(&metadata)).map_err(|error| io_detail(&error));
+    (file, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_long_as_no_engine_is_found_it_is_looked_for_ever_less_often() {
+        let mut pause = Pause::default();
+        assert_eq!([(); 5].map(|()| pause.next().as_secs()), [10, 20, 40, 60, 60]);
     }
 }

@@ -92,8 +92,12 @@ impl Run {
         if let Some(engines) = Arc::get_mut(&mut recipe.engines) {
             engines.take_meanwhile_what(&self.recipe.engines);
         }
-        if !self.unplaced.is_empty() && !recipe.engines.are_those(&self.recipe.engines) {
-            self.look_again = Some(Instant::now());
+        if !recipe.engines.are_those(&self.recipe.engines) {
+            self.shared.taken.find_again();
+            if !self.unplaced.is_empty() {
+                self.engines_changed = true;
+                self.look_again = Some(Instant::now());
+            }
         }
         self.shared.set_engines(Arc::clone(&recipe.engines));
         self.recipe = recipe;
@@ -395,10 +399,14 @@ impl Run {
     }
 
     /// Whether a watcher of this run sees that the file has changed, and hands it on when it has come to rest.
-    pub(super) fn is_seen_by_watcher(&self, found: &Found) -> bool {
-        self.kind == Kind::Watch
-            && self.shared.roots.iter().any(|root| found.path.starts_with(&root.path))
+    fn is_seen_by_watcher(&self, found: &Found) -> bool {
+        self.is_watched(found)
             && std::fs::symlink_metadata(&found.path).is_ok_and(|now| FileStat::of(&now) != found.stat)
+    }
+
+    /// Whether it is in a folder that a watcher of this run looks through.
+    pub(super) fn is_watched(&self, found: &Found) -> bool {
+        self.kind == Kind::Watch && self.shared.roots.iter().any(|root| found.path.starts_with(&root.path))
     }
 
     /// The watcher sends the file again, as it is then: nothing else is said of this version.

@@ -1,0 +1,71 @@
+//! What a watcher has handed on, so that it hands nothing on twice.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What was handed on, and which of it is to be handed on again one day. 16 bytes a file, and 8 more for one of these.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    hash: RandomState,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Hashes of what was last seen, by those of paths.
+    seen: HashMap<u64, u64>,
+    /// Hashes of the paths of what nobody could keep.
+    left: HashSet<u64>,
+}
+
+impl Taken {
+    /// Whether what is at `path` was taken as it is now.
+    pub(super) fn is_taken(&self, path: &Path, now: impl Hash) -> bool {
+        self.lock().seen.get(&self.hash.hash_one(path)) == Some(&self.hash.hash_one(now))
+    }
+
+    /// Takes what is at `path` as it is now. `false` if it was taken so before.
+    pub(super) fn take(&self, path: &Path, now: impl Hash) -> bool {
+        let (path, now) = (self.hash.hash_one(path), self.hash.hash_one(now));
+        self.lock().seen.insert(path, now) != Some(now)
+    }
+
+    /// What is at `path` can be neither sent nor kept: it is found again after the next [`find_again`](Self::find_again).
+    pub(crate) fn leave(&self, path: &Path) {
+        let path = self.hash.hash_one(path);
+        self.lock().left.insert(path);
+    }
+
+    /// Lets the watcher find what was left.
+    pub(crate) fn find_again(&self) {
+        let mut inner = self.lock();
+        for path in std::mem::take(&mut inner.left) {
+            inner.seen.remove(&path);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_left_is_found_again_and_nothing_else() {
+        let taken = Taken::default();
+        let (kept, left) = (Path::new("/kept"), Path::new("/left"));
+        assert!(taken.take(kept, 1) && taken.take(left, 1) && !taken.take(left, 1));
+        taken.leave(left);
+        assert!(taken.is_taken(left, 1), "not before there is a reason to look");
+        taken.find_again();
+        assert!(taken.is_taken(kept, 1) && !taken.is_taken(kept, 2) && !taken.is_taken(left, 1));
+        assert!(taken.take(left, 1));
+        taken.find_again();
+        assert!(taken.is_taken(left, 1), "once");
+    }
+}
