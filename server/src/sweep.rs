@@ -14,6 +14,8 @@ use crate::storage::{Area, Storage};
 
 /// Keys deleted in one go: one request to S3.
 const BATCH_KEYS: u32 = 1000;
+/// Looks that fail one after the other until the rest is left for the next round: storage is away then, and each takes long.
+const MAX_FAILED_LOOKS: u32 = 4;
 /// Longest wait after failures in a row.
 const MAX_BACKOFF: Duration = Duration::from_secs(300);
 
@@ -44,10 +46,9 @@ async fn sweep_for_ever(rules: &Rules, storage: &Storage, config: SweepConfig) {
     loop {
         let mut outcome = delete_doomed(rules, storage).await;
         if outcome.is_ok() && Instant::now() >= orphans_due {
-            outcome = look_at_components(rules, storage, config.orphans_every).await;
-        }
-        if outcome.is_ok() && Instant::now() >= orphans_due {
-            outcome = delete_orphans(rules, storage, config.orphans_age).await;
+            // Neither keeps the other from its turn.
+            let looked = look_at_components(rules, storage, config.orphans_every).await;
+            outcome = delete_orphans(rules, storage, config.orphans_age).await.and(looked);
             orphans_due = Instant::now() + config.orphans_every;
         }
         let pause = match outcome {
@@ -77,15 +78,30 @@ async fn delete_doomed(rules: &Rules, storage: &Storage) -> Result<(), Failure> 
     }
 }
 
-/// A component that is gone is asked of a node again, not handed out for ever.
+/// A component that is gone is asked of a node again, not handed out for ever. One of which storage does not say whether it is
+/// there stays as it is, and comes again after the others.
 async fn look_at_components(rules: &Rules, storage: &Storage, unseen: Duration) -> Result<(), Failure> {
     let mut looked = Vec::new();
+    let mut failures = 0;
     for brought in rules.components_to_look_at(unseen).await? {
-        let there = storage.holds(&brought.object.key, brought.object.length, &brought.object.sha256).await?;
+        let there = match storage.holds(&brought.object.key, brought.object.length, &brought.object.sha256).await {
+            Ok(there) => {
+                failures = 0;
+                there
+            }
+            Err(error) => {
+                tracing::warn!(%error, pool = brought.pool, digest = brought.object.sha256, "cannot look at a component");
+                failures += 1;
+                true
+            }
+        };
         if !there {
             tracing::warn!(pool = brought.pool, digest = brought.object.sha256, "a node's component is not in storage");
         }
         looked.push((brought, there));
+        if failures == MAX_FAILED_LOOKS {
+            break;
+        }
     }
     Ok(rules.looked_at(looked).await?)
 }

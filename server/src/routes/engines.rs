@@ -1,8 +1,10 @@
 //! Engines that nodes bring themselves.
 
+use std::collections::HashSet;
+
 use axum::Json;
 use axum::extract::State;
-use filemill_api::{ErrorBody, Item, OfferAnswer, OfferRequest, OfferState};
+use filemill_api::{ErrorBody, Item, Offer, OfferAnswer, OfferRequest, OfferState};
 use futures::future::join_all;
 
 use super::auth::Processor;
@@ -12,7 +14,8 @@ use crate::rules::Offered;
 use crate::storage::Signer;
 
 /// Replaces the engines that a node offers to the clients of its pool, and signs PUTs for components that are not stored yet, those
-/// included that the node says it stored and storage does not hold.
+/// included that the node says it stored and storage does not hold. One of which storage does not say whether it holds it is not
+/// visible, and not signed for.
 ///
 /// Scope `processor`, for the token's pool only.
 #[utoipa::path(
@@ -31,19 +34,30 @@ pub(super) async fn offer(
 ) -> Result<Json<OfferAnswer>, Refusal> {
     let claimed = app.rules.claimed_as_stored(&own, &request).await?;
     let looks = claimed.iter().map(async |object| app.storage.holds(&object.key, object.length, &object.sha256).await);
+    let mut unknown = HashSet::new();
     for (object, there) in claimed.iter().zip(join_all(looks).await) {
-        if !there.map_err(Refusal::fault)? {
-            let not_there = request.engines.iter_mut().filter(|offer| offer.digest == object.sha256);
-            not_there.for_each(|offer| offer.stored = false);
-        }
+        let there = there.unwrap_or_else(|error| {
+            tracing::warn!(%error, pool = own, digest = object.sha256, "cannot look at a component");
+            unknown.insert(object.sha256.as_str());
+            false
+        });
+        let claims = request.engines.iter_mut().filter(|offer| offer.digest == object.sha256);
+        claims.for_each(|offer| offer.stored &= there);
     }
     let offered = app.rules.offer_engines(&own, &pool, &request).await?;
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
-    let item = |offered: Result<Offered, ErrorBody>| match offered.and_then(|offered| sign(&signer, offered)) {
-        Ok(state) => Item::Ok(state),
-        Err(error) => Item::Error(error),
+    let item = |(offer, offered): (&Offer, Result<Offered, ErrorBody>)| {
+        let offered = offered.map(|offered| match unknown.contains(offer.digest.as_str()) {
+            // It may well be there: the node need not store it again, and says the same again soon.
+            true => Offered { put: None, ..offered },
+            false => offered,
+        });
+        match offered.and_then(|offered| sign(&signer, offered)) {
+            Ok(state) => Item::Ok(state),
+            Err(error) => Item::Error(error),
+        }
     };
-    Ok(Json(OfferAnswer { engines: offered.into_iter().map(item).collect() }))
+    Ok(Json(OfferAnswer { engines: request.engines.iter().zip(offered).map(item).collect() }))
 }
 
 fn sign(signer: &Signer, offered: Offered) -> Result<OfferState, ErrorBody> {

@@ -154,7 +154,8 @@ impl Rules {
         found.await.map_err(|error| from_store("find components to look at", &error))
     }
 
-    /// Takes down whether components are in storage. One that is not is no longer offered to clients until a node stores it again.
+    /// Takes down that storage was asked about components, and whether they are there. One that is not is no longer offered to
+    /// clients until a node stores it again.
     ///
     /// # Errors
     /// Those of the database.

@@ -133,3 +133,54 @@ async fn a_description_is_handed_out_as_it_came() {
     problem(user, StatusCode::FORBIDDEN).await;
     mill.stop().await;
 }
+
+/// A component with this content, stored.
+async fn store(mill: &Mill, name: &str, component: &[u8]) -> Offer {
+    let offered = Offer {
+        name: name.to_owned(),
+        digest: sha256(component),
+        length: component.len() as u64,
+        contract: 2,
+        description: "{}".to_owned(),
+        stored: false,
+    };
+    let put = one(offer(mill, vec![offered.clone()]).await).into_result().unwrap().put.expect("a place for it");
+    assert_eq!(mill.put(&put, component.to_vec()).await.status(), StatusCode::OK);
+    Offer { stored: true, ..offered }
+}
+
+fn file(mill: &Mill, offer: &Offer) -> std::path::PathBuf {
+    mill.dir.path().join("objects/filemill/components").join(format!("{}.{POOL}", offer.digest))
+}
+
+/// Storage fails when it looks at this one.
+fn break_component(mill: &Mill, offer: &Offer) {
+    let file = file(mill, offer);
+    std::fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink(&file, &file).unwrap();
+}
+
+#[tokio::test]
+async fn a_component_that_cannot_be_looked_at_hides_no_other_and_keeps_none_from_being_missed() {
+    let mill = Mill::start_with(|config| config.sweep.orphans_every = Duration::from_millis(50)).await;
+    let mine = [store(&mill, "broken", b"one").await, store(&mill, "lost", b"another").await];
+    assert!(offer(&mill, mine.to_vec()).await.into_iter().all(|state| state.into_result().unwrap().visible));
+    break_component(&mill, &mine[0]);
+    std::fs::remove_file(file(&mill, &mine[1])).unwrap();
+    until("the lost one is missed", async || listed(&mill).await.len() == 2).await;
+    assert!(listed(&mill).await.iter().any(|(engine, _)| engine == "local/broken"), "nobody knows");
+    mill.stop().await;
+}
+
+#[tokio::test]
+async fn a_look_that_fails_hides_that_engine_only() {
+    let mill = Mill::start().await;
+    let good = store(&mill, "good", b"one").await;
+    let broken = store(&mill, "broken", b"another").await;
+    break_component(&mill, &broken);
+    let states = offer(&mill, vec![broken, good.clone()]).await.into_iter().map(|state| state.into_result().unwrap());
+    let expected = [OfferState { visible: false, put: None }, OfferState { visible: true, put: None }];
+    assert_eq!(states.collect::<Vec<_>>(), expected);
+    assert!(listed(&mill).await.contains(&("local/good".to_owned(), good.digest)));
+    mill.stop().await;
+}
