@@ -21,6 +21,7 @@ mod digest;
 mod engines;
 mod events;
 mod expire;
+mod hear;
 mod kinds;
 mod lease;
 mod lease_chunks;
@@ -97,6 +98,7 @@ struct Inner {
     reporting: combine::Combiner<report::Reporting>,
     completing: combine::Combiner<complete::Completing>,
     leasing: mpsc::Sender<lease::LeaseAsk>,
+    hearing: mpsc::Sender<hear::Node>,
 }
 
 /// What all rules share.
@@ -121,8 +123,8 @@ struct Core {
     pools: Mutex<std::collections::HashSet<String>>,
     /// How far members have taken in their events, as far as it is not written down yet.
     taken: Mutex<HashMap<i64, i64>>,
-    /// When each node was last written down.
-    seen: Mutex<HashMap<(String, String), Instant>>,
+    /// When each node that asked for work was last written down, with what it runs.
+    seen: Mutex<HashMap<hear::Node, (Instant, i64)>>,
     /// Which releases lack a description, and who was asked for one.
     describing: Mutex<descriptions::Describing>,
     /// Held by who looks for them: one at a time.
@@ -160,6 +162,7 @@ impl Rules {
                 reporting: combine::Combiner::start(report::Reporting(Arc::clone(&core)), tracker, stop.clone()),
                 completing: combine::Combiner::start(complete::Completing(Arc::clone(&core)), tracker, stop.clone()),
                 leasing,
+                hearing: hear::start(Arc::clone(&core), tracker, stop.clone()),
                 core,
             }),
         }

@@ -38,7 +38,7 @@ impl Rules {
         if request.leases.is_empty() {
             return Ok(CompleteAnswer { leases: Vec::new() });
         }
-        self.core().hear(own, &request.node).await;
+        self.hear(own, &request.node);
         let refusals: Vec<_> = request.leases.iter().map(|lease| check(lease).err()).collect();
         let leases: Vec<_> =
             request.leases.into_iter().zip(&refusals).filter(|(_, no)| no.is_none()).map(|(lease, _)| lease).collect();

@@ -32,8 +32,8 @@ const QUEUE: usize = 1024;
 const BACKSTOP: Duration = Duration::from_secs(1);
 /// How often to tell other servers how far leasing has come.
 const TELL: Duration = Duration::from_millis(200);
-/// A node is written down at most this often.
-const SEE: Duration = Duration::from_secs(10);
+/// A node that says nothing new is written down at most this often.
+pub(super) const SEE: Duration = Duration::from_secs(10);
 
 /// One node's request.
 pub(super) struct LeaseAsk {
@@ -72,10 +72,11 @@ impl Rules {
 }
 
 impl Core {
-    /// Writes down that a node is present, now and then. False: its pool has too many.
+    /// Writes down that a node is present and what it runs, when that has changed and now and then. False: its pool has too many.
     async fn see(&self, node: &str, needs: &Needs) -> Result<bool, StoreError> {
         let node = (needs.pool.clone(), node.to_owned());
-        if self.seen_lately(&node) {
+        let written = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&node).copied();
+        if written.is_some_and(|(when, runs)| runs == needs.runs && when.elapsed() < SEE) {
             return Ok(true);
         }
         let mut tx = self.store.begin().await?;
@@ -83,41 +84,11 @@ impl Core {
             || tx.meet_node(&node.0, &node.1, needs.runs, ms(self.config.node_present)).await?;
         tx.commit().await?;
         if known {
-            self.saw(node);
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.retain(|_, (when, _)| when.elapsed() < SEE);
+            seen.insert(node, (std::time::Instant::now(), needs.runs));
         }
         Ok(known)
-    }
-
-    /// A node that says something of its leases is present, though it may not ask for more for long.
-    pub(super) async fn hear(&self, pool: &str, node: &str) {
-        let node = (pool.to_owned(), node.to_owned());
-        if self.seen_lately(&node) {
-            return;
-        }
-        let touched = async {
-            let mut tx = self.store.begin().await?;
-            let known = tx.touch_node(&node.0, &node.1).await?;
-            tx.commit().await?;
-            Ok::<_, StoreError>(known)
-        };
-        match touched.await {
-            Ok(true) => self.saw(node),
-            Ok(false) => {}
-            Err(error) => {
-                let _logged = from_store("write down that a node is present", &error);
-            }
-        }
-    }
-
-    fn seen_lately(&self, node: &(String, String)) -> bool {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get(node).is_some_and(|when| when.elapsed() < SEE)
-    }
-
-    fn saw(&self, node: (String, String)) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.retain(|_, when| when.elapsed() < SEE);
-        seen.insert(node, std::time::Instant::now());
     }
 }
 

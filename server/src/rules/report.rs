@@ -29,7 +29,7 @@ impl Rules {
         if request.leases.is_empty() {
             return Ok(ReportAnswer { lease_ms: self.core().lease_ms(), ..ReportAnswer::default() });
         }
-        self.core().hear(own, &request.node).await;
+        self.hear(own, &request.node);
         self.inner.reporting.ask(ReportAsk { pool: own.to_owned(), leases: request.leases }).await
     }
 }

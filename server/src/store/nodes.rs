@@ -3,7 +3,7 @@
 use filemill_api::limits::MAX_POOL_NODES;
 
 use super::dialect::{execute, read, rows};
-use super::{Store, StoreError, Tx};
+use super::{Store, StoreError, Tx, json};
 
 impl Tx {
     /// Writes down that a node is there, and what it runs. False: it is not known.
@@ -16,6 +16,17 @@ impl Tx {
     /// Writes down that a node is there. False: it is not known.
     pub(crate) async fn touch_node(&mut self, pool: &str, id: &str) -> Result<bool, StoreError> {
         Ok(execute!(self, "update nodes set seen_at = {now} where pool = $1 and id = $2", pool, id)? > 0)
+    }
+
+    /// Writes down that nodes (pool, id) are there, as far as they are known.
+    pub(crate) async fn touch_nodes(&mut self, nodes: &[(String, String)]) -> Result<(), StoreError> {
+        execute!(
+            self,
+            "update nodes set seen_at = {now}
+             where (pool, id) in (select e.value ->> 0, e.value ->> 1 from {rows $1})",
+            json(nodes)?
+        )?;
+        Ok(())
     }
 
     /// Makes a node known, and if the pool has too many of them forgets those that were not seen for so long. False: there are

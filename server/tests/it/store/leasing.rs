@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use filemill_api::{
-    ChunksRequest, ErrorCode, JobRange, MissingRequest, Outcome, ReturnReason, RunKey, UploadState, WaitReason,
+    ChunksRequest, ErrorCode, JobRange, LeaseRequest, MissingRequest, Outcome, ReturnReason, RunKey, UploadState,
+    WaitReason,
 };
-use filemill_server::rules::{RecordedKind, RulesConfig};
+use filemill_server::rules::{NewRelease, RecordedKind, RulesConfig};
 
 use super::site::{
-    LIMIT, POOL, Site, advance, chunk, code, complete, complete_all, content, events, eventually, give_back, key,
+    Kind, LIMIT, POOL, Site, advance, chunk, code, complete, complete_all, content, events, eventually, give_back, key,
     lease, lease_now, only, open_one, report, results, runs, send, wish,
 };
 
@@ -30,6 +31,8 @@ super::on_both!(
     a_chunk_stored_anew_is_not_missing,
     work_of_one_server_wakes_the_nodes_of_another,
     a_node_that_goes_away_while_it_waits_takes_nothing,
+    a_report_is_not_kept_waiting_for_its_node_to_be_written_down,
+    what_a_node_runs_is_written_down_when_it_changes,
 );
 
 async fn a_run_is_cut_at_64_and_at_what_the_node_takes(site: Arc<Site>) {
@@ -299,4 +302,43 @@ async fn a_node_that_goes_away_while_it_waits_takes_nothing(site: Arc<Site>) {
     assert!(gone.is_err(), "it waits");
     send(&rules, &ann, &site.bundle(8)).await;
     assert_eq!(only(&lease(&rules, "here", 8).await).indexes.len(), 8);
+}
+
+async fn a_report_is_not_kept_waiting_for_its_node_to_be_written_down(site: Arc<Site>) {
+    if site.kind() == Kind::Sqlite {
+        // It has one lock for everything.
+        return;
+    }
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    send(&rules, &ann, &site.bundle(2)).await;
+    let run = only(&lease(&rules, "node", 2).await);
+    // Neither has heard of the node.
+    let (two, three) = (site.server(), site.server());
+    let locked = tokio::spawn({
+        let site = Arc::clone(&site);
+        async move { site.sql("", "begin; lock table nodes; select pg_sleep(4); commit").await }
+    });
+    eventually("nobody gets at the nodes", async || {
+        let asked = tokio::time::timeout(Duration::from_millis(200), lease_now(&site.server(), "m", 1, 0)).await;
+        asked.is_err().then_some(())
+    })
+    .await;
+    report(&two, &run, &[0]).await;
+    complete(&three, &run, &[0, 1]).await.expect("completed");
+    assert!(!locked.is_finished(), "they waited");
+    locked.await.expect("no panic");
+}
+
+async fn what_a_node_runs_is_written_down_when_it_changes(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    lease_now(&rules, "n", 1, 0).await;
+    let more = LeaseRequest { contracts: vec![1, 2], ..wish("n", 1, 0, 0) };
+    rules.lease(POOL, more).await.expect("an answer");
+    let release =
+        NewRelease { engine: "e".into(), version: "1".into(), digest: format!("{:064x}", 2), contract: 2, length: 1 };
+    rules.add_release(&release).await.expect("added");
+    let listed = rules.releases(&ann, Some(POOL)).await.expect("a list").releases;
+    assert!(listed.iter().any(|one| one.digest == release.digest && one.describing), "{listed:?}");
 }
