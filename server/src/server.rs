@@ -64,6 +64,7 @@ impl StartError {
         match self {
             Self::InUse { .. } => Some("stop that server, or give this one another folder"),
             Self::Listen { .. } => Some("choose another port, or 0 for any"),
+            Self::Database(error) => error.hint(),
             Self::Storage(_) => Some("check bucket, endpoint and credentials"),
             _ => None,
         }

@@ -113,6 +113,21 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Migrate { source: MigrateError::VersionMismatch(_), .. } => Some(
+                "a development version before the first release made this database: make a new one; releases never need that, \
+                 when they are updated in the documented order",
+            ),
+            Self::Migrate { source: MigrateError::VersionMissing(_), .. } => {
+                Some("a newer version has used this database: run that one, and update in the documented order")
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the same may succeed when it is tried again at once: a deadlock or a conflict between transactions, or a
     /// lock that was held too long.
     #[must_use]

@@ -13,6 +13,7 @@ super::on_both!(
     a_pool_says_one_thing_with_each_serial,
     servers_that_start_at_once_migrate_once,
     a_database_that_was_not_closed_takes_no_cursor_twice,
+    a_database_of_another_version_says_what_to_do,
 );
 
 async fn a_token_works_until_it_is_revoked(site: Arc<Site>) {
@@ -111,5 +112,18 @@ async fn a_database_that_was_not_closed_takes_no_cursor_twice(site: Arc<Site>) {
     match site.kind() {
         Kind::Sqlite => assert!(second > first + 100_000, "{first}, then {second}"),
         Kind::Postgres => assert_eq!(second, first + 1),
+    }
+}
+
+async fn a_database_of_another_version_says_what_to_do(site: Arc<Site>) {
+    for (sqlite, postgres, remedy) in [
+        ("version = 99", "version = 99", "a newer version"),
+        ("version = 1, checksum = x'00'", r"version = 1, checksum = '\x00'", "make a new one"),
+    ] {
+        let change = |set: &str| format!("update _sqlx_migrations set {set}");
+        site.sql(&change(sqlite), &change(postgres)).await;
+        let error = site.open_again().await.expect_err("another version's");
+        let hint = filemill_server::StartError::from(error).hint().expect("what to do");
+        assert!(hint.contains(remedy), "{hint}");
     }
 }

@@ -12,7 +12,7 @@ use filemill_api::{
 use filemill_server::rules::{
     Caller, Leased, NewRelease, Opened, RecordedEvent, RecordedKind, Rules, RulesConfig, Scope,
 };
-use filemill_server::store::{Store, StoreOptions};
+use filemill_server::store::{Store, StoreError, StoreOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -121,6 +121,11 @@ impl Site {
         self.server_on(open(&self.place).await, config)
     }
 
+    /// Opens the database as a program that starts does.
+    pub(crate) async fn open_again(&self) -> Result<Store, StoreError> {
+        Store::open(&options(&self.place)).await
+    }
+
     fn server_on(&self, store: Store, config: RulesConfig) -> Rules {
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let rules = Rules::start(store, config, &tracker, &stop);
@@ -193,11 +198,14 @@ impl Site {
 }
 
 async fn open(place: &Place) -> Store {
-    let options = match place {
+    Store::open(&options(place)).await.expect("a database")
+}
+
+fn options(place: &Place) -> StoreOptions {
+    match place {
         Place::Sqlite(folder) => StoreOptions::sqlite(folder.path().join("db")),
         Place::Postgres { url, .. } => StoreOptions::from_url(url, 40).expect("a URL"),
-    };
-    Store::open(&options).await.expect("a database")
+    }
 }
 
 async fn execute_pg(connection: &mut PgConnection, sql: &str) {
