@@ -41,8 +41,9 @@ pub(super) async fn offer(
             unknown.insert(object.sha256.as_str());
             false
         });
+        // What was looked at is one claim of perhaps several: those of another length are not true.
         let claims = request.engines.iter_mut().filter(|offer| offer.digest == object.sha256);
-        claims.for_each(|offer| offer.stored &= there);
+        claims.for_each(|offer| offer.stored &= there && offer.length == object.length);
     }
     let offered = app.rules.offer_engines(&own, &pool, &request).await?;
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;

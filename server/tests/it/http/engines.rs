@@ -184,3 +184,15 @@ async fn a_look_that_fails_hides_that_engine_only() {
     assert!(listed(&mill).await.contains(&("local/good".to_owned(), good.digest)));
     mill.stop().await;
 }
+
+#[tokio::test]
+async fn a_claim_is_not_true_because_another_of_the_same_component_is() {
+    let mill = Mill::start().await;
+    let good = store(&mill, "good", b"a component").await;
+    let short = Offer { name: "short".to_owned(), length: good.length - 1, ..good.clone() };
+    let states = offer(&mill, vec![short, good.clone()]).await;
+    assert!(states.into_iter().all(|state| !state.into_result().is_ok_and(|state| state.visible)));
+    assert_eq!(listed(&mill).await.len(), 1, "the published one");
+    assert!(one(offer(&mill, vec![good]).await).into_result().unwrap().visible);
+    mill.stop().await;
+}
