@@ -108,7 +108,8 @@ impl Core {
         if !tx.touch_node(pool, node).await? && !tx.meet_node(pool, node, 0, ms(self.config.node_present)).await? {
             return Ok(Taken::TooManyNodes);
         }
-        if tx.offers_of_others(pool, node).await? + good.len() as i64 > MAX_POOL_OFFERS as i64 {
+        let others = tx.offers_of_others(pool, node, ms(self.config.node_present)).await?;
+        if others + good.len() as i64 > MAX_POOL_OFFERS as i64 {
             return Ok(Taken::TooManyOffers);
         }
         let known = tx.components(pool, &digests).await?;

@@ -123,9 +123,17 @@ impl Tx {
         Ok(())
     }
 
-    /// How many engines the other nodes of the pool offer.
-    pub(crate) async fn offers_of_others(&mut self, pool: &str, node: &str) -> Result<i64, StoreError> {
-        let found = rows!(self, (i64,), "select count(*) from offers where pool = $1 and node <> $2", pool, node)?;
+    /// How many engines the other nodes of the pool offer which were seen lately.
+    pub(crate) async fn offers_of_others(&mut self, pool: &str, node: &str, within_ms: i64) -> Result<i64, StoreError> {
+        let found = rows!(
+            self,
+            (i64,),
+            "select count(*) from nodes n join offers o on o.pool = n.pool and o.node = n.id
+             where n.pool = $1 and n.id <> $2 and n.seen_at >= {now} - $3",
+            pool,
+            node,
+            within_ms
+        )?;
         Ok(found.first().map_or(0, |(offers,)| *offers))
     }
 

@@ -26,6 +26,7 @@ super::on_both!(
     a_component_that_storage_has_lost_is_asked_for_again,
     a_pool_keeps_so_many_components,
     a_node_that_only_reports_keeps_its_offers,
+    offers_of_nodes_that_are_gone_take_no_room,
 );
 
 fn digest(number: u32) -> String {
@@ -358,4 +359,26 @@ async fn a_node_that_only_reports_keeps_its_offers(site: Arc<Site>) {
     complete(&site.server_with(config), &run, &[0]).await.expect("completed");
     back().await;
     assert_eq!(seen(&rules, &ann).await, [named("a", 1)]);
+}
+
+async fn offers_of_nodes_that_are_gone_take_no_room(site: Arc<Site>) {
+    let rules = site.server();
+    let most = filemill_api::limits::MAX_POOL_OFFERS;
+    let fill = |now: &str, from: &str| {
+        format!(
+            "insert into nodes (pool, id, runs, seen_at) values ('{POOL}', 'other', 2, {now} - 3600000);
+             insert into offers (pool, node, name, digest, since) select '{POOL}', 'other', 'e' || i, 'd', 0 from {from}"
+        )
+    };
+    let counted =
+        format!("(with recursive c(i) as (select 1 union all select i + 1 from c where i < {most}) select i from c)");
+    site.sql(
+        &fill("unixepoch() * 1000", &counted),
+        &fill("cast(extract(epoch from now()) as bigint) * 1000", &format!("generate_series(1, {most}) as i")),
+    )
+    .await;
+    bring(&rules, "n", &[("a", 1)]).await;
+    assert!(lease_now(&rules, "other", 1, 0).await.uploads.is_empty());
+    let request = OfferRequest { node: "n".to_owned(), engines: vec![offer("a", 1, true)] };
+    assert_eq!(code(rules.offer_engines(POOL, POOL, &request).await), ErrorCode::OverQuota, "it is back");
 }
