@@ -37,8 +37,22 @@ impl Rules {
     }
 }
 
+/// Nodes that were to be written down, and when. Those that are not known, too: they do not become so by being asked about again.
+#[derive(Default)]
+struct Lately(HashMap<Node, Instant>);
+
+impl Lately {
+    /// Those of the nodes of which nothing was heard for a while.
+    fn due(&mut self, nodes: BTreeSet<Node>, now: Instant) -> Vec<Node> {
+        self.0.retain(|_, when| now.duration_since(*when) < SEE);
+        let due: Vec<_> = nodes.into_iter().filter(|node| !self.0.contains_key(node)).collect();
+        self.0.extend(due.iter().map(|node| (node.clone(), now)));
+        due
+    }
+}
+
 async fn write_down(core: &Core, mut heard: mpsc::Receiver<Node>) {
-    let mut lately = HashMap::<Node, Instant>::new();
+    let mut lately = Lately::default();
     while let Some(first) = heard.recv().await {
         let mut nodes = BTreeSet::from([first]);
         while nodes.len() < QUEUE
@@ -46,17 +60,14 @@ async fn write_down(core: &Core, mut heard: mpsc::Receiver<Node>) {
         {
             nodes.insert(node);
         }
-        lately.retain(|_, when| when.elapsed() < SEE);
-        nodes.retain(|node| !lately.contains_key(node) && !core.seen_lately(node));
+        nodes.retain(|node| !core.seen_lately(node));
+        let nodes = lately.due(nodes, Instant::now());
         if nodes.is_empty() {
             continue;
         }
-        let nodes: Vec<_> = nodes.into_iter().collect();
         if let Err(error) = retried(|| core.touch(&nodes)).await {
             let _logged = from_store("write down that nodes are present", &error);
         }
-        // Those that are not known, too: they do not become so by being asked about again.
-        lately.extend(nodes.into_iter().map(|node| (node, Instant::now())));
     }
 }
 
@@ -70,5 +81,21 @@ impl Core {
     fn seen_lately(&self, node: &Node) -> bool {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.get(node).is_some_and(|(when, _)| when.elapsed() < SEE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_written_down_now_and_then_whether_it_is_known_or_not() {
+        let mut lately = Lately::default();
+        let now = Instant::now();
+        let nodes = |ids: &[&str]| ids.iter().map(|id| ("p".to_owned(), (*id).to_owned())).collect::<BTreeSet<_>>();
+        assert_eq!(lately.due(nodes(&["a"]), now).len(), 1);
+        assert_eq!(lately.due(nodes(&["a", "b"]), now), [("p".to_owned(), "b".to_owned())]);
+        assert_eq!(lately.due(nodes(&["a", "b"]), now + SEE).len(), 2);
+        assert_eq!(lately.0.len(), 2);
     }
 }
