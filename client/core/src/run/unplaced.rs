@@ -127,7 +127,7 @@ impl Run {
         self.tell_why_nothing_is_sent(error).await
     }
 
-    /// Says it once.
+    /// Says it once, until something can be sent again.
     pub(super) async fn tell_why_nothing_is_sent(&mut self, error: &Error) -> Result<(), Error> {
         let message = format!("nothing can be sent now: {error}; what is to be sent waits");
         if self.told.as_ref() == Some(&message) {
@@ -174,9 +174,6 @@ impl Run {
             } else {
                 self.unplaced.insert(path, file);
             }
-        }
-        if !placed.is_empty() {
-            self.told = None;
         }
         let placed = tokio::task::spawn_blocking(move || placed.into_iter().map(with_stat).collect::<Vec<_>>());
         for (file, now) in placed.await.map_err(|_| Error::Stopped)? {

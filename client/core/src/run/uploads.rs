@@ -99,6 +99,10 @@ impl Run {
                 self.look_again = Some(Instant::now());
             }
         }
+        if recipe.engines.check().is_ok() {
+            // It is over: the next time is told again.
+            self.told = None;
+        }
         self.shared.set_engines(Arc::clone(&recipe.engines));
         self.recipe = recipe;
         Ok(())

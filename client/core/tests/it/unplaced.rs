@@ -163,6 +163,39 @@ async fn what_was_done_before_is_not_sent_again_when_its_engine_comes_back_after
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_time_that_nothing_can_be_sent_is_told() {
+    let world = World::new().await;
+    let good = world.fake.lock().statement(1);
+    // The pool of another root, of which the same is said each time.
+    let other = World::new().await.fake.lock().statement(1);
+    world.write("0", "0");
+    watch(&world, None, async |told| {
+        assert_eq!(finished(told, 1).await, [pair("0", "size")]);
+        for file in ["1", "2"] {
+            {
+                let mut inner = world.fake.lock();
+                inner.pools = vec![other.clone()];
+                // So that it asks what there is now.
+                inner.faults.refused_opens = (1, Some(ErrorCode::NotFound));
+            }
+            world.write(file, file.repeat(20));
+            loop {
+                match told.recv().await.expect("the watcher ended") {
+                    Notice::Trouble { message, .. } => {
+                        break assert!(message.starts_with("nothing can be sent now: "), "{message}");
+                    }
+                    Notice::Finished(file) => panic!("{file:?}"),
+                    _ => {}
+                }
+            }
+            world.fake.lock().pools = vec![good.clone()];
+            assert_eq!(finished(told, 1).await, [pair(file, "size")]);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_a_new_version_is_being_described_its_files_go_nowhere_else() {
     let world = World::new().await;
     let (size, image) =
