@@ -18,6 +18,7 @@ super::on_both!(
     a_node_that_never_waits_is_asked_with_its_work,
     leasing_goes_on_while_descriptions_cannot_be_looked_at,
     what_one_pool_lacks_keeps_no_other_from_being_asked,
+    old_descriptions_of_what_is_gone_are_forgotten,
 );
 
 fn digest(number: u32) -> String {
@@ -208,4 +209,26 @@ async fn what_one_pool_lacks_keeps_no_other_from_being_asked(site: Arc<Site>) {
     lease_now(&rules, "n", 8, 0).await;
     let there = LeaseRequest { pool: "other".to_owned(), ..wish("m", 8, 0, 20_000) };
     assert_eq!(rules.lease("other", there).await.expect("an answer").describe, [old]);
+}
+
+async fn old_descriptions_of_what_is_gone_are_forgotten(site: Arc<Site>) {
+    let rules = site.server();
+    let there = |digest: String| {
+        let rules = rules.clone();
+        async move { read(&rules, &digest, None, None).await.is_ok() }
+    };
+    let insert = |digest: &str, said_at: &str| {
+        format!(
+            "insert into descriptions (pool, digest, sha256, version, summary, media_types, said_at, document)
+                 values ('{POOL}', '{digest}', 'h', '', '', '[]', {said_at}, '{{}}');"
+        )
+    };
+    // Old and gone, gone just now, and an old one of a release.
+    let all = [insert(&digest(1), "1"), insert(&digest(2), "9000000000000"), insert(&digest(3), "1")].concat();
+    publish(&rules, 3, 1).await;
+    site.sql(&all, &all).await;
+    // One looks when it starts.
+    let _other = site.server();
+    eventually("it is forgotten", async || (!there(digest(1)).await).then_some(())).await;
+    assert!(there(digest(2)).await && there(digest(3)).await);
 }
