@@ -15,7 +15,7 @@ use crate::component::{ComponentError, contract_of};
 use crate::config::{Embedded, LOOPBACK, Place};
 use crate::embedded::{self, DirLock, StorageStartError};
 use crate::listen::Lane;
-use crate::rules::{Caller, NewRelease, NewToken, Rules, RulesConfig, Scope, TokenSummary};
+use crate::rules::{Caller, NewRelease, NewToken, PoolRoot, PoolSummary, Rules, RulesConfig, Scope, TokenSummary};
 use crate::server::{StartError, take_dir};
 use crate::storage::{ObjectKey, Storage, StorageError};
 use crate::store::{Store, StoreOptions};
@@ -96,6 +96,30 @@ impl Admin {
         pool: Option<&str>,
     ) -> Result<NewToken, AdminError> {
         Ok(self.rules.create_token(organisation, member, scope, pool).await?)
+    }
+
+    /// Says which root a pool has; statements that it did not sign are removed. True: it is new.
+    ///
+    /// # Errors
+    /// The pool has another root, and it is not to be replaced; the database failed.
+    pub async fn name_root(&self, root: &PoolRoot, replace: bool) -> Result<bool, AdminError> {
+        Ok(self.rules.name_root(root, replace).await?)
+    }
+
+    /// Whether the root of a pool is known.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn has_root(&self, pool: &str) -> Result<bool, AdminError> {
+        Ok(self.rules.has_root(pool).await?)
+    }
+
+    /// The pools, by name.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn pools(&self) -> Result<Vec<PoolSummary>, AdminError> {
+        Ok(self.rules.pool_summaries().await?)
     }
 
     /// Every token, without its text.

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod place;
+mod pool;
 mod release;
 mod serve;
 mod token;
@@ -32,6 +33,9 @@ enum Command {
     /// Make, list and revoke tokens.
     #[command(subcommand)]
     Token(token::Token),
+    /// Say which roots pools have, and list the pools.
+    #[command(subcommand)]
+    Pool(pool::Pool),
     /// Publish and list engine releases.
     #[command(subcommand)]
     Release(release::Release),
@@ -44,6 +48,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Serve(serve) => serve.run().await,
         Command::Token(token) => token.run().await,
+        Command::Pool(pool) => pool.run().await,
         Command::Release(release) => release.run().await,
         Command::Openapi => print(&filemill_server::openapi_document()),
     }

@@ -16,6 +16,7 @@ mod cancel;
 mod clock;
 mod combine;
 mod complete;
+mod deletable;
 mod descriptions;
 mod digest;
 mod engines;
@@ -28,13 +29,17 @@ mod lease_chunks;
 mod masks;
 mod open;
 mod outcomes;
+mod pools;
 mod record;
 mod refusal;
 mod releases;
 mod report;
 mod rest;
+mod roots;
+mod steady;
 mod sweep;
 mod tokens;
+mod unrenewed;
 mod views;
 
 use std::collections::HashMap;
@@ -52,10 +57,12 @@ pub use kinds::{
     Advanced, Brought, Caller, Doomed, Leased, LeasedUploadWork, NewRelease, NewToken, Object, Offered, Opened,
     RecordedEvent, RecordedEvents, RecordedKind, RecordedResult, Scope, TokenSummary,
 };
+pub use pools::{NewPools, PoolSummary};
+pub use roots::PoolRoot;
 
 use crate::store::{Store, StoreError};
 
-/// How long things take. The defaults are meant for production; tests shorten them.
+/// How long things take, and whom to believe. The times are meant for production; tests shorten them.
 #[derive(Clone, Debug)]
 pub struct RulesConfig {
     /// How long a lease lasts without a report.
@@ -70,6 +77,8 @@ pub struct RulesConfig {
     pub node_present: Duration,
     /// How long objects of replaced chunks stay for those who have a URL: its lifetime and some skew.
     pub replaced_stay: Duration,
+    /// Whose statement counts of a pool that nobody has named a root of.
+    pub new_pools: NewPools,
 }
 
 impl Default for RulesConfig {
@@ -81,6 +90,7 @@ impl Default for RulesConfig {
             retention_untaken: Duration::from_secs(365 * 24 * 3600),
             node_present: Duration::from_secs(60),
             replaced_stay: Duration::from_secs(u64::from(filemill_api::limits::PRESIGNED_SECONDS) + 300),
+            new_pools: NewPools::First,
         }
     }
 }
@@ -127,6 +137,8 @@ struct Core {
     seen: Mutex<HashMap<hear::Node, (Instant, i64)>>,
     /// Which releases lack a description, and who was asked for one.
     describing: Mutex<descriptions::Describing>,
+    /// What is remembered of the database's clock.
+    looks: deletable::Looks,
     /// Held by who looks for them: one at a time.
     listing: tokio::sync::Mutex<()>,
 }
@@ -150,10 +162,13 @@ impl Rules {
             taken: Mutex::default(),
             seen: Mutex::default(),
             describing: Mutex::default(),
+            looks: deletable::Looks::default(),
             listing: tokio::sync::Mutex::default(),
         });
         let leasing = lease::start(Arc::clone(&core), tracker, stop.clone());
         tracker.spawn(clock::run(Arc::clone(&core), stop.clone()));
+        tracker.spawn(steady::run(Arc::clone(&core), stop.clone()));
+        tracker.spawn(unrenewed::run(Arc::clone(&core), stop.clone()));
         tracker.spawn(descriptions::run(Arc::clone(&core), stop.clone()));
         Self {
             inner: Arc::new(Inner {

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{Config, Embedded, LOOPBACK, Place};
 use crate::embedded::{self, Addresses, DirLock, StorageStartError};
 use crate::listen::{self, Lane};
-use crate::rules::Rules;
+use crate::rules::{NewPools, Rules, RulesConfig};
 use crate::storage::{Storage, StorageConfig, StorageError};
 use crate::store::{Store, StoreError};
 use crate::{routes, sweep};
@@ -133,7 +133,9 @@ impl Server {
         };
         let store = Store::open(&options).await?;
         let storage = Storage::open(storage).await?;
-        let rules = Rules::start(store.clone(), config.rules, &running.work, &running.work_stop);
+        let new_pools = if place.is_some() { config.rules.new_pools } else { NewPools::Named };
+        let rules_config = RulesConfig { new_pools, ..config.rules };
+        let rules = Rules::start(store.clone(), rules_config, &running.work, &running.work_stop);
         running.work.spawn(sweep::run(rules.clone(), storage.clone(), config.sweep, running.work_stop.clone()));
 
         let (wanted, may_move) = address(config.listen, last.as_ref().map(|last| last.listening.as_str()));

@@ -6,6 +6,7 @@
 //! what is locked.
 
 mod chunks;
+mod clocks;
 mod deletion;
 mod descriptions;
 mod dialect;
@@ -15,6 +16,7 @@ mod leases;
 mod names;
 mod nodes;
 mod options;
+mod pools;
 mod releases;
 mod runs;
 mod turns;
@@ -31,10 +33,12 @@ use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr, Sqlite, Transaction};
 pub use options::StoreOptions;
 pub(crate) use {
     chunks::ChunkRow,
+    clocks::ClockRow,
     descriptions::NewDescription,
     engines::{ComponentRow, KnownComponent},
     events::{EventRow, NewEvent},
-    leases::{Candidate, Needs},
+    leases::{Candidate, LeaseMark, Needs},
+    pools::PoolRow,
     releases::ReleaseRow,
     runs::{Cut, NewRun, Resting, RunRow, RunState, lo_of, run_id, upload_of},
     uploads::{NewUpload, UploadRow},
@@ -42,7 +46,11 @@ pub(crate) use {
 };
 
 /// Every migration, in order.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "queue", include_str!("../migrations/0001_queue.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "queue", include_str!("../migrations/0001_queue.sql")),
+    (5, "pool roots", include_str!("../migrations/0005_pool_roots.sql")),
+    (6, "clocks", include_str!("../migrations/0006_clocks.sql")),
+];
 
 /// More events than a power cut can take back with SQLite.
 ///

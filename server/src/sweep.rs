@@ -107,8 +107,9 @@ async fn look_at_components(rules: &Rules, storage: &Storage, unseen: Duration) 
 }
 
 async fn delete_orphans(rules: &Rules, storage: &Storage, age: Duration) -> Result<(), Failure> {
-    // A clock before 1970 has nothing old.
-    let Some(before) = SystemTime::now().checked_sub(age) else {
+    // Storage has a clock of its own. By one that is ahead everything would be old, and so it is for a database that was restored:
+    // what it does not know stays for as long as any other deletion is put off. A clock before 1970 has nothing old.
+    let Some(before) = SystemTime::now().min(rules.explained_now().await?).checked_sub(age) else {
         return Ok(());
     };
     for area in [Area::Uploads, Area::Results] {

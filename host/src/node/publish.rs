@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_api::{PublishPool, SignedStatement, paths};
+use data_encoding::HEXLOWER;
+use filemill_api::{Pools, PublishPool, SignedStatement, paths};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Node;
 use super::backoff::Backoff;
 use super::events::event;
+use super::server_clock::{Comparison, HINT, difference};
 use crate::pool::PoolFolder;
 
 /// How often the folder is looked at: a rotation by `pool renew` reaches a running node within this time.
@@ -21,11 +23,14 @@ const LOOK: Duration = Duration::from_secs(60);
 pub(super) async fn run(node: Arc<Node>, folder: PoolFolder, stop: CancellationToken) {
     let mut folder = folder;
     let mut published = None;
-    let (mut trouble, mut refused) = (None, None);
+    let (mut trouble, mut refused, mut ending_told) = (None, None, None);
     loop {
+        let comparison = node.server.clock().compare();
+        // Where the server does not say what time it is, this machine's clock is all there is.
+        let may_sign = !matches!(comparison, Comparison::Apart(_));
         let looked = tokio::select! {
             () = stop.cancelled() => return,
-            looked = node.keys.look() => looked,
+            looked = node.keys.look(may_sign) => looked,
         };
         match looked {
             Ok(newest) => {
@@ -38,14 +43,21 @@ pub(super) async fn run(node: Arc<Node>, folder: PoolFolder, stop: CancellationT
             }
             Err(_) => {}
         }
+        let said = ending(&folder, comparison);
+        if said != ending_told {
+            if let Some(said) = &said {
+                tracing::warn!(pool = folder.enrolment().pool(), "{said}");
+            }
+            ending_told = said;
+        }
         if published != Some(folder.serial()) {
-            warn_if_ending(&folder);
             let publishing = tokio::select! {
                 () = stop.cancelled() => return,
                 publishing = timeout(LOOK, publish(&node, &folder)) => publishing,
             };
             match publishing {
                 Ok(Ok(())) => published = Some(folder.serial()),
+                Ok(Err(_)) if may_sign && catch_up(&node, &folder).await => continue,
                 Ok(Err(said)) if refused.as_ref() != Some(&said) => {
                     tracing::error!("{said}");
                     refused = Some(said);
@@ -63,12 +75,26 @@ pub(super) async fn run(node: Arc<Node>, folder: PoolFolder, stop: CancellationT
     }
 }
 
-fn warn_if_ending(folder: &PoolFolder) {
-    let (pool, hint) = (folder.enrolment().pool(), "run `filemill-processor pool renew` where the root is kept");
-    if folder.remaining().is_none() {
-        tracing::error!(pool, "the pool's recipient has expired: clients seal nothing for it (hint: {hint})");
-    } else if folder.is_due() && !folder.has_root() {
-        tracing::warn!(pool, "half of the life of the pool's recipient is over (hint: {hint})");
+/// Why nothing can be sealed for the pool's recipient soon, or now.
+fn ending(folder: &PoolFolder, comparison: Comparison) -> Option<String> {
+    let hint = "run `filemill-processor pool renew` where the root is kept";
+    match comparison {
+        Comparison::Apart(ahead) if folder.is_due() && folder.has_root() => Some(format!(
+            "the pool's recipient is to be renewed, but {}: nothing is signed by such a clock (hint: {HINT})",
+            difference(ahead)
+        )),
+        // What this clock says of the statement is no news.
+        Comparison::Apart(_) => None,
+        _ if folder.is_early() => Some(format!(
+            "the pool's recipient was signed by a clock that was ahead, and is not valid yet: clients seal nothing for it (hint: {hint})"
+        )),
+        _ if folder.remaining().is_none() => {
+            Some(format!("the pool's recipient has expired: clients seal nothing for it (hint: {hint})"))
+        }
+        _ if folder.is_due() && !folder.has_root() => {
+            Some(format!("half of the life of the pool's recipient is over (hint: {hint})"))
+        }
+        _ => None,
     }
 }
 
@@ -80,7 +106,8 @@ fn warn_if_ending(folder: &PoolFolder) {
 async fn publish(node: &Node, folder: &PoolFolder) -> Result<(), String> {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
     let pool = wire(folder).map_err(|error| format!("the pool's statement cannot be published: {error}"))?;
-    let request = PublishPool { pool };
+    let root = Some(HEXLOWER.encode(folder.enrolment().root()));
+    let request = PublishPool { pool, root };
     loop {
         match node.server.tell(paths::POOLS, &request).await {
             Ok(()) => {
@@ -96,6 +123,38 @@ async fn publish(node: &Node, folder: &PoolFolder) -> Result<(), String> {
                     node.pool
                 ));
             }
+        }
+    }
+}
+
+/// Signs a new statement where this folder's was replaced by one that the same root has signed elsewhere: the folder is a copy, or was
+/// restored from a backup. Says whether there is one now.
+async fn catch_up(node: &Node, folder: &PoolFolder) -> bool {
+    if !folder.has_root() {
+        return false;
+    }
+    let Ok(pools) = node.server.get::<Pools>(paths::POOLS).await else { return false };
+    let serial = |offered: SignedStatement| {
+        let signed = serde_json::from_value(serde_json::to_value(offered).ok()?).ok()?;
+        Some(folder.enrolment().verify_at_any_time(&signed).ok()?.serial)
+    };
+    let Some(highest) = pools.pools.into_iter().filter_map(serial).max().filter(|highest| *highest > folder.serial())
+    else {
+        return false;
+    };
+    match node.keys.renew_above(highest).await {
+        Ok(()) => {
+            let pool = folder.enrolment().pool();
+            tracing::info!(
+                pool,
+                above = highest,
+                "the pool's root had signed a newer statement elsewhere: signed another"
+            );
+            true
+        }
+        Err((error, hint)) => {
+            tracing::error!("the pool's statement cannot be renewed: {error} (hint: {hint})");
+            false
         }
     }
 }

@@ -13,6 +13,7 @@
 //! assert_eq!(item.into_result().unwrap_err().code, filemill_api::ErrorCode::Conflict);
 //! ```
 
+mod date;
 mod encoding;
 mod engines;
 mod error;
@@ -24,6 +25,7 @@ mod releases;
 mod requests;
 mod uploads;
 
+pub use date::unix_seconds_of;
 pub use encoding::Base64;
 pub use engines::{LOCAL_PREFIX, Offer, OfferAnswer, OfferRequest, OfferState};
 pub use error::{ErrorBody, ErrorCode, Item, Problem};

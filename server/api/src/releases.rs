@@ -70,7 +70,7 @@ pub struct ComponentUrl {
     pub get: SignedGet,
 }
 
-/// A pool's statement about its recipient, as it was signed. The server passes it on unread.
+/// A pool's statement about its recipient, as it was signed. The server passes it on, byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SignedStatement {
@@ -94,6 +94,10 @@ pub struct Pools {
 pub struct PublishPool {
     /// What the pool's root signed.
     pub pool: SignedStatement,
+    /// Public key of that root, hex, by which a server takes the first statement of a new pool, where it does that at all. It changes
+    /// nothing for a pool whose root is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
 }
 
 /// Who the token stands for, and where it is used.

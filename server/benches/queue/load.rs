@@ -124,7 +124,7 @@ impl Load {
     /// Announces the pool that everything is sent to. What its root signed does not matter to a server.
     pub(crate) async fn announce_pool(&self) -> Result<()> {
         let statement = json!({ "pool": POOL, "serial": 1 }).to_string();
-        let request = PublishPool { pool: SignedStatement { statement, signature: "0".repeat(128) } };
+        let request = PublishPool { pool: SignedStatement { statement, signature: "0".repeat(128) }, root: None };
         let url = format!("{}{}", self.address, paths::POOLS);
         self.http.post(url).bearer_auth(&self.processor).json(&request).send().await?.error_for_status()?;
         Ok(())

@@ -61,6 +61,11 @@ impl PlaceArguments {
         Ok(Place::Services { database, storage })
     }
 
+    /// Whether all is in one folder: a server for whoever uses the machine.
+    pub(super) fn is_embedded(&self) -> bool {
+        self.embedded.is_some()
+    }
+
     /// The database alone.
     pub(super) fn database(&self) -> anyhow::Result<StoreOptions> {
         match (self.named_database()?, &self.embedded) {

@@ -1,13 +1,15 @@
 //! `token`: who may call the API.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use filemill_server::Admin;
-use filemill_server::rules::Scope;
+use filemill_server::rules::{NewToken, PoolRoot, Scope};
+use filemill_server::{Admin, AdminError};
 
 use super::place::PlaceArguments;
+use super::pool::read_enrolment;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Token {
@@ -35,6 +37,9 @@ pub(super) struct Create {
     /// The pool that the processor belongs to: with --scope processor, and only then.
     #[arg(long, value_name = "NAME")]
     pool: Option<String>,
+    /// The pool's enrolment file: its root, of which the server takes the pool's statements. Once for each pool.
+    #[arg(long, value_name = "FILE", requires = "pool")]
+    enrolment: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -55,9 +60,10 @@ impl Token {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Create(create) => {
+                let enrolment = create.enrolment.as_ref().zip(create.pool.as_ref());
+                let root = enrolment.map(|(file, pool)| read_enrolment(file, pool)).transpose()?;
                 let admin = Admin::open(&create.place.database()?).await?;
-                let made =
-                    admin.create_token(&create.organisation, &create.user, create.scope, create.pool.as_deref()).await;
+                let made = create.make(&admin, root.as_ref()).await;
                 admin.close().await;
                 super::print(&made?.text)
             }
@@ -87,6 +93,25 @@ impl Token {
                 Ok(())
             }
         }
+    }
+}
+
+impl Create {
+    async fn make(&self, admin: &Admin, root: Option<&PoolRoot>) -> Result<NewToken, AdminError> {
+        if let Some(root) = root {
+            admin.name_root(root, false).await?;
+        }
+        let made = admin.create_token(&self.organisation, &self.user, self.scope, self.pool.as_deref()).await?;
+        if let Some(pool) = self.pool.as_ref()
+            && !self.place.is_embedded()
+            && !admin.has_root(pool).await?
+        {
+            tracing::warn!(
+                "this server does not know the root of pool `{pool}` yet, and passes on nothing that the pool's processors say (hint: \
+                 `filemill-server pool root {pool} ENROLMENT`)"
+            );
+        }
+        Ok(made)
     }
 }
 

@@ -99,7 +99,7 @@ pub(super) async fn pools(State(app): State<App>, _: Anyone) -> Result<Json<Pool
     Ok(Json(app.rules.pools().await?))
 }
 
-/// Keeps a pool's statement, to pass it on; whether to believe it is for the clients, who hold the pool's root.
+/// Keeps a pool's statement that its root signed, to pass it on; clients check it again, by the root that they pinned.
 ///
 /// Scope `processor`, for the token's pool only.
 #[utoipa::path(
@@ -114,6 +114,6 @@ pub(super) async fn publish_pool(
     Processor(own): Processor,
     JsonBody(request): JsonBody<PublishPool>,
 ) -> Result<StatusCode, Refusal> {
-    app.rules.publish_pool(&own, &request.pool).await?;
+    app.rules.publish_pool_by(&own, &request.pool, request.root.as_deref()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -247,17 +247,16 @@ impl Core {
         self.describing().expected(pool, Instant::now())
     }
 
-    /// Forgets old descriptions of what is gone. They are looked for outside of the transaction, because nearly all descriptions
+    /// Forgets descriptions of what is gone that were last said before that. They are looked for outside of the transaction, because nearly all descriptions
     /// are old and stay.
-    pub(super) async fn forget_descriptions(&self) -> Result<(), StoreError> {
-        let age = ms(self.config.abandoned_after);
+    pub(super) async fn forget_descriptions(&self, before: i64) -> Result<(), StoreError> {
         loop {
-            let stale = self.store.stale_descriptions(age, FORGOTTEN).await?;
+            let stale = self.store.stale_descriptions(before, FORGOTTEN).await?;
             if stale.is_empty() {
                 return Ok(());
             }
             let mut tx = self.store.begin().await?;
-            tx.forget_descriptions(&stale, age).await?;
+            tx.forget_descriptions(&stale, before).await?;
             tx.commit().await?;
             if (stale.len() as i64) < FORGOTTEN {
                 return Ok(());

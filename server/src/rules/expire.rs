@@ -8,12 +8,10 @@ use std::sync::Arc;
 use super::record::{Happening, record};
 use super::rest::{Locked, resting};
 use super::{Core, masks};
-use crate::store::{Cut, NewRun, RunRow, RunState, StoreError, UploadRow, run_id};
+use crate::store::{Cut, LeaseMark, NewRun, RunRow, StoreError, UploadRow, run_id};
 
 /// Deaths alone after which a job is not run again.
 const DEATHS: i64 = 3;
-/// Leases ended in one transaction.
-const BATCH: i64 = 256;
 
 /// What becomes of one lease.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,20 +25,20 @@ struct Ends<'a> {
 }
 
 impl Core {
-    /// Ends leases whose time is over by the database's clock. True: there may be more.
-    pub(super) async fn expire(self: &Arc<Self>) -> Result<bool, StoreError> {
-        let expired = self.store.expired(BATCH).await?;
-        if expired.is_empty() {
-            return Ok(false);
-        }
+    /// Ends leases that nobody prolonged for too long, if they still stand as they were seen.
+    pub(super) async fn expire(self: &Arc<Self>, over: &[LeaseMark]) -> Result<(), StoreError> {
         let mut tx = self.store.begin().await?;
-        let locked = Locked::take(&mut tx, expired.iter().map(|&(id,)| id)).await?;
+        let locked = Locked::take(&mut tx, over.iter().map(|mark| mark.id)).await?;
         let (mut kept, mut cut, mut delete, mut happenings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        // Whatever was prolonged or completed meanwhile is no longer expired.
-        for run in locked.runs.values().filter(|run| run.state() == RunState::LEASED && run.expired) {
+        let mut count = 0;
+        for mark in over {
+            let Some(run) = locked.runs.get(&mark.id).filter(|run| run.stands_at(mark)) else {
+                continue;
+            };
             let Some(upload) = locked.uploads.get(&run.upload) else {
                 continue;
             };
+            count += 1;
             let ends = end(run, upload, self.served());
             happenings
                 .extend(ends.verdicts.iter().map(|&(index, kind)| Happening::verdict(upload, index, kind, run.fence)));
@@ -61,12 +59,14 @@ impl Core {
         }
         let told = record(&mut tx, &happenings).await?;
         tx.commit().await?;
-        tracing::info!(leases = locked.runs.len(), "leases ended by themselves");
+        if count > 0 {
+            tracing::info!(leases = count, "leases ended by themselves");
+        }
         self.events.ring(told);
         self.wake_leasing(
             kept.iter().map(|row| row.4).chain(cut.iter().map(|run| run.vstart)).min().unwrap_or(i64::MAX),
         );
-        Ok(expired.len() as i64 == BATCH)
+        Ok(())
     }
 }
 

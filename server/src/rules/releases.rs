@@ -1,21 +1,17 @@
-//! Engine releases, which of them an organisation uses, and what pools say about themselves.
+//! Engine releases, and which of them an organisation uses.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::PoisonError;
 
-use filemill_api::{ErrorBody, Pools, Release, Releases, SignedStatement};
+use filemill_api::{ErrorBody, Release, Releases};
 
-use super::refusal::{bad_request, check_pool, conflict, from_store, is_hex, is_name, not_found, own_pool, shown};
+use super::refusal::{bad_request, check_pool, conflict, from_store, is_hex, is_name, not_found, shown};
 use super::{Caller, Core, NewRelease, Object, Rules};
 use crate::storage::ObjectKey;
 use crate::store::{ReleaseRow, StoreError};
 
 /// Highest contract major that a bit of a node's abilities can stand for.
 pub(super) const MAX_CONTRACT: u32 = 30;
-/// Serials kept of each pool: the recipient that is replaced stays known while uploads for it are under way.
-const KEPT_SERIALS: i64 = 4;
-/// Length of a pool's statement in bytes.
-const MAX_STATEMENT_BYTES: usize = 4096;
 
 /// What a release of this contract, run by the component backend, needs of a node: the number of a bit.
 pub(super) fn needs(contract: u32) -> i64 {
@@ -218,59 +214,5 @@ impl Rules {
             return Ok(());
         }
         Err(not_found(format!("there is no release `{}`", shown(digest)), "add it first"))
-    }
-
-    /// Takes what a pool says about itself, to pass it on. The server does not check the signature: who relies on the
-    /// statement does, against the root it pinned.
-    ///
-    /// # Errors
-    /// `bad_request`: it is no statement; `forbidden`: it is another pool's than the caller's `own`; `conflict`: the pool has said
-    /// something else with that serial.
-    pub async fn publish_pool(&self, own: &str, signed: &SignedStatement) -> Result<(), ErrorBody> {
-        #[derive(serde::Deserialize)]
-        struct Statement {
-            pool: String,
-            serial: u64,
-        }
-        if signed.statement.len() > MAX_STATEMENT_BYTES || !is_hex(&signed.signature, 128) {
-            return Err(bad_request("the pool's statement is too long, or its signature is not 128 hex characters"));
-        }
-        let statement: Statement = serde_json::from_str(&signed.statement)
-            .map_err(|error| bad_request(format!("the pool's statement does not name pool and serial: {error}")))?;
-        if !is_name(&statement.pool) {
-            return Err(bad_request(format!("pool `{}` is not a name", shown(&statement.pool))));
-        }
-        own_pool(own, &statement.pool)?;
-        let serial = i64::try_from(statement.serial)
-            .map_err(|_| bad_request(format!("serial {} is too large", statement.serial)))?;
-        let published = async {
-            let mut tx = self.core().store.begin().await?;
-            let new = tx.insert_pool(&statement.pool, serial, &signed.statement, &signed.signature).await?;
-            let known = tx.pool(&statement.pool, serial).await?;
-            tx.trim_pool(&statement.pool, KEPT_SERIALS).await?;
-            tx.commit().await?;
-            Ok::<_, StoreError>(new || known.is_some_and(|known| known.statement == signed.statement))
-        };
-        if published.await.map_err(|error| from_store("publish pool", &error))? {
-            return Ok(());
-        }
-        Err(conflict(
-            format!("pool `{}` has published another statement with serial {serial}", statement.pool),
-            "sign a statement with a higher serial",
-        ))
-    }
-
-    /// What the pools said about themselves, newest first within a pool.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub async fn pools(&self) -> Result<Pools, ErrorBody> {
-        let rows = self.core().store.pools().await.map_err(|error| from_store("list pools", &error))?;
-        Ok(Pools {
-            pools: rows
-                .into_iter()
-                .map(|row| SignedStatement { statement: row.statement, signature: row.signature })
-                .collect(),
-        })
     }
 }

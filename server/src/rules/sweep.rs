@@ -4,7 +4,7 @@
 //! again, and deleting an object twice is no harm.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use filemill_api::ErrorBody;
 
@@ -41,10 +41,11 @@ impl Rules {
         let limit = i64::from(max_keys.max(1));
         let found = async {
             let mut doomed = Doomed::default();
+            let now = self.core().deletable().await?;
             self.doomed_uploads(&mut doomed, limit).await?;
-            self.doomed_replaced(&mut doomed, limit).await?;
-            self.doomed_results(&mut doomed, limit).await?;
-            self.doomed_components(&mut doomed, limit).await?;
+            self.doomed_replaced(&mut doomed, now, limit).await?;
+            self.doomed_results(&mut doomed, now, limit).await?;
+            self.doomed_components(&mut doomed, now, limit).await?;
             Ok::<_, StoreError>(doomed)
         };
         found.await.map_err(|error| from_store("find doomed objects", &error))
@@ -136,6 +137,15 @@ impl Rules {
         Ok(keys.into_iter().zip(orphaned).filter(|(_, orphaned)| *orphaned).map(|(key, _)| key).collect())
     }
 
+    /// What time it is by the database's clock, less what that jumped lately: what is kept for a time goes by this.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(crate) async fn explained_now(&self) -> Result<SystemTime, ErrorBody> {
+        let now = self.core().deletable().await.map_err(|error| from_store("look at the clock", &error))?;
+        Ok(SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(now).unwrap_or(0)))
+    }
+
     /// Stored components that storage was not asked about for so long, at most some. Say by [`Rules::looked_at`] whether they are
     /// there.
     ///
@@ -198,8 +208,8 @@ impl Rules {
         Ok(())
     }
 
-    async fn doomed_replaced(&self, doomed: &mut Doomed, limit: i64) -> Result<(), StoreError> {
-        for (upload, id, sequence, sha256, counts) in self.core().store.doomed_replaced(limit).await? {
+    async fn doomed_replaced(&self, doomed: &mut Doomed, now: i64, limit: i64) -> Result<(), StoreError> {
+        for (upload, id, sequence, sha256, counts) in self.core().store.doomed_replaced(now, limit).await? {
             if !counts {
                 let narrow = u32::try_from(sequence).unwrap_or(u32::MAX);
                 doomed.keys.push(key(ObjectKey::chunk(&id, narrow, &sha256))?);
@@ -209,11 +219,12 @@ impl Rules {
         Ok(())
     }
 
-    async fn doomed_results(&self, doomed: &mut Doomed, limit: i64) -> Result<(), StoreError> {
+    async fn doomed_results(&self, doomed: &mut Doomed, now: i64, limit: i64) -> Result<(), StoreError> {
         let core = self.core();
         core.write_taken().await?;
-        let (retention, untaken) = (ms(core.config.retention), ms(core.config.retention_untaken));
-        let uploads = core.store.past_retention(retention, untaken, UPLOADS).await?;
+        let [taken, untaken] =
+            [core.config.retention, core.config.retention_untaken].map(|kept| now.saturating_sub(ms(kept)));
+        let uploads = core.store.past_retention(taken, untaken, UPLOADS).await?;
         if uploads.is_empty() {
             return Ok(());
         }
@@ -232,10 +243,10 @@ impl Rules {
 
     /// Components that no node has offered for long. They are marked before they are named: a node that offers one from then
     /// on is not told to store it before it is gone.
-    async fn doomed_components(&self, doomed: &mut Doomed, limit: i64) -> Result<(), StoreError> {
+    async fn doomed_components(&self, doomed: &mut Doomed, now: i64, limit: i64) -> Result<(), StoreError> {
         let core = self.core();
         let mut tx = core.store.begin().await?;
-        tx.doom_components(ms(core.config.abandoned_after)).await?;
+        tx.doom_components(now.saturating_sub(ms(core.config.abandoned_after))).await?;
         tx.commit().await?;
         for (pool, digest) in core.store.doomed_components(limit).await? {
             doomed.keys.push(key(ObjectKey::component(&pool, &digest))?);

@@ -46,8 +46,8 @@ impl Store {
         )?)
     }
 
-    /// Replaced chunks that are due.
-    pub(crate) async fn doomed_replaced(&self, limit: i64) -> Result<Vec<DoomedReplaced>, StoreError> {
+    /// Replaced chunks that were due by `now`.
+    pub(crate) async fn doomed_replaced(&self, now: i64, limit: i64) -> Result<Vec<DoomedReplaced>, StoreError> {
         Ok(read!(
             self,
             DoomedReplaced,
@@ -55,30 +55,26 @@ impl Store {
                  exists (select 1 from chunks c
                      where c.upload = p.upload and c.sequence = p.sequence and c.sha256 = p.sha256)
              from replaced p join uploads u on u.number = p.upload
-             where p.due <= {now} order by p.due limit $1",
+             where p.due <= $1 order by p.due limit $2",
+            now,
             limit
         )?)
     }
 
-    /// Uploads whose results were kept long enough: for `retention_ms` where their uploader has taken them all in, else for
-    /// `untaken_ms`.
-    pub(crate) async fn past_retention(
-        &self,
-        retention_ms: i64,
-        untaken_ms: i64,
-        limit: i64,
-    ) -> Result<Vec<(i64,)>, StoreError> {
+    /// Uploads whose results were kept long enough: those that were finished before `taken` where their uploader has taken them
+    /// all in, else before `untaken`.
+    pub(crate) async fn past_retention(&self, taken: i64, untaken: i64, limit: i64) -> Result<Vec<(i64,)>, StoreError> {
         Ok(read!(
             self,
             (i64,),
             "select number from uploads
-             where finished_at is not null and finished_at < {now} - $1 and emptied
-                 and (finished_at < {now} - $2 or not exists (
+             where finished_at is not null and finished_at < $1 and emptied
+                 and (finished_at < $2 or not exists (
                      select 1 from events v join members m on m.id = v.member
                      where v.upload = uploads.number and v.cursor > m.taken))
              order by finished_at limit $3",
-            retention_ms,
-            untaken_ms,
+            taken,
+            untaken,
             limit
         )?)
     }

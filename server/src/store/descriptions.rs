@@ -59,21 +59,21 @@ impl Tx {
         Ok(())
     }
 
-    /// Forgets descriptions (pool, digest) older than so long of what is no release and no component of the pool.
+    /// Forgets descriptions (pool, digest) said before a moment of what is no release and no component of the pool.
     pub(crate) async fn forget_descriptions(
         &mut self,
         stale: &[(String, String)],
-        age_ms: i64,
+        before: i64,
     ) -> Result<(), StoreError> {
         execute!(
             self,
             "delete from descriptions where (pool, digest) in (select e.value ->> 0, e.value ->> 1 from {rows $1})
-                 and said_at < {now} - $2
+                 and said_at < $2
                  and not exists (select 1 from releases r where r.digest = descriptions.digest)
                  and not exists (select 1 from components c
                      where c.pool = descriptions.pool and c.digest = descriptions.digest)",
             json(stale)?,
-            age_ms
+            before
         )?;
         Ok(())
     }
@@ -143,8 +143,12 @@ impl Store {
 
     /// Pools of which a node was seen lately, and what their nodes can run between them, one bit for each need.
     pub(crate) async fn pool_abilities(&self, within_ms: i64) -> Result<HashMap<String, i64>, StoreError> {
-        let rows =
-            read!(self, (String, i64), "select distinct pool, runs from nodes where seen_at >= {now} - $1", within_ms)?;
+        let rows = read!(
+            self,
+            (String, i64),
+            "select distinct pool, runs from nodes where seen_at >= {steady} - $1",
+            within_ms
+        )?;
         let mut pools = HashMap::new();
         for (pool, runs) in rows {
             *pools.entry(pool).or_default() |= runs;
@@ -173,20 +177,20 @@ impl Store {
         )?)
     }
 
-    /// Of what there are descriptions (pool, digest) older than so long, though it is no release and no component of the pool.
+    /// Of what there are descriptions (pool, digest) said before a moment, though it is no release and no component of the pool.
     pub(crate) async fn stale_descriptions(
         &self,
-        age_ms: i64,
+        before: i64,
         limit: i64,
     ) -> Result<Vec<(String, String)>, StoreError> {
         Ok(read!(
             self,
             (String, String),
-            "select distinct d.pool, d.digest from descriptions d where d.said_at < {now} - $1
+            "select distinct d.pool, d.digest from descriptions d where d.said_at < $1
                  and not exists (select 1 from releases r where r.digest = d.digest)
                  and not exists (select 1 from components c where c.pool = d.pool and c.digest = d.digest)
              limit $2",
-            age_ms,
+            before,
             limit
         )?)
     }

@@ -8,6 +8,7 @@
 //! | `{lock}` | `for no key update` | nothing: there is one writer |
 //! | `{skip}` | `for no key update skip locked` | nothing |
 //! | `{now}` | the database's clock, milliseconds since 1970 | the same |
+//! | `{steady}` | the clock that does not jump, in milliseconds: see the table `clocks` | the same |
 //! | `{greatest}` | `greatest` | `max` |
 //! | `{id}`, `{bytes}` | types of columns, in migrations | |
 //!
@@ -39,7 +40,7 @@ impl Text {
 /// What each word means.
 pub(super) struct Dialect {
     rows: (&'static str, &'static str),
-    words: [(&'static str, &'static str); 6],
+    words: [(&'static str, &'static str); 7],
 }
 
 pub(super) const SQLITE: Dialect = Dialect {
@@ -48,6 +49,7 @@ pub(super) const SQLITE: Dialect = Dialect {
         ("{lock}", ""),
         ("{skip}", ""),
         ("{now}", "cast(unixepoch('subsec') * 1000 as integer)"),
+        ("{steady}", "(select steady from clocks where id = 1)"),
         ("{greatest}", "max"),
         ("{id}", "integer primary key"),
         ("{bytes}", "blob"),
@@ -61,6 +63,7 @@ pub(super) const POSTGRES: Dialect = Dialect {
         ("{skip}", "for no key update skip locked"),
         // Not `now()`, which stands still within a transaction: a deadline counts from when it is written.
         ("{now}", "cast(extract(epoch from clock_timestamp()) * 1000 as bigint)"),
+        ("{steady}", "(select steady from clocks where id = 1)"),
         ("{greatest}", "greatest"),
         ("{id}", "bigint generated always as identity primary key"),
         ("{bytes}", "bytea"),

@@ -47,7 +47,9 @@ impl Tx {
         execute!(
             self,
             "insert into offers (pool, node, name, digest, since)
-             select $1, $2, e.value ->> 0, e.value ->> 1, {now} from {rows $3} where true
+             select $1, $2, e.value ->> 0, e.value ->> 1,
+                 {greatest}({now}, (select coalesce(max(o.since) + 1, 0) from offers o where o.pool = $1))
+             from {rows $3} where true
              on conflict (pool, node, name) do update set
                  since = case when offers.digest = excluded.digest then offers.since else excluded.since end,
                  digest = excluded.digest",
@@ -129,7 +131,7 @@ impl Tx {
             self,
             (i64,),
             "select count(*) from nodes n join offers o on o.pool = n.pool and o.node = n.id
-             where n.pool = $1 and n.id <> $2 and n.seen_at >= {now} - $3",
+             where n.pool = $1 and n.id <> $2 and n.seen_at >= {steady} - $3",
             pool,
             node,
             within_ms
@@ -152,17 +154,17 @@ impl Tx {
         Ok(())
     }
 
-    /// Dooms components that nobody has offered for so long and no upload waits for.
-    pub(crate) async fn doom_components(&mut self, unused_ms: i64) -> Result<u64, StoreError> {
+    /// Dooms components that nobody has offered since `before` and no upload waits for.
+    pub(crate) async fn doom_components(&mut self, before: i64) -> Result<u64, StoreError> {
         Ok(execute!(
             self,
             "update components set doomed = true, stored = false
-             where not doomed and used_at < {now} - $1
+             where not doomed and used_at < $1
                  and not exists (select 1 from offers o
                      where o.pool = components.pool and o.digest = components.digest)
                  and not exists (select 1 from uploads u
                      where u.release = components.digest and u.finished_at is null)",
-            unused_ms
+            before
         )?)
     }
 
@@ -189,7 +191,7 @@ impl Store {
              join components c on c.pool = o.pool and c.digest = o.digest
              left join descriptions d on d.pool = o.pool and d.digest = o.digest and d.said_at =
                  (select max(l.said_at) from descriptions l where l.pool = o.pool and l.digest = o.digest)
-             where o.pool = $1 and n.seen_at >= {now} - $2 and c.stored and not c.doomed
+             where o.pool = $1 and n.seen_at >= {steady} - $2 and c.stored and not c.doomed
              order by o.name, o.since desc, o.node",
             pool,
             within_ms
@@ -207,7 +209,7 @@ impl Store {
             self,
             (i64, bool),
             "select c.needs, exists (select 1 from offers o join nodes n on n.id = o.node and n.pool = o.pool
-                 where o.pool = c.pool and o.digest = c.digest and n.seen_at >= {now} - $3)
+                 where o.pool = c.pool and o.digest = c.digest and n.seen_at >= {steady} - $3)
              from components c where c.pool = $1 and c.digest = $2 and c.stored and not c.doomed",
             pool,
             digest,
@@ -244,7 +246,7 @@ impl Store {
             self,
             (String, String, i64),
             "select pool, digest, length from components
-             where stored and seen_at < {now} - $1
+             where stored and (seen_at < {now} - $1 or seen_at > {now})
                  and not exists (select 1 from releases r where r.digest = components.digest)
              order by seen_at limit $2",
             unseen_ms,

@@ -1,4 +1,4 @@
-//! Claims on runs: who may run what, until when by the database's clock.
+//! Claims on runs: who may run what.
 
 use super::dialect::{read, rows};
 use super::{Store, StoreError, Tx, json};
@@ -29,6 +29,14 @@ pub(crate) struct Candidate {
     pub(crate) vstart: i64,
     pub(crate) fence: i64,
     pub(crate) attempt: i64,
+}
+
+/// A lease as it stands: `lease_until` is another one after each report, and means nothing else to whoever compares two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub(crate) struct LeaseMark {
+    pub(crate) id: i64,
+    pub(crate) fence: i64,
+    pub(crate) lease_until: i64,
 }
 
 /// A claim to write: run, end of what is taken, holder.
@@ -118,12 +126,16 @@ impl Tx {
 }
 
 impl Store {
-    /// Runs whose lease has ended by itself.
-    pub(crate) async fn expired(&self, limit: i64) -> Result<Vec<(i64,)>, StoreError> {
+    /// Leases in the order of their marks, after one (`lease_until`, id).
+    pub(crate) async fn leases(&self, after: (i64, i64), limit: i64) -> Result<Vec<LeaseMark>, StoreError> {
         Ok(read!(
             self,
-            (i64,),
-            "select id from runs where state = 3 and lease_until < {now} order by lease_until limit $1",
+            LeaseMark,
+            "select id, fence, lease_until from runs
+             where state = 3 and lease_until >= $1 and (lease_until, id) > ($1, $2)
+             order by lease_until, id limit $3",
+            after.0,
+            after.1,
             limit
         )?)
     }

@@ -1,4 +1,4 @@
-//! Which nodes were seen, so that a waiting job can say whether anybody could run it.
+//! Which nodes were seen, so that a waiting job can say whether anybody could run it; by the clock that does not jump.
 
 use filemill_api::limits::MAX_POOL_NODES;
 
@@ -8,21 +8,26 @@ use super::{Store, StoreError, Tx, json};
 impl Tx {
     /// Writes down that a node is there, and what it runs. False: it is not known.
     pub(crate) async fn see_node(&mut self, pool: &str, id: &str, runs: i64) -> Result<bool, StoreError> {
-        let seen =
-            execute!(self, "update nodes set runs = $3, seen_at = {now} where pool = $1 and id = $2", pool, id, runs)?;
+        let seen = execute!(
+            self,
+            "update nodes set runs = $3, seen_at = {steady} where pool = $1 and id = $2",
+            pool,
+            id,
+            runs
+        )?;
         Ok(seen > 0)
     }
 
     /// Writes down that a node is there. False: it is not known.
     pub(crate) async fn touch_node(&mut self, pool: &str, id: &str) -> Result<bool, StoreError> {
-        Ok(execute!(self, "update nodes set seen_at = {now} where pool = $1 and id = $2", pool, id)? > 0)
+        Ok(execute!(self, "update nodes set seen_at = {steady} where pool = $1 and id = $2", pool, id)? > 0)
     }
 
     /// Writes down that nodes (pool, id) are there, as far as they are known.
     pub(crate) async fn touch_nodes(&mut self, nodes: &[(String, String)]) -> Result<(), StoreError> {
         execute!(
             self,
-            "update nodes set seen_at = {now}
+            "update nodes set seen_at = {steady}
              where (pool, id) in (select e.value ->> 0, e.value ->> 1 from {rows $1})",
             json(nodes)?
         )?;
@@ -39,14 +44,14 @@ impl Tx {
         unseen_ms: i64,
     ) -> Result<bool, StoreError> {
         if self.is_full(pool).await? {
-            execute!(self, "delete from nodes where pool = $1 and seen_at < {now} - $2", pool, unseen_ms)?;
+            execute!(self, "delete from nodes where pool = $1 and seen_at < {steady} - $2", pool, unseen_ms)?;
             if self.is_full(pool).await? {
                 return Ok(false);
             }
         }
         execute!(
             self,
-            "insert into nodes (pool, id, runs, seen_at) values ($1, $2, $3, {now})
+            "insert into nodes (pool, id, runs, seen_at) values ($1, $2, $3, {steady})
              on conflict (pool, id) do update set
                  runs = case when excluded.runs = 0 then nodes.runs else excluded.runs end, seen_at = excluded.seen_at",
             pool,
@@ -63,7 +68,7 @@ impl Tx {
 
     /// Forgets nodes that were not seen for so long.
     pub(crate) async fn forget_nodes(&mut self, unseen_ms: i64) -> Result<(), StoreError> {
-        execute!(self, "delete from nodes where seen_at < {now} - $1", unseen_ms)?;
+        execute!(self, "delete from nodes where seen_at < {steady} - $1", unseen_ms)?;
         Ok(())
     }
 }
@@ -74,7 +79,7 @@ impl Store {
         let found = read!(
             self,
             (String,),
-            "select id from nodes where pool = $1 and ((runs >> cast($2 as integer)) & 1) <> 0 and seen_at >= {now} - $3
+            "select id from nodes where pool = $1 and ((runs >> cast($2 as integer)) & 1) <> 0 and seen_at >= {steady} - $3
              limit 1",
             pool,
             needs,

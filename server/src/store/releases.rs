@@ -1,4 +1,4 @@
-//! Engine releases, what organisations adopted, and the statements of pools.
+//! Engine releases, and what organisations adopted.
 
 use super::dialect::{execute, read, rows};
 use super::{Store, StoreError, Tx};
@@ -12,13 +12,6 @@ pub(crate) struct ReleaseRow {
     pub(crate) contract: i64,
     pub(crate) needs: i64,
     pub(crate) length: i64,
-}
-
-/// What a pool said about itself.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub(crate) struct PoolRow {
-    pub(crate) statement: String,
-    pub(crate) signature: String,
 }
 
 impl Tx {
@@ -59,49 +52,6 @@ impl Tx {
         )?;
         Ok(())
     }
-
-    /// False: that pool has said something with that serial.
-    pub(crate) async fn insert_pool(
-        &mut self,
-        name: &str,
-        serial: i64,
-        statement: &str,
-        signature: &str,
-    ) -> Result<bool, StoreError> {
-        let made = execute!(
-            self,
-            "insert into pools (name, serial, statement, signature, created_at) values ($1, $2, $3, $4, {now})
-             on conflict (name, serial) do nothing",
-            name,
-            serial,
-            statement,
-            signature
-        )?;
-        Ok(made > 0)
-    }
-
-    pub(crate) async fn pool(&mut self, name: &str, serial: i64) -> Result<Option<PoolRow>, StoreError> {
-        let found = rows!(
-            self,
-            PoolRow,
-            "select statement, signature from pools where name = $1 and serial = $2",
-            name,
-            serial
-        )?;
-        Ok(found.into_iter().next())
-    }
-
-    /// Removes all but the `keep` highest serials of a pool.
-    pub(crate) async fn trim_pool(&mut self, name: &str, keep: i64) -> Result<(), StoreError> {
-        execute!(
-            self,
-            "delete from pools where name = $1
-             and serial not in (select serial from pools where name = $1 order by serial desc limit $2)",
-            name,
-            keep
-        )?;
-        Ok(())
-    }
 }
 
 impl Store {
@@ -127,14 +77,5 @@ impl Store {
     /// What the organisation adopted: engine and digest.
     pub(crate) async fn adoptions(&self, organisation: i64) -> Result<Vec<(String, String)>, StoreError> {
         Ok(read!(self, (String, String), "select engine, digest from adoptions where organisation = $1", organisation)?)
-    }
-
-    /// Every pool's statements, newest first within a pool.
-    pub(crate) async fn pools(&self) -> Result<Vec<PoolRow>, StoreError> {
-        Ok(read!(self, PoolRow, "select statement, signature from pools order by name, serial desc")?)
-    }
-
-    pub(crate) async fn pool_exists(&self, name: &str) -> Result<bool, StoreError> {
-        Ok(!read!(self, (i64,), "select serial from pools where name = $1 limit 1", name)?.is_empty())
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::dialect::{execute, rows};
-use super::{StoreError, Tx, json};
+use super::{LeaseMark, StoreError, Tx, json};
 
 /// Bits of a run's id that name its first job; the others are its upload's number.
 const LO_BITS: u32 = 16;
@@ -91,8 +91,7 @@ pub(crate) struct RunRow {
     pub(crate) vstart: i64,
     pub(crate) fence: i64,
     pub(crate) attempt: i64,
-    /// Whether it is leased and its time is over.
-    pub(crate) expired: bool,
+    lease_until: Option<i64>,
 }
 
 impl RunRow {
@@ -118,6 +117,11 @@ impl RunRow {
 
     pub(crate) fn state(&self) -> RunState {
         RunState(self.state)
+    }
+
+    /// Whether the lease stands as it was seen: it is held, and nobody has reported since.
+    pub(crate) fn stands_at(&self, mark: &LeaseMark) -> bool {
+        self.held_by(mark.fence) && self.lease_until == Some(mark.lease_until)
     }
 
     /// Whether this claim holds it.
@@ -186,7 +190,7 @@ impl Tx {
             self,
             RunRow,
             "select id, upload, organisation, pool, needs, hi, gone, started, first_chunk, last_chunk, state, patient,
-                 alone, deaths, cancelled, vstart, fence, attempt, coalesce(lease_until < {now}, false) as expired
+                 alone, deaths, cancelled, vstart, fence, attempt, lease_until
              from runs where id in (select cast(e.value ->> 0 as bigint) from {rows $1}) order by id {lock}",
             json(ids)?
         )?)
@@ -200,7 +204,7 @@ impl Tx {
             RunRow,
             "select r.id, r.upload, r.organisation, r.pool, r.needs, r.hi, r.gone, r.started, r.first_chunk,
                  r.last_chunk, r.state, r.patient, r.alone, r.deaths, r.cancelled, r.vstart, r.fence, r.attempt,
-                 coalesce(r.lease_until < {now}, false) as expired
+                 r.lease_until
              from {rows $1} join runs r
                  on r.id >= cast(e.value ->> 0 as bigint) and r.id < cast(e.value ->> 1 as bigint)
              order by r.id {lock}",

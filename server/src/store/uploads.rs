@@ -205,16 +205,16 @@ impl Tx {
 }
 
 impl Store {
-    /// Uploads that are still to be stored and were not touched for so long.
-    pub(crate) async fn abandoned(&self, untouched_ms: i64, limit: i64) -> Result<Vec<(i64,)>, StoreError> {
+    /// Uploads that are still to be stored and were not touched since `before`.
+    pub(crate) async fn abandoned(&self, before: i64, limit: i64) -> Result<Vec<(i64,)>, StoreError> {
         Ok(read!(
             self,
             (i64,),
             "select number from uploads
-             where finished_at is null and touched_at < {now} - $1 and not cancelled
+             where finished_at is null and touched_at < $1 and not cancelled
                  and (prefix < chunks or not header_stored)
              order by number limit $2",
-            untouched_ms,
+            before,
             limit
         )?)
     }

@@ -67,7 +67,7 @@ impl Mill {
             ),
             signature: "00".repeat(64),
         };
-        let answer = mill.post(&mill.processor, paths::POOLS, &PublishPool { pool }).await;
+        let answer = mill.post(&mill.processor, paths::POOLS, &PublishPool { pool, root: None }).await;
         assert_eq!(answer.status(), StatusCode::NO_CONTENT);
         mill
     }

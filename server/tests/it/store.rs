@@ -1,5 +1,6 @@
 //! The rules over a real database: every test runs on SQLite and on PostgreSQL.
 
+mod clocks;
 mod deaths;
 mod deletion;
 mod descriptions;
@@ -9,6 +10,7 @@ mod names;
 mod pools;
 mod races;
 mod results;
+mod roots;
 mod site;
 mod uploads;
 

@@ -167,3 +167,34 @@ fn a_server_ends_on_sigint_too() {
     let served = Served::start(dir.path());
     assert!(served.end(rustix::process::Signal::INT).contains("stopped"));
 }
+
+#[tokio::test]
+async fn an_operator_names_a_pools_root_with_its_first_token_and_sees_its_fingerprint() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("mill");
+    let enrol = |name: &str| {
+        let enrolment = filemill_seal::PoolRoot::generate().enrolment(name).unwrap();
+        let file = dir.path().join(enrolment.fingerprint());
+        std::fs::write(&file, format!("{}\n", enrolment.to_json())).unwrap();
+        (file.to_str().unwrap().to_owned(), enrolment.fingerprint())
+    };
+    let (first, fingerprint) = enrol("main");
+    let create = |file: &str| {
+        let arguments = ["token", "create", "--organisation", "mill", "--user", "node", "--scope", "processor"];
+        run(&home, &[&arguments[..], &["--pool", "main", "--enrolment", file]].concat())
+    };
+    assert!(printed(&create(&first)).starts_with("fm_p_"));
+    assert!(printed(&create(&first)).starts_with("fm_p_"), "another node's");
+    let list = || printed(&run(&home, &["pool", "list"]));
+    assert_eq!(list(), format!("main\t{fingerprint}\t-"));
+    let (second, other) = enrol("main");
+    let refused = create(&second);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains(&fingerprint) && said.contains("--replace"), "{said}");
+    assert_eq!(said.matches("hint:").count(), 1, "{said}");
+    assert!(!run(&home, &["pool", "root", "main", &second]).status.success());
+    assert_eq!(printed(&run(&home, &["pool", "root", "main", &second, "--replace"])), format!("main\t{other}"));
+    assert_eq!(list(), format!("main\t{other}\t-"));
+    let another = run(&home, &["pool", "root", "main", &enrol("other").0]);
+    assert!(String::from_utf8_lossy(&another.stderr).contains("pool `other`"), "{another:?}");
+}

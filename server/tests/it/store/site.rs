@@ -154,6 +154,22 @@ impl Site {
         }
     }
 
+    /// The number that a statement answers.
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        let sql = AssertSqlSafe(sql.to_owned());
+        match &self.place {
+            Place::Sqlite(folder) => {
+                let url = format!("sqlite:{}", folder.path().join("db").display());
+                let mut connection = SqliteConnection::connect(&url).await.expect("the database");
+                sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect("a number")
+            }
+            Place::Postgres { url, .. } => {
+                let mut connection = PgConnection::connect(url).await.expect("the database");
+                sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect("a number")
+            }
+        }
+    }
+
     /// A number that no other call got.
     pub(crate) fn unique(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)

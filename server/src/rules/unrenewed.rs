@@ -1,0 +1,255 @@
+//! Leases that nobody prolongs: noticed by looking at them for a full lease, whatever any clock on a wall says.
+//!
+//! When a lease is prolonged its row gets another `lease_until`. To this server that is a mark, not a time: a lease is over
+//! once the server itself has seen one mark unchanged for as long as a lease lasts, on its own monotonic clock. The database's
+//! clock may jump by an hour or a year, and ends nothing by that.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::Core;
+use super::refusal::from_store;
+use crate::store::{LeaseMark, StoreError};
+
+/// Looks within the time of a lease; a lease ends so much of it late at most.
+const LOOKS: u32 = 10;
+/// How often the leases are looked at.
+const LOOK: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(3);
+/// Leases read in one statement.
+const PAGE: i64 = 4096;
+/// Leases that are watched. Of more than these, those that were prolonged last wait for room.
+const MOST: usize = 1 << 18;
+/// Leases ended in one transaction.
+const BATCH: usize = 256;
+
+/// Looks at the leases until `stop`.
+pub(super) async fn run(core: Arc<Core>, stop: CancellationToken) {
+    let every = (core.config.lease / LOOKS).clamp(*LOOK.start(), *LOOK.end());
+    let mut beat = interval(every);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut watched = Watched::new(core.config.lease, every);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = beat.tick() => {}
+        }
+        if let Err(error) = core.look_at_leases(&mut watched).await {
+            let _logged = from_store("look at leases", &error);
+        }
+    }
+}
+
+impl Core {
+    async fn look_at_leases(self: &Arc<Self>, watched: &mut Watched) -> Result<(), StoreError> {
+        watched.begin(Instant::now());
+        let mut after = (i64::MIN, i64::MIN);
+        loop {
+            let asked = Instant::now();
+            let page = self.store.leases(after, PAGE).await?;
+            let answered = Instant::now();
+            for mark in &page {
+                watched.see(*mark, asked, answered);
+            }
+            match page.last() {
+                Some(last) if page.len() as i64 == PAGE => after = (last.lease_until, last.id),
+                _ => break,
+            }
+        }
+        let over = watched.end();
+        for batch in over.chunks(BATCH) {
+            self.expire(batch).await?;
+            watched.forget(batch);
+        }
+        Ok(())
+    }
+}
+
+/// What this server has seen of the leases.
+struct Watched {
+    lease: Duration,
+    /// Longest time between two looks in which nodes could be heard.
+    longest_gap: Duration,
+    seen: HashMap<i64, Seen>,
+    /// Number of the look that is under way.
+    look: u64,
+    /// When the last one began that came to its end.
+    last: Option<Instant>,
+    began: Instant,
+    over: Vec<LeaseMark>,
+}
+
+/// One lease.
+struct Seen {
+    fence: i64,
+    lease_until: i64,
+    /// When it was first seen with this mark.
+    since: Instant,
+    look: u64,
+}
+
+impl Watched {
+    fn new(lease: Duration, every: Duration) -> Self {
+        // A node reports within a third of the lease: a shorter absence makes no lease look as if it was not prolonged.
+        let longest_gap = every + lease / 3;
+        let (seen, over) = (HashMap::new(), Vec::new());
+        Self { lease, longest_gap, seen, look: 0, last: None, began: Instant::now(), over }
+    }
+
+    /// A look begins.
+    ///
+    /// While this server is stopped, frozen or cut off from its database it hears no report, and no lease is prolonged. That
+    /// says nothing about the nodes: were they blamed, all that they had begun would be run again, one job at a time. After
+    /// such an absence it begins to watch anew.
+    fn begin(&mut self, now: Instant) {
+        if self.last.is_some_and(|last| now.duration_since(last) > self.longest_gap) && !self.seen.is_empty() {
+            tracing::info!(
+                "this server was absent: leases that nobody prolonged meanwhile are given time to be reported"
+            );
+            self.seen.clear();
+        }
+        self.look += 1;
+        self.began = now;
+        self.over.clear();
+    }
+
+    /// The database was asked at `asked`, and has answered by `answered` that the lease has this mark.
+    fn see(&mut self, mark: LeaseMark, asked: Instant, answered: Instant) {
+        let (look, lease, full) = (self.look, self.lease, self.seen.len() >= MOST);
+        match self.seen.get_mut(&mark.id) {
+            Some(seen) if (seen.fence, seen.lease_until) == (mark.fence, mark.lease_until) => {
+                seen.look = look;
+                if asked.duration_since(seen.since) >= lease {
+                    self.over.push(mark);
+                }
+            }
+            None if full => {}
+            _ => {
+                let LeaseMark { id, fence, lease_until } = mark;
+                self.seen.insert(id, Seen { fence, lease_until, since: answered, look });
+            }
+        }
+    }
+
+    /// The look has seen every lease; answers those that are over. What was not seen has ended.
+    fn end(&mut self) -> Vec<LeaseMark> {
+        let look = self.look;
+        self.seen.retain(|_, seen| seen.look == look);
+        self.last = Some(self.began);
+        std::mem::take(&mut self.over)
+    }
+
+    fn forget(&mut self, ended: &[LeaseMark]) {
+        for mark in ended {
+            self.seen.remove(&mark.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(30);
+    const EVERY: Duration = Duration::from_secs(3);
+    const HOUR_MS: i64 = 3_600_000;
+
+    struct Server {
+        watched: Watched,
+        now: Instant,
+    }
+
+    impl Server {
+        fn new() -> Self {
+            Self { watched: Watched::new(LEASE, EVERY), now: Instant::now() }
+        }
+
+        /// A look, after so long, that finds these leases; which of them are over.
+        fn look(&mut self, after: Duration, marks: &[(i64, i64, i64)]) -> Vec<i64> {
+            self.now += after;
+            self.watched.begin(self.now);
+            for &(id, fence, lease_until) in marks {
+                self.watched.see(LeaseMark { id, fence, lease_until }, self.now, self.now);
+            }
+            self.watched.end().into_iter().map(|mark| mark.id).collect()
+        }
+    }
+
+    #[test]
+    fn a_lease_ends_after_a_full_lease_without_a_report() {
+        let mut server = Server::new();
+        for _ in 0..=9 {
+            assert_eq!(server.look(EVERY, &[(1, 1, 500)]), [0; 0]);
+        }
+        assert_eq!(server.look(EVERY, &[(1, 1, 500)]), [1]);
+    }
+
+    #[test]
+    fn no_jump_of_the_databases_clock_ends_a_lease_or_keeps_one() {
+        for jump in [HOUR_MS, -HOUR_MS, 365 * 24 * HOUR_MS] {
+            let mut server = Server::new();
+            // Lease 1 is reported every nine seconds; lease 2 never.
+            for look in 0..10 {
+                let jumped = if look > 4 { jump } else { 0 };
+                let reported = 30_000 + jumped + look / 3 * 9_000;
+                assert_eq!(server.look(EVERY, &[(1, 1, reported), (2, 1, 30_000)]), [0; 0], "look {look}");
+            }
+            assert_eq!(server.look(EVERY, &[(1, 1, 57_000 + jump), (2, 1, 30_000)]), [2]);
+        }
+    }
+
+    #[test]
+    fn a_lease_that_passed_on_is_another() {
+        let mut server = Server::new();
+        for _ in 0..9 {
+            server.look(EVERY, &[(1, 1, 500)]);
+        }
+        for _ in 0..10 {
+            assert_eq!(server.look(EVERY, &[(1, 2, 500)]), [0; 0], "the same time, under another fence");
+        }
+        assert_eq!(server.look(EVERY, &[(1, 2, 500)]), [1]);
+    }
+
+    #[test]
+    fn nobody_is_blamed_for_what_a_server_could_not_hear() {
+        let mut server = Server::new();
+        let lease = [(1, 1, 500)];
+        server.look(EVERY, &lease);
+        server.look(EVERY * 4, &lease);
+        assert_eq!(server.look(EVERY * 4, &lease), [0; 0], "away for too short a time to matter");
+        assert_eq!(server.look(EVERY * 20, &lease), [0; 0], "frozen");
+        for _ in 0..9 {
+            assert_eq!(server.look(EVERY, &lease), [0; 0], "just thawed");
+        }
+        assert_eq!(server.look(EVERY, &lease), [1], "here again for a full lease");
+    }
+
+    #[test]
+    fn what_the_database_says_late_counts_from_its_answer() {
+        let mut server = Server::new();
+        let mark = LeaseMark { id: 1, fence: 1, lease_until: 500 };
+        server.watched.begin(server.now);
+        server.watched.see(mark, server.now, server.now + Duration::from_secs(8));
+        assert!(server.watched.end().is_empty());
+        for _ in 0..12 {
+            assert_eq!(server.look(EVERY, &[(1, 1, 500)]), [0; 0]);
+        }
+        assert_eq!(server.look(EVERY, &[(1, 1, 500)]), [1]);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_what_waits_for_room_is_watched_later() {
+        let mut server = Server::new();
+        let many: Vec<_> = (0..MOST as i64 + 10).map(|id| (id, 1, id)).collect();
+        server.look(EVERY, &many);
+        assert_eq!(server.watched.seen.len(), MOST);
+        server.look(EVERY, &many[MOST..]);
+        assert_eq!(server.watched.seen.len(), 0, "those that ended are forgotten");
+        server.look(EVERY, &many[MOST..]);
+        assert_eq!(server.watched.seen.len(), 10);
+    }
+}
