@@ -19,6 +19,7 @@ mod completions;
 mod config;
 mod describe;
 mod described;
+mod disputes;
 mod error;
 mod events;
 mod faults;
@@ -44,6 +45,7 @@ mod returns;
 mod run;
 mod seek;
 mod server;
+mod server_clock;
 mod slots;
 mod stop;
 mod storage;
@@ -64,6 +66,7 @@ use tokio_util::task::TaskTracker;
 use self::allowed::Allowed;
 use self::chunks::ChunkStore;
 use self::completions::Completions;
+use self::disputes::Disputes;
 use self::faults::Faults;
 use self::job::Job;
 use self::keys::Keys;
@@ -113,6 +116,7 @@ struct Node {
 
     pace: Pace,
     faults: Faults,
+    disputes: Disputes,
     counters: Arc<Counters>,
     metrics: Option<metrics::Metrics>,
 

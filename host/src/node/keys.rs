@@ -8,7 +8,7 @@ use filemill_seal::Identity;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::pool::{PoolFolder, PoolFolderError};
+use crate::pool::{PoolFolder, PoolFolderError, Renewal};
 
 /// However many headers do not open, the folder is read no more often than this for their sake.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -39,15 +39,37 @@ impl Keys {
         Arc::clone(&self.identities.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the folder, and renews its statement where that is due. Cancel safe; the disk may go on.
+    /// Reads the folder, and renews its statement where that is due and `may_sign`: this machine knows what time it is. Cancel safe;
+    /// the disk may go on.
     ///
     /// # Errors
     ///
     /// A text and a hint.
-    pub(super) async fn look(&self) -> Result<PoolFolder, (String, String)> {
+    pub(super) async fn look(&self, may_sign: bool) -> Result<PoolFolder, (String, String)> {
         let mut looked = self.looked.lock().await;
         *looked = Instant::now();
-        self.read().await
+        self.read(may_sign).await
+    }
+
+    /// Signs a statement with a serial above this one, if the root is here. Cancel safe; the disk may go on.
+    ///
+    /// # Errors
+    ///
+    /// A text and a hint.
+    pub(super) async fn renew_above(&self, serial: u64) -> Result<(), (String, String)> {
+        let mut looked = self.looked.lock().await;
+        *looked = Instant::now();
+        let dir = self.dir.clone();
+        let renewing = tokio::task::spawn_blocking(move || {
+            let told = |error: PoolFolderError| (error.to_string(), error.hint());
+            let mut folder = PoolFolder::open(&dir).map_err(told)?;
+            // Another processor that shares the folder may have been first.
+            if folder.serial() <= serial {
+                folder.renew_above(serial, Renewal::SameIdentity, None).map_err(told)?;
+            }
+            Ok(())
+        });
+        renewing.await.unwrap_or_else(|error| Err((error.to_string(), String::new())))
     }
 
     /// Reads the folder for a header that no identity opens: `pool renew --rotate` may have made one just now. Says whether
@@ -61,7 +83,8 @@ impl Keys {
             }
             sleep_until(*looked + PAUSE).await;
             *looked = Instant::now();
-            self.read().await.is_ok()
+            // Nothing is signed on behalf of somebody's header.
+            self.read(false).await.is_ok()
         };
         let read = timeout(PATIENCE, looking).await.unwrap_or(false);
         if read {
@@ -75,13 +98,13 @@ impl Keys {
         self.newer.notified().await;
     }
 
-    async fn read(&self) -> Result<PoolFolder, (String, String)> {
+    async fn read(&self, may_sign: bool) -> Result<PoolFolder, (String, String)> {
         let dir = self.dir.clone();
         // Locks and file writes; small, but a disk may hang.
         let looked = tokio::task::spawn_blocking(move || {
             let told = |error: PoolFolderError| (error.to_string(), error.hint());
             let mut folder = PoolFolder::open(&dir).map_err(told)?;
-            if folder.renew_if_due().map_err(told)? {
+            if may_sign && folder.renew_if_due().map_err(told)? {
                 let pool = folder.enrolment().pool();
                 tracing::info!(pool, serial = folder.serial(), "the pool's recipient was renewed");
             }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_api::{LeaseAnswer, LeaseRequest, LeasedRun, LeasedUpload, limits, paths};
+use filemill_api::{LeaseAnswer, LeaseRequest, LeasedRun, LeasedUpload, WhoAmI, limits, paths};
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
 use super::clock;
+use super::disputes::COMPARED_EVERY;
 use super::events::event;
 use super::run::attend_upload;
 use super::server::CallError;
@@ -55,6 +56,7 @@ async fn ask(node: &Node) -> Result<LeaseAnswer, CallError> {
     let in_hand = node.leases.in_hand();
     let max_jobs = loop {
         tokio::time::sleep(node.faults.pause()).await;
+        until_clocks_agree(node).await;
         match node.pace.ask_for(in_hand.jobs(), most) {
             Some(jobs) => break jobs,
             None => in_hand.below(node.pace.appetite(most).below).await,
@@ -71,6 +73,21 @@ async fn ask(node: &Node) -> Result<LeaseAnswer, CallError> {
         wait_ms: WAIT.as_millis() as u32,
     };
     node.server.post(paths::LEASES, &request, WAIT).await
+}
+
+/// Waits while the server's clock and this machine's disagree about a job.
+async fn until_clocks_agree(node: &Node) {
+    loop {
+        let pause = node.disputes.pause(node.server.clock().compare());
+        if pause.is_zero() {
+            return;
+        }
+        tokio::time::sleep(pause.min(COMPARED_EVERY)).await;
+        // Any answer says what time it is.
+        if let Err(error) = node.server.get::<WhoAmI>(paths::WHOAMI).await {
+            tracing::debug!("the clocks cannot be compared: {error}");
+        }
+    }
 }
 
 fn take_up(node: &Arc<Node>, answer: LeaseAnswer) {

@@ -16,6 +16,7 @@ use super::backoff::Backoff;
 use super::chunks::ChunkStore;
 use super::completions::{self, Completions};
 use super::config::NodeConfig;
+use super::disputes::Disputes;
 use super::faults::Faults;
 use super::keys::Keys;
 use super::lease::Leases;
@@ -89,6 +90,7 @@ pub async fn run(config: NodeConfig, runtime: Runtime, stop: CancellationToken) 
         completions,
         pace: Pace::new(config.slots),
         faults: Faults::new(),
+        disputes: Disputes::new(),
         counters,
         metrics,
         fetches: Semaphore::new(FETCHES),

@@ -54,6 +54,10 @@ async fn begin(node: &Arc<Node>, leased: &LeasedUpload, leases: &[Arc<Lease>], u
             // Not a fault of the node, which would pause it: anybody can seal a header for a key of their own.
             return stop_or_end(node, leases, None, &why, || JobEnd::Refused(why.clone())).await;
         }
+        Err(NotAdmitted::Disputed(why)) => {
+            node.disputes.dispute();
+            return stop_all(node, leases, || Stop::Unfit(why.clone())).await;
+        }
         Err(NotAdmitted::Missing(why)) => {
             let missing = || Stop::Missing { what: Missing::Header, why: why.clone() };
             return stop_all(node, leases, missing).await;
@@ -121,11 +125,11 @@ pub(super) async fn release(node: &Node, digest: Digest) -> Result<Arc<Ready>, N
 
 /// The upload; where no identity opens its header, after the pool's folder was read again.
 async fn admit(node: &Node, leased: &LeasedUpload) -> Result<Arc<Upload>, NotAdmitted> {
-    let counter = &node.counters.headers_opened;
-    let admitted = node.uploads.admit(leased, &node.storage, &node.keys.identities(), counter).await;
+    let (clock, counter) = (node.server.clock(), &node.counters.headers_opened);
+    let admitted = node.uploads.admit(leased, &node.storage, &node.keys.identities(), clock, counter).await;
     match admitted {
         Err(NotAdmitted::UnknownKey) if node.keys.look_again().await => {
-            node.uploads.admit(leased, &node.storage, &node.keys.identities(), counter).await
+            node.uploads.admit(leased, &node.storage, &node.keys.identities(), clock, counter).await
         }
         admitted => admitted,
     }

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::config::Token;
 use super::http::{BodyError, describe, read_body};
+use super::server_clock::{Moment, ServerClock};
 
 /// The longest answer that is read: a lease of a thousand runs has a few hundred KiB.
 const ANSWER_MAX_BYTES: usize = 8 << 20;
@@ -24,6 +25,7 @@ pub(super) struct Server {
     base: String,
     token: Token,
     away: AtomicBool,
+    clock: ServerClock,
 }
 
 /// Why a call has no answer.
@@ -64,7 +66,12 @@ impl CallError {
 impl Server {
     pub(super) fn new(http: Client, base: &Url, token: Token) -> Self {
         let base = base.as_str().trim_end_matches('/').to_owned();
-        Self { http, base, token, away: AtomicBool::new(false) }
+        Self { http, base, token, away: AtomicBool::new(false), clock: ServerClock::default() }
+    }
+
+    /// What time the server says that it is.
+    pub(super) fn clock(&self) -> &ServerClock {
+        &self.clock
     }
 
     /// Posts `request` and reads the answer. `wait` is how long the server may hold the call on purpose.
@@ -136,7 +143,10 @@ impl Server {
         if let Some(body) = body {
             request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
         }
+        let asked = Moment::now();
         let response = request.send().await.map_err(|error| CallError::Away(describe(error)))?;
+        let date = response.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok());
+        self.clock.learn(asked, date);
         let status = response.status();
         if status.is_redirection() {
             return Err(CallError::Malformed("it redirects, which is not followed".to_owned()));

@@ -14,8 +14,8 @@ use tokio::sync::{OnceCell, Semaphore};
 
 use super::budget::{Budget, Held};
 use super::chunks::Chunk;
-use super::clock;
 use super::events::event;
+use super::server_clock::{HINT, Lifetime, ServerClock, difference};
 use super::storage::{Storage, StorageError, named_digest};
 use super::totals::Counter;
 use crate::Parameters;
@@ -55,6 +55,8 @@ pub(super) enum NotAdmitted {
     Missing(String),
     /// None of the identities that were tried opens its header.
     UnknownKey,
+    /// By one of two clocks its time is over, this machine's and the server's.
+    Disputed(String),
     /// This node cannot tell.
     Fault(String),
 }
@@ -92,6 +94,7 @@ impl Uploads {
         leased: &LeasedUpload,
         storage: &Storage,
         identities: &[Identity],
+        clock: &ServerClock,
         opened: &Counter,
     ) -> Result<Arc<Upload>, NotAdmitted> {
         let refused = |why: String| NotAdmitted::Refused { why, upload: None };
@@ -109,9 +112,21 @@ impl Uploads {
         }
         let upload = Arc::clone(upload?);
         self.trim();
-        match objection(&upload, leased) {
-            None => Ok(upload),
-            Some(why) => Err(NotAdmitted::Refused { why, upload: Some(upload) }),
+        if let Some(why) = objection(&upload, leased) {
+            return Err(NotAdmitted::Refused { why, upload: Some(upload) });
+        }
+        let not_after = upload.header.not_after;
+        match clock.lifetime(not_after) {
+            Lifetime::Lasts => Ok(upload),
+            Lifetime::Over => {
+                let why = format!("the upload was to be run until {not_after} (seconds since 1970), which is over");
+                Err(NotAdmitted::Refused { why, upload: Some(upload) })
+            }
+            Lifetime::Disputed { ahead } => Err(NotAdmitted::Disputed(format!(
+                "the upload was to be run until {not_after} (seconds since 1970), and {}: one of them says that this is over \
+                 (hint: {HINT})",
+                difference(ahead)
+            ))),
         }
     }
 
@@ -241,15 +256,9 @@ fn open(
     Ok(Upload { header, header_digest: digest, layout, opener, parameters, bytes, _held: held })
 }
 
-/// Why a lease of the upload is not run now, if there is a reason.
+/// Why a lease of the upload is never run, if there is a reason beside its age.
 fn objection(upload: &Upload, leased: &LeasedUpload) -> Option<String> {
     let header = &upload.header;
-    if header.is_expired(clock::unix_seconds()) {
-        return Some(format!(
-            "the upload was to be run until {} (seconds since 1970), which is over",
-            header.not_after
-        ));
-    }
     match leased.release.parse() {
         Ok(release) if header.allows(&release) => {}
         Ok(release) => return Some(format!("the header does not name release `{release}`")),

@@ -65,7 +65,7 @@ impl PoolFolder {
             return Err(PoolFolderError::Exists { dir: dir.to_owned(), file });
         }
         let identity = Identity::generate();
-        let current = sign(&root, name, &identity, lifetime_days, 1)?;
+        let current = sign(&root, name, &identity, lifetime_days, 1, now_seconds())?;
         let held = Held { serial: 1, recipient: identity.recipient(), not_after: current.not_after };
         replace(dir, ROOT, &HEXLOWER.encode(root.expose_seed()))?;
         replace(dir, &held.file_name(), &identity.expose_secret())?;
@@ -89,17 +89,33 @@ impl PoolFolder {
         Ok(Self { dir: dir.to_owned(), enrolment, identities, signed, serial, not_before, not_after })
     }
 
-    /// Signs a new statement and reads the folder again. Identities whose last statement ended 31 days ago are deleted.
+    /// Signs a new statement and reads the folder again. Identities whose last statement ended 31 days ago are deleted, if the
+    /// former statement still holds.
     ///
     /// # Errors
     ///
     /// [`PoolFolderError::NoRoot`] where the root is kept elsewhere, [`PoolFolderError::Lifetime`]; else like
     /// [`open`](Self::open). On an error the folder is as it was.
     pub fn renew(&mut self, renewal: Renewal, lifetime_days: Option<u32>) -> Result<(), PoolFolderError> {
+        self.renew_above(0, renewal, lifetime_days)
+    }
+
+    /// Like [`renew`](Self::renew), with a serial above `serial` too: one that the root has signed elsewhere, when this folder is a copy
+    /// or was restored.
+    ///
+    /// # Errors
+    ///
+    /// Like [`renew`](Self::renew).
+    pub fn renew_above(
+        &mut self,
+        serial: u64,
+        renewal: Renewal,
+        lifetime_days: Option<u32>,
+    ) -> Result<(), PoolFolderError> {
         let _lock = lock(&self.dir)?;
         let mut record = read_record(&self.dir)?;
         // Another processor may have renewed it between our look and the lock.
-        let serial = record.current.serial + 1;
+        let serial = record.current.serial.max(serial).saturating_add(1);
         record.lifetime_days = lifetime_days.unwrap_or(record.lifetime_days);
         if !LIFETIME_DAYS.contains(&record.lifetime_days) {
             return Err(PoolFolderError::Lifetime { days: record.lifetime_days });
@@ -109,7 +125,9 @@ impl PoolFolder {
             Renewal::NewIdentity => Identity::generate(),
             Renewal::SameIdentity => read_identity(&self.dir, newest(&self.dir, &record)?)?,
         };
-        record.current = sign(&root, self.enrolment.pool(), &identity, record.lifetime_days, serial)?;
+        let held_before = record.current.not_before..=record.current.not_after;
+        let now = now_seconds();
+        record.current = sign(&root, self.enrolment.pool(), &identity, record.lifetime_days, serial, now)?;
         let not_after = record.current.not_after;
         match record.identities.iter_mut().find(|held| held.recipient == identity.recipient()) {
             Some(held) => held.not_after = held.not_after.max(not_after),
@@ -119,8 +137,11 @@ impl PoolFolder {
                 record.identities.push(held);
             }
         }
-        let now = now_seconds();
-        let (kept, gone) = record.identities.into_iter().partition(|held| held.not_after + KEPT_SECONDS > now);
+        // Whoever signs at another time than while a statement holds may have a wrong clock: a deleted identity is gone for good.
+        let (kept, gone) = record
+            .identities
+            .into_iter()
+            .partition(|held| !held_before.contains(&now) || held.not_after.saturating_add(KEPT_SECONDS) > now);
         record.identities = kept;
         write_record(&self.dir, &record)?;
         let gone: Vec<Held> = gone;
@@ -132,7 +153,7 @@ impl PoolFolder {
         Ok(())
     }
 
-    /// Renews the statement if half of its life is over and the root is here; says whether it did.
+    /// Renews the statement if that is due and the root is here; says whether it did.
     ///
     /// # Errors
     ///
@@ -150,9 +171,14 @@ impl PoolFolder {
         Ok(true)
     }
 
-    /// Whether half of the statement's life is over.
+    /// Whether half of the statement's life is over, or it has not begun.
     pub fn is_due(&self) -> bool {
-        now_seconds() > self.not_before + (self.not_after - self.not_before) / 2
+        self.is_early() || now_seconds() > self.not_before + (self.not_after - self.not_before) / 2
+    }
+
+    /// Whether the statement is not valid yet: a clock that was ahead signed it. It is replaced, and not waited for.
+    pub fn is_early(&self) -> bool {
+        now_seconds() < self.not_before
     }
 
     /// How long the statement is still valid; `None` if it expired.
@@ -209,8 +235,8 @@ fn sign(
     identity: &Identity,
     lifetime_days: u32,
     serial: u64,
+    now: u64,
 ) -> Result<Current, PoolFolderError> {
-    let now = now_seconds();
     let statement = Statement {
         pool: pool.to_owned(),
         recipient: identity.recipient(),
@@ -330,6 +356,54 @@ mod tests {
         let (_dir, mut folder) = pool();
         assert!(!folder.renew_if_due().expect("not due"));
         assert_eq!(folder.serial(), 1);
+    }
+
+    /// The folder, with a newest statement that a clock signed which was `ahead` by so many seconds.
+    fn signed_by_another_clock(folder: &PoolFolder, ahead: i64) -> PoolFolder {
+        let (dir, mut record) = (folder.dir(), read_record(folder.dir()).expect("a record"));
+        let root = read_root(dir).expect("the root");
+        let identity = folder.identities().last().expect("an identity");
+        let now = now_seconds().checked_add_signed(ahead).expect("a time");
+        record.current = sign(&root, "lab", identity, 7, record.current.serial + 1, now).expect("a statement");
+        for held in &mut record.identities {
+            held.not_after = record.current.not_after;
+        }
+        write_record(dir, &record).expect("written");
+        PoolFolder::open(dir).expect("the folder")
+    }
+
+    const YEAR: i64 = 365 * DAY_SECONDS as i64;
+
+    #[test]
+    fn a_statement_from_the_future_is_replaced_and_not_waited_for() {
+        let (_dir, folder) = pool();
+        let mut folder = signed_by_another_clock(&folder, YEAR);
+        assert_eq!((folder.serial(), folder.is_early()), (2, true));
+        folder.enrolment().verify(folder.signed(), now_seconds(), 1).expect_err("no client takes it now");
+        assert!(folder.renew_if_due().expect("it is due"));
+        assert_eq!((folder.serial(), folder.is_early(), folder.identities().len()), (3, false, 1));
+        folder.enrolment().verify(folder.signed(), now_seconds(), 2).expect("clients take this one");
+    }
+
+    #[test]
+    fn a_clock_that_is_far_ahead_deletes_no_identity() {
+        let (_dir, mut folder) = pool();
+        folder.renew(Renewal::NewIdentity, None).expect("rotated");
+        // Seen from now, the statement was signed a year ago: so a clock sees it that is a year ahead.
+        let mut folder = signed_by_another_clock(&folder, -YEAR);
+        folder.renew(Renewal::SameIdentity, None).expect("renewed");
+        assert_eq!(folder.identities().len(), 2, "whether they are old is for a renewal in time to say");
+        folder.renew(Renewal::SameIdentity, None).expect("renewed");
+        assert_eq!(folder.identities().len(), 1);
+    }
+
+    #[test]
+    fn a_serial_that_was_signed_elsewhere_is_passed_over() {
+        let (_dir, mut folder) = pool();
+        folder.renew_above(9, Renewal::SameIdentity, None).expect("renewed");
+        assert_eq!(folder.serial(), 10);
+        folder.renew_above(3, Renewal::SameIdentity, None).expect("renewed");
+        assert_eq!(folder.serial(), 11);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The processor node against a fake server and storage.
 
+mod clocks;
 mod fake;
 mod hostile;
 mod http;

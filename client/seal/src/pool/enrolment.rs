@@ -91,14 +91,7 @@ impl Enrolment {
     ///
     /// Each reason to refuse it is a [`PoolError`] of its own. Nothing is to be sealed for its recipient then.
     pub fn verify(&self, signed: &SignedStatement, now: u64, lowest_serial: u64) -> Result<Statement, PoolError> {
-        let message = SignedStatement::message(&signed.statement)?;
-        let signature: [u8; 64] = parse_hex(&signed.signature).map_err(|_| self.not_signed())?;
-        UnparsedPublicKey::new(&ED25519, self.root).verify(&message, &signature).map_err(|_| self.not_signed())?;
-
-        let statement = Statement::from_text(&signed.statement)?;
-        if statement.pool != self.pool {
-            return Err(PoolError::OtherPool { expected: self.pool.clone(), found: statement.pool });
-        }
+        let statement = self.verify_at_any_time(signed)?;
         if now < statement.not_before {
             return Err(PoolError::NotYetValid { not_before: statement.not_before, now });
         }
@@ -107,6 +100,24 @@ impl Enrolment {
         }
         if statement.serial < lowest_serial {
             return Err(PoolError::Superseded { lowest: lowest_serial, found: statement.serial });
+        }
+        Ok(statement)
+    }
+
+    /// Checks that the pinned root signed the statement, for this pool. It may be over, not have begun, or be replaced: it says what
+    /// the root has signed, and is nothing to seal for.
+    ///
+    /// # Errors
+    ///
+    /// Each reason to refuse it is a [`PoolError`] of its own.
+    pub fn verify_at_any_time(&self, signed: &SignedStatement) -> Result<Statement, PoolError> {
+        let message = SignedStatement::message(&signed.statement)?;
+        let signature: [u8; 64] = parse_hex(&signed.signature).map_err(|_| self.not_signed())?;
+        UnparsedPublicKey::new(&ED25519, self.root).verify(&message, &signature).map_err(|_| self.not_signed())?;
+
+        let statement = Statement::from_text(&signed.statement)?;
+        if statement.pool != self.pool {
+            return Err(PoolError::OtherPool { expected: self.pool.clone(), found: statement.pool });
         }
         Ok(statement)
     }

@@ -76,6 +76,10 @@ pub(crate) struct World {
     pub(crate) offered: Vec<Vec<Offer>>,
     /// Offers of these names are refused that often.
     pub(crate) refused_offers: HashMap<String, u32>,
+    /// By how many seconds the server's clock is ahead of this machine's, if it says what time it is.
+    pub(crate) date_ahead: Option<i64>,
+    /// Statements that the server has, beside the node's.
+    pub(crate) pools: Vec<SignedStatement>,
     completed: HashMap<i64, usize>,
     run_sizes: HashMap<i64, usize>,
 }
@@ -271,6 +275,13 @@ impl Handle {
 
     /// The server's API.
     async fn api(&self, request: Request) -> Answer {
+        let answer = self.answer(request).await;
+        // It is said when the answer is sent.
+        let date = self.lock().date_ahead.map(|ahead| http_date(super::mill::now().cast_signed() + ahead));
+        Answer { date, ..answer }
+    }
+
+    async fn answer(&self, request: Request) -> Answer {
         if request.authorization != format!("Bearer {TOKEN}") {
             return problem(401, ErrorCode::Unauthenticated, "unknown token");
         }
@@ -291,6 +302,7 @@ impl Handle {
         }
         match path {
             paths::WHOAMI => self.whoami(),
+            paths::POOLS if request.method == "GET" => Answer::json(200, &Pools { pools: self.lock().pools.clone() }),
             paths::POOLS => self.publish(&read(&request)),
             paths::LEASES => self.lease(read(&request)).await,
             paths::LEASE_CHUNKS => self.chunks(read(&request)).await,
@@ -317,6 +329,12 @@ impl Handle {
     }
 
     fn publish(&self, request: &PublishPool) -> Answer {
+        let serial = |signed: &SignedStatement| {
+            serde_json::from_str::<serde_json::Value>(&signed.statement).expect("JSON")["serial"].as_u64()
+        };
+        if self.lock().pools.iter().any(|pool| serial(pool) > serial(&request.pool)) {
+            return problem(409, ErrorCode::Conflict, "it was replaced");
+        }
         self.change(|world| world.said.push(Said::Published(request.pool.clone())));
         Answer::status(204)
     }
@@ -456,4 +474,20 @@ fn read<T: DeserializeOwned>(request: &Request) -> T {
 fn problem(status: u16, code: ErrorCode, message: &str) -> Answer {
     let error = ErrorBody { code, message: message.to_owned(), hint: None };
     Answer::json(status, &Problem { error, request_id: "1".to_owned() })
+}
+
+/// A moment as servers write it into the header `Date`.
+fn http_date(seconds: i64) -> String {
+    // Days since 0000-03-01 (Howard Hinnant, "chrono-compatible low-level date algorithms").
+    let days = seconds.div_euclid(86_400) + 719_468;
+    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let (month, later) = if month < 10 { (month + 2, 0) } else { (month - 10, 1) };
+    let name = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"][month as usize];
+    let of_day = seconds.rem_euclid(86_400);
+    let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+    format!("Mon, {day:02} {name} {:04} {hour:02}:{minute:02}:{second:02} GMT", year + era * 400 + later)
 }

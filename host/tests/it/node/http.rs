@@ -24,6 +24,8 @@ pub(crate) struct Request {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) location: Option<String>,
+    /// The header `Date`.
+    pub(crate) date: Option<String>,
     pub(crate) body: Vec<u8>,
     /// Closes the connection after half of the body.
     pub(crate) cut_off: bool,
@@ -62,6 +64,9 @@ async fn converse<F: Future<Output = Answer>>(stream: TcpStream, answer: impl Fn
         let mut head = format!("HTTP/1.1 {} x\r\ncontent-length: {}\r\n", answer.status, answer.body.len());
         if let Some(location) = &answer.location {
             head += &format!("location: {location}\r\n");
+        }
+        if let Some(date) = &answer.date {
+            head += &format!("date: {date}\r\n");
         }
         stream.write_all(format!("{head}\r\n").as_bytes()).await?;
         let end = if answer.cut_off { answer.body.len() / 2 } else { answer.body.len() };
