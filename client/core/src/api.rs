@@ -1,6 +1,7 @@
 //! The server's HTTP API, as a client sees it: requests that are repeated until they are answered.
 
 mod backoff;
+mod clock;
 mod combiner;
 mod sse;
 mod storage;
@@ -52,6 +53,7 @@ pub(crate) struct Api {
     server: Url,
     authorization: HeaderValue,
     reach: Reach,
+    clock: clock::ServerClock,
 }
 
 /// Whether the server can be reached, told once for each change.
@@ -81,6 +83,7 @@ impl Api {
             server,
             authorization,
             reach: Reach { notices, trouble: Mutex::new(false) },
+            clock: clock::ServerClock::default(),
         })
     }
 
@@ -91,6 +94,11 @@ impl Api {
 
     pub(crate) fn server(&self) -> &str {
         self.server.as_str().trim_end_matches('/')
+    }
+
+    /// By how many seconds this machine's clock is ahead of the server's, less than 0 where it is behind; `None` if by minutes at most.
+    pub(crate) fn clock_ahead(&self) -> Option<i64> {
+        self.clock.ahead()
     }
 
     pub(crate) async fn whoami(&self) -> Result<WhoAmI, Error> {
@@ -263,7 +271,9 @@ impl Api {
             Some(timeout) => request.timeout(timeout),
             None => request,
         };
+        let asked = clock::Asked::now();
         let response = request.send().await.map_err(|error| Attempt::Again(self.unreachable(&error), None))?;
+        self.clock.learn(asked, response.headers());
         if response.status().is_success() { Ok(response) } else { Err(self.problem(response).await) }
     }
 

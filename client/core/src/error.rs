@@ -163,6 +163,16 @@ pub enum Error {
     /// The pool's recipient is not to be trusted.
     #[error("{0}")]
     Pool(PoolError),
+    /// This machine's clock is not the server's, and by it nothing can be sent.
+    #[error("this machine's clock is {} that of server `{server}`: by it {detail}", clock_difference(*.ahead_s))]
+    Clock {
+        /// The server.
+        server: String,
+        /// By how many seconds it is ahead; behind, if less than 0.
+        ahead_s: i64,
+        /// What does not hold by it.
+        detail: String,
+    },
     /// The server has no statement of the pool.
     #[error("server `{server}` has no recipient of pool `{pool}`")]
     NoPool {
@@ -289,6 +299,9 @@ impl Error {
             Self::OtherKey { .. } => "export that one first; `filemill key import --replace` then takes its place",
             Self::Key(error) => error.hint(),
             Self::Pool(error) => return Some(error.hint()),
+            Self::Clock { .. } => {
+                "set this machine's clock, and keep it by NTP; if it is right, tell the server's operator. Nothing is lost"
+            }
             Self::NoPool { .. } => "a processor announces it when it starts: is one running for this pool?",
             Self::NoEngine { .. } | Self::WhichEngine { .. } | Self::NoEngineFits => "choose one with --engine NAME",
             Self::ReleaseGone { .. } => "`filemill send FILE --engine NAME` sends it for another",
@@ -311,6 +324,11 @@ impl Error {
         Some(hint.to_owned())
     }
 
+    /// Whether there is nothing that may be sealed for now, though that may change by itself.
+    pub(crate) fn is_of_the_recipient(&self) -> bool {
+        matches!(self, Self::Pool(_) | Self::Clock { .. })
+    }
+
     /// What happened and what to do about it, where there is one line for both.
     pub(crate) fn with_hint(&self) -> String {
         self.hint().map_or_else(|| self.to_string(), |hint| format!("{self} (hint: {hint})"))
@@ -319,6 +337,17 @@ impl Error {
     pub(crate) fn file(action: &'static str, path: &Path, error: &std::io::Error) -> Self {
         Self::File { action, path: path.to_owned(), detail: io_detail(error) }
     }
+}
+
+/// How far a clock is ahead or behind, in words.
+fn clock_difference(ahead_s: i64) -> String {
+    let seconds = ahead_s.unsigned_abs();
+    let (number, unit) = match seconds {
+        0..7_200 => (seconds / 60, "minutes"),
+        7_200..172_800 => (seconds / 3_600, "hours"),
+        _ => (seconds / 86_400, "days"),
+    };
+    format!("{number} {unit} {}", if ahead_s < 0 { "behind" } else { "ahead of" })
 }
 
 /// An operating system's error in the house's words: lower case, without its number.

@@ -12,7 +12,7 @@ use crate::config::{Config, is_private, parse_server};
 use crate::error::Error;
 use crate::home::{Home, read_text};
 use crate::keys::{KeyPlace, load_or_create_identity};
-use crate::recipe::verify_pool;
+use crate::recipe::{by_this_clock, verify_pool};
 
 /// What a login came to.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ pub async fn login(
             .to_string()
     };
     let pools = api.pools(Patience::Brief).await?.pools;
-    let pool_problem = verify_pool(&enrolment, &pools, 0, api.server()).err();
+    let pool_problem = verify_pool(&enrolment, &pools, 0, api.server()).err().map(|error| by_this_clock(error, &api));
     let config = Config {
         server,
         organisation: who.organisation,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use filemill_seal::{Enrolment, Recipient, SignedStatement, Statement};
+use filemill_seal::{Enrolment, PoolError, Recipient, SignedStatement, Statement};
 use tokio::sync::mpsc;
 
 use crate::api::{Api, Patience};
@@ -42,7 +42,7 @@ impl Recipes {
     ///
     /// # Errors
     ///
-    /// [`Error::Pool`] for a recipient that is not to be trusted, and what concerns all requests. That no engine can be chosen
+    /// [`Error::Pool`] for a recipient that is not to be trusted, [`Error::Clock`] where only this machine's clock says so, and what concerns all requests. That no engine can be chosen
     /// is for [`Engines::check`] to say.
     pub(crate) async fn make(&self, wanted: &Wanted, wait_for_descriptions: bool) -> Result<Recipe, Error> {
         let mut engines = self.engines(wanted, Patience::Endless).await?;
@@ -97,6 +97,16 @@ impl Recipes {
         Ok(engines)
     }
 
+    /// An upload ends a while after it began, by this machine's clock: if that is far behind, it is over for everybody else.
+    fn check_clock(&self) -> Result<(), Error> {
+        let Some(ahead_s) = self.api.clock_ahead() else { return Ok(()) };
+        if ahead_s.unsigned_abs() < self.lifetime_s || ahead_s > 0 {
+            return Ok(());
+        }
+        let detail = "an upload would be over before it begins".to_owned();
+        Err(Error::Clock { server: self.api.server().to_owned(), ahead_s, detail })
+    }
+
     /// The pool's statement with the highest serial that stands up to all checks; the serial is pinned. Waits for one where
     /// no processor of the pool has announced any yet, and says so.
     async fn pool_statement(&self) -> Result<Statement, Error> {
@@ -114,11 +124,22 @@ impl Recipes {
                     tokio::time::sleep(POOL_ASKED_EVERY).await;
                     continue;
                 }
-                verified => verified?,
+                verified => verified.map_err(|error| by_this_clock(error, &self.api))?,
             };
+            self.check_clock()?;
             self.journal.accept_serial(&self.enrolment, statement.serial).await?;
             return Ok(statement);
         }
+    }
+}
+
+/// What a wrong clock of this machine makes of a good statement.
+pub(crate) fn by_this_clock(error: Error, api: &Api) -> Error {
+    match (api.clock_ahead(), error) {
+        (Some(ahead_s), Error::Pool(error @ (PoolError::NotYetValid { .. } | PoolError::Expired { .. }))) => {
+            Error::Clock { server: api.server().to_owned(), ahead_s, detail: error.to_string() }
+        }
+        (_, error) => error,
     }
 }
 

@@ -67,7 +67,7 @@ impl Run {
         }
         match self.refresh().await {
             Ok(()) => self.target_of(file).await,
-            Err(Error::Pool(_)) => Ok(target),
+            Err(error) if error.is_of_the_recipient() => Ok(target),
             Err(error) => Err(error),
         }
     }
@@ -153,7 +153,7 @@ impl Run {
             self.recipe.outdated = true;
             match self.refresh().await {
                 Ok(()) => {}
-                Err(error @ Error::Pool(_)) => {
+                Err(error) if error.is_of_the_recipient() => {
                     self.look_again = Some(Instant::now() + self.look_pause.next());
                     return self.tell_why_nothing_is_sent(&error).await;
                 }

@@ -142,13 +142,13 @@ impl Inner {
     /// One that is good for so many seconds from now on.
     pub(crate) fn statement_for(&self, serial: u64, seconds: u64) -> SignedStatement {
         let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
-        let statement = Statement {
-            pool: "main".into(),
-            recipient: self.pool_identity.recipient(),
-            not_before: now - 60,
-            not_after: now + seconds,
-            serial,
-        };
+        self.statement_between(serial, now - 60, now + seconds)
+    }
+
+    /// One that is good between two moments, in seconds since 1970.
+    pub(crate) fn statement_between(&self, serial: u64, not_before: u64, not_after: u64) -> SignedStatement {
+        let recipient = self.pool_identity.recipient();
+        let statement = Statement { pool: "main".into(), recipient, not_before, not_after, serial };
         let signed = serde_json::to_value(self.root.sign(&statement).unwrap()).unwrap();
         serde_json::from_value(signed).unwrap()
     }
@@ -344,7 +344,11 @@ async fn guard(State(fake): State<Fake>, request: axum::extract::Request, next: 
             return problem(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, "starting");
         }
     }
-    next.run(request).await
+    let mut response = next.run(request).await;
+    if let Some(date) = fake.lock().faults.date {
+        response.headers_mut().insert("date", date.parse().unwrap());
+    }
+    response
 }
 
 async fn whoami(State(fake): State<Fake>) -> Json<WhoAmI> {

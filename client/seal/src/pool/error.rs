@@ -95,7 +95,9 @@ impl PoolError {
                 "the server offers a recipient of its own, or the pool has a new root: ask the pool's operator for the fingerprint"
             }
             Self::Lifetime { .. } => "sign it for at most 31 days",
-            Self::NotYetValid { .. } => "check this machine's clock",
+            Self::NotYetValid { .. } => {
+                "check this machine's clock; else a clock was ahead where it was signed: the pool's operator must sign a new recipient"
+            }
             Self::Expired { .. } => "check this machine's clock; else the pool's operator must sign a new recipient",
             Self::Superseded { .. } => "the server offers a recipient that was replaced: tell the pool's operator",
         }

@@ -15,6 +15,8 @@ pub(crate) struct Faults {
     pub(crate) hang_puts_from: Option<u32>,
     /// Uploads are not processed, until this is taken away.
     pub(crate) hold_results: bool,
+    /// The header `Date` of every answer, if not the time of this machine.
+    pub(crate) date: Option<&'static str>,
     /// The token is not accepted.
     pub(crate) revoked: bool,
     /// Results are not streamed.
