@@ -51,6 +51,7 @@ mod stop;
 mod storage;
 mod stream;
 mod streaming;
+mod told;
 mod totals;
 mod upload;
 mod urls;
@@ -103,6 +104,7 @@ struct Node {
     server: Server,
     storage: Storage,
     keys: Keys,
+    told: told::ToldBefore,
 
     uploads: Uploads,
     releases: Releases,

@@ -83,6 +83,7 @@ pub(crate) fn router(rules: Rules, storage: Storage, plan: Plan, stop: Cancellat
         .route(paths::LEASE_MISSING, post(leases::missing))
         .route(paths::RESULTS, post(results::complete))
         .route(paths::RESULT_URLS, post(results::urls))
+        .route(paths::FETCH, post(results::fetch))
         .route(paths::HEALTH, get(status::health))
         .route(paths::OPENAPI, get(openapi::serve))
         .fallback(async || {

@@ -22,6 +22,7 @@ mod digest;
 mod engines;
 mod events;
 mod expire;
+mod fetch;
 mod hear;
 mod kinds;
 mod lease;
@@ -30,6 +31,7 @@ mod masks;
 mod open;
 mod outcomes;
 mod pools;
+mod random;
 mod record;
 mod refusal;
 mod releases;
@@ -39,6 +41,7 @@ mod roots;
 mod steady;
 mod sweep;
 mod tokens;
+mod told;
 mod unrenewed;
 mod views;
 
@@ -54,8 +57,9 @@ use tokio_util::task::TaskTracker;
 
 pub use bell::Listener;
 pub use kinds::{
-    Advanced, Brought, Caller, Doomed, Leased, LeasedUploadWork, NewRelease, NewToken, Object, Offered, Opened,
-    RecordedEvent, RecordedEvents, RecordedKind, RecordedResult, Scope, TokenSummary,
+    Advanced, Brought, Caller, Doomed, Fetched, FoundResult, Leased, LeasedUploadWork, Mark, NewRelease, NewToken,
+    Object, Offered, Opened, Position, RecordedEvent, RecordedEvents, RecordedKind, RecordedResult, Scope,
+    TokenSummary,
 };
 pub use pools::{NewPools, PoolSummary};
 pub use roots::PoolRoot;
@@ -131,8 +135,10 @@ struct Core {
     needs: Mutex<HashMap<String, i64>>,
     /// Pools that exist, which they do for ever.
     pools: Mutex<std::collections::HashSet<String>>,
-    /// How far members have taken in their events, as far as it is not written down yet.
-    taken: Mutex<HashMap<i64, i64>>,
+    /// How far members have taken in their events (cursor and mark), as far as it is not written down yet.
+    taken: Mutex<HashMap<i64, (i64, i64)>>,
+    /// When the events of members were given new cursors.
+    renumbered: Mutex<HashMap<i64, Instant>>,
     /// When each node that asked for work was last written down, with what it runs.
     seen: Mutex<HashMap<hear::Node, (Instant, i64)>>,
     /// Which releases lack a description, and who was asked for one.
@@ -160,6 +166,7 @@ impl Rules {
             needs: Mutex::default(),
             pools: Mutex::default(),
             taken: Mutex::default(),
+            renumbered: Mutex::default(),
             seen: Mutex::default(),
             describing: Mutex::default(),
             looks: deletable::Looks::default(),

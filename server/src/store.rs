@@ -19,7 +19,9 @@ mod options;
 mod pools;
 mod releases;
 mod runs;
+mod told;
 mod turns;
+mod unfetched;
 mod uploads;
 mod views;
 
@@ -36,11 +38,12 @@ pub(crate) use {
     clocks::ClockRow,
     descriptions::NewDescription,
     engines::{ComponentRow, KnownComponent},
-    events::{EventRow, NewEvent},
+    events::{EventRow, NewEvent, Place},
     leases::{Candidate, LeaseMark, Needs},
     pools::PoolRow,
     releases::ReleaseRow,
     runs::{Cut, NewRun, Resting, RunRow, RunState, lo_of, run_id, upload_of},
+    unfetched::ResultRow,
     uploads::{NewUpload, UploadRow},
     views::{ResultPlace, RunView},
 };
@@ -48,6 +51,7 @@ pub(crate) use {
 /// Every migration, in order.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "queue", include_str!("../migrations/0001_queue.sql")),
+    (4, "marks", include_str!("../migrations/0004_marks.sql")),
     (5, "pool roots", include_str!("../migrations/0005_pool_roots.sql")),
     (6, "clocks", include_str!("../migrations/0006_clocks.sql")),
 ];

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use filemill_api::{
     AdvanceAnswer, AdvanceRequest, AdvanceUpload, AdvancedUpload, CancelRequest, Cancelled, DescriptionQuery,
-    ErrorBody, ErrorCode, EventPage, Item, JobStates, OpenAnswer, OpenRequest, OpenUpload, OpenedUpload, Pools,
-    Problem, Releases, Uploads, WhoAmI, paths,
+    ErrorBody, ErrorCode, Event, EventPage, FetchAnswer, FetchRequest, Item, JobStates, OpenAnswer, OpenRequest,
+    OpenUpload, OpenedUpload, Pools, Problem, Releases, ResultKey, Uploads, WhoAmI, paths,
 };
 use filemill_seal::{DESCRIPTION_MAX_BYTES, Digest, UploadId};
-use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,7 +24,7 @@ use url::Url;
 
 use crate::error::Error;
 use crate::notice::Notice;
-pub(crate) use backoff::Backoff;
+pub(crate) use backoff::{Backoff, jittered};
 pub(crate) use combiner::Combiner;
 pub(crate) use sse::EventStream;
 pub(crate) use storage::{Got, Put, Storage};
@@ -45,6 +45,26 @@ pub(crate) enum Patience {
     Brief,
     /// Until it answers: nothing can go on without it, and nothing is lost meanwhile.
     Endless,
+}
+
+/// How far the events of an account were read: a cursor, and the mark of the event there, if the server gave one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) cursor: i64,
+    pub(crate) mark: Option<String>,
+}
+
+impl Position {
+    /// Behind an event.
+    pub(crate) fn of(event: &Event) -> Self {
+        // What is no mark would be refused for ever.
+        let is_mark = |mark: &String| mark.len() == 16 && mark.bytes().all(|byte| byte.is_ascii_hexdigit());
+        Self { cursor: event.cursor, mark: event.mark.clone().filter(is_mark) }
+    }
+
+    fn query(&self) -> String {
+        format!("after={}&mark={}", self.cursor, self.mark.as_deref().unwrap_or_default())
+    }
 }
 
 /// The server.
@@ -161,24 +181,53 @@ impl Api {
         self.all_answered(uploads.len(), answer.uploads)
     }
 
-    pub(crate) async fn events(&self, after: i64, limit: u32, patience: Patience) -> Result<EventPage, Error> {
-        self.get(&format!("{}?after={after}&limit={limit}", paths::EVENTS), patience).await
+    pub(crate) async fn events(&self, position: &Position, limit: u32, patience: Patience) -> Result<EventPage, Error> {
+        self.get(&format!("{}?{}&limit={limit}", paths::EVENTS, position.query()), patience).await
     }
 
-    /// Listens to events after the cursor `after`. Does not try again: whoever follows the stream does.
+    /// Listens to events after `position`. Does not try again: whoever follows the stream does.
     ///
     /// # Errors
     ///
     /// [`Error::Refused`] where a server or something before it does not stream.
-    pub(crate) async fn event_stream(&self, after: i64) -> Result<EventStream, Error> {
+    pub(crate) async fn event_stream(&self, position: &Position) -> Result<EventStream, Error> {
         let request = self
-            .request(Method::GET, paths::EVENT_STREAM)?
-            .header("last-event-id", after.to_string())
+            .request(Method::GET, &format!("{}?{}", paths::EVENT_STREAM, position.query()))?
+            // The number alone, which every server understands: it goes before the query's, and the mark stands there.
+            .header("last-event-id", position.cursor.to_string())
             .header("accept", "text/event-stream");
         match self.send(request, None).await {
             Ok(response) => Ok(EventStream::new(response, self.server().to_owned())),
             Err(Attempt::Final(error) | Attempt::Again(error, _)) => Err(error),
         }
+    }
+
+    /// Asks for results again, and says which need not be kept any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] where the server does not know the call.
+    pub(crate) async fn fetch(
+        &self,
+        position: &Position,
+        want: &[(UploadId, u32)],
+        fetched: &[(UploadId, u32)],
+    ) -> Result<FetchAnswer, Error> {
+        let keys = |places: &[(UploadId, u32)]| {
+            places.iter().map(|(upload, index)| ResultKey { upload: upload.to_string(), index: *index }).collect()
+        };
+        let request = FetchRequest {
+            after: position.cursor,
+            mark: Some(position.mark.clone().unwrap_or_default()),
+            want: keys(want),
+            fetched: keys(fetched),
+        };
+        let answer: FetchAnswer = self.post(paths::FETCH, &request, Patience::Brief).await?;
+        if answer.reset {
+            return Ok(answer);
+        }
+        let results = self.all_answered(want.len(), answer.results)?;
+        Ok(FetchAnswer { results, reset: false })
     }
 
     /// Says once that the server does not answer.
@@ -255,6 +304,11 @@ impl Api {
 
     async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Attempt> {
         let mut response = self.send(request, Some(REQUEST_TIMEOUT)).await?;
+        if let Some(kind) = other_than_json(&response) {
+            // A captive portal's page, for one: it says nothing of the server, and goes away.
+            let detail = format!("something answers in its place, with `{kind}`");
+            return Err(Attempt::Again(Error::Unreachable { server: self.server().to_owned(), detail }, None));
+        }
         let body = match read_body(&mut response, ANSWER_MAX_BYTES).await {
             Ok(Some(body)) => body,
             Ok(None) => {
@@ -298,8 +352,9 @@ impl Api {
             status if status.is_server_error() => {
                 Attempt::Again(Error::Unreachable { server, detail: format!("{} ({status})", body.message) }, wanted)
             }
+            // As a captive portal does.
             status if status.is_redirection() => {
-                Attempt::Final(self.protocol(format!("it points elsewhere ({status}), which is never followed")))
+                Attempt::Again(self.protocol(format!("it points elsewhere ({status}), which is never followed")), None)
             }
             _ => Attempt::Final(Error::Refused { server, body }),
         }
@@ -352,6 +407,13 @@ async fn read_body(response: &mut Response, bound: usize) -> Result<Option<Vec<u
         body.extend_from_slice(&part);
     }
     Ok(Some(body))
+}
+
+/// What an answer is that the server does not give: it answers in JSON.
+fn other_than_json(response: &Response) -> Option<String> {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    (!kind.eq_ignore_ascii_case("application/json")).then(|| kind.chars().take(80).collect())
 }
 
 /// How long the server wants to be left alone, if it says so in seconds; a minute at most.

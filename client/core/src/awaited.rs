@@ -79,6 +79,16 @@ impl Awaited {
         indexes
     }
 
+    /// The uploads that something is waited for of.
+    pub(crate) fn uploads(&self) -> Vec<UploadId> {
+        let inner = self.lock();
+        let mut uploads: Vec<UploadId> =
+            inner.uploads.keys().chain(inner.others.keys().map(|(upload, _)| upload)).copied().collect();
+        uploads.sort_unstable();
+        uploads.dedup();
+        uploads
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

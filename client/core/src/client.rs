@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use filemill_api::ErrorBody;
 use filemill_seal::{CHUNK_SIZE_DEFAULT, Identity, UploadId};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -115,7 +116,7 @@ impl Client {
             identity: Arc::clone(&identity),
             account: config.account(),
             keys: Mutex::default(),
-            refusals: Mutex::default(),
+            unfetched: Notify::new(),
         });
         let recipes = Arc::new(Recipes {
             api: Arc::clone(&api),
@@ -303,6 +304,9 @@ impl Client {
             engines: Mutex::new(Arc::clone(&recipe.engines)),
             again,
             taken: Arc::default(),
+            reconnected: Notify::new(),
+            pages: AtomicU64::new(0),
+            start_over: Notify::new(),
             stop: stop.clone(),
         })
     }

@@ -1,17 +1,20 @@
 //! Results on their way in: fetched, opened, checked against the journal, and written down with their cursor.
 
+mod again;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use filemill_api::{Event, EventKind, EventPage, SealedResult};
+use filemill_api::{Event, EventKind, EventPage, SealedResult, SignedGet};
 use filemill_seal::{
     Artifact, Digest, Expected, Identity, Outcome, RESULT_MAX_SEALED_BYTES, UploadId, Verdict, open_result,
 };
 use futures::StreamExt;
+use tokio::sync::Notify;
 
-use crate::api::{Api, Got, Patience, Storage};
+use crate::api::{Api, Got, Patience, Position, Storage};
 use crate::error::Error;
-use crate::journal::{Arrived, FilePlace, Journal, Missing, UploadKeys};
+use crate::journal::{Arrived, FilePlace, Journal, Kept, Missing, Unfetched, UploadKeys};
 use crate::notice::Ending;
 
 /// Large results that are fetched at the same time.
@@ -20,8 +23,8 @@ const FETCHES_AT_ONCE: usize = 4;
 const KEYS_KEPT: usize = 64;
 /// Results that are opened and taken in together, at most so many bytes of them: each is held sealed and open.
 const BYTES_AT_ONCE: u64 = 16 << 20;
-/// URLs that storage must refuse before an object counts as gone.
-const REFUSALS_MAX: u32 = 2;
+/// Attempts at a large result when its event comes: others wait behind it, and it is asked for again.
+const FIRST_ATTEMPTS: u32 = 3;
 /// Events asked for at once.
 pub(crate) const EVENTS_PER_PAGE: u32 = 256;
 
@@ -33,8 +36,8 @@ pub(crate) struct Inbox {
     pub(crate) identity: Arc<Identity>,
     pub(crate) account: String,
     pub(crate) keys: Mutex<HashMap<UploadId, Arc<UploadKeys>>>,
-    /// How often storage refused the object of the event at the cursor.
-    pub(crate) refusals: Mutex<(i64, u32)>,
+    /// Rung when a result could not be fetched with its event.
+    pub(crate) unfetched: Notify,
 }
 
 /// A result that was taken in.
@@ -66,6 +69,8 @@ pub(crate) struct TakenIn {
     pub(crate) arrivals: Vec<Arrival>,
     /// Uploads of which chunks must be sent again.
     pub(crate) missing: Vec<UploadId>,
+    /// The events are of another life of the server's database: they are read from the beginning.
+    pub(crate) reset: bool,
 }
 
 /// What is known of the job that an event is about.
@@ -79,48 +84,61 @@ struct Job {
     outcome: Outcome,
     sealed: Sealed,
     places: Vec<FilePlace>,
+    /// It may have been damaged on its way, and can be had again.
+    doubtful: bool,
 }
 
 enum Sealed {
     None,
     Bytes(Vec<u8>),
-    /// Storage handed out something else.
+    /// It cannot be one.
     Wrong(String),
+    /// It cannot be had now, for this reason.
+    Unfetched(String),
 }
 
 impl Inbox {
-    /// Asks for all events that there are now, and takes them in.
+    /// Asks for all events that there are now, and takes them in. What could not be fetched is [still to be
+    /// fetched](Self::fetch_again).
     pub(crate) async fn catch_up(&self) -> Result<(), Error> {
-        let mut after = self.journal.cursor(&self.account).await?;
-        let mut failures = (after, 0);
+        let mut position = self.journal.position(&self.account).await?;
+        let mut may_start_over = true;
         loop {
-            let page = self.api.events(after, EVENTS_PER_PAGE, Patience::Brief).await?;
-            if page.events.is_empty() {
+            let page = self.api.events(&position, EVENTS_PER_PAGE, Patience::Brief).await?;
+            if page.reset && std::mem::take(&mut may_start_over) {
+                self.journal.start_over(self.account.clone()).await?;
+                position = Position::default();
+                continue;
+            }
+            let Some(next) = page.events.last().map(Position::of) else {
                 return Ok(());
+            };
+            if next.cursor <= position.cursor {
+                let detail = "its events do not go on".to_owned();
+                return Err(Error::Protocol { server: self.api.server().to_owned(), detail });
             }
             for group in groups(page) {
-                let next = group.next;
-                match self.take_in(group).await {
-                    Ok(_) => after = next,
-                    // Another page has other URLs.
-                    Err(Error::Storage { .. }) if failures != (after, REFUSALS_MAX) => {
-                        failures = (after, if failures.0 == after { failures.1 + 1 } else { 1 });
-                        break;
-                    }
-                    Err(error) => return Err(error),
-                }
+                self.take_in(group).await?;
             }
+            position = next;
         }
     }
 
-    /// Takes a page in, or one of its [`groups`]: when this returns, the journal has results and cursor.
+    /// Takes a page in, or one of its [`groups`]: when this returns, the journal has results and cursor. What cannot be fetched or checked
+    /// now is written down as still to be fetched.
     ///
     /// # Errors
     ///
-    /// [`Error::Storage`] if a large result could not be fetched: ask for the page again. A result that storage refuses to
-    /// hand out again and again is taken in as one that is not shown. Errors of the journal.
+    /// Errors of the journal.
     pub(crate) async fn take_in(&self, page: EventPage) -> Result<TakenIn, Error> {
-        let cursor = page.events.last().map_or(page.next, |event| event.cursor.max(page.next));
+        if page.reset {
+            self.journal.start_over(self.account.clone()).await?;
+            return Ok(TakenIn { reset: true, ..TakenIn::default() });
+        }
+        // Not what the page calls `next`: only an event has a mark that shows whether a server has it.
+        let Some(position) = page.events.last().map(Position::of) else {
+            return Ok(TakenIn::default());
+        };
         let mut missing = Vec::new();
         let mut results = Vec::new();
         for event in page.events {
@@ -137,18 +155,18 @@ impl Inbox {
                 _ => {}
             }
         }
-        let jobs = self.jobs(results).await?;
-        let arrivals = judge_all(Arc::clone(&self.identity), jobs).await?;
+        let (jobs, mut unfetched) = self.jobs(results).await?;
+        let (arrivals, doubtful) = judge_all(Arc::clone(&self.identity), jobs).await?;
+        unfetched.extend(doubtful);
         let rows = arrivals.iter().map(|(cursor, arrival)| row(*cursor, arrival)).collect();
         let missing_uploads = missing.iter().map(|missing| missing.upload).collect();
-        self.journal.take_in(self.account.clone(), cursor, rows, missing).await?;
-        let arrivals = arrivals.into_iter().map(|(_, mut arrival)| {
-            if matches!(arrival.ending, Ending::NotShown { .. }) {
-                arrival.sealed = None;
-            }
-            arrival
-        });
-        Ok(TakenIn { arrivals: arrivals.collect(), missing: missing_uploads })
+        let is_any_unfetched = !unfetched.is_empty();
+        self.journal.take_in(self.account.clone(), position, rows, missing, unfetched).await?;
+        if is_any_unfetched {
+            self.unfetched.notify_one();
+        }
+        let arrivals = arrivals.into_iter().map(|(_, arrival)| shown(arrival)).collect();
+        Ok(TakenIn { arrivals, missing: missing_uploads, reset: false })
     }
 
     /// The places in parts whose results may be held in memory, sealed and open.
@@ -196,24 +214,12 @@ impl Inbox {
             let places = places.remove(&place).unwrap_or_default();
             jobs.extend(job(0, kept.upload, kept.index, keys, outcome, sealed, places));
         }
-        for (_, arrival) in judge_all(Arc::clone(&self.identity), jobs).await? {
+        let (arrivals, _) = judge_all(Arc::clone(&self.identity), jobs).await?;
+        for (_, arrival) in arrivals {
             let Arrival { upload, index, sealed, artifacts, ending, .. } = arrival;
             opened.insert((upload, index), Reopened { sealed, artifacts, ending });
         }
         Ok(opened)
-    }
-
-    /// Storage refuses an object. Its URL may have been at fault: the first time that is an error.
-    fn refused(&self, cursor: i64, url: &str, detail: String) -> Result<Sealed, Error> {
-        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, times) = *refusals;
-        let times = if last == cursor { times + 1 } else { 1 };
-        *refusals = (cursor, times);
-        if times < REFUSALS_MAX {
-            let origin = url::Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
-            return Err(Error::Storage { origin, detail });
-        }
-        Ok(Sealed::Wrong(format!("storage does not hand the result out: {detail}")))
     }
 
     pub(crate) async fn keys_of(&self, upload: UploadId) -> Result<Option<Arc<UploadKeys>>, Error> {
@@ -232,65 +238,107 @@ impl Inbox {
         Ok(Some(keys))
     }
 
-    /// Finds out what is known of each job, and fetches the results that did not come with their event.
-    async fn jobs(&self, results: Vec<(UploadId, Arc<UploadKeys>, Event)>) -> Result<Vec<Job>, Error> {
-        let asked: Vec<(UploadId, u32)> = results
-            .iter()
-            .filter_map(|(upload, _, event)| match event.kind {
-                EventKind::Result { index, .. } => Some((*upload, index)),
-                _ => None,
-            })
-            .collect();
+    /// Finds out what is known of each job, and fetches the results that did not come with their event. What cannot be fetched now comes
+    /// apart.
+    async fn jobs(
+        &self,
+        results: Vec<(UploadId, Arc<UploadKeys>, Event)>,
+    ) -> Result<(Vec<Job>, Vec<Unfetched>), Error> {
+        let place = |upload: UploadId, event: &Event| match &event.kind {
+            EventKind::Result { index, sealed, .. } => {
+                Some(((upload, *index), matches!(sealed, Some(SealedResult::Object(_)))))
+            }
+            _ => None,
+        };
+        let asked: Vec<_> = results.iter().filter_map(|(upload, _, event)| place(*upload, event)).collect();
+        let large: Vec<_> = asked.iter().filter(|(_, is_large)| *is_large).map(|(place, _)| *place).collect();
+        let mut asked: Vec<_> = asked.into_iter().map(|(place, _)| place).collect();
+        // Whatever the server tells twice has each of its files once.
+        asked.sort_unstable();
+        asked.dedup();
         let mut places: HashMap<(UploadId, u32), Vec<FilePlace>> = HashMap::new();
         for place in self.journal.places(&asked).await? {
             places.entry((place.upload, place.index)).or_default().push(place);
         }
+        // What the journal has need not be fetched: events are read again after a reset, and by several programs.
+        let kept = self.journal.with_result(&large).await?;
+        let kept: HashMap<_, _> = self.kept_results(&kept).await?;
+        let kept = &kept;
         let fetched = futures::stream::iter(results).map(|(upload, keys, event)| async move {
             let EventKind::Result { index, outcome, sealed } = event.kind else {
-                return Ok(None);
+                return None;
             };
-            let sealed = match sealed {
-                None => Sealed::None,
-                Some(SealedResult::Inline(bytes)) => Sealed::Bytes(bytes.0),
-                Some(SealedResult::Object(get)) => match self.storage.get(&get, RESULT_MAX_SEALED_BYTES as u64).await {
-                    Ok(Got::Object(bytes)) => Sealed::Bytes(bytes),
-                    Ok(Got::Refused(detail)) => self.refused(event.cursor, &get.url, detail)?,
-                    Err(error @ (Error::ForeignOrigin { .. } | Error::WrongObject { .. })) => {
-                        Sealed::Wrong(error.to_string())
-                    }
-                    Err(error) => return Err(error),
+            let sealed = match (kept.get(&(upload, index)), sealed) {
+                (Some(kept), _) => match &kept.refusal {
+                    Some(reason) => Sealed::Wrong(reason.clone()),
+                    None => kept.sealed.clone().map_or(Sealed::None, Sealed::Bytes),
                 },
+                (None, None) => Sealed::None,
+                (None, Some(SealedResult::Inline(bytes))) => Sealed::Bytes(bytes.0),
+                (None, Some(SealedResult::Object(get))) => self.object(&get, FIRST_ATTEMPTS).await,
             };
-            Ok(Some((event.cursor, upload, index, keys, known_outcome(outcome), sealed)))
+            // Only such a server gives it again together with its SHA-256.
+            let doubtful = event.mark.is_some() && !kept.contains_key(&(upload, index));
+            Some((event.cursor, upload, index, keys, outcome, sealed, doubtful))
         });
         let mut fetched = fetched.buffered(FETCHES_AT_ONCE);
-        let mut jobs = Vec::new();
+        let (mut jobs, mut unfetched) = (Vec::new(), Vec::new());
         while let Some(result) = fetched.next().await {
-            let Some((cursor, upload, index, keys, outcome, sealed)) = result? else {
+            let Some((cursor, upload, index, keys, outcome, sealed, doubtful)) = result else {
                 continue;
             };
             let places = places.remove(&(upload, index)).unwrap_or_default();
+            let outcome = known_outcome(outcome);
+            if let Sealed::Unfetched(reason) = sealed {
+                // Nobody waits for the result of a file that the upload does not have.
+                if !places.is_empty() {
+                    let outcome = outcome.code().to_owned();
+                    unfetched.push(Unfetched { upload, index, cursor, outcome, reason });
+                }
+                continue;
+            }
             // A file that the upload does not have, or the same one twice in a page, is nothing to anybody.
-            jobs.extend(job(cursor, upload, index, keys, outcome, sealed, places));
+            let job = job(cursor, upload, index, keys, outcome, sealed, places);
+            jobs.extend(job.map(|job| Job { doubtful: doubtful && matches!(job.sealed, Sealed::Bytes(_)), ..job }));
         }
-        Ok(jobs)
+        Ok((jobs, unfetched))
+    }
+
+    async fn kept_results(&self, places: &[(UploadId, u32)]) -> Result<HashMap<(UploadId, u32), Kept>, Error> {
+        let kept = self.journal.results(places).await?;
+        Ok(kept.into_iter().map(|kept| ((kept.upload, kept.index), kept)).collect())
+    }
+
+    /// A large result from storage, or why it cannot be had.
+    async fn object(&self, get: &SignedGet, attempts: u32) -> Sealed {
+        if get.length > RESULT_MAX_SEALED_BYTES as u64 {
+            return Sealed::Wrong(format!("the server says that it has {} bytes, which no result has", get.length));
+        }
+        match self.storage.get(get, RESULT_MAX_SEALED_BYTES as u64, attempts).await {
+            Ok(Got::Object(bytes)) => Sealed::Bytes(bytes),
+            Ok(Got::Refused(detail)) => Sealed::Unfetched(format!("storage does not hand the result out: {detail}")),
+            Err(error) => Sealed::Unfetched(error.to_string()),
+        }
     }
 }
 
 /// Parts of a page, in order, each of which can be held in memory.
 pub(crate) fn groups(page: EventPage) -> impl Iterator<Item = EventPage> {
-    let EventPage { events, next } = page;
+    let EventPage { events, next, reset } = page;
     let mut events = events.into_iter().peekable();
+    let mut reset = reset.then_some(EventPage { events: Vec::new(), next, reset });
     std::iter::from_fn(move || {
+        if let Some(reset) = reset.take() {
+            return Some(reset);
+        }
         events.peek()?;
         let (mut group, mut bytes) = (Vec::new(), 0_u64);
         while let Some(event) = events.next_if(|event| group.is_empty() || bytes + announced(event) <= BYTES_AT_ONCE) {
             bytes += announced(&event);
             group.push(event);
         }
-        let last = group.last().map_or(next, |event: &Event| event.cursor);
-        let next = if events.peek().is_none() { next.max(last) } else { last };
-        Some(EventPage { events: group, next })
+        let next = group.last().map_or(next, |event: &Event| event.cursor);
+        Some(EventPage { events: group, next, reset: false })
     })
 }
 
@@ -321,11 +369,12 @@ fn job(
         _ => None,
     };
     let length = sent.size;
-    Some(Job { cursor, upload, index, keys, length, sha256, outcome, sealed, places })
+    Some(Job { cursor, upload, index, keys, length, sha256, outcome, sealed, places, doubtful: false })
 }
 
-/// Opens and checks results on threads that may block, some at a time.
-async fn judge_all(identity: Arc<Identity>, jobs: Vec<Job>) -> Result<Vec<(i64, Arrival)>, Error> {
+/// Opens and checks results on threads that may block, some at a time. Those that do not stand up to it and may have been damaged on their
+/// way come apart.
+async fn judge_all(identity: Arc<Identity>, jobs: Vec<Job>) -> Result<(Vec<(i64, Arrival)>, Vec<Unfetched>), Error> {
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let part = jobs.len().div_ceil(threads).max(1);
     let mut parts = Vec::new();
@@ -337,27 +386,48 @@ async fn judge_all(identity: Arc<Identity>, jobs: Vec<Job>) -> Result<Vec<(i64, 
             jobs.into_iter().map(|job| judge(&identity, job)).collect::<Vec<_>>()
         }));
     }
-    let mut arrivals = Vec::new();
+    let (mut arrivals, mut doubtful) = (Vec::new(), Vec::new());
     for part in parts {
-        arrivals.extend(part.await.map_err(|_| Error::Stopped)?);
+        for judged in part.await.map_err(|_| Error::Stopped)? {
+            match judged {
+                Ok(arrival) => arrivals.push(arrival),
+                Err(unfetched) => doubtful.push(unfetched),
+            }
+        }
     }
-    Ok(arrivals)
+    Ok((arrivals, doubtful))
 }
 
-fn judge(identity: &Identity, job: Job) -> (i64, Arrival) {
+fn judge(identity: &Identity, job: Job) -> Result<(i64, Arrival), Unfetched> {
     let (ending, artifacts) = ending_of(identity, &job);
+    if let Ending::NotShown { reason } = &ending
+        && job.doubtful
+    {
+        let (outcome, reason) = (job.outcome.code().to_owned(), format!("{reason}, unless it was damaged on its way"));
+        return Err(Unfetched { upload: job.upload, index: job.index, cursor: job.cursor, outcome, reason });
+    }
     let sealed = match job.sealed {
         Sealed::Bytes(bytes) => Some(bytes),
-        Sealed::None | Sealed::Wrong(_) => None,
+        Sealed::None | Sealed::Wrong(_) | Sealed::Unfetched(_) => None,
     };
     let artifacts = artifacts.into();
-    (job.cursor, Arrival { upload: job.upload, index: job.index, sealed, artifacts, ending, places: job.places })
+    Ok((job.cursor, Arrival { upload: job.upload, index: job.index, sealed, artifacts, ending, places: job.places }))
+}
+
+/// An arrival as it is handed on: what is not to be believed stays in the journal.
+fn shown(mut arrival: Arrival) -> Arrival {
+    if matches!(arrival.ending, Ending::NotShown { .. }) {
+        arrival.sealed = None;
+    }
+    arrival
 }
 
 fn ending_of(identity: &Identity, job: &Job) -> (Ending, Vec<Artifact>) {
     let without = |ending: Ending| (ending, Vec::new());
     let sealed = match &job.sealed {
-        Sealed::Wrong(reason) => return without(Ending::NotShown { reason: reason.clone() }),
+        Sealed::Wrong(reason) | Sealed::Unfetched(reason) => {
+            return without(Ending::NotShown { reason: reason.clone() });
+        }
         Sealed::None if job.outcome.analysed() => {
             let reason = format!("the server says `{}` and has no result", job.outcome.code());
             return without(Ending::NotShown { reason });

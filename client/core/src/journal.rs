@@ -5,6 +5,7 @@ mod files;
 mod lookup;
 mod results;
 mod sessions;
+mod unfetched;
 mod uploads;
 mod writer;
 
@@ -18,8 +19,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use crate::error::Error;
 use crate::home::Home;
 pub(crate) use files::{FilePlace, FileState, Known, Waiting};
-pub(crate) use results::{Arrived, Missing};
+pub(crate) use results::{Arrived, Kept, Missing};
 pub(crate) use sessions::{Session, Watched, is_running};
+pub(crate) use unfetched::Unfetched;
 pub(crate) use uploads::{ChunkRecord, Ended, NewFile, NewUpload, StoredChunk, StoredUpload, UploadKeys};
 use writer::Writer;
 

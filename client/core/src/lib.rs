@@ -69,7 +69,7 @@ pub use keys::{KeyPlace, import_identity, load_identity, load_or_create_identity
 pub use login::{Login, login};
 pub use notice::{Ending, Finished, Notice, Progress, ProgressNow};
 pub use reported::{Report, SavedArtifact};
-pub use results::ResultPage;
+pub use results::{ResultPage, StillToFetch};
 pub use source::{shown, shown_text};
 pub use status::{Reason, WaitingFile};
 pub use watch::WatchOptions;

@@ -1,9 +1,9 @@
 //! Results that are in the journal, and sealed ones that lie in files.
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 
-use filemill_seal::{Expected, RESULT_MAX_SEALED_BYTES, Verdict, open_result};
+use filemill_seal::{Expected, RESULT_MAX_SEALED_BYTES, UploadId, Verdict, open_result};
 
 use crate::client::Client;
 use crate::error::Error;
@@ -12,6 +12,19 @@ use crate::notice::{Ending, Finished};
 
 /// Results that are read from the journal at once.
 const PER_PAGE: u32 = 256;
+/// Results that are still to be fetched, of which the journal is asked at once.
+const UNFETCHED_PER_PAGE: u32 = 4096;
+
+/// A file whose result is there, and could not be fetched.
+#[derive(Clone, Debug)]
+pub struct StillToFetch {
+    /// Absolute.
+    pub path: PathBuf,
+    /// The upload and the index in it.
+    pub place: (UploadId, u32),
+    /// Why not, for people.
+    pub reason: String,
+}
 
 /// Results out of the journal, and where to read on.
 #[derive(Debug)]
@@ -23,13 +36,38 @@ pub struct ResultPage {
 }
 
 impl Client {
-    /// Asks the server for results that are not in the journal yet.
+    /// Asks the server for results that are not in the journal yet, and once more for those that could not be fetched before. Returns
+    /// those that still cannot.
     ///
     /// # Errors
     ///
     /// If it cannot be reached, or the journal cannot be written.
-    pub async fn fetch_results(&self) -> Result<(), Error> {
-        self.inbox.catch_up().await
+    pub async fn fetch_results(&self) -> Result<Vec<StillToFetch>, Error> {
+        self.inbox.catch_up().await?;
+        let mut left = Vec::new();
+        let mut asked = HashSet::new();
+        loop {
+            let unfetched = self.journal.unfetched(&self.config.account(), UNFETCHED_PER_PAGE).await?;
+            let unfetched: Vec<_> = unfetched
+                .into_iter()
+                .filter(|one| asked.insert((one.upload, one.index)))
+                .take(filemill_api::limits::MAX_FETCHED)
+                .collect();
+            if unfetched.is_empty() {
+                break;
+            }
+            // Those of this page that are not asked for now come with the next one.
+            for (place, reason) in self.inbox.fetch_again(unfetched).await?.left {
+                left.push((place, reason));
+            }
+        }
+        let mut still = Vec::new();
+        for (place, reason) in left {
+            let places = self.journal.places(&[place]).await?;
+            let sent = places.into_iter().find(|place| !place.reused);
+            still.extend(sent.map(|sent| StillToFetch { path: sent.path, place, reason }));
+        }
+        Ok(still)
     }
 
     /// The last words on files in the journal, from behind `after` on (0: the beginning). They are opened and checked

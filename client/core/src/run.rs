@@ -2,17 +2,20 @@
 
 mod conclude;
 mod follow;
+mod reconcile;
+mod refetch;
 mod select;
 mod unplaced;
 mod uploads;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use filemill_seal::{Digest, UploadId};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -63,6 +66,12 @@ pub(crate) struct Shared {
     pub(crate) again: bool,
     /// What a watcher has handed on.
     pub(crate) taken: Arc<Taken>,
+    /// Rung when the server can be reached again whose events are followed.
+    pub(crate) reconnected: Notify,
+    /// Pages of its events that were taken in so far, twice that: odd while one is.
+    pub(crate) pages: AtomicU64,
+    /// Rung when its events are to be read from the beginning again.
+    pub(crate) start_over: Notify,
     pub(crate) stop: CancellationToken,
 }
 
@@ -195,13 +204,15 @@ impl Run {
     pub(crate) async fn run(mut self, found: mpsc::Receiver<Vec<Met>>) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);
         // Before anything is looked up: a result is either in the journal then or comes by this stream.
-        let after = shared.inbox.journal.cursor(&shared.account).await?;
+        let position = shared.inbox.journal.position(&shared.account).await?;
         let stop = shared.stop.child_token();
         let (requests, mut requested) = mpsc::channel(64);
         let (selected, mut new_files) = mpsc::channel(4);
         let (give_back, given_back) = mpsc::channel(1);
         let mut parts = JoinSet::new();
-        parts.spawn(follow::follow(Arc::clone(&shared), after, requests.clone(), stop.clone()));
+        parts.spawn(follow::follow(Arc::clone(&shared), position, requests.clone(), stop.clone()));
+        parts.spawn(refetch::refetch(Arc::clone(&shared), stop.clone()));
+        parts.spawn(reconcile::reconcile(Arc::clone(&shared), requests.clone(), stop.clone()));
         let ways = select::Ways { met: found, given_back, selected, requests };
         parts.spawn(select::select(Arc::clone(&shared), ways, stop.clone()));
 

@@ -70,6 +70,8 @@ pub enum Reason {
     },
     /// There is a result, which was not fetched yet.
     Arriving,
+    /// There is a result, which could not be fetched, for this reason. It is asked for again.
+    StillToFetch(String),
     /// The server does not know the upload any more.
     Forgotten,
     /// It was given up, for this reason.
@@ -99,6 +101,7 @@ impl Reason {
             Self::Turn => "turn",
             Self::Running { .. } => "running",
             Self::Arriving => "arriving",
+            Self::StillToFetch(_) => "still_to_fetch",
             Self::Forgotten => "forgotten",
             Self::Failed(_) => "failed",
             Self::Skipped(_) => "skipped",
@@ -127,6 +130,7 @@ impl fmt::Display for Reason {
                 if *attempt > 1 { write!(f, ", attempt {attempt}") } else { Ok(()) }
             }
             Self::Arriving => f.write_str("done: `filemill results` fetches the result"),
+            Self::StillToFetch(why) => write!(f, "result still to fetch: {why}"),
             Self::Forgotten => f.write_str("the server does not know the upload: `filemill resume` sends it again"),
             Self::Failed(why) => write!(f, "failed because {why}"),
             Self::Skipped(why) => write!(f, "skipped: {why}"),
@@ -155,8 +159,15 @@ impl Client {
             let page = self.journal.waiting_files(&self.config.account(), after, PER_PAGE).await?;
             let Some(last) = page.last() else { break };
             after = last.place.row;
+            let asked: Vec<_> = page.iter().map(|file| (file.place.upload, file.place.index)).collect();
+            let unfetched = self.journal.unfetched_of(&asked).await?.into_iter();
+            let unfetched: HashMap<_, _> =
+                unfetched.map(|one| ((one.upload, one.index), Reason::StillToFetch(one.reason))).collect();
             for file in page {
-                let reason = states.reason(&file).await?;
+                let reason = match unfetched.get(&(file.place.upload, file.place.index)) {
+                    Some(reason) => reason.clone(),
+                    None => states.reason(&file).await?,
+                };
                 tell(WaitingFile {
                     path: file.place.path,
                     size: Some(file.place.size),

@@ -30,5 +30,7 @@ async fn describe(node: &Node, digest: Digest) -> Result<(), String> {
     let ready = release(node, digest).await.map_err(NoRelease::why)?;
     let path = paths::DESCRIPTION.replace("{digest}", &digest.to_string());
     let told = node.server.put_document(&path, &ready.described.document).await;
-    told.map_err(|error| format!("the server does not take the description of release `{digest}`: {error}"))
+    told.map_err(|error| format!("the server does not take the description of release `{digest}`: {error}"))?;
+    node.told.described(digest, ready.described.digest);
+    Ok(())
 }

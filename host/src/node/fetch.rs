@@ -12,7 +12,7 @@ use super::events::event;
 use super::job::RunContext;
 use super::openers::NotOpened;
 use super::stop::{Missing, Stop};
-use super::storage::{StorageError, named_digest};
+use super::storage::{ASKED_AGAIN, StorageError, backoff, named_digest};
 use super::urls::RunUrls;
 
 /// How often a URL is asked for again because storage refuses the one at hand.
@@ -107,12 +107,24 @@ impl Fetcher {
     async fn load(&self, admitted: Admitted) -> Result<Loaded, Stop> {
         let Admitted { sequence, mut get, mut held } = admitted;
         let shape = self.shape(sequence)?;
-        let sealed = self.fetch(&shape, &mut get).await?;
-        let (digest, sealed_length) = (named_digest(&get), sealed.len());
-        let digest = digest.map_err(|error| Stop::Fault(error.to_string()))?;
-        let opener = self.context.upload.opener.clone();
-        let opened = self.node.openers.open(opener, shape, sealed, digest).await;
-        let chunk = opened.map_err(|problem| stop(problem, sequence, get.sha256))?;
+        let (mut attempt, mut backoff) = (1, backoff());
+        let (chunk, sealed_length) = loop {
+            let sealed = self.fetch(&shape, &mut get).await?;
+            let (digest, sealed_length) = (named_digest(&get), sealed.len());
+            let digest = digest.map_err(|error| Stop::Fault(error.to_string()))?;
+            let opener = self.context.upload.opener.clone();
+            match self.node.openers.open(opener, shape, sealed, digest).await {
+                Ok(chunk) => break (chunk, sealed_length),
+                // Damaged on its way, perhaps; another URL may take another way.
+                Err(NotOpened::Differs(_)) if attempt < ASKED_AGAIN => {
+                    attempt += 1;
+                    backoff.wait().await;
+                    self.urls.forget(sequence);
+                    get = self.urls.get(&self.node, sequence).await?;
+                }
+                Err(problem) => return Err(stop(problem, sequence, get.sha256)),
+            }
+        };
         held.shrink_to(chunk.data().len());
         let counters = &self.node.counters;
         counters.chunks_fetched.add(1);

@@ -105,7 +105,8 @@ impl Leases {
         let key = RunKey { run: run.run, fence: run.fence };
         let mut by_run = self.lock();
         if let Some(before) = by_run.get(&key.run) {
-            if before.key.fence >= key.fence {
+            // Of another upload it is of another life of the server's database, which gave the run's number again.
+            if before.upload == upload && before.key.fence >= key.fence {
                 return None;
             }
             // The run came back to us under a new claim: whoever works under the old one must stop.

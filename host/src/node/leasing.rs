@@ -29,6 +29,10 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             answer = ask(&node) => answer,
         };
+        match &answer {
+            Ok(answer) => node.told.lacking(&answer.lacks),
+            Err(_) => node.told.server_was_away(),
+        }
         match answer {
             Ok(answer) if !answer.uploads.is_empty() || !answer.describe.is_empty() => {
                 backoff.reset();
@@ -71,6 +75,7 @@ async fn ask(node: &Node) -> Result<LeaseAnswer, CallError> {
         max_jobs: max_jobs as u32,
         idle_slots: node.slot_count.saturating_sub(in_hand.jobs()).min(most) as u32,
         wait_ms: WAIT.as_millis() as u32,
+        told: node.told.to_ask(),
     };
     node.server.post(paths::LEASES, &request, WAIT).await
 }

@@ -31,6 +31,7 @@ use super::server::Server;
 use super::slots::Slots;
 use super::storage::Storage;
 use super::streaming::Streaming;
+use super::told::ToldBefore;
 use super::totals::{Counters, Totals};
 use super::upload::Uploads;
 use super::{Node, NodeError, guests, http, leasing, plugins, publish};
@@ -80,6 +81,7 @@ pub async fn run(config: NodeConfig, runtime: Runtime, stop: CancellationToken) 
         server,
         storage: Storage::new(client, StorageOrigins::new(config.storage_origins.clone())),
         keys: Keys::new(&folder),
+        told: ToldBefore::new(),
         uploads: Uploads::new(),
         releases: Releases::new(runtime, allowed, config.kept_code_bytes),
         chunks: Arc::new(ChunkStore::new(config.memory_budget_bytes)),

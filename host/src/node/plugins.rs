@@ -74,6 +74,8 @@ pub(super) async fn run(node: Arc<Node>, dir: PathBuf, stop: CancellationToken) 
                     plugins.look();
                 }
             }
+            // Its database is not the one that was told.
+            () = plugins.node.told.lacks_offers() => plugins.offering.tell_again(),
             Some(done) = plugins.tasks.join_next() => match done {
                 Ok(done) => {
                     looking &= !matches!(done, Done::Looked(_));
@@ -257,6 +259,7 @@ impl Plugins {
         };
         warn(self.complaints.of_server(None, now));
         self.offering.told(now);
+        self.node.told.offered(offers.len());
         for (offer, item) in offers.iter().zip(answer.engines) {
             let subject = offered_name(&offer.name);
             match item {

@@ -70,6 +70,8 @@ pub(super) async fn run(node: Arc<Node>, folder: PoolFolder, stop: CancellationT
         tokio::select! {
             () = stop.cancelled() => return,
             () = node.keys.newer() => {}
+            // Its database is not the one that was told.
+            () = node.told.lacks_statement() => published = None,
             () = tokio::time::sleep(LOOK) => {}
         }
     }
@@ -111,6 +113,7 @@ async fn publish(node: &Node, folder: &PoolFolder) -> Result<(), String> {
     loop {
         match node.server.tell(paths::POOLS, &request).await {
             Ok(()) => {
+                node.told.published(folder.serial());
                 event!("pool published", serial = folder.serial());
                 return Ok(());
             }

@@ -22,7 +22,7 @@ use super::budget::{Budget, Held};
 use super::config::NodeConfig;
 use super::described::Described;
 use super::server::Server;
-use super::storage::{Storage, StorageError};
+use super::storage::{ASKED_AGAIN, Storage, StorageError, backoff};
 use crate::{Again, Cancel, DescribeError, InstallError, Outcome, Release, ReleaseDigest, Runtime};
 
 /// The longest component that is fetched, in bytes; the runtime has a limit of its own.
@@ -307,13 +307,35 @@ impl Drop for CalledOff {
     }
 }
 
-/// Fetches a component, and holds it against its digest.
+/// Fetches a component, and holds it against its digest; a few times where it was damaged on its way, which says nothing of the release.
 async fn fetch(
     digest: Digest,
     server: &Server,
     storage: &Storage,
     components: &Budget,
 ) -> Result<Component, NoRelease> {
+    let (mut attempt, mut backoff) = (1, backoff());
+    loop {
+        match fetch_once(digest, server, storage, components).await? {
+            Ok(component) => return Ok(component),
+            Err(why) if attempt == ASKED_AGAIN => {
+                return Err(NoRelease::Fault(format!("release `{digest}` cannot be fetched: {why}")));
+            }
+            Err(_) => {
+                attempt += 1;
+                backoff.wait().await;
+            }
+        }
+    }
+}
+
+/// The component, or within why it was damaged.
+async fn fetch_once(
+    digest: Digest,
+    server: &Server,
+    storage: &Storage,
+    components: &Budget,
+) -> Result<Result<Component, String>, NoRelease> {
     let fault = |why: String| NoRelease::Fault(format!("release `{digest}` cannot be fetched: {why}"));
     let path = paths::COMPONENT.replace("{digest}", &digest.to_string());
     let url: ComponentUrl = server.get(&path).await.map_err(|error| fault(error.to_string()))?;
@@ -321,16 +343,16 @@ async fn fetch(
     let held = components.take(length, || false).await;
     let component = match storage.get(&url.get, COMPONENT_MAX_BYTES, 0).await {
         Ok(component) => component,
-        Err(error @ StorageError::Other(_)) => {
-            return Err(NoRelease::Refused(format!("the component of release `{digest}`: {error}")));
-        }
+        Err(error @ StorageError::Other(_)) => return Ok(Err(error.to_string())),
         Err(error) => return Err(fault(error.to_string())),
     };
     // Some MiB to hash: not on a thread that answers heartbeats.
     let hashing = tokio::task::spawn_blocking(move || (Digest::of(&component), component)).await;
     let (found, component) = hashing.map_err(|error| fault(error.to_string()))?;
     if found == digest {
-        Ok((component, held))
+        Ok(Ok((component, held)))
+    } else if found.to_string() != url.get.sha256 {
+        Ok(Err(format!("the object has the SHA-256 `{found}` instead of `{}`", url.get.sha256)))
     } else {
         Err(NoRelease::Refused(format!("the server gives component `{found}` as release `{digest}`")))
     }

@@ -13,6 +13,8 @@ use super::origins::{ForeignUrl, StorageOrigins};
 
 /// How often a request is made before storage counts as out of order.
 const ATTEMPTS: u32 = 6;
+/// How often an object is fetched that is not there or not what was stored, before that is believed.
+pub(super) const ASKED_AGAIN: u32 = 3;
 
 /// Storage, as presigned URLs reach it.
 pub(super) struct Storage {
@@ -52,7 +54,8 @@ impl Storage {
     ///
     /// The bytes come in a buffer of `room_bytes`, or their own length if that is more.
     ///
-    /// Tries several times, over some seconds, where storage is out of order or the connection breaks. Cancel safe.
+    /// Tries several times, over some seconds, where storage is out of order or the connection breaks, and a few times where the object is
+    /// not there or has another length. Cancel safe.
     pub(super) async fn get(
         &self,
         get: &SignedGet,
@@ -68,11 +71,16 @@ impl Storage {
         loop {
             let why = match self.http.get(url.clone()).send().await {
                 Err(error) => describe(error),
-                Ok(response) => match checked(response)? {
-                    Err(status) => format!("it answers {status}"),
-                    Ok(response) => match read_exactly(response, length, room_bytes).await? {
-                        Ok(bytes) => return Ok(bytes),
-                        Err(broken) => broken,
+                Ok(response) => match checked(response) {
+                    // Something on the way may answer in storage's place, or damage what it answers.
+                    Err(StorageError::NotFound) if attempt < ASKED_AGAIN => "the object is not there".to_owned(),
+                    Err(error) => return Err(error),
+                    Ok(Err(status)) => format!("it answers {status}"),
+                    Ok(Ok(response)) => match read_exactly(response, length, room_bytes).await {
+                        Err(StorageError::Other(why)) if attempt < ASKED_AGAIN => why,
+                        Err(error) => return Err(error),
+                        Ok(Ok(bytes)) => return Ok(bytes),
+                        Ok(Err(broken)) => broken,
                     },
                 },
             };
@@ -112,7 +120,8 @@ pub(super) fn named_digest(get: &SignedGet) -> Result<Digest, StorageError> {
     get.sha256.parse().map_err(|error| StorageError::Other(format!("the server names it by {error}")))
 }
 
-fn backoff() -> Backoff {
+/// The pauses between attempts.
+pub(super) fn backoff() -> Backoff {
     Backoff::new(Duration::from_millis(100), Duration::from_secs(4))
 }
 

@@ -16,7 +16,7 @@ use super::budget::{Budget, Held};
 use super::chunks::Chunk;
 use super::events::event;
 use super::server_clock::{HINT, Lifetime, ServerClock, difference};
-use super::storage::{Storage, StorageError, named_digest};
+use super::storage::{ASKED_AGAIN, Storage, StorageError, backoff, named_digest};
 use super::totals::Counter;
 use crate::Parameters;
 
@@ -51,7 +51,7 @@ pub(super) struct Upload {
 pub(super) enum NotAdmitted {
     /// It does not stand up to a check. `upload` is there if the header belongs to it, so that the reason can be sealed.
     Refused { why: String, upload: Option<Arc<Upload>> },
-    /// Its header is not there.
+    /// Its header is not there, or not the one that was stored.
     Missing(String),
     /// None of the identities that were tried opens its header.
     UnknownKey,
@@ -196,15 +196,26 @@ impl Uploads {
         identities: &[Identity],
     ) -> Result<Arc<Upload>, NotAdmitted> {
         let length = leased.header.length.min(limits::MAX_HEADER_BYTES) as usize;
-        let held = self.room(most_bytes(length)).await;
-        let sealed = get_header(leased, storage).await?;
-        // An age decryption and a parse of up to 4 MiB: not on a thread that answers heartbeats.
-        let identities = identities.to_vec();
-        let _turn = self.openings.acquire().await;
-        tokio::task::spawn_blocking(move || open(sealed, id, digest, &identities, held))
-            .await
-            .map_err(|error| NotAdmitted::Fault(format!("opening the header failed: {error}")))?
-            .map(Arc::new)
+        let (mut attempt, mut backoff) = (1, backoff());
+        loop {
+            let held = self.room(most_bytes(length)).await;
+            let sealed = get_header(leased, storage).await?;
+            // An age decryption and a parse of up to 4 MiB: not on a thread that answers heartbeats.
+            let identities = identities.to_vec();
+            let turn = self.openings.acquire().await;
+            let opened = tokio::task::spawn_blocking(move || open(sealed, id, digest, &identities, held))
+                .await
+                .map_err(|error| NotAdmitted::Fault(format!("opening the header failed: {error}")))?;
+            drop(turn);
+            match opened {
+                // Damaged on its way, perhaps.
+                Err(NotAdmitted::Missing(_)) if attempt < ASKED_AGAIN => {
+                    attempt += 1;
+                    backoff.wait().await;
+                }
+                opened => return opened.map(Arc::new),
+            }
+        }
     }
 }
 
@@ -215,11 +226,14 @@ fn most_bytes(sealed: usize) -> usize {
 }
 
 async fn get_header(leased: &LeasedUpload, storage: &Storage) -> Result<Vec<u8>, NotAdmitted> {
-    let refused = |why: String| NotAdmitted::Refused { why, upload: None };
+    if leased.header.length > limits::MAX_HEADER_BYTES {
+        let (found, most) = (leased.header.length, limits::MAX_HEADER_BYTES);
+        let why = format!("the header has {found} bytes, it cannot have more than {most}");
+        return Err(NotAdmitted::Refused { why, upload: None });
+    }
     match storage.get(&leased.header, limits::MAX_HEADER_BYTES as usize, 0).await {
         Ok(bytes) => Ok(bytes),
-        Err(error @ StorageError::NotFound) => Err(NotAdmitted::Missing(error.to_string())),
-        Err(error @ StorageError::Other(_)) => Err(refused(format!("the header: {error}"))),
+        Err(error @ (StorageError::NotFound | StorageError::Other(_))) => Err(NotAdmitted::Missing(error.to_string())),
         Err(error) => Err(NotAdmitted::Fault(format!("the header cannot be fetched: {error}"))),
     }
 }
@@ -232,10 +246,11 @@ fn open(
     mut held: Held,
 ) -> Result<Upload, NotAdmitted> {
     let refused = |why: String| NotAdmitted::Refused { why, upload: None };
-    let sealed = SealedHeader::from_bytes(sealed).map_err(|error| refused(error.to_string()))?;
-    if sealed.digest() != digest {
-        return Err(refused(format!("the header has the SHA-256 `{}` instead of `{digest}`", sealed.digest())));
+    let found = Digest::of(&sealed);
+    if found != digest {
+        return Err(NotAdmitted::Missing(format!("the header has the SHA-256 `{found}` instead of `{digest}`")));
     }
+    let sealed = SealedHeader::from_bytes(sealed).map_err(|error| refused(error.to_string()))?;
     // The newest first: it is the one that most headers are sealed for.
     let newest_first: Vec<Identity> = identities.iter().rev().cloned().collect();
     let header = Header::open(&sealed, &newest_first).map_err(|error| match error {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Base64, Outcome, SignedGet};
+use crate::{Base64, Item, Outcome, SignedGet};
 
 /// Which events to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +11,10 @@ pub struct EventQuery {
     /// Only events after this cursor; 0 is the beginning.
     #[serde(default)]
     pub after: i64,
+    /// The mark of the event at that cursor ([`Event::mark`]); empty where it is not known. With it the server answers [`EventPage::reset`] where
+    /// its database does not have that event; without it, it takes the number's word.
+    #[serde(default)]
+    pub mark: Option<String>,
     /// At most this many (default and maximum: [`crate::limits::MAX_EVENTS`]).
     #[serde(default)]
     pub limit: Option<u32>,
@@ -24,6 +28,10 @@ pub struct EventPage {
     pub events: Vec<Event>,
     /// Read on after this cursor.
     pub next: i64,
+    /// The cursor that was asked about is none of this database's: it was restored, lost its last commits, or is another one. Nothing is
+    /// in the page: read from the beginning, and find out what became of everything that is open.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reset: bool,
 }
 
 /// One thing that happened to one of the caller's uploads.
@@ -32,6 +40,9 @@ pub struct EventPage {
 pub struct Event {
     /// Grows with every event of the organisation; there is none twice, and none appears behind one that was read.
     pub cursor: i64,
+    /// Tells this event from another that had or will have its cursor in another life of the database: a random number, 16 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
     /// Id of the upload.
     pub upload: String,
     /// What happened.
@@ -74,4 +85,61 @@ pub enum SealedResult {
     Inline(Base64),
     /// Where it is; the URL is fresh whenever the event is read.
     Object(SignedGet),
+}
+
+/// Names a result: one file of an upload.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ResultKey {
+    /// Id of the upload.
+    pub upload: String,
+    /// The file's index.
+    pub index: u32,
+}
+
+/// Asks for results again that came with an event and could not be fetched or checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FetchRequest {
+    /// How far the caller has read the events, so that a database that does not have that can say so. Marks nothing as taken in.
+    #[serde(default)]
+    pub after: i64,
+    /// As in [`EventQuery::mark`].
+    #[serde(default)]
+    pub mark: Option<String>,
+    /// These are still to be fetched; at most [`crate::limits::MAX_FETCHED`]. The server keeps them although the caller has read on, as
+    /// long as results that were never read.
+    #[serde(default)]
+    pub want: Vec<ResultKey>,
+    /// These need not be kept any more; at most [`crate::limits::MAX_FETCHED`].
+    #[serde(default)]
+    pub fetched: Vec<ResultKey>,
+}
+
+/// Answers [`FetchRequest`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FetchAnswer {
+    /// One for each wanted, in the order asked: code `not_found` when there is no such result (any more).
+    pub results: Vec<Item<FetchedResult>>,
+    /// As [`EventPage::reset`]: then nothing was looked up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reset: bool,
+}
+
+/// A result that is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FetchedResult {
+    /// How the job ended; what the server knows.
+    pub outcome: Outcome,
+    /// What the processor sealed, if anything. A URL is fresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<SealedResult>,
+    /// SHA-256 of what is inline, as the server has it: whoever got other bytes asks again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The server keeps it until it is said to be fetched. Not where the caller has [`crate::limits::MAX_UNFETCHED`] of them already.
+    #[serde(default)]
+    pub kept: bool,
 }

@@ -22,6 +22,24 @@ pub struct LeaseRequest {
     pub idle_slots: u32,
     /// How long to wait for work, up to [`crate::limits::MAX_WAIT_MS`].
     pub wait_ms: u32,
+    /// Now and then: what the node told before, so that a server whose database does not have it (any more) can say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
+}
+
+/// What a node told the server before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Told {
+    /// Serial of the pool's statement that it published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<u64>,
+    /// How many engines of its own it offers.
+    #[serde(default)]
+    pub offers: u32,
+    /// Descriptions that it gave: the release's digest, and the document's SHA-256. At most [`crate::limits::MAX_TOLD`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub descriptions: Vec<(String, String)>,
 }
 
 /// The work, grouped by upload. Nothing in it: none came in time.
@@ -37,6 +55,10 @@ pub struct LeaseAnswer {
     /// A node is asked for the same one again after some minutes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub describe: Vec<String>,
+    /// What of [`LeaseRequest::told`] the server does not have, so that the node tells it again: `statement`, `offers`. (Descriptions stand in
+    /// `describe`.) With these alone the answer comes at once. Words that are not known are ignored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<String>,
 }
 
 /// One upload some of whose jobs are leased.

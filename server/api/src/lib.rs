@@ -29,11 +29,13 @@ pub use date::unix_seconds_of;
 pub use encoding::Base64;
 pub use engines::{LOCAL_PREFIX, Offer, OfferAnswer, OfferRequest, OfferState};
 pub use error::{ErrorBody, ErrorCode, Item, Problem};
-pub use events::{Event, EventKind, EventPage, EventQuery, SealedResult};
+pub use events::{
+    Event, EventKind, EventPage, EventQuery, FetchAnswer, FetchRequest, FetchedResult, ResultKey, SealedResult,
+};
 pub use leases::{
     ChunkUrl, ChunksAnswer, ChunksRequest, Complete, CompleteAnswer, CompleteRequest, Completed, Completion,
     LeaseAnswer, LeaseReport, LeaseRequest, LeaseReturn, LeasedRun, LeasedUpload, MissingRequest, Outcome,
-    ReportAnswer, ReportRequest, ResultUrlRequest, ResultUrls, ReturnReason, ReturnRequest, RunKey, SealedBody,
+    ReportAnswer, ReportRequest, ResultUrlRequest, ResultUrls, ReturnReason, ReturnRequest, RunKey, SealedBody, Told,
     WantResult,
 };
 pub use releases::{

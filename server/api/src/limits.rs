@@ -44,6 +44,12 @@ pub const MAX_COMPONENT_BYTES: u64 = 32 << 20;
 pub const MAX_RUN_FILES: u32 = 64;
 /// Events in one page.
 pub const MAX_EVENTS: u32 = 1000;
+/// Results asked for again, or said to be fetched, in one request.
+pub const MAX_FETCHED: usize = 64;
+/// Results of one member that are kept because they are still to be fetched.
+pub const MAX_UNFETCHED: usize = 4096;
+/// Descriptions that a node names at once as told.
+pub const MAX_TOLD: usize = 16;
 /// How long a long poll may wait, in milliseconds.
 pub const MAX_WAIT_MS: u32 = 30_000;
 /// How long a presigned request is good, in seconds.

@@ -41,6 +41,8 @@ pub const LEASE_MISSING: &str = "/v1/leases/missing";
 pub const RESULTS: &str = "/v1/results";
 /// `POST` [`crate::ResultUrlRequest`] → [`crate::ResultUrls`] (scope processor).
 pub const RESULT_URLS: &str = "/v1/results/urls";
+/// `POST` [`crate::FetchRequest`] → [`crate::FetchAnswer`] (scope user).
+pub const FETCH: &str = "/v1/results/fetch";
 /// `GET`, no token: 200 when the server can work.
 pub const HEALTH: &str = "/health";
 /// `GET`, no token: the OpenAPI document.

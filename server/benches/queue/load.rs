@@ -245,6 +245,7 @@ impl Load {
             max_jobs: self.max_jobs,
             idle_slots: 0,
             wait_ms: 200,
+            told: None,
         };
         while self.left.load(Ordering::Relaxed) > 0 && Instant::now() < deadline && !over.load(Ordering::Relaxed) {
             let leased: LeaseAnswer = self.call(&self.processor, paths::LEASES, &ask).await?;

@@ -15,7 +15,7 @@ use super::auth::{Token, User};
 use super::body::QueryParts;
 use super::leases::get;
 use super::{App, Refusal};
-use crate::rules::{Caller, RecordedEvent, RecordedKind, RecordedResult, Scope};
+use crate::rules::{Caller, Mark, Position, RecordedEvent, RecordedEvents, RecordedKind, RecordedResult, Scope};
 use crate::storage::Signer;
 
 /// Most events in one message of a stream.
@@ -40,11 +40,13 @@ pub(super) async fn page(
     User(caller): User,
     QueryParts(query): QueryParts<EventQuery>,
 ) -> Result<Json<EventPage>, Refusal> {
-    Ok(Json(read(&app, &caller, query.after, query.limit).await?))
+    let position = position(query.after, query.mark.as_deref())?;
+    let recorded = app.rules.events_behind(&caller, position, query.limit).await?;
+    Ok(Json(signed(&app, recorded).await?))
 }
 
 /// The caller's events behind a cursor, as server-sent events named `page`: the data of each is a page, its id the
-/// cursor to go on from. It stays open until the server stops or the token is revoked. Changes nothing.
+/// cursor to go on from, with its mark. A page that says `reset` is the last one. It stays open until the server stops or the token is revoked. Changes nothing.
 ///
 /// Every message is a query over rows; being woken only says when to ask, so that nothing is lost between two.
 ///
@@ -53,7 +55,8 @@ pub(super) async fn page(
     get, path = "/v1/events/stream", tag = "events",
     params(
         EventQuery,
-        ("last-event-id" = Option<i64>, Header, description = "only events after this cursor; goes before the query"),
+        ("last-event-id" = Option<String>, Header,
+            description = "only events after this cursor, with `-` and its mark if that is known; goes before the query"),
     ),
     responses((status = OK, body = EventPage, content_type = "text/event-stream")),
 )]
@@ -64,28 +67,31 @@ pub(super) async fn stream(
     QueryParts(query): QueryParts<EventQuery>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>, Refusal> {
-    let after = match headers.get("last-event-id") {
-        Some(value) => value.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
-            Refusal::new(ErrorCode::BadRequest, "the header `last-event-id` is not a cursor")
-                .hint("send back the id of the last event, or nothing to begin at the beginning")
-        })?,
-        None => query.after,
+    let position = match headers.get("last-event-id") {
+        Some(value) => value
+            .to_str()
+            .ok()
+            .and_then(|text| last_event(text, query.mark.as_deref()))
+            .ok_or_else(|| bad_cursor("the header `last-event-id` is not a cursor"))?,
+        None => position(query.after, query.mark.as_deref())?,
     };
     let limit = query.limit.unwrap_or(STREAM_PAGE).min(STREAM_PAGE);
-    Ok(Sse::new(pages(app, caller, token, after, limit)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    Ok(Sse::new(pages(app, caller, token, position, limit)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
 fn pages(
     app: App,
     caller: Caller,
     token: Token,
-    mut after: i64,
+    position: Position,
     limit: u32,
 ) -> impl Stream<Item = Result<sse::Event, Infallible>> {
     async_stream::stream! {
         // Before the first query: what happens from now on wakes it.
         let mut listener = app.rules.watch_events(&caller);
         let mut checked = Instant::now();
+        // Nothing was sent yet: the caller goes on from where it says.
+        let mut last: Option<RecordedEvent> = None;
         while !app.stop.is_cancelled() {
             if checked.elapsed() > TOKEN_RECHECK {
                 match token.check(&app).await {
@@ -95,44 +101,93 @@ fn pages(
                 checked = Instant::now();
             }
             // A client whose stream ends comes again, and is then told why it cannot.
-            let Ok(page) = read(&app, &caller, after, Some(limit)).await else { break };
-            if page.events.is_empty() {
+            let recorded = match &last {
+                Some(last) => app.rules.events_on(&caller, last, Some(limit)).await,
+                None => app.rules.events_behind(&caller, position, Some(limit)).await,
+            };
+            let Ok(mut recorded) = recorded else { break };
+            if recorded.events.is_empty() && !recorded.reset {
                 let woken = tokio::time::timeout(TOKEN_RECHECK, listener.changed());
                 if app.stop.run_until_cancelled(woken).await.is_none() {
                     break;
                 }
                 continue;
             }
-            after = page.next;
-            match sse::Event::default().event("page").id(after.to_string()).json_data(&page) {
+            last = recorded.events.last_mut().map(|last| RecordedEvent {
+                // Its place only: what it brings goes to the caller.
+                kind: RecordedKind::ChunksMissing { sequences: Vec::new() },
+                upload: String::new(),
+                cursor: last.cursor,
+                mark: last.mark,
+            });
+            let Ok(page) = signed(&app, recorded).await else { break };
+            let reset = page.reset;
+            let id = last.as_ref().map_or_else(|| "0".to_owned(), |last| format!("{}-{:016x}", last.cursor, last.mark));
+            match sse::Event::default().event("page").id(id).json_data(&page) {
                 Ok(message) => yield Ok(message),
                 Err(error) => {
                     tracing::error!(%error, "a page of events could not be written");
                     break;
                 }
             }
+            if reset {
+                break;
+            }
         }
     }
 }
 
-async fn read(app: &App, caller: &Caller, after: i64, limit: Option<u32>) -> Result<EventPage, Refusal> {
-    let recorded = app.rules.events(caller, after, limit).await?;
+/// Where a caller says that it is.
+pub(super) fn position(after: i64, mark: Option<&str>) -> Result<Position, Refusal> {
+    let mark = match mark {
+        None => Mark::Unsaid,
+        Some("") => Mark::Unknown,
+        Some(text) => Mark::Known(read_mark(text).ok_or_else(|| bad_cursor("`mark` is not 16 hex digits"))?),
+    };
+    Ok(Position { after, mark })
+}
+
+/// A cursor, alone or with `-` and its mark; alone, the mark may stand in the query.
+fn last_event(text: &str, mark: Option<&str>) -> Option<Position> {
+    match text.split_once('-') {
+        Some((cursor, mark)) if !cursor.is_empty() => {
+            Some(Position { after: cursor.parse().ok()?, mark: Mark::Known(read_mark(mark)?) })
+        }
+        _ => position(text.parse().ok()?, mark).ok(),
+    }
+}
+
+fn read_mark(text: &str) -> Option<i64> {
+    let is_hex = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hex.then(|| i64::from_str_radix(text, 16).ok()).flatten()
+}
+
+fn bad_cursor(message: &str) -> Refusal {
+    Refusal::new(ErrorCode::BadRequest, message)
+        .hint("send back the id of the last event, or nothing to begin at the beginning")
+}
+
+async fn signed(app: &App, recorded: RecordedEvents) -> Result<EventPage, Refusal> {
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
     let events = recorded.events.into_iter().map(|event| sign(&signer, event)).collect::<Result<_, _>>()?;
-    Ok(EventPage { events, next: recorded.next })
+    Ok(EventPage { events, next: recorded.next, reset: recorded.reset })
 }
 
 fn sign(signer: &Signer, event: RecordedEvent) -> Result<Event, ErrorBody> {
     let kind = match event.kind {
         RecordedKind::Result { index, outcome, sealed } => {
-            let sealed = match sealed {
-                Some(RecordedResult::Inline(bytes)) => Some(SealedResult::Inline(Base64(bytes))),
-                Some(RecordedResult::Object(object)) => Some(SealedResult::Object(get(signer, &object)?)),
-                None => None,
-            };
+            let sealed = sealed.map(|sealed| sign_result(signer, sealed)).transpose()?;
             EventKind::Result { index, outcome, sealed }
         }
         RecordedKind::ChunksMissing { sequences } => EventKind::ChunksMissing { sequences },
     };
-    Ok(Event { cursor: event.cursor, upload: event.upload, kind })
+    Ok(Event { cursor: event.cursor, mark: Some(format!("{:016x}", event.mark)), upload: event.upload, kind })
+}
+
+/// A sealed result as its reader gets it: a large one by a fresh URL.
+pub(super) fn sign_result(signer: &Signer, sealed: RecordedResult) -> Result<SealedResult, ErrorBody> {
+    Ok(match sealed {
+        RecordedResult::Inline(bytes) => SealedResult::Inline(Base64(bytes)),
+        RecordedResult::Object(object) => SealedResult::Object(get(signer, &object)?),
+    })
 }

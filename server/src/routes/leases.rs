@@ -10,7 +10,7 @@ use filemill_api::{
 use super::auth::Processor;
 use super::body::JsonBody;
 use super::{App, Refusal, fault};
-use crate::rules::{LeasedUploadWork, Object};
+use crate::rules::{Leased, LeasedUploadWork, Object};
 use crate::storage::Signer;
 
 /// Most chunk URLs of one upload in a lease's first answer; a node asks for the rest as it comes to them.
@@ -36,8 +36,13 @@ pub(super) async fn lease(
     let leased =
         app.stop.run_until_cancelled(app.rules.lease(&own, request)).await.unwrap_or_else(|| Ok(Default::default()))?;
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
-    let uploads = leased.uploads.into_iter().map(|work| sign_work(&signer, work)).collect::<Result<_, _>>()?;
-    Ok(Json(LeaseAnswer { uploads, lease_ms: leased.lease_ms, describe: leased.describe }))
+    let mut leased = leased;
+    let uploads = std::mem::take(&mut leased.uploads)
+        .into_iter()
+        .map(|work| sign_work(&signer, work))
+        .collect::<Result<_, _>>()?;
+    let Leased { lease_ms, describe, lacks, .. } = leased;
+    Ok(Json(LeaseAnswer { uploads, lease_ms, describe, lacks }))
 }
 
 /// Signs GETs of an upload's stored chunks, waiting for the first of them up to the time asked; empty when it did not

@@ -22,7 +22,7 @@ use super::{engines, events, leases, releases, results, status, uploads};
         events::page, events::stream,
         releases::list, releases::component, releases::describe, releases::description, engines::offer, releases::pools, releases::publish_pool,
         leases::lease, leases::chunks, leases::report, leases::give_back, leases::missing,
-        results::complete, results::urls,
+        results::complete, results::urls, results::fetch,
         status::whoami, status::health, serve,
     ),
     components(schemas(Problem)),

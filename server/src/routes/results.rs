@@ -1,13 +1,20 @@
-//! Results on their way in.
+//! Results on their way in, and those that are asked for again.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use axum::Json;
 use axum::extract::State;
-use filemill_api::{CompleteAnswer, CompleteRequest, ResultUrlRequest, ResultUrls};
+use data_encoding::HEXLOWER;
+use filemill_api::{
+    CompleteAnswer, CompleteRequest, ErrorBody, FetchAnswer, FetchRequest, FetchedResult, ResultUrlRequest, ResultUrls,
+};
 
-use super::auth::Processor;
+use super::auth::{Processor, User};
 use super::body::JsonBody;
+use super::events::{position, sign_result};
 use super::uploads::put_item;
 use super::{App, Refusal};
+use crate::rules::{FoundResult, RecordedResult};
+use crate::storage::Signer;
 
 /// Records results, lease by lease; a job that has one keeps it. The last of an upload also dooms its chunks.
 ///
@@ -45,4 +52,36 @@ pub(super) async fn urls(
     let objects = app.rules.result_urls(&own, request).await?;
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
     Ok(Json(ResultUrls { results: objects.into_iter().map(|object| put_item(&signer, object)).collect() }))
+}
+
+/// Gives results again that the caller could not fetch or check when it read their events, with fresh URLs, and keeps them until it says
+/// that they are fetched. Marks no event as taken in.
+///
+/// Scope `user`; each result has to be one of the caller's own.
+#[utoipa::path(
+    post,
+    path = "/v1/results/fetch",
+    tag = "results",
+    request_body = FetchRequest,
+    responses((status = OK, body = FetchAnswer)),
+)]
+pub(super) async fn fetch(
+    State(app): State<App>,
+    User(caller): User,
+    JsonBody(request): JsonBody<FetchRequest>,
+) -> Result<Json<FetchAnswer>, Refusal> {
+    let position = position(request.after, request.mark.as_deref())?;
+    let fetched = app.rules.fetch(&caller, position, &request).await?;
+    let signer = app.storage.signer().await.map_err(Refusal::fault)?;
+    let results = fetched.results.into_iter().map(|found| found.and_then(|found| sign_found(&signer, found)).into());
+    Ok(Json(FetchAnswer { results: results.collect(), reset: fetched.reset }))
+}
+
+fn sign_found(signer: &Signer, found: FoundResult) -> Result<FetchedResult, ErrorBody> {
+    let sha256 = match &found.sealed {
+        Some(RecordedResult::Inline(bytes)) => Some(HEXLOWER.encode(digest(&SHA256, bytes).as_ref())),
+        _ => None,
+    };
+    let sealed = found.sealed.map(|sealed| sign_result(signer, sealed)).transpose()?;
+    Ok(FetchedResult { outcome: found.outcome, sealed, sha256, kept: found.kept })
 }

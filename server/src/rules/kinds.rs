@@ -135,6 +135,8 @@ pub struct Leased {
     pub lease_ms: u32,
     /// Digests of releases that the node is asked to describe.
     pub describe: Vec<String>,
+    /// What the node told once and the database does not have.
+    pub lacks: Vec<String>,
 }
 
 /// One upload some of whose jobs were leased.
@@ -154,13 +156,36 @@ pub struct LeasedUploadWork {
     pub runs: Vec<filemill_api::LeasedRun>,
 }
 
+/// How far a reader of events says that it has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The last event's cursor; 0: the beginning.
+    pub after: i64,
+    /// What it says of that event's mark.
+    pub mark: Mark,
+}
+
+/// What a reader says of an event's mark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mark {
+    /// Nothing: it does not know that there are marks.
+    #[default]
+    Unsaid,
+    /// That it does not know it.
+    Unknown,
+    /// This.
+    Known(i64),
+}
+
 /// Events in the order of their cursors; the answer to `events`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecordedEvents {
     /// The events.
     pub events: Vec<RecordedEvent>,
     /// Read on after this cursor.
     pub next: i64,
+    /// The position is none of this database's: there are no events in this.
+    pub reset: bool,
 }
 
 /// One event of an upload.
@@ -168,6 +193,8 @@ pub struct RecordedEvents {
 pub struct RecordedEvent {
     /// Its place in the organisation's order.
     pub cursor: i64,
+    /// Random; 0 for events from before there were marks.
+    pub mark: i64,
     /// Id of the upload.
     pub upload: String,
     /// What happened.
@@ -200,6 +227,26 @@ pub enum RecordedResult {
     Inline(Vec<u8>),
     /// In storage.
     Object(Object),
+}
+
+/// What became of results that were asked for again; the answer to `fetch`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// Of each that was wanted, in order.
+    pub results: Vec<Result<FoundResult, filemill_api::ErrorBody>>,
+    /// The caller's position is none of this database's: nothing was looked up.
+    pub reset: bool,
+}
+
+/// A recorded result that was asked for again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundResult {
+    /// How the job ended.
+    pub outcome: Outcome,
+    /// What the processor sealed, if anything.
+    pub sealed: Option<RecordedResult>,
+    /// It is kept until it is said to be fetched.
+    pub kept: bool,
 }
 
 /// An engine release to add.

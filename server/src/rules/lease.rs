@@ -45,7 +45,7 @@ pub(super) struct LeaseAsk {
 
 impl Rules {
     /// Leases work for a node, and waits for some up to `wait_ms`. None came in time: no uploads. Complete uploads go
-    /// first; incomplete ones only into idle slots. Dropping the future hands back what comes for it later.
+    /// first; incomplete ones only into idle slots. A node that told something once that the database does not have is told so at once. Dropping the future hands back what comes for it later.
     ///
     /// # Errors
     /// `bad_request`; `forbidden`: another pool than the caller's `own`; `over_quota`: the pool has too many nodes; those of the
@@ -57,6 +57,12 @@ impl Rules {
         let needs = Needs { pool: request.pool, runs: abilities(&request.contracts, &request.backends) };
         if !self.core().see(&request.node, &needs).await.map_err(|error| from_store("lease", &error))? {
             return Err(too_many_nodes(&needs.pool));
+        }
+        if let Some(told) = &request.told {
+            let lacking = self.core().lacks(&needs.pool, &request.node, told).await;
+            if let Some(lacking) = lacking.map_err(|error| from_store("look what nodes told", &error))? {
+                return Ok(lacking);
+            }
         }
         let jobs = request.max_jobs.min(MAX_LEASED_JOBS);
         let (answer, answered) = oneshot::channel();

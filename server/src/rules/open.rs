@@ -9,9 +9,13 @@ use filemill_api::{ErrorBody, OpenRequest, OpenUpload, UploadState};
 use super::announce::{self, Announced};
 use super::combine::Combined;
 use super::refusal::{conflict, from_store, not_found, too_many};
-use super::{Caller, Core, Object, Opened, Rules};
+use super::{Caller, Core, Object, Opened, Rules, random};
 use crate::storage::ObjectKey;
 use crate::store::{NewRun, NewUpload, RunState, StoreError, Tx, UploadRow};
+
+/// An upload's fences begin at a random number below this: the number that names its runs may have named another upload's before the
+/// database was restored, and a node may still hold a lease of that one.
+const FIRST_FENCES: i64 = 1 << 40;
 
 impl Rules {
     /// Opens uploads for the caller, each by itself. One that is open with the same content is answered as it is.
@@ -117,9 +121,16 @@ impl Combined for Opening {
         let inserted: HashMap<_, _> =
             tx.insert_uploads(&new).await?.into_iter().map(|(number, id)| (id, number)).collect();
         let mut runs = Vec::new();
-        for (id, number) in &inserted {
+        let fences = random::numbers(inserted.len())?;
+        for ((id, number), fence) in inserted.iter().zip(fences) {
             if let Some(&(caller, opening)) = firsts.get(id.as_str()) {
-                runs.extend(opening.announced.pieces.iter().map(|piece| new_run(*number, caller, opening, piece)));
+                runs.extend(
+                    opening
+                        .announced
+                        .pieces
+                        .iter()
+                        .map(|piece| new_run(*number, caller, opening, piece, fence % FIRST_FENCES)),
+                );
             }
         }
         if !runs.is_empty() {
@@ -173,7 +184,13 @@ fn new_upload<'a>(caller: &Caller, opening: &'a OneOpening) -> NewUpload<'a> {
     }
 }
 
-fn new_run<'a>(number: i64, caller: &Caller, opening: &'a OneOpening, piece: &announce::Piece) -> NewRun<'a> {
+fn new_run<'a>(
+    number: i64,
+    caller: &Caller,
+    opening: &'a OneOpening,
+    piece: &announce::Piece,
+    fence: i64,
+) -> NewRun<'a> {
     NewRun {
         upload: number,
         organisation: caller.organisation,
@@ -189,7 +206,7 @@ fn new_run<'a>(number: i64, caller: &Caller, opening: &'a OneOpening, piece: &an
         alone: false,
         deaths: 0,
         vstart: 0,
-        fence: 0,
+        fence,
         attempt: 0,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::random;
 use crate::store::{NewEvent, StoreError, Tx, UploadRow};
 
 /// Something to tell the member who uploaded.
@@ -52,12 +53,13 @@ pub(super) async fn record(tx: &mut Tx, happenings: &[Happening<'_>]) -> Result<
         .map(|(organisation, last)| (organisation, last - told.get(&organisation).copied().unwrap_or(0)))
         .collect();
     let mut events = Vec::with_capacity(happenings.len());
-    for happening in happenings {
+    for (happening, mark) in happenings.iter().zip(random::numbers(happenings.len())?) {
         let cursor = cursors.get_mut(&happening.upload.organisation).ok_or(sqlx::Error::RowNotFound)?;
         *cursor += 1;
         events.push(NewEvent {
             member: happening.upload.member,
             cursor: *cursor,
+            mark,
             upload: happening.upload.number,
             index: happening.index,
             kind: happening.kind,

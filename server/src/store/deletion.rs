@@ -62,7 +62,7 @@ impl Store {
     }
 
     /// Uploads whose results were kept long enough: those that were finished before `taken` where their uploader has taken them
-    /// all in, else before `untaken`.
+    /// all in and has none still to fetch, else before `untaken`.
     pub(crate) async fn past_retention(&self, taken: i64, untaken: i64, limit: i64) -> Result<Vec<(i64,)>, StoreError> {
         Ok(read!(
             self,
@@ -71,7 +71,8 @@ impl Store {
              where finished_at is not null and finished_at < $1 and emptied
                  and (finished_at < $2 or not exists (
                      select 1 from events v join members m on m.id = v.member
-                     where v.upload = uploads.number and v.cursor > m.taken))
+                     where v.upload = uploads.number and v.cursor > m.taken)
+                     and not exists (select 1 from unfetched f where f.upload = uploads.number))
              order by finished_at limit $3",
             taken,
             untaken,
@@ -168,6 +169,11 @@ impl Tx {
         execute!(
             self,
             "delete from events where upload in (select cast(e.value ->> 0 as bigint) from {rows $1})",
+            &numbers
+        )?;
+        execute!(
+            self,
+            "delete from unfetched where upload in (select cast(e.value ->> 0 as bigint) from {rows $1})",
             &numbers
         )?;
         execute!(

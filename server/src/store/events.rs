@@ -13,6 +13,8 @@ const PAGE_BYTES: i64 = 4 << 20;
 pub(crate) struct NewEvent<'a> {
     pub(crate) member: i64,
     pub(crate) cursor: i64,
+    /// Random, and not 0.
+    pub(crate) mark: i64,
     pub(crate) upload: i64,
     pub(crate) index: Option<u32>,
     pub(crate) kind: &'a str,
@@ -25,6 +27,8 @@ pub(crate) struct NewEvent<'a> {
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct EventRow {
     pub(crate) cursor: i64,
+    /// 0 where it is from before there were marks.
+    pub(crate) mark: i64,
     pub(crate) upload: String,
     pub(crate) idx: Option<i64>,
     pub(crate) kind: String,
@@ -32,6 +36,18 @@ pub(crate) struct EventRow {
     pub(crate) body: Option<Vec<u8>>,
     pub(crate) object_length: Option<i64>,
     pub(crate) object_sha256: Option<String>,
+}
+
+/// What is known of a place in a member's events.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct Place {
+    /// The last cursor of the organisation.
+    pub(crate) furthest: i64,
+    /// Mark of the event that is there.
+    pub(crate) mark: Option<i64>,
+    /// How far the member has taken in its events, and the mark there.
+    pub(crate) taken: i64,
+    pub(crate) taken_mark: Option<i64>,
 }
 
 /// Under which fence a result was recorded: upload, index, fence.
@@ -61,18 +77,42 @@ impl Tx {
         Ok(())
     }
 
-    /// Writes down up to which cursor members have taken in their events: (member, cursor).
-    pub(crate) async fn take_events(&mut self, taken: &[(i64, i64)]) -> Result<(), StoreError> {
+    /// Writes down up to which cursor members have taken in their events: (member, cursor, mark).
+    pub(crate) async fn take_events(&mut self, taken: &[(i64, i64, i64)]) -> Result<(), StoreError> {
         // In one order: two servers that write the same members' rows wait for each other in one direction only.
         execute!(
             self,
             "with held as materialized (
                  select id from members where id in (select cast(e.value ->> 0 as bigint) from {rows $1})
                  order by id {lock})
-             update members set taken = {greatest}(taken, cast(e.value ->> 1 as bigint))
+             update members set taken = cast(e.value ->> 1 as bigint), taken_mark = cast(e.value ->> 2 as bigint)
              from {rows $1}
-             where members.id = cast(e.value ->> 0 as bigint) and members.id in (select id from held)",
+             where members.id = cast(e.value ->> 0 as bigint) and members.id in (select id from held)
+                 and members.taken < cast(e.value ->> 1 as bigint)",
             json(taken)?
+        )?;
+        Ok(())
+    }
+
+    /// Gives all events of a member new cursors, beyond `cursor` and all that the organisation gave before. None of them counts as taken in.
+    pub(crate) async fn renumber_events(
+        &mut self,
+        organisation: i64,
+        member: i64,
+        cursor: i64,
+    ) -> Result<(), StoreError> {
+        // Events are recorded under this row's lock.
+        let held = rows!(self, (i64,), "select cursor from organisations where id = $1 {lock}", organisation)?;
+        let furthest = held.first().map_or(0, |(furthest,)| *furthest);
+        // More than any of them has, so that no two meet while they are moved.
+        let by = cursor.max(furthest);
+        execute!(self, "update events set cursor = cursor + $2 where member = $1", member, by)?;
+        execute!(self, "update members set taken = 0, taken_mark = null where id = $1", member)?;
+        execute!(
+            self,
+            "update organisations set cursor = $2 where id = $1",
+            organisation,
+            by.saturating_add(furthest)
         )?;
         Ok(())
     }
@@ -92,13 +132,13 @@ impl Tx {
         }
         execute!(
             self,
-            "insert into events (member, cursor, upload, idx, kind, fence, body, object_length, object_sha256,
+            "insert into events (member, cursor, upload, idx, kind, fence, body, object_length, object_sha256, mark,
                  created_at)
              select cast(e.value ->> 0 as bigint), cast(e.value ->> 1 as bigint), cast(e.value ->> 2 as bigint),
                  cast(e.value ->> 3 as bigint), e.value ->> 4, cast(e.value ->> 5 as bigint),
                  case when (e.value ->> 6) is not null
                      then substr($2, cast(e.value ->> 6 as integer), cast(e.value ->> 7 as integer)) end,
-                 cast(e.value ->> 8 as bigint), e.value ->> 9, {now}
+                 cast(e.value ->> 8 as bigint), e.value ->> 9, cast(e.value ->> 10 as bigint), {now}
              from {rows $1}",
             json(&rows)?,
             bodies
@@ -136,6 +176,7 @@ impl Serialize for Row<'_> {
             event.body.map(<[u8]>::len),
             event.object.map(|(length, _)| length),
             event.object.map(|(_, sha256)| sha256),
+            event.mark,
         )
             .serialize(serializer)
     }
@@ -147,10 +188,11 @@ impl Store {
         Ok(read!(
             self,
             EventRow,
-            "select p.cursor, u.id as upload, p.idx, p.kind, p.fence, p.body, p.object_length, p.object_sha256
+            "select p.cursor, coalesce(p.mark, 0) as mark, u.id as upload, p.idx, p.kind, p.fence, p.body,
+                 p.object_length, p.object_sha256
              from (select q.*,
                        sum(coalesce(length(q.body), 0)) over (order by q.cursor) - coalesce(length(q.body), 0) as before
-                   from (select cursor, upload, idx, kind, fence, body, object_length, object_sha256 from events
+                   from (select cursor, mark, upload, idx, kind, fence, body, object_length, object_sha256 from events
                          where member = $1 and cursor > $2 order by cursor limit $3) as q) as p
              join uploads u on u.number = p.upload
              where p.before < $4
@@ -160,6 +202,20 @@ impl Store {
             limit,
             PAGE_BYTES
         )?)
+    }
+
+    /// What there is at a member's cursor; nothing if there is no such member.
+    pub(crate) async fn place(&self, member: i64, cursor: i64) -> Result<Option<Place>, StoreError> {
+        let found = read!(
+            self,
+            Place,
+            "select o.cursor as furthest, m.taken, m.taken_mark,
+                 (select coalesce(v.mark, 0) from events v where v.member = m.id and v.cursor = $2) as mark
+             from members m join organisations o on o.id = m.organisation where m.id = $1",
+            member,
+            cursor
+        )?;
+        Ok(found.into_iter().next())
     }
 
     /// How far the events of these organisations go: (organisation, last cursor).

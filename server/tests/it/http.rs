@@ -178,6 +178,7 @@ fn lease_request(wait_ms: u32) -> LeaseRequest {
         max_jobs: 16,
         idle_slots: 4,
         wait_ms,
+        told: None,
     }
 }
 

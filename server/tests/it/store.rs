@@ -1,6 +1,7 @@
 //! The rules over a real database: every test runs on SQLite and on PostgreSQL.
 
 mod clocks;
+mod cursors;
 mod deaths;
 mod deletion;
 mod descriptions;

@@ -60,11 +60,22 @@ fn until_stored(person: &Person) -> Result<()> {
     })
 }
 
-/// The results in an answer, if it is a page of events.
+/// The results in an answer, if it is a page of events or gives results again. The server vouches for none of them.
 fn results_in(answer: &mut Value) -> Vec<&mut Value> {
-    let events = answer.get_mut("events").and_then(Value::as_array_mut);
-    let events = events.map(|events| events.iter_mut()).into_iter().flatten();
-    events.filter(|event| event["kind"] == "result").collect()
+    if answer.get("events").is_some() {
+        let events = answer.get_mut("events").and_then(Value::as_array_mut);
+        let events = events.map(|events| events.iter_mut()).into_iter().flatten();
+        return events.filter(|event| event["kind"] == "result").collect();
+    }
+    let results = answer.get_mut("results").and_then(Value::as_array_mut);
+    let results = results.map(|results| results.iter_mut()).into_iter().flatten();
+    let given = results.filter_map(|item| item.get_mut("ok")).filter(|result| result.get("sealed").is_some());
+    given
+        .map(|result| {
+            result.as_object_mut().map(|result| result.remove("sha256"));
+            result
+        })
+        .collect()
 }
 
 fn reason(line: &Line) -> &str {

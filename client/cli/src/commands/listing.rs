@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use filemill_client::{Error, Finished, Home, UploadId};
+use filemill_client::{Error, Finished, Home, StillToFetch, UploadId};
 use tokio_util::sync::CancellationToken;
 
 use super::open_client;
-use crate::lines::{Output, files, tell, tell_error};
+use crate::lines::{Output, files, plain, tell, tell_error};
 use crate::report;
 
 pub(crate) async fn results(home: Home, json: bool, stop: &CancellationToken) -> Result<ExitCode, Error> {
@@ -15,9 +15,17 @@ pub(crate) async fn results(home: Home, json: bool, stop: &CancellationToken) ->
     let work = async {
         // What is in the journal can be shown all the same.
         let mut code = ExitCode::SUCCESS;
-        if let Err(error) = client.fetch_results().await {
-            tell_error(&error);
-            code = ExitCode::FAILURE;
+        match client.fetch_results().await {
+            Ok(still) => {
+                for StillToFetch { path, reason, .. } in still {
+                    let (path, reason) = (plain(&path.display().to_string()), plain(&reason));
+                    tell(&format!("`{path}`: result still to fetch: {reason}"));
+                }
+            }
+            Err(error) => {
+                tell_error(&error);
+                code = ExitCode::FAILURE;
+            }
         }
         let mut output = Output::new();
         let mut after = 0;

@@ -34,6 +34,12 @@ impl Backoff {
     }
 }
 
+/// Any time from a half of `pause` to all of it.
+pub(crate) fn jittered(pause: Duration) -> Duration {
+    let half_us = u64::try_from(pause.as_micros() / 2).unwrap_or(u64::MAX);
+    Duration::from_micros(half_us + random_u64() % (half_us + 1))
+}
+
 fn random_u64() -> u64 {
     let mut bytes = [0; 8];
     // Without randomness clients come back in step, which is no reason to stop.

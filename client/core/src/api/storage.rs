@@ -90,13 +90,14 @@ impl Storage {
         }
     }
 
-    /// Fetches an object that was announced with its length and digest.
+    /// Fetches an object that was announced with its length and digest, in so many attempts at most. It is the one that was announced, or
+    /// not handed out at all: what was damaged on its way, or is no answer of storage's, says nothing of the object.
     ///
     /// # Errors
     ///
-    /// [`Error::ForeignOrigin`], [`Error::WrongObject`] if it is another or longer than `bound` bytes,
-    /// [`Error::Storage`] after [`ATTEMPTS_MAX`] attempts or when the URL has expired.
-    pub(crate) async fn get(&self, get: &SignedGet, bound: u64) -> Result<Got, Error> {
+    /// [`Error::ForeignOrigin`], [`Error::WrongObject`] if it is announced as longer than `bound` bytes or other bytes came each time,
+    /// [`Error::Storage`] if storage does not answer or the URL has expired.
+    pub(crate) async fn get(&self, get: &SignedGet, bound: u64, attempts: u32) -> Result<Got, Error> {
         let url = self.check(&get.url)?;
         let wrong = |detail: &str| Error::WrongObject { origin: origin(&url), detail: detail.to_owned() };
         if get.length > bound {
@@ -105,25 +106,22 @@ impl Storage {
         let length = usize::try_from(get.length).map_err(|_| wrong("it is longer than this machine can hold"))?;
         let mut backoff = Backoff::new();
         loop {
-            let detail = match self.try_get(&url, length).await {
-                Ok(Some(body)) => {
-                    if body.len() != length || Digest::of(&body).to_string() != get.sha256 {
-                        return Err(wrong("length or SHA-256 differ"));
-                    }
+            let (error, wait) = match self.try_get(&url, length).await {
+                Ok(Some(body)) if body.len() == length && Digest::of(&body).to_string() == get.sha256 => {
                     return Ok(Got::Object(body));
                 }
-                Ok(None) => return Err(wrong("it is longer")),
+                Ok(Some(_)) => (wrong("length or SHA-256 differ"), backoff.next_wait()),
+                Ok(None) => (wrong("it is longer"), backoff.next_wait()),
                 Err(Attempt::Final(Error::Storage { detail, .. })) => return Ok(Got::Refused(detail)),
                 Err(Attempt::Final(error)) => return Err(error),
                 // The same one does not become better.
                 Err(Attempt::Expired) => {
                     return Err(Error::Storage { origin: origin(&url), detail: "the URL has expired".to_owned() });
                 }
-                Err(Attempt::Again(detail)) => detail,
+                Err(Attempt::Again(detail)) => (Error::Storage { origin: origin(&url), detail }, backoff.next_wait()),
             };
-            let wait = backoff.next_wait();
-            if backoff.attempts() >= ATTEMPTS_MAX {
-                return Err(Error::Storage { origin: origin(&url), detail });
+            if backoff.attempts() >= attempts {
+                return Err(error);
             }
             tokio::time::sleep(wait).await;
         }

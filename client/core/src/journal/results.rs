@@ -7,7 +7,9 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::files::{REUSED, asked_places};
-use super::{Journal, ROWS_PER_STATEMENT, index, unsigned, upload_id};
+use super::unfetched::{forget_unfetched, insert_unfetched};
+use super::{Journal, ROWS_PER_STATEMENT, Unfetched, index, unsigned, upload_id};
+use crate::api::Position;
 use crate::error::Error;
 
 /// A result that came.
@@ -40,44 +42,43 @@ pub(crate) struct Kept {
 
 impl Journal {
     /// Where to read on in the events of `account`; 0 at the beginning.
-    pub(crate) async fn cursor(&self, account: &str) -> Result<i64, Error> {
-        let cursor: Option<i64> = sqlx::query_scalar("select cursor from cursors where account = $1")
+    pub(crate) async fn position(&self, account: &str) -> Result<Position, Error> {
+        let row = sqlx::query("select cursor, mark from cursors where account = $1")
             .bind(account.to_owned())
             .fetch_optional(&self.reader)
             .await
             .map_err(|error| self.failed(&error))?;
-        Ok(cursor.unwrap_or(0))
+        let Some(row) = row else { return Ok(Position::default()) };
+        let read = || Ok(Position { cursor: row.try_get("cursor")?, mark: row.try_get("mark")? });
+        read().map_err(|error: sqlx::Error| self.failed(&error))
     }
 
-    /// Takes in what came up to `cursor`, in one transaction. What is known already stays as it is: the same events may
+    /// Takes in what came up to `position`, in one transaction. What is known already stays as it is: the same events may
     /// come to several programs of one home.
     pub(crate) async fn take_in(
         &self,
         account: String,
-        cursor: i64,
+        position: Position,
         results: Vec<Arrived>,
         missing: Vec<Missing>,
+        unfetched: Vec<Unfetched>,
     ) -> Result<(), Error> {
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
-                    for rows in results.chunks(ROWS_PER_STATEMENT) {
-                        insert_results(connection, rows).await?;
-                        end_files(connection, rows).await?;
-                    }
-                    let uploads: BTreeSet<UploadId> = results.iter().map(|result| result.upload).collect();
-                    for upload in uploads {
-                        forget_header(connection, upload).await?;
-                    }
+                    keep_results(connection, &results).await?;
+                    insert_unfetched(connection, &account, &unfetched).await?;
                     for missing in missing {
                         mark_missing(connection, &missing).await?;
                     }
                     sqlx::query(
-                        "insert into cursors (account, cursor) values ($1, $2) \
-                         on conflict (account) do update set cursor = max(cursors.cursor, excluded.cursor)",
+                        "insert into cursors (account, cursor, mark) values ($1, $2, $3) \
+                         on conflict (account) do update set cursor = excluded.cursor, mark = excluded.mark \
+                         where excluded.cursor > cursors.cursor",
                     )
                     .bind(account)
-                    .bind(cursor)
+                    .bind(position.cursor)
+                    .bind(position.mark)
                     .execute(connection)
                     .await?;
                     Ok(())
@@ -150,6 +151,19 @@ fn read_kept(row: &SqliteRow) -> Result<Kept, sqlx::Error> {
         refusal: row.try_get("refusal")?,
         sealed: row.try_get("sealed")?,
     })
+}
+
+/// Writes results down, and ends the files whose they are.
+pub(super) async fn keep_results(connection: &mut SqliteConnection, results: &[Arrived]) -> Result<(), sqlx::Error> {
+    for rows in results.chunks(ROWS_PER_STATEMENT) {
+        insert_results(connection, rows).await?;
+        end_files(connection, rows).await?;
+    }
+    let uploads: BTreeSet<UploadId> = results.iter().map(|result| result.upload).collect();
+    for upload in uploads {
+        forget_header(connection, upload).await?;
+    }
+    forget_unfetched(connection, results).await
 }
 
 async fn insert_results(connection: &mut SqliteConnection, rows: &[Arrived]) -> Result<(), sqlx::Error> {

@@ -1,6 +1,7 @@
 //! Following the server's events for as long as a run goes on.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use filemill_api::EventPage;
@@ -8,27 +9,28 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Request, Shared};
-use crate::api::{Backoff, Patience};
+use crate::api::{Backoff, Patience, Position};
 use crate::error::Error;
 use crate::inbox::{EVENTS_PER_PAGE, groups};
+use crate::notice::Notice;
 
 /// Pages are asked for this often where they cannot be streamed.
 const PAGE_PAUSE: Duration = Duration::from_secs(1);
 /// Events in a page that is asked for because a streamed one was too long.
 const SMALL_PAGE: u32 = 16;
 
-/// Takes in all events behind `after`, until `stop`.
+/// Takes in all events behind `position`, until `stop`.
 ///
 /// # Errors
 ///
 /// What makes going on useless: a revoked token, a full journal.
 pub(super) async fn follow(
     shared: Arc<Shared>,
-    after: i64,
+    position: Position,
     requests: mpsc::Sender<Request>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let mut follower = Follower { shared, after, requests };
+    let mut follower = Follower { shared, position, requests };
     tokio::select! {
         result = follower.run() => result,
         () = stop.cancelled() => Ok(()),
@@ -37,7 +39,7 @@ pub(super) async fn follow(
 
 struct Follower {
     shared: Arc<Shared>,
-    after: i64,
+    position: Position,
     requests: mpsc::Sender<Request>,
 }
 
@@ -45,7 +47,7 @@ impl Follower {
     async fn run(&mut self) -> Result<(), Error> {
         let mut backoff = Backoff::new();
         loop {
-            let before = self.after;
+            let before = self.position.cursor;
             match self.stream().await {
                 Ok(()) => {}
                 Err(error @ (Error::Unreachable { .. } | Error::Storage { .. })) => {
@@ -54,14 +56,22 @@ impl Follower {
                     }
                 }
                 // No stream, or one with too long a page: ask for what there is, and try again later.
-                Err(Error::Refused { .. } | Error::Protocol { .. }) => {
-                    self.pages().await?;
-                    tokio::time::sleep(PAGE_PAUSE).await;
-                    continue;
-                }
+                Err(Error::Refused { .. } | Error::Protocol { .. }) => match self.pages().await {
+                    Ok(()) => {
+                        tokio::time::sleep(PAGE_PAUSE).await;
+                        continue;
+                    }
+                    // What answers is no server, or one that is broken now: nothing is lost by waiting.
+                    Err(error @ Error::Protocol { .. }) => {
+                        if backoff.attempts() > 1 {
+                            self.shared.pipeline.api.in_trouble(&error);
+                        }
+                    }
+                    Err(error) => return Err(error),
+                },
                 Err(error) => return Err(error),
             }
-            if self.after > before {
+            if self.position.cursor > before {
                 backoff = Backoff::new();
             }
             tokio::time::sleep(backoff.next_wait()).await;
@@ -69,35 +79,68 @@ impl Follower {
     }
 
     async fn stream(&mut self) -> Result<(), Error> {
-        let mut stream = self.shared.pipeline.api.event_stream(self.after).await?;
+        self.start_over_if_asked().await?;
+        let mut stream = self.shared.pipeline.api.event_stream(&self.position).await?;
         self.shared.pipeline.api.recovered();
-        while let Some(page) = stream.next().await? {
-            self.take_in(page).await?;
+        // Whatever was cut off may have forgotten something.
+        self.shared.reconnected.notify_one();
+        loop {
+            tokio::select! {
+                page = stream.next() => match page? {
+                    Some(page) => self.take_in(page).await?,
+                    None => return Ok(()),
+                },
+                () = self.shared.start_over.notified() => {
+                    self.start_over().await?;
+                    return Ok(());
+                }
+            }
         }
-        Ok(())
     }
 
     async fn pages(&mut self) -> Result<(), Error> {
+        self.start_over_if_asked().await?;
+        self.shared.reconnected.notify_one();
         loop {
             let mut limit = EVENTS_PER_PAGE;
             let page = loop {
-                match self.shared.pipeline.api.events(self.after, limit, Patience::Endless).await {
+                match self.shared.pipeline.api.events(&self.position, limit, Patience::Endless).await {
                     Err(Error::Protocol { .. }) if limit > 1 => limit = (limit / 4).clamp(1, SMALL_PAGE),
                     other => break other?,
                 }
             };
-            if page.events.is_empty() {
+            let before = self.position.cursor;
+            self.take_in(page).await?;
+            // Nothing more, or from the beginning.
+            if self.position.cursor <= before {
                 return Ok(());
             }
-            self.take_in(page).await?;
         }
     }
 
     async fn take_in(&mut self, page: EventPage) -> Result<(), Error> {
+        self.shared.pages.fetch_add(1, Ordering::Relaxed);
+        let taken = self.take_in_groups(page).await;
+        self.shared.pages.fetch_add(1, Ordering::Relaxed);
+        taken
+    }
+
+    async fn take_in_groups(&mut self, page: EventPage) -> Result<(), Error> {
         for group in groups(page) {
-            let next = group.next;
+            let next = group.events.last().map(Position::of);
             let taken = self.shared.inbox.take_in(group).await?;
-            self.after = self.after.max(next);
+            if taken.reset {
+                let message = "the server has another database than it had, or lost the last of it: results are read \
+                               again from the beginning, and what it does not have is sent again"
+                    .to_owned();
+                self.shared.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
+                self.position = Position::default();
+                self.shared.reconnected.notify_one();
+                return Ok(());
+            }
+            if let Some(next) = next.filter(|next| next.cursor > self.position.cursor) {
+                self.position = next;
+            }
             for arrival in taken.arrivals {
                 self.shared.arrived(arrival).await?;
             }
@@ -105,6 +148,21 @@ impl Follower {
                 self.requests.send(Request::Resume(upload)).await.map_err(|_| Error::Stopped)?;
             }
         }
+        Ok(())
+    }
+
+    async fn start_over_if_asked(&mut self) -> Result<(), Error> {
+        use futures::FutureExt;
+
+        match self.shared.start_over.notified().now_or_never() {
+            Some(()) => self.start_over().await,
+            None => Ok(()),
+        }
+    }
+
+    async fn start_over(&mut self) -> Result<(), Error> {
+        self.shared.inbox.journal.start_over(self.shared.account.clone()).await?;
+        self.position = Position::default();
         Ok(())
     }
 }

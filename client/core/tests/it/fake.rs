@@ -1,6 +1,7 @@
 //! A server, its storage and a processor in one, in memory. It plays by the protocol unless it is told not to.
 
 mod faults;
+mod restored;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
@@ -16,9 +17,10 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use filemill_api::{
     AdvanceAnswer, AdvanceRequest, AdvancedUpload, Base64, CancelRequest, Cancelled, ChunkWant, DescriptionQuery,
-    ErrorBody, ErrorCode, Event, EventKind, EventPage, EventQuery, Item, JobStates, OpenAnswer, OpenRequest,
-    OpenUpload, OpenedUpload, Outcome, Pools, Problem, Release, Releases, SealedResult, SignedGet, SignedPut,
-    SignedStatement, StateRange, UploadState, UploadSummary, Uploads, WaitReason, WhoAmI,
+    ErrorBody, ErrorCode, Event, EventKind, EventPage, EventQuery, FetchAnswer, FetchRequest, FetchedResult, Item,
+    JobStates, OpenAnswer, OpenRequest, OpenUpload, OpenedUpload, Outcome, Pools, Problem, Release, Releases,
+    SealedResult, SignedGet, SignedPut, SignedStatement, StateRange, UploadState, UploadSummary, Uploads, WaitReason,
+    WhoAmI,
 };
 use filemill_seal::{
     Artifact, ChunkOpener, Decompressor, Digest, EngineInput, Failure, Header, Identity, PoolRoot, Report, ResultBody,
@@ -40,7 +42,7 @@ pub(crate) struct Upload {
     pub(crate) stored: BTreeMap<u32, String>,
     pub(crate) done: HashSet<u32>,
     pub(crate) cancelled: bool,
-    lost: bool,
+    pub(crate) lost: bool,
 }
 
 pub(crate) struct Inner {
@@ -63,6 +65,10 @@ pub(crate) struct Inner {
     /// Those that lie in storage, by digest.
     results: HashMap<String, Vec<u8>>,
     storage: String,
+    /// How often the database was restored.
+    pub(crate) life: u64,
+    /// Marks that were given.
+    marks: u64,
 }
 
 #[derive(Clone)]
@@ -90,6 +96,8 @@ impl Fake {
             description: None,
             described: Vec::new(),
             results: HashMap::new(),
+            life: 0,
+            marks: 0,
             storage: format!("http://{}", storage.local_addr().unwrap()),
         };
         let fake = Self { inner: Arc::new(Mutex::new(inner)), address: api.local_addr().unwrap() };
@@ -106,6 +114,7 @@ impl Fake {
             .route("/v1/uploads/{upload}", get(upload))
             .route("/v1/events", get(events))
             .route("/v1/events/stream", get(stream))
+            .route("/v1/results/fetch", post(fetch))
             .layer(axum::middleware::from_fn_with_state(fake.clone(), guard))
             .layer(DefaultBodyLimit::max(64 << 20))
             .with_state(fake.clone());
@@ -189,7 +198,10 @@ impl Inner {
 
     fn event(&mut self, upload: &str, kind: EventKind) {
         let cursor = self.events.len() as i64 + 1;
-        self.events.push(Event { cursor, upload: upload.to_owned(), kind });
+        self.marks += 1;
+        // As good as random: none is given twice.
+        let mark = (!self.faults.old).then(|| format!("{:016x}", self.marks.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        self.events.push(Event { cursor, mark, upload: upload.to_owned(), kind });
     }
 
     /// Plays the processor for a complete upload.
@@ -220,7 +232,8 @@ impl Inner {
             results[1].2 = first;
         }
         for (index, mut outcome, sealed) in results {
-            let in_storage = self.faults.result_not_found.is_some_and(|(of, _)| of == index);
+            let in_storage =
+                self.faults.large_results || self.faults.result_not_found.is_some_and(|(of, _)| of == index);
             let mut sealed = Some(if in_storage {
                 let sha256 = Digest::of(&sealed).to_string();
                 let url = format!("{}/results/{sha256}?X-Amz-Signature=0", self.storage);
@@ -339,6 +352,14 @@ async fn guard(State(fake): State<Fake>, request: axum::extract::Request, next: 
         if !authorised || inner.faults.revoked {
             return problem(StatusCode::UNAUTHORIZED, ErrorCode::Unauthenticated, "this token is unknown or revoked");
         }
+        if inner.faults.portal > 0 {
+            inner.faults.portal -= 1;
+            let page = [("content-type", "text/html")];
+            return match inner.faults.portal % 2 {
+                0 => (page, "<html>log in</html>").into_response(),
+                _ => (StatusCode::FOUND, [("location", "http://portal.example/")]).into_response(),
+            };
+        }
         if inner.faults.busy_calls > 0 {
             inner.faults.busy_calls -= 1;
             return problem(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, "starting");
@@ -400,7 +421,8 @@ async fn open(State(fake): State<Fake>, Json(request): Json<OpenRequest>) -> Jso
                 stored: BTreeMap::new(),
                 done: HashSet::new(),
                 cancelled: false,
-                lost: false,
+                // Of a database that was restored nobody knows what storage has.
+                lost: inner.life > 0,
             };
             inner.uploads.insert(id.clone(), upload);
         }
@@ -506,29 +528,96 @@ impl Inner {
         }
     }
 
-    fn page(&self, after: i64, limit: usize) -> EventPage {
-        let events: Vec<Event> = self.events.iter().filter(|event| event.cursor > after).take(limit).cloned().collect();
-        let next = events.last().map_or(after, |event| event.cursor);
-        EventPage { events, next }
+    fn page(&mut self, query: &EventQuery) -> EventPage {
+        let EventQuery { after, mark, limit } = query;
+        if self.is_foreign(*after, mark.as_deref()) {
+            return EventPage { events: Vec::new(), next: 0, reset: true };
+        }
+        let limit = limit.unwrap_or(100) as usize;
+        let mut events: Vec<Event> =
+            self.events.iter().filter(|event| event.cursor > *after).take(limit).cloned().collect();
+        for event in &mut events {
+            if let EventKind::Result { sealed: Some(SealedResult::Inline(bytes)), .. } = &mut event.kind
+                && self.faults.damaged_inline > 0
+            {
+                self.faults.damaged_inline -= 1;
+                *bytes.0.last_mut().unwrap() ^= 1;
+            }
+        }
+        if let Some(last) = events.last().filter(|_| std::mem::take(&mut self.faults.last_cursor)) {
+            events.push(Event { cursor: i64::MAX, mark: last.mark.clone(), ..last.clone() });
+        }
+        let next = events.last().map_or(*after, |event| event.cursor);
+        EventPage { events, next, reset: false }
+    }
+
+    /// Whether the caller knows marks, and its position is none of this database's.
+    fn is_foreign(&self, after: i64, mark: Option<&str>) -> bool {
+        let there = self.events.iter().find(|event| event.cursor == after);
+        !self.faults.old
+            && after > 0
+            && mark.is_some_and(|mark| match there {
+                Some(event) => !mark.is_empty() && event.mark.as_deref() != Some(mark),
+                None => true,
+            })
     }
 }
 
-async fn events(State(fake): State<Fake>, Query(query): Query<EventQuery>) -> Json<EventPage> {
-    Json(fake.lock().page(query.after, query.limit.unwrap_or(100) as usize))
+async fn fetch(State(fake): State<Fake>, Json(request): Json<FetchRequest>) -> Response {
+    let mut inner = fake.lock();
+    if inner.faults.old {
+        return problem(StatusCode::NOT_FOUND, ErrorCode::NotFound, "there is nothing at this path");
+    }
+    if inner.is_foreign(request.after, request.mark.as_deref()) {
+        return Json(FetchAnswer { results: Vec::new(), reset: true }).into_response();
+    }
+    inner.seen.wanted.extend(request.want.iter().cloned());
+    inner.seen.fetched.extend(request.fetched);
+    let gone = inner.faults.results_gone;
+    let results = request.want.iter().map(|key| {
+        let found = inner.events.iter().filter(|event| event.upload == key.upload && !gone);
+        let found = found.filter_map(|event| match &event.kind {
+            EventKind::Result { index, outcome, sealed } if *index == key.index => Some((*outcome, sealed.clone())),
+            _ => None,
+        });
+        match found.last() {
+            Some((outcome, sealed)) => {
+                let sha256 = match &sealed {
+                    Some(SealedResult::Inline(bytes)) => Some(Digest::of(&bytes.0).to_string()),
+                    _ => None,
+                };
+                Item::Ok(FetchedResult { outcome, sealed, sha256, kept: true })
+            }
+            None => Item::Error(ErrorBody { code: ErrorCode::NotFound, message: "no such result".into(), hint: None }),
+        }
+    });
+    Json(FetchAnswer { results: results.collect(), reset: false }).into_response()
 }
 
-async fn stream(State(fake): State<Fake>, headers: HeaderMap) -> Response {
+async fn events(State(fake): State<Fake>, Query(query): Query<EventQuery>) -> Json<EventPage> {
+    Json(fake.lock().page(&query))
+}
+
+async fn stream(State(fake): State<Fake>, Query(query): Query<EventQuery>, headers: HeaderMap) -> Response {
     if fake.lock().faults.no_stream {
         return problem(StatusCode::NOT_FOUND, ErrorCode::NotFound, "no streams here");
     }
     let after: i64 = headers["last-event-id"].to_str().unwrap().parse().unwrap();
-    let pages = futures::stream::unfold((fake, after), |(fake, after)| async move {
+    let life = fake.lock().life;
+    let start = (fake, EventQuery { after, limit: Some(100), ..query });
+    let pages = futures::stream::unfold(start, move |(fake, query)| async move {
         loop {
-            let page = fake.lock().page(after, 100);
-            if !page.events.is_empty() {
+            if fake.lock().life != life || query.after < 0 {
+                return None;
+            }
+            let page = fake.lock().page(&query);
+            if !page.events.is_empty() || page.reset {
                 let text =
                     format!("event: page\nid: {}\ndata: {}\n\n", page.next, serde_json::to_string(&page).unwrap());
-                return Some((Ok::<_, std::io::Error>(Bytes::from(text)), (fake, page.next)));
+                // After a reset the stream ends.
+                let after = if page.reset { -1 } else { page.next };
+                let mark = page.events.last().and_then(|event| event.mark.clone());
+                return Some((Ok::<_, std::io::Error>(Bytes::from(text)), (fake, EventQuery { after, mark, ..query })));
             }
             // The fake's own clock, not the test's: it stands for a database that is polled.
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -545,7 +634,12 @@ async fn result(State(fake): State<Fake>, Path(digest): Path<String>) -> Respons
         *times = if *times == u32::MAX { *times } else { *times - 1 };
         return (StatusCode::NOT_FOUND, "<Error><Code>NoSuchKey</Code></Error>").into_response();
     }
-    inner.results[&digest].clone().into_response()
+    let mut bytes = inner.results[&digest].clone();
+    if inner.faults.damaged_downloads > 0 {
+        inner.faults.damaged_downloads -= 1;
+        *bytes.last_mut().unwrap() ^= 1;
+    }
+    bytes.into_response()
 }
 
 async fn put(

@@ -6,6 +6,7 @@ mod clocks;
 mod engines;
 mod fake;
 mod hostile;
+mod recovery;
 mod resuming;
 mod sending;
 mod unplaced;

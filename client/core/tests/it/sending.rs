@@ -274,17 +274,24 @@ async fn a_file_that_is_too_long_for_an_upload_fails_by_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_that_storage_lost_does_not_keep_the_others_back() {
-    for (times, shown) in [(1, true), (u32::MAX, false)] {
-        let world = World::new().await;
-        world.fake.lock().faults.result_not_found = Some((0, times));
-        for name in ["a", "b", "c"] {
-            world.write(name, name.repeat(5));
-        }
-        let ran = world.send().await;
-        assert_eq!(ran.finished.len(), 3);
-        let good = ran.finished.iter().filter(|file| file.ending.succeeded()).count();
-        assert_eq!(good, if shown { 3 } else { 2 }, "{}", ran.summary(&world.files()));
-        let reason = "storage does not hand the result out: NoSuchKey (404 Not Found)";
-        assert!(shown || ran.summary(&world.files()).contains(reason), "{}", ran.summary(&world.files()));
+    let world = World::new().await;
+    world.fake.lock().faults.result_not_found = Some((0, u32::MAX));
+    for name in ["a", "b", "c"] {
+        world.write(name, name.repeat(5));
     }
+    let (client, told) = world.client().await;
+    let stop = CancellationToken::new();
+    let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let others = async {
+        eventually("the others", || client.progress().now().done_files == 2).await;
+        stop.cancel();
+    };
+    let (ran, ()) = tokio::join!(collect(client.send(options, &stop), told), others);
+    client.close().await;
+    assert_eq!(ran.finished.iter().filter(|file| file.ending.succeeded()).count(), 2);
+    let waits = |notice: &Notice| matches!(notice, Notice::Waiting { reason, .. } if reason.contains("NoSuchKey (404"));
+    assert!(ran.notices.iter().any(waits), "{:?}", ran.notices);
+    world.fake.lock().faults.result_not_found = Some((0, 0));
+    let ran = world.send().await;
+    assert_eq!(ran.finished.iter().filter(|file| file.ending.succeeded()).count(), 3);
 }

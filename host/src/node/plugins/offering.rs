@@ -81,6 +81,14 @@ impl Offering {
         self.again = Some(now + self.away.delay());
     }
 
+    /// The server does not know what it was told: it is told again at once.
+    pub(super) fn tell_again(&mut self) {
+        self.told_at = None;
+        if !self.tried.is_empty() {
+            self.again = Some(Instant::now());
+        }
+    }
+
     /// The server was told. What comes of each offer is said next.
     pub(super) fn told(&mut self, now: Instant) {
         (self.under_way, self.told_at) = (false, Some(now));
@@ -226,5 +234,22 @@ mod tests {
         assert!(!offering.is_due(&offers, now + TELL_AGAIN - seconds(1)));
         assert!(offering.is_due(&offers, now + TELL_AGAIN));
         assert!(offering.has_told());
+    }
+
+    #[test]
+    fn what_a_server_lost_is_offered_again_at_once() {
+        let (mut offering, now) = (Offering::default(), Instant::now());
+        let offers = [offer("it", "1")];
+        offering.tell_again();
+        assert!(!offering.is_due(&[], now), "nothing was told");
+        offering.telling(&offers);
+        offering.told(now);
+        assert!(offering.settle(&offers[0]));
+        assert!(!offering.is_due(&offers, now + seconds(1)));
+        offering.tell_again();
+        assert!(offering.is_due(&offers, Instant::now()));
+        offering.telling(&offers);
+        offering.told(now);
+        assert!(!offering.is_due(&offers, now + seconds(1)), "once");
     }
 }

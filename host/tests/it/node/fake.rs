@@ -80,6 +80,14 @@ pub(crate) struct World {
     pub(crate) date_ahead: Option<i64>,
     /// Statements that the server has, beside the node's.
     pub(crate) pools: Vec<SignedStatement>,
+    /// What the server says that it lacks, the next time that a node names what it told.
+    pub(crate) lacks: Vec<String>,
+    /// As above, of descriptions.
+    pub(crate) lacks_descriptions: Vec<String>,
+    /// Releases that the server asks the next node to describe.
+    pub(crate) describe: Vec<String>,
+    /// Descriptions that nodes gave, by release.
+    pub(crate) described: Vec<(String, String)>,
     completed: HashMap<i64, usize>,
     run_sizes: HashMap<i64, usize>,
 }
@@ -312,6 +320,12 @@ impl Handle {
             paths::RESULTS => self.complete(read(&request)),
             paths::RESULT_URLS => self.result_urls(&read(&request)),
             path if path.starts_with("/v1/pools/") => self.engines(read(&request)),
+            path if path.ends_with("/description") && request.method == "PUT" => {
+                let digest = path.split('/').nth(3).unwrap_or_default().to_owned();
+                let document = String::from_utf8_lossy(&request.body).into_owned();
+                self.change(|world| world.described.push((digest, document)));
+                Answer::status(204)
+            }
             _ => match self.lock().component.clone() {
                 Some(get) if path.ends_with("/component") => Answer::json(200, &ComponentUrl { get }),
                 _ => problem(404, ErrorCode::NotFound, "no such thing"),
@@ -364,10 +378,22 @@ impl Handle {
 
     async fn lease(&self, request: LeaseRequest) -> Answer {
         let wait_ms = request.wait_ms;
-        self.change(|world| world.said.push(Said::Leased(request)));
+        let has_told = request.told.is_some();
+        let (lacks, describe, lease_ms) = self.change(|world| {
+            world.said.push(Said::Leased(request));
+            let mut describe = std::mem::take(&mut world.describe);
+            let lacks = if has_told { std::mem::take(&mut world.lacks) } else { Vec::new() };
+            if has_told {
+                describe.append(&mut world.lacks_descriptions);
+            }
+            (lacks, describe, world.lease_ms)
+        });
+        if !lacks.is_empty() || !describe.is_empty() {
+            return Answer::json(200, &LeaseAnswer { uploads: Vec::new(), lease_ms, describe, lacks });
+        }
         let offer = self.within(wait_ms, |world| world.offers.pop_front()).await;
-        let lease_ms = self.lock().lease_ms;
-        Answer::json(200, &LeaseAnswer { uploads: offer.into_iter().collect(), lease_ms, describe: Vec::new() })
+        let uploads = offer.into_iter().collect();
+        Answer::json(200, &LeaseAnswer { uploads, lease_ms, describe: Vec::new(), lacks: Vec::new() })
     }
 
     async fn chunks(&self, request: ChunksRequest) -> Answer {

@@ -64,14 +64,70 @@ async fn the_header_of_another_upload_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_altered_header_is_refused() {
+async fn an_altered_header_is_reported_missing_and_refuses_nothing() {
     let mill = Mill::start(super::counts()).await;
     let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
     let mut altered = sent.sealed.as_bytes().to_vec();
     *altered.last_mut().expect("bytes") ^= 1;
     mill.fake.replies(&format!("{}/header", sent.leased.upload), [Reply::Bytes(altered)]);
     sent.offer(&mill.fake);
-    refused_unsealed(&mill, &sent).await;
+    mill.fake.no_header(sent.run_of(0)).await;
+    assert_eq!(mill.end().await.jobs_completed, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_download_damages_is_neither_missing_nor_refused() {
+    let mill = Mill::start(super::counts()).await;
+    let damaged = |bytes: &[u8], case: &str| {
+        let mut bytes = bytes.to_vec();
+        match case {
+            "altered" => *bytes.last_mut().expect("bytes") ^= 1,
+            "shorter" => drop(bytes.pop()),
+            "longer" => bytes.push(0),
+            "a portal's page" => bytes = b"<html>log in</html>".to_vec(),
+            _ => return Reply::Status(404),
+        }
+        Reply::Bytes(bytes)
+    };
+    let component = mill.component.clone();
+    for case in ["altered", "shorter", "longer", "a portal's page", "gone"] {
+        let sent = mill.upload(&[noise(1000, 1)]).seal(&mill.fake);
+        let (header, chunk) = (sent.sealed.as_bytes().to_vec(), sent.sealed_chunks[0].clone());
+        let whole = Reply::Bytes(header.clone());
+        mill.fake.replies(&format!("{}/header", sent.leased.upload), [damaged(&header, case), whole]);
+        mill.fake.replies(&sent.key(0), [damaged(&chunk, case), Reply::Bytes(chunk)]);
+        sent.offer(&mill.fake);
+        assert_eq!(mill.result(&sent, 0).await.outcome, filemill_seal::Outcome::Succeeded, "{case}");
+    }
+    let totals = mill.end().await;
+    assert_eq!((totals.objects_missing, totals.leases_returned, totals.jobs_completed), (0, 0, 5));
+
+    for case in ["altered", "shorter", "longer", "a portal's page"] {
+        let mill = Mill::stopped(component.clone()).await;
+        let get = mill.fake.put("flaky", &component);
+        mill.fake.replies("flaky", [damaged(&component, case), Reply::Bytes(component.clone())]);
+        mill.fake.world(|world| world.component = Some(get));
+        let mill = mill.started();
+        let sent = mill.upload(&[noise(10, 2)]).seal(&mill.fake);
+        sent.offer(&mill.fake);
+        assert_eq!(mill.result(&sent, 0).await.outcome, filemill_seal::Outcome::Succeeded, "component, {case}");
+        assert_eq!(mill.end().await.leases_returned, 0, "component, {case}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_every_download_damages_blames_no_release() {
+    let mill = Mill::start(super::counts()).await;
+    let get = mill.fake.put("flaky", &mill.component);
+    mill.fake.replies("flaky", [Reply::Bytes(b"<html>log in</html>".to_vec())]);
+    mill.fake.world(|world| world.component = Some(get));
+    let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
+    sent.offer(&mill.fake);
+    assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::NodeFault);
+    mill.fake.replies("flaky", [Reply::Bytes(mill.component.clone())]);
+    let sent = mill.upload(&[noise(10, 2)]).seal(&mill.fake);
+    sent.offer(&mill.fake);
+    assert_eq!(mill.result(&sent, 0).await.outcome, filemill_seal::Outcome::Succeeded);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,10 +6,10 @@ use filemill_api::{ReturnReason, SealedBody, paths};
 use filemill_host::node::{self, NodeConfig, NodeError};
 use filemill_host::pool::{PoolFolder, Renewal};
 use filemill_host::{Runtime, RuntimeConfig};
-use filemill_seal::Outcome;
+use filemill_seal::{Digest, Outcome};
 use tokio_util::sync::CancellationToken;
 
-use super::fake::Said;
+use super::fake::{Said, World};
 use super::mill::{Mill, Sent, noise};
 
 async fn started(mill: &Mill, sent: &Sent) {
@@ -241,4 +241,37 @@ async fn a_node_that_cannot_work_says_why_and_what_to_do() {
     mill.fake.world(|world| world.scope = "user".into());
     let error = refusal(&mill, |_| {}).await;
     assert_eq!(error.to_string(), "the token has scope `user`, a processor needs `processor`");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_servers_database_lost_is_told_again() {
+    let mill = Mill::stopped(super::counts()).await;
+    let digest = Digest::of(&mill.component).to_string();
+    mill.fake.world(|world| world.describe = vec![digest.clone()]);
+    let mill = mill.started();
+    let told = |world: &World| {
+        let published = world.said.iter().filter(|said| matches!(said, Said::Published(_))).count();
+        (published, world.described.len())
+    };
+    mill.fake.until("statement and description", |world| (told(world) == (1, 1)).then_some(())).await;
+    mill.fake.world(|world| {
+        world.lacks = vec!["statement".to_owned(), "what only a newer server has".to_owned()];
+        world.lacks_descriptions = vec![digest];
+        world.unavailable.insert(paths::LEASES.to_owned(), 1);
+    });
+    // The node asks for more then, and finds that the server was away.
+    let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
+    sent.offer(&mill.fake);
+    mill.fake.until("both once more", |world| (told(world) == (2, 2)).then_some(())).await;
+    mill.fake.world(|world| {
+        assert!(world.described.windows(2).all(|two| two[0] == two[1]));
+        let asked = world.said.iter().find_map(|said| match said {
+            Said::Leased(request) => request.told.clone(),
+            _ => None,
+        });
+        let asked = asked.expect("it named what it had told");
+        assert!(asked.statement.is_some() && asked.descriptions.len() == 1, "{asked:?}");
+    });
+    assert_eq!(mill.result(&sent, 0).await.outcome, Outcome::Succeeded);
+    mill.end().await;
 }

@@ -51,7 +51,7 @@ impl Core {
     }
 
     pub(super) fn nothing(&self) -> Leased {
-        Leased { uploads: Vec::new(), lease_ms: self.lease_ms(), describe: Vec::new() }
+        Leased { uploads: Vec::new(), lease_ms: self.lease_ms(), describe: Vec::new(), lacks: Vec::new() }
     }
 }
 

@@ -3,7 +3,7 @@
 use filemill_api::{CancelRequest, Cancelled, EventKind, EventPage, Outcome, paths};
 use reqwest::{Response, StatusCode};
 
-use super::{LIMIT, Mill, one, problem};
+use super::{LIMIT, Mill, ok, one, problem};
 
 /// Reads messages of a stream.
 struct Reader {
@@ -33,7 +33,10 @@ impl Reader {
                 let Some(data) = field("data") else { continue };
                 assert_eq!(field("event"), Some("page"));
                 let page: EventPage = serde_json::from_str(data).unwrap();
-                assert_eq!(field("id"), Some(page.next.to_string().as_str()));
+                let mark = |mark: &String| format!("{}-{mark}", page.next);
+                let id =
+                    page.events.last().map_or_else(|| "0".to_owned(), |last| last.mark.as_ref().map(mark).unwrap());
+                assert_eq!(field("id"), Some(id.as_str()));
                 return Some(page);
             }
             let piece =
@@ -97,4 +100,44 @@ async fn a_stream_ends_when_the_server_stops() {
     assert!(begin.elapsed() < std::time::Duration::from_secs(5), "it waited for the stream's reader");
     admin.close().await;
     drop(dir);
+}
+
+#[tokio::test]
+async fn a_stream_and_a_page_know_a_position_by_its_mark() {
+    let mill = Mill::start().await;
+    let (first, second) = (cancelled(&mill, 1).await, cancelled(&mill, 2).await);
+    let page: EventPage = ok(mill.get(&mill.user, paths::EVENTS).await).await;
+    let event = page.events[0].clone();
+    let (cursor, mark) = (event.cursor, event.mark.clone().unwrap());
+    assert_eq!((mark.len(), event.upload.as_str(), page.events.len()), (16, first.as_str(), 2));
+    let ask = async |query: &str| -> EventPage {
+        ok(mill.get(&mill.user, &format!("{}?{query}", paths::EVENTS)).await).await
+    };
+    let known = ask(&format!("after={cursor}&mark={mark}")).await;
+    assert_eq!((one(known.events).upload, known.reset), (second.clone(), false));
+    let foreign = ask(&format!("after={cursor}&mark=00000000000000ab")).await;
+    assert_eq!((foreign.events.len(), foreign.reset), (0, true));
+    assert!(!ask(&format!("after={cursor}&mark=")).await.reset, "it does not know the mark");
+    assert!(ask(&format!("after={}&mark=", i64::MAX)).await.reset);
+    assert_eq!(ask(&format!("after={}", i64::MAX)).await.events.len(), 2, "silence for ever");
+    for bad in ["x", "00000000000000000", "+0000000000000ab"] {
+        problem(mill.get(&mill.user, &format!("{}?after=1&mark={bad}", paths::EVENTS)).await, StatusCode::BAD_REQUEST)
+            .await;
+    }
+
+    let stream = async |id: String, query: &str| {
+        let request = mill.http.get(mill.url(&format!("{}?{query}", paths::EVENT_STREAM))).bearer_auth(&mill.user);
+        Reader { response: request.header("last-event-id", id).send().await.unwrap(), buffer: String::new() }
+    };
+    for (id, query) in [(format!("{cursor}-{mark}"), String::new()), (cursor.to_string(), format!("mark={mark}"))] {
+        let mut reader = stream(id, &query).await;
+        assert_eq!(one(reader.page().await.unwrap().events).upload, second);
+    }
+    for (id, query) in [(format!("{cursor}-00000000000000ab"), ""), (cursor.to_string(), "mark=00000000000000ab")] {
+        let mut reader = stream(id, query).await;
+        let page = reader.page().await.unwrap();
+        assert!(page.reset && page.events.is_empty(), "{page:?}");
+        assert_eq!(reader.page().await, None, "the stream ends with it");
+    }
+    mill.stop().await;
 }

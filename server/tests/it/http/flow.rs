@@ -2,9 +2,9 @@
 
 use filemill_api::{
     AdvanceUpload, Base64, ChunksAnswer, ChunksRequest, Complete, CompleteAnswer, CompleteRequest, Completed,
-    Completion, ComponentUrl, ErrorCode, EventKind, EventPage, JobStates, LeaseReport, MissingRequest, Outcome,
-    Releases, ReportAnswer, ReportRequest, ResultUrlRequest, ResultUrls, RunKey, SealedBody, SealedResult, SignedGet,
-    UploadState, Uploads, WaitReason, WantResult, WhoAmI, paths,
+    Completion, ComponentUrl, ErrorCode, EventKind, EventPage, FetchAnswer, FetchRequest, JobStates, LeaseReport,
+    MissingRequest, Outcome, Releases, ReportAnswer, ReportRequest, ResultKey, ResultUrlRequest, ResultUrls, RunKey,
+    SealedBody, SealedResult, SignedGet, UploadState, Uploads, WaitReason, WantResult, WhoAmI, paths,
 };
 use reqwest::StatusCode;
 
@@ -114,6 +114,21 @@ async fn a_large_result_goes_by_storage_and_comes_back_by_a_fresh_url() {
         panic!("no object")
     };
     assert_eq!(fetch(&mill, &get).await, sealed);
+
+    // And again, for whoever got something else.
+    let key = |index| ResultKey { upload: sample.open.id.clone(), index };
+    let want = FetchRequest { want: vec![key(0), key(1)], ..FetchRequest::default() };
+    let answer: FetchAnswer = mill.ask(&mill.user, paths::FETCH, &want).await;
+    let mut results = answer.results.into_iter().map(filemill_api::Item::into_result);
+    let found = results.next().unwrap().unwrap();
+    let Some(SealedResult::Object(again)) = found.sealed else { panic!("no object") };
+    assert!(found.kept && found.outcome == Outcome::Succeeded);
+    assert_eq!(fetch(&mill, &again).await, sealed);
+    assert_eq!(results.next().unwrap().unwrap_err().code, ErrorCode::NotFound);
+    let fetched = FetchRequest { fetched: vec![key(0)], ..FetchRequest::default() };
+    let answer: FetchAnswer = mill.ask(&mill.user, paths::FETCH, &fetched).await;
+    assert_eq!(answer, FetchAnswer::default());
+    assert_eq!(mill.post(&mill.processor, paths::FETCH, &want).await.status(), StatusCode::FORBIDDEN);
     mill.stop().await;
 }
 

@@ -48,6 +48,7 @@ async fn every_documented_call_exists() {
         paths::LEASE_MISSING,
         paths::RESULTS,
         paths::RESULT_URLS,
+        paths::FETCH,
         paths::HEALTH,
         paths::OPENAPI,
     ];

@@ -69,7 +69,7 @@ async fn a_wrong_fence_is_refused_and_records_nothing(site: Arc<Site>) {
     give_back(&rules, &first, ReturnReason::NodeFault).await;
     assert_eq!(code(complete(&rules, &first, &[1]).await), ErrorCode::Fenced, "nobody holds it");
     let second = only(&lease(&rules, "b", 2).await);
-    assert_eq!((second.fence, second.indexes.as_slice()), (2, [1].as_slice()));
+    assert_eq!((second.fence, second.indexes.as_slice()), (first.fence + 1, [1].as_slice()));
     assert_eq!(code(complete(&rules, &first, &[1]).await), ErrorCode::Fenced, "another holds it");
     assert_eq!(code(complete(&rules, &second, &[0]).await), ErrorCode::Fenced, "recorded under another fence");
     assert!(complete(&rules, &first, &[0]).await.is_ok(), "what it recorded while it held it, it recorded");
@@ -119,11 +119,13 @@ async fn a_large_result_is_an_object_under_its_fence(site: Arc<Site>) {
     let sha256 = "c".repeat(64);
     let want =
         |fence| WantResult { lease: RunKey { run: run.run, fence }, index: 0, length: 100_000, sha256: sha256.clone() };
-    let mut urls =
-        rules.result_urls(POOL, ResultUrlRequest { results: vec![want(1), want(2)] }).await.expect("answers");
+    let mut urls = rules
+        .result_urls(POOL, ResultUrlRequest { results: vec![want(run.fence), want(run.fence + 1)] })
+        .await
+        .expect("answers");
     assert_eq!(code(urls.remove(1)), ErrorCode::Fenced);
     let object = urls.remove(0).expect("a place");
-    assert_eq!(object.key.to_string(), format!("results/{id}/0/1/{sha256}"));
+    assert_eq!(object.key.to_string(), format!("results/{id}/0/{}/{sha256}", run.fence));
     let sealed = Some(SealedBody::Object { length: 100_000, sha256 });
     let jobs = vec![Completion { index: 0, outcome: Outcome::Succeeded, sealed }];
     let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), jobs }] };

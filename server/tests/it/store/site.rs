@@ -289,6 +289,7 @@ pub(crate) fn wish(node: &str, max_jobs: u32, idle_slots: u32, wait_ms: u32) -> 
         max_jobs,
         idle_slots,
         wait_ms,
+        told: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the fake does wrong, and what it saw.
 
-use filemill_api::{ErrorBody, ErrorCode};
+use filemill_api::{ErrorBody, ErrorCode, ResultKey};
 
 /// What the fake does wrong, and how often or for how long.
 #[derive(Default)]
@@ -35,6 +35,20 @@ pub(crate) struct Faults {
     pub(crate) refused_opens: (u32, Option<ErrorCode>),
     /// The results of files with this index lie in storage, and are answered so often with 404 (`u32::MAX`: always).
     pub(crate) result_not_found: Option<(u32, u32)>,
+    /// It knows no marks, and no call to fetch results again.
+    pub(crate) old: bool,
+    /// All results lie in storage.
+    pub(crate) large_results: bool,
+    /// So many downloads of results bring other bytes.
+    pub(crate) damaged_downloads: u32,
+    /// So many inline results are damaged on their way.
+    pub(crate) damaged_inline: u32,
+    /// The server has thrown away the results that are asked for again.
+    pub(crate) results_gone: bool,
+    /// The next page ends with an event of some upload at the last number that there is.
+    pub(crate) last_cursor: bool,
+    /// So many API calls are answered by a captive portal: with its page, or by sending there.
+    pub(crate) portal: u32,
 }
 
 pub(super) fn refusal(refused: &mut (u32, Option<ErrorCode>)) -> Option<ErrorBody> {
@@ -66,4 +80,7 @@ pub(crate) struct Seen {
     pub(crate) advances: u32,
     pub(crate) puts: u32,
     pub(crate) cancels: u32,
+    /// Results that were asked for again, and those that were said to be fetched.
+    pub(crate) wanted: Vec<ResultKey>,
+    pub(crate) fetched: Vec<ResultKey>,
 }

@@ -1,0 +1,142 @@
+//! Asking again for results that could not be fetched, with pauses that grow.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use filemill_api::limits::MAX_FETCHED;
+use filemill_seal::UploadId;
+use tokio_util::sync::CancellationToken;
+
+use super::{Shared, sleep_until};
+use crate::api::jittered;
+use crate::error::Error;
+use crate::journal::Unfetched;
+use crate::notice::Notice;
+
+/// How long to wait, at most, before a result is asked for the first time again; twice as long each time.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(1800);
+/// Results that are looked after at once; the others follow when these are there.
+const LOOKED_AFTER: u32 = 1024;
+
+/// Fetches what the journal has as still to be fetched, and what is added, until `stop`.
+///
+/// # Errors
+///
+/// What makes going on useless: a revoked token, a full journal.
+pub(super) async fn refetch(shared: Arc<Shared>, stop: CancellationToken) -> Result<(), Error> {
+    let mut fetcher = Refetcher { shared, plan: HashMap::new() };
+    tokio::select! {
+        result = fetcher.run() => result,
+        () = stop.cancelled() => Ok(()),
+    }
+}
+
+struct Refetcher {
+    shared: Arc<Shared>,
+    /// When each is asked for, and how often it was.
+    plan: HashMap<(UploadId, u32), Planned>,
+}
+
+struct Planned {
+    at: Instant,
+    times: u32,
+}
+
+impl Refetcher {
+    async fn run(&mut self) -> Result<(), Error> {
+        loop {
+            let unfetched = self.shared.inbox.journal.unfetched(&self.shared.account, LOOKED_AFTER).await?;
+            self.plan(&unfetched).await?;
+            let now = Instant::now();
+            let due: Vec<Unfetched> = unfetched
+                .into_iter()
+                .filter(|one| self.plan.get(&(one.upload, one.index)).is_some_and(|planned| planned.at <= now))
+                .take(MAX_FETCHED)
+                .collect();
+            if !due.is_empty() {
+                self.fetch(due).await?;
+                continue;
+            }
+            let next = self.plan.values().map(|planned| planned.at).min();
+            tokio::select! {
+                () = self.shared.inbox.unfetched.notified() => {}
+                () = sleep_until(next) => {}
+            }
+        }
+    }
+
+    /// Takes new ones in, and ends with those that another program of this home has fetched.
+    async fn plan(&mut self, unfetched: &[Unfetched]) -> Result<(), Error> {
+        // Together: what is asked for at once is one request.
+        let at = Instant::now() + pause(0);
+        for one in unfetched {
+            let place = (one.upload, one.index);
+            if self.plan.contains_key(&place) {
+                continue;
+            }
+            self.plan.insert(place, Planned { at, times: 0 });
+            let places = self.shared.inbox.journal.places(&[place]).await?;
+            for file in places.iter().filter(|file| !file.reused) {
+                let path = self.shared.named(&file.path);
+                let reason = format!("result still to fetch: {}", one.reason);
+                self.shared.notices.send(Notice::Waiting { path, reason }).await.map_err(|_| Error::Stopped)?;
+            }
+        }
+        if unfetched.len() >= LOOKED_AFTER as usize {
+            // Those that are not among them may be there all the same.
+            return Ok(());
+        }
+        let gone: Vec<_> = self
+            .plan
+            .keys()
+            .filter(|(upload, index)| !unfetched.iter().any(|one| one.upload == *upload && one.index == *index))
+            .copied()
+            .collect();
+        for place in &gone {
+            self.plan.remove(place);
+        }
+        if !gone.is_empty() {
+            for arrival in self.shared.inbox.fetched_elsewhere(&gone).await? {
+                self.shared.arrived(arrival).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn fetch(&mut self, due: Vec<Unfetched>) -> Result<(), Error> {
+        let again = self.shared.inbox.fetch_again(due).await?;
+        for (place, _) in again.left {
+            if let Some(planned) = self.plan.get_mut(&place) {
+                planned.times += 1;
+                planned.at = Instant::now() + pause(planned.times);
+            }
+        }
+        for arrival in again.arrivals {
+            self.plan.remove(&(arrival.upload, arrival.index));
+            self.shared.arrived(arrival).await?;
+        }
+        Ok(())
+    }
+}
+
+fn pause(times: u32) -> Duration {
+    jittered(PAUSE.saturating_mul(1 << times.min(16)).min(PAUSE_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_vary_up_to_half_an_hour() {
+        for times in 0..40 {
+            let longest = PAUSE.saturating_mul(1 << times.min(16)).min(PAUSE_MAX);
+            let pauses: Vec<_> = (0..50).map(|_| pause(times)).collect();
+            assert!(pauses.iter().all(|pause| *pause <= longest && *pause >= longest / 2), "{times}");
+            assert!(pauses.iter().any(|pause| *pause != pauses[0]), "{times}");
+        }
+    }
+}

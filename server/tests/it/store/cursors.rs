@@ -1,0 +1,296 @@
+//! How far readers of events have come, in a database that may be another than it was; and results that are still to be fetched.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use filemill_api::{
+    Complete, CompleteRequest, Completion, ErrorCode, FetchRequest, Offer, OfferRequest, Outcome, ResultKey,
+    SealedBody, SignedStatement, Told, limits,
+};
+use filemill_server::rules::{Caller, Mark, Position, RecordedEvent, Rules, RulesConfig};
+
+use super::site::{
+    POOL, Site, code, complete_all, events, eventually, key, lease, only, release, results, runs, send, wish,
+};
+
+super::on_both!(
+    a_position_of_another_life_of_the_database_is_reset,
+    a_position_whose_event_was_deleted_is_still_known,
+    a_cursor_that_was_never_given_marks_nothing_as_taken_in,
+    a_reader_without_marks_beyond_all_events_gets_them_behind_its_cursor,
+    events_from_before_there_were_marks_are_known_by_their_number,
+    a_result_that_is_still_to_be_fetched_is_kept_though_it_was_read,
+    results_that_are_still_to_be_fetched_are_bounded,
+    what_a_node_told_a_database_that_was_lost_is_asked_for,
+    a_lease_of_an_upload_that_was_lost_completes_no_other,
+);
+
+fn behind(event: &RecordedEvent) -> Position {
+    Position { after: event.cursor, mark: Mark::Known(event.mark) }
+}
+
+async fn analysed(site: &Site, rules: &Rules, caller: &Caller, files: u32) -> String {
+    let id = send(rules, caller, &site.bundle(files)).await;
+    complete_all(rules, &lease(rules, "n", files).await).await;
+    id
+}
+
+/// Takes the database back to when it had so many events of its one organisation.
+async fn restored(site: &Site, events: i64) {
+    let sql = format!(
+        "delete from events where cursor > {events}; update organisations set cursor = {events} where name = 'acme'; \
+         update members set taken = 0, taken_mark = null"
+    );
+    site.sql(&sql, &sql).await;
+}
+
+fn keeping(retention_ms: u64) -> RulesConfig {
+    RulesConfig { retention: Duration::from_millis(retention_ms), ..RulesConfig::default() }
+}
+
+/// Deletes what is due; says whether results were among it.
+async fn swept(rules: &Rules, caller: &Caller) -> bool {
+    let before = events(rules, caller).await.len();
+    // What is finished has chunks to be deleted first.
+    for _ in 0..3 {
+        let doomed = rules.doomed(1000).await.expect("an answer");
+        rules.forget(doomed).await.expect("forgotten");
+    }
+    events(rules, caller).await.len() < before
+}
+
+async fn a_position_of_another_life_of_the_database_is_reset(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    analysed(&site, &rules, &ann, 4).await;
+    let before = events(&rules, &ann).await;
+    let (kept, lost) = (behind(&before[0]), behind(&before[3]));
+    let page = rules.events_behind(&ann, kept, None).await.expect("events");
+    assert_eq!((page.events.len(), page.reset), (3, false));
+    assert!(!rules.events_behind(&ann, lost, None).await.expect("events").reset);
+
+    restored(&site, 1).await;
+    let page = rules.events_behind(&ann, lost, None).await.expect("events");
+    assert_eq!((page.events.len(), page.reset), (0, true), "it is from the future");
+    analysed(&site, &rules, &ann, 9).await;
+    let page = rules.events_behind(&ann, lost, None).await.expect("events");
+    assert_eq!((page.events.len(), page.reset), (0, true), "others have its number now");
+    let page = rules.events_behind(&ann, kept, None).await.expect("events");
+    assert_eq!((page.events.len(), page.reset), (9, false));
+    // Who knows that there are marks, and not this one.
+    let unknown = |after| Position { after, mark: Mark::Unknown };
+    assert!(rules.events_behind(&ann, unknown(11), None).await.expect("events").reset);
+    assert!(!rules.events_behind(&ann, unknown(10), None).await.expect("events").reset);
+    let bob = site.user(&rules, "acme", "bob").await;
+    assert!(rules.events_behind(&bob, kept, None).await.expect("events").reset, "another member's");
+}
+
+async fn a_position_whose_event_was_deleted_is_still_known(site: Arc<Site>) {
+    let rules = site.server_with(keeping(1));
+    let ann = site.user(&rules, "acme", "ann").await;
+    analysed(&site, &rules, &ann, 2).await;
+    let last = behind(&events(&rules, &ann).await[1]);
+    rules.events_behind(&ann, last, None).await.expect("events");
+    eventually("results go", || async { swept(&rules, &ann).await.then_some(()) }).await;
+    assert!(results(&rules, &ann).await.is_empty());
+    analysed(&site, &rules, &ann, 3).await;
+    let page = rules.events_behind(&ann, last, None).await.expect("events");
+    assert_eq!((page.events.len(), page.reset), (3, false));
+}
+
+async fn a_cursor_that_was_never_given_marks_nothing_as_taken_in(site: Arc<Site>) {
+    let rules = site.server_with(keeping(1));
+    let ann = site.user(&rules, "acme", "ann").await;
+    analysed(&site, &rules, &ann, 2).await;
+    // Not read by this test's own helper, which would take them in.
+    let page = rules.events(&ann, 0, None).await.expect("events");
+    let last = page.events[1].clone();
+    for mark in [Mark::Known(last.mark ^ 1), Mark::Known(0)] {
+        let claimed = Position { after: last.cursor, mark };
+        assert!(rules.events_behind(&ann, claimed, None).await.expect("events").reset);
+    }
+    for (after, mark) in
+        [(i64::MAX, Mark::Unsaid), (i64::MAX, Mark::Unknown), (i64::MAX, Mark::Known(7)), (-5, Mark::Unsaid)]
+    {
+        rules.events_behind(&ann, Position { after, mark }, None).await.expect("events");
+    }
+    let doomed = async || {
+        let doomed = rules.doomed(1000).await.expect("an answer");
+        rules.forget(doomed).await.expect("forgotten");
+        rules.events(&ann, 0, None).await.expect("events").events.len()
+    };
+    for _ in 0..5 {
+        assert_eq!(doomed().await, 2, "they were never taken in");
+    }
+    rules.events_behind(&ann, behind(&last), None).await.expect("events");
+    eventually("they go", || async { (doomed().await == 0).then_some(()) }).await;
+}
+
+async fn a_reader_without_marks_beyond_all_events_gets_them_behind_its_cursor(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let bob = site.user(&rules, "acme", "bob").await;
+    let id = analysed(&site, &rules, &ann, 5).await;
+    analysed(&site, &rules, &bob, 1).await;
+    // It was in a later life of the database before that was restored.
+    let (mut after, mut seen) = (1000, Vec::new());
+    loop {
+        let page = rules.events(&ann, after, Some(2)).await.expect("events");
+        if page.events.is_empty() {
+            break;
+        }
+        assert!(page.events.iter().all(|event| event.cursor > after), "{page:?}");
+        after = page.next;
+        seen.extend(page.events);
+    }
+    assert_eq!(seen.len(), 5);
+    assert!(seen.iter().all(|event| event.upload == id));
+    analysed(&site, &rules, &ann, 1).await;
+    assert_eq!(rules.events(&ann, after, None).await.expect("events").events.len(), 1, "and what comes later");
+    assert_eq!(results(&rules, &bob).await.len(), 1);
+    // Whoever invents cursors does not use them up.
+    for after in [i64::MAX, i64::MAX - 1, 1 << 62] {
+        assert_eq!(rules.events(&ann, after, None).await.expect("events").events.len(), 6);
+    }
+    analysed(&site, &rules, &ann, 1).await;
+    let last = rules.events(&ann, 0, None).await.expect("events").next;
+    assert!(last < 1 << 33, "{last}");
+}
+
+async fn events_from_before_there_were_marks_are_known_by_their_number(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    analysed(&site, &rules, &ann, 2).await;
+    site.sql("update events set mark = null", "update events set mark = null").await;
+    let before = events(&rules, &ann).await;
+    assert!(before.iter().all(|event| event.mark == 0));
+    analysed(&site, &rules, &ann, 1).await;
+    let page = rules.events_behind(&ann, behind(&before[1]), None).await.expect("events");
+    assert_eq!((page.events.len(), page.reset), (1, false));
+    assert_ne!(page.events[0].mark, 0);
+}
+
+async fn complete_as_object(rules: &Rules, sha256: &str) {
+    let run = only(&lease(rules, "n", 1).await);
+    let sealed = Some(SealedBody::Object { length: 70_000, sha256: sha256.to_owned() });
+    let jobs = vec![Completion { index: run.indexes[0], outcome: Outcome::Succeeded, sealed }];
+    let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), jobs }] };
+    rules.complete(POOL, request).await.expect("answers").leases.remove(0).into_result().expect("recorded");
+}
+
+fn fetch(want: &[(&str, u32)], fetched: &[(&str, u32)]) -> FetchRequest {
+    let keys = |places: &[(&str, u32)]| {
+        places.iter().map(|(upload, index)| ResultKey { upload: (*upload).to_owned(), index: *index }).collect()
+    };
+    FetchRequest { want: keys(want), fetched: keys(fetched), ..FetchRequest::default() }
+}
+
+async fn a_result_that_is_still_to_be_fetched_is_kept_though_it_was_read(site: Arc<Site>) {
+    let rules = site.server_with(keeping(1));
+    let ann = site.user(&rules, "acme", "ann").await;
+    let bob = site.user(&rules, "acme", "bob").await;
+    let id = send(&rules, &ann, &site.bundle(2)).await;
+    complete_as_object(&rules, &"d".repeat(64)).await;
+    complete_all(&rules, &lease(&rules, "n", 2).await).await;
+    let last = behind(&events(&rules, &ann).await[1]);
+
+    let asked = fetch(&[(&id, 0), (&id, 1), (&id, 7), ("x", 0), (&id, 0)], &[]);
+    let found = rules.fetch(&ann, last, &asked).await.expect("an answer");
+    assert!(!found.reset);
+    let found: Vec<_> = found.results.into_iter().map(|one| one.map(|one| one.kept).map_err(|no| no.code)).collect();
+    let gone = Err(ErrorCode::NotFound);
+    // The same one twice in a request is answered once.
+    assert_eq!(found, [Ok(true), Ok(true), gone, gone, gone]);
+    let theirs = rules.fetch(&bob, Position::default(), &fetch(&[(&id, 0)], &[(&id, 0)])).await.expect("an answer");
+    assert_eq!(theirs.results[0].as_ref().expect_err("not his").code, ErrorCode::NotFound);
+    let lost = Position { mark: Mark::Known(1), ..last };
+    let reset = rules.fetch(&ann, lost, &fetch(&[], &[(&id, 0), (&id, 1)])).await.expect("an answer");
+    assert!(reset.reset, "a position of another database");
+
+    rules.events_behind(&ann, last, None).await.expect("events");
+    for _ in 0..5 {
+        assert!(!swept(&rules, &ann).await, "they are still to be fetched");
+    }
+    rules.fetch(&ann, last, &fetch(&[], &[(&id, 1)])).await.expect("an answer");
+    assert!(!swept(&rules, &ann).await, "one is still to be fetched");
+    rules.fetch(&ann, last, &fetch(&[], &[(&id, 0)])).await.expect("an answer");
+    eventually("they go", || async { swept(&rules, &ann).await.then_some(()) }).await;
+    let gone = rules.fetch(&ann, last, &fetch(&[(&id, 0)], &[])).await.expect("an answer");
+    assert_eq!(gone.results[0].as_ref().expect_err("gone").code, ErrorCode::NotFound);
+}
+
+async fn results_that_are_still_to_be_fetched_are_bounded(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let files = limits::MAX_UNFETCHED as u32 + 10;
+    let id = send(&rules, &ann, &site.bundle(files)).await;
+    for _ in 0..files.div_ceil(1024) {
+        complete_all(&rules, &lease(&rules, "n", 1024).await).await;
+    }
+    let all: Vec<_> = (0..files).map(|index| (id.as_str(), index)).collect();
+    let mut kept = 0;
+    for some in all.chunks(limits::MAX_FETCHED) {
+        let found = rules.fetch(&ann, Position::default(), &fetch(some, &[])).await.expect("an answer");
+        kept += found.results.iter().filter(|one| one.as_ref().is_ok_and(|one| one.kept)).count();
+        assert!(found.results.iter().all(Result::is_ok), "each is given all the same");
+    }
+    assert_eq!(kept, limits::MAX_UNFETCHED);
+    let last = fetch(&all[all.len() - 1..], &all[..1]);
+    let found = rules.fetch(&ann, Position::default(), &last).await.expect("an answer");
+    assert!(found.results[0].as_ref().expect("it is there").kept, "there is room again");
+    let many = vec![(id.as_str(), 0); limits::MAX_FETCHED + 1];
+    for request in [fetch(&many, &[]), fetch(&[], &many)] {
+        assert_eq!(code(rules.fetch(&ann, Position::default(), &request).await), ErrorCode::BadRequest);
+    }
+}
+
+async fn what_a_node_told_a_database_that_was_lost_is_asked_for(site: Arc<Site>) {
+    let rules = site.server();
+    let document = r#"{"version":"1.0.1"}"#;
+    let sha256 = {
+        use aws_lc_rs::digest::{SHA256, digest};
+        data_encoding::HEXLOWER.encode(digest(&SHA256, document.as_bytes()).as_ref())
+    };
+    let told = Told {
+        statement: Some(2),
+        offers: 1,
+        descriptions: vec![(release(), sha256), ("../x".to_owned(), "y".to_owned())],
+    };
+    let ask = |told: &Told| filemill_api::LeaseRequest { told: Some(told.clone()), ..wish("n", 1, 0, 20_000) };
+    let lacking = rules.lease(POOL, ask(&told)).await.expect("an answer");
+    assert_eq!((lacking.lacks, lacking.describe), (vec!["statement".to_owned(), "offers".to_owned()], vec![release()]));
+    assert!(lacking.uploads.is_empty());
+
+    rules.describe_release(POOL, &release(), document).await.expect("described");
+    let statement = format!(r#"{{"filemill_pool":1,"pool":"{POOL}","serial":2}}"#);
+    rules.publish_pool(POOL, &SignedStatement { statement, signature: "ab".repeat(64) }).await.expect("published");
+    let (name, digest) = ("it".to_owned(), "e".repeat(64));
+    let offer = Offer { name, digest, length: 9, contract: 1, description: "{}".to_owned(), stored: true };
+    let offers = OfferRequest { node: "n".to_owned(), engines: vec![offer] };
+    rules.offer_engines(POOL, POOL, &offers).await.expect("offered");
+    let ann = site.user(&rules, "acme", "ann").await;
+    send(&rules, &ann, &site.bundle(1)).await;
+    let leased = rules.lease(POOL, ask(&told)).await.expect("an answer");
+    assert_eq!((leased.lacks.len(), leased.describe.len(), runs(&leased).len()), (0, 0, 1));
+
+    // A node that has told nothing is asked for nothing.
+    let nothing = rules.lease(POOL, filemill_api::LeaseRequest { wait_ms: 0, ..ask(&Told::default()) });
+    assert!(nothing.await.expect("an answer").lacks.is_empty());
+}
+
+async fn a_lease_of_an_upload_that_was_lost_completes_no_other(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    send(&rules, &ann, &site.bundle(1)).await;
+    let before = only(&lease(&rules, "n", 1).await);
+    // The database goes back to when there was no upload, and gives the next one the same number.
+    let sqlite = "delete from runs; delete from chunks; delete from uploads";
+    let postgres = format!("{sqlite}; select setval(pg_get_serial_sequence('uploads', 'number'), 1, false)");
+    site.sql(sqlite, &postgres).await;
+    send(&rules, &ann, &site.bundle(1)).await;
+    let after = only(&lease(&rules, "m", 1).await);
+    assert_eq!(before.run, after.run, "this tests nothing");
+    assert_eq!(code(super::site::complete(&rules, &before, &[0]).await), ErrorCode::Fenced);
+    assert!(results(&rules, &ann).await.is_empty());
+    super::site::complete(&rules, &after, &[0]).await.expect("recorded");
+}
