@@ -1,5 +1,6 @@
 //! `cargo xtask bench …`: measurements, with their raw figures under `docs/bench/`.
 
+mod compare;
 mod inputs;
 mod queue;
 mod record;
@@ -11,6 +12,8 @@ use clap::Subcommand;
 /// What to measure.
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
+    /// Two builds' programs in turn over the same scenarios, and their paired ratios
+    Compare(compare::CompareOptions),
     /// Jobs leased and completed through the HTTP API, on SQLite and PostgreSQL
     Queue(queue::QueueOptions),
     /// From a dropped file to its opened result, next to s5cmd and rclone merely uploading
@@ -24,6 +27,7 @@ pub enum BenchCommand {
 /// When something does not build or start, or a measured program fails.
 pub fn run(command: &BenchCommand) -> Result<()> {
     match command {
+        BenchCommand::Compare(options) => compare::run(options),
         BenchCommand::Queue(options) => queue::run(options),
         BenchCommand::Way(options) => way::run(options),
     }

@@ -1,5 +1,7 @@
 //! A private PostgreSQL on loopback, for tests and benchmarks: its own folder, port and password, gone afterwards.
 
+mod database;
+
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::chown;
@@ -16,6 +18,8 @@ use crate::program;
 use crate::random;
 use crate::stack::{Process, Program, free_port};
 use crate::wait;
+
+pub use database::Database;
 
 /// How long it may take to accept connections. It takes about a second.
 const READY_LIMIT: Duration = Duration::from_secs(60);

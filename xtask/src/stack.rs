@@ -5,7 +5,7 @@
 //! | where | what |
 //! | --- | --- |
 //! | `server/` | database (unless there is a database URL) and objects; `server.json` says where it listens |
-//! | `pool/` | the processors' keys, and `enrolment.json` for clients |
+//! | `pool/` | the processors' keys, and `enrolment.json` for clients; of a further pool `pool-NAME/` |
 //! | `processor/` | compiled engines |
 //! | `client/` | the client's home (`FILEMILL_HOME`): journal and identity |
 //! | `tokens/` | bearer tokens, one file each |
@@ -38,6 +38,7 @@ pub use client::Client;
 pub use nodes::{Addresses, Processor, ProcessorOptions, Server};
 pub use process::Process;
 
+pub(crate) use binaries::build_benchmark;
 pub(crate) use ports::free_port;
 pub(crate) use process::Program;
 pub(crate) use spawn::spawn;
@@ -134,7 +135,7 @@ impl Stack {
         refuse_second(&dir)?;
         let server = Server::start(&dir, &binaries, database_url.as_deref(), server_env, survives)?;
         let mut stack = Self { dir, binaries, database_url, survives, processors: Vec::new(), server, route: None };
-        stack.make_pool()?;
+        stack.add_pool(ORGANISATION)?;
         for engine in &engines {
             stack.publish(engine)?;
         }
@@ -171,7 +172,26 @@ impl Stack {
         &mut self.processors
     }
 
-    /// Starts one more processor of the pool, and returns its index.
+    /// Makes a pool's keys, unless an earlier run made them: clients have pinned those. The default pool is there from the start.
+    ///
+    /// # Errors
+    ///
+    /// When the processor's program refuses.
+    pub fn add_pool(&self, pool: &str) -> Result<()> {
+        let enrolment = self.enrolment_of(pool);
+        if enrolment.is_file() {
+            return Ok(());
+        }
+        let mut init = Command::new(&self.binaries.processor);
+        init.args(["pool", "init", "--dir"]).arg(self.pool_dir(pool)).args(["--name", pool]);
+        program::output(&mut init)?;
+        if !enrolment.is_file() {
+            bail!("{} wrote no `{}`", program::shown(&init), enrolment.display());
+        }
+        Ok(())
+    }
+
+    /// Starts one more processor, of the default pool unless its options name another, and returns its index.
     ///
     /// # Errors
     ///
@@ -179,8 +199,10 @@ impl Stack {
     pub fn add_processor(&mut self, options: ProcessorOptions) -> Result<usize> {
         let index = self.processors.len();
         let name = if index == 0 { "processor".to_owned() } else { format!("processor-{}", index + 1) };
-        let token = self.token(ORGANISATION, &name, Scope::Processor)?;
-        let place = nodes::Place { dir: &self.dir, name: &name, token: &token, survives: self.survives };
+        let pool = options.pool.as_deref().unwrap_or(ORGANISATION);
+        let token = self.processor_token(&name, pool)?;
+        let pool = self.pool_dir(pool);
+        let place = nodes::Place { dir: &self.dir, name: &name, token: &token, pool: &pool, survives: self.survives };
         let processor = Processor::start(place, &self.binaries, self.told(), options)?;
         self.processors.push(processor);
         Ok(index)
@@ -201,28 +223,38 @@ impl Stack {
     ///
     /// When it cannot log in.
     pub fn client_of(&self, organisation: &str, name: &str) -> Result<Client> {
+        self.client_of_pool(organisation, name, ORGANISATION)
+    }
+
+    /// As [`Self::client_of`], who sends to the named pool.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot log in.
+    pub fn client_of_pool(&self, organisation: &str, name: &str, pool: &str) -> Result<Client> {
         let token = self.token(organisation, name, Scope::User)?;
         let client = Client::new(&self.binaries, self.dir.join(name));
-        client.log_in(&self.told().listening, &token, &self.enrolment())?;
+        client.log_in(&self.told().listening, &token, &self.enrolment_of(pool))?;
         Ok(client)
     }
 
-    /// Makes a token, and returns the file it is in, which only this user can read.
+    /// Makes a token, and returns the file it is in, which only this user can read. A processor's is for the default pool.
     ///
     /// # Errors
     ///
     /// When the server's program refuses.
     pub fn token(&self, organisation: &str, user: &str, scope: Scope) -> Result<PathBuf> {
-        let mut command = self.administer(&["token", "create"]);
-        command.args(["--organisation", organisation, "--user", user, "--scope", scope.as_str()]);
-        if scope == Scope::Processor {
-            // The stack has one pool, which is called as the default organisation.
-            command.args(["--pool", ORGANISATION]);
-        }
-        let token = program::output(&mut command)?;
-        let file = self.dir.join("tokens").join(format!("{organisation}-{user}-{}.token", scope.as_str()));
-        write_secret(&file, token.trim()).with_context(|| format!("cannot write `{}`", file.display()))?;
-        Ok(file)
+        let pool = (scope == Scope::Processor).then_some(ORGANISATION);
+        self.make_token(organisation, user, scope, pool)
+    }
+
+    /// Makes a token for a processor of the named pool.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::token`].
+    pub fn processor_token(&self, name: &str, pool: &str) -> Result<PathBuf> {
+        self.make_token(ORGANISATION, name, Scope::Processor, Some(pool))
     }
 
     /// Publishes a release of an engine.
@@ -237,9 +269,14 @@ impl Stack {
         Ok(())
     }
 
-    /// What clients need to know of the pool: the enrolment file.
+    /// What clients need to know of the default pool: the enrolment file.
     pub fn enrolment(&self) -> PathBuf {
-        self.dir.join("pool/enrolment.json")
+        self.enrolment_of(ORGANISATION)
+    }
+
+    /// The enrolment file of the named pool.
+    pub fn enrolment_of(&self, pool: &str) -> PathBuf {
+        self.pool_dir(pool).join("enrolment.json")
     }
 
     /// An error if the server or a processor has ended by itself; it shows the end of that one's log.
@@ -281,18 +318,20 @@ impl Stack {
         self.route.as_ref().unwrap_or(self.server.addresses())
     }
 
-    fn make_pool(&self) -> Result<()> {
-        let pool = self.dir.join("pool");
-        if self.enrolment().is_file() {
-            return Ok(()); // an earlier run's: clients have pinned it
+    fn pool_dir(&self, pool: &str) -> PathBuf {
+        self.dir.join(if pool == ORGANISATION { "pool".to_owned() } else { format!("pool-{pool}") })
+    }
+
+    fn make_token(&self, organisation: &str, user: &str, scope: Scope, pool: Option<&str>) -> Result<PathBuf> {
+        let mut command = self.administer(&["token", "create"]);
+        command.args(["--organisation", organisation, "--user", user, "--scope", scope.as_str()]);
+        if let Some(pool) = pool {
+            command.args(["--pool", pool]);
         }
-        let mut init = Command::new(&self.binaries.processor);
-        init.args(["pool", "init", "--dir"]).arg(&pool).args(["--name", ORGANISATION]);
-        program::output(&mut init)?;
-        if !self.enrolment().is_file() {
-            bail!("{} wrote no `{}`", program::shown(&init), self.enrolment().display());
-        }
-        Ok(())
+        let token = program::output(&mut command)?;
+        let file = self.dir.join("tokens").join(format!("{organisation}-{user}-{}.token", scope.as_str()));
+        write_secret(&file, token.trim()).with_context(|| format!("cannot write `{}`", file.display()))?;
+        Ok(file)
     }
 
     /// A call of the server's program on this stack's database.

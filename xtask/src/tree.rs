@@ -24,6 +24,15 @@ impl Tree {
     /// When there is none around the current folder, or cargo cannot read it.
     pub fn locate() -> Result<Self> {
         let start = env::var_os("CARGO_MANIFEST_DIR").map_or_else(env::current_dir, |dir| Ok(dir.into()))?;
+        Self::around(&start)
+    }
+
+    /// The checkout that the folder `start` lies in.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::locate`].
+    pub fn around(start: &Path) -> Result<Self> {
         let root = start
             .ancestors()
             .find(|dir| dir.join("xtask/Cargo.toml").is_file())

@@ -1,16 +1,17 @@
-//! `cargo xtask bench queue`: the load generator of `server/benches/queue.rs`, over all its scenarios.
+//! `cargo xtask bench queue`: the load generator of `server/benches/queue.rs`, over all its scenarios, each on a database of its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::record::Record;
+use super::record::{Record, median};
 use crate::engine;
 use crate::postgres::Postgres;
 use crate::program;
+use crate::stack::build_benchmark;
 use crate::tree::Tree;
 
 /// How to measure.
@@ -22,10 +23,18 @@ pub struct QueueOptions {
     /// Cargo's profile
     #[arg(long, default_value = "release")]
     profile: String,
+    /// How often each scenario is measured
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// Only scenarios with this in their name (`queue/sqlite/bundles-1`); may be given several times
+    #[arg(long, value_name = "TEXT")]
+    scenario: Vec<String>,
 }
 
 /// One measurement: shape, organisations, jobs, jobs asked for in a lease, and how often a small upload comes beside them.
-struct Scenario {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scenario {
+    name: &'static str,
     shape: &'static str,
     organisations: u32,
     jobs: u32,
@@ -33,53 +42,154 @@ struct Scenario {
     small_every_ms: Option<u32>,
 }
 
-const SCENARIOS: [Scenario; 5] = [
-    Scenario { shape: "bundles", organisations: 1, jobs: 409_600, max_jobs: 256, small_every_ms: None },
-    Scenario { shape: "bundles", organisations: 1_000, jobs: 4_096_000, max_jobs: 256, small_every_ms: None },
-    Scenario { shape: "singles", organisations: 1, jobs: 20_000, max_jobs: 64, small_every_ms: None },
-    Scenario { shape: "singles", organisations: 1_000, jobs: 20_000, max_jobs: 64, small_every_ms: None },
-    Scenario { shape: "bundles", organisations: 1, jobs: 409_600, max_jobs: 64, small_every_ms: Some(50) },
+const BUNDLES: Scenario = Scenario {
+    name: "bundles-1",
+    shape: "bundles",
+    organisations: 1,
+    jobs: 409_600,
+    max_jobs: 256,
+    small_every_ms: None,
+};
+
+const SINGLES: Scenario = Scenario { name: "singles-1", shape: "singles", jobs: 20_000, max_jobs: 64, ..BUNDLES };
+
+pub(super) const SCENARIOS: [Scenario; 5] = [
+    BUNDLES,
+    Scenario { name: "bundles-1000", organisations: 1_000, jobs: 4_096_000, ..BUNDLES },
+    SINGLES,
+    Scenario { name: "singles-1000", organisations: 1_000, ..SINGLES },
+    Scenario { name: "flood", max_jobs: 64, small_every_ms: Some(50), ..BUNDLES },
 ];
+
+/// The figures that a comparison looks at, and whether more is better.
+pub(super) const FIGURES: [(&str, bool); 4] =
+    [("completed_per_s", true), ("enqueued_per_s", true), ("small_wait_p50_ms", false), ("small_wait_p99_ms", false)];
+
+/// The database of one measurement.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Backend<'a> {
+    /// A file in the server's folder, which is new for each measurement.
+    Sqlite,
+    /// A database of this PostgreSQL, made for one measurement.
+    Postgres(&'a Postgres),
+}
+
+impl Backend<'_> {
+    fn is_postgres(self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+}
+
+impl Scenario {
+    /// What people call it, with its database: `queue/sqlite/bundles-1`.
+    pub(super) fn full_name(&self, on_postgres: bool) -> String {
+        format!("queue/{}/{}", if on_postgres { "postgresql" } else { "sqlite" }, self.name)
+    }
+}
+
+/// The load generator of one checkout, with the server that was built with it.
+#[derive(Debug)]
+pub(super) struct Load {
+    program: PathBuf,
+}
+
+impl Load {
+    /// Builds it, and its server, in `tree`.
+    pub(super) fn build(tree: &Tree, profile: &str) -> Result<Self> {
+        Ok(Self { program: build_benchmark(tree, profile, "filemill-server", "queue")? })
+    }
+
+    /// Where it is.
+    pub(super) fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Measures one scenario, on a database that nothing else was ever in.
+    pub(super) fn measure(
+        &self,
+        scenario: &Scenario,
+        quick: bool,
+        component: &Path,
+        backend: Backend<'_>,
+    ) -> Result<Value> {
+        let database = match backend {
+            Backend::Sqlite => None,
+            Backend::Postgres(postgres) => Some(postgres.database()?),
+        };
+        let jobs = if quick { scenario.jobs / 10 } else { scenario.jobs };
+        let mut load = Command::new(&self.program);
+        program::without_settings(&mut load);
+        load.arg("--component")
+            .arg(component)
+            .args(["--shape", scenario.shape])
+            .args(["--organisations", &scenario.organisations.to_string()])
+            .args(["--jobs", &jobs.to_string()])
+            .args(["--max-jobs", &scenario.max_jobs.to_string()]);
+        if let Some(every) = scenario.small_every_ms {
+            load.args(["--small-every-ms", &every.to_string()]);
+        }
+        if let Some(database) = &database {
+            load.args(["--database-url", database.url()]);
+        }
+        let output = program::output(&mut load).with_context(|| scenario.full_name(backend.is_postgres()))?;
+        let line = output.lines().find(|line| line.starts_with('{')).context("the benchmark printed no figures")?;
+        Ok(serde_json::from_str(line)?)
+    }
+}
+
+/// Whether `name` has one of the texts in it; all have, where none is asked for.
+pub(super) fn is_asked(asked: &[String], name: &str) -> bool {
+    asked.is_empty() || asked.iter().any(|text| name.contains(text.as_str()))
+}
 
 pub(super) fn run(options: &QueueOptions) -> Result<()> {
     let tree = Tree::locate()?;
-    let engines = engine::build(&tree, &["size".into()])?;
+    let engines = engine::find_or_build(&tree, &["size".into()])?;
     let component = &engines.first().context("no engine was built")?.file;
+    let load = Load::build(&tree, &options.profile)?;
     let postgres = Postgres::start()?;
     let record = Record::begin(&tree, if options.quick { "queue-quick" } else { "queue" }, &options.profile)?;
-    for database_url in [None, Some(postgres.url())] {
+    for backend in [Backend::Sqlite, Backend::Postgres(&postgres)] {
         for scenario in &SCENARIOS {
-            let output = program::output(&mut bench(&tree, options, scenario, component, database_url))?;
-            let line = output.lines().find(|line| line.starts_with('{')).context("the benchmark printed no figures")?;
-            record.add(&serde_json::from_str::<Value>(line)?)?;
+            let name = scenario.full_name(backend.is_postgres());
+            if !is_asked(&options.scenario, &name) {
+                continue;
+            }
+            let mut rates = Vec::new();
+            for round in 1..=options.rounds {
+                let mut figures = load.measure(scenario, options.quick, component, backend)?;
+                rates.extend(figures["completed_per_s"].as_f64());
+                figures["scenario"] = json!(name);
+                figures["round"] = json!(round);
+                record.add(&figures)?;
+            }
+            if options.rounds > 1 {
+                record.add(&json!({ "scenario": name, "median_completed_per_s": median(&rates) }))?;
+            }
         }
     }
     Ok(())
 }
 
-fn bench(
-    tree: &Tree,
-    options: &QueueOptions,
-    scenario: &Scenario,
-    component: &Path,
-    database_url: Option<&str>,
-) -> Command {
-    let jobs = if options.quick { scenario.jobs / 10 } else { scenario.jobs };
-    let mut cargo = program::cargo();
-    cargo
-        .current_dir(tree.root())
-        .args(["bench", "--package", "filemill-server", "--bench", "queue", "--profile", &options.profile, "--"])
-        .arg("--component")
-        .arg(component)
-        .args(["--shape", scenario.shape])
-        .args(["--organisations", &scenario.organisations.to_string()])
-        .args(["--jobs", &jobs.to_string()])
-        .args(["--max-jobs", &scenario.max_jobs.to_string()]);
-    if let Some(every) = scenario.small_every_ms {
-        cargo.args(["--small-every-ms", &every.to_string()]);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenarios_are_asked_for_by_a_part_of_their_names() {
+        let name = SINGLES.full_name(false);
+        assert_eq!(name, "queue/sqlite/singles-1");
+        for (asked, is) in
+            [(vec![], true), (vec!["sqlite/s"], true), (vec!["way", "singles"], true), (vec!["way"], false)]
+        {
+            let asked: Vec<String> = asked.into_iter().map(str::to_owned).collect();
+            assert_eq!(is_asked(&asked, &name), is, "{asked:?}");
+        }
     }
-    if let Some(url) = database_url {
-        cargo.args(["--database-url", url]);
+
+    #[test]
+    fn no_two_scenarios_are_called_the_same() {
+        let names: std::collections::BTreeSet<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+        assert_eq!(names.len(), SCENARIOS.len());
     }
-    cargo
 }

@@ -11,10 +11,15 @@ use serde_json::{Value, json};
 
 use super::inputs;
 use super::record::{Record, median};
-use crate::engine;
+use crate::engine::{self, Engine};
 use crate::program;
 use crate::stack::{Binaries, Profile, Stack, StackOptions};
 use crate::tree::Tree;
+
+/// Length of the log file, in MiB.
+const LOG_MIB: u64 = 1024;
+/// Number of small files.
+const SMALL_FILES: u64 = 5_000;
 
 /// How to measure.
 #[derive(Debug, Args)]
@@ -23,10 +28,10 @@ pub struct WayOptions {
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Length of the log file in MiB
-    #[arg(long, default_value_t = 1024)]
+    #[arg(long, default_value_t = LOG_MIB)]
     log_mib: u64,
     /// Number of small files
-    #[arg(long, default_value_t = 5_000)]
+    #[arg(long, default_value_t = SMALL_FILES)]
     files: u64,
     /// Length in MiB of the large file, whose memory is measured
     #[arg(long, default_value_t = 3072)]
@@ -37,8 +42,8 @@ pub struct WayOptions {
 }
 
 /// What is sent.
-struct Input {
-    name: &'static str,
+pub(super) struct Input {
+    pub(super) name: &'static str,
     path: PathBuf,
     bytes: u64,
     files: u64,
@@ -48,7 +53,7 @@ struct Input {
 
 pub(super) fn run(options: &WayOptions) -> Result<()> {
     let tree = Tree::locate()?;
-    let engines = engine::build(&tree, &["size".into()])?;
+    let engines = engine::find_or_build(&tree, &["size".into()])?;
     let (profile, name) = if options.dev { (Profile::Dev, "dev") } else { (Profile::Release, "release") };
     let binaries = Binaries::find_or_build(&tree, profile)?;
     let dir = tempfile::tempdir().context("cannot make a temporary folder")?;
@@ -80,20 +85,55 @@ pub(super) fn run(options: &WayOptions) -> Result<()> {
     Ok(())
 }
 
+/// The inputs that a comparison of two builds sends.
+pub(super) const INPUTS: [&str; 2] = ["log", "small"];
+
+/// Makes one of [`INPUTS`] in `dir`: of its usual size divided by `divisor`.
+pub(super) fn make_input(dir: &Path, name: &'static str, divisor: u64) -> Result<Input> {
+    match name {
+        "log" => log_input(dir, LOG_MIB / divisor),
+        _ => small_input(dir, SMALL_FILES / divisor),
+    }
+}
+
+/// Sends an input to a stack of its own, once everything is warm, and waits for the opened results.
+pub(super) fn send_once(dir: &Path, binaries: &Binaries, engines: &[Engine], input: &Input) -> Result<Value> {
+    let mut stack = Stack::start(StackOptions::new(dir.join("stack"), binaries.clone(), engines.to_vec()))?;
+    let warm = dir.join("warm.txt");
+    fs::write(&warm, "so that the processor has announced its pool and compiled the engine")?;
+    let first = stack.client("first")?;
+    let mut send = first.command();
+    send.arg("send").arg(&warm);
+    program::output(&mut send)?;
+    let mut figures = filemill(&stack, input, 0)?;
+    figures["server_peak_mib"] = json!(stack.server_mut().peak_resident_bytes()? >> 20);
+    let processor = stack.processors_mut().first().context("no processor runs")?;
+    figures["processor_peak_mib"] = json!(processor.peak_resident_bytes()? >> 20);
+    stack.stop()?;
+    Ok(figures)
+}
+
 fn make_inputs(dir: &Path, options: &WayOptions) -> Result<Vec<Input>> {
     eprintln!("bench: making the inputs");
-    let log = dir.join("service.log");
-    inputs::logs(&log, options.log_mib << 20)?;
-    let small = dir.join("files");
-    inputs::small_files(&small, options.files)?;
     let large = dir.join("large.bin");
     inputs::half_noise(&large, options.large_mib << 20)?;
-    let small_bytes = tree_bytes(&small)?;
     Ok(vec![
-        Input { name: "log", bytes: fs::metadata(&log)?.len(), path: log, files: 1, with_peers: true },
-        Input { name: "small", bytes: small_bytes, path: small, files: options.files, with_peers: true },
+        log_input(dir, options.log_mib)?,
+        small_input(dir, options.files)?,
         Input { name: "large", bytes: fs::metadata(&large)?.len(), path: large, files: 1, with_peers: false },
     ])
+}
+
+fn log_input(dir: &Path, mib: u64) -> Result<Input> {
+    let path = dir.join("service.log");
+    inputs::logs(&path, mib << 20)?;
+    Ok(Input { name: "log", bytes: fs::metadata(&path)?.len(), path, files: 1, with_peers: true })
+}
+
+fn small_input(dir: &Path, files: u64) -> Result<Input> {
+    let path = dir.join("files");
+    inputs::small_files(&path, files)?;
+    Ok(Input { name: "small", bytes: tree_bytes(&path)?, path, files, with_peers: true })
 }
 
 fn tree_bytes(dir: &Path) -> Result<u64> {

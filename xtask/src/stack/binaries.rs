@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -111,6 +111,27 @@ fn build_packages(tree: &Tree, profile: Profile, packages: &[&str]) -> Result<BT
     for package in packages {
         cargo.args(["--package", package]);
     }
+    built(cargo)
+}
+
+/// Builds the benchmark `name` of `package`, and with it that package's programs, by cargo's profile `profile`; returns the
+/// benchmark's program.
+///
+/// # Errors
+///
+/// When it does not build.
+pub(crate) fn build_benchmark(tree: &Tree, profile: &str, package: &str, name: &str) -> Result<PathBuf> {
+    let mut cargo = program::cargo();
+    cargo
+        .current_dir(tree.root())
+        .args(["bench", "--no-run", "--message-format", "json-render-diagnostics"])
+        .args(["--profile", profile, "--package", package, "--bench", name])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit());
+    built(cargo)?.remove(name).with_context(|| format!("cargo built no benchmark `{name}`"))
+}
+
+fn built(mut cargo: Command) -> Result<BTreeMap<String, PathBuf>> {
     let output = cargo.output().with_context(|| format!("cannot start {}", program::shown(&cargo)))?;
     if !output.status.success() {
         bail!("the programs do not build ({})", output.status);

@@ -84,6 +84,8 @@ impl Server {
 /// Settings of a processor beyond its defaults.
 #[derive(Debug, Clone, Default)]
 pub struct ProcessorOptions {
+    /// Its pool (default: the stack's own).
+    pub pool: Option<String>,
     /// How many jobs run at once (default: the processor's own, its cores).
     pub slots: Option<usize>,
     /// How much memory transfers may take, in bytes (default: the processor's own).
@@ -105,6 +107,8 @@ pub(super) struct Place<'a> {
     pub(super) dir: &'a Path,
     pub(super) name: &'a str,
     pub(super) token: &'a Path,
+    /// The folder with the pool's keys.
+    pub(super) pool: &'a Path,
     pub(super) survives: bool,
 }
 
@@ -115,13 +119,13 @@ impl Processor {
         addresses: &Addresses,
         options: ProcessorOptions,
     ) -> Result<Self> {
-        let Place { dir, name, token, survives } = place;
-        let ProcessorOptions { slots, memory_budget_bytes, args: more, env } = options;
+        let Place { dir, name, token, pool, survives } = place;
+        let ProcessorOptions { pool: _, slots, memory_budget_bytes, args: more, env } = options;
         let mut args: Vec<OsString> = vec!["run".into()];
         let mut flag = |name: &str, value: OsString| args.extend([name.into(), value]);
         flag("--server", addresses.listening.clone().into());
         flag("--token-file", token.into());
-        flag("--pool", dir.join("pool").into());
+        flag("--pool", pool.into());
         flag("--storage-origin", addresses.storage.clone().into());
         flag("--cache-dir", dir.join(name).into());
         if let Some(slots) = slots {
