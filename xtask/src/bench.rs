@@ -1,9 +1,11 @@
 //! `cargo xtask bench …`: measurements, with their raw figures under `docs/bench/`.
 
+mod attacker;
 mod compare;
 mod inputs;
 mod queue;
 mod record;
+mod soak;
 mod way;
 
 use anyhow::Result;
@@ -16,6 +18,11 @@ pub enum BenchCommand {
     Compare(compare::CompareOptions),
     /// Jobs leased and completed through the HTTP API, on SQLite and PostgreSQL
     Queue(queue::QueueOptions),
+    /// Users who drop small files for half an hour, perhaps with an attacker beside them; every file is accounted for
+    Soak(soak::SoakOptions),
+    /// What a soak runs beside its users
+    #[command(hide = true)]
+    SoakAttacker(attacker::AttackerOptions),
     /// From a dropped file to its opened result, next to s5cmd and rclone merely uploading
     Way(way::WayOptions),
 }
@@ -29,6 +36,8 @@ pub fn run(command: &BenchCommand) -> Result<()> {
     match command {
         BenchCommand::Compare(options) => compare::run(options),
         BenchCommand::Queue(options) => queue::run(options),
+        BenchCommand::Soak(options) => soak::run(options),
+        BenchCommand::SoakAttacker(options) => attacker::run(options),
         BenchCommand::Way(options) => way::run(options),
     }
 }

@@ -41,7 +41,7 @@ pub use process::Process;
 pub(crate) use binaries::build_benchmark;
 pub(crate) use ports::free_port;
 pub(crate) use process::Program;
-pub(crate) use spawn::spawn;
+pub(crate) use spawn::{ending_with_us, spawn};
 
 /// The organisation that everybody of a stack belongs to, unless asked for otherwise.
 pub const ORGANISATION: &str = "demo";

@@ -18,7 +18,7 @@ use crate::program;
 type Request = (Command, Sender<io::Result<Child>>);
 
 /// A command that runs `file` and is sent `signal` when this program ends before it.
-pub(super) fn ending_with_us(file: &Path, signal: Signal) -> Command {
+pub(crate) fn ending_with_us(file: &Path, signal: Signal) -> Command {
     let Some(setpriv) = program::find("setpriv") else {
         return Command::new(file);
     };
