@@ -6,11 +6,10 @@ mod release;
 mod serve;
 mod token;
 
-use std::io::{IsTerminal, Write};
-
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use filemill_server::{AdminError, StartError};
+use filemill_text::{Lines, LogLine};
 use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
@@ -62,10 +61,8 @@ pub(crate) fn log() -> anyhow::Result<()> {
     let asked = std::env::var("FILEMILL_LOG").unwrap_or_else(|_| "info".to_owned());
     let filter = EnvFilter::try_new(&asked).with_context(|| format!("FILEMILL_LOG `{asked}` is not a filter"))?;
     let discreet = filter_fn(|metadata: &Metadata<'_>| *metadata.level() <= most_for(metadata.target()));
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_filter(filter.and(discreet));
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(LogLine::text).with_ansi(false).with_filter(filter.and(discreet));
     tracing_subscriber::registry().with(lines).try_init()?;
     Ok(())
 }
@@ -90,8 +87,14 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
     }
 }
 
-/// Writes to standard output, which may be a pipe that was closed.
+/// Writes lines to standard output, which may be a pipe that was closed.
 fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()).context("standard output was closed")
+    let mut out = Lines::on_stdout();
+    out.lines(text.trim_end()).and_then(|()| out.flush()).context("standard output was closed")
+}
+
+/// The same with a line of JSON.
+fn print_json(json: &str) -> anyhow::Result<()> {
+    let mut out = Lines::on_stdout();
+    out.json(json).and_then(|()| out.flush()).context("standard output was closed")
 }

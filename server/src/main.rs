@@ -13,13 +13,13 @@ const SHUTDOWN: Duration = Duration::from_secs(1);
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
     if let Err(error) = cli::log() {
-        eprintln!("error: {error:#}");
+        filemill_text::tell!("error: {error:#}");
         return ExitCode::from(2);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: no threads to run on: {error}");
+            filemill_text::tell!("error: no threads to run on: {error}");
             return ExitCode::FAILURE;
         }
     };
@@ -29,9 +29,9 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            filemill_text::tell!("error: {error:#}");
             if let Some(hint) = cli::hint(&error) {
-                eprintln!("hint: {hint}");
+                filemill_text::tell!("hint: {hint}");
             }
             ExitCode::FAILURE
         }

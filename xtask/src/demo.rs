@@ -70,7 +70,7 @@ pub fn run(options: &DemoOptions) -> Result<ExitCode> {
     let engines = engine::build(&tree, &ENGINES.map(str::to_owned))?;
     let profile = if options.release { Profile::Release } else { Profile::Dev };
     let binaries = Binaries::build(&tree, profile)?;
-    eprintln!("demo: built in {:.1} s", begun.elapsed().as_secs_f32());
+    filemill_text::tell!("demo: built in {:.1} s", begun.elapsed().as_secs_f32());
 
     let interrupts = interrupt::listen()?;
     let dir = Dir::choose(options.dir.as_deref(), options.keep)?;
@@ -126,15 +126,15 @@ fn analyse(
 ) -> Result<ExitCode> {
     let client = stack.client("client")?;
     let addresses = stack.addresses();
-    eprintln!("demo: server {}, storage {}", addresses.listening, addresses.storage);
-    eprintln!("demo: state and logs in `{}`", stack.dir().display());
+    filemill_text::tell!("demo: server {}, storage {}", addresses.listening, addresses.storage);
+    filemill_text::tell!("demo: state and logs in `{}`", stack.dir().display());
     let mut send = client.command_ending_with_us();
     arguments(&mut send, tree, options, stack.dir())?;
     let begun = Instant::now();
     send.stdin(Stdio::null()).process_group(0); // Ctrl-C is for this program, which tells the client
     let mut child = spawn(send).context("cannot start the client")?;
     let status = watch(&mut child, stack, interrupts)?;
-    eprintln!("demo: sent and analysed in {:.1} s ({status})", begun.elapsed().as_secs_f32());
+    filemill_text::tell!("demo: sent and analysed in {:.1} s ({status})", begun.elapsed().as_secs_f32());
     Ok(exit_code(status))
 }
 
@@ -196,15 +196,23 @@ fn end(client: &mut Child) -> Result<()> {
 
 fn say_what_runs(stack: &Stack) {
     let processes = stack.processes();
-    eprintln!("demo: still running, as `--keep` asks:");
+    filemill_text::tell!("demo: still running, as `--keep` asks:");
     for (name, id) in &processes {
-        eprintln!("  {name}: process {id}, log `{}`", stack.dir().join(format!("logs/{name}.log")).display());
+        filemill_text::tell!(
+            "  {name}: process {id}, log `{}`",
+            stack.dir().join(format!("logs/{name}.log")).display()
+        );
     }
     let addresses = stack.addresses();
-    eprintln!("  server {}, storage {}, state `{}`", addresses.listening, addresses.storage, stack.dir().display());
-    eprintln!("  use it: FILEMILL_HOME={} filemill send …", stack.dir().join("client").display());
+    filemill_text::tell!(
+        "  server {}, storage {}, state `{}`",
+        addresses.listening,
+        addresses.storage,
+        stack.dir().display()
+    );
+    filemill_text::tell!("  use it: FILEMILL_HOME={} filemill send …", stack.dir().join("client").display());
     let ids: Vec<String> = processes.iter().map(|(_, id)| id.to_string()).collect();
-    eprintln!("  end it: kill {}", ids.join(" "));
+    filemill_text::tell!("  end it: kill {}", ids.join(" "));
 }
 
 fn exit_code(status: ExitStatus) -> ExitCode {

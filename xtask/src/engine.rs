@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use data_encoding::HEXLOWER;
+use filemill_text::Lines;
 use sha2::{Digest, Sha256};
 
 use crate::tree::Tree;
@@ -79,10 +80,10 @@ pub fn run(command: &EngineCommand) -> Result<ExitCode> {
     match command {
         EngineCommand::New(options) => new::run(&tree, options),
         EngineCommand::Build { names } => {
-            let mut out = io::stdout().lock();
+            let mut out = Lines::on_stdout();
             for engine in build(&tree, names)? {
                 let Engine { name, version, file, digest, size_bytes } = engine;
-                writeln!(out, "{name} {version}  {digest}  {size_bytes} bytes  {}", file.display())?;
+                out.line(format_args!("{name} {version}  {digest}  {size_bytes} bytes  {}", file.display()))?;
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -143,7 +144,7 @@ fn build_sources(tree: &Tree, sources: &[Source]) -> Result<Vec<Engine>> {
         let file = source.place(tree).join(format!("{}.wasm", source.name));
         let wasi = component::check(&bytes).with_context(|| format!("engine `{}`", source.name))?;
         if let Some(import) = wasi.first() {
-            eprintln!(
+            filemill_text::tell!(
                 "engines: note: {} imports `{import}` and more of WASI, of which a host gives it nothing",
                 source.name
             );

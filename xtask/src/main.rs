@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            filemill_text::tell_lines(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -93,7 +93,7 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         if let Err(error) = self.process.stop() {
-            eprintln!("{error:#}");
+            filemill_text::tell_lines(format_args!("{error:#}"));
         }
     }
 }
@@ -150,12 +150,12 @@ fn install() -> Result<PathBuf> {
     if !program::is_root() || program::find("apt-get").is_none() {
         bail!("PostgreSQL is not installed\nhint: install it (on Debian: `apt-get install postgresql`, as root)");
     }
-    eprintln!("postgres: apt-get install postgresql (it is missing)");
+    filemill_text::tell!("postgres: apt-get install postgresql (it is missing)");
     let mut apt = Command::new("apt-get");
     apt.args(["install", "--yes", "--quiet", "--no-install-recommends", "postgresql"])
         .env("DEBIAN_FRONTEND", "noninteractive");
     if program::run(&mut apt).is_err() {
-        eprintln!("postgres: apt-get update (its package lists may be old)");
+        filemill_text::tell!("postgres: apt-get update (its package lists may be old)");
         program::run(Command::new("apt-get").args(["update", "--quiet"]))?;
         program::run(&mut apt)?;
     }

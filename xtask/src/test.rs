@@ -81,7 +81,7 @@ fn runners() -> Vec<Command> {
     if program::find("cargo-nextest").is_some() {
         return vec![with(&["nextest", "run", "--workspace"])];
     }
-    eprintln!("test: cargo-nextest is not installed, so tests run crate by crate");
+    filemill_text::tell!("test: cargo-nextest is not installed, so tests run crate by crate");
     let targets = ["--lib", "--bins", "--tests", "--no-fail-fast"];
     let mut end_to_end = with(&[&["test", "--package", "xtask"], &targets[..]].concat());
     end_to_end.env("RUST_TEST_THREADS", "1");
@@ -91,8 +91,8 @@ fn runners() -> Vec<Command> {
 
 fn phase<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let begun = Instant::now();
-    eprintln!("test: {what}");
+    filemill_text::tell!("test: {what}");
     let done = work().with_context(|| what.to_owned())?;
-    eprintln!("test: {what}: {:.1} s", begun.elapsed().as_secs_f32());
+    filemill_text::tell!("test: {what}: {:.1} s", begun.elapsed().as_secs_f32());
     Ok(done)
 }

@@ -7,6 +7,7 @@
 //! | `order` | each file's first line, imports before items, tests last, size, no `mod.rs` |
 //! | `links` | relative links and anchors in Markdown, and the paths that ARCHITECTURE.md names |
 //! | `hosts` | no registry is named: where packages come from is each machine's own matter |
+//! | `printing` | one crate writes to terminals, which escapes what strangers said |
 //! | `lints` | every crate takes over the workspace's lints; where unsafe code is allowed |
 
 mod contract;
@@ -16,6 +17,7 @@ mod links;
 mod lints;
 mod markdown;
 mod order;
+mod printing;
 mod rust_lines;
 
 use std::collections::BTreeMap;
@@ -56,12 +58,12 @@ impl fmt::Display for Finding {
 pub fn run() -> Result<ExitCode> {
     let findings = check(Tree::locate()?.root())?;
     for finding in &findings {
-        eprintln!("{finding}");
+        filemill_text::tell!("{finding}");
     }
     if findings.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("tidy: {} to put right", findings.len());
+    filemill_text::tell!("tidy: {} to put right", findings.len());
     Ok(ExitCode::FAILURE)
 }
 
@@ -82,6 +84,7 @@ pub fn check(root: &Path) -> Result<Vec<Finding>> {
     findings.extend(lints::check_allowances(&sources));
     findings.extend(order::check(&sources));
     findings.extend(links::check(&sources));
+    findings.extend(printing::check(&sources));
     findings.extend(hosts::check(&sources));
     findings.sort();
     Ok(findings)

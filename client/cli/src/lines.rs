@@ -1,25 +1,40 @@
 //! Lines on standard output and standard error.
 
-use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
+use std::io::{self, BufWriter, ErrorKind, Stdout};
 
 use filemill_client::Error;
+use filemill_text::Lines;
 
 /// Standard output. A reader that goes away ends the program's output, not its work.
 pub(crate) struct Output {
-    stdout: BufWriter<Stdout>,
+    stdout: Lines<BufWriter<Stdout>>,
     closed: bool,
 }
 
 impl Output {
     pub(crate) fn new() -> Self {
-        Self { stdout: BufWriter::new(io::stdout()), closed: false }
+        Self { stdout: Lines::on_stdout(), closed: false }
     }
 
+    /// A line for people.
     pub(crate) fn line(&mut self, line: &str) {
         if !self.closed {
-            let written = writeln!(self.stdout, "{line}");
+            let written = self.stdout.line(line);
             self.check(written);
         }
+    }
+
+    /// A line for programs.
+    pub(crate) fn json(&mut self, json: &str) {
+        if !self.closed {
+            let written = self.stdout.json(json);
+            self.check(written);
+        }
+    }
+
+    /// A line for programs, or for people.
+    pub(crate) fn print(&mut self, line: &str, json: bool) {
+        if json { self.json(line) } else { self.line(line) }
     }
 
     pub(crate) fn flush(&mut self) {
@@ -46,15 +61,14 @@ impl Output {
 
 /// Says something that is no result.
 pub(crate) fn tell(line: &str) {
-    // There is nobody left to be told if this fails.
-    let _ = writeln!(io::stderr(), "{line}");
+    filemill_text::tell(line);
 }
 
 /// Says an error and what to do about it.
 pub(crate) fn tell_error(error: &Error) {
-    tell(&format!("error: {}", plain(&error.to_string())));
+    tell(&format!("error: {error}"));
     if let Some(hint) = error.hint() {
-        tell(&format!("hint: {}", plain(&hint)));
+        tell(&format!("hint: {hint}"));
     }
 }
 

@@ -51,7 +51,7 @@ impl Release {
                 let published = admin.publish(&place, &publish.engine, &publish.version, component).await;
                 admin.close().await;
                 let published = published.with_context(|| format!("`{}`", publish.file.display()))?;
-                super::print(&serde_json::to_string(&published)?)
+                super::print_json(&serde_json::to_string(&published)?)
             }
             Self::List(list) => {
                 let admin = Admin::open(&list.place.database()?).await?;

@@ -41,7 +41,7 @@ impl Serve {
         config.listen = self.listen;
         config.rules.lease = Duration::from_secs(self.lease_seconds);
         let server = Server::start(config).await?;
-        super::print(&serde_json::to_string(server.addresses())?)?;
+        super::print_json(&serde_json::to_string(server.addresses())?)?;
         tokio::select! {
             _ = interrupt.recv() => tracing::info!("SIGINT"),
             _ = terminate.recv() => tracing::info!("SIGTERM"),

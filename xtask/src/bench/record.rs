@@ -37,7 +37,7 @@ impl Record {
 
     /// Adds a line, and shows it.
     pub(super) fn add(&self, line: &Value) -> Result<()> {
-        eprintln!("bench: {line}");
+        filemill_text::tell!("bench: {line}");
         let mut file = OpenOptions::new()
             .append(true)
             .open(&self.file)

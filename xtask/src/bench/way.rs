@@ -114,7 +114,7 @@ pub(super) fn send_once(dir: &Path, binaries: &Binaries, engines: &[Engine], inp
 }
 
 fn make_inputs(dir: &Path, options: &WayOptions) -> Result<Vec<Input>> {
-    eprintln!("bench: making the inputs");
+    filemill_text::tell!("bench: making the inputs");
     let large = dir.join("large.bin");
     inputs::half_noise(&large, options.large_mib << 20)?;
     Ok(vec![

@@ -76,7 +76,7 @@ fn scripted(tree: &Tree, source: &Source, language: Scripted, contract: u32) -> 
         return Ok(output);
     }
     let begun = Instant::now();
-    eprintln!("engines: building {} {}", source.name, source.version);
+    filemill_text::tell!("engines: building {} {}", source.name, source.version);
     fs::create_dir_all(&work).with_context(|| format!("cannot create `{}`", work.display()))?;
     let job = Job { source, wit, work: &work, output: &output };
     match language {
@@ -85,6 +85,6 @@ fn scripted(tree: &Tree, source: &Source, language: Scripted, contract: u32) -> 
         Scripted::JavaScript => javascript::build(&job)?,
     }
     stamp.put(&output)?;
-    eprintln!("engines: {} built in {:.1} s", source.name, begun.elapsed().as_secs_f32());
+    filemill_text::tell!("engines: {} built in {:.1} s", source.name, begun.elapsed().as_secs_f32());
     Ok(output)
 }

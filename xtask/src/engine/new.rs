@@ -123,11 +123,11 @@ pub(super) fn run(tree: &Tree, options: &NewOptions) -> Result<ExitCode> {
     }
 
     let called = if inside { name.clone() } else { folder.display().to_string() };
-    eprintln!("engine new: made `{}`", folder.display());
-    eprintln!("next:");
-    eprintln!("  cargo xtask engine test {called}");
-    eprintln!("  cargo xtask engine run {called} FILE --param byte=32");
-    eprintln!("  cargo xtask engine watch {called}");
+    filemill_text::tell!("engine new: made `{}`", folder.display());
+    filemill_text::tell!("next:");
+    filemill_text::tell!("  cargo xtask engine test {called}");
+    filemill_text::tell!("  cargo xtask engine run {called} FILE --param byte=32");
+    filemill_text::tell!("  cargo xtask engine watch {called}");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,6 @@
 //! `cargo xtask engine test`: each engine over each of its fixtures, in the real host.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::num::NonZero;
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,6 +9,7 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
+use filemill_text::Lines;
 use serde_json::{Map, Value};
 
 use super::fixtures::Fixture;
@@ -33,7 +34,7 @@ pub struct TestOptions {
 /// When an engine does not build or has no fixtures, or the host does not start.
 pub(super) fn run(tree: &Tree, options: &TestOptions) -> Result<ExitCode> {
     let sources = source::choose(tree, &options.names)?;
-    let passed = test(tree, &Host::find_or_build(tree)?, &sources, options.bless, &mut io::stdout().lock())?;
+    let passed = test(tree, &Host::find_or_build(tree)?, &sources, options.bless, &mut Lines::on_stdout())?;
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -44,7 +45,7 @@ pub(super) fn run(tree: &Tree, options: &TestOptions) -> Result<ExitCode> {
 /// As [`run`], and when something else came out than expected.
 pub(super) fn all(tree: &Tree, processor: &Path) -> Result<()> {
     let host = Host::of(tree, processor.to_owned())?;
-    if !test(tree, &host, &source::all(tree)?, false, &mut io::stdout().lock())? {
+    if !test(tree, &host, &source::all(tree)?, false, &mut Lines::on_stdout())? {
         bail!(
             "engines gave other reports than expected\nhint: `cargo xtask engine test NAME --bless` where that is right"
         );
@@ -58,7 +59,13 @@ pub(super) fn all(tree: &Tree, processor: &Path) -> Result<()> {
 /// # Errors
 ///
 /// As [`run`].
-pub(super) fn test(tree: &Tree, host: &Host, sources: &[Source], bless: bool, out: &mut impl Write) -> Result<bool> {
+pub(super) fn test(
+    tree: &Tree,
+    host: &Host,
+    sources: &[Source],
+    bless: bool,
+    out: &mut Lines<impl Write>,
+) -> Result<bool> {
     let fixtures = sources.iter().map(Fixture::of).collect::<Result<Vec<_>>>()?;
     let engines = super::build_sources(tree, sources)?;
     let compiled: Vec<_> = engines.iter().zip(sources).collect();
@@ -80,7 +87,7 @@ pub(super) fn test(tree: &Tree, host: &Host, sources: &[Source], bless: bool, ou
         let wrong = match said {
             Ok(said) if bless => {
                 if fixture.bless(&said)? {
-                    writeln!(out, "blessed {name}")?;
+                    out.line(format_args!("blessed {name}"))?;
                     blessed += 1;
                 }
                 None
@@ -92,12 +99,14 @@ pub(super) fn test(tree: &Tree, host: &Host, sources: &[Source], bless: bool, ou
             None => passed += 1,
             Some(wrong) => {
                 failed += 1;
-                writeln!(out, "FAILED {name}\n{}", wrong.trim_end())?;
+                out.line(format_args!("FAILED {name}"))?;
+                out.lines(wrong.trim_end())?;
             }
         }
     }
     let blessed = if bless { format!(", {blessed} blessed") } else { String::new() };
-    writeln!(out, "engine test: {passed} passed, {failed} failed{blessed}")?;
+    out.line(format_args!("engine test: {passed} passed, {failed} failed{blessed}"))?;
+    out.flush()?;
     Ok(failed == 0)
 }
 

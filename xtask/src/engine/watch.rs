@@ -1,6 +1,5 @@
 //! `cargo xtask engine watch`: tests an engine, or runs it over a file, again whenever something of it is saved.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -8,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use filemill_text::Lines;
 use notify::event::{EventKind, ModifyKind};
 use notify::{Event, RecursiveMode, Watcher};
 
@@ -66,9 +66,12 @@ pub(super) fn run(tree: &Tree, options: &WatchOptions) -> Result<ExitCode> {
     loop {
         let begun = Instant::now();
         if let Err(error) = again(tree, &host, options, file.as_deref()) {
-            eprintln!("error: {error:#}");
+            filemill_text::tell_lines(format_args!("error: {error:#}"));
         }
-        eprintln!("engine watch: {:.1} s; waiting for a change (Ctrl-C ends)", begun.elapsed().as_secs_f32());
+        filemill_text::tell!(
+            "engine watch: {:.1} s; waiting for a change (Ctrl-C ends)",
+            begun.elapsed().as_secs_f32()
+        );
         wait(&events, &source.folder, file.as_deref())?;
     }
 }
@@ -80,7 +83,7 @@ fn one(tree: &Tree, options: &WatchOptions) -> Result<Source> {
 fn again(tree: &Tree, host: &Host, options: &WatchOptions, file: Option<&Path>) -> Result<()> {
     let source = one(tree, options)?; // its manifest may have changed
     let Some(file) = file else {
-        return test::test(tree, host, &[source], false, &mut io::stdout().lock()).map(|_| ());
+        return test::test(tree, host, &[source], false, &mut Lines::on_stdout()).map(|_| ());
     };
     let engine = super::build_sources(tree, &[source])?.remove(0);
     let mut command = host.run_command(&engine.file, file);

@@ -236,7 +236,7 @@ impl Drop for Process {
             return;
         }
         if let Err(error) = self.kill() {
-            eprintln!("{error:#}");
+            filemill_text::tell_lines(format_args!("{error:#}"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which crate may depend on which: `client → server/api ← server`, `host → server/api`, both ends → `client/seal`.
+//! Which crate may depend on which: `client → server/api ← server`, `host → server/api`, both ends → `client/seal`, all → `text`.
 //!
 //! Only what a product is built from counts. Tests may use any crate: an end-to-end test of a client needs a server.
 
@@ -9,14 +9,15 @@ use crate::tree::{Metadata, Package};
 
 /// Each crate of the workspaces but the engines, and those it may be built from. A crate that is not listed may depend on none; listing only
 /// direct dependencies says all, since each of them has its own line.
-const MAY_DEPEND: [(&str, &[&str]); 9] = [
+const MAY_DEPEND: [(&str, &[&str]); 10] = [
+    ("filemill-text", &[]),
     ("filemill-api", &[]),
     ("filemill-seal", &[]),
-    ("filemill-client", &["filemill-api", "filemill-seal"]),
-    ("filemill-cli", &["filemill-client", "filemill-api", "filemill-seal"]),
-    ("filemill-host", &["filemill-api", "filemill-seal"]),
-    ("filemill-server", &["filemill-api"]),
-    ("xtask", &[]),
+    ("filemill-client", &["filemill-api", "filemill-seal", "filemill-text"]),
+    ("filemill-cli", &["filemill-client", "filemill-api", "filemill-seal", "filemill-text"]),
+    ("filemill-host", &["filemill-api", "filemill-seal", "filemill-text"]),
+    ("filemill-server", &["filemill-api", "filemill-text"]),
+    ("xtask", &["filemill-text"]),
     ("filemill-engine", &[]),
     ("filemill-plot", &[]),
 ];

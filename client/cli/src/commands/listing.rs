@@ -39,7 +39,7 @@ pub(crate) async fn results(home: Home, json: bool, stop: &CancellationToken) ->
             }
             after = page.next;
             for file in &page.files {
-                output.line(&line(file, json));
+                output.print(&line(file, json), json);
             }
             output.flush();
         }
@@ -62,7 +62,7 @@ pub(crate) async fn open(home: Home, file: &Path, json: bool) -> Result<ExitCode
     if !json {
         output.line(&report::heading());
     }
-    output.line(&line(&opened, json));
+    output.print(&line(&opened, json), json);
     output.flush();
     Ok(if opened.ending.succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -73,7 +73,7 @@ pub(crate) async fn status(home: Home, json: bool, stop: &CancellationToken) -> 
     let mut waiting = 0_u64;
     let work = client.status(|file| {
         waiting += 1;
-        output.line(&if json { report::waiting_json(&file) } else { report::waiting_row(&file) });
+        output.print(&if json { report::waiting_json(&file) } else { report::waiting_row(&file) }, json);
     });
     let result = tokio::select! {
         result = work => result,

@@ -24,7 +24,7 @@ async fn find_and_print(client: &Client, what: &str, json: bool) -> Result<ExitC
     let file = find(client, what).await?;
     let mut output = Output::new();
     if json {
-        output.line(&report::json(&file));
+        output.json(&report::json(&file));
     } else {
         let description = client.description_of(&file).await.unwrap_or_else(|error| {
             tell(&format!("notice: shown without titles and units: {}", plain(&error.to_string())));

@@ -94,7 +94,7 @@ impl Printer {
     fn print(&mut self, batch: &mut Vec<Notice>) {
         for notice in batch.drain(..) {
             match notice {
-                Notice::Finished(file) if self.json => self.output.line(&report::json(&file)),
+                Notice::Finished(file) if self.json => self.output.json(&report::json(&file)),
                 Notice::Finished(file) => {
                     if std::mem::take(&mut self.heading) {
                         self.output.line(&report::heading());

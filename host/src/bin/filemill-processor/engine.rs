@@ -15,6 +15,7 @@ use clap::{Args, Subcommand};
 use filemill_host::{
     Artifact, Description, Job, Limits, Outcome, Parameters, Release, Run, Runtime, RuntimeConfig, imports,
 };
+use filemill_text::Lines;
 
 use self::file::LocalFile;
 use super::limits::LimitsFile;
@@ -83,15 +84,16 @@ struct Checked {
 ///
 /// When it could not be run at all.
 pub(crate) fn run(command: EngineCommand) -> anyhow::Result<ExitCode> {
-    let mut out = io::stdout().lock();
+    let mut out = Lines::on_stdout();
     match command {
         EngineCommand::Check { component, output } => {
             let checked = check(&component, output.cache_dir.as_deref())?;
             if output.json {
-                writeln!(out, "{}", json::checked(&checked))?;
+                out.json(&json::checked(&checked).to_string())?;
             } else {
                 shown::checked(&mut out, &checked)?;
             }
+            out.flush()?;
             Ok(ExitCode::SUCCESS)
         }
         EngineCommand::Run(args) => {
@@ -99,10 +101,11 @@ pub(crate) fn run(command: EngineCommand) -> anyhow::Result<ExitCode> {
             let run = analyse(&checked, &args)?;
             let saved = save(&run, args.out.as_deref())?;
             if args.output.json {
-                writeln!(out, "{}", json::run(&run))?;
+                out.json(&json::run(&run).to_string())?;
             } else {
                 shown::run(&mut out, &run, &saved)?;
             }
+            out.flush()?;
             Ok(if run.outcome() == Outcome::Succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }

@@ -6,13 +6,13 @@ mod pool;
 mod run;
 mod sandbox;
 
-use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use filemill_host::node::{EngineFolderError, NodeError};
 use filemill_host::pool::PoolFolderError;
 use filemill_host::{InstallError, RuntimeError, run_compiler};
+use filemill_text::LogLine;
 use tracing_subscriber::EnvFilter;
 
 use self::engine::EngineCommand;
@@ -65,9 +65,9 @@ fn main() -> ExitCode {
 
 /// Says what went wrong, and what to do about it.
 fn failed(error: &anyhow::Error, code: ExitCode) -> ExitCode {
-    eprintln!("error: {error:#}");
+    filemill_text::tell!("error: {error:#}");
     if let Some(hint) = hint(error) {
-        eprintln!("hint: {hint}");
+        filemill_text::tell!("hint: {hint}");
     }
     code
 }
@@ -75,12 +75,11 @@ fn failed(error: &anyhow::Error, code: ExitCode) -> ExitCode {
 /// Starts the log, from `level` on unless `RUST_LOG` says otherwise, and then the command.
 fn log<T>(json: bool, level: &str, command: impl FnOnce() -> T) -> T {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
     if json {
-        log.json().flatten_event(true).init();
+        log.with_writer(LogLine::json).json().flatten_event(true).init();
     } else {
-        log.init();
+        log.with_writer(LogLine::text).init();
     }
     command()
 }

@@ -1,11 +1,12 @@
 //! `pool`: the keys that the processors of a pool share.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Subcommand;
 use filemill_host::pool::{PoolFolder, Renewal};
+use filemill_text::Lines;
 
 #[derive(Subcommand)]
 pub(crate) enum PoolCommand {
@@ -43,11 +44,11 @@ pub(crate) enum PoolCommand {
 
 /// Runs the command.
 pub(crate) fn run(command: PoolCommand) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = Lines::on_stdout();
     match command {
         PoolCommand::Init { dir, name, lifetime_days } => {
             let folder = PoolFolder::init(&dir, &name, lifetime_days)?;
-            writeln!(out, "{}", folder.enrolment().to_json())?;
+            out.json(&folder.enrolment().to_json())?;
         }
         PoolCommand::Renew { dir, rotate, lifetime_days } => {
             let mut folder = PoolFolder::open(&dir)?;
@@ -56,25 +57,25 @@ pub(crate) fn run(command: PoolCommand) -> anyhow::Result<()> {
         }
         PoolCommand::Show { dir } => show(&mut out, &PoolFolder::open(&dir)?)?,
     }
+    out.flush()?;
     Ok(())
 }
 
-fn show(out: &mut impl io::Write, folder: &PoolFolder) -> io::Result<()> {
+fn show(out: &mut Lines<impl io::Write>, folder: &PoolFolder) -> io::Result<()> {
     let until = UNIX_EPOCH + Duration::from_secs(folder.not_after());
     let left = folder
         .remaining()
         .map_or_else(|| "expired".to_owned(), |left| format!("{:.1} days left", left.as_secs_f64() / 86_400.0));
     let newest = folder.identities().last().map(|identity| identity.recipient().to_string()).unwrap_or_default();
-    writeln!(out, "pool         {}", folder.enrolment().pool())?;
-    writeln!(out, "fingerprint  {}", folder.enrolment().fingerprint())?;
-    writeln!(out, "recipient    {newest}")?;
-    writeln!(out, "serial       {}", folder.serial())?;
-    writeln!(
-        out,
+    out.line(format_args!("pool         {}", folder.enrolment().pool()))?;
+    out.line(format_args!("fingerprint  {}", folder.enrolment().fingerprint()))?;
+    out.line(format_args!("recipient    {newest}"))?;
+    out.line(format_args!("serial       {}", folder.serial()))?;
+    out.line(format_args!(
         "valid until  {} s after 1970 UTC, {left}",
         until.duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs())
-    )?;
-    writeln!(out, "identities   {}", folder.identities().len())?;
-    writeln!(out, "root key     {}", if folder.has_root() { "here" } else { "elsewhere" })?;
-    writeln!(out, "enrolment    {}", folder.enrolment().to_json())
+    ))?;
+    out.line(format_args!("identities   {}", folder.identities().len()))?;
+    out.line(format_args!("root key     {}", if folder.has_root() { "here" } else { "elsewhere" }))?;
+    out.line(format_args!("enrolment    {}", folder.enrolment().to_json()))
 }

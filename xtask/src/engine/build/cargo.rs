@@ -98,7 +98,7 @@ fn pass_on(stderr: impl Read) {
     for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line);
         if !line.contains("Finished") {
-            eprintln!("{line}");
+            filemill_text::tell!("{line}");
         }
     }
 }

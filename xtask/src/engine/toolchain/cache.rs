@@ -32,7 +32,7 @@ pub(super) fn once(name: &str, recipe: &str, set_up: impl FnOnce(&Path) -> Resul
     let begun = Instant::now();
     let partial = cache.join("partial");
     if partial.exists() {
-        eprintln!("engines: starting over where an earlier set-up was interrupted");
+        filemill_text::tell!("engines: starting over where an earlier set-up was interrupted");
         remove(&partial)?;
     }
     let prefix = partial.join("prefix");
@@ -40,7 +40,7 @@ pub(super) fn once(name: &str, recipe: &str, set_up: impl FnOnce(&Path) -> Resul
     set_up(&partial)?;
     fs::rename(&prefix, &done).with_context(|| format!("cannot move the toolchain to `{}`", done.display()))?;
     remove(&partial)?;
-    eprintln!("engines: toolchain ready after {} s in `{}`", begun.elapsed().as_secs(), done.display());
+    filemill_text::tell!("engines: toolchain ready after {} s in `{}`", begun.elapsed().as_secs(), done.display());
     Ok(done)
 }
 

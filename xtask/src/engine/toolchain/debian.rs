@@ -49,7 +49,7 @@ pub(super) fn enter(command: &mut Command, prefix: &Path) {
 fn set_up(work: &Path) -> Result<()> {
     let prefix = work.join("prefix");
     packages::fetch_and_unpack(&WANTED, work)?;
-    eprintln!("engines: building the standard library for {TARGET}, once (about a minute)");
+    filemill_text::tell!("engines: building the standard library for {TARGET}, once (about a minute)");
     build_standard_library(work, &prefix)?;
     for superfluous in SUPERFLUOUS {
         let path = prefix.join(superfluous);

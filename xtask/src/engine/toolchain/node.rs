@@ -73,7 +73,7 @@ fn install(npm: &Path, work: &Path) -> Result<()> {
         let path = prefix.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
     }
-    eprintln!("engines: installing componentize-js into `{}` (nothing else is installed)", work.display());
+    filemill_text::tell!("engines: installing componentize-js into `{}` (nothing else is installed)", work.display());
     let mut install = Command::new(npm);
     install.current_dir(&prefix).args([
         "ci",

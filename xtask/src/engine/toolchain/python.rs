@@ -58,7 +58,10 @@ fn install(python: &Path, work: &Path) -> Result<()> {
     let requirements = work.join("requirements.txt");
     fs::write(&requirements, REQUIREMENTS).with_context(|| format!("cannot write `{}`", requirements.display()))?;
     let pip = with_pip(python, work)?;
-    eprintln!("engines: installing componentize-py into `{}` (50 MB; nothing else is installed)", work.display());
+    filemill_text::tell!(
+        "engines: installing componentize-py into `{}` (50 MB; nothing else is installed)",
+        work.display()
+    );
     let mut install = Command::new(pip);
     install
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action", "ignore"])

@@ -24,12 +24,12 @@ pub(super) fn find_or_add(asked: bool) -> Result<Option<String>> {
         return Ok(Some(release));
     }
     if program::find("rustup").is_some() {
-        eprintln!("engines: rustup target add {TARGET} (about 20 MB)");
+        filemill_text::tell!("engines: rustup target add {TARGET} (about 20 MB)");
         let added = program::run_within(Command::new("rustup").args(["target", "add", TARGET]), PATIENCE);
         match added {
             Ok(()) if has_target()? => return Ok(Some(release)),
-            Ok(()) => eprintln!("engines: rustup added {TARGET}, but `rustc` on the path is not its own"),
-            Err(error) => eprintln!("engines: {error:#}"),
+            Ok(()) => filemill_text::tell!("engines: rustup added {TARGET}, but `rustc` on the path is not its own"),
+            Err(error) => filemill_text::tell_lines(format_args!("engines: {error:#}")),
         }
     }
     if asked {

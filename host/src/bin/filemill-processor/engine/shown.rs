@@ -1,72 +1,81 @@
-//! What was found, as text for people. Everything that an engine wrote was made printable by the host.
+//! What was found, as text for people.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use filemill_host::{Outcome, Report, Resources, Run};
+use filemill_text::Lines;
 use serde_json::Value;
 
 use super::Checked;
 
 /// What a component is.
-pub(super) fn checked(out: &mut impl Write, checked: &Checked) -> io::Result<()> {
+pub(super) fn checked(out: &mut Lines<impl Write>, checked: &Checked) -> io::Result<()> {
     let said = &checked.description;
     let media_types = if said.media_types.is_empty() { "any".to_owned() } else { said.media_types.join(", ") };
-    writeln!(out, "{} {}: {}", said.name, said.version, said.summary)?;
-    writeln!(out)?;
-    writeln!(out, "contract     {}", checked.release.contract())?;
-    writeln!(out, "digest       {}", checked.release.digest())?;
-    writeln!(out, "size         {}", size(checked.bytes as u64))?;
-    writeln!(out, "imports      {}", checked.imports.join(", "))?;
-    writeln!(out, "made ready   in {:.1} ms", checked.install.as_secs_f64() * 1e3)?;
-    writeln!(out, "media types  {media_types}")?;
-    writeln!(out, "input        {}", said.access.as_str())?;
-    writeln!(out, "parameters   {}", properties(&said.parameter_schema).unwrap_or_else(|| "none".to_owned()))?;
-    writeln!(out, "report       {}", properties(&said.report_schema).unwrap_or_else(|| "not described".to_owned()))
+    out.line(format_args!("{} {}: {}", said.name, said.version, said.summary))?;
+    out.line("")?;
+    out.line(format_args!("contract     {}", checked.release.contract()))?;
+    out.line(format_args!("digest       {}", checked.release.digest()))?;
+    out.line(format_args!("size         {}", size(checked.bytes as u64)))?;
+    out.line(format_args!("imports      {}", checked.imports.join(", ")))?;
+    out.line(format_args!("made ready   in {:.1} ms", checked.install.as_secs_f64() * 1e3))?;
+    out.line(format_args!("media types  {media_types}"))?;
+    out.line(format_args!("input        {}", said.access.as_str()))?;
+    out.line(format_args!("parameters   {}", properties(&said.parameter_schema).unwrap_or_else(|| "none".to_owned())))?;
+    out.line(format_args!(
+        "report       {}",
+        properties(&said.report_schema).unwrap_or_else(|| "not described".to_owned())
+    ))
 }
 
 /// How a run ended, and where its artifacts were saved.
-pub(super) fn run(out: &mut impl Write, run: &Run, saved: &[PathBuf]) -> io::Result<()> {
+pub(super) fn run(out: &mut Lines<impl Write>, run: &Run, saved: &[PathBuf]) -> io::Result<()> {
     match &run.result {
         Ok(found) => report(out, found, saved)?,
         Err(failure) => {
             // It stands with what else is to be read of this run.
-            writeln!(out, "{}: {}", failure.outcome(), failure.message())?;
+            out.line(format_args!("{}: {}", failure.outcome(), failure.message()))?;
             if let Some(hint) = failure.hint() {
-                writeln!(out, "hint: {hint}")?;
+                out.line(format_args!("hint: {hint}"))?;
             }
         }
     }
     if !run.log.is_empty() {
-        writeln!(out, "\nlog")?;
+        out.line("")?;
+        out.line("log")?;
     }
     for line in &run.log {
-        writeln!(out, "  {:<5}  {}", line.level.as_str(), line.message)?;
+        out.line(format_args!("  {:<5}  {}", line.level.as_str(), line.message))?;
     }
-    writeln!(out, "\n{}", used(&run.resources, run.outcome()))
+    out.line("")?;
+    out.line(used(&run.resources, run.outcome()))
 }
 
-fn report(out: &mut impl Write, report: &Report, saved: &[PathBuf]) -> io::Result<()> {
+fn report(out: &mut Lines<impl Write>, report: &Report, saved: &[PathBuf]) -> io::Result<()> {
     if !report.summary.is_empty() {
-        writeln!(out, "{}\n", report.summary)?;
+        out.line(&report.summary)?;
+        out.line("")?;
     }
     let json = shortened(serde_json::from_str(&report.json).unwrap_or_default());
-    writeln!(out, "{}", printable(&serde_json::to_string_pretty(&json).unwrap_or_default()))?;
+    out.lines(&serde_json::to_string_pretty(&json).unwrap_or_default())?;
     if !report.findings.is_empty() {
-        writeln!(out, "\nfindings")?;
+        out.line("")?;
+        out.line("findings")?;
     }
     for found in &report.findings {
-        writeln!(out, "  {:<8}  {:<16}  {}", found.severity.as_str(), found.kind, found.summary)?;
+        out.line(format_args!("  {:<8}  {:<16}  {}", found.severity.as_str(), found.kind, found.summary))?;
     }
     if !report.artifacts.is_empty() {
         let hint = if saved.is_empty() { " (hint: save them with --out DIR)" } else { "" };
-        writeln!(out, "\nartifacts{hint}")?;
+        out.line("")?;
+        out.line(format_args!("artifacts{hint}"))?;
     }
     for (at, artifact) in report.artifacts.iter().enumerate() {
         let place = saved.get(at).map(|path| format!("  {}", path.display())).unwrap_or_default();
         let bytes = size(artifact.data.len() as u64);
-        writeln!(out, "  {:<24}  {:<16}  {bytes:>10}{place}", artifact.name, artifact.media_type)?;
+        out.line(format_args!("  {:<24}  {:<16}  {bytes:>10}{place}", artifact.name, artifact.media_type))?;
     }
     Ok(())
 }
@@ -92,7 +101,7 @@ fn used(used: &Resources, outcome: Outcome) -> String {
 fn properties(schema: &str) -> Option<String> {
     let schema: Value = serde_json::from_str(schema).ok()?;
     let names: Vec<&str> = schema.get("properties")?.as_object()?.keys().map(String::as_str).collect();
-    Some(if names.is_empty() { "none".to_owned() } else { printable(&names.join(", ")) })
+    Some(if names.is_empty() { "none".to_owned() } else { names.join(", ") })
 }
 
 /// The same value, with long lists cut: whoever wants all of them asks for `--json`.
@@ -111,11 +120,6 @@ fn shortened(value: Value) -> Value {
         Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, shortened(value))).collect(),
         other => other,
     }
-}
-
-/// What JSON leaves unescaped although a terminal would obey it.
-fn printable(text: &str) -> String {
-    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
 }
 
 fn size(bytes: u64) -> String {

@@ -23,7 +23,7 @@ pub(in super::super) fn fetch_and_unpack(wanted: &[&str], work: &Path) -> Result
     let (archives, prefix) = (work.join("archives"), work.join("prefix"));
     fs::create_dir_all(&archives).with_context(|| format!("cannot create `{}`", archives.display()))?;
     fetch(wanted, &archives)?;
-    eprintln!("engines: unpacking into `{}` (nothing is installed)", work.display());
+    filemill_text::tell!("engines: unpacking into `{}` (nothing is installed)", work.display());
     unpack(&archives, &prefix)
 }
 
@@ -56,12 +56,12 @@ fn fetch(wanted: &[&str], archives: &Path) -> Result<()> {
         total += size;
         lines.push(format!("  {:6.1} MB  {name} {version}", megabytes(size)));
     }
-    eprintln!(
+    filemill_text::tell!(
         "engines: fetching {} packages, {:.0} MB, from this machine's apt sources:",
         lines.len(),
         megabytes(total)
     );
-    eprintln!("{}", lines.join("\n"));
+    filemill_text::tell_lines(lines.join("\n"));
 
     let mut apt = apt("apt-get");
     apt.current_dir(archives).args(["download", "--quiet"]);
@@ -148,7 +148,7 @@ fn update_lists(lacking: &str) -> Result<()> {
     if !program::is_root() {
         bail!("apt's package lists are missing or lack `{lacking}`\nhint: run `apt-get update` as root");
     }
-    eprintln!("engines: apt-get update (its package lists are missing)");
+    filemill_text::tell!("engines: apt-get update (its package lists are missing)");
     program::run(apt("apt-get").args(["update", "--quiet"]))?;
     if candidate(lacking)?.is_none() {
         bail!("apt's sources have no package `{lacking}`\nhint: Debian 12 has it, in its security updates too");
