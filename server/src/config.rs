@@ -1,5 +1,6 @@
 //! What a server is told at its start. Read once; each part gets only its own.
 
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -81,10 +82,23 @@ impl Embedded {
     /// The folder's database, or the one that was named instead; makes the folder if there is none.
     ///
     /// # Errors
-    /// The folder cannot be made.
+    /// The folder cannot be made; or a server has used it, and the database is gone or empty: taken as new, it would have all
+    /// objects deleted, since it knows none of them.
     pub fn database(&self) -> Result<StoreOptions, StartError> {
         let dir = embedded::make_dir(&self.dir).map_err(|source| StartError::dir(&self.dir, source))?;
-        Ok(self.database.clone().unwrap_or_else(|| StoreOptions::sqlite(dir.join(DATABASE))))
+        if let Some(database) = &self.database {
+            return Ok(database.clone());
+        }
+        let path = dir.join(DATABASE);
+        // Written when a server was ready, thus after its database.
+        let was_used = dir.join(embedded::LAST).exists();
+        match std::fs::metadata(&path) {
+            Ok(metadata) if metadata.len() == 0 && was_used => Err(StartError::DatabaseGone { path, what: "is empty" }),
+            Err(error) if error.kind() == ErrorKind::NotFound && was_used => {
+                Err(StartError::DatabaseGone { path, what: "is gone" })
+            }
+            _ => Ok(StoreOptions::sqlite(path)),
+        }
     }
 }
 

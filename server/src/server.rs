@@ -37,6 +37,14 @@ pub enum StartError {
         /// The system's reason.
         source: io::Error,
     },
+    /// A server has used the folder, and its database is not there any more.
+    #[error("database `{}` {what}, and a server has used this folder before", path.display())]
+    DatabaseGone {
+        /// Where it was.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// An address is not to be had.
     #[error("cannot listen at `{address}`")]
     Listen {
@@ -63,6 +71,10 @@ impl StartError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::InUse { .. } => Some("stop that server, or give this one another folder"),
+            Self::DatabaseGone { .. } => Some(
+                "restore it from a backup, or name the database that was used with --database-url; a new one would have everything \
+                 deleted that is stored here: for that, give another folder",
+            ),
             Self::Listen { .. } => Some("choose another port, or 0 for any"),
             Self::Database(error) => error.hint(),
             Self::Storage(_) => Some("check bucket, endpoint and credentials"),

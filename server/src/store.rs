@@ -136,6 +136,12 @@ impl StoreError {
             Self::Migrate { source: MigrateError::VersionMissing(_), .. } => {
                 Some("a newer version has used this database: run that one, and update in the documented order")
             }
+            // SQLITE_NOTADB, SQLITE_CORRUPT.
+            Self::Open { source: sqlx::Error::Database(error), .. }
+                if matches!(error.code().as_deref(), Some("26" | "11")) =>
+            {
+                Some("it is no SQLite database, or a damaged one: restore it from a backup")
+            }
             _ => None,
         }
     }

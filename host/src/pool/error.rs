@@ -71,6 +71,9 @@ impl PoolFolderError {
             Self::Exists { .. } => {
                 "choose another folder: a pool that clients are enrolled with is never overwritten".into()
             }
+            Self::Missing { dir } if dir.join("enrolment.json").exists() || dir.join("root.key").exists() => {
+                "there was one: restore the folder from your secret store".into()
+            }
             Self::Missing { .. } => "make one with `filemill-processor pool init --dir DIR --name NAME`".into(),
             Self::Exposed { path, .. } => format!("chmod go= {}", path.display()),
             Self::Malformed { .. } => "restore the folder from your secret store".into(),
