@@ -71,6 +71,11 @@ pub(crate) enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// Put the journal right: what this machine knows of the files that it sent
+    Journal {
+        #[command(subcommand)]
+        command: Journal,
+    },
     /// Show, export or import your key
     Key {
         #[command(subcommand)]
@@ -157,11 +162,22 @@ pub(crate) struct Analysis {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Journal {
+    /// Put a journal that cannot be used any more aside, and begin another with what can still be read in it
+    New,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Key {
     /// Print the public key: whom results are sealed for
     Show,
     /// Print the secret key, as the `age` tool reads it
     Export,
+    /// Make a key where the former is gone for good; results that were sealed for that one cannot be opened any more
+    New {
+        #[command(flatten)]
+        store: Store,
+    },
     /// Take over a secret key, from a file or, with `-`, from standard input
     Import {
         /// File with the key, or `-`

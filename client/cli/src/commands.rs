@@ -5,7 +5,7 @@ mod listing;
 mod show;
 mod transfer;
 
-pub(crate) use account::{key, login};
+pub(crate) use account::{journal, key, login};
 pub(crate) use listing::{cancel, open, results, status};
 pub(crate) use show::show;
 pub(crate) use transfer::{resume, send, watch};

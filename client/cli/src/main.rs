@@ -70,6 +70,7 @@ async fn run(arguments: Arguments, stop: &CancellationToken) -> Result<ExitCode,
         Command::Show { what, json } => unless(stop, commands::show(home, &what, json)).await,
         Command::Status { json } => commands::status(home, json, stop).await,
         Command::Cancel { uploads, all } => unless(stop, commands::cancel(home, &uploads, all)).await,
+        Command::Journal { command } => unless(stop, commands::journal(&home, command)).await,
         Command::Key { command } => unless(stop, commands::key(&home, command)).await,
     }
 }

@@ -52,6 +52,9 @@ impl Config {
             return Err(malformed(format!("it has version {}, this program reads version 1", text.version)));
         }
         let token = Zeroizing::new(read_text(&home.token())?.ok_or_else(not_logged_in)?);
+        if token.trim().is_empty() {
+            return Err(Error::Malformed { path: home.token(), detail: "it is empty".to_owned() });
+        }
         Ok(Self {
             server: text.server,
             organisation: text.organisation,
@@ -174,5 +177,10 @@ mod tests {
         assert_eq!(format!("{loaded:?}"), format!("{config:?}"));
         assert_eq!(*loaded.token, "secret-token");
         assert!(!format!("{loaded:?}").contains("secret-token"));
+        for emptied in [home.token(), home.config()] {
+            std::fs::File::create(&emptied).unwrap();
+            assert!(matches!(Config::load(&home), Err(Error::Malformed { path, .. }) if path == emptied));
+            config.save(&home).unwrap();
+        }
     }
 }

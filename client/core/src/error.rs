@@ -123,6 +123,26 @@ pub enum Error {
         /// What SQLite said.
         detail: String,
     },
+    /// What lies in the journal's place is none, or none any more.
+    #[error("journal `{path}` cannot be used any more: {detail}")]
+    JournalDamaged {
+        /// The journal.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// Nothing is wrong with the journal: no other is needed.
+    #[error("journal `{path}` is in order")]
+    JournalInOrder {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// A running program uses the journal.
+    #[error("journal `{path}` is used by a program that runs")]
+    JournalInUse {
+        /// The journal.
+        path: PathBuf,
+    },
     /// The journal was written by another version of this program.
     #[error("journal `{path}` is of another version of this program: {detail}")]
     JournalVersion {
@@ -146,6 +166,12 @@ pub enum Error {
     /// There is no key yet.
     #[error("`{home}` has no secret key yet")]
     NoKey {
+        /// The home.
+        home: PathBuf,
+    },
+    /// There was a key, and it is gone.
+    #[error("`{home}` was logged in before, and its secret key is gone")]
+    KeyLost {
         /// The home.
         home: PathBuf,
     },
@@ -290,11 +316,20 @@ impl Error {
             Self::WrongObject { .. } => "tell the server's operator",
             Self::JournalFull { .. } => "free some space and run the command again: it goes on where it stopped",
             Self::Journal { .. } => "check that the disk works and that the home is yours alone",
+            Self::JournalDamaged { .. } => {
+                "restore it from a backup; or run `filemill journal new`, which puts it aside, takes over what can still be read in it, \
+                 and asks the server for its results again: key, login and pool stay, files that it does not know are sent again"
+            }
+            Self::JournalInOrder { .. } => "it holds the keys of what is on its way: leave it where it is",
+            Self::JournalInUse { .. } => "end it first: `filemill watch`, or another command of this home",
             Self::JournalVersion { .. } => "update this program, or use another FILEMILL_HOME",
             Self::NoKeychain { .. } => {
                 "unlock the session's keychain, or allow a file that only you can read: `--key-store file`, or FILEMILL_KEY_STORE=file"
             }
             Self::Keychain { .. } => "unlock the keychain and run the command again",
+            Self::KeyLost { .. } => {
+                "restore it with `filemill key import FILE`; `filemill key new` makes another, which opens no result that was sealed for the former"
+            }
             Self::NoKey { .. } => "log in, or run `filemill key import FILE`",
             Self::OtherKey { .. } => "export that one first; `filemill key import --replace` then takes its place",
             Self::Key(error) => error.hint(),

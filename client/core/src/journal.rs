@@ -1,7 +1,9 @@
 //! The journal: what must be known after a crash. One SQLite file, shared by all programs of one home.
 
+mod anew;
 mod descriptions;
 mod files;
+mod found;
 mod lookup;
 mod results;
 mod sessions;
@@ -18,6 +20,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 
 use crate::error::Error;
 use crate::home::Home;
+pub use anew::{NewJournal, begin_new_journal};
 pub(crate) use files::{FilePlace, FileState, Known, Waiting};
 pub(crate) use results::{Arrived, Kept, Missing};
 pub(crate) use sessions::{Session, Watched, is_running};
@@ -27,6 +30,9 @@ use writer::Writer;
 
 /// How many rows one statement inserts: SQLite takes 32,766 values in one.
 const ROWS_PER_STATEMENT: usize = 256;
+
+/// How long to wait for another program of the same home that is writing.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The journal of one home.
 pub(crate) struct Journal {
@@ -40,10 +46,11 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`Error::JournalVersion`] if another version of this program made it, [`Error::JournalFull`], [`Error::Journal`] if it
-    /// cannot be opened for another reason.
+    /// [`Error::JournalDamaged`] if there was one and it is none any more, [`Error::JournalVersion`] if another version of this
+    /// program made it, [`Error::JournalFull`], [`Error::Journal`] if it cannot be opened for another reason.
     pub(crate) async fn open(home: &Home) -> Result<Self, Error> {
         let path = home.journal();
+        found::look(home).await?;
         let failed = |error: sqlx::Error| journal_error(&path, &error);
         let options = SqliteConnectOptions::new()
             .filename(&path)
@@ -51,14 +58,12 @@ impl Journal {
             .journal_mode(SqliteJournalMode::Wal)
             // What was said to be stored or opened must be known after a power cut, too.
             .synchronous(SqliteSynchronous::Full)
-            // Another program of the same home may be writing.
-            .busy_timeout(Duration::from_secs(30));
+            .busy_timeout(BUSY_TIMEOUT);
         make_private(&path)?;
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(failed)?;
         let place = home.clone();
         // With SQLite, sqlx locks nothing: of two programs that start at once, one found the tables of the other.
-        let lock =
-            tokio::task::spawn_blocking(move || place.lock("journal.lock")).await.map_err(|_| Error::Stopped)??;
+        let lock = tokio::task::spawn_blocking(move || place.lock(found::LOCK)).await.map_err(|_| Error::Stopped)??;
         sqlx::migrate!("./migrations").run(&writer).await.map_err(|error| migration_error(&path, error))?;
         drop(lock);
         let reader = SqlitePoolOptions::new()
@@ -71,8 +76,9 @@ impl Journal {
 
     /// Waits until everything is written, and closes it.
     pub(crate) async fn close(&self) {
-        self.writer.close().await;
+        // Whoever is last puts the write-ahead log into the database, if it may write: the file is whole then, and can be copied.
         self.reader.close().await;
+        self.writer.close().await;
     }
 
     fn failed(&self, error: &sqlx::Error) -> Error {
@@ -99,11 +105,17 @@ fn journal_error(path: &Path, error: &sqlx::Error) -> Error {
     // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE: no room for the index of the write-ahead log.
     const FULL: [&str; 2] = ["13", "4874"];
 
+    // SQLITE_CORRUPT with its index, sequence and virtual tables; SQLITE_NOTADB; SQLITE_IOERR_SHORT_READ.
+    const DAMAGED: [&str; 6] = ["11", "267", "523", "779", "26", "522"];
+
     let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
-    if code.is_some_and(|code| FULL.contains(&code.as_str())) {
-        Error::JournalFull { path: path.to_owned() }
-    } else {
-        Error::Journal { path: path.to_owned(), detail: error.to_string() }
+    match code.as_deref() {
+        Some(code) if FULL.contains(&code) => Error::JournalFull { path: path.to_owned() },
+        Some(code) if DAMAGED.contains(&code) => {
+            let detail = error.as_database_error().map(|error| error.message().to_owned()).unwrap_or_default();
+            Error::JournalDamaged { path: path.to_owned(), detail }
+        }
+        _ => Error::Journal { path: path.to_owned(), detail: error.to_string() },
     }
 }
 

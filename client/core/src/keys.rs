@@ -58,7 +58,8 @@ pub fn load_identity(home: &Home) -> Result<Identity, Error> {
 ///
 /// # Errors
 ///
-/// As [`load_identity`], except that a missing key is made; [`Error::File`] or [`Error::Keychain`] if it cannot be kept.
+/// As [`load_identity`], except that a missing key is made, unless this home was logged in before: then it is an
+/// [`Error::KeyLost`]. [`Error::File`] or [`Error::Keychain`] if it cannot be kept.
 pub fn load_or_create_identity(home: &Home, place: KeyPlace) -> Result<Identity, Error> {
     // Two programs at once must not make two keys.
     let _lock = home.lock("key.lock")?;
@@ -67,6 +68,10 @@ pub fn load_or_create_identity(home: &Home, place: KeyPlace) -> Result<Identity,
         // Without a keychain there is no key in it either, as far as whoever chose a file is concerned.
         Err(Error::NoKeychain { .. }) if place == KeyPlace::File => {}
         other => return other,
+    }
+    // Another would be taken without a word, and no result that is on its way could be opened.
+    if home.config().exists() {
+        return Err(Error::KeyLost { home: home.path().to_owned() });
     }
     let identity = Identity::generate();
     keep(home, place, &identity)?;
@@ -172,6 +177,20 @@ mod tests {
         let again = load_or_create_identity(&home, KeyPlace::File).unwrap();
         assert_eq!(made.recipient(), again.recipient());
         assert_eq!(load_identity(&home).unwrap().recipient(), made.recipient());
+    }
+
+    #[test]
+    fn a_key_that_is_gone_is_not_made_anew_without_a_word() {
+        let (_folder, home) = home();
+        let made = load_or_create_identity(&home, KeyPlace::File).unwrap();
+        write_private(&home.config(), "{}").unwrap();
+        std::fs::File::create(home.key()).unwrap();
+        assert!(matches!(load_or_create_identity(&home, KeyPlace::File), Err(Error::Key(_))), "it is empty");
+        std::fs::remove_file(home.key()).unwrap();
+        assert!(matches!(load_or_create_identity(&home, KeyPlace::File), Err(Error::KeyLost { .. })), "it is gone");
+        assert!(!home.key().exists());
+        import_identity(&home, KeyPlace::File, &made, false).unwrap();
+        assert_eq!(load_or_create_identity(&home, KeyPlace::File).unwrap().recipient(), made.recipient());
     }
 
     #[test]

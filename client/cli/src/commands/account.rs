@@ -1,10 +1,12 @@
-//! `login` and `key`: who the user is.
+//! `login`, `key` and `journal`: who the user is, and what this machine knows.
 
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 
-use filemill_client::{Error, Home, import_identity, load_identity, parse_identity};
+use filemill_client::{
+    Error, Home, Identity, NewJournal, begin_new_journal, import_identity, load_identity, parse_identity, shown,
+};
 
 use crate::args;
 use crate::lines::{Output, tell, tell_error};
@@ -29,6 +31,19 @@ pub(crate) async fn login(home: &Home, login: args::Login) -> Result<ExitCode, E
     Ok(ExitCode::SUCCESS)
 }
 
+pub(crate) async fn journal(home: &Home, command: args::Journal) -> Result<ExitCode, Error> {
+    let args::Journal::New = command;
+    let NewJournal { aside, uploads, files, results } = begin_new_journal(home).await?;
+    if let Some(aside) = aside {
+        tell(&format!("the former journal lies in `{}` now", shown(&aside)));
+    }
+    tell(&format!("taken over from it: {uploads} uploads, {files} files, {results} results"));
+    tell(
+        "`filemill resume` goes on with what was on its way; what the journal does not know any more is sent again by `filemill send`",
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
 pub(crate) async fn key(home: &Home, command: args::Key) -> Result<ExitCode, Error> {
     let home = home.clone();
     // A keychain may ask its owner for a password.
@@ -36,6 +51,11 @@ pub(crate) async fn key(home: &Home, command: args::Key) -> Result<ExitCode, Err
         match command {
             args::Key::Show => print(&load_identity(&home)?.recipient().to_string()),
             args::Key::Export => print(&load_identity(&home)?.expose_secret()),
+            args::Key::New { store } => {
+                let identity = Identity::generate();
+                import_identity(&home, store.key_store.into(), &identity, false)?;
+                tell(&format!("results are sealed for {}", identity.recipient()));
+            }
             args::Key::Import { file, replace, store } => {
                 let identity = parse_identity(&read(&file)?)?;
                 import_identity(&home, store.key_store.into(), &identity, replace)?;
