@@ -1,32 +1,24 @@
 //! Keeping sealed results and what lies in them as files, in the tree that their files have.
 
 mod artifacts;
+mod folder;
 
+use std::ffi::OsStr;
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use filemill_seal::{Artifact, Digest};
 
 use crate::error::Error;
 use crate::source::{path_bytes, path_from_bytes};
+pub(crate) use folder::is_part;
+use folder::{Folder, Readers, is_obstacle};
 
 /// Names that are tried for one result before it counts as a failure.
 const NAMES_MAX: u32 = 10_000;
 /// Longest name before its ending, in bytes: most file systems take 255 for all of it, and `.10000.artifacts` has 16.
 const STEM_MAX_BYTES: usize = 255 - 16;
-/// Bytes that are compared at once.
-const COMPARE_BYTES: usize = 64 << 10;
-
-/// What a result is called until it is whole.
-const PART_PREFIX: &str = ".filemill-";
-const PART_SUFFIX: &str = ".part";
-
-/// Whether this is a result that is being written.
-pub(crate) fn is_part(path: &Path) -> bool {
-    let name = path.file_name().map(|name| name.as_encoded_bytes()).unwrap_or_default();
-    name.starts_with(PART_PREFIX.as_bytes()) && name.ends_with(PART_SUFFIX.as_bytes())
-}
 
 /// A folder for sealed results.
 #[derive(Clone, Debug)]
@@ -34,12 +26,12 @@ pub(crate) struct Out {
     folder: PathBuf,
 }
 
-/// What was kept beside a sealed result.
+/// What was kept of a result.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     /// Where each artifact is; none where they could not be kept.
     pub(crate) artifacts: Vec<PathBuf>,
-    /// Why they could not.
+    /// Why they could not, or the sealed result itself.
     pub(crate) trouble: Option<Error>,
 }
 
@@ -59,31 +51,51 @@ impl Out {
 
     /// Keeps `sealed` as `NAME.age` below the folder, or as `NAME.2.age` and so on where another result has that name, and
     /// `artifacts`, which lie in it, in `NAME.artifacts` or `NAME.2.artifacts`; says where each of them is. Nothing that is there
-    /// is replaced, and what is there already with the same content stays as it is. A name that has no room for its ending is
-    /// cut. Blocks.
+    /// is replaced, no link below the folder is followed, and what is there already with the same content stays as it is. A name
+    /// that has no room for its ending is cut. Blocks.
     ///
     /// # Errors
     ///
-    /// [`Error::File`] if the result could not be kept. That its artifacts could not is no error: their names are the engine's.
+    /// [`Error::File`] if the result could not be kept. That its artifacts could not is no error: their names are the engine's;
+    /// nor is that somebody put something in its way.
     pub(crate) fn keep(&self, name: &Path, sealed: &[u8], artifacts: &[Artifact]) -> Result<Kept, Error> {
-        let target = short_enough(self.folder.join(inside(name)));
-        let failed = |error: std::io::Error| Error::file("write", &target, &error);
-        let parent = target.parent().unwrap_or(&self.folder);
-        fs::create_dir_all(parent).map_err(failed)?;
-        // Whole or not at all: a half-written result would open as a damaged one.
-        let part = parent.join(format!("{PART_PREFIX}{}{PART_SUFFIX}", filemill_seal::UploadId::random()));
-        let written = write_new(&part, sealed).and_then(|()| place(&part, &target, sealed));
-        // Gone already where the file system has no links.
-        let _ = fs::remove_file(&part);
-        let stem = written.map_err(failed)?;
+        let below = short_enough(inside(name));
+        let target = self.folder.join(&below);
+        let name = below.file_name().unwrap_or(OsStr::new("result"));
+        let placed = self.enter(below.parent().unwrap_or(Path::new(""))).and_then(|folder| {
+            let stem = place(&folder, Path::new(name), sealed)?;
+            Ok((folder, stem))
+        });
+        let (folder, stem) = match placed {
+            Ok(placed) => placed,
+            Err(error) if is_obstacle(&error) => {
+                let trouble = Some(Error::file("write", &target, &error));
+                return Ok(Kept { artifacts: Vec::new(), trouble });
+            }
+            Err(error) => return Err(Error::file("write", &target, &error)),
+        };
         if artifacts.is_empty() {
             return Ok(Kept::default());
         }
-        let folder = with_ending(stem, ".artifacts");
-        Ok(match artifacts::keep(&folder, artifacts) {
-            Ok(artifacts) => Kept { artifacts, trouble: None },
-            Err(error) => Kept { artifacts: Vec::new(), trouble: Some(Error::file("write", &folder, &error)) },
+        let beside = with_ending(stem, ".artifacts");
+        let path = target.with_file_name(&beside);
+        let kept = folder.enter(&beside).and_then(|folder| artifacts::keep(&folder, artifacts));
+        Ok(match kept {
+            Ok(names) => Kept { artifacts: names.iter().map(|name| path.join(name)).collect(), trouble: None },
+            Err(error) => Kept { artifacts: Vec::new(), trouble: Some(Error::file("write", &path, &error)) },
         })
+    }
+
+    /// The folder `below`, and all on the way to it, which are made if they are not there.
+    fn enter(&self, below: &Path) -> std::io::Result<Folder> {
+        let top = match Folder::open(&self.folder) {
+            // Somebody took it away meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                fs::create_dir_all(&self.folder).and_then(|()| Folder::open(&self.folder))
+            }
+            other => other,
+        }?;
+        below.components().try_fold(top, |folder, part| folder.enter(Path::new(&part)))
     }
 }
 
@@ -115,49 +127,15 @@ fn short_enough(path: PathBuf) -> PathBuf {
     path.with_file_name(path_from_bytes(cut))
 }
 
-/// Whether `file` holds these bytes and nothing else. It may be any file, and very long.
-fn holds(mut file: fs::File, bytes: &[u8]) -> std::io::Result<bool> {
-    let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.len() != bytes.len() as u64 {
-        return Ok(false);
-    }
-    let mut part = vec![0; COMPARE_BYTES.min(bytes.len())];
-    for expected in bytes.chunks(COMPARE_BYTES) {
-        let part = &mut part[..expected.len()];
-        match file.read_exact(part) {
-            Ok(()) if part == expected => {}
-            Ok(()) => return Ok(false),
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(true)
-}
-
-fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    fs::OpenOptions::new().write(true).create_new(true).open(path)?.write_all(bytes)
-}
-
-/// Puts the part in its place, and says what that is called without `.age`.
-fn place(part: &Path, target: &Path, sealed: &[u8]) -> std::io::Result<PathBuf> {
+/// Gives the result a place, and says what that is called without `.age`.
+fn place(folder: &Folder, name: &Path, sealed: &[u8]) -> std::io::Result<PathBuf> {
     for number in 1..=NAMES_MAX {
         let stem = match number {
-            1 => target.to_owned(),
-            _ => with_ending(target.to_owned(), &format!(".{number}")),
+            1 => name.to_owned(),
+            _ => with_ending(name.to_owned(), &format!(".{number}")),
         };
-        let path = with_ending(stem.clone(), ".age");
-        match fs::hard_link(part, &path) {
-            Ok(()) => return Ok(stem),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                // A pipe would wait for a writer.
-                let is_file = fs::metadata(&path).is_ok_and(|metadata| metadata.is_file());
-                if is_file && fs::File::open(&path).and_then(|file| holds(file, sealed)).is_ok_and(|same| same) {
-                    return Ok(stem);
-                }
-            }
-            // A file system without links.
-            Err(_) if !path.try_exists()? => return fs::rename(part, &path).map(|()| stem),
-            Err(error) => return Err(error),
+        if folder.add(&with_ending(stem.clone(), ".age"), sealed, Readers::Usual)? {
+            return Ok(stem);
         }
     }
     Err(std::io::Error::new(ErrorKind::AlreadyExists, "too many results have this name"))
@@ -171,6 +149,7 @@ fn with_ending(path: PathBuf, ending: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use super::folder::COMPARE_BYTES;
     use super::*;
 
     fn tree(folder: &Path) -> Vec<String> {
@@ -325,5 +304,51 @@ mod tests {
         }
         assert_eq!(fs::read(elsewhere.join("kept")).unwrap(), b"mine");
         assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_is_written_through_a_link_that_somebody_put_below_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        fs::create_dir_all(elsewhere.join("deep")).unwrap();
+        // What the user named may be a link.
+        fs::create_dir(folder.path().join("real")).unwrap();
+        std::os::unix::fs::symlink("real", folder.path().join("out")).unwrap();
+        let out = Out::new(&folder.path().join("out")).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, out.folder().join("a")).unwrap();
+        fs::create_dir(out.folder().join("b")).unwrap();
+        std::os::unix::fs::symlink(elsewhere.join("deep"), out.folder().join("b/c")).unwrap();
+        std::os::unix::fs::symlink(elsewhere.join("new"), out.folder().join("d.age")).unwrap();
+        fs::write(out.folder().join("e"), "no folder").unwrap();
+        for (name, reason) in [
+            ("a/x", "a link is in its way, which is not followed"),
+            ("a/deep/x", "a link is in its way, which is not followed"),
+            ("b/c/x", "a link is in its way, which is not followed"),
+            ("e/x", "something is in its way that is no folder"),
+        ] {
+            let kept = out.keep(Path::new(name), b"one", &[artifact("plot", b"1")]).expect("the run goes on");
+            let said = kept.trouble.expect("it is said").to_string();
+            let expected = format!("cannot write `{}`: {reason}", out.folder().join(name).display());
+            assert_eq!((said, kept.artifacts), (expected, Vec::<PathBuf>::new()));
+        }
+        // A link in the place of the result itself is something else of that name.
+        assert!(out.keep(Path::new("d"), b"one", &[]).unwrap().trouble.is_none());
+        assert_eq!(fs::read(out.folder().join("d.2.age")).unwrap(), b"one");
+        assert_eq!(tree(&elsewhere), [""; 0]);
+        // The folder itself becomes a link after it was opened.
+        fs::rename(out.folder(), folder.path().join("moved")).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, out.folder()).unwrap();
+        assert!(out.keep(Path::new("f"), b"one", &[]).unwrap().trouble.is_some());
+        assert_eq!(tree(&elsewhere), [""; 0]);
+    }
+
+    #[test]
+    fn a_folder_that_somebody_took_away_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = Out::new(&folder.path().join("out")).unwrap();
+        fs::remove_dir(out.folder()).unwrap();
+        out.keep(Path::new("a/x"), b"one", &[]).unwrap();
+        assert_eq!(tree(folder.path()), ["out/a/x.age"]);
     }
 }
