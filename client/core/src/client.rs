@@ -277,6 +277,7 @@ impl Client {
         let Self { journal, session, pipeline, inbox, recipes, tasks, .. } = self;
         drop((pipeline, inbox, recipes));
         tasks.wait().await;
+        crate::tree::close_all();
         journal.close().await;
         drop(session);
     }

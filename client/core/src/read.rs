@@ -7,7 +7,8 @@ use std::sync::Arc;
 use filemill_seal::{Layout, Piece, Sha256, Verdict, VoidReason};
 
 use crate::error::io_detail;
-use crate::source::{FileStat, Found, open_regular};
+use crate::source::{FileStat, Found};
+use crate::tree::link_met;
 
 /// Reads chunks of one upload. Blocks; one thread at a time.
 pub(crate) struct Reader {
@@ -72,11 +73,13 @@ impl Reader {
         }
         let announced = &self.files[piece.index as usize];
         let hashed = piece.in_file == 0 && sequence >= self.hash_from;
-        let (file, void) = match open_regular(&announced.path) {
+        let (file, void) = match announced.open() {
             Ok((file, stat)) => (Some(file), difference(&announced.stat, &stat)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 (None, Some((VoidReason::Vanished, "it vanished".to_owned())))
             }
+            // Another file may have taken its place by now, which whoever sends it again finds out.
+            Err(error) if link_met(&error).is_some() => (None, Some((VoidReason::Changed, io_detail(&error)))),
             Err(error) => (None, Some((VoidReason::Unreadable, io_detail(&error)))),
         };
         self.current = Some(Current { index: piece.index, file, hash: hashed.then(Sha256::new), void });

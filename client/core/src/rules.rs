@@ -1,10 +1,14 @@
 //! Which files are left out: gitignore rules, from files in the folder and from the user.
 
+mod file;
+
 use std::path::{Path, PathBuf};
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use crate::error::Error;
+use crate::tree::Tree;
+pub(crate) use file::read_rule_file;
 
 /// Files of a folder that hold rules, the later ones over the earlier.
 const RULE_FILES: [&str; 2] = [".gitignore", ".filemillignore"];
@@ -13,29 +17,45 @@ const RULE_FILES: [&str; 2] = [".gitignore", ".filemillignore"];
 pub(crate) struct Rules {
     folder: PathBuf,
     rules: Gitignore,
+    unread: Vec<(PathBuf, String)>,
 }
 
 impl Rules {
     /// Leaves nothing out.
     pub(crate) fn none() -> Self {
-        Self { folder: PathBuf::new(), rules: Gitignore::empty() }
+        Self { folder: PathBuf::new(), rules: Gitignore::empty(), unread: Vec::new() }
     }
 
     /// The rules of `folder`'s own rule files, and then the user's `globs`. A line of a rule file that is no pattern is
-    /// passed over, as git does.
+    /// passed over, as git does; a rule file that cannot be read is [told](Self::unread).
     ///
     /// # Errors
     ///
     /// [`Error::Glob`] for one of `globs` that is no pattern.
     pub(crate) fn new(folder: &Path, globs: &[String]) -> Result<Self, Error> {
         let mut builder = GitignoreBuilder::new(folder);
-        if folder.is_dir() {
+        let mut unread = Vec::new();
+        if let Ok(tree) = Tree::at(folder) {
             for name in RULE_FILES {
-                // A missing file is no error here either.
-                let _ = builder.add(folder.join(name));
+                match read_rule_file(&tree, Path::new(name)) {
+                    Ok(lines) => {
+                        for line in lines {
+                            let _ = builder.add_line(None, &line);
+                        }
+                    }
+                    Err(reason) => unread.push((folder.join(name), reason)),
+                }
             }
         }
-        Self::with_globs(folder, builder, globs)
+        match Self::with_globs(folder, builder, globs) {
+            Ok(rules) => Ok(Self { unread, ..rules }),
+            // The user's globs must hold whatever stands in the files.
+            Err(error) => {
+                let rules = Self::globs_only(folder, globs)?;
+                unread.push((folder.to_owned(), error.to_string()));
+                Ok(Self { unread, ..rules })
+            }
+        }
     }
 
     /// Only the user's `globs`: what was named by hand is not left out because of a rule file.
@@ -51,7 +71,12 @@ impl Rules {
         }
         let rules =
             builder.build().map_err(|error| Error::Glob { glob: globs.join(" "), detail: error.to_string() })?;
-        Ok(Self { folder: folder.to_owned(), rules })
+        Ok(Self { folder: folder.to_owned(), rules, unread: Vec::new() })
+    }
+
+    /// Rule files whose rules do not hold, and why: whoever put them there has to know.
+    pub(crate) fn unread(&self) -> impl Iterator<Item = (&Path, String)> {
+        self.unread.iter().map(|(path, reason)| (path.as_path(), format!("its rules do not hold: {reason}")))
     }
 
     /// Whether to leave out `path`, an absolute path whose folders are not left out themselves.

@@ -1,11 +1,13 @@
 //! One file on disk: its name as bytes, what tells two versions of it apart, and how it is opened.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use filemill_seal::{NAME_MAX_BYTES, UploadId};
+
+use crate::tree::{LINK, Tree};
 
 /// A file's clock may stand still for this long between two changes (the granularity of FAT, the coarsest in use), so that
 /// equal times of such an age prove nothing.
@@ -20,6 +22,25 @@ pub(crate) struct FileStat {
     pub(crate) changed_ns: i64,
     pub(crate) inode: u64,
     pub(crate) device: u64,
+}
+
+/// What lies at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    File,
+    Folder,
+    Link,
+    Pipe,
+    Socket,
+    Device,
+    Other,
+}
+
+/// Something that was looked at, without following it if it is a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) kind: FileKind,
+    pub(crate) stat: FileStat,
 }
 
 /// A file to be sent.
@@ -45,7 +66,6 @@ impl FileStat {
         {
             use std::os::unix::fs::MetadataExt;
 
-            let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
             Self {
                 size: metadata.size(),
                 modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
@@ -67,67 +87,126 @@ impl FileStat {
     }
 }
 
+impl Seen {
+    pub(crate) fn is_folder(&self) -> bool {
+        self.kind == FileKind::Folder
+    }
+}
+
+impl From<&Metadata> for Seen {
+    fn from(metadata: &Metadata) -> Self {
+        let kind = metadata.file_type();
+        let other = || {
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::FileTypeExt;
+
+                if kind.is_fifo() {
+                    return FileKind::Pipe;
+                }
+                if kind.is_socket() {
+                    return FileKind::Socket;
+                }
+                if kind.is_block_device() || kind.is_char_device() {
+                    return FileKind::Device;
+                }
+            }
+            FileKind::Other
+        };
+        let kind = match kind {
+            kind if kind.is_file() => FileKind::File,
+            kind if kind.is_dir() => FileKind::Folder,
+            kind if kind.is_symlink() => FileKind::Link,
+            _ => other(),
+        };
+        Self { kind, stat: FileStat::of(metadata) }
+    }
+}
+
+#[cfg(unix)]
+impl From<&rustix::fs::Stat> for Seen {
+    #[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "its types differ from system to system")]
+    fn from(stat: &rustix::fs::Stat) -> Self {
+        use rustix::fs::FileType;
+
+        let kind = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => FileKind::File,
+            FileType::Directory => FileKind::Folder,
+            FileType::Symlink => FileKind::Link,
+            FileType::Fifo => FileKind::Pipe,
+            FileType::Socket => FileKind::Socket,
+            FileType::BlockDevice | FileType::CharacterDevice => FileKind::Device,
+            FileType::Unknown => FileKind::Other,
+        };
+        let stat = FileStat {
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            modified_ns: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+            changed_ns: nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+            inode: stat.st_ino as u64,
+            device: stat.st_dev as u64,
+        };
+        Self { kind, stat }
+    }
+}
+
 impl Found {
-    /// The file at the absolute `path`, named `name`.
+    /// The file at the absolute `path`, named `name`, which was `seen`.
     ///
     /// # Errors
     ///
     /// Says, for people, why it is none that could be analysed.
-    pub(crate) fn at(path: PathBuf, name: Vec<u8>, metadata: &Metadata) -> Result<Self, String> {
-        if let Some(kind) = what_else(metadata) {
+    pub(crate) fn at(path: PathBuf, name: Vec<u8>, seen: impl Into<Seen>) -> Result<Self, String> {
+        let seen = seen.into();
+        if let Some(kind) = what_else(seen.kind) {
             return Err(kind.to_owned());
         }
         if name.is_empty() || name.len() > NAME_MAX_BYTES {
             return Err(format!("its path below the folder has {} bytes, more than {NAME_MAX_BYTES}", name.len()));
         }
-        Ok(Self { path, name, stat: FileStat::of(metadata), seen_ns: now_ns(), attempt: 0, replaces: None })
+        Ok(Self { path, name, stat: seen.stat, seen_ns: now_ns(), attempt: 0, replaces: None })
+    }
+
+    /// What lies at its path now; no link is followed below the folder that the user named.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::look`].
+    pub(crate) fn look(&self) -> io::Result<Seen> {
+        let (tree, below) = self.place();
+        Tree::at(tree)?.look(below)
+    }
+
+    /// Opens it as it is now, which may be another file; no link is followed below the folder that the user named.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::open`].
+    pub(crate) fn open(&self) -> io::Result<(File, FileStat)> {
+        let (tree, below) = self.place();
+        Tree::at(tree)?.open(below)
+    }
+
+    /// The folder that the user named, or the one that the file lies in, and the path below it: the name is its end.
+    fn place(&self) -> (&Path, &Path) {
+        let name = path_from_bytes(self.name.clone());
+        let parts = name.components().count();
+        let tree = self.path.ancestors().nth(parts).filter(|tree| tree.join(&name) == self.path);
+        // A journal that says otherwise: all of the path is below the root.
+        let tree = tree.unwrap_or_else(|| self.path.ancestors().last().unwrap_or(&self.path));
+        (tree, self.path.strip_prefix(tree).unwrap_or(&self.path))
     }
 }
 
 /// What this is, if it is no regular file.
-pub(crate) fn what_else(metadata: &Metadata) -> Option<&'static str> {
-    let kind = metadata.file_type();
-    if kind.is_file() {
-        return None;
-    }
-    if kind.is_dir() {
-        return Some("it is a folder");
-    }
-    if kind.is_symlink() {
-        return Some("it is a symbolic link, which is not followed");
-    }
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::FileTypeExt;
-
-        if kind.is_fifo() {
-            return Some("it is a named pipe");
-        }
-        if kind.is_socket() {
-            return Some("it is a socket");
-        }
-        if kind.is_block_device() || kind.is_char_device() {
-            return Some("it is a device");
-        }
-    }
-    Some("it is no regular file")
-}
-
-/// Opens a regular file for reading. Follows no symbolic link in the last place, and never waits for a writer of a pipe
-/// that took the file's place.
-pub(crate) fn open_regular(path: &Path) -> io::Result<(File, FileStat)> {
-    let mut options = OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags.bits() as i32);
-    }
-    let file = options.open(path)?;
-    let metadata = file.metadata()?;
-    match what_else(&metadata) {
-        None => Ok((file, FileStat::of(&metadata))),
-        Some(kind) => Err(io::Error::new(io::ErrorKind::InvalidInput, kind)),
+pub(crate) fn what_else(kind: FileKind) -> Option<&'static str> {
+    match kind {
+        FileKind::File => None,
+        FileKind::Folder => Some("it is a folder"),
+        FileKind::Link => Some(LINK),
+        FileKind::Pipe => Some("it is a named pipe"),
+        FileKind::Socket => Some("it is a socket"),
+        FileKind::Device => Some("it is a device"),
+        FileKind::Other => Some("it is no regular file"),
     }
 }
 
@@ -148,55 +227,8 @@ pub(crate) fn path_from_bytes(bytes: Vec<u8>) -> PathBuf {
     }
 }
 
-/// A path as it may be shown on a terminal or in a log: bytes that are no UTF-8 and control characters are escaped.
-pub fn shown(path: &Path) -> String {
-    let mut text = String::new();
-    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
-        for character in chunk.valid().chars() {
-            if character.is_control() || is_disguise(character) {
-                text.extend(character.escape_default());
-            } else {
-                text.push(character);
-            }
-        }
-        for byte in chunk.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    text
-}
-
-/// Text of a server or an engine, without anything that a terminal would obey, or that would show it in another order.
-pub fn shown_text(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() || is_disguise(character) {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
-}
-
-/// Marks that nobody sees and that make text look like another: they change its order, or tell two names apart that look the
-/// same. Variation selectors are none of them: they only choose between two shapes of the character before them.
-fn is_disguise(character: char) -> bool {
-    matches!(
-        character,
-        // The Arabic letter mark, and the Mongolian vowel separator.
-        '\u{61c}' | '\u{180e}'
-        // Zero-width space and joiners; left-to-right and right-to-left marks.
-        | '\u{200b}'..='\u{200f}'
-        // Separators of lines and paragraphs; embeddings and overrides.
-        | '\u{2028}'..='\u{202e}'
-        // Word joiner, invisible operators, isolates, deprecated format characters.
-        | '\u{2060}'..='\u{206f}'
-        // The byte order mark, and interlinear annotations.
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-        // Tags: a whole hidden text.
-        | '\u{e0000}'..='\u{e007f}'
-    )
+fn nanoseconds(seconds: i64, rest: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(rest)
 }
 
 /// The wall clock, in nanoseconds since 1970-01-01 UTC.
@@ -215,50 +247,7 @@ fn wall_clock_ns(time: SystemTime) -> i64 {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt;
-
     use super::*;
-
-    #[test]
-    fn a_path_is_shown_without_anything_a_terminal_would_obey() {
-        assert_eq!(shown(Path::new("plain/naïve name")), "plain/naïve name");
-        assert_eq!(shown(Path::new("a\nb\u{1b}[2J")), "a\\nb\\u{1b}[2J");
-        assert_eq!(shown(Path::new("x\u{202e}fdp.exe")), "x\\u{202e}fdp.exe");
-        assert_eq!(shown(Path::new(OsStr::from_bytes(b"caf\xe9"))), "caf\\xe9");
-    }
-
-    #[test]
-    fn no_mark_that_nobody_sees_is_shown_as_it_is() {
-        let hidden = [
-            0x00..=0x1f,
-            0x7f..=0x9f,
-            0x61c..=0x61c,
-            0x180e..=0x180e,
-            0x200b..=0x200f,
-            0x2028..=0x202e,
-            0x2060..=0x206f,
-            0xfeff..=0xfeff,
-            0xfff9..=0xfffb,
-            0xe0000..=0xe007f,
-        ];
-        for code in hidden.into_iter().flatten() {
-            let text = format!("a{}b", char::from_u32(code).unwrap());
-            let escaped = match code {
-                0x09 => "a\\tb".to_owned(),
-                0x0a => "a\\nb".to_owned(),
-                0x0d => "a\\rb".to_owned(),
-                _ => format!("a\\u{{{code:x}}}b"),
-            };
-            assert_eq!(shown_text(&text), escaped);
-            assert_eq!(shown(Path::new(&text)), escaped);
-        }
-        // No-break space, Hebrew, an emoji with its variation selector, accents that combine.
-        for text in ["a\u{a0}b", "שלום", "\u{2764}\u{fe0f}", "e\u{301}", "naïve ✓", "漢字"] {
-            assert_eq!(shown_text(text), text);
-            assert_eq!(shown(Path::new(text)), text);
-        }
-    }
 
     #[test]
     fn bytes_and_paths_are_the_same() {
@@ -269,12 +258,34 @@ mod tests {
     #[test]
     fn a_pipe_or_link_in_the_place_of_a_file_is_refused_without_waiting() {
         let folder = tempfile::tempdir().unwrap();
-        let pipe = folder.path().join("pipe");
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-        assert_eq!(open_regular(&pipe).unwrap_err().to_string(), "it is a named pipe");
-        let link = folder.path().join("link");
-        std::os::unix::fs::symlink("link", &link).unwrap();
-        assert!(open_regular(&link).is_err());
+        let path = std::fs::canonicalize(folder.path()).unwrap();
+        std::fs::write(path.join("file"), "1").unwrap();
+        let found = |path: PathBuf| {
+            let name = path_bytes(Path::new(path.file_name().unwrap()));
+            let stat = FileStat::of(&std::fs::symlink_metadata(&path).unwrap());
+            Found { path, name, stat, seen_ns: 0, attempt: 0, replaces: None }
+        };
+        assert_eq!(found(path.join("file")).open().unwrap().1.size, 1);
+        rustix::fs::mknodat(rustix::fs::CWD, path.join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert_eq!(found(path.join("pipe")).open().unwrap_err().to_string(), "it is a named pipe");
+        std::os::unix::fs::symlink("file", path.join("link")).unwrap();
+        assert_eq!(found(path.join("link")).open().unwrap_err().to_string(), LINK);
+    }
+
+    #[test]
+    fn a_file_is_looked_for_below_what_the_user_named() {
+        let stat = FileStat { size: 0, modified_ns: 0, changed_ns: 0, inode: 0, device: 0 };
+        for (path, name, tree, below) in [
+            ("/root/a/b", "a/b", "/root", "a/b"),
+            ("/root/a", "a", "/root", "a"),
+            ("/a", "a", "/", "a"),
+            ("/root/a/b", "x/b", "/", "root/a/b"),
+            ("/root/a/b", "../b", "/", "root/a/b"),
+        ] {
+            let (path, name) = (PathBuf::from(path), name.as_bytes().to_vec());
+            let found = Found { path, name, stat, seen_ns: 0, attempt: 0, replaces: None };
+            assert_eq!(found.place(), (Path::new(tree), Path::new(below)));
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::journal::{Waiting, Watched, is_running};
 use crate::rules::Rules;
 use crate::source::Found;
+use crate::tree::LINK;
 use crate::walk::{Met, Root, walk_into};
 
 /// Files that are read from the journal at once.
@@ -45,6 +46,8 @@ pub enum Reason {
     NoEngine(String),
     /// A pattern leaves it out.
     Ignored,
+    /// It is a link, which is not followed.
+    Link,
     /// The program that sent it has ended.
     Interrupted,
     /// It changed while it was read, and is sent again.
@@ -90,7 +93,7 @@ impl Reason {
         match self {
             Self::Settling => "settling",
             Self::NoEngine(_) => "no_engine",
-            Self::Ignored => "ignored",
+            Self::Ignored | Self::Link => "ignored",
             Self::Interrupted => "interrupted",
             Self::SentAgain => "sent_again",
             Self::Offline(_) => "offline",
@@ -117,6 +120,7 @@ impl fmt::Display for Reason {
             Self::Settling => f.write_str("settling: it is new, or still changing"),
             Self::NoEngine(why) => write!(f, "waiting for an engine: {why}"),
             Self::Ignored => f.write_str("ignored: a pattern leaves it out"),
+            Self::Link => f.write_str(LINK),
             Self::Interrupted => f.write_str("interrupted: `filemill resume` goes on with it"),
             Self::SentAgain => f.write_str("changed while it was read: it is sent again"),
             Self::Offline(why) => write!(f, "offline: {why}"),
@@ -201,6 +205,11 @@ impl Client {
             let walking = tokio::task::spawn_blocking(move || {
                 let root = Root { given: folder.clone(), path: folder, own: Arc::default() }.without(home.path(), None);
                 let rules = Rules::new(&root.path, &ignore).unwrap_or_else(|_| Rules::none());
+                let unread = rules.unread().map(|(path, reason)| Met::Skipped { path: path.to_owned(), reason });
+                let unread: Vec<Met> = unread.collect();
+                if !unread.is_empty() && met.blocking_send(unread).is_err() {
+                    return;
+                }
                 let _: ControlFlow<()> = walk_into(&root, &rules, &met);
             });
             while let Some(batch) = walked.recv().await {
@@ -210,6 +219,9 @@ impl Client {
                         Met::File(found) => files.push(found),
                         Met::Ignored { path } => {
                             tell(WaitingFile { path, size: None, place: None, reason: Reason::Ignored });
+                        }
+                        Met::Skipped { path, reason } if reason == LINK => {
+                            tell(WaitingFile { path, size: None, place: None, reason: Reason::Link });
                         }
                         Met::Skipped { path, reason } => {
                             tell(WaitingFile { path, size: None, place: None, reason: Reason::Skipped(reason) });

@@ -1,7 +1,7 @@
 //! Finding files below what the user named, without ever holding more than one folder's worth of them.
 
-use std::fs::{self, Metadata};
-use std::io::ErrorKind;
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 use crate::error::{Error, io_detail};
 use crate::out::is_part;
 use crate::rules::Rules;
-use crate::source::{Found, path_bytes};
+use crate::source::{Found, Seen, path_bytes};
+use crate::tree::{LINK, Tree, link_met};
 
 /// Walks hand on what they meet in batches of at most this many.
 pub(crate) const MET_AT_ONCE: usize = 256;
@@ -62,6 +63,16 @@ impl Root {
         }
     }
 
+    /// The opened folder, and the absolute `path` below it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::at`].
+    pub(crate) fn below<'a>(&self, path: &'a Path) -> io::Result<(Arc<Tree>, &'a Path)> {
+        let below = path.strip_prefix(&self.path).map_err(|_| io::Error::from(ErrorKind::InvalidInput))?;
+        Ok((Tree::at(&self.path)?, below))
+    }
+
     /// Leaves out the home, and the folder for results if it lies below this one.
     pub(crate) fn without(mut self, home: &Path, out: Option<&Path>) -> Self {
         let home = fs::canonicalize(home).unwrap_or_else(|_| home.to_owned());
@@ -93,21 +104,21 @@ pub(crate) fn walk(root: &Root, rules: &Rules, mut meet: impl FnMut(Met) -> Cont
     if root.is_own(&root.path) {
         return meet(Met::Skipped { path: root.path.clone(), reason: OWN.to_owned() });
     }
-    let metadata = match fs::symlink_metadata(&root.path) {
-        Ok(metadata) => metadata,
-        Err(error) => {
-            return meet(Met::Unreadable { path: root.path.clone(), reason: io_detail(&error) });
-        }
-    };
-    if !metadata.is_dir() {
-        let name = root.path.file_name().map(|name| path_bytes(Path::new(name))).unwrap_or_default();
-        // The user named it: that it cannot be analysed is a failure, not a remark.
-        return match Found::at(root.path.clone(), name, &metadata) {
-            Ok(found) => meet(Met::File(found)),
-            Err(reason) => meet(Met::Unreadable { path: root.path.clone(), reason }),
-        };
+    // Another folder may have been given its name since.
+    match Tree::anew(&root.path) {
+        Ok(_) => return walk_folder(root, &root.path, rules, &mut meet),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {}
+        Err(error) => return meet(Met::Unreadable { path: root.path.clone(), reason: io_detail(&error) }),
     }
-    walk_folder(root, &root.path, rules, &mut meet)
+    let name = root.path.file_name().map(Path::new).unwrap_or(Path::new(""));
+    let seen = Tree::anew(root.path.parent().unwrap_or(&root.path)).and_then(|folder| folder.look(name));
+    let found =
+        seen.map_err(|error| io_detail(&error)).and_then(|seen| Found::at(root.path.clone(), path_bytes(name), seen));
+    // The user named it: that it cannot be analysed is a failure, not a remark.
+    match found {
+        Ok(found) => meet(Met::File(found)),
+        Err(reason) => meet(Met::Unreadable { path: root.path.clone(), reason }),
+    }
 }
 
 /// Walks everything below `root` and hands it on in batches, until nobody takes them any more. Blocks.
@@ -134,26 +145,25 @@ pub(crate) fn walk_folder(
     // Folders are named here, not kept open: their depth is bounded by nothing but the length of a path.
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
-        let entries = match fs::read_dir(&folder) {
+        let entries = match root.below(&folder).and_then(|(tree, below)| tree.list(below)) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => {
-                meet(Met::Unreadable { path: folder, reason: io_detail(&error) })?;
+                meet(unreachable(root, folder, &error))?;
                 continue;
             }
         };
         for entry in entries {
-            let entry = match entry {
+            let (name, seen) = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
                     meet(Met::Unreadable { path: folder.clone(), reason: io_detail(&error) })?;
                     break;
                 }
             };
-            let path = entry.path();
-            // Does not follow a link.
-            match entry.metadata() {
-                Ok(metadata) if metadata.is_dir() => {
+            let path = folder.join(name);
+            match seen {
+                Ok(seen) if seen.is_folder() => {
                     if rules.ignore(&path, true) {
                         meet(Met::Ignored { path })?;
                     } else if root.is_own(&path) {
@@ -162,7 +172,7 @@ pub(crate) fn walk_folder(
                         folders.push(path);
                     }
                 }
-                Ok(metadata) => meet(classify(root, path, &metadata, rules))?,
+                Ok(seen) => meet(classify(root, path, seen, rules))?,
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => meet(Met::Unreadable { path, reason: io_detail(&error) })?,
             }
@@ -172,15 +182,24 @@ pub(crate) fn walk_folder(
 }
 
 /// What one path below `root`, which is no folder, is.
-pub(crate) fn classify(root: &Root, path: PathBuf, metadata: &Metadata, rules: &Rules) -> Met {
+pub(crate) fn classify(root: &Root, path: PathBuf, seen: Seen, rules: &Rules) -> Met {
     if rules.ignore(&path, false) || is_part(&path) {
         return Met::Ignored { path };
     }
     let name = path.strip_prefix(&root.path).map(path_bytes).unwrap_or_default();
-    match Found::at(path.clone(), name, metadata) {
+    match Found::at(path.clone(), name, seen) {
         Ok(found) => Met::File(found),
         Err(reason) => Met::Skipped { path, reason },
     }
+}
+
+/// What to say of a path below `root` that could not be looked at: if a link is in its way, that is what was met.
+pub(crate) fn unreachable(root: &Root, path: PathBuf, error: &io::Error) -> Met {
+    let Some(link) = link_met(error) else {
+        return Met::Unreadable { path, reason: io_detail(error) };
+    };
+    let below = path.strip_prefix(&root.path).map(|below| below.components().take(link.part).collect::<PathBuf>());
+    Met::Skipped { path: below.map_or(path.clone(), |below| root.path.join(below)), reason: LINK.to_owned() }
 }
 
 /// The folder that the user named to be watched.
@@ -235,7 +254,7 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, path.join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
         let (files, others) = names(path, &[]);
         assert_eq!(files, ["a/b/deep", "caf\u{fffd}", "empty", "new\nline"]);
-        assert_eq!(others, ["loop: it is a symbolic link, which is not followed", "pipe: it is a named pipe"]);
+        assert_eq!(others, ["loop: ignored: link, which is not followed", "pipe: it is a named pipe"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod settle;
 mod taken;
 mod writers;
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +26,8 @@ use crate::notice::Notice;
 use crate::out::Out;
 use crate::rules::Rules;
 use crate::run::{Kind, Run};
-use crate::walk::{MET_AT_ONCE, Met, Root, classify, folder_root, walk, walk_folder};
+use crate::tree::link_met;
+use crate::walk::{MET_AT_ONCE, Met, Root, classify, folder_root, unreachable, walk, walk_folder};
 use settle::Settling;
 pub(crate) use taken::Taken;
 
@@ -142,6 +144,8 @@ struct Folders {
     stop: CancellationToken,
     settling: Settling,
     taken: Arc<Taken>,
+    /// Rule files whose rules do not hold, and why: said once, and again when it has changed.
+    unread_rules: HashSet<(PathBuf, String)>,
     /// Time that looking through the folders did not take, but what was found in them.
     waited: Duration,
 }
@@ -155,7 +159,17 @@ impl Folders {
         taken: Arc<Taken>,
         stop: CancellationToken,
     ) -> Self {
-        Self { roots, globs, met, notices, stop, settling: Settling::default(), taken, waited: Duration::ZERO }
+        Self {
+            roots,
+            globs,
+            met,
+            notices,
+            stop,
+            settling: Settling::default(),
+            taken,
+            unread_rules: HashSet::new(),
+            waited: Duration::ZERO,
+        }
     }
 
     /// Looks until it is stopped.
@@ -213,7 +227,9 @@ impl Folders {
             let _ = self.notices.try_send(Notice::Trouble { message: error.to_string(), hint: error.hint() });
         };
         let first = self.roots.first().map(|root| root.path.clone()).unwrap_or_default();
-        let mut watcher = notify::recommended_watcher(on_event).map_err(|error| tell(&first, &error)).ok()?;
+        // Whoever can write to a folder would else have another one watched.
+        let config = notify::Config::default().with_follow_symlinks(false);
+        let mut watcher = RecommendedWatcher::new(on_event, config).map_err(|error| tell(&first, &error)).ok()?;
         for root in &self.roots {
             if let Err(error) = watcher.watch(&root.path, RecursiveMode::Recursive) {
                 tell(&root.path, &error);
@@ -223,9 +239,20 @@ impl Folders {
     }
 
     /// The rules of each folder, as they are now.
-    fn rules(&self) -> Vec<Rules> {
+    fn rules(&mut self) -> Vec<Rules> {
         // The globs were checked before.
-        self.roots.iter().map(|root| Rules::new(&root.path, &self.globs).unwrap_or_else(|_| Rules::none())).collect()
+        let rules: Vec<Rules> = self
+            .roots
+            .iter()
+            .map(|root| Rules::new(&root.path, &self.globs).unwrap_or_else(|_| Rules::none()))
+            .collect();
+        let unread: HashSet<(PathBuf, String)> =
+            rules.iter().flat_map(Rules::unread).map(|(path, reason)| (path.to_owned(), reason)).collect();
+        for (path, reason) in unread.difference(&self.unread_rules).cloned() {
+            let _ = self.notices.try_send(Notice::Skipped { path, reason });
+        }
+        self.unread_rules = unread;
+        rules
     }
 
     fn look_through(&mut self, rules: &[Rules]) -> ControlFlow<()> {
@@ -275,21 +302,27 @@ impl Folders {
         if root.is_own(&hint.path) {
             return ControlFlow::Continue(());
         }
-        // It may be gone again.
-        let Ok(metadata) = std::fs::symlink_metadata(&hint.path) else {
-            return ControlFlow::Continue(());
+        let seen = match root.below(&hint.path).and_then(|(tree, below)| tree.look(below)) {
+            Ok(seen) => seen,
+            Err(error) => {
+                // It may be gone again.
+                if link_met(&error).is_some() {
+                    self.consider(unreachable(&root, hint.path.clone(), &error), false);
+                }
+                return ControlFlow::Continue(());
+            }
         };
-        if hint.path != root.path && rules.ignore_deep(&hint.path, metadata.is_dir()) {
+        if hint.path != root.path && rules.ignore_deep(&hint.path, seen.is_folder()) {
             return ControlFlow::Continue(());
         }
-        if metadata.is_dir() {
+        if seen.is_folder() {
             // Files may have been put into a new folder before it was watched.
             walk_folder(&root, &hint.path, rules, &mut |met| {
                 self.consider(met, false);
                 self.make_room()
             })
         } else {
-            self.consider(classify(&root, hint.path.clone(), &metadata, rules), hint.complete);
+            self.consider(classify(&root, hint.path.clone(), seen, rules), hint.complete);
             self.make_room()
         }
     }

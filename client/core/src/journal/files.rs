@@ -106,6 +106,25 @@ impl Journal {
             .await
     }
 
+    /// Ends a file without a result, and without a failure: it is none any more that was asked for.
+    pub(crate) async fn leave_out(&self, upload: UploadId, idx: u32) -> Result<(), Error> {
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query(
+                        "update files set state = 'replaced' \
+                         where upload = $1 and idx = $2 and reused = 0 and state = 'open'",
+                    )
+                    .bind(upload.as_bytes().to_vec())
+                    .bind(i64::from(idx))
+                    .execute(connection)
+                    .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
     /// Writes down how files look that were found to hold what they held.
     pub(crate) async fn same_again(&self, files: Vec<(i64, Found)>) -> Result<(), Error> {
         self.writer

@@ -13,7 +13,7 @@ use super::{Request, Shared};
 use crate::error::Error;
 use crate::journal::{FileState, Known};
 use crate::notice::Notice;
-use crate::source::{Found, now_s, open_regular};
+use crate::source::{Found, now_s};
 use crate::walk::Met;
 
 /// An upload that has less time left is not waited for; its files are sent again.
@@ -336,7 +336,7 @@ async fn hash_all(files: Vec<Candidate>) -> Result<(Vec<Candidate>, Vec<Option<D
 }
 
 fn hash(file: &Found, buffer: &mut [u8]) -> Option<Digest> {
-    let (mut open, stat) = open_regular(&file.path).ok()?;
+    let (mut open, stat) = file.open().ok()?;
     if stat != file.stat {
         return None;
     }

@@ -213,8 +213,7 @@ impl Pause {
 
 /// The file, and how it looks now; or why nobody can tell.
 fn with_stat(file: Found) -> (Found, Result<FileStat, String>) {
-    let now = std::fs::symlink_metadata(&file.path);
-    let now = now.map(|metadata| FileStat::of(&metadata)).map_err(|error| io_detail(&error));
+    let now = file.look().map(|seen| seen.stat).map_err(|error| io_detail(&error));
     (file, now)
 }
 

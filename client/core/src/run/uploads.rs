@@ -19,7 +19,8 @@ use crate::journal::FilePlace;
 use crate::notice::{Ending, Notice};
 use crate::pack;
 use crate::pipeline::{self, Transfer, TransferEnd, Transferred, Voided};
-use crate::source::{FileStat, Found, now_s};
+use crate::source::{FileKind, Found, Seen, now_s};
+use crate::tree::{LINK, link_met};
 
 /// Times that a file which keeps changing is sent, before it counts as failed.
 const ATTEMPTS_MAX: u32 = 5;
@@ -395,6 +396,10 @@ impl Run {
         if !waiters.itself {
             return Ok(());
         }
+        if is_link(&found.look()) {
+            found.replaces = Some((upload, index));
+            return self.leave_out(found).await;
+        }
         let path = self.shared.named(&found.path);
         let notice = Notice::SentAgain { path, reason: reason.to_owned() };
         self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
@@ -406,8 +411,7 @@ impl Run {
 
     /// Whether a watcher of this run sees that the file has changed, and hands it on when it has come to rest.
     fn is_seen_by_watcher(&self, found: &Found) -> bool {
-        self.is_watched(found)
-            && std::fs::symlink_metadata(&found.path).is_ok_and(|now| FileStat::of(&now) != found.stat)
+        self.is_watched(found) && found.look().is_ok_and(|now| now.stat != found.stat)
     }
 
     /// Whether it is in a folder that a watcher of this run looks through.
@@ -483,8 +487,12 @@ impl Run {
 
     /// Takes a file in again as it is now.
     async fn pack_again(&mut self, former: Found) -> Result<(), Error> {
-        let again = match std::fs::symlink_metadata(&former.path) {
-            Ok(metadata) => Found::at(former.path.clone(), former.name.clone(), &metadata),
+        let seen = former.look();
+        if is_link(&seen) {
+            return self.leave_out(former).await;
+        }
+        let again = match seen {
+            Ok(seen) => Found::at(former.path.clone(), former.name.clone(), seen),
             Err(error) => Err(io_detail(&error)),
         };
         match again {
@@ -496,5 +504,24 @@ impl Run {
                 self.shared.conclude(Conclusion::of_found(&former, "vanished", message)).await
             }
         }
+    }
+
+    /// A link took the place of a file, or of a folder on the way to it: what lies behind it was never asked for.
+    async fn leave_out(&mut self, former: Found) -> Result<(), Error> {
+        if let Some((upload, index)) = former.replaces {
+            self.shared.inbox.journal.leave_out(upload, index).await?;
+        }
+        let notice = Notice::Skipped { path: self.shared.named(&former.path), reason: LINK.to_owned() };
+        self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
+        self.shared.forget_file();
+        Ok(())
+    }
+}
+
+/// Whether it is a link that was met, or one on the way.
+fn is_link(seen: &std::io::Result<Seen>) -> bool {
+    match seen {
+        Ok(seen) => seen.kind == FileKind::Link,
+        Err(error) => link_met(error).is_some(),
     }
 }

@@ -61,10 +61,10 @@ impl Settling {
             if waited < if file.closed { AFTER_CLOSE } else { AFTER_CHANGE } {
                 return true;
             }
-            let Ok(metadata) = std::fs::symlink_metadata(path) else {
+            let Ok(seen) = file.found.look() else {
                 return false;
             };
-            let Ok(found) = Found::at(path.clone(), file.found.name.clone(), &metadata) else {
+            let Ok(found) = Found::at(path.clone(), file.found.name.clone(), seen) else {
                 return false;
             };
             if found.stat == file.found.stat {
@@ -83,7 +83,7 @@ impl Settling {
                 continue;
             }
             // Its writer may have written and closed it before the writers were looked for, which takes a while.
-            let still = || std::fs::symlink_metadata(&found.path).is_ok_and(|now| FileStat::of(&now) == found.stat);
+            let still = || found.look().is_ok_and(|now| now.stat == found.stat);
             if !closed && !still() {
                 continue;
             }

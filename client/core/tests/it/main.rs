@@ -6,6 +6,8 @@ mod clocks;
 mod engines;
 mod fake;
 mod hostile;
+#[cfg(unix)]
+mod links;
 mod recovery;
 mod resuming;
 mod sending;

@@ -1,0 +1,198 @@
+//! Links that are met, or planted meanwhile: what lies behind them was never asked for.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use filemill_client::{Finished, Notice, Reason, SendOptions, WatchOptions};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{LIMIT, Ran, World, collect, eventually, noise};
+
+const LINK: &str = "ignored: link, which is not followed";
+
+/// A folder beside the one that is sent, with a file in it.
+fn secret(world: &World, name: &str) -> PathBuf {
+    let secret = world.path("secret");
+    fs::create_dir_all(&secret).unwrap();
+    fs::write(secret.join(name), "not yours").unwrap();
+    secret
+}
+
+/// Watches while `acts` acts and is told of each file that finished, then stops in order. Says what finished and what was
+/// skipped.
+async fn watch<F: Future<Output = ()>>(
+    world: &World,
+    acts: impl FnOnce(mpsc::UnboundedReceiver<String>) -> F,
+) -> (Vec<String>, Vec<(String, String)>) {
+    let (client, mut told) = world.client().await;
+    let stop = CancellationToken::new();
+    let options = WatchOptions { folders: vec![world.files()], ..WatchOptions::default() };
+    let (tell, finished) = mpsc::unbounded_channel();
+    let acting = async {
+        acts(finished).await;
+        stop.cancel();
+    };
+    let name = |path: &Path| path.strip_prefix(world.files()).unwrap_or(path).display().to_string();
+    let read = async {
+        let (mut finished, mut skipped) = (Vec::new(), Vec::new());
+        while let Some(notice) = told.recv().await {
+            match notice {
+                Notice::Finished(file) => {
+                    finished.push(name(&file.path));
+                    let _ = tell.send(name(&file.path));
+                }
+                Notice::Skipped { path, reason } => skipped.push((name(&path), reason)),
+                _ => {}
+            }
+        }
+        (finished, skipped)
+    };
+    let work = async {
+        let result = client.watch(options, &stop).await;
+        client.close().await;
+        result
+    };
+    let all = async { tokio::join!(work, read, acting) };
+    let (result, told, ()) = tokio::time::timeout(LIMIT, all).await.expect("watching took too long");
+    result.unwrap();
+    told
+}
+
+async fn until(finished: &mut mpsc::UnboundedReceiver<String>, name: &str) {
+    while finished.recv().await.expect("it goes on") != name {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_behind_a_link_in_a_watched_folder_is_not_sent() {
+    let world = World::new().await;
+    let secret = secret(&world, "old");
+    symlink(&secret, world.files().join("link")).unwrap();
+    world.write("before", "1");
+    let (finished, skipped) = watch(&world, |mut finished| {
+        let (world, secret) = (&world, &secret);
+        async move {
+            until(&mut finished, "before").await;
+            fs::write(secret.join("new"), "not yours").unwrap();
+            world.write("next", "22");
+            until(&mut finished, "next").await;
+            // A folder that comes as a whole is looked through, and listened to, from then on.
+            fs::create_dir(world.path("elsewhere")).unwrap();
+            symlink(secret, world.path("elsewhere/inner")).unwrap();
+            fs::write(world.path("elsewhere/file"), "333").unwrap();
+            fs::rename(world.path("elsewhere"), world.files().join("arrived")).unwrap();
+            until(&mut finished, "arrived/file").await;
+            fs::write(secret.join("newer"), "not yours").unwrap();
+            world.write("arrived/last", "4444");
+            until(&mut finished, "arrived/last").await;
+        }
+    })
+    .await;
+    assert_eq!(finished, ["before", "next", "arrived/file", "arrived/last"]);
+    assert_eq!(skipped, [("link".to_owned(), LINK.to_owned()), ("arrived/inner".to_owned(), LINK.to_owned())]);
+    let sent: u32 =
+        world.fake.lock().uploads.values().flat_map(|upload| &upload.open.jobs).map(|range| range.count).sum();
+    assert_eq!(sent, 4, "something else was sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_becomes_a_link_while_it_is_sent_is_left_out_and_said() {
+    let world = World::new().await;
+    let (ran, secret) = swapped(&world).await;
+    ran.assert_sizes(&[("first", 40 << 16)]);
+    assert_left_out(&ran, &secret);
+}
+
+/// Sends a file and a folder, which becomes a link to a secret one before it is read.
+async fn swapped(world: &World) -> (Ran, PathBuf) {
+    let secret = secret(world, "file");
+    world.write("first", noise(40));
+    world.write("folder/file", "mine");
+    // The first chunks hang in storage: the rest is not read before they are through, for lack of buffers.
+    world.fake.lock().faults.hang_puts_from = Some(1);
+    let (client, told) = world.client().await;
+    let stop = CancellationToken::new();
+    let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let swap = async {
+        eventually("a PUT", || world.fake.lock().seen.puts > 1).await;
+        fs::rename(world.files().join("folder"), world.path("moved")).unwrap();
+        symlink(&secret, world.files().join("folder")).unwrap();
+        world.fake.lock().faults.hang_puts_from = None;
+    };
+    let (ran, ()) = tokio::join!(collect(client.send(options, &stop), told), swap);
+    client.close().await;
+    (ran, secret)
+}
+
+#[track_caller]
+fn assert_left_out(ran: &Ran, secret: &Path) {
+    let content = filemill_seal::Digest::of(&fs::read(secret.join("file")).unwrap());
+    assert!(ran.finished.iter().all(|file: &Finished| file.sha256 != Some(content)), "a foreign file was sent");
+    let said = |notice: &Notice| matches!(notice, Notice::Skipped { reason, .. } if reason == LINK);
+    assert!(ran.notices.iter().any(said), "{:?}", ran.notices);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_became_a_link_before_a_resume_is_left_out_and_no_failure() {
+    let world = World::new().await;
+    let secret = secret(&world, "file");
+    world.write("first", noise(40));
+    world.write("folder/file", "mine");
+    world.fake.lock().faults.hang_puts_from = Some(20);
+    world.send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.stored.len() >= 8)).await;
+    fs::rename(world.files().join("folder"), world.path("moved")).unwrap();
+    symlink(&secret, world.files().join("folder")).unwrap();
+    world.fake.lock().faults.hang_puts_from = None;
+    let ran = world.resume().await;
+    ran.assert_sizes(&[("first", 40 << 16)]);
+    assert_left_out(&ran, &secret);
+    // Nothing is left to wait for, and the link is no failure.
+    let (client, _told) = world.client().await;
+    let mut waiting = Vec::new();
+    client.status(|file| waiting.push((file.path, file.reason))).await.unwrap();
+    client.close().await;
+    assert_eq!(waiting, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_the_user_named_is_followed_and_those_below_it_are_not() {
+    let world = World::new().await;
+    let secret = secret(&world, "file");
+    world.write("real/file", "mine");
+    symlink(&secret, world.files().join("real/link")).unwrap();
+    symlink(world.files().join("real"), world.path("named")).unwrap();
+    symlink(world.files().join("real/file"), world.path("named-file")).unwrap();
+    for named in ["named", "named-file"] {
+        let options = SendOptions { paths: vec![world.path(named)], again: true, ..SendOptions::default() };
+        world.send_with(options).await.assert_sizes(&[(if named == "named" { "file" } else { "named-file" }, 4)]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_file_that_is_none_keeps_nobody_waiting_and_is_said() {
+    let world = World::new().await;
+    let pipe = world.files().join(".filemillignore");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    fs::File::create(world.files().join(".gitignore")).unwrap().set_len(1 << 20).unwrap();
+    world.write("before", "1");
+    let mut reasons = Vec::new();
+    let (finished, skipped) = watch(&world, |mut finished| {
+        let (world, reasons) = (&world, &mut reasons);
+        async move {
+            until(&mut finished, "before").await;
+            let (client, _told) = world.client().await;
+            client.status(|file| reasons.push((file.path, file.reason))).await.unwrap();
+            client.close().await;
+            world.write("next", "1");
+            until(&mut finished, "next").await;
+        }
+    })
+    .await;
+    assert!(finished.contains(&"before".to_owned()) && finished.contains(&"next".to_owned()));
+    for (name, why) in [(".filemillignore", "it is a named pipe"), (".gitignore", "it is longer than 256 KiB")] {
+        let reason = format!("its rules do not hold: {why}");
+        assert!(skipped.contains(&(name.to_owned(), reason.clone())), "{skipped:?}");
+        assert!(reasons.contains(&(world.files().join(name), Reason::Skipped(reason))), "{reasons:?}");
+    }
+}
