@@ -2,6 +2,7 @@
 
 mod attacker;
 mod compare;
+mod idle;
 mod inputs;
 mod queue;
 mod record;
@@ -16,6 +17,8 @@ use clap::Subcommand;
 pub enum BenchCommand {
     /// Two builds' programs in turn over the same scenarios, and their paired ratios
     Compare(compare::CompareOptions),
+    /// What a watcher of many quiet files takes of the processor, and how soon it finds a new one
+    Idle(idle::IdleOptions),
     /// Jobs leased and completed through the HTTP API, on SQLite and PostgreSQL
     Queue(queue::QueueOptions),
     /// Users who drop small files for half an hour, perhaps with an attacker beside them; every file is accounted for
@@ -35,6 +38,7 @@ pub enum BenchCommand {
 pub fn run(command: &BenchCommand) -> Result<()> {
     match command {
         BenchCommand::Compare(options) => compare::run(options),
+        BenchCommand::Idle(options) => idle::run(options),
         BenchCommand::Queue(options) => queue::run(options),
         BenchCommand::Soak(options) => soak::run(options),
         BenchCommand::SoakAttacker(options) => attacker::run(options),

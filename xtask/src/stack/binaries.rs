@@ -79,7 +79,12 @@ impl Binaries {
         self.server.parent().unwrap_or(Path::new("."))
     }
 
-    fn in_dir(dir: &Path) -> Result<Self> {
+    /// Those in a folder.
+    ///
+    /// # Errors
+    ///
+    /// When it lacks one.
+    pub fn in_dir(dir: &Path) -> Result<Self> {
         Self::from_each(|name| in_dir(dir, name))
     }
 
