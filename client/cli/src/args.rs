@@ -1,6 +1,7 @@
 //! What can be asked on the command line. The text here is the help.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use filemill_client::{KeyPlace, UploadId};
@@ -137,6 +138,10 @@ pub(crate) struct Watch {
     /// Folders
     #[arg(required = true, value_name = "DIR")]
     pub(crate) folders: Vec<PathBuf>,
+    /// How long a file must stay as it is before it is sent, in seconds; if absent, as long as whoever writes into its folder
+    /// was seen to pause, up to 60
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) settle: Option<Duration>,
     #[command(flatten)]
     pub(crate) analysis: Analysis,
 }
@@ -159,6 +164,20 @@ pub(crate) struct Analysis {
     /// Leave out what matches the pattern, as in .gitignore; may be given several times
     #[arg(long, value_name = "GLOB")]
     pub(crate) ignore: Vec<String>,
+    /// Send what browsers, office programs, editors and desktops leave in folders, too: temporary and system files
+    #[arg(long)]
+    pub(crate) temporary: bool,
+}
+
+/// Nobody waits for longer than an hour.
+const SETTLE_MAX_S: f64 = 3600.0;
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    if !(0.0..=SETTLE_MAX_S).contains(&seconds) {
+        return Err(format!("not between 0 and {SETTLE_MAX_S} seconds"));
+    }
+    Ok(Duration::from_secs_f64(seconds))
 }
 
 #[derive(Debug, Subcommand)]
@@ -199,5 +218,13 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_rest_time_is_a_number_of_seconds_within_an_hour() {
+        assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
+        for bad in ["-1", "3601", "NaN", "inf", "5s", ""] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -172,6 +172,7 @@ mod tests {
             engine: "table".to_owned(),
             place: None,
             reused: false,
+            supersedes: false,
             ending: Ending::Succeeded {
                 report: Report {
                     json: JsonObject::from_text(

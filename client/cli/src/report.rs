@@ -56,6 +56,9 @@ struct FileLine<'a> {
     index: Option<u32>,
     #[serde(skip_serializing_if = "is_false")]
     reused: bool,
+    /// It takes the place of the result that the file had before it grew.
+    #[serde(skip_serializing_if = "is_false")]
+    supersedes: bool,
     #[serde(skip_serializing_if = "<[LogLine]>::is_empty")]
     log: &'a [LogLine],
 }
@@ -132,6 +135,7 @@ pub(crate) fn json(file: &Finished) -> String {
         upload: file.place.map(|(upload, _)| upload),
         index: file.place.map(|(_, index)| index),
         reused: file.reused,
+        supersedes: file.supersedes,
         log,
     };
     one_line(serde_json::to_string(&line))
@@ -207,6 +211,8 @@ pub(crate) fn row(file: &Finished) -> String {
         Ending::Succeeded { report, .. } => short(&report.summary, SUMMARY_MAX),
         ending => short(ending.message().unwrap_or_default(), MESSAGE_MAX),
     };
+    let summary =
+        if file.supersedes { format!("{summary} (it has grown: its former result is superseded)") } else { summary };
     let size = HumanBytes(file.size).to_string();
     let used = file.ending.resources().filter(|used| used.wall_us > 0).map(cost).unwrap_or_default();
     let engine = plain(&file.engine);
@@ -300,6 +306,7 @@ mod tests {
             engine: "size".to_owned(),
             place: None,
             reused: false,
+            supersedes: false,
             ending: Ending::NotSent { kind: "vanished".to_owned(), message: "it\nvanished".to_owned() },
         };
         insta::assert_snapshot!(json(&file), @r#"{"path":"a\\xff\\nb","path_hex":"61ff0a62","size":3,"engine":"size","status":"failed","report":null,"failure":"vanished","message":"it\nvanished"}"#);
@@ -315,6 +322,7 @@ mod tests {
             engine: "local/table".to_owned(),
             place: None,
             reused: false,
+            supersedes: false,
             ending: Ending::Succeeded {
                 report: Report {
                     json: filemill_client::JsonObject::from_text(r#"{"rows": 12}"#.to_owned()).unwrap(),

@@ -27,6 +27,7 @@ use crate::recipe::Recipes;
 use crate::rules::Rules;
 use crate::run::{Kind, Run, Shared};
 use crate::walk::{Met, Root, walk_into};
+use crate::watch::Taken;
 
 /// Files that are to be sent again are read from the journal in pages of this many.
 const AGAIN_PER_PAGE: u32 = 1024;
@@ -61,6 +62,8 @@ pub struct SendOptions {
     pub ignore: Vec<String>,
     /// Where to keep sealed results as `NAME.age`.
     pub out: Option<PathBuf>,
+    /// Send what programs and desktops leave in folders, too: temporary and system files.
+    pub temporary: bool,
 }
 
 /// A client that is logged in.
@@ -165,7 +168,7 @@ impl Client {
                 Err(reason) => unreadable.push(Met::Unreadable { path: path.clone(), reason }),
             }
         }
-        let shared = self.shared(&recipe, roots.clone(), out, options.again, stop);
+        let shared = self.shared(&recipe, roots.clone(), Vec::new(), out, options.again, Arc::default(), stop);
         let (met, found) = mpsc::channel(4);
         let walks = TaskTracker::new();
         walks.spawn_blocking(move || {
@@ -174,9 +177,12 @@ impl Client {
             }
             for root in &roots {
                 // Checked above.
-                let Ok(rules) = Rules::globs_only(&root.path, &options.ignore) else {
+                let Ok(mut rules) = Rules::globs_only(&root.path, &options.ignore) else {
                     return;
                 };
+                if !options.temporary {
+                    rules = rules.without_temporary();
+                }
                 if walk_into(root, &rules, &met).is_break() {
                     return;
                 }
@@ -197,7 +203,7 @@ impl Client {
     pub async fn resume(&self, stop: &CancellationToken) -> Result<(), Error> {
         // Each file goes to the release that it was sent for: nothing is chosen.
         let recipe = self.recipe(&Wanted::Auto, false, stop).await?;
-        let shared = self.shared(&recipe, Vec::new(), None, false, stop);
+        let shared = self.shared(&recipe, Vec::new(), Vec::new(), None, false, Arc::default(), stop);
         let mut run = Run::new(Arc::clone(&shared), Kind::Resume, recipe, Arc::clone(&self.recipes));
         self.take_over(&shared, &mut run).await?;
         let (met, found) = mpsc::channel(1);
@@ -286,8 +292,10 @@ impl Client {
         &self,
         recipe: &Recipe,
         roots: Vec<Root>,
+        rules: Vec<Arc<Rules>>,
         out: Option<Out>,
         again: bool,
+        taken: Arc<Taken>,
         stop: &CancellationToken,
     ) -> Arc<Shared> {
         Arc::new(Shared {
@@ -298,13 +306,15 @@ impl Client {
             awaited: Awaited::default(),
             pending: watch::Sender::new(0),
             roots,
+            rules,
             out,
+            unkept: Default::default(),
             account: recipe.account.clone(),
             home: self.home.clone(),
             session: recipe.session.clone(),
             engines: Mutex::new(Arc::clone(&recipe.engines)),
             again,
-            taken: Arc::default(),
+            taken,
             reconnected: Notify::new(),
             pages: AtomicU64::new(0),
             start_over: Notify::new(),

@@ -109,6 +109,12 @@ pub enum Error {
         /// What differs.
         detail: String,
     },
+    /// Some results could not be kept as files.
+    #[error("some results could not be kept in `{folder}`")]
+    NotKept {
+        /// Where.
+        folder: PathBuf,
+    },
     /// The journal's disk is full.
     #[error("no room left for the journal `{path}`")]
     JournalFull {
@@ -314,6 +320,9 @@ impl Error {
                 "if the operator moved the storage, run `filemill login` again; else do not trust the server"
             }
             Self::WrongObject { .. } => "tell the server's operator",
+            Self::NotKept { .. } => {
+                "free some space there and run the same command again: what is analysed already is only written down"
+            }
             Self::JournalFull { .. } => "free some space and run the command again: it goes on where it stopped",
             Self::Journal { .. } => "check that the disk works and that the home is yours alone",
             Self::JournalDamaged { .. } => {

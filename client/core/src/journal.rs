@@ -4,6 +4,7 @@ mod anew;
 mod descriptions;
 mod files;
 mod found;
+mod grown;
 mod lookup;
 mod results;
 mod sessions;
@@ -33,6 +34,9 @@ const ROWS_PER_STATEMENT: usize = 256;
 
 /// How long to wait for another program of the same home that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Room without which nothing is begun, in bytes.
+const ROOM_BYTES: usize = 256 << 10;
 
 /// The journal of one home.
 pub(crate) struct Journal {
@@ -79,6 +83,39 @@ impl Journal {
         // Whoever is last puts the write-ahead log into the database, if it may write: the file is whole then, and can be copied.
         self.reader.close().await;
         self.writer.close().await;
+    }
+
+    /// Whether anything can be written down.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::JournalFull`] if not, [`Error::Journal`].
+    pub(crate) async fn has_room(&self) -> Result<(), Error> {
+        let filler = vec![0_u8; ROOM_BYTES];
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    // Nobody looks for what has such a digest; the row does not stay.
+                    sqlx::query("insert or replace into descriptions (sha256, document) values ($1, $2)")
+                        .bind(vec![0_u8; 1])
+                        .bind(filler)
+                        .execute(connection)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await?;
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query("delete from descriptions where sha256 = $1")
+                        .bind(vec![0_u8; 1])
+                        .execute(connection)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await
     }
 
     fn failed(&self, error: &sqlx::Error) -> Error {

@@ -73,5 +73,5 @@ pub use login::{Login, login};
 pub use notice::{Ending, Finished, Notice, Progress, ProgressNow};
 pub use reported::{Report, SavedArtifact};
 pub use results::{ResultPage, StillToFetch};
-pub use status::{Reason, WaitingFile};
+pub use status::{LookThrough, Reason, WaitingFile, WatchedFolder};
 pub use watch::WatchOptions;

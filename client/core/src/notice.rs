@@ -69,6 +69,8 @@ pub struct Finished {
     pub place: Option<(UploadId, u32)>,
     /// Whether the result is that of the same content, sent before.
     pub reused: bool,
+    /// Whether the file has grown since it was sent before: the result of what it was counts no more.
+    pub supersedes: bool,
     /// What came of it.
     pub ending: Ending,
 }

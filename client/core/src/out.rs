@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use filemill_seal::{Artifact, Digest};
 
@@ -33,6 +34,8 @@ pub(crate) struct Kept {
     pub(crate) artifacts: Vec<PathBuf>,
     /// Why they could not, or the sealed result itself.
     pub(crate) trouble: Option<Error>,
+    /// Whether that may be otherwise later, without anybody's doing anything to what is in the way.
+    pub(crate) is_passing: bool,
 }
 
 impl Out {
@@ -58,19 +61,35 @@ impl Out {
     ///
     /// [`Error::File`] if the result could not be kept. That its artifacts could not is no error: their names are the engine's;
     /// nor is that somebody put something in its way.
+    #[cfg(test)]
     pub(crate) fn keep(&self, name: &Path, sealed: &[u8], artifacts: &[Artifact]) -> Result<Kept, Error> {
+        self.keep_newest(name, sealed, artifacts, &[])
+    }
+
+    /// As [`keep`](Self::keep); if one of `formers`, sealed results and their artifacts, was kept under that name, this one
+    /// takes its place.
+    pub(crate) fn keep_newest(
+        &self,
+        name: &Path,
+        sealed: &[u8],
+        artifacts: &[Artifact],
+        formers: &[(Vec<u8>, Arc<[Artifact]>)],
+    ) -> Result<Kept, Error> {
         let below = short_enough(inside(name));
         let target = self.folder.join(&below);
         let name = below.file_name().unwrap_or(OsStr::new("result"));
         let placed = self.enter(below.parent().unwrap_or(Path::new(""))).and_then(|folder| {
-            let stem = place(&folder, Path::new(name), sealed)?;
+            let stem = match take_place(&folder, Path::new(name), sealed, formers)? {
+                Some(stem) => stem,
+                None => place(&folder, Path::new(name), sealed)?,
+            };
             Ok((folder, stem))
         });
         let (folder, stem) = match placed {
             Ok(placed) => placed,
             Err(error) if is_obstacle(&error) => {
                 let trouble = Some(Error::file("write", &target, &error));
-                return Ok(Kept { artifacts: Vec::new(), trouble });
+                return Ok(Kept { artifacts: Vec::new(), trouble, is_passing: false });
             }
             Err(error) => return Err(Error::file("write", &target, &error)),
         };
@@ -81,8 +100,13 @@ impl Out {
         let path = target.with_file_name(&beside);
         let kept = folder.enter(&beside).and_then(|folder| artifacts::keep(&folder, artifacts));
         Ok(match kept {
-            Ok(names) => Kept { artifacts: names.iter().map(|name| path.join(name)).collect(), trouble: None },
-            Err(error) => Kept { artifacts: Vec::new(), trouble: Some(Error::file("write", &path, &error)) },
+            Ok(names) => Kept { artifacts: names.iter().map(|name| path.join(name)).collect(), ..Kept::default() },
+            Err(error) => Kept {
+                artifacts: Vec::new(),
+                trouble: Some(Error::file("write", &path, &error)),
+                is_passing: !is_obstacle(&error)
+                    && !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::AlreadyExists),
+            },
         })
     }
 
@@ -127,13 +151,45 @@ fn short_enough(path: PathBuf) -> PathBuf {
     path.with_file_name(path_from_bytes(cut))
 }
 
+/// Puts the result in the place of a former one, if one is there, and takes the former's artifacts away; says what that is called
+/// without `.age`.
+fn take_place(
+    folder: &Folder,
+    name: &Path,
+    sealed: &[u8],
+    formers: &[(Vec<u8>, Arc<[Artifact]>)],
+) -> std::io::Result<Option<PathBuf>> {
+    for (former, artifacts) in formers {
+        for number in 1..=NAMES_MAX {
+            let stem = numbered(name, number);
+            match folder.swap(&with_ending(stem.clone(), ".age"), former, sealed)? {
+                Some(true) => {
+                    if !artifacts.is_empty() {
+                        let beside = folder.enter(&with_ending(stem.clone(), ".artifacts"))?;
+                        artifacts::remove(&beside, artifacts);
+                    }
+                    return Ok(Some(stem));
+                }
+                Some(false) => {}
+                None => break,
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// `name`, `name.2`, …
+fn numbered(name: &Path, number: u32) -> PathBuf {
+    match number {
+        1 => name.to_owned(),
+        _ => with_ending(name.to_owned(), &format!(".{number}")),
+    }
+}
+
 /// Gives the result a place, and says what that is called without `.age`.
 fn place(folder: &Folder, name: &Path, sealed: &[u8]) -> std::io::Result<PathBuf> {
     for number in 1..=NAMES_MAX {
-        let stem = match number {
-            1 => name.to_owned(),
-            _ => with_ending(name.to_owned(), &format!(".{number}")),
-        };
+        let stem = numbered(name, number);
         if folder.add(&with_ending(stem.clone(), ".age"), sealed, Readers::Usual)? {
             return Ok(stem);
         }
@@ -187,6 +243,33 @@ mod tests {
 
     fn artifact(name: &str, data: &[u8]) -> Artifact {
         Artifact { name: name.to_owned(), media_type: "text/plain".to_owned(), data: data.to_vec() }
+    }
+
+    #[test]
+    fn the_newest_result_of_a_file_that_grew_takes_the_place_of_the_former_and_of_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = Out::new(&folder.path().join("out")).unwrap();
+        let name = Path::new("a/x.csv");
+        let old: Arc<[Artifact]> = Arc::from([artifact("plot.svg", b"old"), artifact("old.txt", b"old")]);
+        out.keep(name, b"another's", &[artifact("plot.svg", b"another's")]).unwrap();
+        out.keep(name, b"half", &old).unwrap();
+        let former = [(b"half".to_vec(), old)];
+        for _ in 0..2 {
+            let kept = out.keep_newest(name, b"whole", &[artifact("plot.svg", b"new")], &former).unwrap();
+            assert!(kept.trouble.is_none(), "{kept:?}");
+            assert_eq!(
+                tree(folder.path()),
+                [
+                    "out/a/x.csv.2.age",
+                    "out/a/x.csv.2.artifacts/plot.svg",
+                    "out/a/x.csv.age",
+                    "out/a/x.csv.artifacts/plot.svg"
+                ]
+            );
+            let read = |name: &str| fs::read(out.folder().join("a").join(name)).unwrap();
+            assert_eq!((read("x.csv.age"), read("x.csv.2.age")), (b"another's".to_vec(), b"whole".to_vec()));
+            assert_eq!(read("x.csv.2.artifacts/plot.svg"), b"new");
+        }
     }
 
     #[test]

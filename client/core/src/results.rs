@@ -148,6 +148,7 @@ pub(crate) fn finished(place: FilePlace, ending: Ending) -> Finished {
         engine: place.engine,
         place: Some((place.upload, place.index)),
         reused: place.reused,
+        supersedes: place.former.is_some(),
         ending,
     }
 }

@@ -1,114 +1,318 @@
-//! Which files are left out: gitignore rules, from files in the folder and from the user.
+//! Which files are left out, and by which rule: one answer, however a file was met.
+//!
+//! Rules come from four places, the first that says anything of a path decides: patterns that the user gave with the command;
+//! `.filemillignore` files and then `.gitignore` files, each from the path's own folder up to the one that is watched; and what
+//! programs and desktops are known to leave. Each is read as git reads it: the last pattern of a file that matches decides, and
+//! nothing below a folder that is left out can be brought back unless the folder is.
 
+mod built_in;
 mod file;
+mod left_out;
+mod pattern;
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
+use crate::source::{FileStat, now_ns};
 use crate::tree::Tree;
-pub(crate) use file::read_rule_file;
+use file::read_rule_file;
+pub(crate) use left_out::LeftOut;
+use pattern::Pattern;
 
-/// Files of a folder that hold rules, the later ones over the earlier.
-const RULE_FILES: [&str; 2] = [".gitignore", ".filemillignore"];
+/// Files of a folder that hold rules, the earlier ones over the later.
+const RULE_FILES: [&str; 2] = [".filemillignore", ".gitignore"];
+/// The one in which braces list alternatives; git knows none.
+const WITH_BRACES: usize = 0;
+/// Folders whose rules are kept at hand; all are forgotten when there are more.
+const FOLDERS_MAX: usize = 8192;
+/// Folders that are remembered because their rules have changed; beyond that it is all of them.
+const CHANGED_MAX: usize = 64;
 
 /// Rules for one folder and what lies below it.
 pub(crate) struct Rules {
+    root: PathBuf,
+    /// Patterns that the user gave with the command.
+    globs: Vec<Pattern>,
+    /// Whether rule files count.
+    with_files: bool,
+    /// Whether what programs and desktops leave is left out.
+    with_built_in: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Grows when everything is to be looked at again.
+    round: u64,
+    folders: HashMap<PathBuf, Folder>,
+    /// Folders whose rule files were found to have changed.
+    changed: Vec<PathBuf>,
+    /// Rule files that cannot be read, and why.
+    unread: HashMap<PathBuf, String>,
+}
+
+/// What is known of a folder.
+#[derive(Clone, Default)]
+struct Folder {
+    round: u64,
+    /// Why it is left out itself, or one that it lies in.
+    left_out: Option<LeftOut>,
+    own: [RuleFile; RULE_FILES.len()],
+    /// For each kind of rule file those that hold in it, its own first.
+    lists: [Lists; RULE_FILES.len()],
+}
+
+type Lists = Option<Arc<Vec<Arc<List>>>>;
+
+/// A rule file as it was read.
+#[derive(Clone, Default)]
+struct RuleFile {
+    /// How it looked, and when; `None` if there was none, or none that could be read.
+    stat: Option<(FileStat, i64)>,
+    list: Option<Arc<List>>,
+}
+
+/// The patterns of one rule file.
+struct List {
     folder: PathBuf,
-    rules: Gitignore,
-    unread: Vec<(PathBuf, String)>,
+    file: PathBuf,
+    patterns: Vec<Pattern>,
 }
 
 impl Rules {
     /// Leaves nothing out.
+    #[cfg(test)]
     pub(crate) fn none() -> Self {
-        Self { folder: PathBuf::new(), rules: Gitignore::empty(), unread: Vec::new() }
+        Self::of(Path::new("/"), Vec::new(), false)
     }
 
-    /// The rules of `folder`'s own rule files, and then the user's `globs`. A line of a rule file that is no pattern is
-    /// passed over, as git does; a rule file that cannot be read is [told](Self::unread).
+    /// The rules of rule files in `folder` and below, and over them the user's `globs`. A line of a rule file that is no pattern
+    /// is passed over, as git does; a rule file that cannot be read is [told](Self::unread).
     ///
     /// # Errors
     ///
     /// [`Error::Glob`] for one of `globs` that is no pattern.
     pub(crate) fn new(folder: &Path, globs: &[String]) -> Result<Self, Error> {
-        let mut builder = GitignoreBuilder::new(folder);
-        let mut unread = Vec::new();
-        if let Ok(tree) = Tree::at(folder) {
-            for name in RULE_FILES {
-                match read_rule_file(&tree, Path::new(name)) {
-                    Ok(lines) => {
-                        for line in lines {
-                            let _ = builder.add_line(None, &line);
-                        }
-                    }
-                    Err(reason) => unread.push((folder.join(name), reason)),
-                }
-            }
-        }
-        match Self::with_globs(folder, builder, globs) {
-            Ok(rules) => Ok(Self { unread, ..rules }),
-            // The user's globs must hold whatever stands in the files.
-            Err(error) => {
-                let rules = Self::globs_only(folder, globs)?;
-                unread.push((folder.to_owned(), error.to_string()));
-                Ok(Self { unread, ..rules })
-            }
-        }
+        Ok(Self::of(folder, parse_all(globs)?, true))
     }
 
     /// Only the user's `globs`: what was named by hand is not left out because of a rule file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Glob`] for one of them that is no pattern.
     pub(crate) fn globs_only(folder: &Path, globs: &[String]) -> Result<Self, Error> {
-        Self::with_globs(folder, GitignoreBuilder::new(folder), globs)
+        Ok(Self::of(folder, parse_all(globs)?, false))
     }
 
-    fn with_globs(folder: &Path, mut builder: GitignoreBuilder, globs: &[String]) -> Result<Self, Error> {
-        for glob in globs {
-            builder
-                .add_line(None, glob)
-                .map_err(|error| Error::Glob { glob: glob.clone(), detail: error.to_string() })?;
+    /// The same, and what programs and desktops leave is left out unless a pattern brings it back.
+    pub(crate) fn without_temporary(self) -> Self {
+        Self { with_built_in: true, ..self }
+    }
+
+    fn of(root: &Path, globs: Vec<Pattern>, with_files: bool) -> Self {
+        Self { root: root.to_owned(), globs, with_files, with_built_in: false, state: Mutex::default() }
+    }
+
+    /// Why the absolute `path` is left out: itself, or a folder that it lies in. The folder that the rules are for is not, and
+    /// nothing outside of it.
+    pub(crate) fn left_out(&self, path: &Path, is_folder: bool) -> Option<LeftOut> {
+        let folder = path.parent().filter(|_| path != self.root && path.starts_with(&self.root))?;
+        let mut state = self.state();
+        let folder = self.folder(&mut state, folder);
+        if folder.left_out.is_some() {
+            return folder.left_out.clone();
         }
-        let rules =
-            builder.build().map_err(|error| Error::Glob { glob: globs.join(" "), detail: error.to_string() })?;
-        Ok(Self { folder: folder.to_owned(), rules, unread: Vec::new() })
+        self.decide(&folder.lists, path, is_folder)
+    }
+
+    /// Everything that is asked from now on is answered by rule files as they are then.
+    pub(crate) fn read_again(&self) {
+        self.state().round += 1;
+    }
+
+    /// Looks at the rules of `folder`.
+    pub(crate) fn look_at(&self, folder: &Path) {
+        if folder.starts_with(&self.root) {
+            self.folder(&mut self.state(), folder);
+        }
+    }
+
+    /// Folders whose rule files were found to have changed since this was asked last: what they left out may not be any more.
+    pub(crate) fn changed(&self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.state().changed)
     }
 
     /// Rule files whose rules do not hold, and why: whoever put them there has to know.
-    pub(crate) fn unread(&self) -> impl Iterator<Item = (&Path, String)> {
-        self.unread.iter().map(|(path, reason)| (path.as_path(), format!("its rules do not hold: {reason}")))
+    pub(crate) fn unread(&self) -> Vec<(PathBuf, String)> {
+        let state = self.state();
+        let told = |(path, reason): (&PathBuf, &String)| (path.clone(), format!("its rules do not hold: {reason}"));
+        let mut unread: Vec<_> = state.unread.iter().map(told).collect();
+        unread.sort();
+        unread
     }
 
-    /// Whether to leave out `path`, an absolute path whose folders are not left out themselves.
-    pub(crate) fn ignore(&self, path: &Path, is_folder: bool) -> bool {
-        self.rules.matched(path, is_folder).is_ignore()
+    /// What is known of `folder`, which lies below the root or is it; brought up to date if need be.
+    fn folder<'a>(&self, state: &'a mut State, folder: &Path) -> &'a Folder {
+        let fresh =
+            |state: &State, folder: &Path| state.folders.get(folder).is_some_and(|known| known.round == state.round);
+        if !fresh(state, folder) {
+            if state.folders.len() >= FOLDERS_MAX {
+                state.folders.clear();
+            }
+            let below = folder.strip_prefix(&self.root).unwrap_or(Path::new(""));
+            let mut at = self.root.clone();
+            let mut above: Option<Folder> = None;
+            for part in std::iter::once(Path::new("")).chain(below.iter().map(Path::new)) {
+                if !part.as_os_str().is_empty() {
+                    at.push(part);
+                }
+                if !fresh(state, &at) {
+                    let known = self.renewed(state, &at, above.as_ref());
+                    state.folders.insert(at.clone(), known);
+                }
+                above = state.folders.get(&at).cloned();
+            }
+        }
+        state.folders.entry(folder.to_owned()).or_default()
     }
 
-    /// Whether to leave out `path` or a folder that it lies in.
-    pub(crate) fn ignore_deep(&self, path: &Path, is_folder: bool) -> bool {
-        // Outside of the folder the rules say nothing; the look-up would panic.
-        path.starts_with(&self.folder)
-            && !self.folder.as_os_str().is_empty()
-            && self.rules.matched_path_or_any_parents(path, is_folder).is_ignore()
+    /// What is to be known of the folder `at`, which lies in `above`.
+    fn renewed(&self, state: &mut State, at: &Path, above: Option<&Folder>) -> Folder {
+        let former = state.folders.remove(at);
+        let was_known = former.is_some();
+        let mut known = former.unwrap_or_default();
+        known.round = state.round;
+        known.left_out = above.and_then(|above| above.left_out.clone().or_else(|| self.decide(&above.lists, at, true)));
+        // As in git, rules in a folder that is left out do not count.
+        if !self.with_files || known.left_out.is_some() {
+            known.own = <[RuleFile; RULE_FILES.len()]>::default();
+            known.lists = <[Lists; RULE_FILES.len()]>::default();
+            return known;
+        }
+        let mut changed = false;
+        for (kind, own) in known.own.iter_mut().enumerate() {
+            changed |= self.look_at_file(&mut state.unread, at, kind, own);
+            let inherited = above.and_then(|above| above.lists[kind].clone());
+            known.lists[kind] = match (&own.list, inherited) {
+                (None, inherited) => inherited,
+                (Some(own), inherited) => {
+                    let others = inherited.iter().flat_map(|lists| lists.iter().cloned());
+                    Some(Arc::new(std::iter::once(Arc::clone(own)).chain(others).collect()))
+                }
+            };
+        }
+        if changed && was_known && !state.changed.iter().any(|folder| folder == at) {
+            if state.changed.len() < CHANGED_MAX {
+                state.changed.push(at.to_owned());
+            } else {
+                state.changed = vec![self.root.clone()];
+            }
+        }
+        known
+    }
+
+    /// Reads a rule file of the folder `at` again if it has changed, and says whether it has.
+    fn look_at_file(&self, unread: &mut HashMap<PathBuf, String>, at: &Path, kind: usize, own: &mut RuleFile) -> bool {
+        let below = at.strip_prefix(&self.root).unwrap_or(Path::new("")).join(RULE_FILES[kind]);
+        let seen_ns = now_ns();
+        let stat = Tree::at(&self.root).and_then(|tree| tree.look(&below)).ok().map(|seen| seen.stat);
+        let same = match (&own.stat, &stat) {
+            (None, None) => true,
+            (Some((former, seen_ns)), Some(now)) => former == now && former.is_settled_at(*seen_ns),
+            _ => false,
+        };
+        if same {
+            return false;
+        }
+        let path = at.join(RULE_FILES[kind]);
+        let former = own.list.take();
+        let is_same = own.stat.map(|(former, _)| former) == stat;
+        own.stat = stat.map(|stat| (stat, seen_ns));
+        unread.remove(&path);
+        if stat.is_some() {
+            match Tree::at(&self.root).map_err(|error| error.to_string()).and_then(|tree| read_rule_file(&tree, &below))
+            {
+                Ok(text) => own.list = list(at, path, kind, &text),
+                Err(reason) => {
+                    if unread.len() < FOLDERS_MAX {
+                        unread.insert(path, reason);
+                    }
+                }
+            }
+        }
+        let texts = |list: &Option<Arc<List>>| {
+            let patterns = list.iter().flat_map(|list| &list.patterns);
+            patterns.map(|pattern| pattern.text().to_vec()).collect::<Vec<_>>()
+        };
+        // One that was written just now is read each time; mostly it is as it was.
+        !is_same || texts(&former) != texts(&own.list)
+    }
+
+    /// Why `path` is left out, in a folder in which these lists hold.
+    fn decide(&self, lists: &[Lists; RULE_FILES.len()], path: &Path, is_folder: bool) -> Option<LeftOut> {
+        let below = |base: &Path| slashed(path.strip_prefix(base).unwrap_or(path));
+        if let Some(pattern) = last_match(&self.globs, &below(&self.root), is_folder) {
+            return why(pattern, None);
+        }
+        for list in lists.iter().flatten().flat_map(|lists| lists.iter()) {
+            if let Some(pattern) = last_match(&list.patterns, &below(&list.folder), is_folder) {
+                return why(pattern, Some(&list.file));
+            }
+        }
+        if self.with_built_in { built_in::left_out(&below(&self.root), is_folder) } else { None }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a file of this name holds rules.
+pub(crate) fn is_rule_file(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| RULE_FILES.iter().any(|file| name == *file))
+}
+
+fn parse_all(globs: &[String]) -> Result<Vec<Pattern>, Error> {
+    let parse = |glob: &String| {
+        Pattern::with_braces(glob.as_bytes()).map_err(|detail| Error::Glob { glob: glob.clone(), detail })
+    };
+    Ok(globs.iter().map(parse).collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+fn list(folder: &Path, file: PathBuf, kind: usize, text: &[u8]) -> Option<Arc<List>> {
+    let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let parse = |line: &[u8]| match Pattern::with_braces(line) {
+        Ok(patterns) if kind == WITH_BRACES => patterns,
+        _ => Pattern::parse(line).into_iter().collect(),
+    };
+    let patterns: Vec<Pattern> = lines.flat_map(parse).collect();
+    if patterns.is_empty() { None } else { Some(Arc::new(List { folder: folder.to_owned(), file, patterns })) }
+}
+
+fn last_match<'a>(patterns: &'a [Pattern], path: &[u8], is_folder: bool) -> Option<&'a Pattern> {
+    patterns.iter().rev().find(|pattern| pattern.matches(path, is_folder))
+}
+
+fn why(pattern: &Pattern, file: Option<&Path>) -> Option<LeftOut> {
+    if pattern.is_negated() {
+        return None;
+    }
+    Some(LeftOut::Pattern { pattern: pattern.text().to_vec(), file: file.map(Path::to_owned) })
+}
+
+/// A path as git has it.
+fn slashed(path: &Path) -> Cow<'_, [u8]> {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    if cfg!(windows) {
+        Cow::Owned(bytes.iter().map(|byte| if *byte == b'\\' { b'/' } else { *byte }).collect())
+    } else {
+        Cow::Borrowed(bytes)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_below_an_ignored_folder_is_ignored() {
-        let rules = Rules::new(Path::new("/data"), &["cache/".to_owned(), "*.tmp".to_owned()]).unwrap();
-        assert!(rules.ignore_deep(Path::new("/data/a/cache/x"), false));
-        assert!(rules.ignore_deep(Path::new("/data/a/x.tmp"), false));
-        assert!(!rules.ignore_deep(Path::new("/data/a/x"), false));
-        assert!(!rules.ignore_deep(Path::new("/elsewhere/x.tmp"), false));
-    }
-
-    #[test]
-    fn a_bad_pattern_of_the_user_is_named() {
-        let error = Rules::new(Path::new("/data"), &["a/{b".to_owned()]);
-        assert!(matches!(error, Err(Error::Glob { glob, .. }) if glob == "a/{b"));
-    }
-}
+mod tests;

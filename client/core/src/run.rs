@@ -2,8 +2,10 @@
 
 mod conclude;
 mod follow;
+mod keep;
 mod reconcile;
 mod refetch;
+mod ruled;
 mod select;
 mod unplaced;
 mod uploads;
@@ -29,9 +31,11 @@ use crate::out::Out;
 use crate::pack::Packers;
 use crate::pipeline::{Pipeline, Recipe, Transferred};
 use crate::recipe::Recipes;
+use crate::rules::Rules;
 use crate::source::Found;
 use crate::walk::{MET_AT_ONCE, Met, Root};
 use crate::watch::Taken;
+pub(crate) use keep::Unkept;
 use select::Selected;
 use unplaced::Pause;
 
@@ -56,7 +60,11 @@ pub(crate) struct Shared {
     /// Files that were found and of which the last has not been said.
     pub(crate) pending: watch::Sender<u64>,
     pub(crate) roots: Vec<Root>,
+    /// Of a watcher, one for each root: what they leave out while it waits is not sent.
+    pub(crate) rules: Vec<Arc<Rules>>,
     pub(crate) out: Option<Out>,
+    /// Results that could not be kept in `out`.
+    pub(crate) unkept: Unkept,
     pub(crate) account: String,
     pub(crate) home: Home,
     pub(crate) session: String,
@@ -148,6 +156,11 @@ struct Active {
 }
 
 impl Shared {
+    /// Whether files come from a watcher.
+    fn is_watching(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
     pub(crate) fn engines(&self) -> Arc<Engines> {
         Arc::clone(&self.engines.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -214,12 +227,21 @@ impl Run {
         parts.spawn(refetch::refetch(Arc::clone(&shared), stop.clone()));
         parts.spawn(reconcile::reconcile(Arc::clone(&shared), requests.clone(), stop.clone()));
         let ways = select::Ways { met: found, given_back, selected, requests };
+        parts.spawn(keep::keep_later(Arc::clone(&shared), stop.clone()));
         parts.spawn(select::select(Arc::clone(&shared), ways, stop.clone()));
 
         let result = self.work(&mut parts, &mut requested, &mut new_files, &give_back).await;
         stop.cancel();
         while parts.join_next().await.is_some() {}
         self.transfers.shutdown().await;
+        if let Some(out) = &shared.out
+            && !shared.unkept.is_empty()
+        {
+            shared.keep_waiting(out).await?;
+            if self.kind != Kind::Watch && result.is_ok() && !shared.unkept.is_empty() {
+                return Err(Error::NotKept { folder: out.folder().to_owned() });
+            }
+        }
         let _ = tokio::time::timeout(LAST_WORDS, async { while self.chores.join_next().await.is_some() {} }).await;
         result
     }

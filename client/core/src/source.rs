@@ -58,6 +58,8 @@ pub(crate) struct Found {
     pub(crate) attempt: u32,
     /// Where it was sent before.
     pub(crate) replaces: Option<(UploadId, u32)>,
+    /// Where it was sent before it grew.
+    pub(crate) former: Option<(UploadId, u32)>,
 }
 
 impl FileStat {
@@ -163,7 +165,7 @@ impl Found {
         if name.is_empty() || name.len() > NAME_MAX_BYTES {
             return Err(format!("its path below the folder has {} bytes, more than {NAME_MAX_BYTES}", name.len()));
         }
-        Ok(Self { path, name, stat: seen.stat, seen_ns: now_ns(), attempt: 0, replaces: None })
+        Ok(Self { path, name, stat: seen.stat, seen_ns: now_ns(), attempt: 0, replaces: None, former: None })
     }
 
     /// What lies at its path now; no link is followed below the folder that the user named.
@@ -263,7 +265,7 @@ mod tests {
         let found = |path: PathBuf| {
             let name = path_bytes(Path::new(path.file_name().unwrap()));
             let stat = FileStat::of(&std::fs::symlink_metadata(&path).unwrap());
-            Found { path, name, stat, seen_ns: 0, attempt: 0, replaces: None }
+            Found { path, name, stat, seen_ns: 0, attempt: 0, replaces: None, former: None }
         };
         assert_eq!(found(path.join("file")).open().unwrap().1.size, 1);
         rustix::fs::mknodat(rustix::fs::CWD, path.join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
@@ -283,7 +285,7 @@ mod tests {
             ("/root/a/b", "../b", "/", "root/a/b"),
         ] {
             let (path, name) = (PathBuf::from(path), name.as_bytes().to_vec());
-            let found = Found { path, name, stat, seen_ns: 0, attempt: 0, replaces: None };
+            let found = Found { path, name, stat, seen_ns: 0, attempt: 0, replaces: None, former: None };
             assert_eq!(found.place(), (Path::new(tree), Path::new(below)));
         }
     }

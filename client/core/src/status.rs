@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -44,8 +43,8 @@ pub enum Reason {
     Settling,
     /// No engine can be chosen for it, for this reason.
     NoEngine(String),
-    /// A pattern leaves it out.
-    Ignored,
+    /// A rule leaves it out: this one.
+    Ignored(String),
     /// It is a link, which is not followed.
     Link,
     /// The program that sent it has ended.
@@ -93,7 +92,7 @@ impl Reason {
         match self {
             Self::Settling => "settling",
             Self::NoEngine(_) => "no_engine",
-            Self::Ignored | Self::Link => "ignored",
+            Self::Ignored(_) | Self::Link => "ignored",
             Self::Interrupted => "interrupted",
             Self::SentAgain => "sent_again",
             Self::Offline(_) => "offline",
@@ -119,7 +118,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Settling => f.write_str("settling: it is new, or still changing"),
             Self::NoEngine(why) => write!(f, "waiting for an engine: {why}"),
-            Self::Ignored => f.write_str("ignored: a pattern leaves it out"),
+            Self::Ignored(why) => write!(f, "ignored: {why}"),
             Self::Link => f.write_str(LINK),
             Self::Interrupted => f.write_str("interrupted: `filemill resume` goes on with it"),
             Self::SentAgain => f.write_str("changed while it was read: it is sent again"),
@@ -144,7 +143,61 @@ impl fmt::Display for Reason {
     }
 }
 
+/// A folder that a running program watches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WatchedFolder {
+    /// Absolute, without symbolic links.
+    pub path: PathBuf,
+    /// How it is looked through.
+    pub look: LookThrough,
+}
+
+/// How a watched folder is looked through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LookThrough {
+    /// Nobody has looked through all of it yet.
+    Unknown,
+    /// Rarely, in small steps: the system tells of what changes.
+    Rarely,
+    /// Every few seconds, because the system may not tell of everything, for this reason.
+    Often(String),
+}
+
+impl fmt::Display for LookThrough {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("is being looked through for the first time"),
+            Self::Rarely => f.write_str("is watched by the system's events, and looked through rarely"),
+            Self::Often(why) => write!(f, "is looked through every few seconds: {why}"),
+        }
+    }
+}
+
 impl Client {
+    /// The folders that running programs of this home watch, and how.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the journal.
+    pub async fn watched_folders(&self) -> Result<Vec<WatchedFolder>, Error> {
+        let watched = self.journal.watched_folders(&self.home).await?;
+        let mut folders: Vec<WatchedFolder> = watched
+            .into_iter()
+            .map(|(path, watch)| {
+                let look = match watch.look {
+                    None => LookThrough::Unknown,
+                    Some(why) if why.is_empty() => LookThrough::Rarely,
+                    Some(why) => LookThrough::Often(why),
+                };
+                WatchedFolder { path, look }
+            })
+            .collect();
+        folders.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(folders)
+    }
+
     /// Hands every file that has no result to `tell`, with the reason: those that were taken in first, oldest first; then
     /// those in watched folders that were not.
     ///
@@ -196,7 +249,7 @@ impl Client {
     }
 
     async fn watched(&self, offline: bool, tell: &mut impl FnMut(WaitingFile)) -> Result<(), Error> {
-        for (folder, Watched { ignore, engine }) in self.journal.watched_folders(&self.home).await? {
+        for (folder, Watched { ignore, engine, temporary, .. }) in self.journal.watched_folders(&self.home).await? {
             let wanted = Wanted::parse(engine.as_deref());
             // Asked for when there is a file that it matters for; without the server nobody can tell.
             let mut engines: Option<Option<Engines>> = offline.then_some(None);
@@ -204,21 +257,26 @@ impl Client {
             let home = self.home.clone();
             let walking = tokio::task::spawn_blocking(move || {
                 let root = Root { given: folder.clone(), path: folder, own: Arc::default() }.without(home.path(), None);
-                let rules = Rules::new(&root.path, &ignore).unwrap_or_else(|_| Rules::none());
-                let unread = rules.unread().map(|(path, reason)| Met::Skipped { path: path.to_owned(), reason });
-                let unread: Vec<Met> = unread.collect();
-                if !unread.is_empty() && met.blocking_send(unread).is_err() {
+                // Whoever watches the folder checked them.
+                let Ok(mut rules) = Rules::new(&root.path, &ignore) else { return };
+                if !temporary {
+                    rules = rules.without_temporary();
+                }
+                if walk_into(&root, &rules, &met).is_break() {
                     return;
                 }
-                let _: ControlFlow<()> = walk_into(&root, &rules, &met);
+                let unread: Vec<Met> =
+                    rules.unread().into_iter().map(|(path, reason)| Met::Skipped { path, reason }).collect();
+                let _ = met.blocking_send(unread);
             });
             while let Some(batch) = walked.recv().await {
                 let mut files: Vec<Found> = Vec::new();
                 for met in batch {
                     match met {
                         Met::File(found) => files.push(found),
-                        Met::Ignored { path } => {
-                            tell(WaitingFile { path, size: None, place: None, reason: Reason::Ignored });
+                        Met::Ignored { path, why } => {
+                            let reason = Reason::Ignored(why.to_string());
+                            tell(WaitingFile { path, size: None, place: None, reason });
                         }
                         Met::Skipped { path, reason } if reason == LINK => {
                             tell(WaitingFile { path, size: None, place: None, reason: Reason::Link });

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::error::{Error, io_detail};
 use crate::out::is_part;
-use crate::rules::Rules;
+use crate::rules::{LeftOut, Rules};
 use crate::source::{Found, Seen, path_bytes};
 use crate::tree::{LINK, Tree, link_met};
 
@@ -46,9 +46,10 @@ pub(crate) enum Met {
         path: PathBuf,
         reason: String,
     },
-    /// The user's patterns leave it out.
+    /// A rule leaves it out.
     Ignored {
         path: PathBuf,
+        why: LeftOut,
     },
 }
 
@@ -164,8 +165,8 @@ pub(crate) fn walk_folder(
             let path = folder.join(name);
             match seen {
                 Ok(seen) if seen.is_folder() => {
-                    if rules.ignore(&path, true) {
-                        meet(Met::Ignored { path })?;
+                    if let Some(why) = rules.left_out(&path, true) {
+                        meet(Met::Ignored { path, why })?;
                     } else if root.is_own(&path) {
                         meet(Met::Skipped { path, reason: OWN.to_owned() })?;
                     } else {
@@ -183,8 +184,11 @@ pub(crate) fn walk_folder(
 
 /// What one path below `root`, which is no folder, is.
 pub(crate) fn classify(root: &Root, path: PathBuf, seen: Seen, rules: &Rules) -> Met {
-    if rules.ignore(&path, false) || is_part(&path) {
-        return Met::Ignored { path };
+    if is_part(&path) {
+        return Met::Ignored { path, why: LeftOut::Temporary };
+    }
+    if let Some(why) = rules.left_out(&path, false) {
+        return Met::Ignored { path, why };
     }
     let name = path.strip_prefix(&root.path).map(path_bytes).unwrap_or_default();
     match Found::at(path.clone(), name, seen) {
@@ -230,7 +234,7 @@ mod tests {
                 Met::Skipped { path, reason } | Met::Unreadable { path, reason } => {
                     others.push(format!("{}: {reason}", path.file_name().unwrap_or_default().to_string_lossy()));
                 }
-                Met::Ignored { path } => {
+                Met::Ignored { path, .. } => {
                     others.push(format!("{}: ignored", path.file_name().expect("a name").to_string_lossy()))
                 }
             }

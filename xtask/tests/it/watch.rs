@@ -1,9 +1,13 @@
 //! Folders that are watched: whatever way a file comes into them, it is sent once, whole.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::path::PathBuf;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use xtask::wait;
@@ -75,6 +79,61 @@ fn every_way_into_a_watched_folder_is_noticed(backend: Backend) -> Result<()> {
     assert_eq!(said.lines()?.len(), expected.len());
     assert_eq!(ada.asker().results()?.len(), expected.len());
     stage.end()
+}
+
+/// Nobody but root can become another user, and only another user's files are closed to a client.
+const NOBODY: u32 = 65534;
+
+#[test]
+fn half_a_file_of_another_user_who_pauses_is_never_sent() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can become another user");
+        return Ok(());
+    }
+    let mut stage = Stage::complete(Backend::Sqlite)?;
+    // A client that cannot see who writes, and one that can.
+    for (name, user) in [("nobody", Some(NOBODY)), ("root", None)] {
+        let watched = stage.folder(name)?;
+        let person = stage.person(name)?;
+        let mut command = person.command();
+        if let Some(user) = user {
+            for folder in person.home().ancestors().take_while(|folder| *folder != std::env::temp_dir()) {
+                fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+            }
+            give_to(person.home(), user)?;
+            command.uid(user).gid(user);
+        }
+        command.args(["watch", "--json", "--"]).arg(watched.path());
+        let mut watching = person.start(command)?;
+        let mut expected = BTreeMap::from([(watched.write("before", "before\n")?, 7)]);
+        until_reported(&mut watching, &expected)?;
+
+        let path = watched.path().join("slow");
+        let mut writer = File::create(&path)?;
+        writer.write_all(b"the first half, ")?;
+        // Whoever counts on a file's being whole because it has not changed for a while is wrong here.
+        thread::sleep(Duration::from_secs(5));
+        writer.write_all(b"the second half\n")?;
+        drop(writer);
+        expected.insert(path, 32);
+        until_reported(&mut watching, &expected)?;
+        watching.interrupt()?;
+    }
+    stage.end()
+}
+
+/// Makes `folder` and all in it a user's own.
+fn give_to(folder: &Path, user: u32) -> Result<()> {
+    chown(folder, Some(user), Some(user))?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            give_to(&entry.path(), user)?;
+        } else {
+            chown(entry.path(), Some(user), Some(user))?;
+        }
+    }
+    Ok(())
 }
 
 fn a_watch_that_starts_again_sends_only_what_is_new(backend: Backend) -> Result<()> {

@@ -80,8 +80,12 @@ pub(crate) async fn status(home: Home, json: bool, stop: &CancellationToken) -> 
         () = stop.cancelled() => Err(Error::Stopped),
     };
     output.flush();
+    let watched = client.watched_folders().await;
     client.close().await;
     result?;
+    for folder in watched? {
+        tell(&format!("`{}` {}", filemill_client::shown(&folder.path), plain(&folder.look.to_string())));
+    }
     if waiting == 0 {
         tell("every file has its result");
     }

@@ -23,6 +23,7 @@ pub(crate) async fn send(home: Home, send: args::Send, stop: &CancellationToken)
         again: send.analysis.again,
         ignore: send.analysis.ignore,
         out: send.analysis.out,
+        temporary: send.analysis.temporary,
     };
     let printed = print(&client, told, send.analysis.json, client.send(options, stop)).await;
     client.close().await;
@@ -37,6 +38,8 @@ pub(crate) async fn watch(home: Home, watch: args::Watch, stop: &CancellationTok
         again: watch.analysis.again,
         ignore: watch.analysis.ignore,
         out: watch.analysis.out,
+        settle: watch.settle,
+        temporary: watch.analysis.temporary,
     };
     let printed = print(&client, told, watch.analysis.json, client.watch(options, stop)).await;
     client.close().await;

@@ -7,7 +7,8 @@ use filemill_seal::{Digest, UploadId, Verdict};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
-use super::uploads::found;
+use super::grown::supersede;
+use super::uploads::{former_place, found};
 use super::{Journal, ROWS_PER_STATEMENT, corrupt, digest, index, signed, unsigned, upload_id, verdict_from};
 use crate::error::Error;
 use crate::source::{Found, path_bytes, path_from_bytes};
@@ -40,6 +41,8 @@ pub(crate) struct FilePlace {
     pub(crate) message: Option<String>,
     pub(crate) engine: String,
     pub(crate) abandoned: bool,
+    /// The place of the same file before it grew.
+    pub(crate) former: Option<(UploadId, u32)>,
 }
 
 /// An earlier file with the same path or content.
@@ -81,7 +84,7 @@ pub(crate) struct Open {
 pub(super) const REUSED: [&str; 2] = ["0", "1"];
 
 const PLACE_COLUMNS: &str = "files.id, files.upload, files.idx, files.reused, files.path, files.name, files.size, \
-                             files.verdict, files.sha256, files.state, files.message, uploads.engine, uploads.session, \
+                             files.former_upload, files.former_idx, files.verdict, files.sha256, files.state, files.message, uploads.engine, uploads.session, \
                              uploads.state as upload_state";
 const PLACES: &str = "from files join uploads on uploads.id = files.upload";
 
@@ -159,7 +162,7 @@ impl Journal {
                     for rows in files.chunks(ROWS_PER_STATEMENT) {
                         let mut query = QueryBuilder::<Sqlite>::new(
                             "insert into files (upload, idx, reused, path, name, size, modified_ns, changed_ns, inode, \
-                             device, seen_ns, sha256, verdict, attempt, state) ",
+                             device, seen_ns, sha256, verdict, attempt, state, former_upload, former_idx) ",
                         );
                         query.push_values(rows, |mut row, (file, known)| {
                             row.push_bind(known.upload.as_bytes().to_vec())
@@ -176,9 +179,16 @@ impl Journal {
                                 .push_bind(known.sha256.map(|sha256| sha256.as_bytes().to_vec()))
                                 .push_bind(0_i64)
                                 .push_bind(0_i64)
-                                .push_bind(if known.state == FileState::Done { "done" } else { "open" });
+                                .push_bind(if known.state == FileState::Done { "done" } else { "open" })
+                                .push_bind(file.former.map(|(upload, _)| upload.as_bytes().to_vec()))
+                                .push_bind(file.former.map(|(_, idx)| i64::from(idx)));
                         });
                         query.build().execute(&mut *connection).await?;
+                    }
+                    let done = files.iter().filter(|(_, known)| known.state == FileState::Done);
+                    let done: Vec<_> = done.map(|(_, known)| (known.upload, known.index)).collect();
+                    for places in done.chunks(ROWS_PER_STATEMENT) {
+                        supersede(connection, places).await?;
                     }
                     let open = files.iter().filter(|(_, known)| known.state == FileState::Open);
                     let places: BTreeSet<(UploadId, u32)> =
@@ -385,6 +395,7 @@ fn place(row: &SqliteRow) -> Result<FilePlace, sqlx::Error> {
         message: row.try_get("message")?,
         engine: row.try_get("engine")?,
         abandoned: row.try_get::<&str, _>("upload_state")? == "abandoned",
+        former: former_place(row)?,
     })
 }
 

@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::files::{REUSED, asked_places};
+use super::grown::supersede;
 use super::unfetched::{forget_unfetched, insert_unfetched};
 use super::{Journal, ROWS_PER_STATEMENT, Unfetched, index, unsigned, upload_id};
 use crate::api::Position;
@@ -158,6 +159,8 @@ pub(super) async fn keep_results(connection: &mut SqliteConnection, results: &[A
     for rows in results.chunks(ROWS_PER_STATEMENT) {
         insert_results(connection, rows).await?;
         end_files(connection, rows).await?;
+        let places: Vec<_> = rows.iter().map(|result| (result.upload, result.index)).collect();
+        supersede(connection, &places).await?;
     }
     let uploads: BTreeSet<UploadId> = results.iter().map(|result| result.upload).collect();
     for upload in uploads {

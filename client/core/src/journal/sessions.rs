@@ -29,6 +29,10 @@ pub(crate) struct Watched {
     pub(crate) ignore: Vec<String>,
     /// The engine that was asked for.
     pub(crate) engine: Option<String>,
+    /// Whether temporary and system files are sent, too.
+    pub(crate) temporary: bool,
+    /// How it is looked through: empty if rarely, else why it is every few seconds; `None` as long as nobody knows.
+    pub(crate) look: Option<String>,
 }
 
 impl Session {
@@ -195,9 +199,45 @@ impl Journal {
             .await
     }
 
+    /// Writes down whether a program sends temporary and system files of a folder that it watches.
+    pub(crate) async fn watch_temporary(&self, session: &str, folder: &Path, temporary: bool) -> Result<(), Error> {
+        let (session, folder) = (session.to_owned(), path_bytes(folder));
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query("update watches set temporary = $1 where session = $2 and folder = $3")
+                        .bind(i64::from(temporary))
+                        .bind(session)
+                        .bind(folder)
+                        .execute(connection)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Writes down how a program looks through a folder: empty if rarely, else why it is every few seconds.
+    pub(crate) async fn watch_look(&self, session: &str, folder: &Path, look: &str) -> Result<(), Error> {
+        let (session, folder, look) = (session.to_owned(), path_bytes(folder), look.to_owned());
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query("update watches set look = $1 where session = $2 and folder = $3")
+                        .bind(look)
+                        .bind(session)
+                        .bind(folder)
+                        .execute(connection)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
     /// The folders that running programs watch.
     pub(crate) async fn watched_folders(&self, home: &Home) -> Result<HashMap<PathBuf, Watched>, Error> {
-        let rows = sqlx::query("select session, folder, ignore, engine from watches")
+        let rows = sqlx::query("select session, folder, ignore, engine, temporary, look from watches")
             .fetch_all(&self.reader)
             .await
             .map_err(|error| self.failed(&error))?;
@@ -209,7 +249,12 @@ impl Journal {
             let (session, folder, ignore, engine) = read().map_err(|error| self.failed(&error))?;
             if is_running(home, &session) {
                 let ignore = ignore.lines().map(str::to_owned).collect();
-                watched.insert(path_from_bytes(folder), Watched { ignore, engine });
+                let more = || -> Result<(i64, Option<String>), sqlx::Error> {
+                    Ok((row.try_get("temporary")?, row.try_get("look")?))
+                };
+                let (temporary, look) = more().map_err(|error| self.failed(&error))?;
+                let watch = Watched { ignore, engine, temporary: temporary != 0, look };
+                watched.insert(path_from_bytes(folder), watch);
             }
         }
         Ok(watched)

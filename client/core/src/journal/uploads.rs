@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use filemill_seal::{DataKey, Digest, UploadId, Verdict};
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
-use super::{Journal, ROWS_PER_STATEMENT, corrupt, digest, index, signed, unsigned, verdict_code, verdict_from};
+use super::{
+    Journal, ROWS_PER_STATEMENT, corrupt, digest, index, signed, unsigned, upload_id, verdict_code, verdict_from,
+};
 use crate::engines::EngineRelease;
 use crate::error::Error;
 use crate::source::{FileStat, Found, path_bytes, path_from_bytes};
@@ -340,7 +342,15 @@ pub(super) fn found(row: &sqlx::sqlite::SqliteRow) -> Result<Found, sqlx::Error>
         seen_ns: row.try_get("seen_ns")?,
         attempt: index(row.try_get("attempt")?)?,
         replaces: None,
+        former: former_place(row)?,
     })
+}
+
+/// The place of the same file before it grew.
+pub(super) fn former_place(row: &sqlx::sqlite::SqliteRow) -> Result<Option<(UploadId, u32)>, sqlx::Error> {
+    let upload = row.try_get::<Option<&[u8]>, _>("former_upload")?.map(upload_id).transpose()?;
+    let idx = row.try_get::<Option<i64>, _>("former_idx")?.map(index).transpose()?;
+    Ok(upload.zip(idx))
 }
 
 async fn insert_upload(connection: &mut SqliteConnection, upload: &NewUpload) -> Result<(), sqlx::Error> {
@@ -378,7 +388,7 @@ async fn insert_files(
     for rows in files.chunks(ROWS_PER_STATEMENT) {
         let mut query = QueryBuilder::<Sqlite>::new(
             "insert into files (upload, idx, path, name, size, modified_ns, changed_ns, inode, device, seen_ns, \
-             sha256, verdict, attempt) ",
+             sha256, verdict, attempt, former_upload, former_idx) ",
         );
         query.push_values((first..).zip(rows), |mut row, (idx, file)| {
             let sha256 = match &file.verdict {
@@ -397,7 +407,9 @@ async fn insert_files(
                 .push_bind(file.found.seen_ns)
                 .push_bind(sha256)
                 .push_bind(file.verdict.as_ref().map(verdict_code))
-                .push_bind(i64::from(file.found.attempt));
+                .push_bind(i64::from(file.found.attempt))
+                .push_bind(file.found.former.map(|(upload, _)| upload.as_bytes().to_vec()))
+                .push_bind(file.found.former.map(|(_, idx)| i64::from(idx)));
         });
         query.build().execute(&mut *connection).await?;
         first += rows.len() as i64;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
-use sqlx::SqliteConnection;
 use sqlx::sqlite::SqlitePool;
+use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
@@ -82,8 +82,18 @@ async fn write_groups(pool: SqlitePool, path: PathBuf, mut queue: mpsc::Receiver
 
 /// Commits all of it or, if any fails, nothing: a disk that is full for one is full for the others.
 async fn write_group(pool: &SqlitePool, group: Vec<Work>) -> Result<(), sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    let written = write_on(&mut connection, group).await;
+    if written.is_err() {
+        // SQLite may have ended the transaction by itself, of which SQLx knows nothing: the next one gets a new connection.
+        let _ = connection.close().await;
+    }
+    written
+}
+
+async fn write_on(connection: &mut SqliteConnection, group: Vec<Work>) -> Result<(), sqlx::Error> {
     // Takes the lock at once: a transaction that only then wants to write could not wait for another program's.
-    let mut transaction = pool.begin_with("begin immediate").await?;
+    let mut transaction = connection.begin_with("begin immediate").await?;
     for work in group {
         work(&mut transaction).await?;
     }

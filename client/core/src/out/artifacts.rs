@@ -32,6 +32,19 @@ pub(super) fn keep(folder: &Folder, artifacts: &[Artifact]) -> Result<Vec<String
     artifacts.iter().map(|artifact| keep_one(folder, artifact, &mut given)).collect()
 }
 
+/// Takes artifacts away that were kept, as far as they are as they were.
+pub(super) fn remove(folder: &Folder, artifacts: &[Artifact]) {
+    for artifact in artifacts.iter().filter(|artifact| is_artifact_name(&artifact.name)) {
+        let wanted = harmless(&artifact.name);
+        for number in 1..=NAMES_MAX {
+            match folder.remove(Path::new(&numbered(&wanted, number)), &artifact.data) {
+                Ok(Some(false)) => {}
+                _ => break,
+            }
+        }
+    }
+}
+
 /// Says what it is called.
 fn keep_one(folder: &Folder, artifact: &Artifact, given: &mut HashSet<String>) -> Result<String> {
     let wanted = harmless(&artifact.name);

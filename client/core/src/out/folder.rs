@@ -79,7 +79,7 @@ fn holds(mut file: File, bytes: &[u8]) -> Result<bool> {
 mod opened {
     use std::os::fd::OwnedFd;
 
-    use rustix::fs::{AtFlags, Mode, OFlags, linkat, mkdirat, openat, unlinkat};
+    use rustix::fs::{AtFlags, Mode, OFlags, linkat, mkdirat, openat, renameat, unlinkat};
     use rustix::io::Errno;
 
     use super::*;
@@ -148,6 +148,32 @@ mod opened {
             }
         }
 
+        /// Puts `data` in the place of the file of this name if that holds `former`, all of it or nothing. `None` if there is
+        /// nothing of that name, `false` if there is something else.
+        pub(crate) fn swap(&self, name: &Path, former: &[u8], data: &[u8]) -> Result<Option<bool>> {
+            let is_former = self.has(name, former)?;
+            if is_former != Some(true) {
+                return Ok(is_former);
+            }
+            let part = part();
+            let written = self.create(Path::new(&part), Readers::Usual).and_then(|mut file| file.write_all(data));
+            let placed = written.and_then(|()| Ok(renameat(&self.0, &part, &self.0, name)?));
+            placed.inspect_err(|_| {
+                let _ = unlinkat(&self.0, &part, AtFlags::empty());
+            })?;
+            Ok(Some(true))
+        }
+
+        /// Removes the file of this name if it holds these bytes. `None` if there is nothing of that name, `false` if there is
+        /// something else.
+        pub(crate) fn remove(&self, name: &Path, data: &[u8]) -> Result<Option<bool>> {
+            let is_it = self.has(name, data)?;
+            if is_it == Some(true) {
+                unlinkat(&self.0, name, AtFlags::empty())?;
+            }
+            Ok(is_it)
+        }
+
         /// Whether the file of this name holds these bytes; `None` if there is nothing of that name.
         fn has(&self, name: &Path, data: &[u8]) -> Result<Option<bool>> {
             // A pipe does not wait for a writer.
@@ -194,6 +220,32 @@ mod named {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
                 _ => Self::open(&path),
             }
+        }
+
+        pub(crate) fn swap(&self, name: &Path, former: &[u8], data: &[u8]) -> Result<Option<bool>> {
+            let is_former = self.has(name, former);
+            if is_former == Some(true) {
+                let part = self.0.join(part());
+                let placed = std::fs::write(&part, data).and_then(|()| std::fs::rename(&part, self.0.join(name)));
+                placed.inspect_err(|_| {
+                    let _ = std::fs::remove_file(&part);
+                })?;
+            }
+            Ok(is_former)
+        }
+
+        pub(crate) fn remove(&self, name: &Path, data: &[u8]) -> Result<Option<bool>> {
+            let is_it = self.has(name, data);
+            if is_it == Some(true) {
+                std::fs::remove_file(self.0.join(name))?;
+            }
+            Ok(is_it)
+        }
+
+        fn has(&self, name: &Path, data: &[u8]) -> Option<bool> {
+            let path = self.0.join(name);
+            let metadata = std::fs::symlink_metadata(&path).ok()?;
+            Some(metadata.is_file() && File::open(&path).and_then(|file| holds(file, data)).unwrap_or(false))
         }
 
         pub(crate) fn add(&self, name: &Path, data: &[u8], _readers: Readers) -> Result<bool> {

@@ -10,13 +10,13 @@ use crate::tree::Tree;
 /// Longest rule file, in bytes. Those of large projects have a few hundred lines.
 pub(crate) const RULE_FILE_MAX_BYTES: u64 = 256 << 10;
 
-/// The lines of the rule file at `below`, none if there is no such file. A line that is not UTF-8 is no pattern.
+/// The text of the rule file at `below`, empty if there is no such file.
 ///
 /// # Errors
 ///
 /// Says, for people, why it is not read: it is no regular file, a link, longer than [`RULE_FILE_MAX_BYTES`], or what the system
 /// says.
-pub(crate) fn read_rule_file(tree: &Tree, below: &Path) -> Result<Vec<String>, String> {
+pub(crate) fn read_rule_file(tree: &Tree, below: &Path) -> Result<Vec<u8>, String> {
     let file = match tree.open(below) {
         Ok((file, stat)) if stat.size <= RULE_FILE_MAX_BYTES => file,
         Ok(_) => return Err(too_long()),
@@ -30,9 +30,7 @@ pub(crate) fn read_rule_file(tree: &Tree, below: &Path) -> Result<Vec<String>, S
         return Err(too_long());
     }
     // As git does.
-    let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
-    let lines = text.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
-    Ok(lines.map(|line| line.strip_suffix('\r').unwrap_or(line).to_owned()).collect())
+    Ok(bytes.strip_prefix("\u{feff}".as_bytes()).map(<[u8]>::to_vec).unwrap_or(bytes))
 }
 
 fn too_long() -> String {
@@ -55,7 +53,7 @@ mod tests {
         let read = |name: &str| read_rule_file(&tree, Path::new(name));
         assert_eq!(read("none"), Ok(Vec::new()));
         fs::write(path.join("rules"), b"\xef\xbb\xbf*.log\r\n\xff\n!keep.log\n").unwrap();
-        assert_eq!(read("rules"), Ok(vec!["*.log".to_owned(), "!keep.log".to_owned(), String::new()]));
+        assert_eq!(read("rules"), Ok(b"*.log\r\n\xff\n!keep.log\n".to_vec()));
         rustix::fs::mknodat(rustix::fs::CWD, path.join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
         assert_eq!(read("pipe"), Err("it is a named pipe".to_owned()));
         symlink("/dev/zero", path.join("endless")).unwrap();

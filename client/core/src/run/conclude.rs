@@ -6,13 +6,13 @@ use std::sync::Arc;
 use filemill_seal::{Artifact, Digest, UploadId};
 
 use super::Shared;
+use super::keep::ToKeep;
 use crate::awaited::Waiters;
 use crate::error::Error;
 use crate::inbox::{Arrival, Reopened};
 use crate::journal::{FilePlace, Known};
 use crate::notice::{Ending, Finished, Notice};
-use crate::out::Kept;
-use crate::source::{Found, path_from_bytes};
+use crate::source::Found;
 use crate::walk::as_given;
 
 /// A result from so many bytes on is a long one.
@@ -26,6 +26,8 @@ pub(super) struct Conclusion {
     pub(super) sha256: Option<Digest>,
     pub(super) place: Option<(UploadId, u32)>,
     pub(super) reused: bool,
+    /// It is the newest result of a file that has grown.
+    pub(super) supersedes: bool,
     pub(super) sealed: Option<Vec<u8>>,
     /// What lies in it beside the report.
     pub(super) artifacts: Arc<[Artifact]>,
@@ -44,6 +46,7 @@ impl Conclusion {
             sha256: None,
             place: None,
             reused: false,
+            supersedes: false,
             sealed: None,
             artifacts: Arc::default(),
             engine: None,
@@ -68,6 +71,7 @@ impl Conclusion {
             sha256,
             place: Some((place.upload, place.index)),
             reused: place.reused,
+            supersedes: place.former.is_some(),
             sealed: opened.sealed,
             artifacts: opened.artifacts,
             engine: Some(place.engine.clone()),
@@ -93,18 +97,15 @@ impl Shared {
     ///
     /// # Errors
     ///
-    /// [`Error::File`] if its sealed result could not be kept; [`Error::Stopped`] if nobody listens any more.
+    /// [`Error::Stopped`] if nobody listens any more; errors of the journal. That its sealed result cannot be kept now is told.
     pub(super) async fn conclude(&self, mut conclusion: Conclusion) -> Result<(), Error> {
-        if let (Some(out), Some(sealed)) = (&self.out, conclusion.sealed) {
-            let (out, name) = (out.clone(), path_from_bytes(conclusion.name));
-            let artifacts = conclusion.artifacts;
-            let kept = tokio::task::spawn_blocking(move || out.keep(&name, &sealed, &artifacts));
-            let Kept { artifacts: paths, trouble } = kept.await.map_err(|_| Error::Stopped)??;
-            if let Some(error) = trouble {
-                // An engine chooses what its artifacts are called: that must not end the run.
-                let trouble = Notice::Trouble { message: error.to_string(), hint: error.hint() };
-                self.notices.send(trouble).await.map_err(|_| Error::Stopped)?;
-            }
+        if let (Some(out), Some(sealed)) = (&self.out, conclusion.sealed.take()) {
+            let result = ToKeep {
+                name: std::mem::take(&mut conclusion.name),
+                place: conclusion.place,
+                path: conclusion.supersedes.then(|| conclusion.path.clone()),
+            };
+            let paths = self.keep(out, result, sealed, Arc::clone(&conclusion.artifacts)).await?;
             if let Ending::Succeeded { report, .. } = &mut conclusion.ending {
                 for (artifact, path) in report.artifacts.iter_mut().zip(paths) {
                     artifact.path = Some(path);
@@ -119,9 +120,12 @@ impl Shared {
             engine: conclusion.engine.unwrap_or_else(|| self.engine_for(&conclusion.path)),
             place: conclusion.place,
             reused: conclusion.reused,
+            supersedes: conclusion.supersedes,
             ending: conclusion.ending,
         };
+        let path = conclusion.path;
         self.say(finished).await?;
+        self.taken.said(&path);
         self.progress.done(succeeded);
         self.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
         Ok(())
@@ -174,6 +178,7 @@ impl Shared {
             sha256: known.sha256,
             place: Some((known.upload, known.index)),
             reused: true,
+            supersedes: found.former.is_some(),
             sealed: opened.sealed,
             artifacts: opened.artifacts,
             // It was looked for among those of the same release.

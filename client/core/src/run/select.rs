@@ -42,7 +42,7 @@ pub(super) struct Ways {
 pub(super) async fn select(shared: Arc<Shared>, ways: Ways, stop: CancellationToken) -> Result<(), Error> {
     let Ways { mut met, mut given_back, selected, requests } = ways;
     let work = async {
-        let mut selector = Selector { shared, selected, requests, attached: HashSet::new() };
+        let mut selector = Selector { shared, selected, requests, attached: HashSet::new(), built_in: 0 };
         loop {
             tokio::select! {
                 met = met.recv() => match met {
@@ -56,6 +56,11 @@ pub(super) async fn select(shared: Arc<Shared>, ways: Ways, stop: CancellationTo
             }
         }
         selector.shared.progress.all_found();
+        if selector.built_in > 0 {
+            let message =
+                format!("left out: {} temporary or system files; `--temporary` sends them, too", selector.built_in);
+            selector.shared.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
+        }
         Ok(())
     };
     tokio::select! {
@@ -70,6 +75,8 @@ struct Selector {
     requests: mpsc::Sender<Request>,
     /// Uploads that the run was asked to go on with.
     attached: HashSet<UploadId>,
+    /// Temporary and system files that were left out without anybody asking for it.
+    built_in: u64,
 }
 
 /// What a file that was sent before is good for.
@@ -96,6 +103,8 @@ struct Judged {
     copies: Vec<(Found, Known)>,
     /// Their content was found to be that of the row, their stat was not.
     touched: Vec<(i64, Found)>,
+    /// Versions of watched files that have grown since, whose results are still to come.
+    outgrown: Vec<Known>,
 }
 
 impl Selector {
@@ -126,6 +135,7 @@ impl Selector {
             return self.hand_on(files, Some(*release)).await;
         }
         let judged = self.judge(release, files).await?;
+        self.outgrow(judged.outgrown).await?;
         if !judged.copies.is_empty() {
             journal.reuse(judged.copies).await?;
         }
@@ -137,7 +147,7 @@ impl Selector {
     }
 
     /// Counts the files, and says what is none.
-    async fn files_of(&self, met: Vec<Met>) -> Result<Vec<Found>, Error> {
+    async fn files_of(&mut self, met: Vec<Met>) -> Result<Vec<Found>, Error> {
         let mut files = Vec::with_capacity(met.len());
         for met in met {
             match met {
@@ -153,7 +163,7 @@ impl Selector {
                     self.shared.expect_file(0);
                     self.shared.conclude(Conclusion::not_sent(path, 0, "unreadable", reason)).await?;
                 }
-                Met::Ignored { .. } => {}
+                Met::Ignored { why, .. } => self.built_in += u64::from(why.is_built_in()),
             }
         }
         Ok(files)
@@ -177,7 +187,11 @@ impl Selector {
         let mut judged = Judged::default();
         let mut compare = Vec::new();
         for file in files {
-            let known = by_path.remove(&file.path).filter(|known| former(known) != Former::Useless);
+            let latest = by_path.remove(&file.path);
+            let grown = latest.as_ref().filter(|known| self.shared.is_watching() && has_grown(known, &file));
+            let file = Found { former: grown.map(|known| (known.upload, known.index)), ..file };
+            judged.outgrown.extend(grown.filter(|known| former(known) == Former::UnderWay).cloned());
+            let known = latest.filter(|known| former(known) != Former::Useless);
             match &known {
                 Some(known) if is_same(&file, known) => judged.known.push((file, known.clone())),
                 _ if sizes.contains(&file.stat.size) => compare.push((file, known)),
@@ -207,6 +221,22 @@ impl Selector {
             }
         }
         Ok(judged)
+    }
+
+    /// Nobody waits for the results of these any more: those of what they have grown to come instead.
+    async fn outgrow(&self, outgrown: Vec<Known>) -> Result<(), Error> {
+        for known in outgrown {
+            let path = known.file.path;
+            if self.shared.awaited.claim(known.upload, known.index, &path, known.reused) {
+                let notice = Notice::SentAgain {
+                    path: self.shared.named(&path),
+                    reason: "it has grown, and the result of what it was is superseded".to_owned(),
+                };
+                self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
+                self.shared.forget_file();
+            }
+        }
+        Ok(())
     }
 
     /// Says the last of files whose result is there, and waits for the others.
@@ -291,6 +321,12 @@ fn is_same(file: &Found, known: &Known) -> bool {
     // Not read in full yet: whoever goes on with the upload compares it with what was sent.
     let proven = known.sha256.is_none() || known.file.stat.is_settled_at(known.file.seen_ns);
     unchanged && proven && is_of_use(known)
+}
+
+/// Whether `file` is the one that was sent from the same path, and its writer went on since.
+fn has_grown(known: &Known, file: &Found) -> bool {
+    let (former, now) = (&known.file.stat, &file.stat);
+    former.device == now.device && former.inode == now.inode && former.size < now.size
 }
 
 fn is_of_use(known: &Known) -> bool {

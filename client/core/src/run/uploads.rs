@@ -70,6 +70,10 @@ impl Run {
     }
 
     async fn begin_for(&mut self, engine: &Arc<EngineRelease>, files: Vec<Found>) -> Result<(), Error> {
+        let files = self.without_left_out(files).await?;
+        if files.is_empty() {
+            return Ok(());
+        }
         let (pipeline, recipe, engine) = (Arc::clone(&self.shared.pipeline), self.recipe.clone(), Arc::clone(engine));
         let transfer = tokio::task::spawn_blocking(move || pipeline::begin(pipeline, &recipe, &engine, files))
             .await

@@ -1,30 +1,69 @@
 //! Files that are new or changed, until they have come to rest.
 
-use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::writers::written_now;
+use super::rest::{REST_MAX, Rests};
+use super::writers::{Writers, writers_now};
 use crate::source::{FileStat, Found};
 
-/// A file that whoever wrote it has closed, or that was renamed, must stay as it is for this long.
-const AFTER_CLOSE: Duration = Duration::from_millis(300);
-/// Any other for this long, and nobody may have it open for writing.
-const AFTER_CHANGE: Duration = Duration::from_millis(1500);
+/// A file that must rest for longer is looked at this often meanwhile, so that a pause is told from slow writing.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Nobody is waited for longer because of pauses that others make: a file that is written to for ever is sent now and then.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Files that were handed on and may still grow, at most.
+const RECENT_MAX: usize = 8192;
+/// Looking for writers is this part of the time at most.
+const SEARCH_SHARE: u32 = 20;
+/// Nobody waits for longer until they are looked for.
+const SEARCH_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// What the system tells of a file's writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// Nothing.
+    None,
+    /// Somebody writes to it.
+    Written,
+    /// Whoever wrote it has closed it, or it came here as a whole.
+    Closed,
+}
 
 /// Files that have not come to rest.
-#[derive(Default)]
 pub(super) struct Settling {
     files: HashMap<PathBuf, Restless>,
+    rests: Rests,
+    /// What was handed on last, oldest first: if it grows, its writer had only paused.
+    recent: VecDeque<(PathBuf, Instant)>,
+    handed_on: HashMap<PathBuf, (FileStat, Instant)>,
+    /// When writers may be looked for again.
+    search_at: Option<Instant>,
 }
 
 struct Restless {
     found: Found,
     unchanged_since: Instant,
+    /// When it was last seen to be as it is.
+    looked: Instant,
+    restless_since: Instant,
     closed: bool,
+    /// The system told of a writer, and not that it has closed the file.
+    written: bool,
 }
 
 impl Settling {
+    /// `rest`: how long each file must stay as it is; what is seen of the writers of each folder decides if absent.
+    pub(super) fn new(rest: Option<Duration>) -> Self {
+        Self {
+            files: HashMap::new(),
+            rests: Rests::new(rest),
+            recent: VecDeque::new(),
+            handed_on: HashMap::new(),
+            search_at: None,
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
@@ -33,32 +72,43 @@ impl Settling {
         self.files.len()
     }
 
-    /// Takes in a file that was met. `closed`: nobody writes to it any more, as far as the system says.
-    pub(super) fn met(&mut self, found: Found, closed: bool, now: Instant) {
+    /// Takes in a file that was met.
+    pub(super) fn met(&mut self, found: Found, sign: Sign, now: Instant) {
+        let closed = sign == Sign::Closed;
         match self.files.get_mut(&found.path) {
-            Some(file) if file.found.stat == found.stat => file.closed |= closed,
-            Some(file) => *file = Restless { found, unchanged_since: now, closed },
+            Some(file) => {
+                if file.found.stat != found.stat {
+                    file.changed(&mut self.rests, found, now);
+                }
+                match sign {
+                    Sign::None => {}
+                    Sign::Written => (file.closed, file.written) = (false, true),
+                    Sign::Closed => (file.closed, file.written) = (true, false),
+                }
+            }
             None => {
-                self.files.insert(found.path.clone(), Restless { found, unchanged_since: now, closed });
+                self.has_it_grown(&found, now);
+                let written = sign == Sign::Written;
+                let file = Restless { unchanged_since: now, looked: now, restless_since: now, closed, written, found };
+                self.files.insert(file.found.path.clone(), file);
             }
         }
     }
 
     /// Looks at each file again, and takes out those that have come to rest. Files that are gone are forgotten.
     pub(super) fn take_ready(&mut self, now: Instant) -> Vec<Found> {
-        self.take_ready_unless(now, written_now)
+        self.take_ready_unless(now, writers_now)
     }
 
-    /// As [`Self::take_ready`]; `written` finds which of some files (device, inode) are open for writing.
-    fn take_ready_unless(
-        &mut self,
-        now: Instant,
-        written: impl FnOnce(&HashSet<(u64, u64)>) -> HashSet<(u64, u64)>,
-    ) -> Vec<Found> {
+    /// As [`Self::take_ready`]; `search` finds who has some files (device, inode) open for writing.
+    fn take_ready_unless(&mut self, now: Instant, search: impl FnOnce(&HashSet<(u64, u64)>) -> Writers) -> Vec<Found> {
         let mut perhaps = Vec::new();
+        let rests = &mut self.rests;
         self.files.retain(|path, file| {
+            let rest = file.rest(rests, now);
             let waited = now.saturating_duration_since(file.unchanged_since);
-            if waited < if file.closed { AFTER_CLOSE } else { AFTER_CHANGE } {
+            let is_due = waited >= rest;
+            if !is_due && now.saturating_duration_since(file.looked) < LOOK_EVERY {
                 return true;
             }
             let Ok(seen) = file.found.look() else {
@@ -67,19 +117,31 @@ impl Settling {
             let Ok(found) = Found::at(path.clone(), file.found.name.clone(), seen) else {
                 return false;
             };
-            if found.stat == file.found.stat {
-                perhaps.push((found, file.closed));
-            } else {
-                *file = Restless { found, unchanged_since: now, closed: false };
+            if found.stat != file.found.stat {
+                file.changed(rests, found, now);
+                return true;
+            }
+            file.looked = now;
+            if is_due {
+                perhaps.push((found, file.closed, file.written, waited));
             }
             true
         });
-        let asked: HashSet<(u64, u64)> =
-            perhaps.iter().filter(|(_, closed)| !closed).map(|(found, _)| identity(&found.stat)).collect();
-        let written = if asked.is_empty() { HashSet::new() } else { written(&asked) };
+        if perhaps.is_empty() || self.search_at.is_some_and(|at| now < at) {
+            return Vec::new();
+        }
+        let asked = perhaps.iter().map(|(found, ..)| identity(&found.stat)).collect();
+        let begun = Instant::now();
+        let Writers { written, others } = search(&asked);
+        // From the time that the caller has: what it took is over when it asks again.
+        self.search_at = Some(now + (begun.elapsed() * SEARCH_SHARE).min(SEARCH_PAUSE_MAX));
         let mut ready = Vec::new();
-        for (found, closed) in perhaps {
-            if !closed && written.contains(&identity(&found.stat)) {
+        for (found, closed, is_written, waited) in perhaps {
+            if written.contains(&identity(&found.stat)) {
+                continue;
+            }
+            // Its writer may be somebody whose files nobody may see: the system would tell if it had closed it.
+            if !closed && others && is_written && waited < REST_MAX {
                 continue;
             }
             // Its writer may have written and closed it before the writers were looked for, which takes a while.
@@ -88,10 +150,60 @@ impl Settling {
                 continue;
             }
             self.files.remove(&found.path);
+            self.remember(&found, now);
             ready.push(found);
         }
         ready
     }
+
+    /// Keeps in mind how a file was that is handed on.
+    fn remember(&mut self, found: &Found, now: Instant) {
+        while self.recent.len() >= RECENT_MAX
+            || self.recent.front().is_some_and(|(_, at)| now.saturating_duration_since(*at) > REST_MAX * 2)
+        {
+            let Some((path, at)) = self.recent.pop_front() else { break };
+            if self.handed_on.get(&path).is_some_and(|(_, latest)| *latest == at) {
+                self.handed_on.remove(&path);
+            }
+        }
+        self.handed_on.insert(found.path.clone(), (found.stat, now));
+        self.recent.push_back((found.path.clone(), now));
+    }
+
+    /// Learns from a file that was handed on and grew again: its writer had only paused.
+    fn has_it_grown(&mut self, found: &Found, now: Instant) {
+        if let Some((former, _)) = self.handed_on.get(&found.path)
+            && let (Some(pause), Some(folder)) = (pause_between(former, &found.stat), found.path.parent())
+        {
+            self.rests.paused(folder, pause, now);
+        }
+    }
+}
+
+impl Restless {
+    /// It is another now.
+    fn changed(&mut self, rests: &mut Rests, found: Found, now: Instant) {
+        if let (Some(pause), Some(folder)) = (pause_between(&self.found.stat, &found.stat), found.path.parent()) {
+            // For so long it is known to have been as it was; what lies between two looks may have been slow writing.
+            let seen = self.looked.saturating_duration_since(self.unchanged_since) + LOOK_EVERY;
+            rests.paused(folder, pause.min(seen), now);
+        }
+        *self = Self { found, unchanged_since: now, looked: now, closed: false, ..*self };
+    }
+
+    fn rest(&self, rests: &Rests, now: Instant) -> Duration {
+        if now.saturating_duration_since(self.restless_since) > PATIENCE {
+            return rests.least(self.closed);
+        }
+        rests.of(self.found.path.parent().unwrap_or(Path::new("")), self.closed, now)
+    }
+}
+
+/// For how long a file was not written to, if it is the same one and has grown.
+fn pause_between(former: &FileStat, now: &FileStat) -> Option<Duration> {
+    let is_same = former.device == now.device && former.inode == now.inode;
+    let pause_ns = u64::try_from(now.modified_ns.saturating_sub(former.modified_ns)).ok()?;
+    (is_same && now.size > former.size).then(|| Duration::from_nanos(pause_ns))
 }
 
 fn identity(stat: &FileStat) -> (u64, u64) {
@@ -102,69 +214,171 @@ fn identity(stat: &FileStat) -> (u64, u64) {
 mod tests {
     use std::fs;
     use std::io::Write;
-    use std::path::Path;
 
+    use super::super::rest::{AFTER_CHANGE, AFTER_CLOSE};
     use super::*;
 
     fn found(path: &Path) -> Found {
-        Found::at(path.to_owned(), b"n".to_vec(), &fs::symlink_metadata(path).unwrap()).unwrap()
+        Found::at(
+            path.to_owned(),
+            path.file_name().unwrap().as_encoded_bytes().to_vec(),
+            &fs::symlink_metadata(path).unwrap(),
+        )
+        .unwrap()
+    }
+
+    fn settling() -> Settling {
+        Settling::new(None)
+    }
+
+    /// A folder as the client knows it: without links.
+    fn folder() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = fs::canonicalize(folder.path()).unwrap();
+        (folder, path)
+    }
+
+    fn nobody(others: bool) -> impl FnOnce(&HashSet<(u64, u64)>) -> Writers {
+        move |_| Writers { written: HashSet::new(), others }
     }
 
     #[test]
     fn a_closed_file_is_ready_soon_and_an_open_one_only_without_a_writer() {
-        let folder = tempfile::tempdir().unwrap();
-        let closed = folder.path().join("closed");
+        let (_folder, folder) = folder();
+        let closed = folder.join("closed");
         fs::write(&closed, "1").unwrap();
-        let open = folder.path().join("open");
+        let open = folder.join("open");
         let mut writer = fs::File::create(&open).unwrap();
         writer.write_all(b"1").unwrap();
         let start = Instant::now();
-        let mut settling = Settling::default();
-        settling.met(found(&closed), true, start);
-        settling.met(found(&open), false, start);
+        let mut settling = settling();
+        settling.met(found(&closed), Sign::Closed, start);
+        settling.met(found(&open), Sign::None, start);
         assert!(settling.take_ready(start + AFTER_CLOSE / 2).is_empty());
         let ready = settling.take_ready(start + AFTER_CLOSE);
         assert_eq!(ready.len(), 1);
         assert_eq!(ready[0].path, closed);
         if cfg!(target_os = "linux") {
-            assert!(settling.take_ready(start + AFTER_CHANGE).is_empty(), "taken from under its writer");
+            assert!(settling.take_ready(start + AFTER_CHANGE * 10).is_empty(), "taken from under its writer");
         }
         drop(writer);
-        assert_eq!(settling.take_ready(start + AFTER_CHANGE).len(), 1);
+        assert_eq!(settling.take_ready(start + AFTER_CHANGE * 20).len(), 1);
         assert!(settling.is_empty());
     }
 
     #[test]
-    fn a_file_that_is_written_and_closed_while_its_writer_is_looked_for_is_not_ready() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
+    #[cfg(target_os = "linux")]
+    fn a_file_that_another_writer_has_closed_waits_for_the_one_who_has_not() {
+        let (_folder, folder) = folder();
+        let path = folder.join("file");
+        let mut writer = fs::File::create(&path).unwrap();
+        writer.write_all(b"1").unwrap();
+        let start = Instant::now();
+        let mut settling = settling();
+        settling.met(found(&path), Sign::Closed, start);
+        assert!(settling.take_ready(start + Duration::from_secs(50)).is_empty(), "half of it would have been sent");
+        drop(writer);
+        assert_eq!(settling.take_ready(start + Duration::from_secs(100)).len(), 1);
+    }
+
+    #[test]
+    fn half_a_file_is_not_taken_from_a_writer_whom_only_the_system_sees() {
+        let (_folder, folder) = folder();
+        let path = folder.join("file");
         fs::write(&path, "1").unwrap();
         let start = Instant::now();
-        let mut settling = Settling::default();
-        settling.met(found(&path), false, start);
+        let mut settling = settling();
+        settling.met(found(&path), Sign::Written, start);
+        assert!(settling.take_ready_unless(start + Duration::from_secs(59), nobody(true)).is_empty());
+        // Who sees all writers needs not wait.
+        assert_eq!(settling.take_ready_unless(start + Duration::from_millis(59_500), nobody(false)).len(), 1);
+        settling.met(found(&path), Sign::Written, start);
+        assert_eq!(
+            settling.take_ready_unless(start + REST_MAX, nobody(true)).len(),
+            1,
+            "nobody is waited for for ever"
+        );
+        let later = start + REST_MAX * 2;
+        settling.met(found(&path), Sign::Written, later);
+        settling.met(found(&path), Sign::Closed, later);
+        assert_eq!(settling.take_ready_unless(later + AFTER_CLOSE, nobody(true)).len(), 1);
+    }
+
+    #[test]
+    fn a_file_that_grows_after_it_was_handed_on_makes_its_folder_wait() {
+        let (_folder, folder) = folder();
+        let (path, other) = (folder.join("file"), folder.join("other"));
+        fs::write(&path, "1").unwrap();
+        let start = Instant::now();
+        let mut settling = settling();
+        settling.met(found(&path), Sign::Closed, start);
+        assert_eq!(settling.take_ready_unless(start + AFTER_CLOSE, nobody(false)).len(), 1);
+        let mut file = fs::File::options().append(true).open(&path).unwrap();
+        file.write_all(b"2").unwrap();
+        let later = fs::metadata(&path).unwrap().modified().unwrap() + Duration::from_secs(4);
+        file.set_modified(later).unwrap();
+        fs::write(&other, "1").unwrap();
+        let now = start + Duration::from_secs(4);
+        settling.met(found(&path), Sign::Closed, now);
+        settling.met(found(&other), Sign::Closed, now);
+        assert!(settling.take_ready_unless(now + Duration::from_secs(4), nobody(false)).is_empty());
+        assert_eq!(settling.take_ready_unless(now + Duration::from_secs(6), nobody(false)).len(), 2);
+    }
+
+    #[test]
+    fn a_file_that_is_written_for_ever_is_sent_now_and_then() {
+        let (_folder, folder) = folder();
+        let path = folder.join("log");
+        fs::write(&path, "1").unwrap();
+        let start = Instant::now();
+        let mut settling = settling();
+        settling.rests.paused(&folder, Duration::from_secs(40), start);
+        let mut now = start;
+        let mut taken_after = None;
+        while now < start + PATIENCE * 2 && taken_after.is_none() {
+            let mut file = fs::File::options().append(true).open(&path).unwrap();
+            file.write_all(b"2").unwrap();
+            settling.met(found(&path), Sign::Closed, now);
+            now += Duration::from_secs(20);
+            if !settling.take_ready_unless(now, nobody(false)).is_empty() {
+                taken_after = Some(now - start);
+            }
+        }
+        assert!(taken_after.is_some_and(|after| after >= PATIENCE), "{taken_after:?}");
+    }
+
+    #[test]
+    fn a_file_that_is_written_and_closed_while_its_writer_is_looked_for_is_not_ready() {
+        let (_folder, folder) = folder();
+        let path = folder.join("file");
+        fs::write(&path, "1").unwrap();
+        let start = Instant::now();
+        let mut settling = settling();
+        settling.met(found(&path), Sign::None, start);
         let ready = settling.take_ready_unless(start + AFTER_CHANGE, |_| {
             fs::write(&path, "12").unwrap();
-            HashSet::new()
+            Writers::default()
         });
         assert!(ready.is_empty(), "{ready:?}");
-        assert!(settling.take_ready(start + AFTER_CHANGE * 2).is_empty(), "its change went unnoticed");
-        assert_eq!(settling.take_ready(start + AFTER_CHANGE * 4).len(), 1);
+        let later = start + Duration::from_secs(100);
+        assert!(settling.take_ready(later).is_empty(), "its change went unnoticed");
+        assert_eq!(settling.take_ready(later + REST_MAX * 2).len(), 1);
     }
 
     #[test]
     fn a_file_that_changes_starts_anew_and_one_that_goes_is_forgotten() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
+        let (_folder, folder) = folder();
+        let path = folder.join("file");
         fs::write(&path, "1").unwrap();
         let start = Instant::now();
-        let mut settling = Settling::default();
-        settling.met(found(&path), true, start);
+        let mut settling = settling();
+        settling.met(found(&path), Sign::Closed, start);
         fs::write(&path, "12").unwrap();
-        assert!(settling.take_ready(start + AFTER_CHANGE).is_empty());
-        assert_eq!(settling.take_ready(start + AFTER_CHANGE * 2).len(), 1);
-        settling.met(found(&path), true, start);
+        assert!(settling.take_ready_unless(start + AFTER_CHANGE, nobody(false)).is_empty());
+        assert_eq!(settling.take_ready_unless(start + AFTER_CHANGE * 4, nobody(false)).len(), 1);
+        settling.met(found(&path), Sign::Closed, start);
         fs::remove_file(&path).unwrap();
-        assert!(settling.take_ready(start + AFTER_CHANGE).is_empty());
+        assert!(settling.take_ready_unless(start + REST_MAX, nobody(false)).is_empty());
         assert!(settling.is_empty());
     }
 }

@@ -5,7 +5,8 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What was handed on, and which of it is to be handed on again one day. 16 bytes a file, and 8 more for one of these.
+/// What was handed on, and which of it is to be handed on again one day. 16 bytes a file, and 8 more for
+/// one of these, and for one of which the last is to be said.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     hash: RandomState,
@@ -18,6 +19,8 @@ struct Inner {
     seen: HashMap<u64, u64>,
     /// Hashes of the paths of what nobody could keep.
     left: HashSet<u64>,
+    /// Hashes of the paths of files that were handed on and of which the last was not said.
+    unsaid: HashSet<u64>,
 }
 
 impl Taken {
@@ -30,6 +33,28 @@ impl Taken {
     pub(super) fn take(&self, path: &Path, now: impl Hash) -> bool {
         let (path, now) = (self.hash.hash_one(path), self.hash.hash_one(now));
         self.lock().seen.insert(path, now) != Some(now)
+    }
+
+    /// Hands the file at `path` on as it is now.
+    pub(super) fn hand_on(&self, path: &Path, now: impl Hash) {
+        let (path, now) = (self.hash.hash_one(path), self.hash.hash_one(now));
+        let mut inner = self.lock();
+        inner.seen.insert(path, now);
+        inner.unsaid.insert(path);
+    }
+
+    /// The last of the file at `path` was said.
+    pub(crate) fn said(&self, path: &Path) {
+        let path = self.hash.hash_one(path);
+        self.lock().unsaid.remove(&path);
+    }
+
+    /// The run that files were handed to ended before it could say the last of all: the next one is given them anew.
+    pub(super) fn forget_unsaid(&self) {
+        let mut inner = self.lock();
+        for path in std::mem::take(&mut inner.unsaid) {
+            inner.seen.remove(&path);
+        }
     }
 
     /// What is at `path` can be neither sent nor kept: it is found again after the next [`find_again`](Self::find_again).
@@ -54,6 +79,17 @@ impl Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_was_not_said_is_handed_on_again_after_a_run_that_ended() {
+        let taken = Taken::default();
+        let (said, unsaid) = (Path::new("/said"), Path::new("/unsaid"));
+        taken.hand_on(said, 1);
+        taken.hand_on(unsaid, 1);
+        taken.said(said);
+        taken.forget_unsaid();
+        assert!(taken.is_taken(said, 1) && !taken.is_taken(unsaid, 1));
+    }
 
     #[test]
     fn what_was_left_is_found_again_and_nothing_else() {

@@ -2,44 +2,69 @@
 
 use std::collections::HashSet;
 
-/// Those of `files` (device, inode) that a process has open for writing, as far as this user may see. Blocks for some
-/// milliseconds, more with many processes.
+/// Who has files open for writing.
+#[derive(Debug, Default)]
+pub(super) struct Writers {
+    /// Files (device, inode) that a process has open for writing.
+    pub(super) written: HashSet<(u64, u64)>,
+    /// Whether there may be others, of processes that this one may not look into.
+    pub(super) others: bool,
+}
+
+/// Looks who has any of `files` (device, inode) open for writing. Blocks for some milliseconds, more with many processes.
 #[cfg(target_os = "linux")]
-pub(super) fn written_now(files: &HashSet<(u64, u64)>) -> HashSet<(u64, u64)> {
+pub(super) fn writers_now(files: &HashSet<(u64, u64)>) -> Writers {
     use std::fs;
+    use std::io::ErrorKind;
     use std::os::unix::fs::MetadataExt;
 
-    let mut written = HashSet::new();
+    let mut found = Writers { written: HashSet::new(), others: !sees_all_processes() };
     let Ok(processes) = fs::read_dir("/proc") else {
-        return written;
+        return Writers { others: true, ..found };
     };
     for process in processes.flatten() {
-        let is_process = process.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit);
-        // Processes of others, and those that have just ended.
-        let Some(descriptors) = is_process.then(|| fs::read_dir(process.path().join("fd")).ok()).flatten() else {
+        if !process.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit) {
             continue;
+        }
+        let descriptors = match fs::read_dir(process.path().join("fd")) {
+            Ok(descriptors) => descriptors,
+            // One that has just ended has nothing open.
+            Err(error) => {
+                found.others |= error.kind() == ErrorKind::PermissionDenied;
+                continue;
+            }
         };
         for descriptor in descriptors.flatten() {
             let Ok(metadata) = fs::metadata(descriptor.path()) else {
                 continue;
             };
             let identity = (metadata.dev(), metadata.ino());
-            if !files.contains(&identity) || written.contains(&identity) {
+            if !files.contains(&identity) || found.written.contains(&identity) {
                 continue;
             }
             let info = process.path().join("fdinfo").join(descriptor.file_name());
             if fs::read_to_string(info).is_ok_and(|info| may_write(&info)) {
-                written.insert(identity);
+                found.written.insert(identity);
             }
         }
     }
-    written
+    found
 }
 
 /// Elsewhere only the time without a change tells.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn written_now(_files: &HashSet<(u64, u64)>) -> HashSet<(u64, u64)> {
-    HashSet::new()
+pub(super) fn writers_now(_files: &HashSet<(u64, u64)>) -> Writers {
+    Writers { written: HashSet::new(), others: true }
+}
+
+/// Whether /proc lists every process of the machine: not within a container, nor where it hides those of others.
+#[cfg(target_os = "linux")]
+fn sees_all_processes() -> bool {
+    /// The inode of the first namespace of processes, `PROC_PID_INIT_INO` of the kernel.
+    const FIRST: &str = "pid:[4026531836]";
+
+    let namespace = std::fs::read_link("/proc/self/ns/pid");
+    namespace.is_ok_and(|namespace| namespace.as_os_str() == FIRST) && std::fs::exists("/proc/1").unwrap_or(false)
 }
 
 /// Whether the `flags` of /proc/PID/fdinfo/FD (octal, as for open) allow writing.

@@ -8,6 +8,8 @@ mod fake;
 mod hostile;
 #[cfg(unix)]
 mod links;
+#[cfg(unix)]
+mod minding;
 mod recovery;
 mod resuming;
 mod sending;

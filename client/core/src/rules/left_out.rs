@@ -1,0 +1,40 @@
+//! Why something is left out.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use filemill_text::{shown, shown_path};
+
+/// Why a file or a folder is left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LeftOut {
+    /// A program keeps it only until it is done.
+    Temporary,
+    /// A desktop keeps it for itself.
+    System,
+    /// A pattern, and the rule file that it stands in; `None` for one that the user gave with the command.
+    Pattern { pattern: Vec<u8>, file: Option<PathBuf> },
+}
+
+impl LeftOut {
+    /// Whether no pattern of the user's asks for it.
+    pub(crate) fn is_built_in(&self) -> bool {
+        matches!(self, Self::Temporary | Self::System)
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Temporary => f.write_str("temporary file"),
+            Self::System => f.write_str("system file"),
+            Self::Pattern { pattern, file } => {
+                let pattern = shown(&String::from_utf8_lossy(pattern));
+                match file {
+                    Some(file) => write!(f, "pattern `{pattern}` of `{}`", shown_path(file)),
+                    None => write!(f, "pattern `{pattern}`"),
+                }
+            }
+        }
+    }
+}

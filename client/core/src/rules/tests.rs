@@ -1,0 +1,244 @@
+//! Rules, beside what git says.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use super::*;
+
+/// A small generator of numbers that are the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % sides
+    }
+
+    fn one_of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+        choices[self.roll(choices.len())]
+    }
+}
+
+const NAMES: &[&str] =
+    &["a", "b", "ab", "build", "keep", "x.log", "a.b", "log", "ba", "k", "{a,b}", "foo", "foobar", "A", "é"];
+const PIECES: &[&str] = &[
+    "a",
+    "b",
+    "ab",
+    "build",
+    "keep",
+    "*.log",
+    "*",
+    "**",
+    "?",
+    "[ab]",
+    "[!a]",
+    "[^b]*",
+    "k*p",
+    "a*",
+    "*b",
+    "foo**",
+    "**a",
+    "x.*",
+    "{a,b}",
+    "[[:alpha:]]",
+    "[a-k]",
+    "\\a",
+    "??",
+    "[]a]",
+    "[a-]",
+    "f*o",
+    "a**b",
+    "foo",
+    "[b-a]",
+    "[[:foo:]]",
+    "[a",
+    "é",
+    "[[:upper:]]",
+    "***",
+];
+
+fn rule(dice: &mut Dice) -> String {
+    let mut line = String::new();
+    if dice.roll(4) == 0 {
+        line.push('!');
+    }
+    if dice.roll(3) == 0 {
+        line.push('/');
+    }
+    let parts = 1 + dice.roll(3) * dice.roll(2);
+    for part in 0..parts {
+        if part > 0 {
+            line.push('/');
+        }
+        line.push_str(dice.one_of(PIECES));
+        if dice.roll(5) == 0 {
+            line.push_str(dice.one_of(PIECES));
+        }
+    }
+    if dice.roll(3) == 0 {
+        line.push('/');
+    }
+    line.push_str(dice.one_of(&["", "", "", "", "", " ", "\\ ", "\r", "  \t"]));
+    line
+}
+
+/// Makes some folders and files, and rule files in them; says which there are.
+fn plant(root: &Path, dice: &mut Dice) -> BTreeSet<(PathBuf, bool)> {
+    let mut folders = vec![root.to_owned()];
+    let mut all = BTreeSet::new();
+    for _ in 0..40 {
+        let folder = folders[dice.roll(folders.len())].clone();
+        let path = folder.join(dice.one_of(NAMES));
+        if path.exists() || folder.components().count() > root.components().count() + 4 {
+            continue;
+        }
+        let is_folder = dice.roll(2) == 0;
+        if is_folder {
+            fs::create_dir(&path).unwrap();
+            folders.push(path.clone());
+        } else {
+            fs::write(&path, "").unwrap();
+        }
+        all.insert((path, is_folder));
+    }
+    for (number, folder) in folders.iter().enumerate() {
+        if number == 0 || dice.roll(3) == 0 {
+            let lines: Vec<String> = (0..1 + dice.roll(6)).map(|_| rule(dice)).collect();
+            fs::write(folder.join(".gitignore"), lines.join("\n")).unwrap();
+        }
+    }
+    all
+}
+
+/// What git says of each path: whether it is left out, itself or by a folder.
+fn ask_git(root: &Path, paths: &BTreeSet<(PathBuf, bool)>) -> BTreeSet<PathBuf> {
+    let mut git = Command::new("git");
+    git.args(["-c", "core.excludesFile=/dev/null", "check-ignore", "--no-index", "--stdin", "-z"]);
+    let mut git = git.current_dir(root).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("git is there");
+    let asked: Vec<u8> = paths
+        .iter()
+        .flat_map(|(path, _)| [path.strip_prefix(root).unwrap().as_os_str().as_encoded_bytes(), &[0]].concat())
+        .collect();
+    let mut input = git.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || input.write_all(&asked));
+    let output = git.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.status.code().is_some_and(|code| code < 2), "{output:?}");
+    let said = output.stdout.split(|byte| *byte == 0).filter(|path| !path.is_empty());
+    said.map(|path| root.join(std::str::from_utf8(path).unwrap())).collect()
+}
+
+#[test]
+fn what_git_leaves_out_is_left_out_and_nothing_else() {
+    let seed = 0x2545_f491_4f6c_dd1d;
+    let mut left_out = 0;
+    for round in 0..100_u64 {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        assert!(Command::new("git").args(["init", "--quiet"]).current_dir(&root).status().unwrap().success());
+        let mut dice = Dice(seed ^ (round + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let paths = plant(&root, &mut dice);
+        let git = ask_git(&root, &paths);
+        let rules = Rules::new(&root, &[]).unwrap();
+        for (path, is_folder) in &paths {
+            let ours = rules.left_out(path, *is_folder);
+            assert_eq!(
+                ours.is_some(),
+                git.contains(path),
+                "round {round}, {}: {ours:?}\n{}",
+                path.display(),
+                rule_files(&root, path)
+            );
+            left_out += usize::from(ours.is_some());
+        }
+    }
+    assert!(left_out > 300, "{left_out} paths prove little");
+}
+
+/// All rule files that hold for `path`.
+fn rule_files(root: &Path, path: &Path) -> String {
+    let above = path.ancestors().skip(1).take_while(|folder| folder.starts_with(root));
+    above
+        .filter_map(|folder| {
+            Some(format!("{}: {:?}", folder.display(), fs::read_to_string(folder.join(".gitignore")).ok()?))
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn nothing_below_a_folder_that_is_left_out_comes_back_unless_the_folder_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = fs::canonicalize(folder.path()).unwrap();
+    fs::create_dir_all(root.join("build/keep")).unwrap();
+    fs::write(root.join(".gitignore"), "/build/\n!/build/keep/\n!/build/keep/**\n").unwrap();
+    let rules = Rules::new(&root, &[]).unwrap();
+    let why = rules.left_out(&root.join("build/keep/new"), false).expect("it is left out");
+    assert_eq!(why.to_string(), format!("pattern `/build/` of `{}`", root.join(".gitignore").display()));
+}
+
+#[test]
+fn rules_that_change_hold_at_once_and_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = fs::canonicalize(folder.path()).unwrap();
+    fs::create_dir(root.join("sub")).unwrap();
+    let file = root.join("sub/a.secret");
+    let rules = Rules::new(&root, &[]).unwrap();
+    let is_left_out = || {
+        rules.read_again();
+        rules.left_out(&file, false).is_some()
+    };
+    assert!(!is_left_out());
+    for (text, expected) in [("*.secret", true), ("*.sacret", false), ("*.secret", true), ("", false)] {
+        // Of the same length, and within one tick of the clock.
+        fs::write(root.join("sub/.gitignore"), text).unwrap();
+        assert_eq!(is_left_out(), expected, "{text}");
+        assert_eq!(rules.changed(), [root.join("sub")], "{text}");
+    }
+    fs::write(root.join(".gitignore"), "/sub/").unwrap();
+    assert!(is_left_out());
+    fs::remove_file(root.join(".gitignore")).unwrap();
+    assert!(!is_left_out());
+    assert!(rules.changed().contains(&root));
+    assert!(!is_left_out() && rules.changed().is_empty());
+}
+
+#[test]
+fn our_own_rule_files_are_over_those_of_git_and_the_users_globs_over_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = fs::canonicalize(folder.path()).unwrap();
+    fs::create_dir(root.join("sub")).unwrap();
+    fs::write(root.join(".filemillignore"), "*.{key,pem}\n").unwrap();
+    fs::write(root.join("sub/.gitignore"), "!*.key\n*.log\n").unwrap();
+    let rules = Rules::new(&root, &["!keep.log".to_owned(), "cache/".to_owned()]).unwrap();
+    let is_left_out = |name: &str, is_folder| rules.left_out(&root.join(name), is_folder).is_some();
+    assert!(is_left_out("sub/a.key", false) && is_left_out("a.pem", false));
+    assert!(is_left_out("sub/a.log", false) && !is_left_out("sub/keep.log", false) && !is_left_out("a.log", false));
+    assert!(is_left_out("sub/cache", true) && !is_left_out("sub/cache", false) && is_left_out("cache/x", false));
+    assert!(!is_left_out("", true) && rules.left_out(Path::new("/elsewhere/a.key"), false).is_none());
+}
+
+#[test]
+fn a_pattern_brings_back_what_programs_leave() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = fs::canonicalize(folder.path()).unwrap();
+    fs::write(root.join(".gitignore"), "!*.part\n").unwrap();
+    let rules = Rules::new(&root, &["!.DS_Store".to_owned()]).unwrap().without_temporary();
+    let why = |name: &str| rules.left_out(&root.join(name), false).map(|why| why.to_string());
+    assert_eq!((why("a.part"), why(".DS_Store")), (None, None));
+    assert_eq!(why("a.crdownload").as_deref(), Some("temporary file"));
+    assert_eq!(why("Thumbs.db").as_deref(), Some("system file"));
+    let all = Rules::new(&root, &[]).unwrap();
+    assert!(all.left_out(&root.join("a.crdownload"), false).is_none());
+}
+
+#[test]
+fn a_bad_pattern_of_the_user_is_named() {
+    let error = Rules::new(Path::new("/data"), &["a/{b".to_owned()]);
+    assert!(matches!(error, Err(Error::Glob { glob, .. }) if glob == "a/{b"));
+}

@@ -1,0 +1,459 @@
+//! A watcher that does what a person means: rules, pauses of writers, full disks.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use filemill_client::{Client, Finished, LookThrough, Notice, Reason, WatchOptions};
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{LIMIT, World, eventually};
+
+/// A watcher, and what it told so far.
+struct Watching {
+    told: Mutex<Vec<Notice>>,
+    stop: CancellationToken,
+}
+
+impl Watching {
+    fn finished(&self) -> Vec<Finished> {
+        let told = self.told.lock().unwrap();
+        told.iter()
+            .filter_map(|notice| if let Notice::Finished(file) = notice { Some((**file).clone()) } else { None })
+            .collect()
+    }
+
+    /// Names below the folder, in the order in which they were finished.
+    fn names(&self, world: &World) -> Vec<String> {
+        let name = |file: &Finished| file.path.strip_prefix(world.files()).unwrap().to_string_lossy().into_owned();
+        self.finished().iter().map(name).collect()
+    }
+
+    async fn until(&self, what: &str, mut holds: impl FnMut(&[Notice]) -> bool) {
+        eventually(what, || holds(&self.told.lock().unwrap())).await;
+    }
+
+    async fn until_finished(&self, world: &World, name: &str) {
+        eventually(&format!("`{name}` to finish"), || self.names(world).iter().any(|other| other == name)).await;
+    }
+}
+
+/// Runs a watcher while `act` goes on.
+async fn watching<F: Future<Output = ()>>(
+    world: &World,
+    options: WatchOptions,
+    act: impl FnOnce(std::sync::Arc<Watching>) -> F,
+) {
+    let (client, told) = world.client().await;
+    watching_by(client, told, options, act).await;
+}
+
+async fn watching_by<F: Future<Output = ()>>(
+    client: Client,
+    mut told: tokio::sync::mpsc::Receiver<Notice>,
+    options: WatchOptions,
+    act: impl FnOnce(std::sync::Arc<Watching>) -> F,
+) {
+    let watching = std::sync::Arc::new(Watching { told: Mutex::default(), stop: CancellationToken::new() });
+    let read = async {
+        while let Some(notice) = told.recv().await {
+            watching.told.lock().unwrap().push(notice);
+        }
+    };
+    let work = async {
+        let result = client.watch(options, &watching.stop).await;
+        client.close().await;
+        result
+    };
+    let act = async {
+        act(std::sync::Arc::clone(&watching)).await;
+        watching.stop.cancel();
+    };
+    let all = async { tokio::join!(work, read, act) };
+    let (result, (), ()) = tokio::time::timeout(LIMIT * 3, all).await.expect("watching took too long");
+    result.unwrap();
+}
+
+fn in_folder(world: &World) -> WatchOptions {
+    WatchOptions { folders: vec![world.files()], ..WatchOptions::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_left_out_by_the_same_rule_whether_it_was_there_or_appears() {
+    let world = World::new().await;
+    world.write(".gitignore", "/build/\n!/build/keep/\n!/build/keep/**\n");
+    world.write("build/keep/there", "1");
+    world.write("sub/.gitignore", "*.log\n");
+    world.write("sub/there.log", "1");
+    watching(&world, in_folder(&world), |watching| {
+        let world = &world;
+        async move {
+            watching.until_finished(world, ".gitignore").await;
+            for name in ["build/keep/new", "sub/new.log", "build/keep/deep/new"] {
+                world.write(name, "22");
+            }
+            world.write("after", "333");
+            watching.until_finished(world, "after").await;
+            let mut names = watching.names(world);
+            names.sort();
+            assert_eq!(names, [".gitignore", "after", "sub/.gitignore"]);
+            let (other, _told) = world.client().await;
+            let mut reasons = Vec::new();
+            other.status(|file| reasons.push((file.path, file.reason))).await.unwrap();
+            other.close().await;
+            let rules = fs::canonicalize(world.files()).unwrap().join(".gitignore");
+            let said = Reason::Ignored(format!("pattern `/build/` of `{}`", rules.display()));
+            assert_eq!(said.to_string(), format!("ignored: pattern `/build/` of `{}`", rules.display()));
+            assert!(reasons.iter().any(|(path, reason)| path.ends_with("build") && *reason == said), "{reasons:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_that_were_written_a_moment_before_a_file_hold_for_it() {
+    let world = World::new().await;
+    world.write("before", "1");
+    watching(&world, in_folder(&world), |watching| {
+        let world = &world;
+        async move {
+            watching.until_finished(world, "before").await;
+            for round in 0..3 {
+                world.write(".gitignore", format!("*.secret\n# {round}\n"));
+                world.write(&format!("{round}.secret"), "secret");
+                // Moved in with its rules.
+                fs::create_dir_all(world.path("elsewhere")).unwrap();
+                fs::write(world.path("elsewhere/.filemillignore"), "*.{key,pem}\n").unwrap();
+                fs::write(world.path("elsewhere/a.key"), "secret").unwrap();
+                fs::rename(world.path("elsewhere"), world.files().join(format!("moved-{round}"))).unwrap();
+                let after = format!("after-{round}");
+                world.write(&after, format!("{round}"));
+                watching.until_finished(world, &after).await;
+                fs::remove_file(world.files().join(".gitignore")).unwrap();
+                fs::remove_file(world.files().join(format!("{round}.secret"))).unwrap();
+            }
+            let names = watching.names(world);
+            assert!(!names.iter().any(|name| name.ends_with(".secret") || name.ends_with(".key")), "{names:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_rule_left_out_is_sent_when_the_rule_is_gone() {
+    let world = World::new().await;
+    world.write("sub/.gitignore", "*.log\n");
+    world.write("sub/a.log", "1");
+    world.write("sub/b", "1");
+    watching(&world, in_folder(&world), |watching| {
+        let world = &world;
+        async move {
+            watching.until_finished(world, "sub/b").await;
+            fs::remove_file(world.files().join("sub/.gitignore")).unwrap();
+            watching.until_finished(world, "sub/a.log").await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_programs_leave_in_folders_is_sent_only_if_somebody_asks_for_it() {
+    let world = World::new().await;
+    let left = ["a.iso.part", "b.zip.crdownload", "~$c.docx", ".~lock.d.odt#", ".DS_Store"];
+    for name in left {
+        world.write(name, "left");
+    }
+    world.write("kept", "kept");
+    watching(&world, in_folder(&world), |watching| {
+        let world = &world;
+        async move {
+            watching.until_finished(world, "kept").await;
+            world.write("new.part", "left");
+            world.write("after", "after");
+            watching.until_finished(world, "after").await;
+            assert_eq!(watching.names(world).len(), 2, "{:?}", watching.names(world));
+            let (other, _told) = world.client().await;
+            let mut reasons = Vec::new();
+            other.status(|file| reasons.push((file.path, file.reason.to_string()))).await.unwrap();
+            other.close().await;
+            let why = |name: &str| {
+                let found = reasons.iter().find(|(path, _)| path.ends_with(name));
+                found.map(|(_, why)| why.as_str()).unwrap_or_default().to_owned()
+            };
+            assert_eq!(
+                (why("a.iso.part"), why(".DS_Store")),
+                ("ignored: temporary file".into(), "ignored: system file".into())
+            );
+        }
+    })
+    .await;
+    // The rest waits until it is asked for, here by a rule.
+    world.write(".filemillignore", "!*.part\n");
+    watching(&world, in_folder(&world), |watching| {
+        let world = &world;
+        async move {
+            watching.until_finished(world, "a.iso.part").await;
+        }
+    })
+    .await;
+    watching(&world, WatchOptions { temporary: true, ..in_folder(&world) }, |watching| {
+        let world = &world;
+        async move {
+            for name in left {
+                watching.until_finished(world, name).await;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_grows_again_and_again_has_one_newest_result() {
+    let world = World::new().await;
+    let out = world.path("out");
+    let path = world.files().join("log.txt");
+    watching(&world, WatchOptions { out: Some(out.clone()), ..in_folder(&world) }, |watching| {
+        let (world, path) = (&world, &path);
+        async move {
+            let append = || {
+                let mut file = fs::File::options().create(true).append(true).open(path).unwrap();
+                file.write_all(b"one line\n").unwrap();
+            };
+            append();
+            watching.until_finished(world, "log.txt").await;
+            for _ in 0..3 {
+                tokio::time::sleep(Duration::from_millis(1200)).await;
+                append();
+            }
+            let is_all = |notice: &Notice| matches!(notice, Notice::Finished(file) if file.size == 36);
+            watching.until("all of it", |told| told.iter().any(is_all)).await;
+            let sizes: Vec<(u64, bool)> = watching.finished().iter().map(|file| (file.size, file.supersedes)).collect();
+            assert!(sizes.len() < 4, "each part was taken for the whole: {sizes:?}");
+            assert_eq!((sizes[0], sizes[sizes.len() - 1]), ((9, false), (36, true)));
+        }
+    })
+    .await;
+    let (client, _told) = world.client().await;
+    let page = client.results(0).await.unwrap();
+    client.close().await;
+    assert_eq!(
+        page.files.iter().map(|file| file.size).collect::<Vec<_>>(),
+        [36],
+        "more than the newest result is shown"
+    );
+    let kept: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(kept, ["log.txt.age"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rest_time_that_was_asked_for_is_kept() {
+    let world = World::new().await;
+    let options = WatchOptions { settle: Some(Duration::from_secs(3)), ..in_folder(&world) };
+    watching(&world, options, |watching| {
+        let world = &world;
+        async move {
+            let path = world.write("file", "1");
+            for _ in 0..2 {
+                tokio::time::sleep(Duration::from_millis(1200)).await;
+                fs::File::options().append(true).open(&path).unwrap().write_all(b"1").unwrap();
+            }
+            watching.until_finished(world, "file").await;
+            assert_eq!(watching.finished().iter().map(|file| file.size).collect::<Vec<_>>(), [3]);
+        }
+    })
+    .await;
+}
+
+/// A small file system of its own, as long as it is not dropped; `None` where that takes rights that this user has not.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path, kib: u32) -> Option<Self> {
+        fs::create_dir_all(at).unwrap();
+        let options = format!("size={kib}k,mode=700");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "filemill-test"]).arg(at).output();
+        mounted.is_ok_and(|output| output.status.success()).then(|| Self(at.to_owned()))
+    }
+
+    /// Leaves no room at all.
+    fn fill(&self) {
+        let mut filler = fs::File::create(self.0.join("filler")).unwrap();
+        while filler.write_all(&[1; 4096]).is_ok() {}
+        while filler.write_all(&[1]).is_ok() {}
+    }
+
+    fn free(&self) {
+        fs::remove_file(self.0.join("filler")).unwrap();
+    }
+
+    fn remount(&self, how: &str) {
+        assert!(Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(&self.0).status().unwrap().success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+fn troubles(told: &[Notice]) -> Vec<&str> {
+    told.iter()
+        .filter_map(|notice| if let Notice::Trouble { message, .. } = notice { Some(message.as_str()) } else { None })
+        .collect()
+}
+
+fn recoveries(told: &[Notice]) -> usize {
+    told.iter().filter(|notice| matches!(notice, Notice::Recovered { message } if message.contains("kept"))).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_for_results_is_said_and_what_could_not_be_kept_follows() {
+    let world = World::new().await;
+    let out = world.path("out");
+    let Some(disk) = SmallDisk::mount(&out, 256) else { return };
+    world.write("before", "1");
+    watching(&world, WatchOptions { out: Some(out.clone()), ..in_folder(&world) }, |watching| {
+        let (world, out, disk) = (&world, &out, &disk);
+        async move {
+            watching.until_finished(world, "before").await;
+            assert!(out.join("before.age").exists());
+            disk.fill();
+            for number in 0..8 {
+                world.write(&format!("full-{number}"), format!("{number}"));
+            }
+            for number in 0..8 {
+                watching.until_finished(world, &format!("full-{number}")).await;
+            }
+            {
+                let told = watching.told.lock().unwrap();
+                let said = troubles(&told);
+                assert!(said.len() == 1 && said[0].contains("no room left on the disk"), "{said:?}");
+            }
+            disk.free();
+            watching.until("what was put off", |told| recoveries(told) == 1).await;
+            assert!((0..8).all(|number| out.join(format!("full-{number}.age")).exists()));
+            // A disk that may not be written to, and a folder that is gone.
+            disk.remount("ro");
+            world.write("read-only", "ro");
+            watching.until_finished(world, "read-only").await;
+            disk.remount("rw");
+            watching.until("what was put off", |told| recoveries(told) == 2).await;
+            assert!(out.join("read-only.age").exists());
+            assert_eq!(watching.finished().len(), 10, "something was said twice");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sending_goes_on_when_results_cannot_be_kept_and_says_so_at_its_end() {
+    let world = World::new().await;
+    let out = world.path("out");
+    let Some(disk) = SmallDisk::mount(&out, 64) else { return };
+    disk.fill();
+    for number in 0..3 {
+        world.write(&format!("{number}"), format!("{number}"));
+    }
+    let options = || filemill_client::SendOptions {
+        paths: vec![world.files()],
+        out: Some(out.clone()),
+        ..filemill_client::SendOptions::default()
+    };
+    let ran = world.send_with(options()).await;
+    assert!(matches!(ran.result, Err(filemill_client::Error::NotKept { .. })), "{:?}", ran.result);
+    assert_eq!(ran.finished.len(), 3);
+    disk.free();
+    let ran = world.send_with(options()).await;
+    ran.result.unwrap();
+    assert!((0..3).all(|number| out.join(format!("{number}.age")).exists()));
+    assert_eq!(world.fake.lock().uploads.len(), 1, "it was analysed again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_for_the_journal_is_said_and_the_watcher_goes_on_when_there_is_room() {
+    let world = World::new().await;
+    let home = world.path("home");
+    let aside = world.path("aside");
+    fs::rename(&home, &aside).unwrap();
+    let Some(disk) = SmallDisk::mount(&home, 4096) else { return };
+    assert!(Command::new("cp").arg("-a").arg(aside.join(".")).arg(&home).status().unwrap().success());
+    world.write("before", "1");
+    watching(&world, in_folder(&world), |watching| {
+        let (world, disk) = (&world, &disk);
+        async move {
+            watching.until_finished(world, "before").await;
+            disk.fill();
+            for number in 0..200 {
+                world.write(&format!("full-{number}"), format!("{number} {}", "x".repeat(number)));
+            }
+            watching
+                .until("the full disk", |told| troubles(told).iter().any(|said| said.contains("no room left")))
+                .await;
+            disk.free();
+            for number in 0..200 {
+                watching.until_finished(world, &format!("full-{number}")).await;
+            }
+            let mut names = watching.names(world);
+            names.sort();
+            names.dedup();
+            assert_eq!((names.len(), watching.finished().len()), (201, 201), "something was said twice");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg(target_os = "linux")]
+async fn folders_are_looked_through_rarely_where_the_system_tells_of_all_changes_and_often_elsewhere() {
+    let world = World::new().await;
+    let local = SmallDisk::mount(&world.files(), 1024);
+    let overlay = world.path("overlay");
+    for part in ["overlay", "lower", "upper", "work"] {
+        fs::create_dir_all(world.path(part)).unwrap();
+    }
+    let layers = ["lower", "upper", "work"].map(|part| format!("{part}dir={}", world.path(part).display())).join(",");
+    let mounted = Command::new("mount").args(["-t", "overlay", "-o", &layers, "filemill-test"]).arg(&overlay).output();
+    let overlaid = mounted.is_ok_and(|output| output.status.success()).then(|| SmallDisk(overlay.clone()));
+    let (Some(_local), Some(_overlaid)) = (local, overlaid) else { return };
+    let options = WatchOptions { folders: vec![world.files(), overlay.clone()], ..WatchOptions::default() };
+    watching(&world, options, |watching| {
+        let (world, overlay) = (&world, &overlay);
+        async move {
+            let looks = async || {
+                let (other, _told) = world.client().await;
+                let folders = other.watched_folders().await.unwrap();
+                other.close().await;
+                folders
+            };
+            let begun = std::time::Instant::now();
+            let folders = loop {
+                let folders = looks().await;
+                if folders.len() == 2 && folders.iter().all(|folder| folder.look != LookThrough::Unknown) {
+                    break folders;
+                }
+                assert!(begun.elapsed() < LIMIT, "{folders:?}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            };
+            let look = |path: &Path| {
+                let path = fs::canonicalize(path).unwrap();
+                folders.iter().find(|folder| folder.path == path).unwrap().look.clone()
+            };
+            assert_eq!(look(&world.files()), LookThrough::Rarely);
+            let why = "it is on a file system of kind `overlay`".to_owned();
+            assert_eq!(look(overlay), LookThrough::Often(why));
+            // Nobody tells of what changes in the lower parts of an overlay.
+            fs::write(world.path("upper/unseen"), "unseen").unwrap();
+            let unseen = |notice: &Notice| matches!(notice, Notice::Finished(file) if file.path.ends_with("unseen"));
+            watching.until("what nobody told of", |told| told.iter().any(unseen)).await;
+            world.write("deep/new/file", "new");
+            let new =
+                |notice: &Notice| matches!(notice, Notice::Finished(file) if file.path.ends_with("deep/new/file"));
+            watching.until("a new file in a new folder", |told| told.iter().any(new)).await;
+        }
+    })
+    .await;
+}
