@@ -142,7 +142,9 @@ pub(super) fn run(options: &AttackerOptions) -> Result<()> {
     while Instant::now() < end {
         thread::sleep(TELL_EVERY);
         let line = attack.done.line();
-        std::io::Write::write_all(&mut std::io::stdout(), format!("{line}\n").as_bytes())?;
+        let mut out = filemill_text::Lines::on_stdout();
+        out.line(&line)?;
+        out.flush()?;
     }
     attack.stop.store(true, Ordering::Relaxed);
     for thread in threads {

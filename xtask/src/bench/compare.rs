@@ -7,7 +7,6 @@ mod paired;
 mod sides;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -77,7 +76,8 @@ pub(super) fn run(options: &CompareOptions) -> Result<()> {
         record.add(&summary(&scenario, figure, ratios, &paired))?;
         table += &row(&scenario, figure, ratios.len(), &paired);
     }
-    std::io::stdout().write_all(table.as_bytes()).context("cannot write to standard output")
+    let mut out = filemill_text::Lines::on_stdout();
+    out.lines(&table).and_then(|()| out.flush()).context("cannot write to standard output")
 }
 
 const TABLE_HEAD: &str = "\

@@ -153,7 +153,7 @@ impl Soak<'_> {
         let mut site = Site::start(dir.path(), self.binaries, self.engines, url)?;
         let soaked = self.soak(dir.path(), &mut site);
         if soaked.is_err() && std::env::var_os("FILEMILL_TEST_KEEP").is_some() {
-            eprintln!("soak: kept `{}`", dir.keep().display());
+            filemill_text::tell!("soak: kept `{}`", dir.keep().display());
         }
         let soaked = soaked?;
         site.stack.stop()?;
@@ -241,7 +241,7 @@ impl Soak<'_> {
         let elapsed = now.duration_since(begin).as_secs();
         let Counts { dropped, results, unsuccessful, complaints, .. } = counts(site);
         let attacks = site.attacks().map(|attacks| format!("; attacker {attacks}")).unwrap_or_default();
-        eprintln!(
+        filemill_text::tell!(
             "soak {}: {}:{:02} of {} min: {dropped} dropped, {results} results, {} unsuccessful, {complaints} complaints; wait p50 {}, p99 {}; \
              server {} MiB, processors {} MiB, clients {} MiB{attacks}",
             name(self.attacker),
@@ -271,7 +271,7 @@ impl Soak<'_> {
             site.expect_running()?;
             if told.elapsed() >= TELL_EVERY {
                 told = Instant::now();
-                eprintln!("soak {}: {open} files are still to come back", name(self.attacker));
+                filemill_text::tell!("soak {}: {open} files are still to come back", name(self.attacker));
             }
         }
     }

@@ -51,7 +51,7 @@ impl Drop for Database<'_> {
     fn drop(&mut self) {
         // Also writes out what is left of it, so that the next measurement does not pay for that.
         if let Err(error) = self.postgres.sql(&format!("drop database {} with (force)", self.name)) {
-            eprintln!("{error:#}");
+            filemill_text::tell_lines(format_args!("{error:#}"));
         }
     }
 }

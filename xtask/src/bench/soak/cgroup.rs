@@ -95,7 +95,11 @@ impl Drop for Cgroup {
             }
             thread::sleep(Duration::from_millis(100));
         }
-        eprintln!("soak: the control group `{}` (version {:?}) stays behind", self.dir.display(), self.version);
+        filemill_text::tell!(
+            "soak: the control group `{}` (version {:?}) stays behind",
+            self.dir.display(),
+            self.version
+        );
     }
 }
 

@@ -163,7 +163,7 @@ impl Site {
 
     /// Lets the attacker's user have results, so that its pages of events are as large as a user can make them.
     fn equip(&self, dir: &Path) -> Result<()> {
-        eprintln!("soak: the attacker collects {ATTACKER_FILES} results");
+        filemill_text::tell!("soak: the attacker collects {ATTACKER_FILES} results");
         let files = dir.join("evil-files");
         crate::bench::inputs::small_files(&files, ATTACKER_FILES)?;
         let client = self.stack.client_of_pool(EVIL, "eve", ORGANISATION)?;
