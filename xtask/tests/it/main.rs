@@ -7,6 +7,7 @@ mod harness;
 mod hostile;
 mod plugins;
 mod postgres;
+mod recovery;
 mod secrecy;
 mod streaming;
 mod tidy;

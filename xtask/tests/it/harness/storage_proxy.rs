@@ -21,6 +21,7 @@ pub(crate) enum Object {
     Header { upload: String },
     Chunk { upload: String, sequence: u32 },
     Component,
+    Result,
     Other,
 }
 
@@ -130,6 +131,11 @@ impl Asked {
         self.method == Method::PUT && self.sequence().is_some()
     }
 
+    /// Whether it is a result's GET.
+    pub(crate) fn is_result_get(&self) -> bool {
+        self.method == Method::GET && self.object == Object::Result
+    }
+
     /// A chunk's sequence number.
     pub(crate) fn sequence(&self) -> Option<u32> {
         match self.object {
@@ -148,6 +154,7 @@ impl Object {
                 sequence.parse().map_or(Self::Other, |sequence| Self::Chunk { upload: upload.into(), sequence })
             }
             (Some("releases"), Some(_), None) => Self::Component,
+            (Some("results"), Some(_), Some(_)) => Self::Result,
             _ => Self::Other,
         }
     }
