@@ -15,7 +15,9 @@ use crate::component::{ComponentError, contract_of};
 use crate::config::{Embedded, LOOPBACK, Place};
 use crate::embedded::{self, DirLock, StorageStartError};
 use crate::listen::Lane;
-use crate::rules::{Caller, NewRelease, NewToken, PoolRoot, PoolSummary, Rules, RulesConfig, Scope, TokenSummary};
+use crate::rules::{
+    Caller, NewRelease, NewToken, PoolRoot, PoolService, PoolSummary, Rules, RulesConfig, Scope, Serves, TokenSummary,
+};
 use crate::server::{StartError, take_dir};
 use crate::storage::{ObjectKey, Storage, StorageError};
 use crate::store::{Store, StoreOptions};
@@ -120,6 +122,31 @@ impl Admin {
     /// The database failed.
     pub async fn pools(&self) -> Result<Vec<PoolSummary>, AdminError> {
         Ok(self.rules.pool_summaries().await?)
+    }
+
+    /// A pool that is new serves everyone, rather than the organisation of its first token: as it is where everything is on one
+    /// machine.
+    ///
+    /// # Errors
+    /// It is no name; the database failed.
+    pub async fn serve_everyone_at_first(&self, pool: &str) -> Result<(), AdminError> {
+        Ok(self.rules.serve_everyone_at_first(pool).await?)
+    }
+
+    /// Says whom a pool serves from now on. A running server does so within two seconds.
+    ///
+    /// # Errors
+    /// There is no such pool, or no such organisation; the database failed.
+    pub async fn serve_pool(&self, pool: &str, serves: &Serves) -> Result<(), AdminError> {
+        Ok(self.rules.serve_pool(pool, serves).await?)
+    }
+
+    /// Every pool, by name, and whom it serves.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn pool_services(&self) -> Result<Vec<PoolService>, AdminError> {
+        Ok(self.rules.pool_services().await?)
     }
 
     /// Every token, without its text.

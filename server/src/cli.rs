@@ -32,7 +32,7 @@ enum Command {
     /// Make, list and revoke tokens.
     #[command(subcommand)]
     Token(token::Token),
-    /// Say which roots pools have, and list the pools.
+    /// Say which roots pools have and whom they serve, and list the pools.
     #[command(subcommand)]
     Pool(pool::Pool),
     /// Publish and list engine releases.

@@ -37,16 +37,18 @@ mod refusal;
 mod releases;
 mod report;
 mod rest;
+mod resume;
 mod roots;
+mod service;
 mod steady;
 mod sweep;
 mod tokens;
 mod told;
+mod turns;
 mod unrenewed;
 mod views;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -58,8 +60,8 @@ use tokio_util::task::TaskTracker;
 pub use bell::Listener;
 pub use kinds::{
     Advanced, Brought, Caller, Doomed, Fetched, FoundResult, Leased, LeasedUploadWork, Mark, NewRelease, NewToken,
-    Object, Offered, Opened, Position, RecordedEvent, RecordedEvents, RecordedKind, RecordedResult, Scope,
-    TokenSummary,
+    Object, Offered, Opened, PoolService, Position, RecordedEvent, RecordedEvents, RecordedKind, RecordedResult, Scope,
+    Serves, TokenSummary,
 };
 pub use pools::{NewPools, PoolSummary};
 pub use roots::PoolRoot;
@@ -119,12 +121,10 @@ struct Inner {
 struct Core {
     store: Store,
     config: RulesConfig,
-    /// The virtual time that leasing has reached, as far as this server knows.
-    served: AtomicI64,
     /// Runs became ready or partial. One permit: the leasing task looks at everything when it wakes.
     ready: Notify,
-    /// The lowest place at which a run became ready since the leasing task looked.
-    lowest_ready: AtomicI64,
+    /// Whose runs became ready or partial since the leasing task looked.
+    woken: Mutex<lease::Woken>,
     /// Rung with the organisations that have new events.
     events: Arc<bell::Bell<i64>>,
     /// Rung with the uploads that have new chunks.
@@ -135,6 +135,8 @@ struct Core {
     needs: Mutex<HashMap<String, i64>>,
     /// Pools that exist, which they do for ever.
     pools: Mutex<std::collections::HashSet<String>>,
+    /// Which organisations (row, pool) were lately seen to be served.
+    served: Mutex<HashMap<(i64, String), Instant>>,
     /// How far members have taken in their events (cursor and mark), as far as it is not written down yet.
     taken: Mutex<HashMap<i64, (i64, i64)>>,
     /// When the events of members were given new cursors.
@@ -157,14 +159,14 @@ impl Rules {
         let core = Arc::new(Core {
             store,
             config,
-            served: AtomicI64::new(0),
             ready: Notify::new(),
-            lowest_ready: AtomicI64::new(i64::MAX),
+            woken: Mutex::default(),
             events: bell::Bell::new(),
             chunks: bell::Bell::new(),
             callers: Mutex::default(),
             needs: Mutex::default(),
             pools: Mutex::default(),
+            served: Mutex::default(),
             taken: Mutex::default(),
             renumbered: Mutex::default(),
             seen: Mutex::default(),
@@ -206,16 +208,6 @@ impl Rules {
 impl Core {
     fn lease_ms(&self) -> u32 {
         u32::try_from(self.config.lease.as_millis()).unwrap_or(u32::MAX)
-    }
-
-    fn served(&self) -> i64 {
-        self.served.load(Ordering::Relaxed)
-    }
-
-    /// Wakes the leasing task for runs that became ready, the first of them at `vstart`.
-    fn wake_leasing(&self, vstart: i64) {
-        self.lowest_ready.fetch_min(vstart, Ordering::Relaxed);
-        self.ready.notify_one();
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A rule opens a transaction with [`Store::begin`] and calls statements on it; dropping a transaction rolls it back.
 //! To be free of deadlocks every transaction locks in one order, each kind in one statement and sorted: uploads by
-//! number, then runs by id, then shares, then organisations. Leasing alone locks runs without their upload, and skips
+//! number, then runs by id, then organisations. Leasing alone locks runs without their upload, and skips
 //! what is locked.
 
 mod chunks;
@@ -19,8 +19,8 @@ mod options;
 mod pools;
 mod releases;
 mod runs;
+mod service;
 mod told;
-mod turns;
 mod unfetched;
 mod uploads;
 mod views;
@@ -39,10 +39,10 @@ pub(crate) use {
     descriptions::NewDescription,
     engines::{ComponentRow, KnownComponent},
     events::{EventRow, NewEvent, Place},
-    leases::{Candidate, LeaseMark, Needs},
+    leases::{Candidate, LeaseMark, Needs, WaitingMember},
     pools::PoolRow,
     releases::ReleaseRow,
-    runs::{Cut, NewRun, Resting, RunRow, RunState, lo_of, run_id, upload_of},
+    runs::{Cut, MAX_PAUSE_MS, NewRun, Resting, RunRow, RunState, lo_of, run_id, upload_of},
     unfetched::ResultRow,
     uploads::{NewUpload, UploadRow},
     views::{ResultPlace, RunView},
@@ -51,6 +51,8 @@ pub(crate) use {
 /// Every migration, in order.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "queue", include_str!("../migrations/0001_queue.sql")),
+    (2, "turns", include_str!("../migrations/0002_turns.sql")),
+    (3, "service", include_str!("../migrations/0003_service.sql")),
     (4, "marks", include_str!("../migrations/0004_marks.sql")),
     (5, "pool roots", include_str!("../migrations/0005_pool_roots.sql")),
     (6, "clocks", include_str!("../migrations/0006_clocks.sql")),

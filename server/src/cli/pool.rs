@@ -1,12 +1,13 @@
-//! `pool`: whose statements the server passes on.
+//! `pool`: whose statements the server passes on, and whom pools serve.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use filemill_server::Admin;
-use filemill_server::rules::PoolRoot;
+use filemill_server::rules::{PoolRoot, Serves};
 
 use super::place::PlaceArguments;
 
@@ -17,7 +18,10 @@ const MAX_ENROLMENT_BYTES: u64 = 4096;
 pub(super) enum Pool {
     /// Say which key signs a pool's statements; the server takes no others from then on, and removes those that it has.
     Root(Root),
-    /// List the pools: name, fingerprint of the root, newest serial.
+    /// Say which organisations a pool serves, these and no others; a running server does so within two seconds. To all others it is
+    /// as if there were no such pool. What was sent to it before is still done.
+    Serve(Serve),
+    /// List the pools: name, fingerprint of the root, newest serial, and the organisations that it serves, by comma, or `*`: all.
     List(List),
 }
 
@@ -32,6 +36,20 @@ pub(super) struct Root {
     /// The pool was made anew: this takes the place of another root.
     #[arg(long)]
     replace: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    place: PlaceArguments,
+    /// Name of the pool.
+    pool: String,
+    /// An organisation that it serves; give it again for each one more.
+    #[arg(long, value_name = "NAME", required_unless_present = "all")]
+    organisation: Vec<String>,
+    /// It serves every organisation, those too that are made later.
+    #[arg(long, conflicts_with = "organisation")]
+    all: bool,
 }
 
 #[derive(Debug, Args)]
@@ -51,15 +69,35 @@ impl Pool {
                 named?;
                 super::print(&format!("{}\t{}", root.pool(), root.fingerprint()))
             }
+            Self::Serve(serve) => {
+                let admin = Admin::open(&serve.place.database()?).await?;
+                let serves = if serve.all { Serves::Everyone } else { Serves::Organisations(serve.organisation) };
+                let served = admin.serve_pool(&serve.pool, &serves).await;
+                admin.close().await;
+                Ok(served?)
+            }
             Self::List(list) => {
                 let admin = Admin::open(&list.place.database()?).await?;
-                let pools = admin.pools().await;
+                let (pools, services) = (admin.pools().await, admin.pool_services().await);
                 admin.close().await;
-                let mut lines = String::new();
+                let mut rows = BTreeMap::<String, [String; 3]>::new();
                 for pool in pools? {
                     let root = pool.root.map_or_else(|| "no root".to_owned(), |root| root.fingerprint());
                     let serial = pool.serial.map_or_else(|| "-".to_owned(), |serial| serial.to_string());
-                    writeln!(lines, "{}\t{root}\t{serial}", pool.pool)?;
+                    rows.insert(pool.pool, [root, serial, "-".to_owned()]);
+                }
+                for service in services? {
+                    let serves = match service.serves {
+                        Serves::Everyone => "*".to_owned(),
+                        Serves::Organisations(names) if names.is_empty() => "-".to_owned(),
+                        Serves::Organisations(names) => names.join(","),
+                    };
+                    let row = rows.entry(service.pool).or_insert_with(|| ["no root", "-", "-"].map(ToOwned::to_owned));
+                    row[2] = serves;
+                }
+                let mut lines = String::new();
+                for (pool, [root, serial, serves]) in rows {
+                    writeln!(lines, "{pool}\t{root}\t{serial}\t{serves}")?;
                 }
                 super::print(&lines)
             }

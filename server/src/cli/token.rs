@@ -34,7 +34,8 @@ pub(super) struct Create {
     /// What it may do: `user`, `processor` or `operator`.
     #[arg(long, value_parser = scope)]
     scope: Scope,
-    /// The pool that the processor belongs to: with --scope processor, and only then.
+    /// The pool that the processor belongs to: with --scope processor, and only then. One that is new serves everyone with
+    /// --embedded, otherwise the token's organisation, until `pool serve` says otherwise.
     #[arg(long, value_name = "NAME")]
     pool: Option<String>,
     /// The pool's enrolment file: its root, of which the server takes the pool's statements. Once for each pool.
@@ -100,6 +101,10 @@ impl Create {
     async fn make(&self, admin: &Admin, root: Option<&PoolRoot>) -> Result<NewToken, AdminError> {
         if let Some(root) = root {
             admin.name_root(root, false).await?;
+        }
+        if let Some(pool) = self.pool.as_deref().filter(|_| self.place.is_embedded() && self.scope == Scope::Processor)
+        {
+            admin.serve_everyone_at_first(pool).await?;
         }
         let made = admin.create_token(&self.organisation, &self.user, self.scope, self.pool.as_deref()).await?;
         if let Some(pool) = self.pool.as_ref()

@@ -64,11 +64,11 @@ pub(super) async fn describe(
 )]
 pub(super) async fn description(
     State(app): State<App>,
-    _: Anyone,
+    Anyone(caller): Anyone,
     PathParts(digest): PathParts<String>,
     QueryParts(query): QueryParts<DescriptionQuery>,
 ) -> Result<impl IntoResponse, Refusal> {
-    Ok(([(CONTENT_TYPE, "application/json")], app.rules.description(&digest, &query).await?))
+    Ok(([(CONTENT_TYPE, "application/json")], app.rules.description(&caller, &digest, &query).await?))
 }
 
 /// Signs a GET of the component of a release, or of one that nodes of the token's pool brought. Changes nothing.
@@ -91,12 +91,12 @@ pub(super) async fn component(
     Ok(Json(ComponentUrl { get: get(&signer, &object)? }))
 }
 
-/// The statements of pools about their recipients, as they were signed. Changes nothing.
+/// The statements about their recipients of the pools that serve the caller's organisation, as they were signed. Changes nothing.
 ///
 /// Any scope.
 #[utoipa::path(get, path = "/v1/pools", tag = "pools", responses((status = OK, body = Pools)))]
-pub(super) async fn pools(State(app): State<App>, _: Anyone) -> Result<Json<Pools>, Refusal> {
-    Ok(Json(app.rules.pools().await?))
+pub(super) async fn pools(State(app): State<App>, Anyone(caller): Anyone) -> Result<Json<Pools>, Refusal> {
+    Ok(Json(app.rules.pools(&caller).await?))
 }
 
 /// Keeps a pool's statement that its root signed, to pass it on; clients check it again, by the root that they pinned.

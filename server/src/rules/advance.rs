@@ -1,4 +1,4 @@
-//! Advancing uploads, many in one transaction: chunks are stored, jobs become ready, and take their turns.
+//! Advancing uploads, many in one transaction: chunks are stored, jobs become ready, and get their places.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -6,8 +6,9 @@ use std::sync::Arc;
 use filemill_api::limits::{MAX_STORED_CHUNKS, MAX_UPLOADS_PER_REQUEST};
 use filemill_api::{AdvanceRequest, AdvanceUpload, ChunkWant, ErrorBody};
 
-use super::announce::{check_chunk, check_wanted, cost};
+use super::announce::{check_chunk, check_wanted};
 use super::combine::Combined;
+use super::lease::Waking;
 use super::open::{state_of, wanted};
 use super::refusal::{is_hex, no_upload, too_many};
 use super::rest::resting;
@@ -80,15 +81,13 @@ impl Combined for Advancing {
                 verdicts.push(verdict);
             }
         }
-        let mut lowest = None;
+        let mut waking = Waking::default();
         if !news.is_empty() {
             let moved = store_chunks(&mut tx, core, &news, &mut rows).await?;
-            lowest = announce(&mut tx, core, &moved).await?;
+            waking = announce(&mut tx, &moved, rows.values()).await?;
         }
         tx.commit().await?;
-        if let Some(lowest) = lowest {
-            core.wake_leasing(lowest);
-        }
+        core.wake_leasing(waking);
         core.chunks.ring(news.into_iter().filter(|(_, news)| !news.stored.is_empty()).map(|(number, _)| number));
 
         let mut verdicts = verdicts.into_iter();
@@ -196,49 +195,37 @@ async fn store_chunks(
     Ok(moved)
 }
 
-/// Makes runs ready or partial whose chunks have come, and gives them their turns. Answers the first of them.
-async fn announce(tx: &mut Tx, core: &Core, moved: &[(i64, i64)]) -> Result<Option<i64>, StoreError> {
+/// Makes runs ready or partial whose chunks have come: (upload, prefix) each, of uploads whose headers are stored.
+async fn announce(
+    tx: &mut Tx,
+    moved: &[(i64, i64)],
+    rows: impl Iterator<Item = &UploadRow>,
+) -> Result<Waking, StoreError> {
+    let mut waking = Waking::default();
     if moved.is_empty() {
-        return Ok(None);
+        return Ok(waking);
     }
     let prefixes: HashMap<_, _> = moved.iter().copied().collect();
-    let waking: Vec<_> = tx
-        .lock_waiting(moved)
-        .await?
-        .into_iter()
-        .filter_map(|run| {
-            let prefix = *prefixes.get(&run.upload)?;
-            let state = resting(true, prefix, run.first_chunk, run.last_chunk, run.patient || run.alone);
-            (state != run.state() && state != RunState::WAITING).then_some((run, state))
-        })
-        .collect();
-    // A run that had its turn announced keeps it.
-    let mut costs = BTreeMap::<i64, i64>::new();
-    for (run, _) in waking.iter().filter(|(run, _)| run.vstart == 0) {
-        *costs.entry(run.organisation).or_default() += cost(run.jobs(), run.first_chunk, run.last_chunk);
-    }
-    let mut turns = HashMap::new();
-    if !costs.is_empty() {
-        let costs: Vec<_> = costs.into_iter().collect();
-        for (organisation, start, unit) in tx.take_turns(&costs, core.served()).await? {
-            turns.insert(organisation, (start, unit));
-        }
-    }
-    let served = core.served();
-    let mut announced = Vec::with_capacity(waking.len());
-    for (run, state) in &waking {
-        let vstart = match turns.get_mut(&run.organisation) {
-            Some((start, unit)) if run.vstart == 0 => {
-                let begins = *start;
-                *start += cost(run.jobs(), run.first_chunk, run.last_chunk) * *unit;
-                begins
-            }
-            _ => run.vstart.max(served),
+    let rows: HashMap<_, _> = rows.map(|row| (row.number, row)).collect();
+    let mut announced = Vec::new();
+    for run in tx.lock_waiting(moved).await? {
+        let (Some(&prefix), Some(upload)) = (prefixes.get(&run.upload), rows.get(&run.upload)) else {
+            continue;
         };
-        announced.push((run.id, state.0, vstart));
+        let state = resting(true, prefix, run.first_chunk, run.last_chunk, run.patient || run.alone);
+        if state != run.state() && state != RunState::WAITING {
+            let place = place_of(run.vstart, run.upload);
+            waking.add(upload, place);
+            announced.push((run.id, state.0, place));
+        }
     }
     if !announced.is_empty() {
         tx.announce_runs(&announced).await?;
     }
-    Ok(announced.iter().map(|&(_, _, vstart)| vstart).min())
+    Ok(waking)
+}
+
+/// A run's place among its member's: in the order in which the uploads were opened, unless it has gone behind.
+fn place_of(vstart: i64, upload: i64) -> i64 {
+    if vstart == 0 { upload } else { vstart }
 }

@@ -1,11 +1,10 @@
 //! Cancelling: what nobody runs ends at once, and who runs the rest is told.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use filemill_api::limits::MAX_UPLOADS_PER_REQUEST;
 use filemill_api::{CancelRequest, Cancelled, ErrorBody};
 
-use super::announce::cost;
 use super::record::{Happening, record};
 use super::refusal::{from_store, is_hex, no_upload, too_many};
 use super::rest::lock_all_runs;
@@ -78,7 +77,6 @@ impl Core {
         let rows: HashMap<_, _> = uploads.iter().map(|row| (row.number, row)).collect();
         let (mut delete, mut tell) = (Vec::new(), Vec::new());
         let mut happenings = Vec::new();
-        let mut costs = BTreeMap::<i64, i64>::new();
         let mut counts = HashMap::new();
         for run in lock_all_runs(&mut tx, &numbers).await? {
             let Some(upload) = rows.get(&run.upload) else { continue };
@@ -88,37 +86,28 @@ impl Core {
             }
             delete.push((run.id,));
             let left = masks::left(run.lo(), run.hi(), run.gone());
-            if run.vstart > 0 {
-                *costs.entry(run.organisation).or_default() += cost(left.count_ones(), run.first_chunk, run.last_chunk);
-            }
             *counts.entry(run.upload).or_default() += left.count_ones();
             let ends = masks::indexes(run.lo(), left);
             happenings.extend(ends.map(|index| Happening::verdict(upload, index, "cancelled", run.fence)));
         }
-        let told = self.end(&mut tx, &delete, &tell, costs, &happenings).await?;
+        let told = end(&mut tx, &delete, &tell, &happenings).await?;
         tx.commit().await?;
         self.events.ring(told);
         Ok(counts)
     }
+}
 
-    async fn end(
-        &self,
-        tx: &mut Tx,
-        delete: &[(i64,)],
-        tell: &[(i64,)],
-        costs: BTreeMap<i64, i64>,
-        happenings: &[Happening<'_>],
-    ) -> Result<Vec<i64>, StoreError> {
-        if !delete.is_empty() {
-            tx.delete_runs(delete).await?;
-        }
-        if !tell.is_empty() {
-            tx.cancel_runs(tell).await?;
-        }
-        if !costs.is_empty() {
-            // What was announced and never leased costs nobody a turn.
-            tx.return_turns(&costs.into_iter().collect::<Vec<_>>(), self.served()).await?;
-        }
-        record(tx, happenings).await
+async fn end(
+    tx: &mut Tx,
+    delete: &[(i64,)],
+    tell: &[(i64,)],
+    happenings: &[Happening<'_>],
+) -> Result<Vec<i64>, StoreError> {
+    if !delete.is_empty() {
+        tx.delete_runs(delete).await?;
     }
+    if !tell.is_empty() {
+        tx.cancel_runs(tell).await?;
+    }
+    record(tx, happenings).await
 }

@@ -45,6 +45,7 @@ pub(super) async fn run(core: Arc<Core>, stop: CancellationToken) {
 }
 
 async fn fast(core: &Arc<Core>, cursors: &mut HashMap<i64, i64>) -> Result<(), StoreError> {
+    while core.resume().await? {}
     // One statement for everybody who listens, whatever their number.
     let listened: Vec<_> = core.events.keys().into_iter().map(|organisation| (organisation,)).collect();
     if listened.is_empty() {

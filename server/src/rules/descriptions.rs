@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::digest::sha256_hex;
 use super::refusal::{bad_request, check_pool, from_store, is_hex, not_found, shown};
-use super::{Core, Rules, ms};
+use super::{Caller, Core, Rules, ms};
 use crate::store::{Needs, NewDescription, StoreError, Tx};
 
 /// How often to look which releases lack a description.
@@ -167,11 +167,17 @@ impl Rules {
         Err(not_found(format!("there is no release `{}`", shown(digest)), "list the releases"))
     }
 
-    /// What a release's engine says of itself, byte for byte as it was sent.
+    /// What a release's engine says of itself, byte for byte as it was sent, by nodes of a pool that serves the caller; the document
+    /// of a hash by any.
     ///
     /// # Errors
     /// `bad_request`: what is asked for is no hash, or no pool; `not_found`.
-    pub async fn description(&self, digest: &str, query: &DescriptionQuery) -> Result<String, ErrorBody> {
+    pub async fn description(
+        &self,
+        caller: &Caller,
+        digest: &str,
+        query: &DescriptionQuery,
+    ) -> Result<String, ErrorBody> {
         let DescriptionQuery { sha256, pool } = query;
         if let Some(sha256) = sha256.as_deref().filter(|sha256| !is_hex(sha256, 64)) {
             return Err(bad_request(format!("sha256 `{}` is not 64 lower-case hex characters", shown(sha256))));
@@ -186,9 +192,17 @@ impl Rules {
         if !is_hex(digest, 64) {
             return Err(nothing());
         }
-        let (sha256, pool) = (sha256.as_deref().unwrap_or_default(), pool.as_deref().unwrap_or_default());
-        let found = self.core().store.description(digest, sha256, pool).await;
-        found.map_err(|error| from_store("find description", &error))?.ok_or_else(nothing)
+        let core = self.core();
+        let find = async {
+            let pools = match (pool.as_deref(), sha256) {
+                (Some(pool), _) => Some(vec![(core.shown_pool(caller, pool).await?.to_owned(),)]),
+                // Who names it exactly has it from a result, and does not learn whose it is.
+                (None, Some(_)) => None,
+                (None, None) => core.shown_pools(caller).await?,
+            };
+            core.store.description(digest, sha256.as_deref().unwrap_or_default(), pools.as_deref()).await
+        };
+        find.await.map_err(|error| from_store("find description", &error))?.ok_or_else(nothing)
     }
 }
 
@@ -242,9 +256,9 @@ impl Core {
         self.describing().ask(&needs.pool, node, needs.runs, Instant::now())
     }
 
-    /// Which releases a node of this pool, or of any, was or will be asked to describe so lately that its answer may still come.
-    pub(super) fn being_described(&self, pool: Option<&str>) -> HashSet<String> {
-        self.describing().expected(pool, Instant::now())
+    /// Which releases a node of these pools was or will be asked to describe so lately that its answer may still come.
+    pub(super) fn being_described(&self, of: impl Fn(&str) -> bool) -> HashSet<String> {
+        self.describing().expected(of, Instant::now())
     }
 
     /// Forgets descriptions of what is gone that were last said before that. They are looked for outside of the transaction, because nearly all descriptions
@@ -316,7 +330,7 @@ impl Describing {
         }
     }
 
-    fn expected(&self, pool: Option<&str>, now: Instant) -> HashSet<String> {
+    fn expected(&self, shown: impl Fn(&str) -> bool, now: Instant) -> HashSet<String> {
         let may_come = |lacking: &&Lacking| match lacking.asked.as_slice() {
             // Who was asked before and failed will fail again.
             [_, ..] => {
@@ -324,7 +338,7 @@ impl Describing {
             }
             [] => now.duration_since(lacking.since) < ASKED_WITHIN,
         };
-        let lacking = self.lacking.iter().filter(|(of, _)| pool.is_none_or(|pool| pool == of.as_str()));
+        let lacking = self.lacking.iter().filter(|(of, _)| shown(of));
         lacking.flat_map(|(_, lacking)| lacking).filter(may_come).map(|lacking| lacking.digest.clone()).collect()
     }
 
@@ -431,7 +445,9 @@ mod tests {
         let now = Instant::now();
         let mut describing = Describing::default();
         let lacking = HashMap::from([("p".to_owned(), vec![("a".to_owned(), 1)])]);
-        let expected = |describing: &Describing, pool, now| describing.expected(pool, now).contains("a");
+        let expected = |describing: &Describing, pool: Option<&str>, now| {
+            describing.expected(|of| pool.is_none_or(|pool| pool == of), now).contains("a")
+        };
         describing.take(lacking.clone(), 1, now);
         assert!(expected(&describing, Some("p"), now), "somebody will be asked");
         assert!(expected(&describing, None, now) && !expected(&describing, Some("q"), now));

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::lease::Waking;
 use super::record::{Happening, record};
 use super::rest::{Locked, resting};
 use super::{Core, masks};
@@ -30,6 +31,7 @@ impl Core {
         let mut tx = self.store.begin().await?;
         let locked = Locked::take(&mut tx, over.iter().map(|mark| mark.id)).await?;
         let (mut kept, mut cut, mut delete, mut happenings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut waking = Waking::default();
         let mut count = 0;
         for mark in over {
             let Some(run) = locked.runs.get(&mark.id).filter(|run| run.stands_at(mark)) else {
@@ -39,7 +41,10 @@ impl Core {
                 continue;
             };
             count += 1;
-            let ends = end(run, upload, self.served());
+            let ends = end(run, upload);
+            for vstart in ends.kept.iter().map(|row| row.4).chain(ends.cut.iter().map(|part| part.vstart)) {
+                waking.add(upload, vstart);
+            }
             happenings
                 .extend(ends.verdicts.iter().map(|&(index, kind)| Happening::verdict(upload, index, kind, run.fence)));
             match ends.kept {
@@ -63,15 +68,13 @@ impl Core {
             tracing::info!(leases = count, "leases ended by themselves");
         }
         self.events.ring(told);
-        self.wake_leasing(
-            kept.iter().map(|row| row.4).chain(cut.iter().map(|run| run.vstart)).min().unwrap_or(i64::MAX),
-        );
+        self.wake_leasing(waking);
         Ok(())
     }
 }
 
 /// Decides what becomes of the jobs of one dead lease.
-fn end<'a>(run: &'a RunRow, upload: &UploadRow, served: i64) -> Ends<'a> {
+fn end<'a>(run: &'a RunRow, upload: &UploadRow) -> Ends<'a> {
     let left = masks::left(run.lo(), run.hi(), run.gone());
     let suspects = run.started() & left;
     if run.cancelled {
@@ -80,7 +83,7 @@ fn end<'a>(run: &'a RunRow, upload: &UploadRow, served: i64) -> Ends<'a> {
             ..Ends::default()
         };
     }
-    let vstart = run.vstart.max(served);
+    let vstart = run.vstart;
     let state = |alone: bool| {
         resting(upload.header_stored, upload.prefix, run.first_chunk, run.last_chunk, run.patient || alone)
     };
@@ -99,6 +102,7 @@ fn end<'a>(run: &'a RunRow, upload: &UploadRow, served: i64) -> Ends<'a> {
     let part = |lo: u32, hi: u32, gone: u64, alone: bool| NewRun {
         upload: run.upload,
         organisation: run.organisation,
+        member: upload.member,
         pool: &run.pool,
         needs: run.needs,
         lo,
@@ -110,6 +114,7 @@ fn end<'a>(run: &'a RunRow, upload: &UploadRow, served: i64) -> Ends<'a> {
         patient: run.patient,
         alone,
         deaths: 0,
+        missed: run.missed,
         vstart,
         fence: run.fence,
         attempt: run.attempt,

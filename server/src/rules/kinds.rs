@@ -59,6 +59,24 @@ impl fmt::Display for Scope {
     }
 }
 
+/// Whom a pool serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// Every organisation.
+    Everyone,
+    /// These, by name, and no others.
+    Organisations(Vec<String>),
+}
+
+/// A pool, and whom it serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolService {
+    /// Its name.
+    pub pool: String,
+    /// Whom it serves.
+    pub serves: Serves,
+}
+
 /// A token at its making: the only time its text is known.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewToken {

@@ -5,10 +5,11 @@
 
 mod allot;
 mod describe;
+mod order;
 mod take;
+mod waiting;
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -20,9 +21,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::allot::Wish;
+use self::waiting::Class;
+pub(super) use self::waiting::{Waking, Woken};
 use super::refusal::{check_pool, from_store, own_pool, too_many_nodes, unavailable};
 use super::releases::abilities;
 use super::rest::check_node;
+use super::turns::Turns;
 use super::{Core, Leased, Rules, masks, ms, retried};
 use crate::store::{Candidate, Needs, StoreError, lo_of};
 
@@ -30,8 +34,8 @@ use crate::store::{Candidate, Needs, StoreError, lo_of};
 const QUEUE: usize = 1024;
 /// How often to look for what came through another server.
 const BACKSTOP: Duration = Duration::from_secs(1);
-/// How often to tell other servers how far leasing has come.
-const TELL: Duration = Duration::from_millis(200);
+/// A class of nodes of which none has asked for so long is forgotten.
+const FORGET_CLASS: Duration = Duration::from_secs(300);
 /// A node that says nothing new is written down at most this often.
 pub(super) const SEE: Duration = Duration::from_secs(10);
 
@@ -101,7 +105,7 @@ impl Core {
 /// Starts the leasing task, which runs until `stop`.
 pub(super) fn start(core: Arc<Core>, tracker: &TaskTracker, stop: CancellationToken) -> mpsc::Sender<LeaseAsk> {
     let (queue, asked) = mpsc::channel(QUEUE);
-    let desk = Desk { core, waiting: Vec::new(), marks: HashMap::new(), told: Instant::now(), told_served: 0 };
+    let desk = Desk { core, waiting: Vec::new(), classes: HashMap::new(), turns: Turns::default() };
     tracker.spawn(desk.run(asked, stop));
     queue
 }
@@ -110,11 +114,9 @@ pub(super) fn start(core: Arc<Core>, tracker: &TaskTracker, stop: CancellationTo
 struct Desk {
     core: Arc<Core>,
     waiting: Vec<LeaseAsk>,
-    /// For each class of nodes the place before which nothing is ready for them. Only a hint, that keeps scans off the
-    /// dead head of the index: it is lowered by what becomes ready here, and forgotten every second.
-    marks: HashMap<Needs, i64>,
-    told: Instant,
-    told_served: i64,
+    /// For each class of nodes, who has what waiting for them.
+    classes: HashMap<Needs, Class>,
+    turns: Turns,
 }
 
 impl Desk {
@@ -131,7 +133,7 @@ impl Desk {
                     None => break,
                 },
                 () = self.core.ready.notified() => {}
-                _ = backstop.tick() => self.marks.clear(),
+                _ = backstop.tick() => self.look_again(),
                 // In the far future when nobody waits: the branch is then disabled.
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
             }
@@ -141,7 +143,6 @@ impl Desk {
             self.waiting.retain(|ask| !ask.answer.is_closed());
             self.serve().await;
             self.ask_for_descriptions();
-            self.tell().await;
             self.dismiss();
         }
         for ask in self.waiting {
@@ -149,10 +150,20 @@ impl Desk {
         }
     }
 
+    /// Other servers may have made something ready: looks through the database next time. And forgets what is over.
+    fn look_again(&mut self) {
+        self.classes.retain(|_, class| !class.is_forgotten(FORGET_CLASS));
+        self.classes.values_mut().for_each(Class::look_again);
+        let classes = &self.classes;
+        self.turns.compact(|pool| classes.keys().any(|needs| needs.pool == pool));
+    }
+
     /// Leases for every class of nodes that wait.
     async fn serve(&mut self) {
-        let lowest = self.core.lowest_ready.swap(i64::MAX, Ordering::Relaxed);
-        self.marks.values_mut().for_each(|mark| *mark = lowest.min(*mark));
+        let woken = std::mem::take(&mut *self.core.woken.lock().unwrap_or_else(PoisonError::into_inner));
+        for (needs, class) in &mut self.classes {
+            class.wake(needs, &woken, self.turns.of(&needs.pool));
+        }
         let mut classes: HashMap<Needs, Vec<LeaseAsk>> = HashMap::new();
         for ask in self.waiting.drain(..) {
             classes.entry(ask.needs.clone()).or_default().push(ask);
@@ -173,8 +184,15 @@ impl Desk {
     /// Looks once for the nodes of one class; answers who still waits, and whether another look may bring more.
     async fn look(&mut self, needs: &Needs, asks: Vec<LeaseAsk>) -> (Vec<LeaseAsk>, bool) {
         let wishes: Vec<_> = asks.iter().map(|ask| ask.wish.clone()).collect();
-        let mark = self.marks.get(needs).copied().unwrap_or(i64::MIN);
-        let look = match retried(|| self.core.lease(needs, &wishes, mark)).await {
+        let idle = wishes.iter().any(|wish| wish.idle > 0);
+        let class = self.classes.entry(needs.clone()).or_default();
+        let turns = self.turns.of(&needs.pool);
+        let look = async {
+            class.find(&self.core, needs, turns, idle).await?;
+            let class = &*class;
+            retried(|| self.core.lease(needs, &wishes, turns, class)).await
+        };
+        let look = match look.await {
             Ok(look) => look,
             Err(error) => {
                 for ask in asks {
@@ -183,7 +201,10 @@ impl Desk {
                 return (Vec::new(), false);
             }
         };
-        self.marks.insert(needs.clone(), look.mark);
+        for (owner, cost) in look.charges {
+            self.turns.charge(&needs.pool, owner, class.weights().of(owner.organisation), cost);
+        }
+        class.go_on(look.ready, look.partial, self.turns.of(&needs.pool));
         let mut waiting = Vec::new();
         for (ask, mut leased) in asks.into_iter().zip(look.leased) {
             if leased.uploads.is_empty() {
@@ -197,23 +218,6 @@ impl Desk {
             }
         }
         (waiting, look.cut)
-    }
-
-    /// Tells other servers how far leasing has come, now and then.
-    async fn tell(&mut self) {
-        let served = self.core.served();
-        if served <= self.told_served || self.told.elapsed() < TELL {
-            return;
-        }
-        let told = async {
-            let mut tx = self.core.store.begin().await?;
-            tx.tell_served(served).await?;
-            tx.commit().await
-        };
-        if let Err(error) = told.await {
-            let _logged = from_store("tell progress", &error);
-        }
-        (self.told, self.told_served) = (Instant::now(), served);
     }
 
     /// Answers those who waited long enough.

@@ -9,6 +9,7 @@ use filemill_api::{ErrorBody, OpenRequest, OpenUpload, UploadState};
 use super::announce::{self, Announced};
 use super::combine::Combined;
 use super::refusal::{conflict, from_store, not_found, too_many};
+use super::service::NOWHERE;
 use super::{Caller, Core, Object, Opened, Rules, random};
 use crate::storage::ObjectKey;
 use crate::store::{NewRun, NewUpload, RunState, StoreError, Tx, UploadRow};
@@ -21,7 +22,8 @@ impl Rules {
     /// Opens uploads for the caller, each by itself. One that is open with the same content is answered as it is.
     ///
     /// # Errors
-    /// `bad_request` for the whole: too many. For one: `bad_request`; `not_found`: no such release or pool; `conflict`:
+    /// `bad_request` for the whole: too many. For one: `bad_request`; `not_found`: no such release, or no pool of that name that
+    /// serves the caller's organisation; `conflict`:
     /// the id is taken, by other content or somebody else.
     pub async fn open(
         &self,
@@ -35,7 +37,7 @@ impl Rules {
         let mut answers = Vec::with_capacity(request.uploads.len());
         let mut openings = Vec::with_capacity(request.uploads.len());
         for upload in request.uploads {
-            match self.checked(upload).await {
+            match self.checked(caller, upload).await {
                 Ok(opening) => {
                     openings.push(opening);
                     answers.push(None);
@@ -58,23 +60,30 @@ impl Rules {
             .collect())
     }
 
-    async fn checked(&self, upload: OpenUpload) -> Result<OneOpening, ErrorBody> {
+    async fn checked(&self, caller: &Caller, upload: OpenUpload) -> Result<OneOpening, ErrorBody> {
         let announced = announce::check(&upload)?;
         let core = self.core();
-        let needs = async {
-            match core.needs_of(&upload.release).await? {
-                Some(needs) => Ok(Some(needs)),
-                None => core.local_needs(&upload.pool, &upload.release, &upload.id).await,
-            }
+        let known = async {
+            // What was opened while the pool served the caller goes on.
+            let shown = core.shows(caller, &upload.pool).await?
+                || core.store.upload(caller.member, &upload.id).await?.is_some_and(|row| row.pool == upload.pool);
+            let needs = match core.needs_of(&upload.release).await? {
+                Some(needs) => Some(needs),
+                None => {
+                    let pool = if shown { upload.pool.as_str() } else { NOWHERE };
+                    core.local_needs(pool, &upload.release, &upload.id).await?
+                }
+            };
+            Ok::<_, StoreError>((shown && core.pool_exists(&upload.pool).await?, needs))
         };
-        let needs = needs.await.map_err(|error| from_store("open", &error))?;
+        let (shown, needs) = known.await.map_err(|error| from_store("open", &error))?;
         let Some(needs) = needs else {
             return Err(not_found(
                 format!("there is no release `{}`", upload.release),
                 "list the releases and choose one of them",
             ));
         };
-        if !core.pool_exists(&upload.pool).await.map_err(|error| from_store("open", &error))? {
+        if !shown {
             return Err(not_found(
                 format!("there is no pool `{}`", upload.pool),
                 "check the enrolment file; the pool's first processor publishes it",
@@ -194,6 +203,7 @@ fn new_run<'a>(
     NewRun {
         upload: number,
         organisation: caller.organisation,
+        member: caller.member,
         pool: &opening.upload.pool,
         needs: opening.needs,
         lo: piece.lo,
@@ -205,6 +215,7 @@ fn new_run<'a>(
         patient: false,
         alone: false,
         deaths: 0,
+        missed: 0,
         vstart: 0,
         fence,
         attempt: 0,

@@ -7,9 +7,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use filemill_api::{ErrorBody, ErrorCode, Pools, SignedStatement};
 
-use super::Rules;
 use super::refusal::{conflict, from_store, own_pool};
 use super::roots::{PoolRoot, Said, read_unsigned};
+use super::{Caller, Rules};
 use crate::store::{PoolRow, StoreError, Tx};
 
 /// Serials kept of each pool: the recipient that is replaced stays known while uploads for it are under way.
@@ -231,14 +231,18 @@ impl Rules {
             .collect())
     }
 
-    /// What the pools said about themselves, newest first within a pool: of those that have a root, what it signed.
+    /// What the pools that serve the caller's organisation said about themselves, newest first within a pool: of those that have a
+    /// root, what it signed.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn pools(&self) -> Result<Pools, ErrorBody> {
+    pub async fn pools(&self, caller: &Caller) -> Result<Pools, ErrorBody> {
         let store = &self.core().store;
-        let read = async { Ok::<_, StoreError>((store.pools().await?, store.pool_roots().await?)) };
-        let (rows, roots) = read.await.map_err(|error| from_store("list pools", &error))?;
+        let read = async {
+            let shown = self.core().shown_pools(caller).await?;
+            Ok::<_, StoreError>((shown, store.pools().await?, store.pool_roots().await?))
+        };
+        let (shown, rows, roots) = read.await.map_err(|error| from_store("list pools", &error))?;
         let roots: HashMap<_, _> =
             roots.into_iter().map(|(pool, root)| (pool.clone(), PoolRoot::new(&pool, &root).ok())).collect();
         let counts = |pool: &str, statement: &str, signature: &str| match roots.get(pool) {
@@ -249,6 +253,7 @@ impl Rules {
         Ok(Pools {
             pools: rows
                 .into_iter()
+                .filter(|(pool, ..)| shown.as_ref().is_none_or(|shown| shown.iter().any(|(name,)| name == pool)))
                 .filter(|(pool, statement, signature)| counts(pool, statement, signature))
                 .map(|(_, statement, signature)| SignedStatement { statement, signature })
                 .collect(),

@@ -107,7 +107,7 @@ impl Rules {
 
     /// The releases there are, newest first within an engine, and which of them the caller's organisation uses: what it
     /// adopted, else the newest. With a pool, also the engines that its nodes bring themselves, and of each what these nodes said
-    /// of it; otherwise what was said last.
+    /// of it; otherwise what was said last. A pool that does not serve the caller is as one that there is not.
     ///
     /// # Errors
     /// `bad_request`: that is no name of a pool; those of the database.
@@ -115,23 +115,35 @@ impl Rules {
         check_pool(pool)?;
         let core = self.core();
         let read = async {
-            let local = match pool {
-                Some(pool) => core.local_releases(pool).await?,
-                None => Vec::new(),
+            // Those whose nodes' words count; none: everybody's.
+            let pools = match pool {
+                Some(pool) => Some(vec![(core.shown_pool(caller, pool).await?.to_owned(),)]),
+                None => core.shown_pools(caller).await?,
             };
-            let described = core.store.described_releases(pool).await?;
+            let local = match (pool, pools.as_deref()) {
+                (Some(_), Some([(pool,)])) => core.local_releases(pool).await?,
+                _ => Vec::new(),
+            };
+            let described = match pools.as_deref() {
+                Some([(pool,)]) => core.store.described_releases(Some(pool)).await?,
+                Some(pools) => core.store.described_releases_by(pools).await?,
+                None => core.store.described_releases(None).await?,
+            };
             let releases = core.store.releases().await?;
             let said: HashSet<_> = described.iter().map(|row| &row.digest).collect();
             if releases.iter().any(|row| !said.contains(&row.digest)) {
                 // Or one that was published just now would look as if nobody could describe it.
                 core.list_undescribed_for(releases.len()).await?;
             }
-            Ok::<_, StoreError>((local, described, releases, core.store.adoptions(caller.organisation).await?))
+            let describing =
+                core.being_described(|of| pools.as_deref().is_none_or(|pools| pools.iter().any(|(pool,)| pool == of)));
+            let adoptions = core.store.adoptions(caller.organisation).await?;
+            Ok::<_, StoreError>((local, described, describing, releases, adoptions))
         };
-        let (local, described, rows, adoptions) = read.await.map_err(|error| from_store("list releases", &error))?;
+        let (local, described, describing, rows, adoptions) =
+            read.await.map_err(|error| from_store("list releases", &error))?;
         let mut described: HashMap<_, _> =
             described.into_iter().map(|row| (row.digest, (row.summary, row.media_types))).collect();
-        let describing = core.being_described(pool);
         let mut newest = HashSet::new();
         let mut releases: Vec<_> = rows
             .into_iter()

@@ -7,15 +7,19 @@ use filemill_api::{
     limits::MAX_WANTED_CHUNKS,
 };
 
+use super::lease::Waking;
 use super::outcomes::CHUNKS_MISSING;
 use super::record::{Happening, record};
 use super::refusal::{bad_request, from_store, is_hex, is_name, shown, too_many};
 use super::{Core, Rules, masks, retried};
-use crate::store::{Resting, RunRow, RunState, StoreError, Tx, UploadRow, upload_of};
+use crate::store::{MAX_PAUSE_MS, Resting, RunRow, RunState, StoreError, Tx, UploadRow, upload_of};
 
-/// How far behind, in virtual time, a run goes that a node could not run for a fault of its own: at the head of the
-/// order the same node would be given it again at once, and nothing else.
-const BEHIND: i64 = 64_000;
+/// Behind how many uploads a run goes that a node could not run for a fault of its own: at the head of its member's work the same
+/// node would be given it again at once, and nothing else of it.
+const BEHIND: i64 = 64;
+
+/// How long a run rests at least that was missing for the second time; each time more doubles it.
+const PAUSE_MS: i64 = 1000;
 
 /// A run that was leased so often and is handed back for a node's fault again is not run any more: if the nodes were at fault,
 /// they would have come to themselves meanwhile.
@@ -78,12 +82,30 @@ struct Ended<'a> {
     rest: Vec<Resting>,
     delete: Vec<(i64,)>,
     happenings: Vec<Happening<'a>>,
-    lowest: Option<i64>,
+    waking: Waking,
+}
+
+/// Why a lease ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    Returned(ReturnReason),
+    /// What it needs was not where it was said to be.
+    Missing,
+}
+
+/// How long a run rests that was missing so often. The first time may be an accident; whoever says again and again that something
+/// is stored which is not has it tried ever more seldom.
+fn pause_ms(missed: i64) -> i64 {
+    match missed {
+        ..=1 => 0,
+        // Shifted by no more than the bound needs.
+        _ => (PAUSE_MS << (missed - 2).min(16)).min(MAX_PAUSE_MS),
+    }
 }
 
 impl<'a> Ended<'a> {
     /// Ends one lease without blame, as the upload stands with this prefix.
-    fn add(&mut self, run: &RunRow, upload: &'a UploadRow, prefix: i64, reason: Option<ReturnReason>, served: i64) {
+    fn add(&mut self, run: &RunRow, upload: &'a UploadRow, prefix: i64, why: Why) {
         if run.cancelled {
             let left = masks::left(run.lo(), run.hi(), run.gone());
             let cancelled =
@@ -92,21 +114,26 @@ impl<'a> Ended<'a> {
             self.delete.push((run.id,));
             return;
         }
-        if reason == Some(ReturnReason::NodeFault) && run.attempt >= ATTEMPTS {
+        let at_fault = why == Why::Returned(ReturnReason::NodeFault);
+        if at_fault && run.attempt >= ATTEMPTS {
             let left = masks::left(run.lo(), run.hi(), run.gone());
             let failed = masks::indexes(run.lo(), left);
             self.happenings.extend(failed.map(|index| Happening::verdict(upload, index, "host_failed", run.fence)));
             self.delete.push((run.id,));
             return;
         }
-        let patient = run.patient || reason == Some(ReturnReason::Stalled);
-        let state = resting(upload.header_stored, prefix, run.first_chunk, run.last_chunk, patient || run.alone);
-        let behind = if reason == Some(ReturnReason::NodeFault) { BEHIND } else { 0 };
-        let vstart = run.vstart.max(served) + behind;
+        let patient = run.patient || why == Why::Returned(ReturnReason::Stalled);
+        let missed = run.missed + i64::from(why == Why::Missing);
+        let pause_ms = if why == Why::Missing { pause_ms(missed) } else { 0 };
+        let state = match pause_ms {
+            0 => resting(upload.header_stored, prefix, run.first_chunk, run.last_chunk, patient || run.alone),
+            _ => RunState::WAITING,
+        };
+        let vstart = run.vstart + if at_fault { BEHIND } else { 0 };
         if state != RunState::WAITING {
-            self.lowest = Some(self.lowest.map_or(vstart, |lowest| lowest.min(vstart)));
+            self.waking.add(upload, vstart);
         }
-        self.rest.push((run.id, state.0, vstart, patient));
+        self.rest.push((run.id, state.0, vstart, patient, missed, pause_ms));
     }
 
     async fn write(&self, tx: &mut Tx) -> Result<Vec<i64>, StoreError> {
@@ -132,7 +159,7 @@ impl Core {
             match locked.held(pool, lease) {
                 Some((run, upload)) => {
                     if seen.insert(run.id) {
-                        ended.add(run, upload, upload.prefix, Some(reason), self.served());
+                        ended.add(run, upload, upload.prefix, Why::Returned(reason));
                     }
                 }
                 None => lost.push(lease),
@@ -140,15 +167,13 @@ impl Core {
         }
         let told = ended.write(&mut tx).await?;
         tx.commit().await?;
-        self.after(&ended, told);
+        self.after(ended, told);
         Ok(lost)
     }
 
-    fn after(&self, ended: &Ended<'_>, told: Vec<i64>) {
+    fn after(&self, ended: Ended<'_>, told: Vec<i64>) {
         self.events.ring(told);
-        if let Some(lowest) = ended.lowest {
-            self.wake_leasing(lowest);
-        }
+        self.wake_leasing(ended.waking);
     }
 
     /// Forgets what is missing, and ends the lease that found it so. False: it was not held.
@@ -182,7 +207,7 @@ impl Core {
             for other in lock_all_runs(&mut tx, &[(number,)]).await? {
                 let state =
                     resting(header_stored, prefix, other.first_chunk, other.last_chunk, other.patient || other.alone);
-                if other.id != run.id && other.state() != RunState::LEASED && other.state() != state {
+                if other.id != run.id && other.state() != RunState::LEASED && other.state() != state && !other.paused {
                     waiting.push((other.id, state.0, other.vstart));
                 }
             }
@@ -194,24 +219,50 @@ impl Core {
             return Ok(false);
         };
         upload.header_stored = header_stored;
-        let body = serde_json::to_vec(&gone).map_err(|error| StoreError::from(sqlx::Error::Encode(error.into())))?;
-        let mut ended = Ended::default();
+        // An event without sequences is about the header.
+        let mut bodies = Vec::new();
         if something {
-            ended.happenings.push(Happening {
-                upload: &upload,
-                index: None,
-                kind: CHUNKS_MISSING,
-                fence: lease.fence,
-                body: Some(&body),
-                object: None,
-            });
+            let missing = still_missing(&mut tx, number, &gone).await?;
+            let tell = (!header_stored).then(BTreeSet::new).into_iter().chain((!missing.is_empty()).then_some(missing));
+            for sequences in tell {
+                let body = serde_json::to_vec(&sequences).map_err(|error| sqlx::Error::Encode(error.into()))?;
+                bodies.push(body);
+            }
         }
-        ended.add(&run, &upload, prefix, None, self.served());
+        let mut ended = Ended::default();
+        ended.happenings.extend(bodies.iter().map(|body| Happening {
+            upload: &upload,
+            index: None,
+            kind: CHUNKS_MISSING,
+            fence: lease.fence,
+            body: Some(body),
+            object: None,
+        }));
+        ended.add(&run, &upload, prefix, Why::Missing);
         let told = ended.write(&mut tx).await?;
         tx.commit().await?;
-        self.after(&ended, told);
+        self.after(ended, told);
         Ok(true)
     }
+}
+
+/// Which chunks of an upload are missing, with those that were told before and are still missing: the event that told of them is
+/// taken back for the one that will tell of all. The upload is locked.
+async fn still_missing(tx: &mut Tx, upload: i64, gone: &[i64]) -> Result<BTreeSet<i64>, StoreError> {
+    let mut missing: BTreeSet<i64> = gone.iter().copied().collect();
+    let mut before = BTreeSet::new();
+    for (body,) in tx.withdraw_events(upload, CHUNKS_MISSING).await? {
+        let sequences: Vec<i64> = serde_json::from_slice(&body.unwrap_or_default()).unwrap_or_default();
+        before.extend(sequences);
+    }
+    if !before.is_empty() {
+        let places: Vec<_> = before.iter().map(|&sequence| (upload, sequence)).collect();
+        for chunk in tx.chunks(&places).await? {
+            before.remove(&chunk.sequence);
+        }
+    }
+    missing.append(&mut before);
+    Ok(missing)
 }
 
 impl Rules {

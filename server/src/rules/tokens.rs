@@ -49,7 +49,7 @@ impl Caller {
 
 impl Rules {
     /// Makes a token for a member of an organisation, each of which is made when it is new. A processor's is for one pool, which
-    /// need not exist yet.
+    /// need not exist yet; one that is new serves the token's organisation until its operator says otherwise.
     ///
     /// # Errors
     /// `bad_request`: a name is not 1 to 64 characters of `[A-Za-z0-9._-]`; a processor has no pool, or somebody else has one.
@@ -101,6 +101,11 @@ impl Rules {
             let organisation = tx.ensure_organisation(organisation).await?;
             let member = tx.ensure_member(organisation, member).await?;
             let id = tx.insert_token(member, scope.name(), pool, &hash).await?;
+            if let Some(pool) = pool
+                && tx.begin_service(pool, false).await?
+            {
+                tx.serve_owners(pool).await?;
+            }
             tx.commit().await?;
             Ok::<_, StoreError>(id)
         };

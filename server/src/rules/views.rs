@@ -95,6 +95,7 @@ fn reason(run: &RunView, upload: &UploadRow, present: bool) -> WaitReason {
         },
         RunState::READY if present => WaitReason::Turn,
         RunState::READY => WaitReason::NoProcessor,
+        _ if run.paused && upload.header_stored && run.last_chunk < upload.prefix => WaitReason::Turn,
         _ if run.last_chunk >= upload.prefix && upload.prefix < upload.missing_below => WaitReason::ChunksMissing,
         _ => WaitReason::Uploading,
     }

@@ -80,22 +80,24 @@ impl Tx {
 }
 
 impl Store {
-    /// The document of this hash, or with an empty one the newest; of this pool, or with an empty name of any.
+    /// The document of this hash, or with an empty one the newest; of one of these pools, or of any.
     pub(crate) async fn description(
         &self,
         digest: &str,
         sha256: &str,
-        pool: &str,
+        pools: Option<&[(String,)]>,
     ) -> Result<Option<String>, StoreError> {
         let found = read!(
             self,
             (String,),
             "select document from descriptions
-             where digest = $1 and ($2 = '' or sha256 = $2) and ($3 = '' or pool = $3)
+             where digest = $1 and ($2 = '' or sha256 = $2)
+                 and ($3 = 1 or pool in (select e.value ->> 0 from {rows $4}))
              order by said_at desc limit 1",
             digest,
             sha256,
-            pool
+            i64::from(pools.is_none()),
+            json(pools.unwrap_or_default())?
         )?;
         Ok(found.into_iter().next().map(|(document,)| document))
     }
@@ -133,6 +135,19 @@ impl Store {
                      (select max(n.said_at) from descriptions n where n.digest = r.digest)"
             ),
         }?)
+    }
+
+    /// What was said last of published releases, by nodes of any of these pools.
+    pub(crate) async fn described_releases_by(&self, pools: &[(String,)]) -> Result<Vec<DescribedRow>, StoreError> {
+        Ok(read!(
+            self,
+            DescribedRow,
+            "select d.digest, d.summary, d.media_types from releases r cross join descriptions d
+             where d.digest = r.digest and d.pool in (select e.value ->> 0 from {rows $1}) and d.said_at =
+                 (select max(n.said_at) from descriptions n
+                  where n.digest = r.digest and n.pool in (select e.value ->> 0 from {rows $1}))",
+            json(pools)?
+        )?)
     }
 
     /// How many releases are published. They stay for ever.

@@ -7,6 +7,7 @@
 //! | `{rows $n}` | the elements of the JSON array `$n`, as `e(value)` | the same, by `json_each` |
 //! | `{lock}` | `for no key update` | nothing: there is one writer |
 //! | `{skip}` | `for no key update skip locked` | nothing |
+//! | `{each}` … `{end}` | runs `r` for each row before, chosen by what is between: `cross join lateral (select x.*` … `) as r` | `join runs r on r.id in (select x.id` … `)` |
 //! | `{now}` | the database's clock, milliseconds since 1970 | the same |
 //! | `{steady}` | the clock that does not jump, in milliseconds: see the table `clocks` | the same |
 //! | `{greatest}` | `greatest` | `max` |
@@ -40,7 +41,7 @@ impl Text {
 /// What each word means.
 pub(super) struct Dialect {
     rows: (&'static str, &'static str),
-    words: [(&'static str, &'static str); 7],
+    words: [(&'static str, &'static str); 9],
 }
 
 pub(super) const SQLITE: Dialect = Dialect {
@@ -48,6 +49,8 @@ pub(super) const SQLITE: Dialect = Dialect {
     words: [
         ("{lock}", ""),
         ("{skip}", ""),
+        ("{each}", "join runs r on r.id in (select x.id"),
+        ("{end}", ")"),
         ("{now}", "cast(unixepoch('subsec') * 1000 as integer)"),
         ("{steady}", "(select steady from clocks where id = 1)"),
         ("{greatest}", "max"),
@@ -61,6 +64,8 @@ pub(super) const POSTGRES: Dialect = Dialect {
     words: [
         ("{lock}", "for no key update"),
         ("{skip}", "for no key update skip locked"),
+        ("{each}", "cross join lateral (select x.*"),
+        ("{end}", ") as r"),
         // Not `now()`, which stands still within a transaction: a deadline counts from when it is written.
         ("{now}", "cast(extract(epoch from clock_timestamp()) * 1000 as bigint)"),
         ("{steady}", "(select steady from clocks where id = 1)"),

@@ -8,6 +8,11 @@ use super::{Store, StoreError, Tx, json};
 /// Bytes of sealed results in one page, after which it ends early.
 const PAGE_BYTES: i64 = 4 << 20;
 
+/// Kind of an event that is not told any more.
+const WITHDRAWN: &str = "withdrawn";
+/// How many of them stay of an upload.
+const WITHDRAWN_KEPT: i64 = 8;
+
 /// An event to record, whose cursor is known.
 #[derive(Clone, Debug)]
 pub(crate) struct NewEvent<'a> {
@@ -146,6 +151,43 @@ impl Tx {
         Ok(())
     }
 
+    /// Takes back what was told of a whole upload, of this kind, and answers what it said. The rows of the last few stay, unseen: a
+    /// reader may stand at one of them.
+    pub(crate) async fn withdraw_events(
+        &mut self,
+        upload: i64,
+        kind: &str,
+    ) -> Result<Vec<(Option<Vec<u8>>,)>, StoreError> {
+        let told = rows!(
+            self,
+            (Option<Vec<u8>>,),
+            "select body from events where upload = $1 and idx is null and kind = $2",
+            upload,
+            kind
+        )?;
+        if !told.is_empty() {
+            // A server of an older version would show it as a header that is missing, which does no harm.
+            execute!(
+                self,
+                "update events set kind = $3, body = $4 where upload = $1 and idx is null and kind = $2",
+                upload,
+                kind,
+                WITHDRAWN,
+                b"[]".as_slice()
+            )?;
+            execute!(
+                self,
+                "delete from events where upload = $1 and idx is null and kind = $2 and cursor not in (
+                     select w.cursor from events w where w.upload = $1 and w.idx is null and w.kind = $2
+                     order by w.cursor desc limit $3)",
+                upload,
+                WITHDRAWN,
+                WITHDRAWN_KEPT
+            )?;
+        }
+        Ok(told)
+    }
+
     /// Under which fences the results of jobs (upload, index) were recorded.
     pub(crate) async fn result_fences(&mut self, jobs: &[(i64, u32)]) -> Result<Vec<ResultFence>, StoreError> {
         Ok(rows!(
@@ -193,7 +235,8 @@ impl Store {
              from (select q.*,
                        sum(coalesce(length(q.body), 0)) over (order by q.cursor) - coalesce(length(q.body), 0) as before
                    from (select cursor, mark, upload, idx, kind, fence, body, object_length, object_sha256 from events
-                         where member = $1 and cursor > $2 order by cursor limit $3) as q) as p
+                         where member = $1 and cursor > $2 and kind <> 'withdrawn'
+                         order by cursor limit $3) as q) as p
              join uploads u on u.number = p.upload
              where p.before < $4
              order by p.cursor",

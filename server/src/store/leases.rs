@@ -17,6 +17,7 @@ pub(crate) struct Candidate {
     pub(crate) id: i64,
     pub(crate) upload: i64,
     pub(crate) organisation: i64,
+    pub(crate) member: i64,
     pub(crate) needs: i64,
     pub(crate) hi: i64,
     pub(crate) gone: i64,
@@ -26,6 +27,7 @@ pub(crate) struct Candidate {
     pub(crate) patient: bool,
     pub(crate) alone: bool,
     pub(crate) deaths: i64,
+    pub(crate) missed: i64,
     pub(crate) vstart: i64,
     pub(crate) fence: i64,
     pub(crate) attempt: i64,
@@ -39,6 +41,12 @@ pub(crate) struct LeaseMark {
     pub(crate) lease_until: i64,
 }
 
+/// Where to read on of what a member has waiting: needs, member, and the place (`vstart`, `id`) after which.
+pub(crate) type ReadOn = (i64, i64, i64, i64);
+
+/// A member that has something waiting: needs, member, its organisation and the organisation's weight.
+pub(crate) type WaitingMember = (i64, i64, i64, i64);
+
 /// A claim to write: run, end of what is taken, holder.
 pub(crate) type LeasedRow<'a> = (i64, u32, &'a str);
 
@@ -46,42 +54,51 @@ pub(crate) type LeasedRow<'a> = (i64, u32, &'a str);
 pub(crate) type ReportRow<'a> = (i64, i64, i64, i64, &'a str);
 
 impl Tx {
-    /// The next ready runs in the order of turns, after the place (`vstart`, `id`).
+    /// The next ready runs of each of these members in a pool, at most so many of each.
     pub(crate) async fn ready_runs(
         &mut self,
-        needs: &Needs,
-        after: (i64, i64),
+        pool: &str,
+        members: &[ReadOn],
         limit: i64,
     ) -> Result<Vec<Candidate>, StoreError> {
         // The place keeps the scan off what is dead but not yet vacuumed at the head of the index.
         Ok(rows!(
             self,
             Candidate,
-            "select id, upload, organisation, needs, hi, gone, first_chunk, last_chunk, state, patient, alone, deaths,
-                 vstart, fence, attempt
-             from runs
-             where state = 2 and pool = $1 and (vstart, id) > ($2, $3) and ((($4 >> cast(needs as integer)) & 1) <> 0)
-             order by pool, vstart, id limit $5 {skip}",
-            &needs.pool,
-            after.0,
-            after.1,
-            needs.runs,
+            "select r.id, r.upload, r.organisation, r.member, r.needs, r.hi, r.gone, r.first_chunk, r.last_chunk, r.state,
+                 r.patient, r.alone, r.deaths, r.missed, r.vstart, r.fence, r.attempt
+             from {rows $1} {each}
+                 from runs x
+                 where x.state = 2 and x.pool = $2 and x.needs = cast(e.value ->> 0 as bigint)
+                     and x.member = cast(e.value ->> 1 as bigint)
+                     and (x.vstart, x.id) > (cast(e.value ->> 2 as bigint), cast(e.value ->> 3 as bigint))
+                 order by x.vstart, x.id limit $3 {skip}{end}",
+            json(members)?,
+            pool,
             limit
         )?)
     }
 
-    /// The next runs of incomplete uploads, in the order of turns.
-    pub(crate) async fn partial_runs(&mut self, needs: &Needs, limit: i64) -> Result<Vec<Candidate>, StoreError> {
+    /// The next runs of incomplete uploads of each of these members in a pool, at most so many of each.
+    pub(crate) async fn partial_runs(
+        &mut self,
+        pool: &str,
+        members: &[ReadOn],
+        limit: i64,
+    ) -> Result<Vec<Candidate>, StoreError> {
         Ok(rows!(
             self,
             Candidate,
-            "select id, upload, organisation, needs, hi, gone, first_chunk, last_chunk, state, patient, alone, deaths,
-                 vstart, fence, attempt
-             from runs
-             where state = 1 and pool = $1 and ((($2 >> cast(needs as integer)) & 1) <> 0)
-             order by pool, vstart, id limit $3 {skip}",
-            &needs.pool,
-            needs.runs,
+            "select r.id, r.upload, r.organisation, r.member, r.needs, r.hi, r.gone, r.first_chunk, r.last_chunk, r.state,
+                 r.patient, r.alone, r.deaths, r.missed, r.vstart, r.fence, r.attempt
+             from {rows $1} {each}
+                 from runs x
+                 where x.state = 1 and x.pool = $2 and x.needs = cast(e.value ->> 0 as bigint)
+                     and x.member = cast(e.value ->> 1 as bigint)
+                     and (x.vstart, x.id) > (cast(e.value ->> 2 as bigint), cast(e.value ->> 3 as bigint))
+                 order by x.vstart, x.id limit $3 {skip}{end}",
+            json(members)?,
+            pool,
             limit
         )?)
     }
@@ -126,6 +143,67 @@ impl Tx {
 }
 
 impl Store {
+    /// Who has ready runs in a pool that need one of these. One step through the index for each, whatever they have.
+    pub(crate) async fn ready_members(&self, pool: &str, needs: &[(i64,)]) -> Result<Vec<WaitingMember>, StoreError> {
+        Ok(read!(
+            self,
+            WaitingMember,
+            "with recursive found (needs, member) as (
+                 select cast(e.value ->> 0 as bigint),
+                     (select r.member from runs r
+                      where r.state = 2 and r.pool = $1 and r.needs = cast(e.value ->> 0 as bigint)
+                      order by r.member limit 1)
+                 from {rows $2}
+                 union all
+                 select f.needs,
+                     (select r.member from runs r
+                      where r.state = 2 and r.pool = $1 and r.needs = f.needs and r.member > f.member
+                      order by r.member limit 1)
+                 from found f where f.member is not null)
+             select f.needs, f.member, coalesce(m.organisation, 0), coalesce(s.weight, 1)
+             from found f left join members m on m.id = f.member left join shares s on s.organisation = m.organisation
+             where f.member is not null",
+            pool,
+            json(needs)?
+        )?)
+    }
+
+    /// The same of runs of incomplete uploads.
+    pub(crate) async fn partial_members(&self, pool: &str, needs: &[(i64,)]) -> Result<Vec<WaitingMember>, StoreError> {
+        Ok(read!(
+            self,
+            WaitingMember,
+            "with recursive found (needs, member) as (
+                 select cast(e.value ->> 0 as bigint),
+                     (select r.member from runs r
+                      where r.state = 1 and r.pool = $1 and r.needs = cast(e.value ->> 0 as bigint)
+                      order by r.member limit 1)
+                 from {rows $2}
+                 union all
+                 select f.needs,
+                     (select r.member from runs r
+                      where r.state = 1 and r.pool = $1 and r.needs = f.needs and r.member > f.member
+                      order by r.member limit 1)
+                 from found f where f.member is not null)
+             select f.needs, f.member, coalesce(m.organisation, 0), coalesce(s.weight, 1)
+             from found f left join members m on m.id = f.member left join shares s on s.organisation = m.organisation
+             where f.member is not null",
+            pool,
+            json(needs)?
+        )?)
+    }
+
+    /// Weights of organisations.
+    pub(crate) async fn weights(&self, organisations: &[(i64,)]) -> Result<Vec<(i64, i64)>, StoreError> {
+        Ok(read!(
+            self,
+            (i64, i64),
+            "select organisation, weight from shares
+             where organisation in (select cast(e.value ->> 0 as bigint) from {rows $1})",
+            json(organisations)?
+        )?)
+    }
+
     /// Leases in the order of their marks, after one (`lease_until`, id).
     pub(crate) async fn leases(&self, after: (i64, i64), limit: i64) -> Result<Vec<LeaseMark>, StoreError> {
         Ok(read!(

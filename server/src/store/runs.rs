@@ -2,11 +2,14 @@
 
 use serde::Serialize;
 
-use super::dialect::{execute, rows};
-use super::{LeaseMark, StoreError, Tx, json};
+use super::dialect::{execute, read, rows};
+use super::{LeaseMark, Store, StoreError, Tx, json};
 
 /// Bits of a run's id that name its first job; the others are its upload's number.
 const LO_BITS: u32 = 16;
+
+/// Longest that a run rests. One that is to rest for longer by the database's clock saw that clock jump, and rests no more.
+pub(crate) const MAX_PAUSE_MS: i64 = 60_000;
 
 /// What a run is doing, as the column says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,7 @@ pub(crate) fn lo_of(run: i64) -> u32 {
 pub(crate) struct NewRun<'a> {
     pub(crate) upload: i64,
     pub(crate) organisation: i64,
+    pub(crate) member: i64,
     pub(crate) pool: &'a str,
     pub(crate) needs: i64,
     pub(crate) lo: u32,
@@ -54,6 +58,7 @@ pub(crate) struct NewRun<'a> {
     pub(crate) patient: bool,
     pub(crate) alone: bool,
     pub(crate) deaths: i64,
+    pub(crate) missed: i64,
     pub(crate) vstart: i64,
     pub(crate) fence: i64,
     pub(crate) attempt: i64,
@@ -64,7 +69,7 @@ impl Serialize for NewRun<'_> {
         (
             (run_id(self.upload, self.lo), self.upload, self.organisation, self.pool, self.needs),
             (self.hi, self.gone.cast_signed(), self.first_chunk, self.last_chunk, self.state.0),
-            (self.patient, self.alone, self.deaths, self.vstart, self.fence, self.attempt),
+            (self.patient, self.alone, self.deaths, self.vstart, self.fence, self.attempt, self.member, self.missed),
         )
             .serialize(serializer)
     }
@@ -88,6 +93,10 @@ pub(crate) struct RunRow {
     pub(crate) alone: bool,
     pub(crate) deaths: i64,
     pub(crate) cancelled: bool,
+    /// How often its chunks, or the header, were not where they were said to be.
+    pub(crate) missed: i64,
+    /// It rests, whatever is stored.
+    pub(crate) paused: bool,
     pub(crate) vstart: i64,
     pub(crate) fence: i64,
     pub(crate) attempt: i64,
@@ -135,9 +144,6 @@ impl RunRow {
 pub(crate) struct WaitingRun {
     pub(crate) id: i64,
     pub(crate) upload: i64,
-    pub(crate) organisation: i64,
-    hi: i64,
-    gone: i64,
     pub(crate) first_chunk: i64,
     pub(crate) last_chunk: i64,
     state: i64,
@@ -147,19 +153,14 @@ pub(crate) struct WaitingRun {
 }
 
 impl WaitingRun {
-    /// How many jobs are in it.
-    pub(crate) fn jobs(&self) -> u32 {
-        let span = u32::try_from(self.hi - i64::from(lo_of(self.id))).unwrap_or(0);
-        span.saturating_sub(self.gone.count_ones())
-    }
-
     pub(crate) fn state(&self) -> RunState {
         RunState(self.state)
     }
 }
 
-/// A run that rests again after a lease: id, state, vstart, patient.
-pub(crate) type Resting = (i64, i64, i64, bool);
+/// A run that rests again after a lease: id, state, vstart, patient, how often it was missed, and for how long it rests at
+/// least, in milliseconds; 0: not at all.
+pub(crate) type Resting = (i64, i64, i64, bool, i64, i64);
 
 /// A run of which another part was cut off: id, end, gone, state, vstart, alone, deaths.
 pub(crate) type Cut = (i64, u32, i64, i64, i64, bool, i64);
@@ -169,7 +170,7 @@ impl Tx {
         execute!(
             self,
             "insert into runs (id, upload, organisation, pool, needs, hi, gone, first_chunk, last_chunk, state, patient,
-                 alone, deaths, vstart, fence, attempt)
+                 alone, deaths, vstart, fence, attempt, member, missed)
              select cast(e.value -> 0 ->> 0 as bigint), cast(e.value -> 0 ->> 1 as bigint),
                  cast(e.value -> 0 ->> 2 as bigint), e.value -> 0 ->> 3, cast(e.value -> 0 ->> 4 as bigint),
                  cast(e.value -> 1 ->> 0 as bigint), cast(e.value -> 1 ->> 1 as bigint),
@@ -177,7 +178,8 @@ impl Tx {
                  cast(e.value -> 1 ->> 4 as bigint), cast(e.value -> 2 ->> 0 as boolean),
                  cast(e.value -> 2 ->> 1 as boolean), cast(e.value -> 2 ->> 2 as bigint),
                  cast(e.value -> 2 ->> 3 as bigint), cast(e.value -> 2 ->> 4 as bigint),
-                 cast(e.value -> 2 ->> 5 as bigint)
+                 cast(e.value -> 2 ->> 5 as bigint), cast(e.value -> 2 ->> 6 as bigint),
+                 cast(e.value -> 2 ->> 7 as bigint)
              from {rows $1}",
             json(runs)?
         )?;
@@ -190,9 +192,11 @@ impl Tx {
             self,
             RunRow,
             "select id, upload, organisation, pool, needs, hi, gone, started, first_chunk, last_chunk, state, patient,
-                 alone, deaths, cancelled, vstart, fence, attempt, lease_until
+                 alone, deaths, cancelled, missed,
+                 coalesce(due_at > {now} and due_at <= {now} + $2, false) as paused, vstart, fence, attempt, lease_until
              from runs where id in (select cast(e.value ->> 0 as bigint) from {rows $1}) order by id {lock}",
-            json(ids)?
+            json(ids)?,
+            MAX_PAUSE_MS
         )?)
     }
 
@@ -203,35 +207,37 @@ impl Tx {
             self,
             RunRow,
             "select r.id, r.upload, r.organisation, r.pool, r.needs, r.hi, r.gone, r.started, r.first_chunk,
-                 r.last_chunk, r.state, r.patient, r.alone, r.deaths, r.cancelled, r.vstart, r.fence, r.attempt,
+                 r.last_chunk, r.state, r.patient, r.alone, r.deaths, r.cancelled, r.missed,
+                 coalesce(r.due_at > {now} and r.due_at <= {now} + $2, false) as paused, r.vstart, r.fence, r.attempt,
                  r.lease_until
              from {rows $1} join runs r
                  on r.id >= cast(e.value ->> 0 as bigint) and r.id < cast(e.value ->> 1 as bigint)
              order by r.id {lock}",
-            json(&ranges)?
+            json(&ranges)?,
+            MAX_PAUSE_MS
         )?)
     }
 
-    /// Locks the unleased, not yet ready runs that begin before a chunk: (upload, chunk) each.
+    /// Locks the unleased, not yet ready runs that begin before a chunk: (upload, chunk) each. Not those that rest.
     pub(crate) async fn lock_waiting(&mut self, prefixes: &[(i64, i64)]) -> Result<Vec<WaitingRun>, StoreError> {
         Ok(rows!(
             self,
             WaitingRun,
-            "select r.id, r.upload, r.organisation, r.hi, r.gone, r.first_chunk, r.last_chunk, r.state, r.patient, r.alone,
-                 r.vstart
+            "select r.id, r.upload, r.first_chunk, r.last_chunk, r.state, r.patient, r.alone, r.vstart
              from {rows $1} join runs r
                  on r.upload = cast(e.value ->> 0 as bigint) and r.first_chunk < cast(e.value ->> 1 as bigint)
-             where r.state < 2
+             where r.state < 2 and (r.due_at is null or r.due_at <= {now} or r.due_at > {now} + $2)
              order by r.id {lock}",
-            json(prefixes)?
+            json(prefixes)?,
+            MAX_PAUSE_MS
         )?)
     }
 
-    /// Gives unleased runs their state and their turn: (id, state, vstart) each.
+    /// Gives unleased runs their state and their place: (id, state, vstart) each. They rest no more.
     pub(crate) async fn announce_runs(&mut self, runs: &[(i64, i64, i64)]) -> Result<(), StoreError> {
         execute!(
             self,
-            "update runs set state = cast(e.value ->> 1 as bigint), vstart = cast(e.value ->> 2 as bigint)
+            "update runs set state = cast(e.value ->> 1 as bigint), vstart = cast(e.value ->> 2 as bigint), due_at = null
              from {rows $1} where runs.id = cast(e.value ->> 0 as bigint)",
             json(runs)?
         )?;
@@ -243,7 +249,9 @@ impl Tx {
         execute!(
             self,
             "update runs set state = cast(e.value ->> 1 as bigint), vstart = cast(e.value ->> 2 as bigint),
-                 patient = cast(e.value ->> 3 as boolean), started = 0, per_mille = 0, lease_until = null, holder = null
+                 patient = cast(e.value ->> 3 as boolean), missed = cast(e.value ->> 4 as bigint),
+                 due_at = case when cast(e.value ->> 5 as bigint) > 0 then {now} + cast(e.value ->> 5 as bigint) end,
+                 started = 0, per_mille = 0, lease_until = null, holder = null
              from {rows $1} where runs.id = cast(e.value ->> 0 as bigint)",
             json(runs)?
         )?;
@@ -292,6 +300,21 @@ impl Tx {
             json(ids)?
         )?;
         Ok(())
+    }
+}
+
+impl Store {
+    /// Runs that have rested long enough: id.
+    pub(crate) async fn due_runs(&self, limit: i64) -> Result<Vec<(i64,)>, StoreError> {
+        Ok(read!(
+            self,
+            (i64,),
+            "select id from runs
+             where state = 0 and due_at is not null and (due_at <= {now} or due_at > {now} + $1)
+             order by due_at limit $2",
+            MAX_PAUSE_MS,
+            limit
+        )?)
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) struct RunView {
     pub(crate) gone: i64,
     pub(crate) state: i64,
     pub(crate) last_chunk: i64,
+    /// Whatever is stored, it rests for a while.
+    pub(crate) paused: bool,
     pub(crate) attempt: i64,
     pub(crate) per_mille: i64,
 }
@@ -52,7 +54,8 @@ impl Store {
         Ok(read!(
             self,
             RunView,
-            "select id, hi, gone, state, last_chunk, attempt, per_mille from runs where id >= $1 and id < $2",
+            "select id, hi, gone, state, last_chunk, due_at is not null as paused, attempt, per_mille
+             from runs where id >= $1 and id < $2",
             super::runs::run_id(upload, 0),
             super::runs::run_id(upload + 1, 0)
         )?)

@@ -8,6 +8,7 @@ mod flow;
 mod life;
 mod odd;
 mod openapi;
+mod pools;
 mod sign;
 mod storage;
 
@@ -54,6 +55,7 @@ impl Mill {
         change(&mut config);
         let server = Server::start(config.clone()).await.unwrap();
         let admin = Admin::open(&embedded(&config).database().unwrap()).await.unwrap();
+        admin.serve_everyone_at_first(POOL).await.unwrap();
         let user = admin.create_token("acme", "alice", Scope::User, None).await.unwrap().text;
         let processor = admin.create_token("mill", "node", Scope::Processor, Some(POOL)).await.unwrap().text;
         let release = admin.publish(&config.place, "size", "0.1.0", engine()).await.unwrap().digest;

@@ -13,6 +13,7 @@ mod races;
 mod results;
 mod roots;
 mod site;
+mod turns;
 mod uploads;
 
 /// Makes two tests of each function: one with SQLite, one with PostgreSQL.

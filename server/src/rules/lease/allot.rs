@@ -24,7 +24,7 @@ pub(super) struct Grant<'a> {
     pub(super) hi: u32,
     /// Where the part that stays begins.
     pub(super) rest: Option<u32>,
-    jobs: u32,
+    pub(super) jobs: u32,
 }
 
 /// Gives candidates to wishes in order, and cuts the last one for each wish where it is full.
@@ -83,6 +83,7 @@ mod tests {
             id: run_id(1, lo),
             upload: 1,
             organisation: 1,
+            member: 1,
             needs: 1,
             hi: i64::from(hi),
             gone: 0,
@@ -92,6 +93,7 @@ mod tests {
             patient: false,
             alone,
             deaths: 0,
+            missed: 0,
             vstart: 1,
             fence: 0,
             attempt: 0,

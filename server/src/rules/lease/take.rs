@@ -1,10 +1,13 @@
 //! Taking: one transaction that leases for all wishes of a class.
 
-use std::collections::HashSet;
-use std::sync::atomic::Ordering;
+use std::collections::{HashMap, HashSet};
 
 use super::allot::{self, Grant, Wish, allot};
+use super::order::{Next, Order};
+use super::waiting::Class;
 use super::{jobs_of, narrow};
+use crate::rules::announce::cost;
+use crate::rules::turns::{Owner, PoolTurns};
 use crate::rules::{Core, Leased, ms};
 use crate::store::{Candidate, Needs, NewRun, RunState, StoreError, Tx, lo_of};
 
@@ -15,39 +18,63 @@ const LOOK: std::ops::RangeInclusive<i64> = 16..=512;
 pub(super) struct Look {
     /// For each wish, in order.
     pub(super) leased: Vec<Leased>,
-    /// The place before which nothing is ready.
-    pub(super) mark: i64,
+    /// What it cost whom, in the order of turns.
+    pub(super) charges: Vec<(Owner, i64)>,
+    /// How each queue of ready runs goes on that was looked at.
+    pub(super) ready: Vec<Rest>,
+    /// How each queue of partial runs goes on that was looked at.
+    pub(super) partial: Vec<Rest>,
     /// A run was cut: the rest of it is there for who still waits.
     pub(super) cut: bool,
 }
 
+/// What is left of a member's queue after a look.
+pub(super) struct Rest {
+    pub(super) needs: i64,
+    pub(super) owner: Owner,
+    /// The place after which it goes on; none: it is empty.
+    pub(super) after: Option<(i64, i64)>,
+}
+
 impl Core {
-    /// Leases for all wishes in one transaction.
-    pub(super) async fn lease(&self, needs: &Needs, wishes: &[Wish], mark: i64) -> Result<Look, StoreError> {
+    /// Leases for all wishes in one transaction, in the order of the pool's turns.
+    pub(super) async fn lease(
+        &self,
+        needs: &Needs,
+        wishes: &[Wish],
+        turns: Option<&PoolTurns>,
+        class: &Class,
+    ) -> Result<Look, StoreError> {
+        let idle = wishes.iter().any(|wish| wish.idle > 0);
+        if class.ready().is_empty() && (!idle || class.partial().is_empty()) {
+            let leased = wishes.iter().map(|_| self.nothing()).collect();
+            return Ok(Look { leased, charges: Vec::new(), ready: Vec::new(), partial: Vec::new(), cut: false });
+        }
         let mut tx = self.store.begin().await?;
-        let (candidates, mark) = candidates(&mut tx, needs, wishes, mark).await?;
-        let mut grants = allot(wishes, &candidates, RunState::READY);
-        let missed = left_over(&candidates, &grants);
-        let wanted = idle_left(wishes, &grants);
-        let partial = if wanted > 0 { tx.partial_runs(needs, wanted).await? } else { Vec::new() };
-        grants = allot::more(wishes, grants, &partial, RunState::PARTIAL);
-        let mark = missed.map_or(mark, |missed| mark.min(missed));
+        let wanted = wishes.iter().map(|wish| i64::from(wish.jobs)).sum();
+        let mut ready = Order::new(class.ready(), turns, class.weights());
+        let stored = candidates(&mut tx, needs, &mut ready, RunState::READY, wanted).await?;
+        let mut grants = allot(wishes, &stored, RunState::READY);
+        let idle = idle_left(wishes, &grants);
+        let mut partial = Order::new(class.partial(), turns, class.weights());
+        let begun = candidates(&mut tx, needs, &mut partial, RunState::PARTIAL, idle).await?;
+        grants = allot::more(wishes, grants, &begun, RunState::PARTIAL);
+        let (ready, partial) = (rests(&ready, &stored, &grants), rests(&partial, &begun, &grants));
         if grants.is_empty() {
             let leased = wishes.iter().map(|_| self.nothing()).collect();
-            return Ok(Look { leased, mark, cut: false });
+            return Ok(Look { leased, charges: Vec::new(), ready, partial, cut: false });
         }
         let leases: Vec<_> =
             grants.iter().map(|grant| (grant.run.id, grant.hi, wishes[grant.wish].node.as_str())).collect();
         tx.lease_runs(&leases, ms(self.config.lease)).await?;
-        let rests: Vec<_> = grants.iter().filter_map(|grant| rest_of(grant, needs)).collect();
-        if !rests.is_empty() {
-            tx.insert_runs(&rests).await?;
+        let parts: Vec<_> = grants.iter().filter_map(|grant| rest_of(grant, needs)).collect();
+        if !parts.is_empty() {
+            tx.insert_runs(&parts).await?;
         }
         let leased = self.describe(&mut tx, wishes, &grants).await?;
         tx.commit().await?;
-        let reached = grants.iter().filter(|grant| grant.run.state == RunState::READY.0).map(|grant| grant.run.vstart);
-        self.served.fetch_max(reached.max().unwrap_or(0), Ordering::Relaxed);
-        Ok(Look { leased, mark, cut: !rests.is_empty() })
+        let charges = grants.iter().map(|grant| charge(grant, wishes)).collect();
+        Ok(Look { leased, charges, ready, partial, cut: !parts.is_empty() })
     }
 
     pub(super) fn nothing(&self) -> Leased {
@@ -55,37 +82,93 @@ impl Core {
     }
 }
 
-/// Ready runs enough for all wishes, as far as there are; and the place before which nothing else is ready.
+/// Runs with so many jobs, as far as there are, in the order of turns.
 async fn candidates(
     tx: &mut Tx,
     needs: &Needs,
-    wishes: &[Wish],
-    mark: i64,
-) -> Result<(Vec<Candidate>, i64), StoreError> {
-    let mut missing: i64 = wishes.iter().map(|wish| i64::from(wish.jobs)).sum();
+    order: &mut Order<'_>,
+    state: RunState,
+    wanted: i64,
+) -> Result<Vec<Candidate>, StoreError> {
+    let mut missing = wanted;
     let mut found = Vec::new();
-    let mut after = (mark, -1);
     while missing > 0 {
-        // Runs hold up to 64 jobs, though those of small uploads hold one: look at few, and again if they were small.
-        let look = (missing / 16).clamp(*LOOK.start(), *LOOK.end()).min(missing);
-        let more = tx.ready_runs(needs, after, look).await?;
-        let exhausted = (more.len() as i64) < look;
-        missing -= more.iter().map(|run| i64::from(jobs_of(run))).sum::<i64>();
-        if let Some(last) = more.last() {
-            after = (last.vstart, last.id);
-        }
-        found.extend(more);
-        if exhausted {
-            break;
+        match order.next() {
+            Next::Run(run) => {
+                missing -= i64::from(jobs_of(&run));
+                found.push(run);
+            }
+            Next::Unread => read_on(tx, needs, order, state, missing).await?,
+            Next::Nothing => break,
         }
     }
-    Ok((found, after.0))
+    Ok(found)
 }
 
-/// The first place of a candidate that nobody was given whole.
-fn left_over(candidates: &[Candidate], grants: &[Grant<'_>]) -> Option<i64> {
+/// Reads more of those whose turns come next.
+async fn read_on(
+    tx: &mut Tx,
+    needs: &Needs,
+    order: &mut Order<'_>,
+    state: RunState,
+    missing: i64,
+) -> Result<(), StoreError> {
+    // Runs hold up to 64 jobs, though those of small uploads hold one: look at few, and at more if they were small.
+    let look = (missing / 16).clamp(*LOOK.start(), *LOOK.end()).min(missing);
+    let places = order.unread(usize::try_from(look).unwrap_or(1));
+    let read = places.iter().map(|&place| order.queues[place].read).max().unwrap_or(0) as i64;
+    let each = (look / places.len().max(1) as i64).max(read).clamp(1, *LOOK.end());
+    let members: Vec<_> = places
+        .iter()
+        .map(|&place| {
+            let queue = &order.queues[place];
+            (queue.needs, queue.owner.member, queue.after.0, queue.after.1)
+        })
+        .collect();
+    let runs = if state == RunState::PARTIAL {
+        tx.partial_runs(&needs.pool, &members, each).await?
+    } else {
+        tx.ready_runs(&needs.pool, &members, each).await?
+    };
+    let mut runs_of = HashMap::<(i64, i64), Vec<Candidate>>::new();
+    for run in runs {
+        runs_of.entry((run.needs, run.member)).or_default().push(run);
+    }
+    for place in places {
+        let queue = &mut order.queues[place];
+        let mut runs = runs_of.remove(&(queue.needs, queue.owner.member)).unwrap_or_default();
+        runs.sort_unstable_by_key(|run| (run.vstart, run.id));
+        queue.fill(runs, usize::try_from(each).unwrap_or(1));
+    }
+    Ok(())
+}
+
+/// What a grant costs: whoever runs alone takes all that the node could have run.
+fn charge(grant: &Grant<'_>, wishes: &[Wish]) -> (Owner, i64) {
+    let run = grant.run;
+    let jobs = if run.alone { wishes[grant.wish].jobs } else { grant.jobs };
+    // What an older server has cut is nobody's.
+    let organisation = if run.member == 0 { 0 } else { run.organisation };
+    (Owner { organisation, member: run.member }, cost(jobs, run.first_chunk, run.last_chunk))
+}
+
+/// How the queues go on: each after the last of its runs before which nothing was left.
+fn rests(order: &Order<'_>, candidates: &[Candidate], grants: &[Grant<'_>]) -> Vec<Rest> {
     let whole: HashSet<_> = grants.iter().filter(|grant| grant.rest.is_none()).map(|grant| grant.run.id).collect();
-    candidates.iter().filter(|run| !whole.contains(&run.id)).map(|run| run.vstart).min()
+    let mut left = HashMap::<(i64, i64), (i64, i64)>::new();
+    for run in candidates.iter().filter(|run| !whole.contains(&run.id)).chain(order.left()) {
+        let place = (run.vstart, run.id - 1);
+        left.entry((run.needs, run.member)).and_modify(|first| *first = place.min(*first)).or_insert(place);
+    }
+    order
+        .queues
+        .iter()
+        .map(|queue| {
+            let (needs, owner) = (queue.needs, queue.owner);
+            let first = left.get(&(needs, owner.member)).copied();
+            Rest { needs, owner, after: first.or(queue.more.then_some(queue.after)) }
+        })
+        .collect()
 }
 
 /// How many jobs of incomplete uploads are still wished for.
@@ -100,6 +183,7 @@ fn rest_of<'a>(grant: &Grant<'_>, needs: &'a Needs) -> Option<NewRun<'a>> {
     Some(NewRun {
         upload: run.upload,
         organisation: run.organisation,
+        member: run.member,
         pool: &needs.pool,
         needs: run.needs,
         lo,
@@ -111,6 +195,7 @@ fn rest_of<'a>(grant: &Grant<'_>, needs: &'a Needs) -> Option<NewRun<'a>> {
         patient: run.patient,
         alone: run.alone,
         deaths: run.deaths,
+        missed: run.missed,
         vstart: run.vstart,
         // Not reset: each job's fences go on from where they were.
         fence: run.fence,

@@ -7,7 +7,7 @@ use filemill_api::limits::MAX_DESCRIPTION_BYTES;
 use filemill_api::{DescriptionQuery, ErrorBody, ErrorCode, LeaseRequest};
 use filemill_server::rules::{NewRelease, Rules};
 
-use super::site::{Kind, POOL, Site, code, eventually, lease_now, release, runs, send, wish};
+use super::site::{Kind, POOL, Site, code, eventually, lease_now, make_pool, operator, release, runs, send, wish};
 
 super::on_both!(
     a_description_shuts_out_no_other,
@@ -40,7 +40,7 @@ async fn publish(rules: &Rules, number: u32, contract: u32) -> String {
 /// The document of that hash, or of none, as some pool said it, or any.
 async fn read(rules: &Rules, digest: &str, of: Option<&str>, pool: Option<&str>) -> Result<String, ErrorBody> {
     let query = DescriptionQuery { sha256: of.map(sha256), pool: pool.map(ToOwned::to_owned) };
-    rules.description(digest, &query).await
+    rules.description(&operator(), digest, &query).await
 }
 
 fn sha256(text: &str) -> String {
@@ -77,6 +77,7 @@ async fn what_another_pool_says_is_not_shown_to_who_asks_for_one(site: Arc<Site>
     let rules = site.server();
     let ann = site.user(&rules, "acme", "ann").await;
     let one = publish(&rules, 1, 1).await;
+    make_pool(&rules, "other").await;
     rules.describe_release("other", &one, r#"{"summary":"theirs"}"#).await.expect("described");
     let shown = async |pool: Option<&str>| {
         let listed = rules.releases(&ann, pool).await.expect("a list").releases;

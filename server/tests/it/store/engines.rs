@@ -3,14 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_api::{
-    DescriptionQuery, ErrorBody, ErrorCode, Offer, OfferRequest, OpenUpload, SignedStatement, UploadState,
-};
+use filemill_api::{DescriptionQuery, ErrorBody, ErrorCode, Offer, OfferRequest, OpenUpload, UploadState};
 use filemill_server::rules::{Caller, NewRelease, Offered, Rules, RulesConfig};
 
 use super::site::{
-    POOL, Site, advance, chunk, code, complete, complete_all, eventually, lease, lease_now, only, open_one, release,
-    report, send,
+    POOL, Site, advance, chunk, code, complete, complete_all, eventually, lease, lease_now, make_pool, only, open_one,
+    operator, release, report, send,
 };
 
 super::on_both!(
@@ -98,13 +96,12 @@ async fn an_engine_is_seen_by_its_pool_once_its_component_is_stored(site: Arc<Si
     assert_eq!(engine.media_types, Some(vec!["text/*".to_owned()]));
     assert_eq!(rules.component(POOL, &digest(1)).await.expect("a component").length, 100);
     assert_eq!(
-        rules.description(&digest(1), &DescriptionQuery::default()).await.expect("a description"),
+        rules.description(&operator(), &digest(1), &DescriptionQuery::default()).await.expect("a description"),
         offer("a.b", 1, true).description
     );
 
     // Nobody else sees it, and it runs for nobody else.
-    let statement = r#"{"filemill_pool":1,"pool":"other","serial":1}"#.to_owned();
-    rules.publish_pool("other", &SignedStatement { statement, signature: "ab".repeat(64) }).await.expect("a pool");
+    make_pool(&rules, "other").await;
     for pool in [None, Some("other"), Some("nonsense")] {
         let listed = rules.releases(&ann, pool).await.expect("a list").releases;
         assert_eq!(listed.len(), 1, "the published one only");
@@ -279,8 +276,7 @@ async fn a_component_is_its_pools_own(site: Arc<Site>) {
     bring(&rules, "n", &[("a", 1)]).await;
     assert_eq!(rules.component(POOL, &digest(1)).await.expect("it").key.to_string(), object(1));
     assert_eq!(code(rules.component("other", &digest(1)).await), ErrorCode::NotFound);
-    let statement = r#"{"filemill_pool":1,"pool":"other","serial":1}"#.to_owned();
-    rules.publish_pool("other", &SignedStatement { statement, signature: "ab".repeat(64) }).await.expect("a pool");
+    make_pool(&rules, "other").await;
     // To name a digest is not to have it; nor does another's word on it count here.
     let request = OfferRequest { node: "n".into(), engines: vec![Offer { contract: 2, ..offer("a", 1, false) }] };
     let told = rules.offer_engines("other", "other", &request).await.expect("an answer").remove(0).expect("it is good");
@@ -297,7 +293,7 @@ async fn a_component_is_its_pools_own(site: Arc<Site>) {
 async fn a_description_counts_once_its_component_is_stored(site: Arc<Site>) {
     let rules = site.server();
     list(&rules, "n", &[offer("a", 1, false)]).await.remove(0).expect("it is good");
-    let read = async || rules.description(&digest(1), &DescriptionQuery::default()).await;
+    let read = async || rules.description(&operator(), &digest(1), &DescriptionQuery::default()).await;
     assert_eq!(code(read().await), ErrorCode::NotFound);
     assert_eq!(code(rules.describe_release(POOL, &digest(1), "{}").await), ErrorCode::NotFound);
     bring(&rules, "n", &[("a", 1)]).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use filemill_api::{ErrorCode, SignedStatement};
 use filemill_server::rules::{NewRelease, Rules, RulesConfig, Scope};
 
-use super::site::{Kind, POOL, Site, code, complete_all, events, lease, release, send};
+use super::site::{Kind, POOL, Site, code, complete_all, events, lease, operator, release, send};
 
 super::on_both!(
     a_token_works_until_it_is_revoked,
@@ -78,7 +78,8 @@ async fn a_pool_says_one_thing_with_each_serial(site: Arc<Site>) {
         rules.publish_pool(POOL, &say(serial, "age1x")).await.expect("published");
     }
     assert_eq!(code(rules.publish_pool(POOL, &say(5, "age1y")).await), ErrorCode::Conflict);
-    let serials: Vec<_> = rules.pools().await.expect("a list").pools.into_iter().map(|pool| pool.statement).collect();
+    let serials: Vec<_> =
+        rules.pools(&operator()).await.expect("a list").pools.into_iter().map(|pool| pool.statement).collect();
     assert_eq!(serials, [5, 4, 3, 2].map(|serial| say(serial, "age1x").statement), "the highest four");
     let unsigned = SignedStatement { signature: String::new(), ..say(9, "age1x") };
     assert_eq!(code(rules.publish_pool(POOL, &unsigned).await), ErrorCode::BadRequest);

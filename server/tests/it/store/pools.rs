@@ -9,7 +9,7 @@ use filemill_api::{
 };
 use filemill_server::rules::{Rules, Scope};
 
-use super::site::{POOL, Site, chunk, code, complete, completion, key, lease, lease_now, only, send, wish};
+use super::site::{POOL, Site, chunk, code, complete, completion, key, lease, lease_now, make_pool, only, send, wish};
 
 super::on_both!(
     a_token_for_a_processor_names_its_pool_and_no_other_does,
@@ -23,8 +23,7 @@ super::on_both!(
 const OTHER: &str = "other";
 
 async fn publish(rules: &Rules, pool: &str) {
-    let statement = format!(r#"{{"filemill_pool":1,"pool":"{pool}","serial":1}}"#);
-    rules.publish_pool(pool, &SignedStatement { statement, signature: "ab".repeat(64) }).await.expect("a pool");
+    make_pool(rules, pool).await;
 }
 
 fn offer(number: u32) -> Offer {

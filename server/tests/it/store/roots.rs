@@ -6,7 +6,7 @@ use filemill_api::{ErrorCode, SignedStatement};
 use filemill_seal::{Identity, PoolRoot as Key, Statement};
 use filemill_server::rules::{NewPools, PoolRoot, Rules, RulesConfig};
 
-use super::site::{Site, code};
+use super::site::{Site, code, operator};
 
 super::on_both!(
     whoever_has_a_pools_token_cannot_push_its_statement_out,
@@ -72,7 +72,7 @@ async fn publish(rules: &Rules, signed: &SignedStatement) -> Result<(), ErrorCod
 
 /// What clients are told of the pool.
 async fn told(rules: &Rules) -> Vec<SignedStatement> {
-    let pools = rules.pools().await.expect("a list").pools;
+    let pools = rules.pools(&operator()).await.expect("a list").pools;
     pools.into_iter().filter(|pool| pool.statement.contains(&format!("\"{POOL}\""))).collect()
 }
 

@@ -90,8 +90,7 @@ impl Site {
         rules.add_release(&release).await.expect("a release");
         // Or each node would be sent to describe it first.
         rules.describe_release(POOL, &release.digest, r#"{"version":"1.0.0"}"#).await.expect("a description");
-        let statement = format!(r#"{{"filemill_pool":1,"pool":"{POOL}","serial":1}}"#);
-        rules.publish_pool(POOL, &SignedStatement { statement, signature: "ab".repeat(64) }).await.expect("a pool");
+        make_pool(&rules, POOL).await;
         Some(site)
     }
 
@@ -210,6 +209,25 @@ impl Site {
             let mut connection = PgConnection::connect(admin).await.expect("PostgreSQL answers");
             execute_pg(&mut connection, &format!("drop database {name} with (force)")).await;
         }
+    }
+}
+
+/// Makes a pool that serves everyone.
+pub(crate) async fn make_pool(rules: &Rules, name: &str) {
+    rules.serve_everyone_at_first(name).await.expect("it serves");
+    let statement = format!(r#"{{"filemill_pool":1,"pool":"{name}","serial":1}}"#);
+    rules.publish_pool(name, &SignedStatement { statement, signature: "ab".repeat(64) }).await.expect("a pool");
+}
+
+/// Who knows of every pool.
+pub(crate) fn operator() -> Caller {
+    Caller {
+        organisation: 0,
+        organisation_name: String::new(),
+        member: 0,
+        member_name: String::new(),
+        scope: Scope::Operator,
+        pool: None,
     }
 }
 

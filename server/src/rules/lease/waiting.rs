@@ -1,0 +1,268 @@
+//! Who has what waiting for a class of nodes. Only a hint, that is put right by looking through the database: now and then,
+//! and whenever there seems to be nothing.
+
+use std::collections::{BTreeSet, HashMap, btree_set};
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use super::take::Rest;
+use crate::rules::Core;
+use crate::rules::turns::{Owner, PoolTurns};
+use crate::store::{Needs, StoreError, UploadRow, WaitingMember};
+
+/// Before whatever there is.
+const BEGIN: (i64, i64) = (i64::MIN, i64::MIN);
+/// Looking through the database for who waits takes at most this part of the time: it is a step for each.
+const LOOKING_PART: u32 = 20;
+/// Classes of needs, one bit each.
+const NEEDS: std::ops::Range<i64> = 0..63;
+
+/// Whose runs became ready or partial: pool, needs and member, with the organisation and the first place.
+#[derive(Debug, Default)]
+pub(in crate::rules) struct Woken(HashMap<String, HashMap<(i64, i64), (i64, i64)>>);
+
+/// The same, of one transaction.
+#[derive(Debug, Default)]
+pub(in crate::rules) struct Waking(HashMap<(String, i64, i64), (i64, i64)>);
+
+impl Waking {
+    /// A run of the upload is at this place.
+    pub(in crate::rules) fn add(&mut self, upload: &UploadRow, vstart: i64) {
+        let (_, first) =
+            self.0.entry((upload.pool.clone(), upload.needs, upload.member)).or_insert((upload.organisation, vstart));
+        *first = vstart.min(*first);
+    }
+}
+
+impl Core {
+    /// Wakes the leasing task for runs that became ready or partial, when that is committed.
+    pub(in crate::rules) fn wake_leasing(&self, waking: Waking) {
+        if waking.0.is_empty() {
+            return;
+        }
+        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((pool, needs, member), (organisation, vstart)) in waking.0 {
+            let (_, first) = woken.0.entry(pool).or_default().entry((needs, member)).or_insert((organisation, vstart));
+            *first = vstart.min(*first);
+        }
+        drop(woken);
+        self.ready.notify_one();
+    }
+}
+
+/// What one class of nodes could be given.
+#[derive(Debug)]
+pub(super) struct Class {
+    ready: Waiting,
+    partial: Waiting,
+    weights: Weights,
+    asked: Instant,
+}
+
+impl Default for Class {
+    fn default() -> Self {
+        Self {
+            ready: Waiting::default(),
+            partial: Waiting::default(),
+            weights: Weights::default(),
+            asked: Instant::now(),
+        }
+    }
+}
+
+/// Organisations' weights, as far as they are known.
+#[derive(Debug, Default)]
+pub(super) struct Weights(HashMap<i64, i64>);
+
+impl Weights {
+    /// One that is not known has 1.
+    pub(super) fn of(&self, organisation: i64) -> i64 {
+        self.0.get(&organisation).copied().unwrap_or(1)
+    }
+}
+
+/// Who has something waiting, by when its next work starts; at the time that was kept, which may be too early, never too late.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    starts: BTreeSet<(i64, i64)>,
+    organisations: HashMap<i64, WaitingOrganisation>,
+    /// It was looked through lately. Not again before that time.
+    fresh: bool,
+    not_before: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct WaitingOrganisation {
+    start: i64,
+    starts: BTreeSet<(i64, i64)>,
+    members: HashMap<i64, WaitingQueues>,
+}
+
+#[derive(Debug, Default)]
+struct WaitingQueues {
+    start: i64,
+    /// By needs, the place after which each goes on. Few.
+    after: Vec<(i64, (i64, i64))>,
+}
+
+impl Waiting {
+    /// Nobody has.
+    pub(super) fn is_empty(&self) -> bool {
+        self.organisations.is_empty()
+    }
+
+    /// Organisations by their next start.
+    pub(super) fn organisations(&self) -> btree_set::Iter<'_, (i64, i64)> {
+        self.starts.iter()
+    }
+
+    /// Members of one by theirs.
+    pub(super) fn members(&self, organisation: i64) -> btree_set::Iter<'_, (i64, i64)> {
+        static NONE: BTreeSet<(i64, i64)> = BTreeSet::new();
+        self.organisations.get(&organisation).map_or(&NONE, |one| &one.starts).iter()
+    }
+
+    /// By needs, the place after which each of a member's queues goes on.
+    pub(super) fn queues(&self, owner: Owner) -> impl Iterator<Item = (i64, (i64, i64))> {
+        let member = self.organisations.get(&owner.organisation).and_then(|one| one.members.get(&owner.member));
+        member.into_iter().flat_map(|member| member.after.iter().copied())
+    }
+
+    /// A run of the member's is at this place.
+    pub(super) fn wake(&mut self, needs: i64, owner: Owner, vstart: i64, turns: Option<&PoolTurns>) {
+        self.add(needs, owner, (vstart, i64::MIN), turns);
+    }
+
+    fn add(&mut self, needs: i64, owner: Owner, place: (i64, i64), turns: Option<&PoolTurns>) {
+        let organisation = self.organisations.entry(owner.organisation).or_insert_with(|| {
+            let start = turns.map_or(0, |turns| turns.organisation(owner.organisation));
+            self.starts.insert((start, owner.organisation));
+            WaitingOrganisation { start, ..WaitingOrganisation::default() }
+        });
+        let member = organisation.members.entry(owner.member).or_insert_with(|| {
+            let start = turns.map_or(0, |turns| turns.member(owner));
+            organisation.starts.insert((start, owner.member));
+            WaitingQueues { start, after: Vec::new() }
+        });
+        match member.after.iter_mut().find(|(of, _)| *of == needs) {
+            Some((_, after)) => *after = place.min(*after),
+            None => member.after.push((needs, place)),
+        }
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.organisations.is_empty() || (!self.fresh && self.not_before.is_none_or(|due| due <= now))
+    }
+
+    fn found(&mut self, members: &[WaitingMember], turns: Option<&PoolTurns>, began: Instant) {
+        // Whatever was believed of the places may hide what another server made ready.
+        *self = Self::default();
+        for &(needs, member, organisation, _) in members {
+            self.add(needs, Owner { organisation, member }, BEGIN, turns);
+        }
+        self.fresh = true;
+        self.not_before = Some(began + began.elapsed() * LOOKING_PART);
+    }
+
+    /// Takes in what a look left, after it was charged.
+    fn go_on(&mut self, rests: Vec<Rest>, turns: Option<&PoolTurns>) {
+        for Rest { needs, owner, after } in rests {
+            let Owner { organisation: id, member: of } = owner;
+            let Some(organisation) = self.organisations.get_mut(&id) else { continue };
+            let Some(member) = organisation.members.get_mut(&of) else { continue };
+            match after {
+                Some(after) => {
+                    member.after.iter_mut().filter(|(of, _)| *of == needs).for_each(|(_, place)| *place = after)
+                }
+                None => member.after.retain(|(of, _)| *of != needs),
+            }
+            organisation.starts.remove(&(member.start, of));
+            if member.after.is_empty() {
+                organisation.members.remove(&of);
+            } else {
+                member.start = turns.map_or(0, |turns| turns.member(owner));
+                organisation.starts.insert((member.start, of));
+            }
+            self.starts.remove(&(organisation.start, id));
+            if organisation.members.is_empty() {
+                self.organisations.remove(&id);
+            } else {
+                organisation.start = turns.map_or(0, |turns| turns.organisation(id));
+                self.starts.insert((organisation.start, id));
+            }
+        }
+    }
+}
+
+impl Class {
+    pub(super) fn is_forgotten(&self, after: Duration) -> bool {
+        self.asked.elapsed() > after
+    }
+
+    pub(super) fn look_again(&mut self) {
+        (self.ready.fresh, self.partial.fresh) = (false, false);
+    }
+
+    /// Takes in what became ready or partial in this process.
+    pub(super) fn wake(&mut self, class: &Needs, woken: &Woken, turns: Option<&PoolTurns>) {
+        for (&(needs, member), &(organisation, vstart)) in woken.0.get(&class.pool).into_iter().flatten() {
+            if NEEDS.contains(&needs) && (class.runs >> needs) & 1 == 1 {
+                let owner = Owner { organisation, member };
+                self.ready.wake(needs, owner, vstart, turns);
+                self.partial.wake(needs, owner, vstart, turns);
+            }
+        }
+    }
+
+    /// Looks through the database for who waits, if that is due.
+    pub(super) async fn find(
+        &mut self,
+        core: &Core,
+        class: &Needs,
+        turns: Option<&PoolTurns>,
+        idle: bool,
+    ) -> Result<(), StoreError> {
+        self.asked = Instant::now();
+        let needs: Vec<_> = NEEDS.filter(|needs| (class.runs >> needs) & 1 == 1).map(|needs| (needs,)).collect();
+        if self.ready.is_due(self.asked) {
+            let began = Instant::now();
+            let members = core.store.ready_members(&class.pool, &needs).await?;
+            self.weights.0.extend(members.iter().map(|&(.., organisation, weight)| (organisation, weight)));
+            self.ready.found(&members, turns, began);
+        }
+        if idle && self.partial.is_due(self.asked) {
+            let began = Instant::now();
+            let members = core.store.partial_members(&class.pool, &needs).await?;
+            self.weights.0.extend(members.iter().map(|&(.., organisation, weight)| (organisation, weight)));
+            self.partial.found(&members, turns, began);
+        }
+        let waiting = self.ready.organisations.keys().chain(self.partial.organisations.keys());
+        let unknown: BTreeSet<_> = waiting.filter(|id| !self.weights.0.contains_key(id)).map(|&id| (id,)).collect();
+        if !unknown.is_empty() {
+            self.weights.0.extend(unknown.iter().map(|&(organisation,)| (organisation, 1)));
+            let unknown: Vec<_> = unknown.into_iter().collect();
+            self.weights.0.extend(core.store.weights(&unknown).await?);
+        }
+        Ok(())
+    }
+
+    /// Who has ready runs.
+    pub(super) fn ready(&self) -> &Waiting {
+        &self.ready
+    }
+
+    /// Who has runs of incomplete uploads.
+    pub(super) fn partial(&self) -> &Waiting {
+        &self.partial
+    }
+
+    pub(super) fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// Takes in what a look left, after it was charged.
+    pub(super) fn go_on(&mut self, ready: Vec<Rest>, partial: Vec<Rest>, turns: Option<&PoolTurns>) {
+        self.ready.go_on(ready, turns);
+        self.partial.go_on(partial, turns);
+    }
+}

@@ -1,0 +1,160 @@
+//! Whose turn it is: start-time fair queueing in two levels. Organisations share a pool, members share their organisation's
+//! part of it.
+//!
+//! Every organisation has a virtual time at which its next work starts, and within it every member has one. Who is lowest is
+//! next, and what is leased moves it on by the work's cost, whatever comes of the work: that is the whole of a turn. Who comes
+//! (back) begins at the virtual time that was reached, so nobody saves turns up. Goyal, Guo and Vin, "A Hierarchical CPU
+//! Scheduler for Multimedia Operating Systems" (1996); start-time fair queueing is Goyal, Vin and Cheng (1996).
+//!
+//! All of it is kept in memory, by each server for what it leases itself: where each divides its own leases fairly, their sum
+//! is fair, and a restart forgets no more than the last lease of each.
+
+use std::collections::HashMap;
+
+/// One unit of cost at weight 1, in virtual time.
+const SCALE: i64 = 1000;
+
+/// Whose work it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Owner {
+    pub(super) organisation: i64,
+    pub(super) member: i64,
+}
+
+/// The virtual times of every pool.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    pools: HashMap<String, PoolTurns>,
+}
+
+/// The virtual times of one pool.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PoolTurns {
+    /// The start of what was leased last.
+    now: i64,
+    organisations: HashMap<i64, OrganisationTurns>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct OrganisationTurns {
+    start: i64,
+    /// The start, within the organisation, of what was leased last of it.
+    now: i64,
+    starts: HashMap<i64, i64>,
+}
+
+impl Turns {
+    /// The pool's, as they are now.
+    pub(super) fn of(&self, pool: &str) -> Option<&PoolTurns> {
+        self.pools.get(pool)
+    }
+
+    /// Work of this cost was leased.
+    pub(super) fn charge(&mut self, pool: &str, owner: Owner, weight: i64, cost: i64) {
+        // Not `entry`, which wants the name as a string of its own.
+        if !self.pools.contains_key(pool) {
+            self.pools.insert(pool.to_owned(), PoolTurns::default());
+        }
+        if let Some(turns) = self.pools.get_mut(pool) {
+            turns.charge(owner, weight, cost);
+        }
+    }
+
+    /// Forgets whatever is as if it had never been, and the pools that are not in use.
+    pub(super) fn compact(&mut self, in_use: impl Fn(&str) -> bool) {
+        self.pools.retain(|pool, _| in_use(pool));
+        for turns in self.pools.values_mut() {
+            let now = turns.now;
+            turns.organisations.retain(|_, organisation| {
+                let reached = organisation.now;
+                organisation.starts.retain(|_, start| *start > reached);
+                organisation.start > now || !organisation.starts.is_empty()
+            });
+        }
+    }
+}
+
+impl PoolTurns {
+    /// When the organisation's next work starts.
+    pub(super) fn organisation(&self, organisation: i64) -> i64 {
+        self.organisations.get(&organisation).map_or(self.now, |one| one.start.max(self.now))
+    }
+
+    /// When the member's next work starts, within its organisation.
+    pub(super) fn member(&self, owner: Owner) -> i64 {
+        self.organisations
+            .get(&owner.organisation)
+            .map_or(0, |one| one.starts.get(&owner.member).map_or(one.now, |start| one.now.max(*start)))
+    }
+
+    fn charge(&mut self, owner: Owner, weight: i64, cost: i64) {
+        let (start, within) = (self.organisation(owner.organisation), self.member(owner));
+        self.now = start;
+        let organisation = self.organisations.entry(owner.organisation).or_default();
+        organisation.now = within;
+        organisation.start = start.saturating_add(length(cost, weight));
+        organisation.starts.insert(owner.member, within.saturating_add(length(cost, 1)));
+    }
+}
+
+/// How much virtual time work of this cost takes, at this weight.
+pub(super) fn length(cost: i64, weight: i64) -> i64 {
+    cost.max(1).saturating_mul(SCALE) / weight.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANN: Owner = Owner { organisation: 1, member: 11 };
+    const BOB: Owner = Owner { organisation: 1, member: 12 };
+    const EVE: Owner = Owner { organisation: 2, member: 21 };
+
+    fn starts(turns: &Turns, owner: Owner) -> (i64, i64) {
+        let pool = turns.of("p").expect("a pool");
+        (pool.organisation(owner.organisation), pool.member(owner))
+    }
+
+    #[test]
+    fn who_was_away_has_saved_nothing_up() {
+        let mut turns = Turns::default();
+        for _ in 0..100 {
+            turns.charge("p", ANN, 1, 10);
+        }
+        assert_eq!(starts(&turns, EVE), (99 * 10 * SCALE, 0));
+        assert_eq!(starts(&turns, BOB), (100 * 10 * SCALE, 99 * 10 * SCALE), "nor within an organisation");
+    }
+
+    #[test]
+    fn weights_are_the_organisations() {
+        let mut turns = Turns::default();
+        turns.charge("p", ANN, 4, 10);
+        turns.charge("p", EVE, 1, 10);
+        assert_eq!((starts(&turns, ANN), starts(&turns, EVE)), ((2500, 10_000), (10_000, 10_000)));
+    }
+
+    #[test]
+    fn one_pool_is_nothing_to_another() {
+        let mut turns = Turns::default();
+        turns.charge("q", ANN, 1, 1_000_000);
+        turns.charge("p", EVE, 1, 1);
+        assert_eq!(starts(&turns, ANN), (0, 0));
+    }
+
+    #[test]
+    fn what_is_forgotten_makes_no_difference() {
+        let mut turns = Turns::default();
+        turns.charge("p", ANN, 1, 5);
+        turns.charge("p", EVE, 1, 50);
+        turns.charge("p", BOB, 1, 500);
+        turns.charge("q", BOB, 1, 500);
+        let before: Vec<_> = [ANN, BOB, EVE].map(|owner| starts(&turns, owner)).to_vec();
+        turns.compact(|pool| pool == "p");
+        assert_eq!([ANN, BOB, EVE].map(|owner| starts(&turns, owner)).to_vec(), before);
+        assert!(turns.of("q").is_none());
+        turns.charge("p", EVE, 1, 50);
+        turns.charge("p", EVE, 1, 50);
+        turns.compact(|_| true);
+        assert!(turns.of("p").is_some_and(|pool| pool.organisations.len() <= 2));
+    }
+}
