@@ -186,7 +186,7 @@ async fn an_operator_names_a_pools_root_with_its_first_token_and_sees_its_finger
     assert!(printed(&create(&first)).starts_with("fm_p_"));
     assert!(printed(&create(&first)).starts_with("fm_p_"), "another node's");
     let list = || printed(&run(&home, &["pool", "list"]));
-    assert_eq!(list(), format!("main\t{fingerprint}\t-"));
+    assert_eq!(list(), format!("main\t{fingerprint}\t-\t*"), "everything is on one machine");
     let (second, other) = enrol("main");
     let refused = create(&second);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
@@ -194,7 +194,11 @@ async fn an_operator_names_a_pools_root_with_its_first_token_and_sees_its_finger
     assert_eq!(said.matches("hint:").count(), 1, "{said}");
     assert!(!run(&home, &["pool", "root", "main", &second]).status.success());
     assert_eq!(printed(&run(&home, &["pool", "root", "main", &second, "--replace"])), format!("main\t{other}"));
-    assert_eq!(list(), format!("main\t{other}\t-"));
+    assert!(run(&home, &["pool", "serve", "main", "--organisation", "mill"]).status.success());
+    assert_eq!(list(), format!("main\t{other}\t-\tmill"));
+    assert!(!run(&home, &["pool", "serve", "main"]).status.success(), "whom?");
+    assert!(run(&home, &["pool", "serve", "main", "--all"]).status.success());
+    assert_eq!(list(), format!("main\t{other}\t-\t*"));
     let another = run(&home, &["pool", "root", "main", &enrol("other").0]);
     assert!(String::from_utf8_lossy(&another.stderr).contains("pool `other`"), "{another:?}");
 }
