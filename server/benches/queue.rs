@@ -45,6 +45,9 @@ struct Options {
     /// Beside the flood, a three-file upload of another organisation comes this often, in milliseconds.
     #[arg(long)]
     small_every_ms: Option<u64>,
+    /// The small uploads are a colleague's, in the first organisation of the flood.
+    #[arg(long, requires = "small_every_ms")]
+    colleague: bool,
     /// The measurement ends after this time at the latest, in seconds.
     #[arg(long, default_value_t = 60)]
     limit_s: u64,
@@ -65,6 +68,7 @@ async fn main() -> Result<()> {
         "database": if options.database_url.is_some() { "postgresql" } else { "sqlite" },
         "shape": options.shape.name(),
         "organisations": options.organisations,
+        "small_by": options.small_every_ms.map(|_| if options.colleague { "a colleague" } else { "another organisation" }),
         "processors": options.processors,
         "max_jobs": options.max_jobs,
         "enqueued": put_in.jobs,

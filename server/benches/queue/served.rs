@@ -16,7 +16,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_filemill-server");
 pub(crate) struct Served {
     /// `http://127.0.0.1:PORT`.
     pub(crate) address: String,
-    /// One user's token for each organisation, the last of which is the one with the small uploads.
+    /// One user's token for each organisation, and one more for the small uploads.
     pub(crate) users: Vec<String>,
     /// A processor's token.
     pub(crate) processor: String,
@@ -51,11 +51,13 @@ impl Served {
             .await?;
         let published: serde_json::Value = serde_json::from_str(&published)?;
         let release = published["digest"].as_str().context("no digest was printed")?.to_owned();
-        let processor = place.token("nodes", "processor").await?;
+        let processor = place.token("nodes", "bench", "processor").await?;
         let mut users = Vec::new();
-        for number in 0..=options.organisations {
-            users.push(place.token(&format!("organisation-{number}"), "user").await?);
+        for number in 0..options.organisations {
+            users.push(place.token(&format!("organisation-{number}"), "bench", "user").await?);
         }
+        let small = if options.colleague { 0 } else { options.organisations };
+        users.push(place.token(&format!("organisation-{small}"), "small", "user").await?);
         Ok(Self { address, users, processor, release, child, dir })
     }
 
@@ -111,8 +113,8 @@ impl Place<'_> {
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 
-    async fn token(&self, organisation: &str, scope: &str) -> Result<String> {
-        let mut args = vec!["create", "--organisation", organisation, "--user", "bench", "--scope", scope];
+    async fn token(&self, organisation: &str, user: &str, scope: &str) -> Result<String> {
+        let mut args = vec!["create", "--organisation", organisation, "--user", user, "--scope", scope];
         if scope == "processor" {
             args.extend(["--pool", crate::load::POOL]);
         }
