@@ -18,7 +18,10 @@ async fn their_pool(mill: &Mill) -> (String, String) {
     let token = mill.admin.create_token("them", "node", Scope::Processor, Some(THEIRS)).await.unwrap().text;
     let statement = format!(r#"{{"filemill_pool":1,"pool":"{THEIRS}","serial":1}}"#);
     let pool = SignedStatement { statement, signature: "00".repeat(64) };
-    assert_eq!(mill.post(&token, paths::POOLS, &PublishPool { pool, root: None }).await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(
+        mill.post(&token, paths::POOLS, &PublishPool { pool, root: None }).await.status(),
+        StatusCode::NO_CONTENT
+    );
     let component = b"their component".to_vec();
     let mut offer = Offer {
         name: "secret".to_owned(),
