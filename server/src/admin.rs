@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::bounds::Bounds;
 use crate::component::{ComponentError, contract_of};
 use crate::config::{Embedded, LOOPBACK, Place};
 use crate::embedded::{self, DirLock, StorageStartError};
@@ -274,8 +275,9 @@ async fn start_storage(
     lock: DirLock,
 ) -> Result<(Storage, Option<(Lane, DirLock)>), AdminError> {
     let lane = Lane::default();
-    let config =
-        embedded::start_storage(dir, LOOPBACK, false, embedded.lifetime, &lane).await.map_err(|error| match error {
+    let config = embedded::start_storage(dir, LOOPBACK, false, embedded.lifetime, &lane, &Bounds::default())
+        .await
+        .map_err(|error| match error {
             StorageStartError::Dir(source) => StartError::dir(dir, source),
             StorageStartError::Listen(source) => StartError::Listen { address: LOOPBACK, source },
         })?;

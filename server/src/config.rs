@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::bounds::Bounds;
 use crate::embedded;
 use crate::plan::Plan;
 use crate::rules::RulesConfig;
@@ -29,6 +30,8 @@ pub struct Config {
     pub plan: Plan,
     /// How deleted uploads leave storage.
     pub sweep: SweepConfig,
+    /// What one caller may take of the server.
+    pub bounds: Bounds,
     /// How long requests under way may take once the server was asked to stop.
     pub shutdown_limit: Duration,
 }
@@ -123,6 +126,7 @@ impl Config {
             rules: RulesConfig::default(),
             plan: Plan::default(),
             sweep: SweepConfig::default(),
+            bounds: Bounds::default(),
             shutdown_limit: Duration::from_secs(8),
         }
     }

@@ -8,13 +8,19 @@ mod place;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, Request, StatusCode};
+use futures::future::BoxFuture;
 use s3s::auth::SimpleAuth;
-use s3s::service::S3ServiceBuilder;
+use s3s::service::{S3Service, S3ServiceBuilder};
 use url::Url;
 
-use crate::listen::{self, Lane};
+use crate::bounds::Bounds;
+use crate::listen::{self, Exchange, Lane, Received};
 use crate::storage::{StorageConfig, StorageCredentials};
 use folder::Folder;
 
@@ -49,15 +55,55 @@ pub(crate) async fn start_storage(
     may_move: bool,
     lifetime: Duration,
     lane: &Lane,
+    bounds: &Bounds,
 ) -> Result<StorageConfig, StorageStartError> {
     let secrets = place::secrets(dir).map_err(StorageStartError::Dir)?;
     let folder = Folder::open(dir.join("objects")).map_err(StorageStartError::Dir)?;
     let (listener, address) = listen::bind(listen, may_move).await.map_err(StorageStartError::Listen)?;
     let mut builder = S3ServiceBuilder::new(folder);
     builder.set_auth(SimpleAuth::from_single(secrets.access_key_id.clone(), secrets.secret_access_key.clone()));
-    lane.serve(listener, builder.build());
+    lane.serve(listener, Known(builder.build()), bounds.clone());
     let origin = origin(address).map_err(StorageStartError::Listen)?;
     Ok(configuration(&origin, secrets.credentials(), lifetime))
+}
+
+/// How the type of a form begins.
+const FORM: &[u8] = b"multipart/";
+
+/// Marks the connections of those who have shown that they may do something.
+#[derive(Clone)]
+struct Known(S3Service);
+
+impl tower::Service<Request<Received>> for Known {
+    type Response = s3s::HttpResponse;
+    type Error = s3s::HttpError;
+    type Future = BoxFuture<'static, Result<s3s::HttpResponse, s3s::HttpError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), s3s::HttpError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Received>) -> Self::Future {
+        // A form's fields are gathered before anything of it is checked; Filemill sends none.
+        let kind = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+        if kind.get(..FORM.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(FORM)) {
+            return Box::pin(async {
+                let mut refused = s3s::HttpResponse::default();
+                *refused.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+                Ok(refused)
+            });
+        }
+        let exchange = request.extensions().get::<Arc<Exchange>>().cloned();
+        let answer = tower::Service::call(&mut self.0, request);
+        Box::pin(async move {
+            let answer = answer.await?;
+            if let Some(exchange) = exchange.filter(|_| answer.status().is_success()) {
+                // Whose request it was, a presigned URL does not say: the address is all there is.
+                exchange.line().belongs_to_its_address();
+            }
+            Ok(answer)
+        })
+    }
 }
 
 /// How to reach the storage endpoint of the server that runs on this folder now.

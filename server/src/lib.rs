@@ -16,6 +16,8 @@
 //! ```
 
 mod admin;
+mod bounds;
+mod callers;
 mod component;
 mod config;
 mod embedded;
@@ -24,11 +26,13 @@ mod plan;
 mod routes;
 pub mod rules;
 mod server;
+mod shown;
 pub mod storage;
 pub mod store;
 mod sweep;
 
 pub use admin::{Admin, AdminError, Published};
+pub use bounds::{Bounds, Share};
 pub use component::{ComponentError, MAX_COMPONENT_BYTES, contract_of};
 pub use config::{Config, Embedded, Place, SweepConfig};
 pub use embedded::Addresses;

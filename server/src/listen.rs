@@ -1,5 +1,15 @@
 //! Accepts connections and serves them until asked to stop: the API and the embedded storage share it.
+//!
+//! Whoever says nothing, or takes nothing, is not waited for: `door` knows all connections and ends those whose time is over, `exchange`
+//! counts what moves of each request and answer, `wire` what the socket takes. hyper has a deadline for the head of an HTTP/1 request
+//! only: none before it knows the version, none for the HTTP/2 preface, none for writing.
 
+mod door;
+mod exchange;
+mod pace;
+mod wire;
+
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,22 +17,37 @@ use std::time::Duration;
 use axum::body::HttpBody;
 use axum::http::{Request, Response};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::Service;
+use tower::{Service, ServiceExt};
 
-/// Connections at once; more wait in the listener's queue.
-const MAX_CONNECTIONS: usize = 4096;
-/// How long a client may take for the head of a request, and an idle connection may stay.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+use crate::bounds::Bounds;
+use door::{Door, Entry, Line};
+use exchange::Answer;
+use wire::Wire;
+
+pub(crate) use exchange::{Exchange, Received};
+
 /// Wait after the system has refused a connection (out of descriptors): nothing tells when that is over.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Longest head of a request, and most of a body that is read at once.
+const HEAD_BYTES: usize = 64 << 10;
+/// Longest list of headers in HTTP/2.
+const HEADERS_BYTES: u32 = 16 << 10;
+/// How much of a body an HTTP/2 caller may send before it is read, of one request and of all on a connection.
+const WINDOW_BYTES: (u32, u32) = (256 << 10, 512 << 10);
+/// How often an HTTP/2 connection is asked whether it is still there.
+const PING_EVERY: Duration = Duration::from_secs(60);
+
+tokio::task_local! {
+    /// Ends the stream that a task serves.
+    static CUT: CancellationToken;
+}
 
 /// Binds to `wanted`, or where that is taken and `fallback` is set, to any port of the same address.
 pub(crate) async fn bind(wanted: SocketAddr, fallback: bool) -> std::io::Result<(TcpListener, SocketAddr)> {
@@ -48,17 +73,19 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    /// Serves every connection with a clone of `service`.
-    pub(crate) fn serve<S, B>(&self, listener: TcpListener, service: S)
+    /// Serves every connection with a clone of `service`, which finds its [`Exchange`] among a request's extensions.
+    pub(crate) fn serve<S, B>(&self, listener: TcpListener, service: S, bounds: Bounds)
     where
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S: Service<Request<Received>, Response = Response<B>> + Clone + Send + Sync + 'static,
         S::Future: Send,
         S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
         B: HttpBody + Send + 'static,
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        self.tasks.spawn(accept(listener, service, self.clone()));
+        let door = Arc::new(Door::new(bounds));
+        self.tasks.spawn(Arc::clone(&door).watch(self.stop.clone()));
+        self.tasks.spawn(accept(listener, service, door, self.clone()));
     }
 
     /// Cancelled when requests should come to their end.
@@ -72,7 +99,7 @@ impl Lane {
         self.stop.cancel();
         self.tasks.close();
         if timeout_at(deadline, self.tasks.wait()).await.is_err() {
-            tracing::warn!(connections = self.tasks.len(), "cut what did not finish in time");
+            tracing::warn!(tasks = self.tasks.len(), "cut what did not finish in time");
             self.cut.cancel();
             self.tasks.wait().await;
         }
@@ -85,23 +112,19 @@ impl Lane {
     }
 }
 
-async fn accept<S, B>(listener: TcpListener, service: S, lane: Lane)
+async fn accept<S, B>(listener: TcpListener, service: S, door: Arc<Door>, lane: Lane)
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S: Service<Request<Received>, Response = Response<B>> + Clone + Send + Sync + 'static,
     S::Future: Send,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     B: HttpBody + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        let Some(Ok(place)) = lane.stop.run_until_cancelled(Arc::clone(&room).acquire_owned()).await else {
-            break;
-        };
-        let stream = match lane.stop.run_until_cancelled(listener.accept()).await {
+        let (stream, peer) = match lane.stop.run_until_cancelled(listener.accept()).await {
             None => break,
-            Some(Ok((stream, _))) => stream,
+            Some(Ok(accepted)) => accepted,
             Some(Err(error)) => {
                 tracing::warn!(%error, "a connection was not accepted");
                 if lane.stop.run_until_cancelled(sleep(ACCEPT_PAUSE)).await.is_none() {
@@ -110,35 +133,51 @@ where
                 continue;
             }
         };
-        let (service, stop, cut) = (service.clone(), lane.stop.clone(), lane.cut.clone());
+        let Some(entry) = lane.stop.run_until_cancelled(door.admit(peer.ip())).await else { break };
+        let (service, lane_of_it, bounds) = (service.clone(), lane.clone(), door.bounds().clone());
         lane.tasks.spawn(async move {
-            let _ = cut.run_until_cancelled(connection(stream, service, stop)).await;
-            drop(place);
+            let line = Arc::clone(&entry.line);
+            let served = connection(stream, service, &entry, &lane_of_it, &bounds);
+            tokio::select! {
+                () = served => {}
+                () = line.cut.cancelled() => {}
+                // Its streams end with it.
+                () = lane_of_it.cut.cancelled() => line.cut.cancel(),
+            }
+            // Before the place is free.
+            line.cut.cancel();
         });
     }
 }
 
-async fn connection<S, B>(stream: TcpStream, service: S, stop: CancellationToken)
+async fn connection<S, B>(stream: TcpStream, service: S, entry: &Entry, lane: &Lane, bounds: &Bounds)
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S: Service<Request<Received>, Response = Response<B>> + Clone + Send + Sync + 'static,
     S::Future: Send,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     B: HttpBody + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    // Answers are small and waited for.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "no TCP_NODELAY");
-    }
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT);
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let line = &entry.line;
+    let mut builder = auto::Builder::new(Streams { line: Arc::clone(line), tasks: lane.tasks.clone() });
+    // What comes, when and how fast, is watched by the door.
+    builder.http1().header_read_timeout(None).max_buf_size(HEAD_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_EVERY)
+        .max_concurrent_streams(bounds.streams)
+        .max_header_list_size(HEADERS_BYTES)
+        .initial_stream_window_size(WINDOW_BYTES.0)
+        .initial_connection_window_size(WINDOW_BYTES.1);
+    let answering = service_fn(|request: Request<Incoming>| answer(request, service.clone(), Arc::clone(line)));
+    let io = TokioIo::new(Wire::new(stream, Arc::clone(line)));
+    let connection = builder.serve_connection(io, answering);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
+        () = async { tokio::select! { () = lane.stop.cancelled() => {}, () = line.close.cancelled() => {} } } => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -146,5 +185,36 @@ where
     if let Err(error) = ended {
         // A client that goes away is no fault of the server's.
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Lets the service answer one request, and counts what moves.
+async fn answer<S, B>(request: Request<Incoming>, service: S, line: Arc<Line>) -> Result<Response<Answer<B>>, S::Error>
+where
+    S: Service<Request<Received>, Response = Response<B>>,
+{
+    let cut = CUT.try_with(CancellationToken::clone).unwrap_or_else(|_| line.cut.clone());
+    let exchange = Exchange::begin(&line, cut);
+    let (mut parts, body) = request.into_parts();
+    parts.extensions.insert(Arc::clone(&exchange));
+    let request = Request::from_parts(parts, Received::new(body, Arc::clone(&exchange)));
+    let response = service.oneshot(request).await?;
+    exchange.answered();
+    Ok(response.map(|body| Answer::new(body, exchange)))
+}
+
+/// Runs the streams of an HTTP/2 connection, each of which can be ended by itself.
+#[derive(Clone)]
+struct Streams {
+    line: Arc<Line>,
+    tasks: TaskTracker,
+}
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        let cut = self.line.cut.child_token();
+        self.tasks.spawn(CUT.scope(cut.clone(), async move {
+            let _ = cut.run_until_cancelled(stream).await;
+        }));
     }
 }

@@ -3,6 +3,7 @@
 
 mod auth;
 mod body;
+mod caller;
 mod engines;
 mod events;
 mod frame;
@@ -21,18 +22,16 @@ use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
 use filemill_api::{ErrorCode, paths};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::bounds::Bounds;
+use crate::callers::Callers;
 use crate::plan::Plan;
 use crate::rules::Rules;
 use crate::storage::Storage;
 
 pub use openapi::document;
 pub(crate) use problem::{Refusal, fault};
-
-/// Requests worked on at once, long polls included; one more is refused and comes again.
-const MAX_REQUESTS: usize = 4096;
 
 /// What every handler has.
 pub(crate) type App = Arc<Parts>;
@@ -47,22 +46,18 @@ pub(crate) struct Parts {
     plan: Plan,
     /// Ends long polls and event streams.
     stop: CancellationToken,
-    /// Places for requests.
-    requests: Semaphore,
-    /// Memory for bodies.
-    bodies: body::Bodies,
+    /// What is held for whom.
+    callers: Callers,
+    /// How much that may be.
+    bounds: Bounds,
+    /// When the database was asked last whether it answers, and what came.
+    health: status::Health,
 }
 
 /// The whole API, ready to be served.
-pub(crate) fn router(rules: Rules, storage: Storage, plan: Plan, stop: CancellationToken) -> Router {
-    let app = Arc::new(Parts {
-        rules,
-        storage,
-        plan,
-        stop,
-        requests: Semaphore::new(MAX_REQUESTS),
-        bodies: body::Bodies::default(),
-    });
+pub(crate) fn router(rules: Rules, storage: Storage, plan: Plan, bounds: Bounds, stop: CancellationToken) -> Router {
+    let callers = Callers::new(&bounds);
+    let app = Arc::new(Parts { rules, storage, plan, stop, callers, bounds, health: status::Health::default() });
     Router::new()
         .route(paths::UPLOADS, post(uploads::open).get(uploads::list))
         .route(paths::UPLOAD, get(uploads::show))

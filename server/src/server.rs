@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::bounds::Bounds;
 use crate::config::{Config, Embedded, LOOPBACK, Place};
 use crate::embedded::{self, Addresses, DirLock, StorageStartError};
 use crate::listen::{self, Lane};
@@ -139,7 +140,7 @@ impl Server {
             Place::Embedded(embedded) => {
                 let (dir, lock) = take_dir(&embedded.dir)?;
                 let last = embedded::read_addresses(&dir, embedded::LAST);
-                let storage = start_storage(&dir, &embedded, last.as_ref(), &running.storage).await?;
+                let storage = start_storage(&dir, &embedded, last.as_ref(), &running.storage, &config.bounds).await?;
                 (embedded.database()?, storage, Some((dir, lock)), last)
             }
         };
@@ -157,7 +158,8 @@ impl Server {
             listening: embedded::origin(listening).map_err(listen_error)?.origin().ascii_serialization(),
             storage: storage.origin().to_owned(),
         };
-        running.api.serve(listener, routes::router(rules, storage, config.plan, running.api.stopping()));
+        let router = routes::router(rules, storage, config.plan, config.bounds.clone(), running.api.stopping());
+        running.api.serve(listener, router, config.bounds);
         if let Some((dir, _)) = &place {
             for name in [embedded::LAST, embedded::RUNNING] {
                 embedded::write_addresses(dir, name, &addresses).map_err(|source| StartError::dir(dir, source))?;
@@ -212,9 +214,10 @@ async fn start_storage(
     embedded: &Embedded,
     last: Option<&Addresses>,
     lane: &Lane,
+    bounds: &Bounds,
 ) -> Result<StorageConfig, StartError> {
     let (wanted, may_move) = address(embedded.storage_listen, last.map(|last| last.storage.as_str()));
-    embedded::start_storage(dir, wanted, may_move, embedded.lifetime, lane).await.map_err(|error| match error {
+    embedded::start_storage(dir, wanted, may_move, embedded.lifetime, lane, bounds).await.map_err(|error| match error {
         StorageStartError::Dir(source) => StartError::dir(dir, source),
         StorageStartError::Listen(source) => StartError::Listen { address: wanted, source },
     })

@@ -149,6 +149,7 @@ pub struct ReportRequest {
     /// The node.
     pub node: String,
     /// Every lease it holds, at most [`crate::limits::MAX_LEASES_PER_REQUEST`].
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_LEASES_PER_REQUEST }>")]
     pub leases: Vec<LeaseReport>,
 }
 
@@ -186,6 +187,7 @@ pub struct ReturnRequest {
     /// The node.
     pub node: String,
     /// At most [`crate::limits::MAX_LEASES_PER_REQUEST`].
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_LEASES_PER_REQUEST }>")]
     pub leases: Vec<LeaseReturn>,
 }
 
@@ -262,18 +264,35 @@ pub struct CompleteRequest {
     /// The node.
     pub node: String,
     /// Leases with what was completed of each; at most [`crate::limits::MAX_COMPLETIONS`] jobs in all.
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_COMPLETIONS }>")]
     pub leases: Vec<Complete>,
 }
 
 /// What was completed of one lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(from = "CompleteFields")]
 pub struct Complete {
     /// Which.
     #[serde(flatten)]
     pub lease: RunKey,
     /// Its completed jobs.
     pub jobs: Vec<Completion>,
+}
+
+/// As [`Complete`] stands in JSON. Whoever flattens keeps every field that is not known until the end, and a request may have many.
+#[derive(Deserialize)]
+struct CompleteFields {
+    run: i64,
+    fence: i64,
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_RUN_FILES as usize }>")]
+    jobs: Vec<Completion>,
+}
+
+impl From<CompleteFields> for Complete {
+    fn from(fields: CompleteFields) -> Self {
+        Self { lease: RunKey { run: fields.run, fence: fields.fence }, jobs: fields.jobs }
+    }
 }
 
 /// One completed job.
@@ -328,6 +347,7 @@ pub struct Completed {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ResultUrlRequest {
     /// The results, at most [`crate::limits::MAX_WANTED_CHUNKS`].
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_WANTED_CHUNKS }>")]
     pub results: Vec<WantResult>,
 }
 

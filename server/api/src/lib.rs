@@ -13,6 +13,7 @@
 //! assert_eq!(item.into_result().unwrap_err().code, filemill_api::ErrorCode::Conflict);
 //! ```
 
+mod bounded;
 mod date;
 mod encoding;
 mod engines;

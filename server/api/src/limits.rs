@@ -2,10 +2,16 @@
 
 /// Largest request body, in bytes.
 pub const MAX_BODY_BYTES: usize = 16 << 20;
+/// Largest body of a call that says what leases do, in bytes, and of any other that is not named.
+pub const MAX_MEDIUM_BODY_BYTES: usize = 1 << 20;
+/// Largest body of a call that asks for little: cancelling, leases, their chunks, what is missing, where results go.
+pub const MAX_SMALL_BODY_BYTES: usize = 64 << 10;
 /// Uploads opened, advanced or cancelled in one request.
 pub const MAX_UPLOADS_PER_REQUEST: usize = 256;
 /// Chunk URLs wanted for one upload in one request.
 pub const MAX_WANTED_CHUNKS: usize = 64;
+/// Presigned URLs in one answer; an upload whose URLs are beyond that is answered as `unavailable`, for a request of its own.
+pub const MAX_SIGNED_URLS: usize = 4096;
 /// Chunks reported as stored for one upload in one request.
 pub const MAX_STORED_CHUNKS: usize = 4096;
 /// Files in one upload.

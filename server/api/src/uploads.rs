@@ -9,6 +9,7 @@ use crate::{Item, SignedPut, limits};
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OpenRequest {
     /// At most [`crate::limits::MAX_UPLOADS_PER_REQUEST`].
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_UPLOADS_PER_REQUEST }>")]
     pub uploads: Vec<OpenUpload>,
 }
 
@@ -29,9 +30,11 @@ pub struct OpenUpload {
     /// Number of chunks.
     pub chunks: u32,
     /// The jobs, as ranges of neighbouring files that touch the same chunks, in order, without gaps.
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_FILES as usize }>")]
     pub jobs: Vec<JobRange>,
     /// Chunks that are sealed already and want their URLs with this answer (at most [`crate::limits::MAX_WANTED_CHUNKS`]).
     #[serde(default)]
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_WANTED_CHUNKS }>")]
     pub want: Vec<ChunkWant>,
 }
 
@@ -110,6 +113,7 @@ pub struct OpenedUpload {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AdvanceRequest {
     /// At most [`crate::limits::MAX_UPLOADS_PER_REQUEST`].
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_UPLOADS_PER_REQUEST }>")]
     pub uploads: Vec<AdvanceUpload>,
 }
 
@@ -125,9 +129,11 @@ pub struct AdvanceUpload {
     /// Chunks that storage has confirmed (at most [`crate::limits::MAX_STORED_CHUNKS`]). A chunk said again with another
     /// content replaces the former while no processor has finished with it.
     #[serde(default)]
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_STORED_CHUNKS }>")]
     pub stored: Vec<ChunkWant>,
     /// Chunks that want a URL (at most [`crate::limits::MAX_WANTED_CHUNKS`]).
     #[serde(default)]
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_WANTED_CHUNKS }>")]
     pub want: Vec<ChunkWant>,
 }
 
@@ -170,6 +176,7 @@ pub enum UploadState {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CancelRequest {
     /// Ids of the uploads, at most [`crate::limits::MAX_UPLOADS_PER_REQUEST`].
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_UPLOADS_PER_REQUEST }>")]
     pub uploads: Vec<String>,
 }
 

@@ -9,11 +9,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use data_encoding::{BASE64, HEXLOWER};
 use futures::StreamExt;
 use s3s::dto::{
@@ -31,6 +32,12 @@ use super::listing::list;
 /// What is gathered before it is written, or read at once: also the largest object that takes a single trip to the
 /// disk.
 const BLOCK_BYTES: usize = 256 << 10;
+/// The same where many objects are on their way: nobody's slow links should fill the memory.
+const SMALL_BLOCK_BYTES: usize = 16 << 10;
+/// Transfers from which on that is so.
+const MANY_TRANSFERS: usize = 64;
+/// Transfers at once; one more is told to come again.
+const MAX_TRANSFERS: usize = 2048;
 /// Deepest key: `results/UPLOAD/INDEX/FENCE/SHA256`.
 const MAX_SEGMENTS: usize = 5;
 /// How often a PUT makes its folder again that a concurrent delete took away as empty.
@@ -43,6 +50,20 @@ const INCOMING: &str = ".incoming";
 pub(super) struct Folder {
     root: PathBuf,
     arrivals: AtomicU64,
+    transfers: Arc<AtomicUsize>,
+}
+
+/// One object on its way, in blocks of a size that depends on how many there are.
+#[derive(Debug)]
+struct Transfer {
+    transfers: Arc<AtomicUsize>,
+    block_bytes: usize,
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        self.transfers.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Folder {
@@ -53,7 +74,7 @@ impl Folder {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => std::fs::create_dir_all(&incoming)?,
         }
-        Ok(Self { root, arrivals: AtomicU64::new(0) })
+        Ok(Self { root, arrivals: AtomicU64::new(0), transfers: Arc::default() })
     }
 
     fn bucket(&self, bucket: &str) -> S3Result<PathBuf> {
@@ -81,6 +102,13 @@ impl Folder {
             path.push(segment);
         }
         Ok(path)
+    }
+
+    fn transfer(&self) -> S3Result<Transfer> {
+        let before = self.transfers.fetch_add(1, Ordering::Relaxed);
+        let block_bytes = if before < MANY_TRANSFERS { BLOCK_BYTES } else { SMALL_BLOCK_BYTES };
+        let transfer = Transfer { transfers: Arc::clone(&self.transfers), block_bytes };
+        if before < MAX_TRANSFERS { Ok(transfer) } else { Err(s3_error!(SlowDown, "too many transfers at once")) }
     }
 
     fn arrival(&self) -> Arrival {
@@ -148,6 +176,7 @@ impl S3 for Folder {
         self.existing_bucket(&input.bucket)?;
         let expected = input.checksum_sha256.as_deref().map(digest_of).transpose()?;
 
+        let transfer = self.transfer()?;
         let arrival = self.arrival();
         let mut context = Context::new(&SHA256);
         let mut length = 0_u64;
@@ -163,7 +192,7 @@ impl S3 for Folder {
             context.update(&piece);
             length += piece.len() as u64;
             block.extend_from_slice(&piece);
-            if block.len() >= BLOCK_BYTES {
+            if block.len() >= transfer.block_bytes {
                 if file.is_none() {
                     file = Some(tokio::fs::File::create_new(&arrival.path).await.map_err(fault)?);
                 }
@@ -218,15 +247,19 @@ impl S3 for Folder {
             None => 0..size,
         };
         let length = range.end - range.start;
+        let transfer = self.transfer()?;
         if range.start > 0 {
             file.seek(io::SeekFrom::Start(range.start)).await.map_err(fault)?;
         }
-        let body = if length <= BLOCK_BYTES as u64 {
+        let block_bytes = transfer.block_bytes;
+        let body = if length <= block_bytes as u64 {
             let mut block = Vec::with_capacity(usize::try_from(length).map_err(|_| s3_error!(InvalidRange))?);
             file.take(length).read_to_end(&mut block).await.map_err(fault)?;
-            StreamingBlob::from(Body::from(block))
+            StreamingBlob::from(Body::from(Bytes::from_owner(Block { block, _transfer: transfer })))
         } else {
-            StreamingBlob::wrap(ReaderStream::with_capacity(file.take(length), BLOCK_BYTES))
+            let blocks = ReaderStream::with_capacity(file.take(length), block_bytes);
+            // It lasts as long as its blocks come.
+            StreamingBlob::wrap(blocks.inspect(move |_| _ = &transfer))
         };
         Ok(S3Response::new(GetObjectOutput {
             body: Some(body),
@@ -319,6 +352,18 @@ impl S3 for Folder {
             max_keys: i32::try_from(most).ok(),
             ..Default::default()
         }))
+    }
+}
+
+/// An object that is read at once, on its way.
+struct Block {
+    block: Vec<u8>,
+    _transfer: Transfer,
+}
+
+impl AsRef<[u8]> for Block {
+    fn as_ref(&self) -> &[u8] {
+        &self.block
     }
 }
 

@@ -1,10 +1,12 @@
 //! Who is calling: a bearer token, and the scope that a handler asks for by the type of its argument.
 
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use filemill_api::ErrorCode;
 
+use super::caller::Ticket;
 use super::{App, Refusal};
 use crate::rules::{Caller, Scope};
 
@@ -21,8 +23,8 @@ pub(super) struct Anyone(pub(super) Caller);
 impl FromRequestParts<App> for User {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
-        let caller = authenticate(parts, app).await?;
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Refusal> {
+        let caller = authenticated(parts)?;
         caller.require(&[Scope::User])?;
         Ok(Self(caller))
     }
@@ -31,8 +33,8 @@ impl FromRequestParts<App> for User {
 impl FromRequestParts<App> for Processor {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
-        let caller = authenticate(parts, app).await?;
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Refusal> {
+        let caller = authenticated(parts)?;
         Ok(Self(caller.processor_pool()?.to_owned()))
     }
 }
@@ -40,8 +42,16 @@ impl FromRequestParts<App> for Processor {
 impl FromRequestParts<App> for Anyone {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
-        authenticate(parts, app).await.map(Self)
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Refusal> {
+        authenticated(parts).map(Self)
+    }
+}
+
+impl FromRequestParts<App> for Ticket {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Refusal> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| Refusal::fault("a request without a place"))
     }
 }
 
@@ -59,16 +69,19 @@ impl FromRequestParts<App> for Token {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Refusal> {
-        bearer(parts).map(|text| Self(text.to_owned()))
+        bearer(&parts.headers).map(|text| Self(text.to_owned()))
     }
 }
 
-async fn authenticate(parts: &Parts, app: &App) -> Result<Caller, Refusal> {
-    Ok(app.rules.authenticate(bearer(parts)?).await?)
+/// Who it is was found out before, with the place that the request has.
+fn authenticated(parts: &Parts) -> Result<Caller, Refusal> {
+    let ticket = parts.extensions.get::<Ticket>().ok_or_else(|| Refusal::fault("a request without a place"))?;
+    Ok(ticket.caller.clone()?)
 }
 
-fn bearer(parts: &Parts) -> Result<&str, Refusal> {
-    let header = parts.headers.get(AUTHORIZATION).ok_or_else(|| {
+/// The token that a request carries.
+pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
+    let header = headers.get(AUTHORIZATION).ok_or_else(|| {
         Refusal::new(ErrorCode::Unauthenticated, "the request carries no token")
             .hint("send `authorization: Bearer TOKEN`")
     })?;

@@ -1,51 +1,26 @@
 //! Reads what a caller sends: bodies, path parts and queries, each refused in the one shape.
 
-use axum::body::to_bytes;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use filemill_api::limits::{MAX_BODY_BYTES, MAX_DESCRIPTION_BYTES};
+use filemill_api::limits::{MAX_BODY_BYTES, MAX_DESCRIPTION_BYTES, MAX_MEDIUM_BODY_BYTES, MAX_SMALL_BODY_BYTES};
 use filemill_api::{ErrorCode, paths};
+use futures::StreamExt;
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
 
+use super::caller::Ticket;
 use super::{App, Refusal};
+use crate::shown::shown_error;
 
-/// What one permit of [`Bodies`] stands for.
-const BODY_UNIT_BYTES: usize = 64 << 10;
-/// What all bodies of a kind that are being read may take together.
-const BODY_PERMITS: usize = (128 << 20) / BODY_UNIT_BYTES;
+/// Least room that is taken for a body, and up to which it is free again when it is understood.
+const FIRST_BYTES: usize = 1 << 10;
+const SMALL_BYTES: usize = 64 << 10;
 
-/// Room for bodies. What processors say has its own, so that no user's slow body can keep a lease from being reported.
-pub(super) struct Bodies {
-    processors: Semaphore,
-    others: Semaphore,
-}
-
-impl Default for Bodies {
-    fn default() -> Self {
-        Self { processors: Semaphore::new(BODY_PERMITS), others: Semaphore::new(BODY_PERMITS) }
-    }
-}
-
-impl Bodies {
-    /// The room for a request of this path, whose caller was found to have the scope that the path asks for.
-    fn of(&self, path: &str) -> &Semaphore {
-        if path == paths::FETCH {
-            return &self.others;
-        }
-        let processors = [paths::LEASES, paths::RESULTS, paths::POOLS, paths::RELEASES]
-            .iter()
-            .any(|prefix| path.starts_with(prefix));
-        if processors { &self.processors } else { &self.others }
-    }
-}
-
-/// A JSON body of at most [`MAX_BODY_BYTES`].
+/// A JSON body, as long as its call needs: at most [`MAX_BODY_BYTES`].
 ///
-/// It is an extractor's last: by then the caller is known, so that nobody without a token gets memory. Each waits for its
-/// room.
+/// It is an extractor's last: by then the caller is known, so that nobody without a token gets memory. Each gets room as it comes, of
+/// its caller's own, whatever its head announces.
 pub(super) struct JsonBody<T>(pub(super) T);
 
 /// A JSON body of at most [`MAX_DESCRIPTION_BYTES`], kept as it is written. Whether it is JSON is for whoever takes it.
@@ -55,10 +30,11 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
-        read(request, app, MAX_BODY_BYTES, |bytes| {
+        let most = most_bytes(request.uri().path());
+        read(request, app, most, |bytes| {
             serde_json::from_slice(bytes).map(Self).map_err(|error| {
                 let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
-                Refusal::new(ErrorCode::BadRequest, format!("the body is not what this call takes: {error}"))
+                Refusal::new(ErrorCode::BadRequest, says(&error))
                     .with_status(status)
                     .hint("`/v1/openapi.json` describes it")
             })
@@ -97,21 +73,66 @@ async fn read<T>(
             .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
             .hint("send `content-type: application/json`"));
     }
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let length = announced.unwrap_or(max_bytes);
-    if length > max_bytes {
+    let announced: Option<usize> =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let most = announced.unwrap_or(max_bytes);
+    if most > max_bytes {
         return Err(too_large(max_bytes));
     }
-    let permits = u32::try_from(length.div_ceil(BODY_UNIT_BYTES).max(1)).unwrap_or(u32::MAX);
-    let _room = app.bodies.of(request.uri().path()).acquire_many(permits).await.map_err(Refusal::fault)?;
-    let bytes = to_bytes(request.into_body(), length).await.map_err(|error| {
-        if announced.is_none() && format!("{error:?}").contains("LengthLimit") {
-            too_large(max_bytes)
-        } else {
-            Refusal::new(ErrorCode::BadRequest, "the body did not arrive in full")
+    let ticket = request.extensions().get::<Ticket>().cloned().ok_or_else(|| Refusal::fault("a body of nobody's"))?;
+    // Here the caller is waited for, which has to keep the lowest rate; its connection ends otherwise.
+    let stopped = ticket.clock.stop();
+    let mut room = app.callers.body(&ticket.account, ticket.kind);
+    let mut bytes = Vec::new();
+    let mut pieces = request.into_body().into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| Refusal::new(ErrorCode::BadRequest, "the body did not arrive in full"))?;
+        let length = bytes.len() + piece.len();
+        if length > most {
+            return Err(too_large(max_bytes));
         }
-    })?;
-    take(&bytes)
+        if length > bytes.capacity() {
+            let larger = (bytes.capacity() * 2).max(length).max(FIRST_BYTES).min(most);
+            if !room.grow(larger).await {
+                return Err(Refusal::new(
+                    ErrorCode::Unavailable,
+                    "other bodies of this caller take all the room it has",
+                )
+                .hint("send them one after the other, or in smaller batches"));
+            }
+            bytes.reserve_exact(larger - bytes.len());
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    if bytes.len() <= SMALL_BYTES {
+        drop(stopped);
+        return take(&bytes);
+    }
+    // What becomes of it takes more room than itself, until the call is answered.
+    let turn = app.callers.work(ticket.kind, bytes.len()).await.ok_or_else(|| Refusal::fault("no turn"))?;
+    drop(stopped);
+    let taken = take(&bytes);
+    ticket.while_worked_on((room, turn));
+    taken
+}
+
+/// How long a call's body may be: what its lists may hold takes no more.
+fn most_bytes(path: &str) -> usize {
+    match path {
+        paths::UPLOADS | paths::ADVANCE | paths::RESULTS => MAX_BODY_BYTES,
+        paths::CANCEL | paths::LEASES | paths::LEASE_CHUNKS | paths::LEASE_MISSING | paths::RESULT_URLS => {
+            MAX_SMALL_BODY_BYTES
+        }
+        // The only one of them with a name in its path lists whole descriptions.
+        path if path.starts_with(paths::POOLS) && path.len() > paths::POOLS.len() => MAX_BODY_BYTES,
+        _ => MAX_MEDIUM_BODY_BYTES,
+    }
+}
+
+/// What a parser found, without all that it found it in.
+fn says(error: &serde_json::Error) -> String {
+    let text = format!("the body is not what this call takes: {}", shown_error(error));
+    if text.ends_with('…') { format!("{text} (line {}, column {})", error.line(), error.column()) } else { text }
 }
 
 /// The parts of the path that the route names.
@@ -124,7 +145,7 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for PathParts<T> {
         let found: Result<Path<T>, PathRejection> = Path::from_request_parts(parts, app).await;
         found
             .map(|Path(value)| Self(value))
-            .map_err(|error| Refusal::new(ErrorCode::BadRequest, lower(&error.body_text())))
+            .map_err(|error| Refusal::new(ErrorCode::BadRequest, lower(&shown_error(&error.body_text()))))
     }
 }
 
@@ -138,14 +159,14 @@ impl<T: DeserializeOwned> FromRequestParts<App> for QueryParts<T> {
         let found: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, app).await;
         found
             .map(|Query(value)| Self(value))
-            .map_err(|error| Refusal::new(ErrorCode::BadRequest, lower(&error.body_text())))
+            .map_err(|error| Refusal::new(ErrorCode::BadRequest, lower(&shown_error(&error.body_text()))))
     }
 }
 
 fn too_large(max_bytes: usize) -> Refusal {
     let refusal = Refusal::new(ErrorCode::BadRequest, format!("the body is larger than {max_bytes} bytes"))
         .with_status(StatusCode::PAYLOAD_TOO_LARGE);
-    if max_bytes == MAX_BODY_BYTES { refusal.hint("send it in smaller batches") } else { refusal }
+    if max_bytes != MAX_DESCRIPTION_BYTES { refusal.hint("send it in smaller batches") } else { refusal }
 }
 
 /// The framework's texts begin with a capital.

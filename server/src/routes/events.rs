@@ -3,21 +3,27 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::sse::{self, KeepAlive, Sse};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use filemill_api::{Base64, ErrorBody, ErrorCode, Event, EventKind, EventPage, EventQuery, SealedResult};
 use futures::Stream;
 use tokio::time::Instant;
 
 use super::auth::{Token, User};
 use super::body::QueryParts;
+use super::caller::Ticket;
 use super::leases::get;
 use super::{App, Refusal};
+use crate::callers::Permit;
 use crate::rules::{Caller, Mark, Position, RecordedEvent, RecordedEvents, RecordedKind, RecordedResult, Scope};
 use crate::storage::Signer;
 
+/// What a page takes while it is made, at most.
+const PAGE_ROOM_BYTES: usize = 3 << 20;
 /// Most events in one message of a stream.
 const STREAM_PAGE: u32 = 256;
 /// A comment is sent this often when nothing happens, so that a dead connection is noticed on both ends.
@@ -38,11 +44,13 @@ const TOKEN_RECHECK: Duration = Duration::from_secs(10);
 pub(super) async fn page(
     State(app): State<App>,
     User(caller): User,
+    ticket: Ticket,
     QueryParts(query): QueryParts<EventQuery>,
-) -> Result<Json<EventPage>, Refusal> {
+) -> Result<Response, Refusal> {
     let position = position(query.after, query.mark.as_deref())?;
+    let room = ticket.reserve(&app, PAGE_ROOM_BYTES).await?;
     let recorded = app.rules.events_behind(&caller, position, query.limit).await?;
-    Ok(Json(signed(&app, recorded).await?))
+    ticket.answer(room, &signed(&app, recorded).await?)
 }
 
 /// The caller's events behind a cursor, as server-sent events named `page`: the data of each is a page, its id the
@@ -64,9 +72,10 @@ pub(super) async fn stream(
     State(app): State<App>,
     User(caller): User,
     token: Token,
+    ticket: Ticket,
     QueryParts(query): QueryParts<EventQuery>,
     headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>, Refusal> {
+) -> Result<impl IntoResponse, Refusal> {
     let position = match headers.get("last-event-id") {
         Some(value) => value
             .to_str()
@@ -76,22 +85,25 @@ pub(super) async fn stream(
         None => position(query.after, query.mark.as_deref())?,
     };
     let limit = query.limit.unwrap_or(STREAM_PAGE).min(STREAM_PAGE);
-    Ok(Sse::new(pages(app, caller, token, position, limit)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    let head = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache")];
+    Ok((head, Body::from_stream(pages(app, caller, token, ticket, position, limit))))
 }
 
 fn pages(
     app: App,
     caller: Caller,
     token: Token,
+    ticket: Ticket,
     position: Position,
     limit: u32,
-) -> impl Stream<Item = Result<sse::Event, Infallible>> {
+) -> impl Stream<Item = Result<Bytes, Infallible>> {
     async_stream::stream! {
         // Before the first query: what happens from now on wakes it.
         let mut listener = app.rules.watch_events(&caller);
         let mut checked = Instant::now();
         // Nothing was sent yet: the caller goes on from where it says.
         let mut last: Option<RecordedEvent> = None;
+        let mut said = Instant::now();
         while !app.stop.is_cancelled() {
             if checked.elapsed() > TOKEN_RECHECK {
                 match token.check(&app).await {
@@ -100,14 +112,20 @@ fn pages(
                 }
                 checked = Instant::now();
             }
-            // A client whose stream ends comes again, and is then told why it cannot.
+            // A client whose stream ends comes again, and is then told why it cannot. Its pages wait here until it has read the others.
+            let Ok(mut room) = ticket.reserve(&app, PAGE_ROOM_BYTES).await else { break };
             let recorded = match &last {
                 Some(last) => app.rules.events_on(&caller, last, Some(limit)).await,
                 None => app.rules.events_behind(&caller, position, Some(limit)).await,
             };
             let Ok(mut recorded) = recorded else { break };
             if recorded.events.is_empty() && !recorded.reset {
-                let woken = tokio::time::timeout(TOKEN_RECHECK, listener.changed());
+                drop(room);
+                if said.elapsed() >= KEEP_ALIVE {
+                    said = Instant::now();
+                    yield Ok(Bytes::from_static(b":\n\n"));
+                }
+                let woken = tokio::time::timeout(TOKEN_RECHECK.min(KEEP_ALIVE / 2), listener.changed());
                 if app.stop.run_until_cancelled(woken).await.is_none() {
                     break;
                 }
@@ -123,8 +141,13 @@ fn pages(
             let Ok(page) = signed(&app, recorded).await else { break };
             let reset = page.reset;
             let id = last.as_ref().map_or_else(|| "0".to_owned(), |last| format!("{}-{:016x}", last.cursor, last.mark));
-            match sse::Event::default().event("page").id(id).json_data(&page) {
-                Ok(message) => yield Ok(message),
+            said = Instant::now();
+            match message(&id, &page) {
+                Ok(bytes) => {
+                    room.set(bytes.len());
+                    // The room is free when the last of it has been written.
+                    yield Ok(Bytes::from_owner(Message { bytes, _room: room }));
+                }
                 Err(error) => {
                     tracing::error!(%error, "a page of events could not be written");
                     break;
@@ -134,6 +157,26 @@ fn pages(
                 break;
             }
         }
+    }
+}
+
+/// A page as a server-sent event. Its JSON has no line breaks.
+fn message(id: &str, page: &EventPage) -> serde_json::Result<Vec<u8>> {
+    let mut bytes = format!("event: page\nid: {id}\ndata: ").into_bytes();
+    serde_json::to_writer(&mut bytes, page)?;
+    bytes.extend_from_slice(b"\n\n");
+    Ok(bytes)
+}
+
+/// A message on its way, and its room.
+struct Message {
+    bytes: Vec<u8>,
+    _room: Permit,
+}
+
+impl AsRef<[u8]> for Message {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

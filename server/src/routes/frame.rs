@@ -2,25 +2,27 @@
 //! errors.
 
 use std::panic::AssertUnwindSafe;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use axum::body::HttpBody;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
-use filemill_api::ErrorCode;
+use filemill_api::{ErrorCode, paths};
 use futures::FutureExt;
 use tracing::Instrument;
 
+use super::caller::{self, Clock, Reserved};
 use super::{App, Refusal, problem};
 
 /// Names the request in answer and log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// How long a request may take, body included; a long poll ends well before.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// An answer up to this long needs no room of its own.
+const SMALL_ANSWER_BYTES: usize = 4 << 10;
 
-/// Runs a request: refuses it when too many are under way, ends it after a minute, survives its panic, logs it without
+/// Runs a request: refuses it when too many of its caller are under way, ends it after a minute, survives its panic, logs it without
 /// query and headers (they may carry secrets), and gives every error the one shape.
 pub(super) async fn frame(State(app): State<App>, request: Request, next: Next) -> Response {
     let id = request_id(&request);
@@ -45,21 +47,55 @@ pub(super) async fn frame(State(app): State<App>, request: Request, next: Next) 
     .await
 }
 
+/// Works on a request in the place of its caller. The server's health and its own description have nothing to do with callers.
 async fn admit(app: &App, request: Request, next: Next) -> Response {
-    let Ok(_place) = app.requests.try_acquire() else {
-        return Refusal::new(ErrorCode::Unavailable, "the server has as many requests as it can work on")
-            .hint("try again in a second")
-            .into_response();
+    if matches!(request.uri().path(), paths::HEALTH | paths::OPENAPI) {
+        return run(&Clock::start(app.bounds.request), request, next).await;
+    }
+    let (mut head, body) = request.into_parts();
+    let ticket = match caller::admit(app, &head).await {
+        Ok(ticket) => ticket,
+        Err(refusal) => return refusal.into_response(),
     };
-    match tokio::time::timeout(REQUEST_TIMEOUT, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
-        Ok(Ok(response)) => response,
-        // The panic's own words are in the log already.
-        Ok(Err(_)) => Refusal::fault("a handler panicked").into_response(),
-        Err(_) => Refusal::new(
+    head.extensions.insert(ticket.clone());
+    let request = Request::from_parts(head, body);
+    let response = run(&ticket.clock, request, next).await;
+    ticket.worked_on();
+    // Small ones take no more than the place that they have. Of others the handler may have made sure before.
+    let bytes = response.body().size_hint().exact().map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    if bytes <= SMALL_ANSWER_BYTES || response.extensions().get::<Reserved>().is_some() {
+        return response;
+    }
+    match ticket.account.answer(bytes) {
+        Some(room) => {
+            ticket.keep(room);
+            response
+        }
+        None => caller::no_room_for_answer().into_response(),
+    }
+}
+
+async fn run(clock: &Clock, request: Request, next: Next) -> Response {
+    let limit = async {
+        loop {
+            match clock.until() {
+                Some(until) if until <= tokio::time::Instant::now() => break,
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => tokio::time::sleep(clock.time()).await,
+            }
+        }
+    };
+    tokio::select! {
+        ran = AssertUnwindSafe(next.run(request)).catch_unwind() => match ran {
+            Ok(response) => response,
+            // The panic's own words are in the log already.
+            Err(_) => Refusal::fault("a handler panicked").into_response(),
+        },
+        () = limit => Refusal::new(
             ErrorCode::Unavailable,
-            format!("the request took longer than {} s", REQUEST_TIMEOUT.as_secs()),
+            format!("the request took longer than {} s", clock.time().as_secs()),
         )
-        .hint("try again; send the body faster or in smaller batches")
+        .hint("try again, in smaller batches")
         .into_response(),
     }
 }

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use filemill_api::{
     ChunkUrl, ChunksAnswer, ChunksRequest, ErrorBody, LeaseAnswer, LeaseRequest, LeasedUpload, MissingRequest,
     ReportAnswer, ReportRequest, ReturnRequest, SignedGet,
@@ -9,12 +10,17 @@ use filemill_api::{
 
 use super::auth::Processor;
 use super::body::JsonBody;
+use super::caller::Ticket;
 use super::{App, Refusal, fault};
 use crate::rules::{Leased, LeasedUploadWork, Object};
 use crate::storage::Signer;
 
 /// Most chunk URLs of one upload in a lease's first answer; a node asks for the rest as it comes to them.
 const FIRST_CHUNKS: usize = filemill_api::limits::MAX_WANTED_CHUNKS;
+
+/// What is taken for a presigned URL with its headers, and for a run.
+const URL_BYTES: usize = 1 << 10;
+const RUN_BYTES: usize = 512;
 
 /// Leases jobs to the caller's node, waiting for them up to the time it says; empty when none came, or the server
 /// stops. May ask the node to describe releases, and does not wait then.
@@ -30,11 +36,16 @@ const FIRST_CHUNKS: usize = filemill_api::limits::MAX_WANTED_CHUNKS;
 pub(super) async fn lease(
     State(app): State<App>,
     Processor(own): Processor,
+    ticket: Ticket,
     JsonBody(request): JsonBody<LeaseRequest>,
-) -> Result<Json<LeaseAnswer>, Refusal> {
+) -> Result<Response, Refusal> {
     // Dropping the rule's future hands back what it may have leased meanwhile.
     let leased =
         app.stop.run_until_cancelled(app.rules.lease(&own, request)).await.unwrap_or_else(|| Ok(Default::default()))?;
+    let urls: usize = leased.uploads.iter().map(|work| 1 + work.chunks.len().min(FIRST_CHUNKS)).sum();
+    let runs: usize = leased.uploads.iter().map(|work| work.runs.len()).sum();
+    // Without room the leases pass to others when their time is over: nobody is blamed for jobs that were not started.
+    let room = ticket.reserve(&app, urls * URL_BYTES + runs * RUN_BYTES).await?;
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
     let mut leased = leased;
     let uploads = std::mem::take(&mut leased.uploads)
@@ -42,7 +53,7 @@ pub(super) async fn lease(
         .map(|work| sign_work(&signer, work))
         .collect::<Result<_, _>>()?;
     let Leased { lease_ms, describe, lacks, .. } = leased;
-    Ok(Json(LeaseAnswer { uploads, lease_ms, describe, lacks }))
+    ticket.answer(room, &LeaseAnswer { uploads, lease_ms, describe, lacks })
 }
 
 /// Signs GETs of an upload's stored chunks, waiting for the first of them up to the time asked; empty when it did not

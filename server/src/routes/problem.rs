@@ -29,6 +29,11 @@ impl Refusal {
         self
     }
 
+    /// What the caller is told.
+    pub(super) fn into_body(self) -> ErrorBody {
+        self.body
+    }
+
     /// A fault of the server's: the cause goes to the log, the caller is told where to look.
     pub(crate) fn fault(cause: impl std::fmt::Display) -> Self {
         Self::from(fault(cause))

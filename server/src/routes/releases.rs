@@ -4,13 +4,18 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
+use filemill_api::limits::MAX_DESCRIPTION_BYTES;
 use filemill_api::{ComponentUrl, DescriptionQuery, Pools, PublishPool, Releases, ReleasesQuery};
 
 use super::auth::{Anyone, Processor};
 use super::body::{JsonBody, JsonText, PathParts, QueryParts};
+use super::caller::Ticket;
 use super::leases::get;
 use super::{App, Refusal};
+
+/// What a list takes while it is made.
+const LIST_ROOM_BYTES: usize = 2 << 20;
 
 /// The releases that the caller's organisation may use. Changes nothing.
 ///
@@ -25,9 +30,11 @@ use super::{App, Refusal};
 pub(super) async fn list(
     State(app): State<App>,
     Anyone(caller): Anyone,
+    ticket: Ticket,
     QueryParts(query): QueryParts<ReleasesQuery>,
-) -> Result<Json<Releases>, Refusal> {
-    Ok(Json(app.rules.releases(&caller, query.pool.as_deref()).await?))
+) -> Result<Response, Refusal> {
+    let room = ticket.reserve(&app, LIST_ROOM_BYTES).await?;
+    ticket.answer(room, &app.rules.releases(&caller, query.pool.as_deref()).await?)
 }
 
 /// Keeps what a release's engine says of itself, to pass it on as the newest word of the token's pool, beside the older ones.
@@ -65,9 +72,11 @@ pub(super) async fn describe(
 pub(super) async fn description(
     State(app): State<App>,
     Anyone(caller): Anyone,
+    ticket: Ticket,
     PathParts(digest): PathParts<String>,
     QueryParts(query): QueryParts<DescriptionQuery>,
 ) -> Result<impl IntoResponse, Refusal> {
+    let _making = ticket.reserve(&app, MAX_DESCRIPTION_BYTES).await?;
     Ok(([(CONTENT_TYPE, "application/json")], app.rules.description(&caller, &digest, &query).await?))
 }
 
@@ -95,8 +104,13 @@ pub(super) async fn component(
 ///
 /// Any scope.
 #[utoipa::path(get, path = "/v1/pools", tag = "pools", responses((status = OK, body = Pools)))]
-pub(super) async fn pools(State(app): State<App>, Anyone(caller): Anyone) -> Result<Json<Pools>, Refusal> {
-    Ok(Json(app.rules.pools(&caller).await?))
+pub(super) async fn pools(
+    State(app): State<App>,
+    Anyone(caller): Anyone,
+    ticket: Ticket,
+) -> Result<Response, Refusal> {
+    let room = ticket.reserve(&app, LIST_ROOM_BYTES).await?;
+    ticket.answer(room, &app.rules.pools(&caller).await?)
 }
 
 /// Keeps a pool's statement that its root signed, to pass it on; clients check it again, by the root that they pinned.

@@ -1,11 +1,17 @@
 //! Who is asking, and whether the server can work.
 
+use std::time::{Duration, Instant};
+
 use axum::Json;
 use axum::extract::State;
-use filemill_api::WhoAmI;
+use filemill_api::{ErrorBody, WhoAmI};
+use tokio::sync::Mutex;
 
 use super::auth::Anyone;
 use super::{App, Refusal};
+
+/// How long the database counts as it was.
+const HEALTH_REMEMBERED: Duration = Duration::from_millis(200);
 
 /// Who the token stands for, and the origins that presigned URLs point to. Changes nothing.
 ///
@@ -36,6 +42,23 @@ pub(super) async fn health(State(app): State<App>) -> Result<&'static str, Refus
     if app.stop.is_cancelled() {
         return Err(Refusal::new(filemill_api::ErrorCode::Unavailable, "the server is stopping"));
     }
-    app.rules.health().await?;
-    Ok("ok\n")
+    Ok(app.health.ask(&app).await.map(|()| "ok\n")?)
+}
+
+/// What the database answered last. Whoever asks often gets that: the question makes no more work than its answer is worth.
+#[derive(Default)]
+pub(super) struct Health(Mutex<Option<(Instant, Result<(), ErrorBody>)>>);
+
+impl Health {
+    async fn ask(&self, app: &App) -> Result<(), ErrorBody> {
+        let mut last = self.0.lock().await;
+        if let Some((since, answer)) = &*last
+            && since.elapsed() < HEALTH_REMEMBERED
+        {
+            return answer.clone();
+        }
+        let answer = app.rules.health().await;
+        *last = Some((Instant::now(), answer.clone()));
+        answer
+    }
 }

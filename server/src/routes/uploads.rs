@@ -2,16 +2,26 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
+use filemill_api::limits::MAX_SIGNED_URLS;
 use filemill_api::{
-    AdvanceAnswer, AdvanceRequest, AdvancedUpload, CancelRequest, Cancelled, ErrorBody, Item, JobStates, OpenAnswer,
-    OpenRequest, OpenedUpload, SignedPut, Uploads, UploadsQuery,
+    AdvanceAnswer, AdvanceRequest, AdvancedUpload, CancelRequest, Cancelled, ErrorBody, ErrorCode, Item, JobStates,
+    OpenAnswer, OpenRequest, OpenUpload, OpenedUpload, SignedPut, Uploads, UploadsQuery,
 };
 
 use super::auth::User;
 use super::body::{JsonBody, PathParts, QueryParts};
+use super::caller::Ticket;
 use super::{App, Refusal, fault};
 use crate::rules::{Advanced, Object, Opened};
 use crate::storage::Signer;
+
+/// What is taken for a presigned URL with its headers, and for the rest of an item.
+const URL_BYTES: usize = 1 << 10;
+const ITEM_BYTES: usize = 512;
+/// What a list of uploads takes while it is made, and the states of one upload's jobs.
+const LIST_ROOM_BYTES: usize = 512 << 10;
+const STATES_ROOM_BYTES: usize = 4 << 20;
 
 /// Opens uploads. Each is opened by itself, or was before with the same content; its answer says where header and
 /// wanted chunks go and what is stored already.
@@ -27,9 +37,13 @@ use crate::storage::Signer;
 pub(super) async fn open(
     State(app): State<App>,
     User(caller): User,
+    ticket: Ticket,
     JsonBody(request): JsonBody<OpenRequest>,
-) -> Result<Json<OpenAnswer>, Refusal> {
-    let verdicts: Vec<_> = request.uploads.iter().map(|upload| app.plan.admit(upload)).collect();
+) -> Result<Response, Refusal> {
+    let mut urls = Urls::default();
+    let admit = |upload: &OpenUpload| app.plan.admit(upload).and_then(|()| urls.take(1 + upload.want.len()));
+    let verdicts: Vec<_> = request.uploads.iter().map(admit).collect();
+    let room = ticket.reserve(&app, urls.bytes(verdicts.len())).await?;
     let within = request.uploads.into_iter().zip(&verdicts).filter(|(_, verdict)| verdict.is_ok());
     let request = OpenRequest { uploads: within.map(|(upload, _)| upload).collect() };
     let mut opened = app.rules.open(&caller, request).await?.into_iter();
@@ -40,7 +54,7 @@ pub(super) async fn open(
         sign_opened(&signer, opened)
     };
     let uploads = verdicts.into_iter().map(answer).map(Item::from).collect();
-    Ok(Json(OpenAnswer { uploads, limits: app.plan.limits() }))
+    ticket.answer(room, &OpenAnswer { uploads, limits: app.plan.limits() })
 }
 
 /// Records chunks as stored, and signs URLs for the next ones; jobs whose chunks are there become ready.
@@ -56,13 +70,23 @@ pub(super) async fn open(
 pub(super) async fn advance(
     State(app): State<App>,
     User(caller): User,
+    ticket: Ticket,
     JsonBody(request): JsonBody<AdvanceRequest>,
-) -> Result<Json<AdvanceAnswer>, Refusal> {
-    let advanced = app.rules.advance(&caller, request).await?;
+) -> Result<Response, Refusal> {
+    let mut urls = Urls::default();
+    let verdicts: Vec<_> = request.uploads.iter().map(|upload| urls.take(upload.want.len())).collect();
+    let room = ticket.reserve(&app, urls.bytes(verdicts.len())).await?;
+    let within = request.uploads.into_iter().zip(&verdicts).filter(|(_, verdict)| verdict.is_ok());
+    let request = AdvanceRequest { uploads: within.map(|(upload, _)| upload).collect() };
+    let mut advanced = app.rules.advance(&caller, request).await?.into_iter();
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
-    let uploads =
-        advanced.into_iter().map(|item| item.and_then(|advanced| sign_advanced(&signer, advanced)).into()).collect();
-    Ok(Json(AdvanceAnswer { uploads }))
+    let answer = |verdict: Result<(), ErrorBody>| {
+        verdict?;
+        let advanced = advanced.next().unwrap_or_else(|| Err(fault("the rules answered too few uploads")))?;
+        sign_advanced(&signer, advanced)
+    };
+    let uploads = verdicts.into_iter().map(answer).map(Item::from).collect();
+    ticket.answer(room, &AdvanceAnswer { uploads })
 }
 
 /// Cancels every job of the uploads that has no result yet.
@@ -96,9 +120,11 @@ pub(super) async fn cancel(
 pub(super) async fn list(
     State(app): State<App>,
     User(caller): User,
+    ticket: Ticket,
     QueryParts(query): QueryParts<UploadsQuery>,
-) -> Result<Json<Uploads>, Refusal> {
-    Ok(Json(app.rules.uploads(&caller, query.after.as_deref()).await?))
+) -> Result<Response, Refusal> {
+    let room = ticket.reserve(&app, LIST_ROOM_BYTES).await?;
+    ticket.answer(room, &app.rules.uploads(&caller, query.after.as_deref()).await?)
 }
 
 /// An upload's jobs without a result, each with what it waits for. Changes nothing.
@@ -114,9 +140,35 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(app): State<App>,
     User(caller): User,
+    ticket: Ticket,
     PathParts(upload): PathParts<String>,
-) -> Result<Json<JobStates>, Refusal> {
-    Ok(Json(app.rules.jobs(&caller, &upload).await?))
+) -> Result<Response, Refusal> {
+    let room = ticket.reserve(&app, STATES_ROOM_BYTES).await?;
+    ticket.answer(room, &app.rules.jobs(&caller, &upload).await?)
+}
+
+/// The URLs of one answer, which has room for so many.
+#[derive(Default)]
+struct Urls(usize);
+
+impl Urls {
+    /// Counts those of one upload, unless they are beyond what fits: it is for a request of its own then.
+    fn take(&mut self, count: usize) -> Result<(), ErrorBody> {
+        if self.0 > 0 && self.0 + count > MAX_SIGNED_URLS {
+            return Err(ErrorBody {
+                code: ErrorCode::Unavailable,
+                message: format!("one answer has room for {MAX_SIGNED_URLS} URLs, and this upload's are beyond that"),
+                hint: Some("ask again for this upload".to_owned()),
+            });
+        }
+        self.0 += count;
+        Ok(())
+    }
+
+    /// What an answer with them takes.
+    fn bytes(&self, uploads: usize) -> usize {
+        self.0 * URL_BYTES + uploads * ITEM_BYTES
+    }
 }
 
 fn sign_opened(signer: &Signer, opened: Opened) -> Result<OpenedUpload, ErrorBody> {

@@ -26,7 +26,7 @@ impl Rules {
         request: AdvanceRequest,
     ) -> Result<Vec<Result<Advanced, ErrorBody>>, ErrorBody> {
         if request.uploads.len() > MAX_UPLOADS_PER_REQUEST {
-            return Err(too_many("uploads", request.uploads.len(), MAX_UPLOADS_PER_REQUEST));
+            return Err(too_many("uploads", MAX_UPLOADS_PER_REQUEST));
         }
         if request.uploads.is_empty() {
             return Ok(Vec::new());
@@ -128,7 +128,7 @@ fn check(member: i64, upload: &AdvanceUpload, row: Option<&UploadRow>) -> Result
     };
     let chunks = u32::try_from(row.chunks).unwrap_or(0);
     if upload.stored.len() > MAX_STORED_CHUNKS {
-        return Err(too_many("stored chunks", upload.stored.len(), MAX_STORED_CHUNKS));
+        return Err(too_many("stored chunks", MAX_STORED_CHUNKS));
     }
     upload.stored.iter().try_for_each(|chunk| check_chunk(chunk, chunks))?;
     check_wanted(&upload.want, chunks)

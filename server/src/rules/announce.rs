@@ -74,7 +74,7 @@ pub(super) fn check(upload: &OpenUpload) -> Result<Announced, ErrorBody> {
 /// Checks chunks that want a URL.
 pub(super) fn check_wanted(want: &[ChunkWant], chunks: u32) -> Result<(), ErrorBody> {
     if want.len() > MAX_WANTED_CHUNKS {
-        return Err(too_many("wanted chunks", want.len(), MAX_WANTED_CHUNKS));
+        return Err(too_many("wanted chunks", MAX_WANTED_CHUNKS));
     }
     want.iter().try_for_each(|chunk| check_chunk(chunk, chunks))
 }

@@ -22,7 +22,7 @@ impl Rules {
     /// `bad_request` for the whole: too many. For one: `not_found`.
     pub async fn cancel(&self, caller: &Caller, request: CancelRequest) -> Result<Cancelled, ErrorBody> {
         if request.uploads.len() > MAX_UPLOADS_PER_REQUEST {
-            return Err(too_many("uploads", request.uploads.len(), MAX_UPLOADS_PER_REQUEST));
+            return Err(too_many("uploads", MAX_UPLOADS_PER_REQUEST));
         }
         let core = self.core();
         let ids: HashSet<_> = request.uploads.iter().map(String::as_str).filter(|id| is_hex(id, 32)).collect();

@@ -29,11 +29,11 @@ impl Rules {
     pub async fn complete(&self, own: &str, request: CompleteRequest) -> Result<CompleteAnswer, ErrorBody> {
         check_node(&request.node)?;
         if request.leases.len() > MAX_LEASES_PER_REQUEST {
-            return Err(too_many("leases", request.leases.len(), MAX_LEASES_PER_REQUEST));
+            return Err(too_many("leases", MAX_LEASES_PER_REQUEST));
         }
-        let jobs = request.leases.iter().map(|lease| lease.jobs.len()).sum();
+        let jobs: usize = request.leases.iter().map(|lease| lease.jobs.len()).sum();
         if jobs > MAX_COMPLETIONS {
-            return Err(too_many("completed jobs", jobs, MAX_COMPLETIONS));
+            return Err(too_many("completed jobs", MAX_COMPLETIONS));
         }
         if request.leases.is_empty() {
             return Ok(CompleteAnswer { leases: Vec::new() });
@@ -68,7 +68,7 @@ impl Rules {
         request: ResultUrlRequest,
     ) -> Result<Vec<Result<Object, ErrorBody>>, ErrorBody> {
         if request.results.len() > MAX_WANTED_CHUNKS {
-            return Err(too_many("results", request.results.len(), MAX_WANTED_CHUNKS));
+            return Err(too_many("results", MAX_WANTED_CHUNKS));
         }
         let leases: BTreeSet<_> = request.results.iter().map(|want| (want.lease.run, want.lease.fence)).collect();
         let held: HashMap<_, _> = self

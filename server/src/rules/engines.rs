@@ -32,7 +32,7 @@ impl Rules {
     ) -> Result<Vec<Result<Offered, ErrorBody>>, ErrorBody> {
         check_node(&request.node)?;
         if request.engines.len() > MAX_OFFERED_ENGINES {
-            return Err(too_many("engines", request.engines.len(), MAX_OFFERED_ENGINES));
+            return Err(too_many("engines", MAX_OFFERED_ENGINES));
         }
         own_pool(own, pool)?;
         let core = self.core();
@@ -46,7 +46,7 @@ impl Rules {
             .map(|offer| {
                 let said = check(offer)?;
                 if !names.insert(offer.name.as_str()) {
-                    return Err(bad_request(format!("two engines are called `{}`", offer.name)));
+                    return Err(bad_request(format!("two engines are called `{}`", shown(&offer.name))));
                 }
                 Ok((offer, said))
             })

@@ -38,7 +38,7 @@ impl Rules {
     }
 
     /// The caller's events after a position, up to which it has taken them in if the position is one that it was given; at most `limit` (1 to
-    /// 1,000) and some 4 MiB of results. Empty: there are no more.
+    /// 1,000) and some 1 MiB of results. Empty: there are no more.
     ///
     /// # Errors
     /// Those of the database.

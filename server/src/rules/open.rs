@@ -8,7 +8,7 @@ use filemill_api::{ErrorBody, OpenRequest, OpenUpload, UploadState};
 
 use super::announce::{self, Announced};
 use super::combine::Combined;
-use super::refusal::{conflict, from_store, not_found, too_many};
+use super::refusal::{conflict, from_store, not_found, shown, too_many};
 use super::service::NOWHERE;
 use super::{Caller, Core, Object, Opened, Rules, random};
 use crate::storage::ObjectKey;
@@ -31,7 +31,7 @@ impl Rules {
         request: OpenRequest,
     ) -> Result<Vec<Result<Opened, ErrorBody>>, ErrorBody> {
         if request.uploads.len() > MAX_UPLOADS_PER_REQUEST {
-            return Err(too_many("uploads", request.uploads.len(), MAX_UPLOADS_PER_REQUEST));
+            return Err(too_many("uploads", MAX_UPLOADS_PER_REQUEST));
         }
         // Where each upload's answer comes from: refused here, or the next of those that were asked for.
         let mut answers = Vec::with_capacity(request.uploads.len());
@@ -65,27 +65,27 @@ impl Rules {
         let core = self.core();
         let known = async {
             // What was opened while the pool served the caller goes on.
-            let shown = core.shows(caller, &upload.pool).await?
+            let served = core.shows(caller, &upload.pool).await?
                 || core.store.upload(caller.member, &upload.id).await?.is_some_and(|row| row.pool == upload.pool);
             let needs = match core.needs_of(&upload.release).await? {
                 Some(needs) => Some(needs),
                 None => {
-                    let pool = if shown { upload.pool.as_str() } else { NOWHERE };
+                    let pool = if served { upload.pool.as_str() } else { NOWHERE };
                     core.local_needs(pool, &upload.release, &upload.id).await?
                 }
             };
-            Ok::<_, StoreError>((shown && core.pool_exists(&upload.pool).await?, needs))
+            Ok::<_, StoreError>((served && core.pool_exists(&upload.pool).await?, needs))
         };
-        let (shown, needs) = known.await.map_err(|error| from_store("open", &error))?;
+        let (served, needs) = known.await.map_err(|error| from_store("open", &error))?;
         let Some(needs) = needs else {
             return Err(not_found(
-                format!("there is no release `{}`", upload.release),
+                format!("there is no release `{}`", shown(&upload.release)),
                 "list the releases and choose one of them",
             ));
         };
-        if !shown {
+        if !served {
             return Err(not_found(
-                format!("there is no pool `{}`", upload.pool),
+                format!("there is no pool `{}`", shown(&upload.pool)),
                 "check the enrolment file; the pool's first processor publishes it",
             ));
         }
@@ -236,7 +236,7 @@ fn reopened(
 ) -> Result<Opened, ErrorBody> {
     let upload = &opening.upload;
     if row.member != caller.member {
-        return Err(conflict(format!("upload id `{}` is taken", upload.id), "choose a random id"));
+        return Err(conflict(format!("upload id `{}` is taken", shown(&upload.id)), "choose a random id"));
     }
     let same = row.release == upload.release
         && row.pool == upload.pool
@@ -247,7 +247,7 @@ fn reopened(
         && row.ranges_sha256 == opening.announced.ranges_sha256;
     if !same {
         return Err(conflict(
-            format!("upload `{}` exists with another header or other jobs", upload.id),
+            format!("upload `{}` exists with another header or other jobs", shown(&upload.id)),
             "an id stands for one content: make a new upload",
         ));
     }

@@ -3,10 +3,8 @@
 use filemill_api::limits::MAX_POOL_NODES;
 use filemill_api::{ErrorBody, ErrorCode};
 
+pub(super) use crate::shown::{shown, shown_error};
 use crate::store::StoreError;
-
-/// Longest piece of what was sent that a message repeats.
-const SHOWN_CHARACTERS: usize = 80;
 
 pub(super) fn bad_request(message: impl Into<String>) -> ErrorBody {
     ErrorBody { code: ErrorCode::BadRequest, message: message.into(), hint: None }
@@ -74,10 +72,10 @@ pub(super) fn unavailable() -> ErrorBody {
 }
 
 /// More items than a request may carry.
-pub(super) fn too_many(what: &str, count: usize, most: usize) -> ErrorBody {
+pub(super) fn too_many(what: &str, most: usize) -> ErrorBody {
     ErrorBody {
         code: ErrorCode::BadRequest,
-        message: format!("{count} {what} in one request, at most {most} are allowed"),
+        message: format!("more than {most} {what} in one request"),
         hint: Some("send several requests".to_owned()),
     }
 }
@@ -106,11 +104,6 @@ pub(super) fn chain(error: &StoreError) -> String {
         cause = error.source();
     }
     text
-}
-
-/// What was sent, cut and escaped, for a message.
-pub(super) fn shown(text: &str) -> String {
-    text.chars().take(SHOWN_CHARACTERS).collect::<String>().escape_default().to_string()
 }
 
 /// Whether `text` is `length` lower-case hex characters.

@@ -24,7 +24,7 @@ impl Rules {
     pub async fn report(&self, own: &str, request: ReportRequest) -> Result<ReportAnswer, ErrorBody> {
         check_node(&request.node)?;
         if request.leases.len() > MAX_LEASES_PER_REQUEST {
-            return Err(too_many("leases", request.leases.len(), MAX_LEASES_PER_REQUEST));
+            return Err(too_many("leases", MAX_LEASES_PER_REQUEST));
         }
         if request.leases.is_empty() {
             return Ok(ReportAnswer { lease_ms: self.core().lease_ms(), ..ReportAnswer::default() });

@@ -272,7 +272,7 @@ impl Rules {
     /// `bad_request`, and those of the database. Leases that are not held in the caller's `own` pool are answered as lost.
     pub async fn give_back(&self, own: &str, request: ReturnRequest) -> Result<ReportAnswer, ErrorBody> {
         if request.leases.len() > MAX_LEASES_PER_REQUEST {
-            return Err(too_many("leases", request.leases.len(), MAX_LEASES_PER_REQUEST));
+            return Err(too_many("leases", MAX_LEASES_PER_REQUEST));
         }
         check_node(&request.node)?;
         let leases: Vec<_> = request.leases.iter().map(|back| (back.lease, back.reason)).collect();
@@ -289,7 +289,7 @@ impl Rules {
     pub async fn missing(&self, own: &str, request: MissingRequest) -> Result<ReportAnswer, ErrorBody> {
         check_node(&request.node)?;
         if request.chunks.len() > MAX_WANTED_CHUNKS {
-            return Err(too_many("missing chunks", request.chunks.len(), MAX_WANTED_CHUNKS));
+            return Err(too_many("missing chunks", MAX_WANTED_CHUNKS));
         }
         if let Some((sequence, sha256)) = request.chunks.iter().find(|(_, sha256)| !is_hex(sha256, 64)) {
             return Err(bad_request(format!(

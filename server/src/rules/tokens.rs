@@ -151,6 +151,14 @@ impl Rules {
             .collect())
     }
 
+    /// Whom a token stands for, if that was asked a moment ago.
+    #[must_use]
+    pub fn remembered(&self, text: &str) -> Option<Caller> {
+        let callers = self.core().callers.lock().unwrap_or_else(PoisonError::into_inner);
+        let (caller, since) = callers.get(&sha256(text.as_bytes()))?;
+        (since.elapsed() < REMEMBERED).then(|| caller.clone())
+    }
+
     /// Whom a token stands for.
     ///
     /// # Errors

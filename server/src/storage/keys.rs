@@ -40,7 +40,7 @@ pub struct InvalidKey {
 impl InvalidKey {
     /// Shown to whoever sent it: cut, so that an answer does not grow with what was sent.
     fn new(value: &str, expected: &'static str) -> Self {
-        Self { value: value.chars().take(80).collect::<String>().escape_default().to_string(), expected }
+        Self { value: crate::shown::shown(value), expected }
     }
 }
 

@@ -6,7 +6,7 @@ use super::dialect::{execute, read, rows};
 use super::{Store, StoreError, Tx, json};
 
 /// Bytes of sealed results in one page, after which it ends early.
-const PAGE_BYTES: i64 = 4 << 20;
+const PAGE_BYTES: i64 = 1 << 20;
 
 /// Kind of an event that is not told any more.
 const WITHDRAWN: &str = "withdrawn";

@@ -1,5 +1,6 @@
 //! The server over HTTP: a real embedded server in this process, spoken to as clients and processors do.
 
+mod bounds;
 mod cli;
 mod engines;
 mod errors;

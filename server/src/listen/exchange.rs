@@ -1,0 +1,212 @@
+//! One request and its answer: what moves of them, and what is held for them until the last byte has left.
+
+use std::any::Any;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::HttpBody;
+use bytes::{Buf, Bytes};
+use hyper::body::{Frame, Incoming, SizeHint};
+use tokio_util::sync::CancellationToken;
+
+use super::door::Line;
+use super::pace::{Pace, Rate};
+
+/// A request that is under way, until its answer has left this process or was given up.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    line: Arc<Line>,
+    number: AtomicU64,
+    /// Ends this request: its connection, or its stream of one that has several.
+    cut: CancellationToken,
+    reading: Pace,
+    writing: Pace,
+    /// Bytes that the connection was given to write.
+    given: AtomicU64,
+    taken: AtomicU64,
+    answered: AtomicBool,
+    kept: Mutex<Vec<Box<dyn Any + Send>>>,
+}
+
+impl Exchange {
+    pub(super) fn begin(line: &Arc<Line>, cut: CancellationToken) -> Arc<Self> {
+        let exchange = Arc::new(Self {
+            line: Arc::clone(line),
+            number: AtomicU64::new(0),
+            cut,
+            reading: Pace::default(),
+            writing: Pace::default(),
+            given: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            answered: AtomicBool::new(false),
+            kept: Mutex::default(),
+        });
+        exchange.number.store(line.begin(&exchange), Ordering::Relaxed);
+        exchange
+    }
+
+    /// The connection that it came on.
+    pub(crate) fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// Holds something until the answer has left.
+    pub(crate) fn keep(&self, held: impl Any + Send) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(held));
+    }
+
+    pub(super) fn answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn look(&self, line_is_waited_for: bool, rate: Rate, passed: Duration) {
+        // Where the connection itself does not take more, its own pace counts: those who share a slow link are not to blame.
+        let stuck = !line_is_waited_for && self.given.load(Ordering::Relaxed) > self.taken.load(Ordering::Relaxed);
+        if stuck {
+            self.writing.wait();
+        } else {
+            self.writing.rest();
+        }
+        if self.reading.is_too_slow(rate, passed) || self.writing.is_too_slow(rate, passed) {
+            tracing::debug!(peer = %self.line.peer(), "a request is too slow, and is cut");
+            self.cut.cancel();
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.line.end(*self.number.get_mut(), *self.answered.get_mut());
+    }
+}
+
+/// A request's body on its way in.
+#[derive(Debug)]
+pub(crate) struct Received {
+    body: Incoming,
+    exchange: Arc<Exchange>,
+}
+
+impl Received {
+    pub(super) fn new(body: Incoming, exchange: Arc<Exchange>) -> Self {
+        Self { body, exchange }
+    }
+}
+
+impl HttpBody for Received {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        match &polled {
+            Poll::Pending => self.exchange.reading.wait(),
+            Poll::Ready(Some(Ok(frame))) => self.exchange.reading.moved(frame.data_ref().map_or(0, Bytes::len)),
+            Poll::Ready(_) => self.exchange.reading.rest(),
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        self.exchange.reading.rest();
+    }
+}
+
+/// An answer's body on its way out.
+pub(super) struct Answer<B> {
+    body: Pin<Box<B>>,
+    exchange: Arc<Exchange>,
+}
+
+impl<B> Answer<B> {
+    pub(super) fn new(body: B, exchange: Arc<Exchange>) -> Self {
+        Self { body: Box::pin(body), exchange }
+    }
+}
+
+impl<B: HttpBody> HttpBody for Answer<B> {
+    type Data = Counted<B::Data>;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, B::Error>>> {
+        let polled = std::task::ready!(self.body.as_mut().poll_frame(context));
+        Poll::Ready(
+            polled
+                .map(|frame| frame.map(|frame| frame.map_data(|data| Counted::new(data, Arc::clone(&self.exchange))))),
+        )
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A piece of an answer, which says how much of it has been written.
+#[derive(Debug)]
+pub(super) struct Counted<D: Buf> {
+    data: D,
+    exchange: Arc<Exchange>,
+}
+
+impl<D: Buf> Counted<D> {
+    fn new(data: D, exchange: Arc<Exchange>) -> Self {
+        exchange.given.fetch_add(data.remaining() as u64, Ordering::Relaxed);
+        Self { data, exchange }
+    }
+
+    fn took(&self, bytes: usize) {
+        self.exchange.taken.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.exchange.writing.moved(bytes);
+    }
+}
+
+impl<D: Buf> Buf for Counted<D> {
+    fn remaining(&self) -> usize {
+        self.data.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.data.chunk()
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
+        self.data.chunks_vectored(slices)
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.data.advance(bytes);
+        self.took(bytes);
+    }
+}
+
+impl<D: Buf> Drop for Counted<D> {
+    fn drop(&mut self) {
+        let left = self.data.remaining();
+        if left > 0 {
+            self.took(left);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Answers that are not read.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use filemill_api::{
+    Base64, Complete, CompleteAnswer, CompleteRequest, Completion, EventPage, Outcome, RunKey, SealedBody, paths,
+};
+use filemill_server::Share;
+use reqwest::StatusCode;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::super::{LIMIT, Mill, ok, one};
+use super::{hasty, raw, report, user};
+
+/// Gives alice 64 results of so many bytes each.
+async fn results(mill: &Mill, bytes: usize) {
+    let mut sample = mill.upload(9);
+    sample.open.jobs[0].count = 64;
+    mill.send(&sample).await;
+    let mut ask = super::super::lease_request(5_000);
+    ask.max_jobs = 64;
+    let leased: filemill_api::LeaseAnswer = mill.ask(&mill.processor, paths::LEASES, &ask).await;
+    let run = one(one(leased.uploads).runs);
+    let job = |index| Completion {
+        index,
+        outcome: Outcome::Succeeded,
+        sealed: Some(SealedBody::Inline(Base64(vec![7; bytes]))),
+    };
+    let lease = Complete {
+        lease: RunKey { run: run.run, fence: run.fence },
+        jobs: run.indexes.iter().copied().map(job).collect(),
+    };
+    let request = CompleteRequest { node: "node-1".to_owned(), leases: vec![lease] };
+    let answer: CompleteAnswer = mill.ask(&mill.processor, paths::RESULTS, &request).await;
+    assert_eq!(one(answer.leases).into_result().unwrap().recorded, 64);
+}
+
+/// This process's resident memory, in MiB: the server runs in it.
+fn resident_mib() -> usize {
+    let pages: usize = std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096 >> 20
+}
+
+/// Reads so many bytes a second until the end; how many came.
+async fn read_slowly(stream: &mut TcpStream, bytes_per_s: usize) -> usize {
+    let mut piece = vec![0; (bytes_per_s / 10).max(1)];
+    let mut count = 0;
+    while let Ok(read @ 1..) = stream.read(&mut piece).await {
+        count += read;
+        sleep(Duration::from_secs_f64(read as f64 / bytes_per_s as f64)).await;
+    }
+    count
+}
+
+async fn ask(address: SocketAddr, path: &str, token: &str) -> TcpStream {
+    raw::send(address, &raw::head("GET", path, token, "connection: close\r\n")).await
+}
+
+#[tokio::test]
+async fn a_slow_reader_gets_its_whole_answer_and_one_below_the_lowest_rate_does_not() {
+    let mill = Mill::start_with(hasty).await;
+    let address = mill.server.listening();
+    let whole = mill.get(&mill.user, paths::OPENAPI).await.bytes().await.unwrap().len();
+    assert!(whole > 40 << 10, "{whole} bytes are too few to tell");
+    let mut slow = ask(address, paths::OPENAPI, &mill.user).await;
+    let mut slower = ask(address, paths::OPENAPI, &mill.user).await;
+    let mut silent = ask(address, paths::OPENAPI, &mill.user).await;
+    let begin = Instant::now();
+    let (slow, slower) = tokio::join!(read_slowly(&mut slow, 14 << 10), read_slowly(&mut slower, 1 << 10));
+    assert!(slow >= whole, "{slow} of {whole} bytes");
+    assert!(slower < whole, "{slower} bytes in {:?}", begin.elapsed());
+    // It was cut long ago.
+    let rest = timeout(LIMIT, read_slowly(&mut silent, 1 << 30)).await.unwrap();
+    assert!(rest < whole, "{rest} bytes");
+    mill.stop().await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_of_one_stream_gets_its_whole_answer_and_a_slower_one_loses_that_stream() {
+    let mill = Mill::start_with(hasty).await;
+    let mut two = raw::two(mill.server.listening(), 2048).await;
+    let whole = mill.get(&mill.user, paths::OPENAPI).await.bytes().await.unwrap().len();
+    let slow = two.get(paths::OPENAPI, &mill.user).await.into_body();
+    let slower = two.get(paths::OPENAPI, &mill.user).await.into_body();
+    let silent = two.get(paths::OPENAPI, &mill.user).await.into_body();
+    let (slow, slower) = tokio::join!(raw::take(slow, 14 << 10), raw::take(slower, 1 << 10));
+    assert_eq!(slow.unwrap().0, whole);
+    assert!(slower.unwrap_err().is_reset());
+    assert!(raw::take(silent, 1 << 30).await.unwrap_err().is_reset());
+    assert_eq!(two.get(paths::WHOAMI, &mill.user).await.status(), StatusCode::OK);
+    mill.stop().await;
+}
+
+/// With the bounds of production, in real time.
+#[tokio::test]
+async fn six_hundred_bytes_a_second_are_served_and_one_hundred_are_not() {
+    let mill = Mill::start().await;
+    results(&mill, 360).await;
+    let address = mill.server.listening();
+    let whole = mill.get(&mill.user, paths::EVENTS).await.bytes().await.unwrap().len();
+    assert!((30_000..50_000).contains(&whole), "{whole}");
+    let mut served = ask(address, paths::EVENTS, &mill.user).await;
+    let mut slower = ask(address, paths::EVENTS, &mill.user).await;
+    let mut silent = ask(address, paths::EVENTS, &mill.user).await;
+    let begin = Instant::now();
+    let silence = async {
+        sleep(Duration::from_secs(45)).await;
+        read_slowly(&mut silent, 1 << 30).await
+    };
+    let slower = async {
+        let count = timeout(Duration::from_secs(100), read_slowly(&mut slower, 100)).await.expect("it is served");
+        (count, begin.elapsed())
+    };
+    let (served, (slower, took), silent) = tokio::join!(read_slowly(&mut served, 600), slower, silence);
+    assert!(served > whole, "{served} of {whole} bytes");
+    assert!(slower < whole, "{slower} bytes in {took:?}");
+    assert!(silent < whole, "{silent} bytes");
+    mill.stop().await;
+}
+
+#[tokio::test]
+async fn pages_that_nobody_reads_do_not_fill_the_memory() {
+    let mill = Mill::start_with(|config| config.bounds.room_wait = Duration::from_millis(500)).await;
+    results(&mill, 60 << 10).await;
+    let page: EventPage = ok(mill.get(&mill.user, paths::EVENTS).await).await;
+    assert!(page.events.len() < 40, "a page is bounded by its bytes: {}", page.events.len());
+    let before = resident_mib();
+    let mut unread = Vec::new();
+    for place in 0..200 {
+        let path = if place % 2 == 0 { paths::EVENTS } else { paths::EVENT_STREAM };
+        unread.push(ask(mill.server.listening(), path, &mill.user).await);
+    }
+    let mut two = raw::two(mill.server.listening(), 0).await;
+    for _ in 0..50 {
+        unread_two(&mut two, &mill).await;
+    }
+    // Others are served meanwhile, and the pool reports.
+    let eve = user(&mill, "other", "eve").await;
+    for _ in 0..20 {
+        let page = timeout(LIMIT, mill.get(&eve, paths::EVENTS)).await.expect("others wait");
+        assert_eq!(page.status(), StatusCode::OK);
+        let reported = timeout(LIMIT, mill.post(&mill.processor, paths::LEASE_REPORT, &report())).await.unwrap();
+        assert_eq!(reported.status(), StatusCode::OK);
+    }
+    sleep(Duration::from_secs(2)).await;
+    let grown = resident_mib().saturating_sub(before);
+    assert!(grown < 64, "{grown} MiB for answers that nobody reads");
+    mill.stop().await;
+}
+
+async fn unread_two(two: &mut raw::Two, mill: &Mill) {
+    let (answer, _) = two.begin("GET", paths::EVENTS, &mill.user, true).await;
+    std::mem::forget(answer);
+}
+
+#[tokio::test]
+async fn who_does_not_read_is_told_to_and_others_are_not() {
+    let mill = Mill::start_with(|config| {
+        config.bounds.answers = Share { caller: 4 << 20, group: 6 << 20, all: 8 << 20, always: 64 << 10 };
+        config.bounds.room_wait = Duration::from_millis(200);
+    })
+    .await;
+    results(&mill, 60 << 10).await;
+    let mut unread = Vec::new();
+    for _ in 0..8 {
+        unread.push(ask(mill.server.listening(), paths::EVENTS, &mill.user).await);
+    }
+    super::super::until("there is no more room", async || {
+        mill.get(&mill.user, paths::EVENTS).await.status() == StatusCode::SERVICE_UNAVAILABLE
+    })
+    .await;
+    let eve = user(&mill, "other", "eve").await;
+    assert_eq!(mill.get(&eve, paths::EVENTS).await.status(), StatusCode::OK);
+    drop(unread);
+    super::super::until("there is room again", async || {
+        mill.get(&mill.user, paths::EVENTS).await.status() == StatusCode::OK
+    })
+    .await;
+    mill.stop().await;
+}

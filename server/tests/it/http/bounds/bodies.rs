@@ -1,0 +1,210 @@
+//! Bodies that do not come, or not fast enough.
+
+use std::time::Duration;
+
+use filemill_api::{ErrorCode, limits, paths};
+use filemill_server::Share;
+use reqwest::StatusCode;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::super::{LIMIT, Mill, problem};
+use super::{hasty, raw, report, stray, user};
+
+/// What was announced, as much as may be, and what is sent of it.
+const ANNOUNCED: &str = "content-length: 16777216\r\n";
+
+/// Opens calls with bodies of which one byte comes: announced, in chunks, and in HTTP/2.
+async fn stall(mill: &Mill, method: &str, path: &str, token: &str, count: usize) -> (Vec<TcpStream>, Vec<raw::Two>) {
+    let address = mill.server.listening();
+    let mut streams = Vec::new();
+    let mut connections = Vec::new();
+    for _ in 0..count {
+        streams.push(raw::send(address, &(raw::head(method, path, token, ANNOUNCED) + "{")).await);
+        let chunked = raw::head(method, path, token, "transfer-encoding: chunked\r\n") + "1\r\n{\r\n";
+        streams.push(raw::send(address, &chunked).await);
+        let mut two = raw::two(address, 65_535).await;
+        let (_, mut body) = two.begin(method, path, token, false).await;
+        body.send_data("{".into(), false).unwrap();
+        std::mem::forget(body);
+        connections.push(two);
+    }
+    (streams, connections)
+}
+
+/// An answer that does not wait for others' bodies.
+async fn at_once(what: &str, answer: impl Future<Output = reqwest::Response>, status: StatusCode) {
+    let answer = timeout(Duration::from_secs(5), answer).await.unwrap_or_else(|_| panic!("{what} waits"));
+    assert_eq!(answer.status(), status, "{what}");
+}
+
+#[tokio::test]
+async fn another_pools_slow_bodies_delay_no_report() {
+    let mill = Mill::start().await;
+    let stray = stray(&mill).await;
+    let mut held = Vec::new();
+    let description = mill.describe_path();
+    for (method, path) in [
+        ("POST", paths::RESULTS),
+        ("POST", paths::LEASE_REPORT),
+        ("POST", paths::LEASES),
+        ("POST", paths::POOLS),
+        ("PUT", &description),
+        ("PUT", "/v1/pools/other/engines"),
+    ] {
+        held.push(stall(&mill, method, path, &stray, 9).await);
+    }
+    let nothing = serde_json::json!({"node": "node-1", "leases": []});
+    at_once("a report", mill.post(&mill.processor, paths::LEASE_REPORT, &report()), StatusCode::OK).await;
+    at_once("a result", mill.post(&mill.processor, paths::RESULTS, &nothing), StatusCode::OK).await;
+    at_once("handing back", mill.post(&mill.processor, paths::LEASE_RETURN, &nothing), StatusCode::OK).await;
+    at_once("its own report", mill.post(&stray, paths::LEASE_REPORT, &report()), StatusCode::OK).await;
+    let described = mill.put_json(&mill.processor, &description, "{}");
+    at_once("a description", described, StatusCode::NO_CONTENT).await;
+    mill.stop().await;
+}
+
+#[tokio::test]
+async fn one_users_slow_bodies_delay_no_other_user() {
+    let mill = Mill::start().await;
+    let mut held = Vec::new();
+    // Many tokens of one organisation, too.
+    for token in [&mill.user, &user(&mill, "acme", "bob").await, &user(&mill, "acme", "carol").await] {
+        held.push(stall(&mill, "POST", paths::UPLOADS, token, 9).await);
+        held.push(stall(&mill, "POST", paths::ADVANCE, token, 9).await);
+    }
+    let none = serde_json::json!({"uploads": []});
+    for token in [&user(&mill, "acme", "dave").await, &user(&mill, "other", "eve").await, &mill.user] {
+        at_once("opening", mill.post(token, paths::UPLOADS, &none), StatusCode::OK).await;
+        at_once("advancing", mill.post(token, paths::ADVANCE, &none), StatusCode::OK).await;
+    }
+    mill.stop().await;
+}
+
+#[tokio::test]
+async fn bodies_that_fill_their_callers_room_leave_others_theirs() {
+    let mill = Mill::start_with(|config| {
+        config.bounds.bodies = Share { caller: 256 << 10, group: 256 << 10, all: 1 << 20, always: 16 << 10 };
+        config.bounds.eldest_bodies = Share { caller: 512 << 10, group: 512 << 10, all: 1 << 20, always: 0 };
+        config.bounds.room_wait = Duration::from_millis(500);
+    })
+    .await;
+    // More than there is for it, all of which really comes.
+    let mut held = Vec::new();
+    for _ in 0..16 {
+        let mut stream =
+            raw::send(mill.server.listening(), &raw::head("POST", paths::UPLOADS, &mill.user, ANNOUNCED)).await;
+        held.push(tokio::spawn(async move {
+            let _ = stream.write_all(&vec![b' '; 120 << 10]).await;
+            raw::closed(&mut stream).await
+        }));
+    }
+    let large = format!("{}{}", " ".repeat(200 << 10), r#"{"uploads":[]}"#);
+    let eve = user(&mill, "other", "eve").await;
+    let request = mill.http.post(mill.url(paths::UPLOADS)).bearer_auth(&eve).header("content-type", "application/json");
+    let answer = timeout(Duration::from_secs(5), request.body(large.clone()).send()).await.expect("it waits").unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    // And of those some are told to come again.
+    let mut refused = 0;
+    for stream in held {
+        if stream.is_finished() && stream.await.unwrap().starts_with(b"HTTP/1.1 503") {
+            refused += 1;
+        }
+    }
+    let own =
+        mill.http.post(mill.url(paths::UPLOADS)).bearer_auth(&mill.user).header("content-type", "application/json");
+    let own = timeout(LIMIT, own.body(large).send()).await.unwrap().unwrap();
+    if refused == 0 {
+        assert_eq!(problem(own, StatusCode::SERVICE_UNAVAILABLE).await.error.code, ErrorCode::Unavailable);
+    }
+    mill.stop().await;
+}
+
+#[tokio::test]
+async fn the_largest_bodies_get_through_one_after_the_other() {
+    let mill = Mill::start().await;
+    let body = format!("{}{}", " ".repeat(limits::MAX_BODY_BYTES - 14), r#"{"uploads":[]}"#);
+    assert_eq!(body.len(), limits::MAX_BODY_BYTES);
+    let post = async || {
+        let request = mill.http.post(mill.url(paths::UPLOADS)).bearer_auth(&mill.user);
+        request.header("content-type", "application/json").body(body.clone()).send().await.unwrap().status()
+    };
+    let statuses = tokio::join!(post(), post(), post(), post());
+    assert_eq!(statuses, (StatusCode::OK, StatusCode::OK, StatusCode::OK, StatusCode::OK));
+    mill.stop().await;
+}
+
+/// Sends a body in pieces; what the answer begins with, and when it came.
+async fn drip(mill: &Mill, bytes_per_s: usize, seconds: u64) -> (Vec<u8>, Duration) {
+    let length = bytes_per_s * usize::try_from(seconds).unwrap();
+    let body = format!("{}{}", " ".repeat(length - 14), r#"{"uploads":[]}"#);
+    let head =
+        raw::head("POST", paths::UPLOADS, &mill.user, &format!("connection: close\r\ncontent-length: {length}\r\n"));
+    let begin = Instant::now();
+    let mut stream = raw::send(mill.server.listening(), &head).await;
+    for piece in body.as_bytes().chunks(bytes_per_s / 10) {
+        if stream.write_all(piece).await.is_err() {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    (raw::closed(&mut stream).await, begin.elapsed())
+}
+
+#[tokio::test]
+async fn a_slow_body_is_read_to_its_end_and_one_below_the_lowest_rate_is_not() {
+    let mill = Mill::start_with(|config| {
+        hasty(config);
+        // Reading may take longer than a request may.
+        config.bounds.request = Duration::from_secs(3);
+    })
+    .await;
+    let (slow, took) = drip(&mill, 12 << 10, 5).await;
+    assert!(slow.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&slow));
+    assert!(took > Duration::from_secs(4));
+    let (slower, took) = drip(&mill, 2 << 10, 30).await;
+    assert!(slower.is_empty(), "{}", String::from_utf8_lossy(&slower));
+    assert!(took < Duration::from_secs(25), "{took:?}");
+    mill.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_stops_ends_its_stream_and_not_its_connection() {
+    let mill = Mill::start_with(hasty).await;
+    let mut two = raw::two(mill.server.listening(), 65_535).await;
+    let (stopped, mut body) = two.begin("POST", paths::UPLOADS, &mill.user, false).await;
+    body.send_data("{".into(), false).unwrap();
+    // Somebody else's, behind the same proxy.
+    let (_stream, _) = two.begin("GET", paths::EVENT_STREAM, &mill.user, true).await;
+    let ended = timeout(LIMIT, stopped).await.expect("it is waited for").unwrap_err();
+    assert!(ended.is_reset(), "{ended}");
+    assert_eq!(two.get(paths::WHOAMI, &mill.user).await.status(), StatusCode::OK);
+    mill.stop().await;
+}
+
+#[tokio::test]
+async fn an_object_from_a_slow_link_is_stored_and_one_that_stops_is_cut() {
+    let mill = Mill::start_with(hasty).await;
+    let chunk = vec![7; 64 << 10];
+    let mut sample = mill.upload(3);
+    sample.open.want = vec![super::super::want(0, &chunk)];
+    let put = mill.open(&sample.open).await.chunks.remove(0);
+    let path = put.url.strip_prefix(&mill.server.addresses().storage).unwrap();
+    let headers: String = put.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let host = mill.server.addresses().storage.strip_prefix("http://").unwrap().to_owned();
+    let head = format!("PUT {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\r\n");
+
+    let mut stops = raw::send(raw::storage(&mill), &head).await;
+    stops.write_all(&chunk[..1000]).await.unwrap();
+    assert!(raw::closed(&mut stops).await.is_empty());
+
+    let mut slow = raw::send(raw::storage(&mill), &head).await;
+    for piece in chunk.chunks(1280) {
+        slow.write_all(piece).await.unwrap();
+        sleep(Duration::from_millis(100)).await;
+    }
+    let answer = raw::closed(&mut slow).await;
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    mill.stop().await;
+}
