@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::HttpBody;
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, Version};
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -79,8 +80,7 @@ impl Lane {
         S: Service<Request<Received>, Response = Response<B>> + Clone + Send + Sync + 'static,
         S::Future: Send,
         S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-        B: HttpBody + Send + 'static,
-        B::Data: Send,
+        B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let door = Arc::new(Door::new(bounds));
@@ -117,8 +117,7 @@ where
     S: Service<Request<Received>, Response = Response<B>> + Clone + Send + Sync + 'static,
     S::Future: Send,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    B: HttpBody + Send + 'static,
-    B::Data: Send,
+    B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     loop {
@@ -155,8 +154,7 @@ where
     S: Service<Request<Received>, Response = Response<B>> + Clone + Send + Sync + 'static,
     S::Future: Send,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    B: HttpBody + Send + 'static,
-    B::Data: Send,
+    B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let line = &entry.line;
@@ -195,12 +193,13 @@ where
 {
     let cut = CUT.try_with(CancellationToken::clone).unwrap_or_else(|_| line.cut.clone());
     let exchange = Exchange::begin(&line, cut);
+    let in_stream = request.version() == Version::HTTP_2;
     let (mut parts, body) = request.into_parts();
     parts.extensions.insert(Arc::clone(&exchange));
     let request = Request::from_parts(parts, Received::new(body, Arc::clone(&exchange)));
     let response = service.oneshot(request).await?;
     exchange.answered();
-    Ok(response.map(|body| Answer::new(body, exchange)))
+    Ok(response.map(|body| Answer::new(body, exchange, in_stream)))
 }
 
 /// Runs the streams of an HTTP/2 connection, each of which can be ended by itself.

@@ -9,11 +9,15 @@ use std::time::Duration;
 
 use axum::body::HttpBody;
 use bytes::{Buf, Bytes};
+use futures::task::AtomicWaker;
 use hyper::body::{Frame, Incoming, SizeHint};
 use tokio_util::sync::CancellationToken;
 
 use super::door::Line;
 use super::pace::{Pace, Rate};
+
+/// What an HTTP/2 connection is given of an answer at once.
+const PIECE_BYTES: usize = 16 << 10;
 
 /// A request that is under way, until its answer has left this process or was given up.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub(crate) struct Exchange {
     /// Bytes that the connection was given to write.
     given: AtomicU64,
     taken: AtomicU64,
+    /// Woken when all that was given has been written.
+    left: AtomicWaker,
     answered: AtomicBool,
     kept: Mutex<Vec<Box<dyn Any + Send>>>,
 }
@@ -41,6 +47,7 @@ impl Exchange {
             writing: Pace::default(),
             given: AtomicU64::new(0),
             taken: AtomicU64::new(0),
+            left: AtomicWaker::new(),
             answered: AtomicBool::new(false),
             kept: Mutex::default(),
         });
@@ -62,9 +69,13 @@ impl Exchange {
         self.answered.store(true, Ordering::Relaxed);
     }
 
+    fn has_left(&self) -> bool {
+        self.given.load(Ordering::Acquire) == self.taken.load(Ordering::Acquire)
+    }
+
     pub(super) fn look(&self, line_is_waited_for: bool, rate: Rate, passed: Duration) {
         // Where the connection itself does not take more, its own pace counts: those who share a slow link are not to blame.
-        let stuck = !line_is_waited_for && self.given.load(Ordering::Relaxed) > self.taken.load(Ordering::Relaxed);
+        let stuck = !line_is_waited_for && !self.has_left();
         if stuck {
             self.writing.wait();
         } else {
@@ -129,61 +140,93 @@ impl Drop for Received {
 }
 
 /// An answer's body on its way out.
+///
+/// hyper hands a whole piece of a body to an HTTP/2 connection as soon as one byte of it may be sent, and is done with the stream when that
+/// was the last: what the caller does not take would stay there, and nobody could end it. So pieces are small there, and the body ends
+/// when the last of them has left.
 pub(super) struct Answer<B> {
     body: Pin<Box<B>>,
     exchange: Arc<Exchange>,
+    /// In HTTP/2.
+    in_stream: bool,
+    rest: Bytes,
 }
 
 impl<B> Answer<B> {
-    pub(super) fn new(body: B, exchange: Arc<Exchange>) -> Self {
-        Self { body: Box::pin(body), exchange }
+    pub(super) fn new(body: B, exchange: Arc<Exchange>, in_stream: bool) -> Self {
+        Self { body: Box::pin(body), exchange, in_stream, rest: Bytes::new() }
+    }
+
+    fn piece(&mut self) -> Frame<Counted> {
+        let length = if self.in_stream { self.rest.len().min(PIECE_BYTES) } else { self.rest.len() };
+        Frame::data(Counted::new(self.rest.split_to(length), Arc::clone(&self.exchange)))
     }
 }
 
-impl<B: HttpBody> HttpBody for Answer<B> {
-    type Data = Counted<B::Data>;
+impl<B: HttpBody<Data = Bytes>> HttpBody for Answer<B> {
+    type Data = Counted;
     type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, B::Error>>> {
-        let polled = std::task::ready!(self.body.as_mut().poll_frame(context));
-        Poll::Ready(
-            polled
-                .map(|frame| frame.map(|frame| frame.map_data(|data| Counted::new(data, Arc::clone(&self.exchange))))),
-        )
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(Ok(self.piece())));
+        }
+        match std::task::ready!(self.body.as_mut().poll_frame(context)) {
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => {
+                    self.rest = data;
+                    Poll::Ready(Some(Ok(self.piece())))
+                }
+                // Trailers: they have no data to map.
+                Err(frame) => {
+                    Poll::Ready(Some(Ok(frame.map_data(|data| Counted::new(data, Arc::clone(&self.exchange))))))
+                }
+            },
+            Some(Err(error)) => Poll::Ready(Some(Err(error))),
+            None if self.in_stream => {
+                self.exchange.left.register(context.waker());
+                if self.exchange.has_left() { Poll::Ready(None) } else { Poll::Pending }
+            }
+            None => Poll::Ready(None),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream() && (!self.in_stream || self.exchange.has_left())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        // It is asked for before the first piece.
+        if self.rest.is_empty() { self.body.size_hint() } else { SizeHint::default() }
     }
 }
 
 /// A piece of an answer, which says how much of it has been written.
 #[derive(Debug)]
-pub(super) struct Counted<D: Buf> {
-    data: D,
+pub(super) struct Counted {
+    data: Bytes,
     exchange: Arc<Exchange>,
 }
 
-impl<D: Buf> Counted<D> {
-    fn new(data: D, exchange: Arc<Exchange>) -> Self {
+impl Counted {
+    fn new(data: Bytes, exchange: Arc<Exchange>) -> Self {
         exchange.given.fetch_add(data.remaining() as u64, Ordering::Relaxed);
         Self { data, exchange }
     }
 
     fn took(&self, bytes: usize) {
-        self.exchange.taken.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.exchange.taken.fetch_add(bytes as u64, Ordering::AcqRel);
         self.exchange.writing.moved(bytes);
+        if self.exchange.has_left() {
+            self.exchange.left.wake();
+        }
     }
 }
 
-impl<D: Buf> Buf for Counted<D> {
+impl Buf for Counted {
     fn remaining(&self) -> usize {
         self.data.remaining()
     }
@@ -202,7 +245,7 @@ impl<D: Buf> Buf for Counted<D> {
     }
 }
 
-impl<D: Buf> Drop for Counted<D> {
+impl Drop for Counted {
     fn drop(&mut self) {
         let left = self.data.remaining();
         if left > 0 {

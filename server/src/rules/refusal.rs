@@ -3,7 +3,7 @@
 use filemill_api::limits::MAX_POOL_NODES;
 use filemill_api::{ErrorBody, ErrorCode};
 
-pub(super) use crate::shown::{shown, shown_error};
+pub(super) use crate::shown::shown;
 use crate::store::StoreError;
 
 pub(super) fn bad_request(message: impl Into<String>) -> ErrorBody {

@@ -21,15 +21,17 @@ async fn one_callers_flood_takes_no_place_of_others() {
     // As many as it may have, and more: event streams of a user, long polls of another pool's processor.
     let mut connections = Vec::new();
     let mut coming = Vec::new();
+    let mut polls = Vec::new();
     for _ in 0..2 {
         let mut two = raw::two(mill.server.listening(), 65_535).await;
         for _ in 0..60 {
             let (answer, _) = two.begin("GET", paths::EVENT_STREAM, &mill.user, true).await;
             coming.push(answer);
-            let (_, mut body) = two.begin("POST", paths::LEASES, &stray, false).await;
+            let (answer, mut body) = two.begin("POST", paths::LEASES, &stray, false).await;
             let lease = serde_json::json!({"node": "n", "pool": "other", "contracts": [1], "backends": [],
                 "max_jobs": 1, "idle_slots": 0, "wait_ms": 30_000});
             body.send_data(serde_json::to_vec(&lease).unwrap().into(), true).unwrap();
+            polls.push(answer);
         }
         connections.push(two);
     }
@@ -62,7 +64,7 @@ async fn one_callers_flood_takes_no_place_of_others() {
     let lease = timeout(LIMIT, mill.post(&mill.processor, paths::LEASES, &super::super::lease_request(0))).await;
     assert_eq!(lease.unwrap().status(), StatusCode::OK);
     assert_eq!(mill.http.get(mill.url(paths::HEALTH)).send().await.unwrap().status(), StatusCode::OK);
-    drop(connections);
+    drop((connections, polls));
     mill.stop().await;
 }
 
@@ -93,9 +95,12 @@ async fn a_connection_has_a_bound_of_streams() {
     assert_eq!(two.get(paths::WHOAMI, &mill.user).await.status(), StatusCode::OK);
     let mut open = Vec::new();
     for _ in 0..5 {
-        open.push(two.begin("GET", paths::EVENT_STREAM, &mill.user, true).await);
+        let (answer, _) = two.begin("GET", paths::EVENT_STREAM, &mill.user, true).await;
+        open.push(timeout(LIMIT, answer).await.unwrap().unwrap());
     }
-    let sixth = timeout(Duration::from_millis(500), two.send.clone().ready()).await;
-    assert!(sixth.is_err(), "a sixth request may begin");
+    let (mut sixth, _) = two.begin("GET", paths::WHOAMI, &mill.user, true).await;
+    assert!(timeout(Duration::from_millis(500), &mut sixth).await.is_err(), "a sixth request has begun");
+    open.pop();
+    assert_eq!(timeout(LIMIT, sixth).await.unwrap().unwrap().status(), StatusCode::OK);
     mill.stop().await;
 }
