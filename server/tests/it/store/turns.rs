@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use filemill_api::{CancelRequest, JobRange, LeasedRun, MissingRequest, OpenUpload, ReturnReason};
-use filemill_server::rules::{Caller, Leased, RecordedKind, Rules};
+use filemill_server::rules::{Caller, Leased, Mark, Position, RecordedKind, Rules};
 
 use super::site::{
     POOL, Site, advance, chunk, complete, complete_all, content, events, give_back, key, lease, lease_now, make_pool,
@@ -121,13 +121,18 @@ async fn what_is_missing_of_an_upload_is_told_in_one_event(site: Arc<Site>) {
     let first = told().await;
     assert_eq!(first[&upload.id], [(0..20).collect::<Vec<_>>()], "one event that says all");
     assert_eq!(first[&other.id], [vec![0]]);
-    // It sends some again, of which one is missing once more.
+    // It stands at that event, and sends some again, of which one is missing once more.
+    let page = rules.events(&ann, 0, None).await.expect("a page");
+    let stands = page.events.iter().rfind(|event| event.upload == upload.id).expect("it was told").clone();
     let some = (0..10).map(chunk).collect();
     advance(&rules, &ann, &upload.id, true, some).await.expect("advanced");
     let run = runs(&lease(&rules, "n", 1).await).remove(0);
     miss(&rules, &run, run.first_chunk, u64::from(run.first_chunk) + 1).await;
     let missing: Vec<_> = std::iter::once(run.first_chunk).chain(10..20).collect();
     assert_eq!(told().await[&upload.id], [missing], "what was sent is not asked for again");
+    let position = Position { after: stands.cursor, mark: Mark::Known(stands.mark) };
+    let page = site.server().events_behind(&ann, position, None).await.expect("a page");
+    assert!(!page.reset && !page.events.is_empty(), "{page:?}");
     // The header, too: that has an event of its own, and neither hides the other.
     advance(&rules, &ann, &upload.id, true, (0..20).map(chunk).collect()).await.expect("advanced");
     let leased = runs(&lease(&rules, "n", 2).await);
