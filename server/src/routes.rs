@@ -80,6 +80,7 @@ pub(crate) fn router(rules: Rules, storage: Storage, plan: Plan, bounds: Bounds,
         .route(paths::RESULT_URLS, post(results::urls))
         .route(paths::FETCH, post(results::fetch))
         .route(paths::HEALTH, get(status::health))
+        .route(paths::HEALTH_V1, get(status::health))
         .route(paths::OPENAPI, get(openapi::serve))
         .fallback(async || {
             Refusal::new(ErrorCode::NotFound, "there is nothing at this path")

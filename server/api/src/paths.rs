@@ -45,6 +45,8 @@ pub const RESULT_URLS: &str = "/v1/results/urls";
 pub const FETCH: &str = "/v1/results/fetch";
 /// `GET`, no token: 200 when the server can work.
 pub const HEALTH: &str = "/health";
+/// The same beside the other calls, for proxies that pass these alone.
+pub const HEALTH_V1: &str = "/v1/health";
 /// `GET`, no token: the OpenAPI document.
 pub const OPENAPI: &str = "/v1/openapi.json";
 

@@ -150,11 +150,13 @@ pub(super) struct Answer<B> {
     /// In HTTP/2.
     in_stream: bool,
     rest: Bytes,
+    /// The body has said that there is no more, and is not asked again.
+    ended: bool,
 }
 
 impl<B> Answer<B> {
     pub(super) fn new(body: B, exchange: Arc<Exchange>, in_stream: bool) -> Self {
-        Self { body: Box::pin(body), exchange, in_stream, rest: Bytes::new() }
+        Self { body: Box::pin(body), exchange, in_stream, rest: Bytes::new(), ended: false }
     }
 
     fn piece(&mut self) -> Frame<Counted> {
@@ -174,7 +176,8 @@ impl<B: HttpBody<Data = Bytes>> HttpBody for Answer<B> {
         if !self.rest.is_empty() {
             return Poll::Ready(Some(Ok(self.piece())));
         }
-        match std::task::ready!(self.body.as_mut().poll_frame(context)) {
+        let next = if self.ended { None } else { std::task::ready!(self.body.as_mut().poll_frame(context)) };
+        match next {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => {
                     self.rest = data;
@@ -187,6 +190,7 @@ impl<B: HttpBody<Data = Bytes>> HttpBody for Answer<B> {
             },
             Some(Err(error)) => Poll::Ready(Some(Err(error))),
             None if self.in_stream => {
+                self.ended = true;
                 self.exchange.left.register(context.waker());
                 if self.exchange.has_left() { Poll::Ready(None) } else { Poll::Pending }
             }

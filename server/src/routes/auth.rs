@@ -76,7 +76,7 @@ impl FromRequestParts<App> for Token {
 /// Who it is was found out before, with the place that the request has.
 fn authenticated(parts: &Parts) -> Result<Caller, Refusal> {
     let ticket = parts.extensions.get::<Ticket>().ok_or_else(|| Refusal::fault("a request without a place"))?;
-    Ok(ticket.caller.clone()?)
+    Ok((*ticket.caller).clone()?)
 }
 
 /// The token that a request carries.

@@ -24,7 +24,7 @@ const STRANGER_WAIT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(super) struct Ticket {
     /// Who it is, or why not.
-    pub(super) caller: Result<Caller, ErrorBody>,
+    pub(super) caller: Arc<Result<Caller, ErrorBody>>,
     pub(super) account: Arc<Account>,
     pub(super) kind: Kind,
     pub(super) clock: Clock,
@@ -126,7 +126,7 @@ pub(super) async fn admit(app: &App, head: &Parts) -> Result<Ticket, Refusal> {
     let exchange = head.extensions.get::<Arc<Exchange>>().cloned();
     let clock = Clock::start(app.bounds.request);
     let ticket = |caller, account, kind| Ticket {
-        caller,
+        caller: Arc::new(caller),
         account,
         kind,
         clock,

@@ -49,7 +49,7 @@ pub(super) async fn frame(State(app): State<App>, request: Request, next: Next) 
 
 /// Works on a request in the place of its caller. The server's health and its own description have nothing to do with callers.
 async fn admit(app: &App, request: Request, next: Next) -> Response {
-    if matches!(request.uri().path(), paths::HEALTH | paths::OPENAPI) {
+    if matches!(request.uri().path(), paths::HEALTH | paths::HEALTH_V1 | paths::OPENAPI) {
         return run(&Clock::start(app.bounds.request), request, next).await;
     }
     let (mut head, body) = request.into_parts();

@@ -24,7 +24,7 @@ impl Rules {
     ) -> Result<Fetched, ErrorBody> {
         for (what, count) in [("results", request.want.len()), ("fetched results", request.fetched.len())] {
             if count > MAX_FETCHED {
-                return Err(too_many(what, count, MAX_FETCHED));
+                return Err(too_many(what, MAX_FETCHED));
             }
         }
         let found = async {
