@@ -143,7 +143,7 @@ pub(super) fn run(options: &AttackerOptions) -> Result<()> {
         thread::sleep(TELL_EVERY);
         let line = attack.done.line();
         let mut out = filemill_text::Lines::on_stdout();
-        out.line(&line)?;
+        out.json(&line.to_string())?;
         out.flush()?;
     }
     attack.stop.store(true, Ordering::Relaxed);
