@@ -141,6 +141,8 @@ struct Core {
     taken: Mutex<HashMap<i64, (i64, i64)>>,
     /// When the events of members were given new cursors.
     renumbered: Mutex<HashMap<i64, Instant>>,
+    /// Signatures of pools' roots that were checked, by the SHA-256 of all that was.
+    signed: Mutex<std::collections::HashSet<[u8; 32]>>,
     /// When each node that asked for work was last written down, with what it runs.
     seen: Mutex<HashMap<hear::Node, (Instant, i64)>>,
     /// Which releases lack a description, and who was asked for one.
@@ -167,6 +169,7 @@ impl Rules {
             needs: Mutex::default(),
             pools: Mutex::default(),
             served: Mutex::default(),
+            signed: Mutex::default(),
             taken: Mutex::default(),
             renumbered: Mutex::default(),
             seen: Mutex::default(),

@@ -387,9 +387,9 @@ impl Error {
 fn clock_difference(ahead_s: i64) -> String {
     let seconds = ahead_s.unsigned_abs();
     let (number, unit) = match seconds {
-        0..7_200 => (seconds / 60, "minutes"),
-        7_200..172_800 => (seconds / 3_600, "hours"),
-        _ => (seconds / 86_400, "days"),
+        0..7_200 => ((seconds + 30) / 60, "minutes"),
+        7_200..172_800 => ((seconds + 1_800) / 3_600, "hours"),
+        _ => ((seconds + 43_200) / 86_400, "days"),
     };
     format!("{number} {unit} {}", if ahead_s < 0 { "behind" } else { "ahead of" })
 }

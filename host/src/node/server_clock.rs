@@ -127,9 +127,9 @@ pub(super) fn difference(ahead: i64) -> String {
     let seconds = ahead.unsigned_abs();
     let (number, unit) = match seconds {
         0..120 => (seconds, "s"),
-        120..7_200 => (seconds / 60, "min"),
-        7_200..172_800 => (seconds / 3_600, "h"),
-        _ => (seconds / 86_400, "days"),
+        120..7_200 => ((seconds + 30) / 60, "min"),
+        7_200..172_800 => ((seconds + 1_800) / 3_600, "h"),
+        _ => ((seconds + 43_200) / 86_400, "days"),
     };
     let side = if ahead < 0 { "behind" } else { "ahead of" };
     format!("this machine's clock is {number} {unit} {side} the server's")
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(difference(-3_600), "this machine's clock is 60 min behind the server's");
         assert_eq!(
             difference(i64::MIN),
-            format!("this machine's clock is {} days behind the server's", (1_u64 << 63) / 86_400)
+            format!("this machine's clock is {} days behind the server's", ((1_u64 << 63) + 43_200) / 86_400)
         );
     }
 }

@@ -4,12 +4,14 @@
 //! statement out with some of their making. Clients check all of it again, by the root that they pinned.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::PoisonError;
 
 use filemill_api::{ErrorBody, ErrorCode, Pools, SignedStatement};
 
+use super::digest::sha256;
 use super::refusal::{conflict, from_store, own_pool};
 use super::roots::{PoolRoot, Said, read_unsigned};
-use super::{Caller, Rules};
+use super::{Caller, Core, Rules};
 use crate::store::{PoolRow, StoreError, Tx};
 
 /// Serials kept of each pool: the recipient that is replaced stays known while uploads for it are under way.
@@ -18,6 +20,8 @@ const KEPT: usize = 4;
 const KEPT_EARLY: usize = 2;
 /// How much earlier than its time a statement counts as valid: clocks differ.
 const SKEW_SECONDS: i64 = 600;
+/// Checked signatures that are remembered.
+const MOST_REMEMBERED: usize = 10_000;
 
 /// Whose statement a server takes first from a pool that it does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,7 +251,7 @@ impl Rules {
             roots.into_iter().map(|(pool, root)| (pool.clone(), PoolRoot::new(&pool, &root).ok())).collect();
         let counts = |pool: &str, statement: &str, signature: &str| match roots.get(pool) {
             // A server of an older version beside this one takes what nobody signed.
-            Some(root) => root.as_ref().is_some_and(|root| root.signed(statement, signature)),
+            Some(root) => root.as_ref().is_some_and(|root| self.core().has_signed(root, statement, signature)),
             None => true,
         };
         Ok(Pools {
@@ -258,6 +262,26 @@ impl Rules {
                 .map(|(_, statement, signature)| SignedStatement { statement, signature })
                 .collect(),
         })
+    }
+}
+
+impl Core {
+    /// Whether the root signed that, which is found out once: every client asks for the pools every minute.
+    fn has_signed(&self, root: &PoolRoot, statement: &str, signature: &str) -> bool {
+        let key = sha256(format!("{}{signature}{statement}", root.hex()).as_bytes());
+        let signed = || self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        if signed().contains(&key) {
+            return true;
+        }
+        let is_signed = root.signed(statement, signature);
+        if is_signed {
+            let mut signed = signed();
+            if signed.len() >= MOST_REMEMBERED {
+                signed.clear();
+            }
+            signed.insert(key);
+        }
+        is_signed
     }
 }
 
