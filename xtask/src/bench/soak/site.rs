@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::cgroup::Cgroup;
 use super::person::Person;
 use super::{Attacker, SoakOptions};
-use crate::bench::attacker::TokenKind;
+use crate::bench::attacker::{Kind, TokenKind};
 use crate::engine::{self, Engine};
 use crate::program;
 use crate::stack::{Binaries, ORGANISATION, ProcessorOptions, Scope, Stack, StackOptions, ending_with_us, spawn};
@@ -83,7 +83,9 @@ impl Site {
     pub(super) fn attack(&mut self, dir: &Path, options: &SoakOptions, attacker: Attacker, limit_s: u64) -> Result<()> {
         let token = match options.token {
             TokenKind::User => {
-                if attacker == Attacker::Attack {
+                // Only where it is of use: what its organisation was served counts against its next turn.
+                let pages = options.only.is_empty() || options.only.contains(&Kind::Pages);
+                if attacker == Attacker::Attack && pages {
                     self.equip(dir)?;
                 }
                 self.stack.token(EVIL, "eve", Scope::User)?
