@@ -42,9 +42,9 @@ impl Access {
     }
 }
 
-/// Engine parameters: text that is known to be one JSON object.
+/// Engine parameters: text that is known to be one JSON object. Cheap to clone: the jobs of an upload share it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parameters(String);
+pub struct Parameters(Arc<str>);
 
 /// Why a text is no [`Parameters`].
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +60,7 @@ pub enum ParametersError {
 
 impl Parameters {
     /// The longest parameters, in bytes.
-    pub const MAX_BYTES: usize = 64 << 10;
+    pub const MAX_BYTES: usize = filemill_seal::PARAMETERS_MAX_BYTES;
 
     /// Checks `json`; an empty text stands for `{}`.
     ///
@@ -76,7 +76,7 @@ impl Parameters {
             return Err(ParametersError::TooLong(json.len()));
         }
         match check_object(&json) {
-            Ok(()) => Ok(Self(json)),
+            Ok(()) => Ok(Self(json.into())),
             Err(NotAnObject(why)) => Err(ParametersError::NotAnObject(why)),
         }
     }
@@ -90,7 +90,7 @@ impl Parameters {
 impl Default for Parameters {
     /// `{}`
     fn default() -> Self {
-        Self("{}".to_owned())
+        Self("{}".into())
     }
 }
 

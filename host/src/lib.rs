@@ -26,6 +26,7 @@ mod cache;
 mod compile;
 mod contract;
 mod digest;
+mod document;
 mod engine;
 mod inspect;
 mod install;

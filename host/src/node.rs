@@ -10,6 +10,7 @@
 //!
 //! Nothing that stands here logs a file's name, its report or what an engine logged: those are sealed.
 
+mod agreed;
 mod allowed;
 mod backoff;
 mod budget;

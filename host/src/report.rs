@@ -8,7 +8,7 @@ use crate::text::printable;
 const MAX_LINE_BYTES: usize = 512;
 
 /// How deeply objects and lists may nest: common readers (serde_json among them) stop at 128.
-const MAX_DEPTH: usize = 100;
+const MAX_DEPTH: usize = filemill_seal::JSON_MAX_DEPTH;
 
 /// Why a text is not one JSON object.
 #[derive(Debug, PartialEq, Eq)]

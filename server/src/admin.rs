@@ -179,6 +179,22 @@ impl Admin {
         version: &str,
         component: Vec<u8>,
     ) -> Result<Published, AdminError> {
+        self.publish_described(place, engine, version, component, None).await
+    }
+
+    /// As [`Self::publish`], with the document in which the component says what it is; in place of the one that was published
+    /// before.
+    ///
+    /// # Errors
+    /// As [`Self::publish`]; the document is too long, or not one JSON object.
+    pub async fn publish_described(
+        &self,
+        place: &Place,
+        engine: &str,
+        version: &str,
+        component: Vec<u8>,
+        description: Option<&str>,
+    ) -> Result<Published, AdminError> {
         let contract = contract_of(&component)?;
         let sha256 = digest(&SHA256, &component);
         let release = NewRelease {
@@ -191,7 +207,7 @@ impl Admin {
         // The object first: a release that is listed can be fetched.
         let key = ObjectKey::release(&release.digest).map_err(StorageError::from)?;
         store_object(place, &key, component, sha256.as_ref()).await?;
-        self.rules.add_release(&release).await?;
+        self.rules.publish_release(&release, description).await?;
         let NewRelease { engine, version, digest, .. } = release;
         Ok(Published { engine, version, digest, contract })
     }

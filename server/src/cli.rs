@@ -1,5 +1,6 @@
 //! The command line.
 
+mod describe;
 mod place;
 mod pool;
 mod release;
@@ -81,10 +82,18 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(error) = error.downcast_ref::<StartError>() {
         return error.hint().map(ToOwned::to_owned);
     }
+    if error.downcast_ref::<release::NoProcessor>().is_some() {
+        return Some(describe::HINT.to_owned());
+    }
     match error.downcast_ref::<AdminError>()? {
         AdminError::Start(error) => error.hint().map(ToOwned::to_owned),
         _ => None,
     }
+}
+
+/// Says something to whoever runs the program.
+fn tell(text: &str) {
+    filemill_text::tell_lines(text);
 }
 
 /// Writes lines to standard output, which may be a pipe that was closed.

@@ -36,6 +36,7 @@ pub use bounds::{Bounds, Share};
 pub use component::{ComponentError, MAX_COMPONENT_BYTES, contract_of};
 pub use config::{Config, Embedded, Place, SweepConfig};
 pub use embedded::Addresses;
+pub use filemill_api::limits::MAX_DESCRIPTION_BYTES;
 pub use plan::Plan;
 pub use routes::document as openapi_document;
 pub use server::{Server, StartError};

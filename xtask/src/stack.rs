@@ -264,7 +264,9 @@ impl Stack {
     /// When the server's program refuses.
     pub fn publish(&self, engine: &Engine) -> Result<()> {
         let mut command = self.administer(&["release", "publish"]);
-        command.arg(&engine.file).args(["--engine", &engine.name, "--version", &engine.version]);
+        // It says itself what it is called: only tests call it otherwise.
+        command.arg(&engine.file).arg("--processor").arg(&self.binaries.processor);
+        command.args(["--engine", &engine.name, "--version", &engine.version]);
         program::output(&mut command)?;
         Ok(())
     }

@@ -167,6 +167,30 @@ pub(crate) struct Analysis {
     /// Send what browsers, office programs, editors and desktops leave in folders, too: temporary and system files
     #[arg(long)]
     pub(crate) temporary: bool,
+    #[command(flatten)]
+    pub(crate) set: Set,
+}
+
+/// Parameters of the engine.
+#[derive(Debug, Args)]
+pub(crate) struct Set {
+    /// Set a parameter of the engine; may be given several times. VALUE is what the engine says that the parameter is: a number,
+    /// a boolean, an item of a list (then NAME may come several times), or a text
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub(crate) params: Vec<(String, String)>,
+    /// Set a parameter of the engine to the text in a file, such as a set of rules; may be given several times
+    #[arg(long = "param-file", value_name = "NAME=FILE", value_parser = name_and_value)]
+    pub(crate) param_files: Vec<(String, String)>,
+    /// Set the engine's parameters as the JSON object in FILE says; --param and --param-file go before it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) parameters: Option<PathBuf>,
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("it is not NAME=VALUE".to_owned()),
+    }
 }
 
 /// Nobody waits for longer than an hour.

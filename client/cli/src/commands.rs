@@ -2,6 +2,7 @@
 
 mod account;
 mod listing;
+mod parameters;
 mod show;
 mod transfer;
 

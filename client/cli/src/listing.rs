@@ -4,7 +4,7 @@ use filemill_client::{Description, Ending, Finished, LogLine, Report, Row, RowVa
 use indicatif::HumanBytes;
 
 use crate::lines::plain;
-use crate::report::{short, status, time};
+use crate::report::{parameters, short, status, time};
 
 /// Longest text beside a title, in characters.
 const VALUE_MAX: usize = 400;
@@ -22,6 +22,9 @@ pub(crate) fn of(file: &Finished, description: Option<&Description>) -> Vec<Stri
     let mut head = vec![("File", shown(&file.path)), ("Size", HumanBytes(file.size).to_string())];
     let version = description.map_or("", |description| description.version.as_str());
     head.push(("Engine", format!("{} {}", plain(&file.engine), plain(version)).trim().to_owned()));
+    if let Some(given) = parameters(&file.parameters) {
+        head.push(("Sent", given));
+    }
     head.push(("Status", status(&file.ending).to_owned()));
     if let Some(message) = file.ending.message() {
         head.push(("Message", short(message, VALUE_MAX)));
@@ -170,6 +173,7 @@ mod tests {
             size: 2048,
             sha256: None,
             engine: "table".to_owned(),
+            parameters: vec!["delimiter".to_owned(), "rows\u{1b}".to_owned()],
             place: None,
             reused: false,
             supersedes: false,

@@ -32,6 +32,9 @@ struct FileLine<'a> {
     path_hex: Option<String>,
     size: u64,
     engine: &'a str,
+    /// What was set of its parameters, by name.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    parameters: &'a [String],
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     summary: Option<&'a str>,
@@ -74,11 +77,13 @@ struct ArtifactLine<'a> {
 }
 
 #[derive(Serialize)]
-struct WaitingLine {
+struct WaitingLine<'a> {
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_hex: Option<String>,
     size: Option<u64>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    parameters: &'a [String],
     reason: &'static str,
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,6 +127,7 @@ pub(crate) fn json(file: &Finished) -> String {
         path_hex,
         size: file.size,
         engine: &file.engine,
+        parameters: &file.parameters,
         status: status(&file.ending),
         summary: reported.map(|report| report.summary.as_str()).filter(|summary| !summary.is_empty()),
         report,
@@ -157,6 +163,7 @@ pub(crate) fn waiting_json(file: &WaitingFile) -> String {
         path,
         path_hex,
         size: file.size,
+        parameters: &file.parameters,
         reason: file.reason.code(),
         message: file.reason.to_string(),
         upload: file.place.map(|(upload, _)| upload),
@@ -241,7 +248,14 @@ pub(crate) fn time(us: u64) -> String {
 /// One row of the table of waiting files.
 pub(crate) fn waiting_row(file: &WaitingFile) -> String {
     let size = file.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default();
-    format!("{size:>SIZE_WIDTH$}  {:<40}  {}", shown(&file.path), plain(&file.reason.to_string()))
+    let given = parameters(&file.parameters).map(|names| format!(" ({names})")).unwrap_or_default();
+    format!("{size:>SIZE_WIDTH$}  {:<40}  {}{given}", shown(&file.path), plain(&file.reason.to_string()))
+}
+
+/// What was set of an engine's parameters; `None` if nothing was.
+pub(crate) fn parameters(names: &[String]) -> Option<String> {
+    let list: Vec<String> = names.iter().map(|name| format!("`{}`", plain(name))).collect();
+    (!list.is_empty()).then(|| format!("with parameters {}", list.join(", ")))
 }
 
 /// The outermost fields of a report that has no summary, on one line.
@@ -304,6 +318,7 @@ mod tests {
             size: 3,
             sha256: None,
             engine: "size".to_owned(),
+            parameters: Vec::new(),
             place: None,
             reused: false,
             supersedes: false,
@@ -320,6 +335,7 @@ mod tests {
             size: 2048,
             sha256: None,
             engine: "local/table".to_owned(),
+            parameters: Vec::new(),
             place: None,
             reused: false,
             supersedes: false,

@@ -148,6 +148,22 @@ impl Api {
             .ok_or_else(|| self.protocol("a description is too long, or no text".to_owned()))
     }
 
+    /// What a release's engine says of itself, as processors of this pool passed it on last, or its publisher; `None` while nobody
+    /// has.
+    pub(crate) async fn description_in(&self, release: &Digest, pool: &str) -> Result<Option<String>, Error> {
+        let query = DescriptionQuery { sha256: None, pool: Some(pool.to_owned()) };
+        let path = paths::description(&release.to_string(), &query);
+        match self
+            .call::<Box<serde_json::value::RawValue>>(Patience::Endless, || self.request(Method::GET, &path))
+            .await
+        {
+            Ok(document) if document.get().len() <= DESCRIPTION_MAX_BYTES => Ok(Some(document.get().to_owned())),
+            Ok(_) => Err(self.protocol("a description is too long".to_owned())),
+            Err(Error::Refused { body, .. }) if body.code == ErrorCode::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Uploads that are not done, oldest first: the first page, or the one after another's end.
     pub(crate) async fn uploads(&self, after: Option<UploadId>) -> Result<Uploads, Error> {
         match after {

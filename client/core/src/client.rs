@@ -22,8 +22,9 @@ use crate::journal::{Journal, Session};
 use crate::keys::load_identity;
 use crate::notice::{Notice, Progress};
 use crate::out::Out;
+use crate::parameters::{GivenParameters, Parameters};
 use crate::pipeline::{Pipeline, Recipe};
-use crate::recipe::Recipes;
+use crate::recipe::{Recipes, Verdicts};
 use crate::rules::Rules;
 use crate::run::{Kind, Run, Shared};
 use crate::walk::{Met, Root, walk_into};
@@ -64,6 +65,8 @@ pub struct SendOptions {
     pub out: Option<PathBuf>,
     /// Send what programs and desktops leave in folders, too: temporary and system files.
     pub temporary: bool,
+    /// What to set of the engine's parameters; one engine's only.
+    pub parameters: GivenParameters,
 }
 
 /// A client that is logged in.
@@ -131,6 +134,7 @@ impl Client {
             uploader: identity.recipient(),
             chunk_size: options.chunk_size,
             lifetime_s: options.lifetime_s,
+            verdicts: Verdicts::default(),
         });
         Ok(Self { home, config, identity, journal, session, api, pipeline, inbox, recipes, notices, progress, tasks })
     }
@@ -157,8 +161,12 @@ impl Client {
             Rules::globs_only(Path::new("/"), std::slice::from_ref(glob))?;
         }
         let out = options.out.as_deref().map(Out::new).transpose()?;
-        let recipe = self.recipe(&Wanted::parse(options.engine.as_deref()), true, stop).await?;
+        let wanted = Wanted::parse(options.engine.as_deref());
+        check_wanted(&wanted, &options.parameters)?;
+        let recipe = self.recipe(&wanted, true, stop).await?;
         recipe.engines.check()?;
+        self.recipes.tell_undescribable(&recipe.engines).await?;
+        let parameters = self.parameters(&options.parameters, &recipe, stop).await?;
         let account = self.config.account();
         self.journal.adopt(&self.home, &account, &self.session).await?;
         let (mut roots, mut unreadable) = (Vec::new(), Vec::new());
@@ -168,7 +176,8 @@ impl Client {
                 Err(reason) => unreadable.push(Met::Unreadable { path: path.clone(), reason }),
             }
         }
-        let shared = self.shared(&recipe, roots.clone(), Vec::new(), out, options.again, Arc::default(), stop);
+        let shared =
+            self.shared(&recipe, roots.clone(), Vec::new(), out, options.again, Arc::default(), parameters, stop);
         let (met, found) = mpsc::channel(4);
         let walks = TaskTracker::new();
         walks.spawn_blocking(move || {
@@ -203,7 +212,8 @@ impl Client {
     pub async fn resume(&self, stop: &CancellationToken) -> Result<(), Error> {
         // Each file goes to the release that it was sent for: nothing is chosen.
         let recipe = self.recipe(&Wanted::Auto, false, stop).await?;
-        let shared = self.shared(&recipe, Vec::new(), Vec::new(), None, false, Arc::default(), stop);
+        let shared =
+            self.shared(&recipe, Vec::new(), Vec::new(), None, false, Arc::default(), Parameters::default(), stop);
         let mut run = Run::new(Arc::clone(&shared), Kind::Resume, recipe, Arc::clone(&self.recipes));
         self.take_over(&shared, &mut run).await?;
         let (met, found) = mpsc::channel(1);
@@ -296,6 +306,7 @@ impl Client {
         out: Option<Out>,
         again: bool,
         taken: Arc<Taken>,
+        parameters: Parameters,
         stop: &CancellationToken,
     ) -> Arc<Shared> {
         Arc::new(Shared {
@@ -313,6 +324,7 @@ impl Client {
             home: self.home.clone(),
             session: recipe.session.clone(),
             engines: Mutex::new(Arc::clone(&recipe.engines)),
+            parameters,
             again,
             taken,
             reconnected: Notify::new(),
@@ -335,7 +347,25 @@ impl Client {
         }
     }
 
+    /// Makes parameters of what was set, for the engine that gets them.
+    pub(crate) async fn parameters(
+        &self,
+        given: &GivenParameters,
+        recipe: &Recipe,
+        stop: &CancellationToken,
+    ) -> Result<Parameters, Error> {
+        tokio::select! {
+            parameters = self.recipes.parameters(given, recipe) => parameters,
+            () = stop.cancelled() => Err(Error::Stopped),
+        }
+    }
+
     fn refused(&self, body: ErrorBody) -> Error {
         Error::Refused { server: self.api.server().to_owned(), body }
     }
+}
+
+/// Refuses parameters that several engines would get, before anything is asked of anybody.
+pub(crate) fn check_wanted(wanted: &Wanted, given: &GivenParameters) -> Result<(), Error> {
+    if *wanted == Wanted::Auto && !given.is_empty() { Err(Error::WhichParameters) } else { Ok(()) }
 }

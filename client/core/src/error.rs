@@ -230,6 +230,39 @@ pub enum Error {
     /// No engine takes files of such a name.
     #[error("no engine takes such a file")]
     NoEngineFits,
+    /// Nobody has said yet which files suit these engines: one of them may suit this file best.
+    #[error("nobody has said yet which files suit {engines}")]
+    Undescribed {
+        /// The engines, as a list for people.
+        engines: String,
+    },
+    /// The engine does not take these parameters.
+    #[error("engine `{engine}` does not take these parameters: {detail}")]
+    Parameters {
+        /// Name of the engine.
+        engine: String,
+        /// What is wrong with them.
+        detail: String,
+    },
+    /// Parameters that several engines would get.
+    #[error("parameters are one engine's, and `auto` sends files to several")]
+    WhichParameters,
+    /// Nobody has said yet which parameters the engine takes.
+    #[error("nobody has said yet which parameters engine `{engine}` takes")]
+    ParametersUnknown {
+        /// Name of the engine.
+        engine: String,
+    },
+    /// Longer parameters than the pool's processors are known to take.
+    #[error("the parameters take {found} bytes of JSON, and processors of pool `{pool}` are known to take {most}")]
+    LongParameters {
+        /// How long they are.
+        found: usize,
+        /// How long they may be.
+        most: usize,
+        /// The pool.
+        pool: String,
+    },
     /// What a file was first sent for cannot be run any more.
     #[error("release {version} of engine `{engine}`, which it was first sent for, is gone")]
     ReleaseGone {
@@ -348,6 +381,17 @@ impl Error {
             }
             Self::NoPool { .. } => "a processor announces it when it starts: is one running for this pool?",
             Self::NoEngine { .. } | Self::WhichEngine { .. } | Self::NoEngineFits => "choose one with --engine NAME",
+            Self::Undescribed { .. } => {
+                "a processor says it within seconds of its start, and `filemill-server release publish` before; or choose an engine with --engine NAME"
+            }
+            Self::Parameters { .. } => "the engine's schema says what there is to set; nothing was sent",
+            Self::WhichParameters => "choose the engine with --engine NAME",
+            Self::ParametersUnknown { .. } => {
+                "a processor says it within seconds of its start, and `filemill-server release publish` before; nothing was sent"
+            }
+            Self::LongParameters { .. } => {
+                "processors of an earlier version take 64 KiB: start one of this version, or shorten the parameters; nothing was sent"
+            }
             Self::ReleaseGone { .. } => "`filemill send FILE --engine NAME` sends it for another",
             Self::EngineAway { .. } => {
                 "start a processor that brings it, then `filemill resume`; `filemill send FILE --engine NAME` sends it for another"

@@ -23,6 +23,7 @@ use crate::error::Error;
 use crate::home::Home;
 pub use anew::{NewJournal, begin_new_journal};
 pub(crate) use files::{FilePlace, FileState, Known, Waiting};
+pub(crate) use lookup::Asked;
 pub(crate) use results::{Arrived, Kept, Missing};
 pub(crate) use sessions::{Session, Watched, is_running};
 pub(crate) use unfetched::Unfetched;

@@ -65,6 +65,8 @@ pub struct Finished {
     pub sha256: Option<Digest>,
     /// Name of the engine.
     pub engine: String,
+    /// What was set of the engine's parameters, by name.
+    pub parameters: Vec<String>,
     /// The upload and the index in it, if it got that far.
     pub place: Option<(UploadId, u32)>,
     /// Whether the result is that of the same content, sent before.

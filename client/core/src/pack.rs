@@ -115,6 +115,7 @@ mod tests {
             attempt: 0,
             replaces: None,
             former: None,
+            content: None,
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use filemill_seal::{Layout, Piece, Sha256, Verdict, VoidReason};
 
+use crate::content::Content;
 use crate::error::io_detail;
 use crate::source::{FileStat, Found};
 use crate::tree::link_met;
@@ -73,7 +74,13 @@ impl Reader {
         }
         let announced = &self.files[piece.index as usize];
         let hashed = piece.in_file == 0 && sequence >= self.hash_from;
-        let (file, void) = match announced.open() {
+        // What was looked into is what is sent.
+        let kept = announced.content.as_ref().and_then(Content::take_file);
+        let opened = match kept {
+            Some(file) => file.metadata().map(|now| (file, FileStat::of(&now))),
+            None => announced.open(),
+        };
+        let (file, void) = match opened {
             Ok((file, stat)) => (Some(file), difference(&announced.stat, &stat)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 (None, Some((VoidReason::Vanished, "it vanished".to_owned())))

@@ -1,25 +1,29 @@
 //! What new uploads are made for: the releases that the organisation uses now, and the recipient of the pool.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use filemill_seal::{Enrolment, PoolError, Recipient, SignedStatement, Statement};
+use filemill_seal::{Digest, Enrolment, PARAMETERS_USUAL_BYTES, PoolError, Recipient, SignedStatement, Statement};
 use tokio::sync::mpsc;
 
 use crate::api::{Api, Patience};
-use crate::engines::{Engines, Wanted};
+use crate::engines::{EngineRelease, Engines, Wanted, listed};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::notice::Notice;
+use crate::parameters::{GivenParameters, Parameters};
 use crate::pipeline::Recipe;
 use crate::source::now_s;
 
 /// How often the server is asked whether the pool has announced itself.
 const POOL_ASKED_EVERY: Duration = Duration::from_secs(1);
-/// How often the server is asked whether a processor has described its engines.
+/// How often the server is asked whether engines have been described.
 const DESCRIPTIONS_ASKED_EVERY: Duration = Duration::from_millis(500);
 /// How long that is waited for: a processor describes a release within seconds of being asked to.
 const DESCRIBED_WITHIN: Duration = Duration::from_secs(15);
+/// Verdicts on parameters that are remembered.
+const VERDICTS_MAX: usize = 1024;
 
 /// Makes recipes.
 pub(crate) struct Recipes {
@@ -34,11 +38,32 @@ pub(crate) struct Recipes {
     pub(crate) chunk_size: u32,
     /// For how long a processor may run it, in seconds.
     pub(crate) lifetime_s: u64,
+    /// Which parameters which releases take, as far as it was asked.
+    pub(crate) verdicts: Verdicts,
+}
+
+/// By digests of release and parameters: nothing, or what is wrong.
+#[derive(Default)]
+pub(crate) struct Verdicts(Mutex<HashMap<(Digest, Digest), Result<(), String>>>);
+
+impl Verdicts {
+    fn of(&self, release: &Digest, parameters: &Parameters) -> Option<Result<(), String>> {
+        let verdicts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        verdicts.get(&(*release, parameters.digest())).cloned()
+    }
+
+    fn remember(&self, release: Digest, parameters: &Parameters, verdict: Result<(), String>) {
+        let mut verdicts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if verdicts.len() >= VERDICTS_MAX {
+            verdicts.clear();
+        }
+        verdicts.insert((release, parameters.digest()), verdict);
+    }
 }
 
 impl Recipes {
     /// Lists the releases, and checks the pool's recipient. Waits for the server, and for the pool; and, if files are to go to
-    /// the engines that fit them and it is asked to, a little for what a processor is about to say of these engines.
+    /// the engines that fit them and it is asked to, a little for what nobody has said yet of these engines.
     ///
     /// # Errors
     ///
@@ -68,31 +93,22 @@ impl Recipes {
 
     /// The releases that there are now.
     pub(crate) async fn engines(&self, wanted: &Wanted, patience: Patience) -> Result<Engines, Error> {
-        let releases = self.api.releases(self.enrolment.pool(), patience).await?.releases;
+        let releases = self.api.releases(self.enrolment.pool(), patience).await?;
         Engines::new(releases, wanted, self.api.server())
     }
 
-    /// Waits a little for descriptions that are on their way, and says so; then goes on with those that are there.
+    /// Waits a little for descriptions, and says so; then goes on with those that are there.
     async fn described(&self, mut engines: Engines, wanted: &Wanted) -> Result<Engines, Error> {
-        let list = |names: Vec<&str>| names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        let on_their_way = list(engines.being_described());
-        if !on_their_way.is_empty() {
+        let undescribed = listed(&engines.undescribed());
+        if !undescribed.is_empty() {
             let seconds = DESCRIBED_WITHIN.as_secs();
-            let message = format!("waiting up to {seconds} s for a processor to say which files suit {on_their_way}");
+            let message = format!("waiting up to {seconds} s for a processor to say which files suit {undescribed}");
             self.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
         }
         let begun = Instant::now();
-        while !engines.being_described().is_empty() && begun.elapsed() < DESCRIBED_WITHIN {
+        while !engines.undescribed().is_empty() && begun.elapsed() < DESCRIBED_WITHIN {
             tokio::time::sleep(DESCRIPTIONS_ASKED_EVERY).await;
             engines = self.engines(wanted, Patience::Endless).await?;
-        }
-        let unknown = list(engines.undescribed());
-        if !unknown.is_empty() {
-            let trouble = Notice::Trouble {
-                message: format!("no processor has said which files suit {unknown}: none is sent there"),
-                hint: Some("name it with --engine NAME, or try again when a processor runs".to_owned()),
-            };
-            self.notices.send(trouble).await.map_err(|_| Error::Stopped)?;
         }
         Ok(engines)
     }
@@ -105,6 +121,98 @@ impl Recipes {
         }
         let detail = "an upload would be over before it begins".to_owned();
         Err(Error::Clock { server: self.api.server().to_owned(), ahead_s, detail })
+    }
+
+    /// Says which engines get no file because processors cannot say which they read.
+    pub(crate) async fn tell_undescribable(&self, engines: &Engines) -> Result<(), Error> {
+        let undescribable = listed(&engines.undescribable());
+        if undescribable.is_empty() {
+            return Ok(());
+        }
+        let trouble = Notice::Trouble {
+            message: format!("no processor could say which files suit {undescribable}: none is sent there"),
+            hint: Some("name it with --engine NAME, or try again when another processor runs".to_owned()),
+        };
+        self.notices.send(trouble).await.map_err(|_| Error::Stopped)
+    }
+
+    /// Makes parameters of what a person set, for the engine that gets them. Waits a little for what nobody has said yet of that
+    /// engine.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WhichParameters`] if several engines would get them, [`Error::Parameters`] if the engine does not take them,
+    /// [`Error::ParametersUnknown`] if nobody has said what it takes, [`Error::LongParameters`], and what concerns all requests.
+    pub(crate) async fn parameters(&self, given: &GivenParameters, recipe: &Recipe) -> Result<Parameters, Error> {
+        if given.is_empty() {
+            return Ok(Parameters::default());
+        }
+        let release = recipe.engines.only()?.ok_or(Error::WhichParameters)?;
+        let begun = Instant::now();
+        let schema = loop {
+            match self.schema(release).await {
+                Err(error @ Error::ParametersUnknown { .. }) if begun.elapsed() >= DESCRIBED_WITHIN => {
+                    return Err(error);
+                }
+                Err(Error::ParametersUnknown { .. }) => tokio::time::sleep(DESCRIPTIONS_ASKED_EVERY).await,
+                schema => break schema?,
+            }
+        };
+        let given = given.clone();
+        let fitted = tokio::task::spawn_blocking(move || given.fitted(schema.as_ref()));
+        let fitted = fitted.await.map_err(|_| Error::Stopped)?;
+        let parameters = fitted.map_err(|detail| Error::Parameters { engine: release.engine.clone(), detail })?;
+        self.verdicts.remember(release.release, &parameters, Ok(()));
+        self.check_length(&parameters, &recipe.engines)?;
+        Ok(parameters)
+    }
+
+    /// Whether the release takes these parameters, and processors of the pool parameters of that length.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::parameters`].
+    pub(crate) async fn check(
+        &self,
+        release: &EngineRelease,
+        parameters: &Parameters,
+        engines: &Engines,
+    ) -> Result<(), Error> {
+        if parameters.is_empty() {
+            return Ok(());
+        }
+        self.check_length(parameters, engines)?;
+        let verdict = match self.verdicts.of(&release.release, parameters) {
+            Some(verdict) => verdict,
+            None => {
+                let (schema, checked) = (self.schema(release).await?, parameters.clone());
+                let check = tokio::task::spawn_blocking(move || checked.check(schema.as_ref()));
+                let verdict = check.await.map_err(|_| Error::Stopped)?;
+                self.verdicts.remember(release.release, parameters, verdict.clone());
+                verdict
+            }
+        };
+        verdict.map_err(|detail| Error::Parameters { engine: release.engine.clone(), detail })
+    }
+
+    fn check_length(&self, parameters: &Parameters, engines: &Engines) -> Result<(), Error> {
+        let (found, most) = (parameters.as_json().len(), engines.parameters_bytes);
+        if found <= most.max(PARAMETERS_USUAL_BYTES) {
+            return Ok(());
+        }
+        Err(Error::LongParameters { found, most, pool: self.enrolment.pool().to_owned() })
+    }
+
+    /// The schema of the release's parameters; `None` if it takes none.
+    async fn schema(&self, release: &EngineRelease) -> Result<Option<serde_json::Value>, Error> {
+        let unknown = || Error::ParametersUnknown { engine: release.engine.clone() };
+        let document = self.api.description_in(&release.release, self.enrolment.pool()).await?.ok_or_else(unknown)?;
+        let read = serde_json::from_str::<serde_json::Value>(&document);
+        let document = read.map_err(|error| Error::Protocol {
+            server: self.api.server().to_owned(),
+            detail: format!("the description of engine `{}` cannot be read: {error}", release.engine),
+        })?;
+        Ok(document.get("parameter_schema").filter(|schema| !schema.is_null()).cloned())
     }
 
     /// The pool's statement with the highest serial that stands up to all checks; the serial is pinned. Waits for one where

@@ -146,6 +146,7 @@ pub(crate) fn finished(place: FilePlace, ending: Ending) -> Finished {
         path: place.path,
         size: place.size,
         engine: place.engine,
+        parameters: place.parameters,
         place: Some((place.upload, place.index)),
         reused: place.reused,
         supersedes: place.former.is_some(),

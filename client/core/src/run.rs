@@ -29,6 +29,7 @@ use crate::inbox::Inbox;
 use crate::notice::{Notice, Progress};
 use crate::out::Out;
 use crate::pack::Packers;
+use crate::parameters::Parameters;
 use crate::pipeline::{Pipeline, Recipe, Transferred};
 use crate::recipe::Recipes;
 use crate::rules::Rules;
@@ -70,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) session: String,
     /// Those that the organisation uses now.
     pub(crate) engines: Mutex<Arc<Engines>>,
+    /// Those of files that were not sent before.
+    pub(crate) parameters: Parameters,
     /// Send even what was sent before.
     pub(crate) again: bool,
     /// What a watcher has handed on.
@@ -96,7 +99,14 @@ pub(crate) enum Kind {
 
 /// What the files of a bundle are sent for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Target {
+pub(crate) struct Target {
+    pub(crate) to: To,
+    pub(crate) parameters: Parameters,
+}
+
+/// What is to run over them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum To {
     /// The release of this engine that is in use.
     Engine(String),
     /// This release, which they were sent for before.

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use filemill_seal::{NAME_MAX_BYTES, UploadId};
 
+use crate::content::Content;
 use crate::tree::{LINK, Tree};
 
 /// A file's clock may stand still for this long between two changes (the granularity of FAT, the coarsest in use), so that
@@ -60,6 +61,8 @@ pub(crate) struct Found {
     pub(crate) replaces: Option<(UploadId, u32)>,
     /// Where it was sent before it grew.
     pub(crate) former: Option<(UploadId, u32)>,
+    /// What a look into it said, if one was taken.
+    pub(crate) content: Option<Content>,
 }
 
 impl FileStat {
@@ -165,7 +168,16 @@ impl Found {
         if name.is_empty() || name.len() > NAME_MAX_BYTES {
             return Err(format!("its path below the folder has {} bytes, more than {NAME_MAX_BYTES}", name.len()));
         }
-        Ok(Self { path, name, stat: seen.stat, seen_ns: now_ns(), attempt: 0, replaces: None, former: None })
+        Ok(Self {
+            path,
+            name,
+            stat: seen.stat,
+            seen_ns: now_ns(),
+            attempt: 0,
+            replaces: None,
+            former: None,
+            content: None,
+        })
     }
 
     /// What lies at its path now; no link is followed below the folder that the user named.

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::api::Patience;
 use crate::client::Client;
+use crate::content::look_into;
 use crate::engines::{Engines, Wanted};
 use crate::error::Error;
 use crate::journal::{Waiting, Watched, is_running};
@@ -31,6 +32,8 @@ pub struct WaitingFile {
     pub size: Option<u64>,
     /// The upload and the index in it, if it got that far.
     pub place: Option<(UploadId, u32)>,
+    /// What was set of the engine's parameters, by name, if it got that far.
+    pub parameters: Vec<String>,
     /// Why it has none.
     pub reason: Reason,
 }
@@ -43,6 +46,8 @@ pub enum Reason {
     Settling,
     /// No engine can be chosen for it, for this reason.
     NoEngine(String),
+    /// It is not known yet which engine suits it best, for this reason.
+    NoDescriptions(String),
     /// A rule leaves it out: this one.
     Ignored(String),
     /// It is a link, which is not followed.
@@ -92,6 +97,7 @@ impl Reason {
         match self {
             Self::Settling => "settling",
             Self::NoEngine(_) => "no_engine",
+            Self::NoDescriptions(_) => "no_descriptions",
             Self::Ignored(_) | Self::Link => "ignored",
             Self::Interrupted => "interrupted",
             Self::SentAgain => "sent_again",
@@ -118,6 +124,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Settling => f.write_str("settling: it is new, or still changing"),
             Self::NoEngine(why) => write!(f, "waiting for an engine: {why}"),
+            Self::NoDescriptions(why) => write!(f, "waiting for engine descriptions: {why}"),
             Self::Ignored(why) => write!(f, "ignored: {why}"),
             Self::Link => f.write_str(LINK),
             Self::Interrupted => f.write_str("interrupted: `filemill resume` goes on with it"),
@@ -229,6 +236,7 @@ impl Client {
                     path: file.place.path,
                     size: Some(file.place.size),
                     place: Some((file.place.upload, file.place.index)),
+                    parameters: file.place.parameters,
                     reason,
                 });
             }
@@ -241,7 +249,8 @@ impl Client {
             for file in page {
                 let reason = Reason::Failed(file.message.unwrap_or_default());
                 let place = Some((file.upload, file.index));
-                tell(WaitingFile { path: file.path, size: Some(file.size), place, reason });
+                let (path, size, parameters) = (file.path, Some(file.size), file.parameters);
+                tell(WaitingFile { path, size, place, parameters, reason });
             }
         }
         let offline = states.offline.is_some();
@@ -276,16 +285,29 @@ impl Client {
                         Met::File(found) => files.push(found),
                         Met::Ignored { path, why } => {
                             let reason = Reason::Ignored(why.to_string());
-                            tell(WaitingFile { path, size: None, place: None, reason });
+                            tell(WaitingFile { path, size: None, place: None, parameters: Vec::new(), reason });
                         }
                         Met::Skipped { path, reason } if reason == LINK => {
-                            tell(WaitingFile { path, size: None, place: None, reason: Reason::Link });
+                            let reason = Reason::Link;
+                            tell(WaitingFile { path, size: None, place: None, parameters: Vec::new(), reason });
                         }
                         Met::Skipped { path, reason } => {
-                            tell(WaitingFile { path, size: None, place: None, reason: Reason::Skipped(reason) });
+                            tell(WaitingFile {
+                                path,
+                                size: None,
+                                place: None,
+                                parameters: Vec::new(),
+                                reason: Reason::Skipped(reason),
+                            });
                         }
                         Met::Unreadable { path, reason } => {
-                            tell(WaitingFile { path, size: None, place: None, reason: Reason::Unreadable(reason) });
+                            tell(WaitingFile {
+                                path,
+                                size: None,
+                                place: None,
+                                parameters: Vec::new(),
+                                reason: Reason::Unreadable(reason),
+                            });
                         }
                     }
                 }
@@ -294,18 +316,30 @@ impl Client {
                     if engines.is_none() {
                         engines = Some(self.recipes.engines(&wanted, Patience::Brief).await.ok());
                     }
-                    let chosen = engines.iter().flatten().find_map(|engines| engines.for_file(&found.path).err());
+                    let (found, chosen) = match engines.iter().flatten().next() {
+                        Some(engines) => chosen(engines, found).await?,
+                        None => (found, None),
+                    };
                     let reason = match chosen {
+                        Some(error @ Error::Undescribed { .. }) => Reason::NoDescriptions(error.with_hint()),
                         Some(error) => Reason::NoEngine(error.with_hint()),
                         None => Reason::Settling,
                     };
-                    tell(WaitingFile { path: found.path, size: Some(found.stat.size), place: None, reason });
+                    let (path, size) = (found.path, Some(found.stat.size));
+                    tell(WaitingFile { path, size, place: None, parameters: Vec::new(), reason });
                 }
             }
             walking.await.map_err(|_| Error::Stopped)?;
         }
         Ok(())
     }
+}
+
+/// Why no engine can be chosen for the file, if none can; and the file, which may have been looked into for that.
+async fn chosen(engines: &Engines, mut found: Found) -> Result<(Found, Option<Error>), Error> {
+    look_into(engines, std::slice::from_mut(&mut found)).await?;
+    let error = engines.for_file(&found).err();
+    Ok((found, error))
 }
 
 /// What is known of uploads while their files are gone through.

@@ -18,11 +18,12 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::client::Client;
+use crate::client::{Client, check_wanted};
 use crate::engines::Wanted;
 use crate::error::Error;
 use crate::notice::Notice;
 use crate::out::Out;
+use crate::parameters::GivenParameters;
 use crate::rules::Rules;
 use crate::run::{Kind, Run};
 use crate::walk::{Root, folder_root};
@@ -49,6 +50,8 @@ pub struct WatchOptions {
     pub settle: Option<Duration>,
     /// Send what programs and desktops leave in folders, too: temporary and system files.
     pub temporary: bool,
+    /// What to set of the engine's parameters; one engine's only.
+    pub parameters: GivenParameters,
 }
 
 impl Client {
@@ -112,10 +115,16 @@ impl Client {
             options.ignore.iter().cloned().chain(results.and_then(|out| pattern(root, out))).collect::<Vec<_>>()
         };
         let ignored: Vec<Vec<String>> = roots.iter().map(ignore).collect();
-        let recipe = self.recipe(&Wanted::parse(options.engine.as_deref()), true, stop).await?;
+        let wanted = Wanted::parse(options.engine.as_deref());
+        check_wanted(&wanted, &options.parameters)?;
+        // Files wait for descriptions that are yet to come, each by itself.
+        let recipe = self.recipe(&wanted, false, stop).await?;
         // Now somebody sits there who can name one; what happens to the releases later only makes files wait.
         recipe.engines.check()?;
-        let shared = self.shared(&recipe, roots.clone(), rules.clone(), out, options.again, Arc::clone(taken), stop);
+        self.recipes.tell_undescribable(&recipe.engines).await?;
+        let parameters = self.parameters(&options.parameters, &recipe, stop).await?;
+        let taken = Arc::clone(taken);
+        let shared = self.shared(&recipe, roots.clone(), rules.clone(), out, options.again, taken, parameters, stop);
         let mut run = Run::new(Arc::clone(&shared), Kind::Watch, recipe, Arc::clone(&self.recipes));
         self.take_over(&shared, &mut run).await?;
         for (root, ignored) in roots.iter().zip(&ignored) {

@@ -12,10 +12,10 @@ pub const NAME_MAX_BYTES: usize = 4_096;
 /// Most bytes that all files of one header may take, counted with [`FileEntry::encoded_bytes`]: a header whose files
 /// stay within it always seals to at most [`HEADER_MAX_BYTES`], whatever its parameters, releases and recipients.
 ///
-/// The 96 KiB left are 64 KiB of parameters, 4 KiB of age recipients, 1 KiB of age tags, and room for the rest.
+/// What is left are [`PARAMETERS_MAX_BYTES`], 4 KiB of age recipients, 1 KiB of age tags, and room for the rest.
 ///
 /// [`FileEntry::encoded_bytes`]: crate::FileEntry::encoded_bytes
-pub const FILES_MAX_ENCODED_BYTES: usize = HEADER_MAX_BYTES - (96 << 10);
+pub const FILES_MAX_ENCODED_BYTES: usize = HEADER_MAX_BYTES - PARAMETERS_MAX_BYTES - (32 << 10);
 
 /// Smallest chunk size, in bytes (64 KiB).
 pub const CHUNK_SIZE_MIN: u32 = 64 << 10;
@@ -32,8 +32,16 @@ pub const TOTAL_MAX_BYTES: u64 = 1 << 48;
 /// Most chunks one upload may have (2^20).
 pub const CHUNKS_MAX: u32 = 1 << 20;
 
-/// Longest engine parameters, in bytes of JSON (64 KiB).
-pub const PARAMETERS_MAX_BYTES: usize = 64 << 10;
+/// Longest engine parameters, in bytes of JSON (1 MiB). The same number binds whoever seals, opens and runs, and the schemas
+/// of the engines (`PARAMETERS_MAX_BYTES` of `engines/sdk`, which a test compares).
+pub const PARAMETERS_MAX_BYTES: usize = 1 << 20;
+
+/// Longest engine parameters that every processor takes, in bytes of JSON (64 KiB): those of release 0.1.0 refuse a header
+/// with more. Whoever seals more has to know that a processor of the pool takes it.
+pub const PARAMETERS_USUAL_BYTES: usize = 64 << 10;
+
+/// How deeply objects and lists may nest in parameters and reports: common readers stop at 128.
+pub const JSON_MAX_DEPTH: usize = 100;
 
 /// Most releases that one header may name; the fewest is 1.
 pub const RELEASES_MAX: usize = 16;

@@ -83,6 +83,13 @@ impl Engine for Archive {
                 "application/java-archive",
                 "application/epub+zip",
             ])
+            // Formats that are zip, tar or gzip beneath.
+            .extensions([
+                "zip", "zipx", "jar", "war", "ear", "apk", "aab", "aar", "xpi", "ipa", "whl", "nupkg", "vsix", "epub",
+                "docx", "docm", "dotx", "dotm", "xlsx", "xlsm", "xltx", "xltm", "pptx", "pptm", "potx", "ppsx", "odt",
+                "ods", "odp", "odg", "ott", "ots", "otp", "vsdx", "3mf", "kmz", "cbz", "cbt", "tar", "tgz", "taz",
+                "gz", "tar.gz", "ova", "gem", "crate",
+            ])
             .seekable()
             .parameters::<Parameters>()
             .report::<ArchiveReport>()

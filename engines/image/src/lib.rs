@@ -45,6 +45,7 @@ impl Engine for Image {
     fn describe() -> Description {
         filemill_engine::description!()
             .media_types(["image/png", "image/jpeg", "image/gif", "image/webp"])
+            .extensions(["png", "apng", "jpg", "jpeg", "jpe", "jfif", "gif", "webp"])
             .seekable()
             .report::<Picture>()
     }

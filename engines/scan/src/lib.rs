@@ -5,7 +5,7 @@
 //! themselves, scripts that fetch and run code, web shells, private keys, the EICAR test file). They are few and general: no
 //! substitute for an anti-malware product.
 //!
-//! Parameters: `rules`, the text of rules in YARA's language, used in place of the built-in ones; with `built_in: true`
+//! Parameters: `rules`, the text of rules in YARA's language (not quite 1 MiB of it), used in place of the built-in ones; with `built_in: true`
 //! beside them. Rules that do not compile are `failed`, with the place: `rules:3:5: error: unknown variable $missing`.
 //! Rules are compiled and evaluated by `boreal`, with YARA's modules `console`, `dex`, `dotnet`, `elf`, `hash`, `macho`,
 //! `math`, `pe` and `string`; not with `time`, because an engine has no clock, `magic` and `cuckoo`; `include` is refused.
@@ -52,6 +52,7 @@ struct Scan;
 #[serde(deny_unknown_fields, default)]
 struct Parameters {
     /// Rules in YARA's language; absent: the built-in ones.
+    #[schemars(length(max = rules::RULES_BYTES))]
     rules: Option<String>,
     /// Whether the built-in rules are used; absent: if there are no others.
     built_in: Option<bool>,

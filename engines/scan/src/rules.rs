@@ -3,10 +3,10 @@
 use boreal::compiler::{CompilerBuilder, CompilerParams};
 use boreal::module::{Console, Dex, Dotnet, Elf, Hash, MachO, Math, Pe, String_};
 use boreal::{Compiler, Scanner};
-use filemill_engine::Failure;
+use filemill_engine::{Failure, PARAMETERS_MAX_BYTES};
 
-/// The most text of rules that is compiled, in bytes.
-const RULES_BYTES: usize = 4 * 1024 * 1024;
+/// The most text of rules that is compiled, in bytes: all that parameters hold, beside the other ones.
+pub(crate) const RULES_BYTES: usize = PARAMETERS_MAX_BYTES - 1024;
 
 /// How deep a condition may be nested. Compiling and evaluating it recurses; the stack that `build.rs` asks for holds it.
 const CONDITION_DEPTH: u32 = 40;
@@ -38,7 +38,7 @@ pub(crate) fn compile(built_in: bool, uploaded: Option<&str>) -> Result<Scanner,
     }
     if let Some(text) = uploaded {
         if text.len() > RULES_BYTES {
-            return Err(Failure::failed(format!("the rules are longer than {} MiB", RULES_BYTES >> 20)));
+            return Err(Failure::failed(format!("the rules are longer than {RULES_BYTES} bytes")));
         }
         add(&mut compiler, "rules", text, UPLOADED)?;
     }

@@ -9,6 +9,7 @@ pub struct Description {
     pub(crate) version: String,
     pub(crate) summary: String,
     pub(crate) media_types: Vec<String>,
+    pub(crate) extensions: Vec<String>,
     pub(crate) seekable: bool,
     pub(crate) parameter_schema: String,
     pub(crate) report_schema: String,
@@ -36,6 +37,7 @@ impl Description {
             version: version.into(),
             summary: summary.into(),
             media_types: Vec::new(),
+            extensions: Vec::new(),
             seekable: false,
             parameter_schema: String::new(),
             report_schema: String::new(),
@@ -46,6 +48,15 @@ impl Description {
     #[must_use]
     pub fn media_types<T: Into<String>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
         self.media_types = types.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Ends of file names that the engine reads, in lower case and without the dot, `zip` or `tar.gz`, at most 256 of at most 32
+    /// bytes: for kinds of files whose names stand for no media type, or for another than those above. They travel as `x-extensions` at the
+    /// root of the report's schema.
+    #[must_use]
+    pub fn extensions<T: Into<String>>(mut self, extensions: impl IntoIterator<Item = T>) -> Self {
+        self.extensions = extensions.into_iter().map(Into::into).collect();
         self
     }
 
@@ -107,6 +118,19 @@ impl Description {
         if let Some(odd) = self.media_types.iter().find(|media_type| media_type.split('/').count() != 2) {
             return Err(format!("`{odd}` is no media type"));
         }
+        if self.extensions.len() > 256 {
+            return Err("there are more than 256 extensions".into());
+        }
+        let plain = |character: char| character.is_alphanumeric() || "._+-".contains(character);
+        let is_extension = |text: &String| {
+            (1..=32).contains(&text.len())
+                && text.starts_with(char::is_alphanumeric)
+                && text.chars().all(plain)
+                && *text == text.to_lowercase()
+        };
+        if let Some(odd) = self.extensions.iter().find(|extension| !is_extension(extension)) {
+            return Err(format!("`{odd}` is no end of a file name: lower case, and without the dot before it"));
+        }
         for (what, schema) in [("parameters", &self.parameter_schema), ("report", &self.report_schema)] {
             let parsed = serde_json::from_str::<serde_json::Value>(schema);
             if !schema.is_empty() && !parsed.is_ok_and(|schema| schema.is_object()) {
@@ -114,6 +138,24 @@ impl Description {
             }
         }
         Ok(())
+    }
+}
+
+impl Description {
+    /// The report's schema with what the contract has no member for.
+    pub(crate) fn whole_report_schema(&self) -> String {
+        if self.extensions.is_empty() {
+            return self.report_schema.clone();
+        }
+        let schema = if self.report_schema.is_empty() { "{}" } else { &self.report_schema };
+        match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(schema) {
+            Ok(mut schema) => {
+                schema.insert("x-extensions".to_owned(), self.extensions.clone().into());
+                serde_json::Value::Object(schema).to_string()
+            }
+            // The host says what is wrong with it.
+            Err(_) => self.report_schema.clone(),
+        }
     }
 }
 
@@ -160,6 +202,16 @@ mod tests {
     }
 
     #[test]
+    fn extensions_stand_in_the_reports_schema() {
+        let described = |description: Description| description.extensions(["tgz", "tar.gz"]).whole_report_schema();
+        let schema: Value = serde_json::from_str(&described(crate::description!().report::<Rows>())).expect("JSON");
+        assert_eq!(schema["x-extensions"], json!(["tgz", "tar.gz"]));
+        assert_eq!(schema["properties"]["rows"]["title"], json!("Rows"));
+        assert_eq!(described(crate::description!()), r#"{"x-extensions":["tgz","tar.gz"]}"#);
+        assert_eq!(crate::description!().whole_report_schema(), "");
+    }
+
+    #[test]
     fn what_breaks_the_contract_is_said() {
         let sound = Description::new("a-1", "0.1.0", "does it");
         sound.check().expect("sound");
@@ -167,6 +219,8 @@ mod tests {
         assert!(Description::new("a", "one", "x").check().expect_err("refused").contains("SemVer"));
         assert!(Description::new("a", "0.1.0", "x\ny").check().expect_err("refused").contains("summary"));
         assert!(sound.clone().media_types(["png"]).check().expect_err("refused").contains("`png`"));
+        assert!(sound.clone().extensions([".zip"]).check().expect_err("refused").contains("`.zip`"));
+        assert!(sound.clone().extensions(["ZIP"]).check().is_err());
         assert!(sound.report_schema("{").check().expect_err("refused").contains("report"));
     }
 }

@@ -69,7 +69,7 @@ pub use engine::{Engine, File, run};
 pub use failure::Failure;
 pub use host::{Level, log, progress};
 pub use input::{Buffered, HashAlgorithm, Input, InputError, Source};
-pub use parameters::NoParameters;
+pub use parameters::{NoParameters, PARAMETERS_MAX_BYTES};
 pub use report::{Artifact, Report};
 
 /// Exports an [`Engine`] from the component that its crate becomes: `export!(Table);`, once a crate.

@@ -8,6 +8,10 @@ use serde::{Deserialize, Deserializer};
 
 use crate::Failure;
 
+/// The longest parameters that a host takes, in bytes of JSON: what a schema allows must fit into it, with its quotes and escapes.
+/// The same number stands in `client/seal/src/bounds.rs`, which a test compares.
+pub const PARAMETERS_MAX_BYTES: usize = 1 << 20;
+
 /// The parameters of an engine that takes none: an object with members is refused, with their names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, JsonSchema)]
 #[schemars(deny_unknown_fields)]

@@ -62,6 +62,7 @@ impl Engine for Table {
         filemill_engine::description!()
             // Not all text, nor all JSON: other engines know more of those.
             .media_types(["text/csv", "text/tab-separated-values", "application/jsonl", "application/x-ndjson"])
+            .extensions(["csv", "tsv", "tab", "jsonl", "ndjson"])
             .parameters::<Parameters>()
             .report::<Said>()
     }

@@ -71,6 +71,7 @@ async fn ask(node: &Node) -> Result<LeaseAnswer, CallError> {
         pool: node.pool.clone(),
         contracts: crate::contract_majors().filter_map(|major| u32::try_from(major).ok()).collect(),
         backends: vec!["component".to_owned()],
+        parameters_bytes: limits::MAX_PARAMETERS_BYTES,
         // Both are at most `MAX_LEASED_JOBS`.
         max_jobs: max_jobs as u32,
         idle_slots: node.slot_count.saturating_sub(in_hand.jobs()).min(most) as u32,

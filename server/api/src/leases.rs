@@ -16,6 +16,9 @@ pub struct LeaseRequest {
     pub contracts: Vec<u32>,
     /// Backends that it has, `component` today.
     pub backends: Vec<String>,
+    /// The longest engine parameters that it takes, in bytes of JSON; without it [`crate::limits::USUAL_PARAMETERS_BYTES`].
+    #[serde(default = "usual_parameters")]
+    pub parameters_bytes: u32,
     /// At most this many jobs, up to [`crate::limits::MAX_LEASED_JOBS`].
     pub max_jobs: u32,
     /// How many jobs of incomplete uploads it would take in idle slots.
@@ -40,6 +43,10 @@ pub struct Told {
     /// Descriptions that it gave: the release's digest, and the document's SHA-256. At most [`crate::limits::MAX_TOLD`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub descriptions: Vec<(String, String)>,
+}
+
+fn usual_parameters() -> u32 {
+    crate::limits::USUAL_PARAMETERS_BYTES
 }
 
 /// The work, grouped by upload. Nothing in it: none came in time.

@@ -46,6 +46,10 @@ pub const MAX_POOL_OFFERS: usize = 16_384;
 pub const MAX_POOL_COMPONENTS: usize = 2048;
 /// Length of a component, in bytes.
 pub const MAX_COMPONENT_BYTES: u64 = 32 << 20;
+/// Longest engine parameters in a sealed header, in bytes of JSON.
+pub const MAX_PARAMETERS_BYTES: u32 = 1 << 20;
+/// Longest engine parameters that every processor takes, in bytes of JSON: longer ones are *long*.
+pub const USUAL_PARAMETERS_BYTES: u32 = 64 << 10;
 /// Files in one run: what one 64-bit mask can tell apart.
 pub const MAX_RUN_FILES: u32 = 64;
 /// Events in one page.

@@ -20,10 +20,14 @@ pub struct Release {
     pub length: u64,
     /// Whether this is the release that the caller's organisation uses now.
     pub current: bool,
-    /// Media types that the engine says it understands, such as `image/png` or `text/*`; empty: any. Absent while no
-    /// processor has described the release. A claim: it decides nothing but where a file is worth sending.
+    /// Media types that the engine says it understands, such as `image/png` or `text/*`; empty: any. Absent while neither its
+    /// publisher nor a processor has described the release. A claim: it decides nothing but where a file is worth sending.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_types: Option<Vec<String>>,
+    /// Ends of file names that the engine says it reads, without the dot and in lower case, such as `tar.gz`; absent where it
+    /// says none. A claim, as above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extensions: Vec<String>,
     /// One sentence that the engine says of itself; absent while no processor has described the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
@@ -31,6 +35,10 @@ pub struct Release {
     /// absent above is worth a wait of seconds. False once it is described, nobody asked has done so in time, or nobody can.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub describing: bool,
+    /// Processors (of the pool asked about) were asked to describe the release, and none did in time: there is nothing to wait for
+    /// until another processor comes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undescribable: bool,
 }
 
 /// Which description of a release to read: the newest that anybody sent of those that fit.
@@ -60,6 +68,10 @@ pub struct ReleasesQuery {
 pub struct Releases {
     /// All of them.
     pub releases: Vec<Release>,
+    /// The longest engine parameters that a processor of the pool asked about takes, in bytes of JSON; absent where none is known
+    /// to take more than [`crate::limits::USUAL_PARAMETERS_BYTES`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters_bytes: Option<u32>,
 }
 
 /// Where a component's bytes are.

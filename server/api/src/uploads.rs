@@ -32,6 +32,10 @@ pub struct OpenUpload {
     /// The jobs, as ranges of neighbouring files that touch the same chunks, in order, without gaps.
     #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_FILES as usize }>")]
     pub jobs: Vec<JobRange>,
+    /// The engine parameters in the header are longer than [`crate::limits::USUAL_PARAMETERS_BYTES`]: only processors that take
+    /// [`crate::limits::MAX_PARAMETERS_BYTES`] get the jobs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub long_parameters: bool,
     /// Chunks that are sealed already and want their URLs with this answer (at most [`crate::limits::MAX_WANTED_CHUNKS`]).
     #[serde(default)]
     #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_WANTED_CHUNKS }>")]

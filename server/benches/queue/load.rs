@@ -230,6 +230,7 @@ impl Load {
             header_sha256: hex(32),
             chunks,
             jobs,
+            long_parameters: false,
             want,
         }
     }
@@ -242,6 +243,7 @@ impl Load {
             pool: POOL.into(),
             contracts: vec![1],
             backends: vec!["component".into()],
+            parameters_bytes: filemill_api::limits::USUAL_PARAMETERS_BYTES,
             max_jobs: self.max_jobs,
             idle_slots: 0,
             wait_ms: 200,

@@ -104,11 +104,7 @@ pub(super) async fn component(
 ///
 /// Any scope.
 #[utoipa::path(get, path = "/v1/pools", tag = "pools", responses((status = OK, body = Pools)))]
-pub(super) async fn pools(
-    State(app): State<App>,
-    Anyone(caller): Anyone,
-    ticket: Ticket,
-) -> Result<Response, Refusal> {
+pub(super) async fn pools(State(app): State<App>, Anyone(caller): Anyone, ticket: Ticket) -> Result<Response, Refusal> {
     let room = ticket.reserve(&app, LIST_ROOM_BYTES).await?;
     ticket.answer(room, &app.rules.pools(&caller).await?)
 }

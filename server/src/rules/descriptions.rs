@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use filemill_api::limits::{MAX_DESCRIBE, MAX_DESCRIPTION_BYTES};
 use filemill_api::{DescriptionQuery, ErrorBody};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +46,10 @@ const VERSION_MAX_BYTES: usize = 64;
 const MEDIA_TYPES_MAX: usize = 64;
 /// Longest media type, in bytes.
 const MEDIA_TYPE_MAX_BYTES: usize = 127;
+/// Most ends of file names that count.
+const EXTENSIONS_MAX: usize = 256;
+/// Longest end of a file name, in bytes.
+const EXTENSION_MAX_BYTES: usize = 32;
 
 /// Releases that lack a description, and whom this server asked for one.
 #[derive(Default)]
@@ -79,6 +84,8 @@ pub(super) struct Said {
     pub(super) version: String,
     pub(super) summary: String,
     pub(super) media_types: Vec<String>,
+    /// Ends of file names, in lower case.
+    pub(super) extensions: Vec<String>,
 }
 
 impl Said {
@@ -95,6 +102,16 @@ impl Said {
             summary: serde_json::Value,
             #[serde(default)]
             media_types: serde_json::Value,
+            #[serde(default)]
+            extensions: serde_json::Value,
+            #[serde(default)]
+            report_schema: Option<Box<RawValue>>,
+        }
+        /// What an engine says at the root of its report's schema.
+        #[derive(Deserialize)]
+        struct Schema {
+            #[serde(default, rename = "x-extensions")]
+            extensions: serde_json::Value,
         }
         if document.len() > MAX_DESCRIPTION_BYTES {
             let length = document.len();
@@ -107,6 +124,12 @@ impl Said {
             .filter(|_| is_object)
             .ok_or_else(|| bad_request("the description is not one JSON object"))?;
         let text = |value: &serde_json::Value| plain(value.as_str().unwrap_or_default());
+        // A node of an earlier version passes the engine's own words on where they stand.
+        let in_schema = || {
+            let schema = read.report_schema.as_ref().and_then(|schema| serde_json::from_str(schema.get()).ok());
+            schema.map(|Schema { extensions }| extensions).unwrap_or_default()
+        };
+        let extensions = if read.extensions.is_array() { read.extensions.clone() } else { in_schema() };
         Ok(Self {
             version: cut(text(&read.version), VERSION_MAX_BYTES),
             summary: cut(text(&read.summary), SUMMARY_MAX_BYTES),
@@ -120,25 +143,45 @@ impl Said {
                 .filter(|kind| (1..=MEDIA_TYPE_MAX_BYTES).contains(&kind.len()))
                 .take(MEDIA_TYPES_MAX)
                 .collect(),
+            extensions: extensions
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|value| value.as_str())
+                .map(|extension| plain(extension).to_lowercase())
+                .filter(|extension| (1..=EXTENSION_MAX_BYTES).contains(&extension.len()))
+                .take(EXTENSIONS_MAX)
+                .collect(),
         })
-    }
-
-    fn media_types_json(&self) -> String {
-        serde_json::Value::from(self.media_types.clone()).to_string()
     }
 
     /// Keeps the document, which says this of the release.
     pub(super) async fn keep(&self, tx: &mut Tx, pool: &str, digest: &str, document: &str) -> Result<(), StoreError> {
-        let new = NewDescription {
-            pool,
-            digest,
-            sha256: &sha256_hex(document.as_bytes()),
-            document,
-            version: &self.version,
-            summary: &self.summary,
-            media_types: &self.media_types_json(),
-        };
+        let (sha256, media_types, extensions) = self.columns(document);
+        let new = self.row(pool, digest, document, (&sha256, &media_types, &extensions));
         tx.insert_description(&new, KEPT).await
+    }
+
+    /// Keeps the document as what the release's publisher says.
+    pub(super) async fn publish(&self, tx: &mut Tx, digest: &str, document: &str) -> Result<(), StoreError> {
+        let (sha256, media_types, extensions) = self.columns(document);
+        tx.publish_description(&self.row("", digest, document, (&sha256, &media_types, &extensions))).await
+    }
+
+    fn columns(&self, document: &str) -> (String, String, String) {
+        let json = |list: &[String]| serde_json::Value::from(list).to_string();
+        (sha256_hex(document.as_bytes()), json(&self.media_types), json(&self.extensions))
+    }
+
+    fn row<'a>(
+        &'a self,
+        pool: &'a str,
+        digest: &'a str,
+        document: &'a str,
+        (sha256, media_types, extensions): (&'a str, &'a str, &'a str),
+    ) -> NewDescription<'a> {
+        let (version, summary) = (&self.version, &self.summary);
+        NewDescription { pool, digest, sha256, document, version, summary, media_types, extensions }
     }
 }
 
@@ -256,9 +299,11 @@ impl Core {
         self.describing().ask(&needs.pool, node, needs.runs, Instant::now())
     }
 
-    /// Which releases a node of these pools was or will be asked to describe so lately that its answer may still come.
-    pub(super) fn being_described(&self, of: impl Fn(&str) -> bool) -> HashSet<String> {
-        self.describing().expected(of, Instant::now())
+    /// Which releases a node of these pools was or will be asked to describe so lately that its answer may still come; and which
+    /// nodes were asked to describe in vain.
+    pub(super) fn being_described(&self, of: impl Fn(&str) -> bool) -> (HashSet<String>, HashSet<String>) {
+        let (describing, now) = (self.describing(), Instant::now());
+        (describing.expected(&of, now), describing.given_up(&of, now))
     }
 
     /// Forgets descriptions of what is gone that were last said before that. They are looked for outside of the transaction, because nearly all descriptions
@@ -284,6 +329,13 @@ impl Core {
 
     fn describing(&self) -> MutexGuard<'_, Describing> {
         self.describing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lacking {
+    /// Whether somebody who was asked may still answer. Who was asked before and failed will fail again.
+    fn may_come(&self, now: Instant) -> bool {
+        self.asked.iter().any(|asked| !asked.again && now.duration_since(asked.at) < DESCRIBED_WITHIN)
     }
 }
 
@@ -331,15 +383,19 @@ impl Describing {
     }
 
     fn expected(&self, shown: impl Fn(&str) -> bool, now: Instant) -> HashSet<String> {
-        let may_come = |lacking: &&Lacking| match lacking.asked.as_slice() {
-            // Who was asked before and failed will fail again.
-            [_, ..] => {
-                lacking.asked.iter().any(|asked| !asked.again && now.duration_since(asked.at) < DESCRIBED_WITHIN)
-            }
-            [] => now.duration_since(lacking.since) < ASKED_WITHIN,
+        let may_come = |lacking: &&Lacking| {
+            lacking.may_come(now) || lacking.asked.is_empty() && now.duration_since(lacking.since) < ASKED_WITHIN
         };
-        let lacking = self.lacking.iter().filter(|(of, _)| shown(of));
-        lacking.flat_map(|(_, lacking)| lacking).filter(may_come).map(|lacking| lacking.digest.clone()).collect()
+        self.lacking_in(shown).filter(may_come).map(|lacking| lacking.digest.clone()).collect()
+    }
+
+    fn given_up(&self, shown: impl Fn(&str) -> bool, now: Instant) -> HashSet<String> {
+        let in_vain = |lacking: &&Lacking| !lacking.asked.is_empty() && !lacking.may_come(now);
+        self.lacking_in(shown).filter(in_vain).map(|lacking| lacking.digest.clone()).collect()
+    }
+
+    fn lacking_in(&self, shown: impl Fn(&str) -> bool) -> impl Iterator<Item = &Lacking> {
+        self.lacking.iter().filter(move |(of, _)| shown(of)).flat_map(|(_, lacking)| lacking)
     }
 
     /// Leasing asks for every node that waits whenever it wakes: what was asked of somebody just now is passed over at once.
@@ -388,16 +444,32 @@ mod tests {
     #[test]
     fn whatever_an_engine_says_is_read_and_bounded() {
         let said = Said::read(r#" {"version":"1.2.0","summary":"It counts","media_types":["text/*",7,""],"more":[]}"#);
-        let expected =
-            Said { version: "1.2.0".into(), summary: "It counts".into(), media_types: vec!["text/*".into()] };
+        let expected = Said {
+            version: "1.2.0".into(),
+            summary: "It counts".into(),
+            media_types: vec!["text/*".into()],
+            extensions: Vec::new(),
+        };
         assert_eq!(said, Ok(expected));
         assert_eq!(Said::read(r#"{"version":[1],"summary":null,"media_types":"all"}"#), Ok(Said::default()));
         let odd = Said::read(r#"{"version":"1\u0000.2","summary":"a\n\u001bb","media_types":["\u0000","a/\u0000b"]}"#);
-        let expected = Said { version: "1.2".into(), summary: "ab".into(), media_types: vec!["a/b".into()] };
+        let expected = Said {
+            version: "1.2".into(),
+            summary: "ab".into(),
+            media_types: vec!["a/b".into()],
+            extensions: Vec::new(),
+        };
         assert_eq!(odd, Ok(expected));
         let long = serde_json::json!({"summary": "é".repeat(400), "media_types": vec!["a/b"; 100]}).to_string();
         let said = Said::read(&long).expect("an object");
         assert_eq!((said.summary.len(), said.media_types.len()), (512, 64));
+        let extensions = |document: &str| Said::read(document).expect("an object").extensions;
+        assert_eq!(
+            extensions(r#"{"extensions":["TGZ","a\u0000b",7,""],"report_schema":{"x-extensions":["no"]}}"#),
+            ["tgz", "ab"]
+        );
+        assert_eq!(extensions(r#"{"report_schema":{"x-extensions":["eml"]}}"#), ["eml"], "an earlier node's document");
+        assert_eq!(extensions(&serde_json::json!({"extensions": vec!["a"; 999]}).to_string()).len(), 256);
         for bad in ["", "[]", "[\"1\",\"2\",[]]", "{", "{} {}", "null"] {
             assert!(Said::read(bad).is_err(), "{bad}");
         }
@@ -445,18 +517,21 @@ mod tests {
         let now = Instant::now();
         let mut describing = Describing::default();
         let lacking = HashMap::from([("p".to_owned(), vec![("a".to_owned(), 1)])]);
-        let expected = |describing: &Describing, pool: Option<&str>, now| {
-            describing.expected(|of| pool.is_none_or(|pool| pool == of), now).contains("a")
-        };
+        let of = |pool: Option<&'static str>| move |of: &str| pool.is_none_or(|pool| pool == of);
+        let expected = |describing: &Describing, pool, now| describing.expected(of(pool), now).contains("a");
+        let given_up = |describing: &Describing, pool, now| describing.given_up(of(pool), now).contains("a");
         describing.take(lacking.clone(), 1, now);
         assert!(expected(&describing, Some("p"), now), "somebody will be asked");
         assert!(expected(&describing, None, now) && !expected(&describing, Some("q"), now));
         assert!(!expected(&describing, Some("p"), now + ASKED_WITHIN), "nobody was");
+        assert!(!given_up(&describing, Some("p"), now + ASKED_WITHIN), "nor did anybody fail");
         let asked = now + ASKED_WITHIN;
         assert_eq!(describing.ask("p", "one", 0b10, asked), ["a"]);
         assert!(expected(&describing, Some("p"), asked));
         let failed = asked + DESCRIBED_WITHIN;
         assert!(!expected(&describing, Some("p"), failed));
+        assert!(!given_up(&describing, Some("p"), asked) && given_up(&describing, Some("p"), failed));
+        assert!(given_up(&describing, None, failed) && !given_up(&describing, Some("q"), failed));
         assert_eq!(describing.ask("p", "two", 0b10, failed), ["a"]);
         assert!(expected(&describing, Some("p"), failed), "another may do better");
         let again = failed + ASKED_AGAIN;

@@ -168,8 +168,10 @@ impl Core {
                 length: u64::try_from(row.length).unwrap_or(0),
                 current: true,
                 media_types: row.media_types.and_then(|list| serde_json::from_str(&list).ok()),
+                extensions: row.extensions.and_then(|list| serde_json::from_str(&list).ok()).unwrap_or_default(),
                 summary: row.summary,
                 describing: false,
+                undescribable: false,
             })
             .collect())
     }

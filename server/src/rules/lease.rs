@@ -58,7 +58,10 @@ impl Rules {
         check_node(&request.node)?;
         check_pool(Some(&request.pool))?;
         own_pool(own, &request.pool)?;
-        let needs = Needs { pool: request.pool, runs: abilities(&request.contracts, &request.backends) };
+        let needs = Needs {
+            pool: request.pool,
+            runs: abilities(&request.contracts, &request.backends, request.parameters_bytes),
+        };
         if !self.core().see(&request.node, &needs).await.map_err(|error| from_store("lease", &error))? {
             return Err(too_many_nodes(&needs.pool));
         }

@@ -9,6 +9,7 @@ use filemill_api::{ErrorBody, OpenRequest, OpenUpload, UploadState};
 use super::announce::{self, Announced};
 use super::combine::Combined;
 use super::refusal::{conflict, from_store, not_found, shown, too_many};
+use super::releases::with_long_parameters;
 use super::service::NOWHERE;
 use super::{Caller, Core, Object, Opened, Rules, random};
 use crate::storage::ObjectKey;
@@ -89,6 +90,7 @@ impl Rules {
                 "check the enrolment file; the pool's first processor publishes it",
             ));
         }
+        let needs = if upload.long_parameters { with_long_parameters(needs) } else { needs };
         Ok(OneOpening { upload, announced, needs })
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::PoisonError;
 
+use filemill_api::limits::MAX_PARAMETERS_BYTES;
 use filemill_api::{ErrorBody, Release, Releases};
 
+use super::descriptions::Said;
 use super::refusal::{bad_request, check_pool, conflict, from_store, is_hex, is_name, not_found, shown};
 use super::{Caller, Core, NewRelease, Object, Rules};
 use crate::storage::ObjectKey;
@@ -13,21 +15,36 @@ use crate::store::{ReleaseRow, StoreError};
 /// Highest contract major that a bit of a node's abilities can stand for.
 pub(super) const MAX_CONTRACT: u32 = 30;
 
+/// Where the bits of needs begin that also need a node to take long parameters.
+const LONG_PARAMETERS: i64 = 32;
+
 /// What a release of this contract, run by the component backend, needs of a node: the number of a bit.
 pub(super) fn needs(contract: u32) -> i64 {
     i64::from(contract)
 }
 
-/// What a node can run, one bit for each need.
-pub(super) fn abilities(contracts: &[u32], backends: &[String]) -> i64 {
-    // One backend today; the next takes the bits from 32 on.
+/// What an upload needs whose parameters are long, given what its release needs.
+pub(super) fn with_long_parameters(needs: i64) -> i64 {
+    needs % LONG_PARAMETERS + LONG_PARAMETERS
+}
+
+/// What a node can run that takes parameters of so many bytes, one bit for each need.
+pub(super) fn abilities(contracts: &[u32], backends: &[String], parameters_bytes: u32) -> i64 {
+    // There is one backend: another one takes a column of its own, as all 62 bits are in use.
     if !backends.iter().any(|backend| backend == "component") {
         return 0;
     }
-    contracts
-        .iter()
-        .filter(|&&contract| contract <= MAX_CONTRACT)
-        .fold(0, |bits, &contract| bits | (1 << needs(contract)))
+    let takes_long = parameters_bytes >= MAX_PARAMETERS_BYTES;
+    contracts.iter().filter(|&&contract| contract <= MAX_CONTRACT).fold(0, |bits, &contract| {
+        let needs = needs(contract);
+        let long = if takes_long { 1 << with_long_parameters(needs) } else { 0 };
+        bits | (1 << needs) | long
+    })
+}
+
+/// Whether nodes of such abilities take long parameters.
+fn take_long_parameters(abilities: i64) -> bool {
+    abilities >> LONG_PARAMETERS != 0
 }
 
 impl Core {
@@ -62,6 +79,16 @@ impl Rules {
     /// # Errors
     /// `bad_request`; `conflict`: the digest is known as another engine's, version's or contract's.
     pub async fn add_release(&self, release: &NewRelease) -> Result<bool, ErrorBody> {
+        self.publish_release(release, None).await
+    }
+
+    /// Adds a release with what its publisher says of it, in place of what was said before. True: it is new; false: it was added
+    /// before.
+    ///
+    /// # Errors
+    /// As [`Self::add_release`]; `bad_request`: the description is too long, or not one JSON object.
+    pub async fn publish_release(&self, release: &NewRelease, description: Option<&str>) -> Result<bool, ErrorBody> {
+        let said = description.map(Said::read).transpose()?;
         if !is_name(&release.engine) {
             return Err(bad_request(format!("engine `{}` is not a name", shown(&release.engine))));
         }
@@ -92,6 +119,11 @@ impl Rules {
             let mut tx = self.core().store.begin().await?;
             let new = tx.insert_release(&row).await?;
             let known = tx.release(&row.digest).await?;
+            if let (Some(said), Some(document)) = (&said, description)
+                && known.as_ref() == Some(&row)
+            {
+                said.publish(&mut tx, &row.digest, document).await?;
+            }
             tx.commit().await?;
             Ok::<_, StoreError>((new, known))
         };
@@ -138,12 +170,15 @@ impl Rules {
             let describing =
                 core.being_described(|of| pools.as_deref().is_none_or(|pools| pools.iter().any(|(pool,)| pool == of)));
             let adoptions = core.store.adoptions(caller.organisation).await?;
-            Ok::<_, StoreError>((local, described, describing, releases, adoptions))
+            let abilities = match (pool, pools.as_deref()) {
+                (Some(_), Some([(pool,)])) => core.store.abilities_of(pool).await?,
+                _ => 0,
+            };
+            Ok::<_, StoreError>((local, described, describing, releases, adoptions, abilities))
         };
-        let (local, described, describing, rows, adoptions) =
+        let (local, described, (describing, given_up), rows, adoptions, abilities) =
             read.await.map_err(|error| from_store("list releases", &error))?;
-        let mut described: HashMap<_, _> =
-            described.into_iter().map(|row| (row.digest, (row.summary, row.media_types))).collect();
+        let mut described: HashMap<_, _> = described.into_iter().map(|row| (row.digest.clone(), row)).collect();
         let mut newest = HashSet::new();
         let mut releases: Vec<_> = rows
             .into_iter()
@@ -153,24 +188,28 @@ impl Rules {
                     .iter()
                     .find(|(engine, _)| *engine == row.engine)
                     .map_or(is_newest, |(_, digest)| *digest == row.digest);
-                let (summary, media_types) = described.remove(&row.digest).unzip();
+                let said = described.remove(&row.digest);
+                let list = |json: &str| serde_json::from_str::<Vec<String>>(json).ok();
                 Release {
-                    describing: summary.is_none() && describing.contains(&row.digest),
+                    describing: said.is_none() && describing.contains(&row.digest),
+                    undescribable: said.is_none() && given_up.contains(&row.digest),
                     engine: row.engine,
                     version: row.version,
                     digest: row.digest,
                     contract: u32::try_from(row.contract).unwrap_or(0),
                     length: u64::try_from(row.length).unwrap_or(0),
                     current,
-                    media_types: media_types.and_then(|list| serde_json::from_str(&list).ok()),
-                    summary,
+                    media_types: said.as_ref().and_then(|said| list(&said.media_types)),
+                    extensions: said.as_ref().and_then(|said| list(&said.extensions)).unwrap_or_default(),
+                    summary: said.map(|said| said.summary),
                 }
             })
             .chain(local)
             .collect();
         // Stable: the order within an engine stays.
         releases.sort_by(|one, other| one.engine.cmp(&other.engine));
-        Ok(Releases { releases })
+        let parameters_bytes = take_long_parameters(abilities).then_some(MAX_PARAMETERS_BYTES);
+        Ok(Releases { releases, parameters_bytes })
     }
 
     /// Where the component of a release is, or one that a node of the caller's `own` pool brought.

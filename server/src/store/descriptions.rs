@@ -1,6 +1,6 @@
 //! What engines say of themselves.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::dialect::{execute, read};
 use super::{Store, StoreError, Tx, json};
@@ -16,8 +16,9 @@ pub(crate) struct NewDescription<'a> {
     pub(crate) document: &'a str,
     pub(crate) version: &'a str,
     pub(crate) summary: &'a str,
-    /// A JSON array.
+    /// JSON arrays.
     pub(crate) media_types: &'a str,
+    pub(crate) extensions: &'a str,
 }
 
 /// What a list of releases shows of a description.
@@ -26,6 +27,7 @@ pub(crate) struct DescribedRow {
     pub(crate) digest: String,
     pub(crate) summary: String,
     pub(crate) media_types: String,
+    pub(crate) extensions: String,
 }
 
 impl Tx {
@@ -47,6 +49,17 @@ impl Tx {
             new.summary,
             new.media_types
         )?;
+        if new.extensions != "[]" {
+            execute!(
+                self,
+                "insert into described_extensions (pool, digest, sha256, extensions) values ($1, $2, $3, $4)
+                 on conflict (pool, digest, sha256) do update set extensions = excluded.extensions",
+                new.pool,
+                new.digest,
+                new.sha256,
+                new.extensions
+            )?;
+        }
         execute!(
             self,
             "delete from descriptions where pool = $1 and digest = $2 and said_at not in
@@ -55,6 +68,34 @@ impl Tx {
             new.pool,
             new.digest,
             keep
+        )?;
+        execute!(
+            self,
+            "delete from described_extensions where pool = $1 and digest = $2 and not exists (select 1 from descriptions d
+                 where d.pool = described_extensions.pool and d.digest = described_extensions.digest
+                     and d.sha256 = described_extensions.sha256)",
+            new.pool,
+            new.digest
+        )?;
+        Ok(())
+    }
+
+    /// Keeps what the publisher of a release says of it, in place of what was said before. The pool and the version are no part of
+    /// it.
+    pub(crate) async fn publish_description(&mut self, new: &NewDescription<'_>) -> Result<(), StoreError> {
+        execute!(
+            self,
+            "insert into published_descriptions (digest, sha256, document, summary, media_types, extensions, said_at)
+             values ($1, $2, $3, $4, $5, $6, {now})
+             on conflict (digest) do update set sha256 = excluded.sha256, document = excluded.document,
+                 summary = excluded.summary, media_types = excluded.media_types, extensions = excluded.extensions,
+                 said_at = excluded.said_at",
+            new.digest,
+            new.sha256,
+            new.document,
+            new.summary,
+            new.media_types,
+            new.extensions
         )?;
         Ok(())
     }
@@ -75,12 +116,21 @@ impl Tx {
             json(stale)?,
             before
         )?;
+        execute!(
+            self,
+            "delete from described_extensions
+             where (pool, digest) in (select e.value ->> 0, e.value ->> 1 from {rows $1})
+                 and not exists (select 1 from descriptions d
+                     where d.pool = described_extensions.pool and d.digest = described_extensions.digest
+                         and d.sha256 = described_extensions.sha256)",
+            json(stale)?
+        )?;
         Ok(())
     }
 }
 
 impl Store {
-    /// The document of this hash, or with an empty one the newest; of one of these pools, or of any.
+    /// The document of this hash, or with an empty one the newest; of one of these pools, or of any; else what the publisher said.
     pub(crate) async fn description(
         &self,
         digest: &str,
@@ -99,7 +149,17 @@ impl Store {
             i64::from(pools.is_none()),
             json(pools.unwrap_or_default())?
         )?;
-        Ok(found.into_iter().next().map(|(document,)| document))
+        if let Some((document,)) = found.into_iter().next() {
+            return Ok(Some(document));
+        }
+        let published = read!(
+            self,
+            (String,),
+            "select document from published_descriptions where digest = $1 and ($2 = '' or sha256 = $2)",
+            digest,
+            sha256
+        )?;
+        Ok(published.into_iter().next().map(|(document,)| document))
     }
 
     /// Whether there is a release with this digest, or a component that nodes of the pool brought and stored.
@@ -115,14 +175,16 @@ impl Store {
         Ok(!found.is_empty())
     }
 
-    /// What was said last of published releases, by nodes of this pool, or without one of any.
+    /// What was said last of published releases, by nodes of this pool, or without one of any; else by the publisher.
     pub(crate) async fn described_releases(&self, pool: Option<&str>) -> Result<Vec<DescribedRow>, StoreError> {
         // `cross join`: SQLite goes through the releases first, and finds one description of each.
-        Ok(match pool {
+        let described = match pool {
             Some(pool) => read!(
                 self,
                 DescribedRow,
-                "select d.digest, d.summary, d.media_types from releases r cross join descriptions d
+                "select d.digest, d.summary, d.media_types, coalesce(x.extensions, '[]') as extensions
+                 from releases r cross join descriptions d left join described_extensions x
+                     on x.pool = d.pool and x.digest = d.digest and x.sha256 = d.sha256
                  where d.pool = $1 and d.digest = r.digest and d.said_at =
                      (select max(n.said_at) from descriptions n where n.pool = $1 and n.digest = r.digest)",
                 pool
@@ -130,24 +192,48 @@ impl Store {
             None => read!(
                 self,
                 DescribedRow,
-                "select d.digest, d.summary, d.media_types from releases r cross join descriptions d
+                "select d.digest, d.summary, d.media_types, coalesce(x.extensions, '[]') as extensions
+                 from releases r cross join descriptions d left join described_extensions x
+                     on x.pool = d.pool and x.digest = d.digest and x.sha256 = d.sha256
                  where d.digest = r.digest and d.said_at =
                      (select max(n.said_at) from descriptions n where n.digest = r.digest)"
             ),
-        }?)
+        }?;
+        self.with_published(described).await
+    }
+
+    /// What nodes of the pool could run between them when they were heard last, one bit for each need.
+    pub(crate) async fn abilities_of(&self, pool: &str) -> Result<i64, StoreError> {
+        let rows = read!(self, (i64,), "select distinct runs from nodes where pool = $1", pool)?;
+        Ok(rows.into_iter().fold(0, |bits, (runs,)| bits | runs))
     }
 
     /// What was said last of published releases, by nodes of any of these pools.
     pub(crate) async fn described_releases_by(&self, pools: &[(String,)]) -> Result<Vec<DescribedRow>, StoreError> {
-        Ok(read!(
+        let described = read!(
             self,
             DescribedRow,
-            "select d.digest, d.summary, d.media_types from releases r cross join descriptions d
+            "select d.digest, d.summary, d.media_types, coalesce(x.extensions, '[]') as extensions
+             from releases r cross join descriptions d left join described_extensions x
+                 on x.pool = d.pool and x.digest = d.digest and x.sha256 = d.sha256
              where d.digest = r.digest and d.pool in (select e.value ->> 0 from {rows $1}) and d.said_at =
                  (select max(n.said_at) from descriptions n
                   where n.digest = r.digest and n.pool in (select e.value ->> 0 from {rows $1}))",
             json(pools)?
-        )?)
+        )?;
+        self.with_published(described).await
+    }
+
+    /// Adds what publishers said of releases of which no node said anything.
+    async fn with_published(&self, mut described: Vec<DescribedRow>) -> Result<Vec<DescribedRow>, StoreError> {
+        let said: HashSet<String> = described.iter().map(|row| row.digest.clone()).collect();
+        let published = read!(
+            self,
+            DescribedRow,
+            "select p.digest, p.summary, p.media_types, p.extensions from published_descriptions p"
+        )?;
+        described.extend(published.into_iter().filter(|row| !said.contains(&row.digest)));
+        Ok(described)
     }
 
     /// How many releases are published. They stay for ever.
@@ -225,14 +311,18 @@ mod tests {
             read!(
                 store,
                 (i64, i64, i64, String),
-                "explain query plan select d.digest, d.summary, d.media_types from releases r cross join descriptions d
+                "explain query plan select d.digest, d.summary, d.media_types, coalesce(x.extensions, '[]') as extensions
+                 from releases r cross join descriptions d left join described_extensions x
+                     on x.pool = d.pool and x.digest = d.digest and x.sha256 = d.sha256
                  where d.pool = 'p' and d.digest = r.digest and d.said_at =
                      (select max(n.said_at) from descriptions n where n.pool = 'p' and n.digest = r.digest)"
             ),
             read!(
                 store,
                 (i64, i64, i64, String),
-                "explain query plan select d.digest, d.summary, d.media_types from releases r cross join descriptions d
+                "explain query plan select d.digest, d.summary, d.media_types, coalesce(x.extensions, '[]') as extensions
+                 from releases r cross join descriptions d left join described_extensions x
+                     on x.pool = d.pool and x.digest = d.digest and x.sha256 = d.sha256
                  where d.digest = r.digest and d.said_at =
                      (select max(n.said_at) from descriptions n where n.digest = r.digest)"
             ),

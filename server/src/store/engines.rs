@@ -30,6 +30,7 @@ pub(crate) struct LocalRow {
     pub(crate) version: Option<String>,
     pub(crate) summary: Option<String>,
     pub(crate) media_types: Option<String>,
+    pub(crate) extensions: Option<String>,
 }
 
 impl Tx {
@@ -186,11 +187,12 @@ impl Store {
         Ok(read!(
             self,
             LocalRow,
-            "select o.name, o.digest, c.contract, c.length, d.version, d.summary, d.media_types
+            "select o.name, o.digest, c.contract, c.length, d.version, d.summary, d.media_types, x.extensions
              from offers o join nodes n on n.id = o.node and n.pool = o.pool
              join components c on c.pool = o.pool and c.digest = o.digest
              left join descriptions d on d.pool = o.pool and d.digest = o.digest and d.said_at =
                  (select max(l.said_at) from descriptions l where l.pool = o.pool and l.digest = o.digest)
+             left join described_extensions x on x.pool = d.pool and x.digest = d.digest and x.sha256 = d.sha256
              where o.pool = $1 and n.seen_at >= {steady} - $2 and c.stored and not c.doomed
              order by o.name, o.since desc, o.node",
             pool,

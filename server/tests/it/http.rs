@@ -112,6 +112,7 @@ impl Mill {
             header_sha256: sha256(&header),
             chunks: 1,
             jobs: vec![JobRange { first_index: 0, count: 1, first_chunk: 0, last_chunk: 0 }],
+            long_parameters: false,
             want: vec![want(0, &chunk)],
         };
         Sample { open, header, chunk }
@@ -178,6 +179,7 @@ fn lease_request(wait_ms: u32) -> LeaseRequest {
         pool: POOL.to_owned(),
         contracts: vec![1],
         backends: vec!["component".to_owned()],
+        parameters_bytes: filemill_api::limits::MAX_PARAMETERS_BYTES,
         max_jobs: 16,
         idle_slots: 4,
         wait_ms,

@@ -9,6 +9,7 @@ mod engines;
 mod leasing;
 mod names;
 mod pools;
+mod published;
 mod races;
 mod results;
 mod roots;

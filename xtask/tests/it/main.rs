@@ -1,6 +1,7 @@
 //! What needs more than one function: the tree as it is, real processes, a real database.
 
 mod chaos;
+mod choice;
 mod engine;
 mod faults;
 mod harness;

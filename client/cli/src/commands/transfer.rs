@@ -6,6 +6,7 @@ use filemill_client::{Client, Error, Home, Notice, SendOptions, WatchOptions};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::parameters::given;
 use super::{open_client, tell_notice};
 use crate::args;
 use crate::lines::Output;
@@ -16,6 +17,7 @@ use crate::report;
 const LINES_AT_ONCE: usize = 256;
 
 pub(crate) async fn send(home: Home, send: args::Send, stop: &CancellationToken) -> Result<ExitCode, Error> {
+    let parameters = given(send.analysis.set)?;
     let (client, told) = open_client(home).await?;
     let options = SendOptions {
         paths: send.paths,
@@ -24,6 +26,7 @@ pub(crate) async fn send(home: Home, send: args::Send, stop: &CancellationToken)
         ignore: send.analysis.ignore,
         out: send.analysis.out,
         temporary: send.analysis.temporary,
+        parameters,
     };
     let printed = print(&client, told, send.analysis.json, client.send(options, stop)).await;
     client.close().await;
@@ -31,6 +34,7 @@ pub(crate) async fn send(home: Home, send: args::Send, stop: &CancellationToken)
 }
 
 pub(crate) async fn watch(home: Home, watch: args::Watch, stop: &CancellationToken) -> Result<ExitCode, Error> {
+    let parameters = given(watch.analysis.set)?;
     let (client, told) = open_client(home).await?;
     let options = WatchOptions {
         folders: watch.folders,
@@ -40,6 +44,7 @@ pub(crate) async fn watch(home: Home, watch: args::Watch, stop: &CancellationTok
         out: watch.analysis.out,
         settle: watch.settle,
         temporary: watch.analysis.temporary,
+        parameters,
     };
     let printed = print(&client, told, watch.analysis.json, client.watch(options, stop)).await;
     client.close().await;

@@ -40,6 +40,8 @@ pub(crate) struct FilePlace {
     pub(crate) state: FileState,
     pub(crate) message: Option<String>,
     pub(crate) engine: String,
+    /// What was set of the engine's parameters.
+    pub(crate) parameters: Vec<String>,
     pub(crate) abandoned: bool,
     /// The place of the same file before it grew.
     pub(crate) former: Option<(UploadId, u32)>,
@@ -85,7 +87,8 @@ pub(super) const REUSED: [&str; 2] = ["0", "1"];
 
 const PLACE_COLUMNS: &str = "files.id, files.upload, files.idx, files.reused, files.path, files.name, files.size, \
                              files.former_upload, files.former_idx, files.verdict, files.sha256, files.state, files.message, uploads.engine, uploads.session, \
-                             uploads.state as upload_state";
+                             uploads.state as upload_state, \
+                             (select names from parameters where sha256 = uploads.parameters) as parameter_names";
 const PLACES: &str = "from files join uploads on uploads.id = files.upload";
 
 impl Journal {
@@ -394,6 +397,10 @@ fn place(row: &SqliteRow) -> Result<FilePlace, sqlx::Error> {
         state: file_state(row.try_get("state")?)?,
         message: row.try_get("message")?,
         engine: row.try_get("engine")?,
+        parameters: row
+            .try_get::<Option<&str>, _>("parameter_names")?
+            .and_then(|names| serde_json::from_str(names).ok())
+            .unwrap_or_default(),
         abandoned: row.try_get::<&str, _>("upload_state")? == "abandoned",
         former: former_place(row)?,
     })

@@ -8,15 +8,23 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::files::file_state;
-use super::uploads::found;
+use super::uploads::{found, parameters_key};
 use super::{Journal, Known, ROWS_PER_STATEMENT, digest, index, signed, unsigned, upload_id};
 use crate::error::Error;
+use crate::parameters::Parameters;
 use crate::source::{Found, path_bytes};
 
 const KNOWN: &str = "select files.*, uploads.state as upload_state, uploads.not_after, results.outcome, results.refusal \
                      from files join uploads on uploads.id = files.upload \
                      left join results on results.upload = files.upload and results.idx = files.idx \
                      where files.state in ('open', 'done') and uploads.account = ";
+
+/// What a file is asked about: what was said of it by another release, or with other parameters, is no answer.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) release: &'a Digest,
+    pub(crate) parameters: &'a Parameters,
+}
 
 impl Journal {
     /// Whether anything was ever sent to `account` for `release`: if not, there is nothing to look for.
@@ -34,12 +42,12 @@ impl Journal {
     pub(crate) async fn known_by_path(
         &self,
         account: &str,
-        release: &Digest,
+        asked: Asked<'_>,
         files: &[Found],
     ) -> Result<HashMap<PathBuf, Known>, Error> {
         let mut latest = HashMap::new();
         for files in files.chunks(ROWS_PER_STATEMENT) {
-            let mut query = start(account, release);
+            let mut query = start(account, asked);
             query.push(" and files.path in (");
             let mut list = query.separated(", ");
             for file in files {
@@ -100,13 +108,13 @@ impl Journal {
     pub(crate) async fn known_by_content(
         &self,
         account: &str,
-        release: &Digest,
+        asked: Asked<'_>,
         contents: &HashSet<Digest>,
     ) -> Result<HashMap<Digest, Vec<Known>>, Error> {
         let contents: Vec<&Digest> = contents.iter().collect();
         let mut found: HashMap<Digest, Vec<Known>> = HashMap::new();
         for contents in contents.chunks(ROWS_PER_STATEMENT) {
-            let mut query = start(account, release);
+            let mut query = start(account, asked);
             // The same content may have been sent very often; and copies that refer to the same place add nothing.
             query.push(
                 " and files.id in (select id from (select files.id, row_number() over \
@@ -115,7 +123,8 @@ impl Journal {
                  where files.state in ('open', 'done') and files.verdict = 0 and files.reused = 0 and uploads.account = ",
             );
             query.push_bind(account.to_owned());
-            query.push(" and uploads.release = ").push_bind(release.as_bytes().to_vec());
+            query.push(" and uploads.release = ").push_bind(asked.release.as_bytes().to_vec());
+            query.push(" and uploads.parameters is ").push_bind(parameters_key(asked.parameters));
             query.push(" and files.sha256 in (");
             let mut list = query.separated(", ");
             for content in contents {
@@ -133,10 +142,11 @@ impl Journal {
     }
 }
 
-fn start(account: &str, release: &Digest) -> QueryBuilder<Sqlite> {
+fn start(account: &str, asked: Asked<'_>) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new(KNOWN);
     query.push_bind(account.to_owned());
-    query.push(" and uploads.release = ").push_bind(release.as_bytes().to_vec());
+    query.push(" and uploads.release = ").push_bind(asked.release.as_bytes().to_vec());
+    query.push(" and uploads.parameters is ").push_bind(parameters_key(asked.parameters));
     query
 }
 

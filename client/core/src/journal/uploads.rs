@@ -10,6 +10,7 @@ use super::{
 };
 use crate::engines::EngineRelease;
 use crate::error::Error;
+use crate::parameters::Parameters;
 use crate::source::{FileStat, Found, path_bytes, path_from_bytes};
 
 /// An upload that is about to be opened.
@@ -29,6 +30,7 @@ pub(crate) struct NewUpload {
     pub(crate) chunk_count: u32,
     pub(crate) created_at: u64,
     pub(crate) not_after: u64,
+    pub(crate) parameters: Parameters,
 }
 
 /// One of its files, with its verdict if it was read already.
@@ -197,7 +199,8 @@ impl Journal {
                          and exists (select 1 from files newer join uploads of_newer on of_newer.id = newer.upload \
                          join uploads of_this on of_this.id = files.upload \
                          where newer.path = files.path and newer.id > files.id \
-                         and of_newer.account = of_this.account and of_newer.release = of_this.release)",
+                         and of_newer.account = of_this.account and of_newer.release = of_this.release \
+                         and of_newer.parameters is of_this.parameters)",
                     )
                     .bind(session)
                     .execute(connection)
@@ -244,6 +247,19 @@ impl Journal {
         .map_err(|error: sqlx::Error| self.failed(&error))
     }
 
+    /// The engine parameters of `upload`; none if it is not known here.
+    pub(crate) async fn parameters_of(&self, upload: UploadId) -> Result<Parameters, Error> {
+        let json: Option<String> = sqlx::query_scalar(
+            "select parameters.json from uploads join parameters on parameters.sha256 = uploads.parameters \
+             where uploads.id = $1",
+        )
+        .bind(upload.as_bytes().to_vec())
+        .fetch_optional(&self.reader)
+        .await
+        .map_err(|error| self.failed(&error))?;
+        Ok(json.map(|json| Parameters::from_journal(&json)).unwrap_or_default())
+    }
+
     /// The program that works on `upload`; `None` if it is not known here.
     pub(crate) async fn owner(&self, upload: UploadId) -> Result<Option<String>, Error> {
         sqlx::query_scalar("select session from uploads where id = $1")
@@ -265,6 +281,10 @@ impl Journal {
         else {
             return Ok(None);
         };
+        let parameters: Option<String> = sqlx::query_scalar("select json from parameters where sha256 = $1")
+            .bind(row.try_get::<Option<Vec<u8>>, _>("parameters")?)
+            .fetch_optional(&self.reader)
+            .await?;
         let files = sqlx::query("select * from files where upload = $1 and reused = 0 order by idx")
             .bind(id.clone())
             .fetch_all(&self.reader)
@@ -311,6 +331,7 @@ impl Journal {
                 chunk_count: index(row.try_get("chunk_count")?)?,
                 created_at: unsigned(row.try_get("created_at")?),
                 not_after: unsigned(row.try_get("not_after")?),
+                parameters: parameters.map(|json| Parameters::from_journal(&json)).unwrap_or_default(),
             },
             header: row.try_get("header")?,
             header_bytes: unsigned(row.try_get("header_bytes")?),
@@ -343,6 +364,7 @@ pub(super) fn found(row: &sqlx::sqlite::SqliteRow) -> Result<Found, sqlx::Error>
         attempt: index(row.try_get("attempt")?)?,
         replaces: None,
         former: former_place(row)?,
+        content: None,
     })
 }
 
@@ -354,10 +376,11 @@ pub(super) fn former_place(row: &sqlx::sqlite::SqliteRow) -> Result<Option<(Uplo
 }
 
 async fn insert_upload(connection: &mut SqliteConnection, upload: &NewUpload) -> Result<(), sqlx::Error> {
+    insert_parameters(connection, &upload.parameters).await?;
     sqlx::query(
         "insert into uploads (id, account, session, data_key, header, header_digest, header_bytes, engine, version, \
-         release, pool, chunk_size, chunk_count, created_at, not_after, state) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'uploading')",
+         release, pool, chunk_size, chunk_count, created_at, not_after, parameters, state) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 'uploading')",
     )
     .bind(upload.id.as_bytes().to_vec())
     .bind(upload.account.clone())
@@ -374,8 +397,37 @@ async fn insert_upload(connection: &mut SqliteConnection, upload: &NewUpload) ->
     .bind(i64::from(upload.chunk_count))
     .bind(signed(upload.created_at))
     .bind(signed(upload.not_after))
+    .bind(parameters_key(&upload.parameters))
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// What names them in the journal; nothing for none.
+pub(super) fn parameters_key(parameters: &Parameters) -> Option<Vec<u8>> {
+    (!parameters.is_empty()).then(|| parameters.digest().as_bytes().to_vec())
+}
+
+/// Writes parameters down, if they are not there.
+pub(super) async fn insert_parameters(
+    connection: &mut SqliteConnection,
+    parameters: &Parameters,
+) -> Result<(), sqlx::Error> {
+    let Some(key) = parameters_key(parameters) else {
+        return Ok(());
+    };
+    let known: Option<i64> = sqlx::query_scalar("select 1 from parameters where sha256 = $1")
+        .bind(key.clone())
+        .fetch_optional(&mut *connection)
+        .await?;
+    if known.is_none() {
+        sqlx::query("insert into parameters (sha256, json, names) values ($1, $2, $3)")
+            .bind(key)
+            .bind(parameters.as_json().to_owned())
+            .bind(serde_json::Value::from(parameters.names()).to_string())
+            .execute(connection)
+            .await?;
+    }
     Ok(())
 }
 

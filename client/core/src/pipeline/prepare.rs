@@ -11,6 +11,7 @@ use super::{Pipeline, Recipe, plan};
 use crate::engines::EngineRelease;
 use crate::error::Error;
 use crate::journal::{NewUpload, StoredUpload};
+use crate::parameters::Parameters;
 use crate::source::{Found, now_s};
 
 /// Makes a new upload of `files` for `engine`: its id, its key and its header. Nothing is written down or sent yet. Blocks for
@@ -19,6 +20,7 @@ pub(crate) fn begin(
     pipeline: Arc<Pipeline>,
     recipe: &Recipe,
     engine: &EngineRelease,
+    parameters: Parameters,
     files: Vec<Found>,
 ) -> Result<Transfer, Error> {
     let now = now_s();
@@ -27,7 +29,7 @@ pub(crate) fn begin(
         key: DataKey::random(),
         uploader: recipe.uploader.clone(),
         releases: vec![engine.release],
-        parameters: "{}".to_owned(),
+        parameters: parameters.as_json().to_owned(),
         chunk_size: recipe.chunk_size,
         not_after: now.saturating_add(recipe.lifetime_s),
         files: files.iter().map(|file| FileEntry { name: file.name.clone(), length: file.stat.size }).collect(),
@@ -57,6 +59,7 @@ pub(crate) fn begin(
             chunk_count: layout.chunk_count(),
             created_at: now,
             not_after: header.not_after,
+            parameters,
         },
         files: files.into(),
         layout: Arc::new(layout),

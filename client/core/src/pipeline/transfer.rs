@@ -17,7 +17,7 @@ use filemill_api::{
     AdvanceUpload, AdvancedUpload, ChunkWant, ErrorBody, JobRange, OpenUpload, OpenedUpload, SignedPut, UploadState,
     limits,
 };
-use filemill_seal::{ChunkSealer, Digest, Layout, Verdict, VoidReason};
+use filemill_seal::{ChunkSealer, Digest, Layout, PARAMETERS_USUAL_BYTES, Verdict, VoidReason};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -533,6 +533,7 @@ impl Transfer {
             header_sha256: self.upload.header_digest.to_string(),
             chunks: self.layout.chunk_count(),
             jobs,
+            long_parameters: self.upload.parameters.as_json().len() > PARAMETERS_USUAL_BYTES,
             want: chunks.iter().map(want).collect(),
         };
         (ask, parts)

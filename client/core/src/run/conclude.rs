@@ -33,6 +33,8 @@ pub(super) struct Conclusion {
     pub(super) artifacts: Arc<[Artifact]>,
     /// Of its upload; the one that it would have gone to if it got into none.
     pub(super) engine: Option<String>,
+    /// What was set of its parameters.
+    pub(super) parameters: Vec<String>,
     pub(super) ending: Ending,
 }
 
@@ -50,6 +52,7 @@ impl Conclusion {
             sealed: None,
             artifacts: Arc::default(),
             engine: None,
+            parameters: Vec::new(),
             ending: Ending::NotSent { kind: kind.to_owned(), message },
         }
     }
@@ -75,6 +78,7 @@ impl Conclusion {
             sealed: opened.sealed,
             artifacts: opened.artifacts,
             engine: Some(place.engine.clone()),
+            parameters: place.parameters.clone(),
             ending: opened.ending,
         }
     }
@@ -118,6 +122,7 @@ impl Shared {
             size: conclusion.size,
             sha256: conclusion.sha256,
             engine: conclusion.engine.unwrap_or_else(|| self.engine_for(&conclusion.path)),
+            parameters: conclusion.parameters,
             place: conclusion.place,
             reused: conclusion.reused,
             supersedes: conclusion.supersedes,
@@ -181,8 +186,9 @@ impl Shared {
             supersedes: found.former.is_some(),
             sealed: opened.sealed,
             artifacts: opened.artifacts,
-            // It was looked for among those of the same release.
-            engine: None,
+            // It was looked for among those of the same release, with the same parameters.
+            engine: Some(self.engines().for_file(found).map(|release| release.engine.clone()).unwrap_or_default()),
+            parameters: self.parameters.names(),
             ending: opened.ending,
         })
         .await
@@ -190,7 +196,7 @@ impl Shared {
 
     /// Name of the engine that a file of this name goes to; empty if there is none.
     fn engine_for(&self, path: &Path) -> String {
-        self.engines().for_file(path).map(|release| release.engine.clone()).unwrap_or_default()
+        self.engines().for_name(path).map(|release| release.engine.clone()).unwrap_or_default()
     }
 
     /// What the user calls `path`.

@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::conclude::Conclusion;
 use super::{Request, Shared};
+use crate::content::look_into;
 use crate::error::Error;
-use crate::journal::{FileState, Known};
+use crate::journal::{Asked, FileState, Known};
 use crate::notice::Notice;
 use crate::source::{Found, now_s};
 use crate::walk::Met;
@@ -114,9 +115,11 @@ impl Selector {
         }
         // By release: what another one said of a file is no answer.
         let engines = self.shared.engines();
+        let mut files = files;
+        look_into(&engines, &mut files).await?;
         let mut groups: HashMap<Option<Digest>, Vec<Found>> = HashMap::new();
         for file in files {
-            let release = engines.for_file(&file.path).ok().map(|release| release.release);
+            let release = engines.for_file(&file).ok().map(|release| release.release);
             groups.entry(release).or_default().push(file);
         }
         for (release, files) in groups {
@@ -182,7 +185,8 @@ impl Selector {
     async fn judge(&self, release: &Digest, files: Vec<Found>) -> Result<Judged, Error> {
         let journal = &self.shared.inbox.journal;
         let account = &self.shared.account;
-        let mut by_path = journal.known_by_path(account, release, &files).await?;
+        let asked = Asked { release, parameters: &self.shared.parameters };
+        let mut by_path = journal.known_by_path(account, asked, &files).await?;
         let sizes = journal.known_sizes(&files.iter().map(|file| file.stat.size).collect()).await?;
         let mut judged = Judged::default();
         let mut compare = Vec::new();
@@ -200,7 +204,7 @@ impl Selector {
         }
         let (compare, hashes) = hash_all(compare).await?;
         let contents = hashes.iter().flatten().copied().collect();
-        let by_content = journal.known_by_content(account, release, &contents).await?;
+        let by_content = journal.known_by_content(account, asked, &contents).await?;
         for ((file, known), sha256) in compare.into_iter().zip(hashes) {
             let same_path = known.as_ref().filter(|known| sha256.is_some() && known.sha256 == sha256);
             if let Some(known) = same_path.filter(|known| is_of_use(known)) {

@@ -7,10 +7,12 @@ use filemill_api::LOCAL_PREFIX;
 
 use super::conclude::Conclusion;
 use super::uploads::HELD_FOR;
-use super::{Kind, Run, Target};
+use super::{Kind, Run, Target, To};
+use crate::content::look_into;
 use crate::engines::{EngineRelease, Engines, Wanted};
 use crate::error::{Error, io_detail};
 use crate::notice::Notice;
+use crate::parameters::Parameters;
 use crate::source::{FileStat, Found};
 
 /// Files that wait for an engine, at most: what is known of each takes some hundred bytes.
@@ -18,14 +20,21 @@ const UNPLACED_MAX: usize = 32 << 10;
 /// How long to wait, at most, before an engine for them is looked for again.
 const LOOK_PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// How long to wait before an engine is looked for again: twice as long each time.
-pub(super) struct Pause(Duration);
+/// The same where somebody is about to describe engines: at first, and at most.
+const DESCRIPTIONS_LOOKED_FOR: Duration = Duration::from_millis(500);
+const DESCRIPTIONS_PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// The release that stands for `target` now, if there is one.
-pub(super) fn resolve<'a>(engines: &'a Engines, target: &Target) -> Option<&'a Arc<EngineRelease>> {
-    match target {
-        Target::Engine(name) => engines.named(name),
-        Target::Release(digest) => engines.offered(digest),
+/// How long to wait before an engine is looked for again: twice as long each time, up to a limit.
+pub(super) struct Pause {
+    next: Duration,
+    most: Duration,
+}
+
+/// The release that stands for `to` now, if there is one.
+pub(super) fn resolve<'a>(engines: &'a Engines, to: &To) -> Option<&'a Arc<EngineRelease>> {
+    match to {
+        To::Engine(name) => engines.named(name),
+        To::Release(digest) => engines.offered(digest),
     }
 }
 
@@ -34,7 +43,35 @@ impl Run {
     /// only go on with what was begun, it goes to the one in use of the same engine, or, where the organisation uses none of that
     /// any more, to the engine for any such file. One that a processor brought is only away with it: it is waited for, unless
     /// another engine is named.
-    pub(super) async fn target_of(&self, file: &Found) -> Result<Result<Target, Error>, Error> {
+    pub(super) async fn target_of(&self, file: &mut Found) -> Result<Result<Target, Error>, Error> {
+        // What is sent again keeps what was set.
+        let parameters = match file.replaces {
+            Some((upload, _)) => self.shared.inbox.journal.parameters_of(upload).await?,
+            None => self.shared.parameters.clone(),
+        };
+        let to = match self.engine_of(file).await? {
+            Ok(to) => to,
+            Err(error) => return Ok(Err(error)),
+        };
+        Ok(self.fits(&to, &parameters).await?.map(|()| Target { to, parameters }))
+    }
+
+    /// Whether what stands for `to` now takes the parameters.
+    pub(super) async fn fits(&self, to: &To, parameters: &Parameters) -> Result<Result<(), Error>, Error> {
+        let engines = &self.recipe.engines;
+        let Some(release) = resolve(engines, to) else {
+            return Ok(Ok(()));
+        };
+        match self.recipes.check(release, parameters, engines).await {
+            Ok(()) => Ok(Ok(())),
+            Err(
+                error @ (Error::Parameters { .. } | Error::ParametersUnknown { .. } | Error::LongParameters { .. }),
+            ) => Ok(Err(error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn engine_of(&self, file: &mut Found) -> Result<Result<To, Error>, Error> {
         let engines = &self.recipe.engines;
         let former = match file.replaces {
             Some((upload, _)) => self.shared.inbox.journal.made_for(upload).await?,
@@ -42,7 +79,7 @@ impl Run {
         };
         if let Some(EngineRelease { engine, version, release }) = former {
             if engines.offered(&release).is_some() {
-                return Ok(Ok(Target::Release(release)));
+                return Ok(Ok(To::Release(release)));
             }
             let is_in_use = engines.named(&engine).is_some();
             let is_named = matches!(self.recipe.wanted, Wanted::Named(_));
@@ -53,14 +90,15 @@ impl Run {
                 return Ok(Err(Error::ReleaseGone { engine, version }));
             }
             if is_in_use {
-                return Ok(Ok(Target::Engine(engine)));
+                return Ok(Ok(To::Engine(engine)));
             }
         }
-        Ok(engines.for_file(&file.path).map(|release| Target::Engine(release.engine.clone())))
+        look_into(engines, std::slice::from_mut(file)).await?;
+        Ok(engines.for_file(file).map(|release| To::Engine(release.engine.clone())))
     }
 
     /// As [`Self::target_of`]; where none is found, what there is now is asked for if that was long ago.
-    pub(super) async fn place(&mut self, file: &Found) -> Result<Result<Target, Error>, Error> {
+    pub(super) async fn place(&mut self, file: &mut Found) -> Result<Result<Target, Error>, Error> {
         let target = self.target_of(file).await?;
         if target.is_ok() || !self.recipe.is_stale() {
             return Ok(target);
@@ -89,22 +127,36 @@ impl Run {
         let kind = match error {
             Error::EngineAway { .. } => "engine_away",
             Error::ReleaseGone { .. } => "release_gone",
+            Error::Undescribed { .. } => "no_descriptions",
+            Error::Parameters { .. } | Error::ParametersUnknown { .. } | Error::LongParameters { .. } => "parameters",
             _ => "no_engine",
         };
+        // What may come yet is waited for, by whoever goes on.
+        let may_come = ["engine_away", "no_descriptions"].contains(&kind)
+            || matches!(error, Error::ParametersUnknown { .. } | Error::LongParameters { .. });
         if let Some((upload, index)) = file.replaces
-            && kind != "engine_away"
+            && !may_come
         {
             self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;
         }
         self.shared.conclude(Conclusion::of_found(&file, kind, message)).await
     }
 
-    async fn wait_for_engine(&mut self, file: Found, error: &Error) -> Result<(), Error> {
+    async fn wait_for_engine(&mut self, mut file: Found, error: &Error) -> Result<(), Error> {
         let path = self.shared.named(&file.path);
-        let reason = format!("{error}; it is sent when one does");
+        let reason = match error {
+            Error::Undescribed { .. } => {
+                format!("waiting for engine descriptions: {error}; it is sent when they are there")
+            }
+            _ => format!("{error}; it is sent when one does"),
+        };
+        // It may wait for long, and is looked into again then.
+        file.content = None;
         let is_new = !self.unplaced.contains_key(&file.path);
         // Where nothing can be sent at all, no more files are taken; and few have to be sent again.
-        let may_be_left = matches!(error, Error::NoEngineFits) && file.replaces.is_none() && self.is_watched(&file);
+        let may_be_left = matches!(error, Error::NoEngineFits | Error::Undescribed { .. })
+            && file.replaces.is_none()
+            && self.is_watched(&file);
         if self.unplaced.len() >= UNPLACED_MAX && is_new && may_be_left {
             // It is found again where it is when there are other engines.
             self.shared.taken.leave(&file.path);
@@ -112,7 +164,7 @@ impl Run {
             return self.shared.notices.send(Notice::Waiting { path, reason }).await.map_err(|_| Error::Stopped);
         }
         if self.look_again.is_none() {
-            self.look_pause = Pause::default();
+            self.look_pause = self.pause();
             self.look_again = Some(Instant::now() + self.look_pause.next());
         }
         if self.unplaced.insert(file.path.clone(), file).is_some() {
@@ -120,7 +172,7 @@ impl Run {
             self.shared.forget_file();
             return Ok(());
         }
-        if matches!(error, Error::NoEngineFits | Error::EngineAway { .. }) {
+        if matches!(error, Error::NoEngineFits | Error::EngineAway { .. } | Error::Undescribed { .. }) {
             return self.shared.notices.send(Notice::Waiting { path, reason }).await.map_err(|_| Error::Stopped);
         }
         // The same for all files.
@@ -136,6 +188,14 @@ impl Run {
         self.told = Some(message.clone());
         let trouble = Notice::Trouble { message, hint: error.hint() };
         self.shared.notices.send(trouble).await.map_err(|_| Error::Stopped)
+    }
+
+    /// Descriptions come within seconds of a processor, engines when somebody brings one.
+    fn pause(&self) -> Pause {
+        match self.recipe.engines.undescribed().is_empty() {
+            true => Pause::default(),
+            false => Pause { next: DESCRIPTIONS_LOOKED_FOR, most: DESCRIPTIONS_PAUSE_MAX },
+        }
     }
 
     /// Whether another file may be taken that perhaps has to wait for an engine. Where some engine takes files, those that none
@@ -165,11 +225,11 @@ impl Run {
             self.look_again = Some(Instant::now() + self.look_pause.next());
             return Ok(());
         }
-        self.look_pause = Pause::default();
+        self.look_pause = self.pause();
         self.look_again = Some(Instant::now() + self.look_pause.next());
         let mut placed = Vec::new();
-        for (path, file) in std::mem::take(&mut self.unplaced) {
-            if self.target_of(&file).await?.is_ok() {
+        for (path, mut file) in std::mem::take(&mut self.unplaced) {
+            if self.target_of(&mut file).await?.is_ok() {
                 placed.push(file);
             } else {
                 self.unplaced.insert(path, file);
@@ -199,15 +259,15 @@ impl Run {
 
 impl Default for Pause {
     fn default() -> Self {
-        Self(HELD_FOR)
+        Self { next: HELD_FOR, most: LOOK_PAUSE_MAX }
     }
 }
 
 impl Pause {
     /// How long to wait this time.
     fn next(&mut self) -> Duration {
-        let longer = (self.0 * 2).min(LOOK_PAUSE_MAX);
-        std::mem::replace(&mut self.0, longer)
+        let longer = (self.next * 2).min(self.most);
+        std::mem::replace(&mut self.next, longer)
     }
 }
 

@@ -18,6 +18,7 @@ use crate::inbox::Reopened;
 use crate::journal::FilePlace;
 use crate::notice::{Ending, Notice};
 use crate::pack;
+use crate::parameters::Parameters;
 use crate::pipeline::{self, Transfer, TransferEnd, Transferred, Voided};
 use crate::source::{FileKind, Found, Seen, now_s};
 use crate::tree::{LINK, link_met};
@@ -50,34 +51,45 @@ impl Run {
             Err(error) => return Err(error),
         }
         let engines = Arc::clone(&self.recipe.engines);
-        if let Some(release) = resolve(&engines, &target) {
-            return self.begin_for(release, files).await;
+        if let Some(release) = resolve(&engines, &target.to)
+            && self.fits(&target.to, &target.parameters).await?.is_ok()
+        {
+            return self.begin_for(release, target.parameters, files).await;
         }
-        // It is gone meanwhile: whatever fits now.
-        let mut groups: HashMap<Digest, (&Arc<EngineRelease>, Vec<Found>)> = HashMap::new();
-        for file in files {
-            let target = self.target_of(&file).await?;
-            match target.and_then(|target| resolve(&engines, &target).ok_or(Error::NoEngineFits)) {
+        // It is gone meanwhile, or takes other parameters now: whatever fits.
+        let mut groups: HashMap<(Digest, Parameters), (&Arc<EngineRelease>, Vec<Found>)> = HashMap::new();
+        for mut file in files {
+            let target = self.target_of(&mut file).await?;
+            let release = target.and_then(|target| {
+                resolve(&engines, &target.to).map(|release| (release, target.parameters)).ok_or(Error::NoEngineFits)
+            });
+            match release {
                 Ok(_) if self.is_looked_up_first(&file) => self.given_back.push(file),
-                Ok(release) => groups.entry(release.release).or_insert((release, Vec::new())).1.push(file),
+                Ok((release, parameters)) => {
+                    groups.entry((release.release, parameters)).or_insert((release, Vec::new())).1.push(file);
+                }
                 Err(error) => self.no_engine(file, &error).await?,
             }
         }
-        for (release, files) in groups.into_values() {
-            self.begin_for(release, files).await?;
+        for ((_, parameters), (release, files)) in groups {
+            self.begin_for(release, parameters, files).await?;
         }
         Ok(())
     }
 
-    async fn begin_for(&mut self, engine: &Arc<EngineRelease>, files: Vec<Found>) -> Result<(), Error> {
+    async fn begin_for(
+        &mut self,
+        engine: &Arc<EngineRelease>,
+        parameters: Parameters,
+        files: Vec<Found>,
+    ) -> Result<(), Error> {
         let files = self.without_left_out(files).await?;
         if files.is_empty() {
             return Ok(());
         }
         let (pipeline, recipe, engine) = (Arc::clone(&self.shared.pipeline), self.recipe.clone(), Arc::clone(engine));
-        let transfer = tokio::task::spawn_blocking(move || pipeline::begin(pipeline, &recipe, &engine, files))
-            .await
-            .map_err(|_| Error::Stopped)??;
+        let begun = move || pipeline::begin(pipeline, &recipe, &engine, parameters, files);
+        let transfer = tokio::task::spawn_blocking(begun).await.map_err(|_| Error::Stopped)??;
         for index in (0..).take(transfer.files().len()) {
             self.shared.awaited.expect(transfer.id(), index);
         }
@@ -141,11 +153,11 @@ impl Run {
     /// Takes in a file that was selected. If it was looked up in the journal for another release than it would go to now, or for
     /// none, it is looked up first.
     pub(super) async fn take_in(&mut self, selected: Selected) -> Result<(), Error> {
-        let Selected { file, looked_up } = selected;
-        let target = self.place(&file).await?;
+        let Selected { mut file, looked_up } = selected;
+        let target = self.place(&mut file).await?;
         if let Ok(target) = &target
             && self.is_looked_up_first(&file)
-            && resolve(&self.recipe.engines, target).is_some_and(|release| Some(release.release) != looked_up)
+            && resolve(&self.recipe.engines, &target.to).is_some_and(|release| Some(release.release) != looked_up)
         {
             self.given_back.push(file);
             return Ok(());
@@ -154,12 +166,19 @@ impl Run {
     }
 
     /// Takes a file into the next bundle, and begins that if it is full.
-    pub(super) async fn pack(&mut self, file: Found) -> Result<(), Error> {
-        let target = self.place(&file).await?;
+    pub(super) async fn pack(&mut self, mut file: Found) -> Result<(), Error> {
+        let target = self.place(&mut file).await?;
         self.pack_for(target, file).await
     }
 
-    async fn pack_for(&mut self, target: Result<Target, Error>, file: Found) -> Result<(), Error> {
+    async fn pack_for(&mut self, target: Result<Target, Error>, mut file: Found) -> Result<(), Error> {
+        // What was looked into is sent as it was then. A watcher waits until it has come to rest again.
+        if self.kind != Kind::Watch
+            && let Some((stat, seen_ns)) = file.content.as_ref().and_then(|content| content.seen)
+            && stat != file.stat
+        {
+            (file.stat, file.seen_ns) = (stat, seen_ns);
+        }
         if let Some(message) = pack::too_long(&file, self.recipe.chunk_size) {
             if let Some((upload, index)) = file.replaces {
                 self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;

@@ -40,7 +40,7 @@ async fn each_file_is_sent_to_the_engine_that_fits_it_in_one_upload_an_engine() 
     let world = World::new().await;
     world.fake.lock().releases =
         vec![release("size", Some(&[])), release("table", Some(&["text/csv"])), release("text", Some(&["text/*"]))];
-    for (name, content) in [("a.csv", "1"), ("b.txt", "22"), ("c.csv", "333"), ("d", "4444"), ("e.txt", "55555")] {
+    for (name, content) in [("a.csv", "1"), ("b.txt", "22"), ("c.csv", "333"), ("d", "\0\0\0\0"), ("e.txt", "55555")] {
         world.write(name, content);
     }
     let expected =
@@ -105,9 +105,27 @@ async fn a_release_that_is_about_to_be_described_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_release_that_nobody_is_about_to_describe_is_not_waited_for() {
+async fn while_nobody_has_described_an_engine_nothing_is_sent_to_another_that_fits_worse() {
     let world = World::new().await;
-    world.fake.lock().releases = vec![release("size", None), release("table", None)];
+    let named = Release { extensions: vec!["odd".to_owned()], ..release("odd", Some(&["application/x-odd"])) };
+    world.fake.lock().releases = vec![release("size", None), release("table", None), named];
+    world.write("a.csv", "1");
+    world.write("b.odd", "22");
+    let ran = world.send_with(auto(&world)).await;
+    ran.result.as_ref().unwrap();
+    let [waiting, sent] = &ran.finished[..] else { panic!("{:?}", ran.finished) };
+    let Ending::NotSent { kind, message } = &waiting.ending else { panic!("{:?}", waiting.ending) };
+    assert_eq!(kind, "no_descriptions");
+    assert!(message.contains("which files suit `table`") && message.contains("--engine NAME"), "{message}");
+    assert!(sent.ending.succeeded() && sent.engine == "odd", "nothing could fit it better");
+    assert_eq!(world.fake.lock().uploads.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_processors_cannot_describe_is_not_waited_for() {
+    let world = World::new().await;
+    let broken = Release { undescribable: true, ..release("table", None) };
+    world.fake.lock().releases = vec![release("size", None), broken];
     world.write("a.csv", "1");
     let begun = Instant::now();
     let ran = world.send_with(auto(&world)).await;
@@ -118,6 +136,49 @@ async fn a_release_that_nobody_is_about_to_describe_is_not_waited_for() {
         .iter()
         .any(|notice| matches!(notice, Notice::Trouble { message, .. } if message.contains("`table`")));
     assert!(said, "{:?}", ran.notices);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn extensions_and_first_bytes_decide_where_the_table_of_names_does_not() {
+    let world = World::new().await;
+    let archive = Release {
+        extensions: ["tgz", "docx", "apk", "cbz"].map(str::to_owned).to_vec(),
+        ..release("archive", Some(&["application/zip", "application/gzip"]))
+    };
+    world.fake.lock().releases = vec![release("size", Some(&[])), archive, release("text", Some(&["text/*"]))];
+    let zip = b"PK\x03\x04\x14\0\0\0\x08\0something";
+    for (name, content) in [
+        ("a.tgz", &b"anything"[..]),
+        ("b.docx", b""),
+        ("c.apk", zip),
+        ("d.cbz", zip),
+        ("e.sql", b"select 1;"),
+        ("f.eml", b"From: a@example.org\r\n"),
+        ("g.pem", b"-----BEGIN X-----"),
+        ("h.xyz", zip),
+        ("i", b"\0\x01\x02\x03"),
+        ("j", b"words"),
+    ] {
+        world.write(name, content);
+    }
+    let expected = [
+        ("a.tgz", "archive"),
+        ("b.docx", "archive"),
+        ("c.apk", "archive"),
+        ("d.cbz", "archive"),
+        ("e.sql", "text"),
+        ("f.eml", "text"),
+        ("g.pem", "text"),
+        ("h.xyz", "archive"),
+        ("i", "size"),
+        ("j", "text"),
+    ];
+    let ran = world.send_with(auto(&world)).await;
+    ran.result.as_ref().unwrap();
+    assert_eq!(engines(&ran.finished), pairs(&expected));
+    let uploads = world.fake.lock().uploads.len();
+    assert_eq!(engines(&world.send_with(auto(&world)).await.finished), pairs(&expected));
+    assert_eq!(world.fake.lock().uploads.len(), uploads, "nothing was sent again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -53,6 +53,8 @@ pub(crate) struct Inner {
     pub(crate) events: Vec<Event>,
     pub(crate) pools: Vec<SignedStatement>,
     pub(crate) releases: Vec<Release>,
+    /// The longest parameters that processors of the pool take.
+    pub(crate) parameters_bytes: Option<u32>,
     pub(crate) pool_identity: Identity,
     pub(crate) root: PoolRoot,
     /// What engines make beside their reports.
@@ -89,6 +91,7 @@ impl Fake {
             events: Vec::new(),
             pools: Vec::new(),
             releases: vec![usual_release("size", b"component")],
+            parameters_bytes: None,
             pool_identity,
             root,
             artifacts: Vec::new(),
@@ -130,6 +133,18 @@ impl Fake {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap()
+    }
+
+    /// The headers of uploads in the order of their opening, as a processor reads them, and what was said of each openly.
+    pub(crate) fn headers(&self) -> Vec<(Header, OpenUpload)> {
+        let inner = self.lock();
+        let of = |id: &String| {
+            let upload = &inner.uploads[id];
+            let sealed = SealedHeader::from_bytes(upload.header.clone()?).unwrap();
+            let header = Header::open(&sealed, std::slice::from_ref(&inner.pool_identity)).unwrap();
+            Some((header, upload.open.clone()))
+        };
+        inner.order.iter().filter_map(of).collect()
     }
 
     /// Processes what is complete and was held back.
@@ -387,7 +402,8 @@ async fn pools(State(fake): State<Fake>) -> Json<Pools> {
 }
 
 async fn releases(State(fake): State<Fake>) -> Json<Releases> {
-    Json(Releases { releases: fake.lock().releases.clone() })
+    let inner = fake.lock();
+    Json(Releases { releases: inner.releases.clone(), parameters_bytes: inner.parameters_bytes })
 }
 
 async fn description(State(fake): State<Fake>, Query(query): Query<DescriptionQuery>) -> Response {

@@ -10,6 +10,7 @@ mod hostile;
 mod links;
 #[cfg(unix)]
 mod minding;
+mod parameters;
 mod recovery;
 mod resuming;
 mod sending;

@@ -160,7 +160,10 @@ fn releases_parameters_and_layout_are_bounded() {
         assert_eq!(seal_refusal(|header| header.parameters = text.to_owned()), HeaderError::Parameters, "{text}");
     }
     let long = format!("{{}}{}", " ".repeat(PARAMETERS_MAX_BYTES - 1));
-    assert_eq!(seal_refusal(|header| header.parameters = long), HeaderError::ParametersTooLong { found: 65_537 });
+    assert_eq!(
+        seal_refusal(|header| header.parameters = long),
+        HeaderError::ParametersTooLong { found: (1 << 20) + 1 }
+    );
 
     let layout = |change: fn(&mut Header)| match seal_refusal(change) {
         HeaderError::Layout(error) => error,

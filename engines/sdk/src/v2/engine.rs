@@ -115,6 +115,7 @@ const HOST: Host = Host {
 
 impl From<Description> for contract::Description {
     fn from(description: Description) -> Self {
+        let report_schema = description.whole_report_schema();
         Self {
             name: description.name,
             version: description.version,
@@ -122,7 +123,7 @@ impl From<Description> for contract::Description {
             media_types: description.media_types,
             access: if description.seekable { types::Access::Seekable } else { types::Access::Streaming },
             parameter_schema: description.parameter_schema,
-            report_schema: description.report_schema,
+            report_schema,
         }
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
 use filemill_host::{
     Artifact, Description, Job, Limits, Outcome, Parameters, Release, Run, Runtime, RuntimeConfig, imports,
@@ -111,6 +111,19 @@ pub(crate) fn run(command: EngineCommand) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Prints what a component says of itself, the document that processors hand out.
+///
+/// # Errors
+///
+/// When it cannot be read, compiled, or does not say what it is.
+pub(crate) fn inspect(component: &Path, cache_dir: Option<&Path>) -> anyhow::Result<()> {
+    let document = check(component, cache_dir)?.description.document();
+    let most = filemill_api::limits::MAX_DESCRIPTION_BYTES;
+    ensure!(document.len() <= most, "what it says of itself has {} bytes, more than {most}", document.len());
+    let mut out = Lines::on_stdout();
+    out.json(&document).and_then(|()| out.flush()).context("standard output was closed")
+}
+
 fn check(component: &Path, cache_dir: Option<&Path>) -> anyhow::Result<Checked> {
     let (cache, compiler) = (cache_dir.map(cache), compiler(&LimitsFile::default()));
     let config = RuntimeConfig { slots: 1, cache, compiler, ..RuntimeConfig::default() };
@@ -128,7 +141,11 @@ fn check(component: &Path, cache_dir: Option<&Path>) -> anyhow::Result<Checked> 
 /// The first bytes of a file: one more than may be is enough to refuse it.
 fn read_up_to(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(most as u64).read_to_end(&mut bytes)?;
+    if path.as_os_str() == "-" {
+        io::stdin().lock().take(most as u64).read_to_end(&mut bytes)?;
+    } else {
+        File::open(path)?.take(most as u64).read_to_end(&mut bytes)?;
+    }
     Ok(bytes)
 }
 

@@ -6,6 +6,7 @@ mod pool;
 mod run;
 mod sandbox;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -40,6 +41,14 @@ enum Command {
     /// Look at an engine, or run it over a local file as a processor would.
     #[command(subcommand)]
     Engine(EngineCommand),
+    /// Print what a component says of itself, as one JSON object: what `filemill-server release publish` stores with it.
+    Inspect {
+        /// The component, a `.wasm` file, or `-` for standard input.
+        component: PathBuf,
+        /// Where compiled engines are kept from start to start; without it they are compiled at each.
+        #[arg(long, env = "FILEMILL_CACHE_DIR")]
+        cache_dir: Option<PathBuf>,
+    },
     /// What this program starts itself as, to compile a component apart from everything else.
     #[command(name = sandbox::COMPILE, hide = true)]
     Compile { settings: Vec<String> },
@@ -51,6 +60,9 @@ fn main() -> ExitCode {
         Command::Compile { settings } => return run_compiler(&settings),
         Command::Pool(command) => log(cli.log_json, "info", || pool::run(command)),
         Command::Run(args) => log(cli.log_json, "info", || run::run(*args)),
+        Command::Inspect { component, cache_dir } => {
+            log(cli.log_json, "warn", || engine::inspect(&component, cache_dir.as_deref()))
+        }
         Command::Engine(command) => match log(cli.log_json, "warn", || engine::run(command)) {
             Ok(code) => return code,
             // Exit code 1 says that the engine gave no report; it did not even come to that.

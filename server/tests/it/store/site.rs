@@ -194,6 +194,7 @@ impl Site {
             header_sha256: format!("{number:064x}"),
             chunks,
             jobs,
+            long_parameters: false,
             want: Vec::new(),
         }
     }
@@ -304,6 +305,7 @@ pub(crate) fn wish(node: &str, max_jobs: u32, idle_slots: u32, wait_ms: u32) -> 
         pool: POOL.to_owned(),
         contracts: vec![1],
         backends: vec!["component".to_owned()],
+        parameters_bytes: filemill_api::limits::USUAL_PARAMETERS_BYTES,
         max_jobs,
         idle_slots,
         wait_ms,

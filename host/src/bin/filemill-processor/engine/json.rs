@@ -21,6 +21,7 @@ pub(super) fn checked(checked: &Checked) -> Value {
             "version": said.version,
             "summary": said.summary,
             "media_types": said.media_types,
+            "extensions": said.extensions(),
             "access": said.access.as_str(),
             "parameter_schema": object(&said.parameter_schema),
             "report_schema": object(&said.report_schema),

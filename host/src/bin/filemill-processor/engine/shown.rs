@@ -22,6 +22,9 @@ pub(super) fn checked(out: &mut Lines<impl Write>, checked: &Checked) -> io::Res
     out.line(format_args!("imports      {}", checked.imports.join(", ")))?;
     out.line(format_args!("made ready   in {:.1} ms", checked.install.as_secs_f64() * 1e3))?;
     out.line(format_args!("media types  {media_types}"))?;
+    if !said.extensions().is_empty() {
+        out.line(format_args!("extensions   {}", said.extensions().join(", ")))?;
+    }
     out.line(format_args!("input        {}", said.access.as_str()))?;
     out.line(format_args!("parameters   {}", properties(&said.parameter_schema).unwrap_or_else(|| "none".to_owned())))?;
     out.line(format_args!(
