@@ -175,6 +175,8 @@ impl Run {
         // What was looked into is sent as it was then. A watcher waits until it has come to rest again.
         if self.kind != Kind::Watch
             && let Some((stat, seen_ns)) = file.content.as_ref().and_then(|content| content.seen)
+            // Another file in its place is one that changed, and is found out when it is read.
+            && (stat.device, stat.inode) == (file.stat.device, file.stat.inode)
             && stat != file.stat
         {
             (file.stat, file.seen_ns) = (stat, seen_ns);
