@@ -99,7 +99,7 @@ fn tell(text: &str) {
 /// Writes lines to standard output, which may be a pipe that was closed.
 fn print(text: &str) -> anyhow::Result<()> {
     let mut out = Lines::on_stdout();
-    out.lines(text.trim_end()).and_then(|()| out.flush()).context("standard output was closed")
+    out.columns(text.trim_end()).and_then(|()| out.flush()).context("standard output was closed")
 }
 
 /// The same with a line of JSON.

@@ -62,6 +62,19 @@ impl<W: Write> Lines<W> {
         text.lines().try_for_each(|line| self.line(line))
     }
 
+    /// Writes a text of several lines whose columns stand between tabs, which stay: for programs that read lists. Each column is
+    /// escaped.
+    ///
+    /// # Errors
+    ///
+    /// What the writer says.
+    pub fn columns(&mut self, text: &str) -> io::Result<()> {
+        text.lines().try_for_each(|line| {
+            let columns: Vec<String> = line.split('\t').map(shown).collect();
+            writeln!(self.0, "{}", cut(columns.join("\t"), LINE_MAX))
+        })
+    }
+
     /// Writes a JSON text as one line that means the same, see [`shown_json`].
     ///
     /// # Errors
@@ -91,7 +104,8 @@ mod tests {
         lines.line(format_args!("name {}", "a\u{1b}]0;x\u{7}\nerror: all lost\u{202e}")).expect("written");
         lines.lines("one\ntwo\u{9b}").expect("written");
         lines.json("{\"a\":\n\"\u{202e}\"}").expect("written");
-        let expected = "name a\\u{1b}]0;x\\u{7}\\nerror: all lost\\u{202e}\none\ntwo\\u{9b}\n{\"a\": \"\\u202e\"}\n";
+        lines.columns("a\tb\u{1b}\nc\t").expect("written");
+        let expected = "name a\\u{1b}]0;x\\u{7}\\nerror: all lost\\u{202e}\none\ntwo\\u{9b}\n{\"a\": \"\\u202e\"}\na\tb\\u{1b}\nc\t\n";
         assert_eq!(String::from_utf8(lines.0).expect("text"), expected);
     }
 

@@ -69,6 +69,21 @@ pub struct SendOptions {
     pub parameters: GivenParameters,
 }
 
+/// What a run has to do.
+#[derive(Default)]
+pub(crate) struct Work {
+    /// What the user named.
+    pub(crate) roots: Vec<Root>,
+    /// Of each root that is watched, what is left out.
+    pub(crate) rules: Vec<Arc<Rules>>,
+    pub(crate) out: Option<Out>,
+    /// Send even what was sent before.
+    pub(crate) again: bool,
+    /// What a watcher took in already.
+    pub(crate) taken: Arc<Taken>,
+    pub(crate) parameters: Parameters,
+}
+
 /// A client that is logged in.
 pub struct Client {
     pub(crate) home: Home,
@@ -176,8 +191,11 @@ impl Client {
                 Err(reason) => unreadable.push(Met::Unreadable { path: path.clone(), reason }),
             }
         }
-        let shared =
-            self.shared(&recipe, roots.clone(), Vec::new(), out, options.again, Arc::default(), parameters, stop);
+        let shared = self.shared(
+            &recipe,
+            Work { roots: roots.clone(), out, again: options.again, parameters, ..Work::default() },
+            stop,
+        );
         let (met, found) = mpsc::channel(4);
         let walks = TaskTracker::new();
         walks.spawn_blocking(move || {
@@ -212,8 +230,7 @@ impl Client {
     pub async fn resume(&self, stop: &CancellationToken) -> Result<(), Error> {
         // Each file goes to the release that it was sent for: nothing is chosen.
         let recipe = self.recipe(&Wanted::Auto, false, stop).await?;
-        let shared =
-            self.shared(&recipe, Vec::new(), Vec::new(), None, false, Arc::default(), Parameters::default(), stop);
+        let shared = self.shared(&recipe, Work::default(), stop);
         let mut run = Run::new(Arc::clone(&shared), Kind::Resume, recipe, Arc::clone(&self.recipes));
         self.take_over(&shared, &mut run).await?;
         let (met, found) = mpsc::channel(1);
@@ -298,17 +315,8 @@ impl Client {
         drop(session);
     }
 
-    pub(crate) fn shared(
-        &self,
-        recipe: &Recipe,
-        roots: Vec<Root>,
-        rules: Vec<Arc<Rules>>,
-        out: Option<Out>,
-        again: bool,
-        taken: Arc<Taken>,
-        parameters: Parameters,
-        stop: &CancellationToken,
-    ) -> Arc<Shared> {
+    pub(crate) fn shared(&self, recipe: &Recipe, work: Work, stop: &CancellationToken) -> Arc<Shared> {
+        let Work { roots, rules, out, again, taken, parameters } = work;
         Arc::new(Shared {
             pipeline: Arc::clone(&self.pipeline),
             inbox: Arc::clone(&self.inbox),

@@ -9,9 +9,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use filemill_seal::{Digest, JSON_MAX_DEPTH, PARAMETERS_MAX_BYTES};
+use filemill_text::shown as shown_text;
 use serde_json::{Map, Value};
 
-use crate::source::shown_text;
 use check::{Checker, Unfit};
 
 /// The object without members.

@@ -151,7 +151,7 @@ pub(crate) struct Run {
 }
 
 enum Later {
-    File(Found),
+    File(Box<Found>),
     Upload(UploadId),
 }
 
@@ -215,7 +215,7 @@ impl Run {
         if let Some(place) = found.replaces {
             self.sent_again.insert(place);
         }
-        self.later.push((Instant::now(), Later::File(found)));
+        self.later.push((Instant::now(), Later::File(Box::new(found))));
     }
 
     /// Runs until `found` has ended and everything has its result, or the run is stopped.

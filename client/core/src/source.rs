@@ -277,7 +277,7 @@ mod tests {
         let found = |path: PathBuf| {
             let name = path_bytes(Path::new(path.file_name().unwrap()));
             let stat = FileStat::of(&std::fs::symlink_metadata(&path).unwrap());
-            Found { path, name, stat, seen_ns: 0, attempt: 0, replaces: None, former: None }
+            Found { path, name, stat, seen_ns: 0, attempt: 0, replaces: None, former: None, content: None }
         };
         assert_eq!(found(path.join("file")).open().unwrap().1.size, 1);
         rustix::fs::mknodat(rustix::fs::CWD, path.join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
@@ -297,7 +297,7 @@ mod tests {
             ("/root/a/b", "../b", "/", "root/a/b"),
         ] {
             let (path, name) = (PathBuf::from(path), name.as_bytes().to_vec());
-            let found = Found { path, name, stat, seen_ns: 0, attempt: 0, replaces: None, former: None };
+            let found = Found { path, name, stat, seen_ns: 0, attempt: 0, replaces: None, former: None, content: None };
             assert_eq!(found.place(), (Path::new(tree), Path::new(below)));
         }
     }

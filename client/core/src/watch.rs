@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::client::{Client, check_wanted};
+use crate::client::{Client, Work, check_wanted};
 use crate::engines::Wanted;
 use crate::error::Error;
 use crate::notice::Notice;
@@ -123,8 +123,15 @@ impl Client {
         recipe.engines.check()?;
         self.recipes.tell_undescribable(&recipe.engines).await?;
         let parameters = self.parameters(&options.parameters, &recipe, stop).await?;
-        let taken = Arc::clone(taken);
-        let shared = self.shared(&recipe, roots.clone(), rules.clone(), out, options.again, taken, parameters, stop);
+        let work = Work {
+            roots: roots.clone(),
+            rules: rules.clone(),
+            out,
+            again: options.again,
+            taken: Arc::clone(taken),
+            parameters,
+        };
+        let shared = self.shared(&recipe, work, stop);
         let mut run = Run::new(Arc::clone(&shared), Kind::Watch, recipe, Arc::clone(&self.recipes));
         self.take_over(&shared, &mut run).await?;
         for (root, ignored) in roots.iter().zip(&ignored) {

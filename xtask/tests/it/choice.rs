@@ -6,7 +6,6 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use xtask::engine::{self, Engine};
-use xtask::stack::ProcessorOptions;
 use xtask::{Binaries, Profile, Tree};
 
 use crate::harness::{Backend, LIMIT, Person, Said, Stage, on_both};

@@ -69,13 +69,12 @@ fn results_in(answer: &mut Value) -> Vec<&mut Value> {
     }
     let results = answer.get_mut("results").and_then(Value::as_array_mut);
     let results = results.map(|results| results.iter_mut()).into_iter().flatten();
-    let given = results.filter_map(|item| item.get_mut("ok")).filter(|result| result.get("sealed").is_some());
+    let given = results.filter_map(|item| item.get_mut("ok"));
+    let mut given: Vec<_> = given.filter(|result| result.get("sealed").is_some()).collect();
+    for result in &mut given {
+        result.as_object_mut().map(|result| result.remove("sha256"));
+    }
     given
-        .map(|result| {
-            result.as_object_mut().map(|result| result.remove("sha256"));
-            result
-        })
-        .collect()
 }
 
 fn reason(line: &Line) -> &str {

@@ -15,6 +15,8 @@ use crate::source::now_s;
 /// Tables that are taken over, those first without which others mean nothing. Not how far the events were read: they are read
 /// again from the beginning, which brings what the server still has of the results that were lost.
 const TABLES: [&str; 6] = ["pools", "descriptions", "uploads", "files", "chunks", "results"];
+/// A database of SQLite has at least that.
+const SMALLEST_PAGE_BYTES: usize = 512;
 /// Rows that are copied at once.
 const ROWS_AT_ONCE: i64 = 256;
 
@@ -74,10 +76,10 @@ fn put_aside(home: &Home) -> Result<Option<PathBuf>, Error> {
         }
     }
     let aside = part(&path, &format!(".lost-{}", now_s()));
-    // SQLite throws the log of an empty database away, although all of it may be in there.
-    let is_empty = fs::metadata(&path).map_or(true, |metadata| metadata.len() == 0);
+    // SQLite throws the log of a database away that is shorter than the smallest page, although all of it may be in there.
+    let is_empty = fs::metadata(&path).map_or(true, |metadata| metadata.len() < SMALLEST_PAGE_BYTES as u64);
     if is_empty && has_log(&path) {
-        fs::write(&path, [0]).map_err(|error| Error::file("write", &path, &error))?;
+        fs::write(&path, [0; SMALLEST_PAGE_BYTES]).map_err(|error| Error::file("write", &path, &error))?;
     }
     let mut moved = None;
     for ending in PARTS {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use filemill_seal::{Digest, Outcome, UploadId, VoidReason};
+use filemill_seal::{Outcome, UploadId, VoidReason};
 
 use super::conclude::Conclusion;
 use super::select::Selected;
@@ -57,7 +57,7 @@ impl Run {
             return self.begin_for(release, target.parameters, files).await;
         }
         // It is gone meanwhile, or takes other parameters now: whatever fits.
-        let mut groups: HashMap<(Digest, Parameters), (&Arc<EngineRelease>, Vec<Found>)> = HashMap::new();
+        let mut groups: HashMap<_, (_, Vec<_>)> = HashMap::new();
         for mut file in files {
             let target = self.target_of(&mut file).await?;
             let release = target.and_then(|target| {
@@ -430,7 +430,7 @@ impl Run {
         self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
         found.attempt = attempt;
         found.replaces = Some((upload, index));
-        self.later.push((Instant::now() + SETTLE * (1 << attempt.min(8)), Later::File(found)));
+        self.later.push((Instant::now() + SETTLE * (1 << attempt.min(8)), Later::File(Box::new(found))));
         Ok(())
     }
 
@@ -470,7 +470,7 @@ impl Run {
         }
         for found in self.shared.inbox.journal.detach(upload, index).await? {
             if paths.contains(&found.path) {
-                self.later.push((Instant::now(), Later::File(found)));
+                self.later.push((Instant::now(), Later::File(Box::new(found))));
             }
         }
         Ok(())
@@ -504,7 +504,7 @@ impl Run {
             }
             match self.later.swap_remove(position).1 {
                 Later::Upload(upload) => self.asked_to_resume(upload),
-                Later::File(found) => self.pack_again(found).await?,
+                Later::File(found) => self.pack_again(*found).await?,
             }
         }
         Ok(())

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -410,7 +411,7 @@ async fn description(State(fake): State<Fake>, Query(query): Query<DescriptionQu
     let mut inner = fake.lock();
     inner.described.extend(query.sha256);
     match &inner.description {
-        Some((_, said)) => said.clone().into_response(),
+        Some((_, said)) => ([(CONTENT_TYPE, "application/json")], said.clone()).into_response(),
         None => problem(StatusCode::NOT_FOUND, ErrorCode::NotFound, "there is no description"),
     }
 }

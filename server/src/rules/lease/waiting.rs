@@ -17,9 +17,12 @@ const LOOKING_PART: u32 = 20;
 /// Classes of needs, one bit each.
 const NEEDS: std::ops::Range<i64> = 0..63;
 
-/// Whose runs became ready or partial: pool, needs and member, with the organisation and the first place.
+/// Whose runs became ready or partial, by pool.
 #[derive(Debug, Default)]
-pub(in crate::rules) struct Woken(HashMap<String, HashMap<(i64, i64), (i64, i64)>>);
+pub(in crate::rules) struct Woken(HashMap<String, WokenInPool>);
+
+/// By needs and member, the organisation and the first place.
+type WokenInPool = HashMap<(i64, i64), (i64, i64)>;
 
 /// The same, of one transaction.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use filemill_api::limits::{MAX_PARAMETERS_BYTES, USUAL_PARAMETERS_BYTES};
 use filemill_api::{DescriptionQuery, ErrorCode, LeaseRequest, OpenUpload, Release};
 use filemill_server::rules::{Caller, NewRelease, Rules};
 
-use super::site::{POOL, Site, code, lease_now, release, runs, send, wish};
+use super::site::{POOL, Site, code, lease_now, make_pool, operator, release, runs, send, wish};
 
 super::on_both!(
     a_release_is_described_by_its_publisher_until_the_pools_nodes_do,
@@ -34,12 +34,13 @@ async fn listed(rules: &Rules, caller: &Caller, pool: Option<&str>, digest: &str
 
 async fn document(rules: &Rules, digest: &str, pool: Option<&str>) -> String {
     let query = DescriptionQuery { sha256: None, pool: pool.map(ToOwned::to_owned) };
-    rules.description(digest, &query).await.expect("a description")
+    rules.description(&operator(), digest, &query).await.expect("a description")
 }
 
 async fn a_release_is_described_by_its_publisher_until_the_pools_nodes_do(site: Arc<Site>) {
     let rules = site.server();
     let ann = site.user(&rules, "acme", "ann").await;
+    make_pool(&rules, "other").await;
     let one = new_release(1);
     let said = r#"{"summary":"published","media_types":["text/csv"],"extensions":["CSV"]}"#;
     assert!(rules.publish_release(&one, Some(said)).await.expect("published"));
@@ -62,7 +63,7 @@ async fn a_release_is_described_by_its_publisher_until_the_pools_nodes_do(site: 
     for (text, there) in [(said, true), (theirs, true), ("{}", false)] {
         let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
         let sha256 = Some(data_encoding::HEXLOWER.encode(hash.as_ref()));
-        let found = rules.description(&one.digest, &DescriptionQuery { sha256, pool: None }).await;
+        let found = rules.description(&operator(), &one.digest, &DescriptionQuery { sha256, pool: None }).await;
         assert_eq!(found.is_ok(), there, "{text}");
     }
 }

@@ -137,7 +137,7 @@ async fn the_pools_own_statement_is_found_again_when_its_root_is_named(site: Arc
     rules.publish_pool_by(POOL, &own, Some(&root.hex())).await.expect("it is there");
     assert!(!rules.has_root(POOL).await.expect("an answer"));
     assert!(rules.name_root(&root.enrolment(), false).await.expect("named"));
-    assert_eq!(told(&rules).await, [own.clone()], "what nobody signed is removed");
+    assert_eq!(told(&rules).await, std::slice::from_ref(&own), "what nobody signed is removed");
     assert!(!rules.name_root(&root.enrolment(), false).await.expect("it has that"));
     publish(&rules, &root.say(4)).await.expect("it goes on");
     assert_eq!(told(&rules).await.len(), 2);

@@ -65,11 +65,11 @@ pub(super) async fn fetch(State(fake): State<Fake>, Json(request): Json<FetchReq
     let gone = inner.faults.results_gone;
     let results = request.want.iter().map(|key| {
         let found = inner.events.iter().filter(|event| event.upload == key.upload && !gone);
-        let found = found.filter_map(|event| match &event.kind {
+        let mut found = found.filter_map(|event| match &event.kind {
             EventKind::Result { index, outcome, sealed } if *index == key.index => Some((*outcome, sealed.clone())),
             _ => None,
         });
-        match found.last() {
+        match found.next_back() {
             Some((outcome, sealed)) => {
                 let sha256 = match &sealed {
                     Some(SealedResult::Inline(bytes)) => Some(Digest::of(&bytes.0).to_string()),

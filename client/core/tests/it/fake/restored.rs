@@ -8,10 +8,13 @@ use super::{Fake, Upload};
 
 /// What the database held. Storage is another matter.
 pub(crate) struct Backup {
-    uploads: HashMap<String, (bool, BTreeMap<u32, String>, HashSet<u32>, bool)>,
+    uploads: HashMap<String, Row>,
     order: Vec<String>,
     events: Vec<Event>,
 }
+
+/// Whether the header is stored, which chunks are, which files are done, and whether it was cancelled.
+type Row = (bool, BTreeMap<u32, String>, HashSet<u32>, bool);
 
 impl Fake {
     pub(crate) fn back_up(&self) -> Backup {

@@ -41,7 +41,7 @@ async fn results(mill: &Mill, bytes: usize) {
 /// This process's resident memory, in MiB: the server runs in it.
 fn resident_mib() -> usize {
     let pages: usize = std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    pages * 4096 >> 20
+    (pages * 4096) >> 20
 }
 
 /// Reads so many bytes a second until the end; how many came.
