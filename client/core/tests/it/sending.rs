@@ -284,6 +284,8 @@ async fn a_result_that_storage_lost_does_not_keep_the_others_back() {
     let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
     let others = async {
         eventually("the others", || client.progress().now().done_files == 2).await;
+        // It is said before it is asked for again.
+        eventually("the third to be asked for again", || !world.fake.lock().seen.wanted.is_empty()).await;
         stop.cancel();
     };
     let (ran, ()) = tokio::join!(collect(client.send(options, &stop), told), others);
