@@ -56,6 +56,8 @@ pub(super) enum NoRelease {
     /// It is tried again when that time has passed: this one is hard to compile (`it_may_be`), or this processor lacks something
     /// to make any release ready.
     NotNow { why: String, after: Duration, it_may_be: bool },
+    /// What came in its place was damaged each time, on its way or in storage: another processor may get it whole.
+    Damaged(String),
     /// It cannot be had at the moment.
     Fault(String),
 }
@@ -66,6 +68,7 @@ impl NoRelease {
         | Self::Unfit(why)
         | Self::Suspect { why, .. }
         | Self::NotNow { why, .. }
+        | Self::Damaged(why)
         | Self::Fault(why)) = self;
         why
     }
@@ -319,7 +322,7 @@ async fn fetch(
         match fetch_once(digest, server, storage, components).await? {
             Ok(component) => return Ok(component),
             Err(why) if attempt == ASKED_AGAIN => {
-                return Err(NoRelease::Fault(format!("release `{digest}` cannot be fetched: {why}")));
+                return Err(NoRelease::Damaged(format!("release `{digest}` cannot be fetched: {why}")));
             }
             Err(_) => {
                 attempt += 1;

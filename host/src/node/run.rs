@@ -90,6 +90,9 @@ async fn begin(node: &Arc<Node>, leased: &LeasedUpload, leases: &[Arc<Lease>], u
             return stop_all(node, leases, || Stop::Unfit(why.clone())).await;
         }
         Err(NoRelease::NotNow { why, .. }) => return stop_all(node, leases, || Stop::Fault(why.clone())).await,
+        Err(NoRelease::Damaged(why)) => {
+            return stop_or_end(node, leases, Some((&upload, None)), &why, || JobEnd::HostFailed(why.clone())).await;
+        }
         Err(NoRelease::Unfit(why) | NoRelease::Suspect { why, .. }) => {
             let about = Some((&upload, Some(release_digest)));
             return stop_or_end(node, leases, about, &why, || JobEnd::HostFailed(why.clone())).await;

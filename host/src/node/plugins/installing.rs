@@ -59,7 +59,7 @@ impl Source {
             Err(NoRelease::NotNow { why, after, .. } | NoRelease::Suspect { why, after }) => {
                 Taken::NotNow { why, after }
             }
-            Err(NoRelease::Fault(why)) => Taken::NotNow { why, after: Duration::ZERO },
+            Err(NoRelease::Fault(why) | NoRelease::Damaged(why)) => Taken::NotNow { why, after: Duration::ZERO },
         }
     }
 
