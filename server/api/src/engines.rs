@@ -14,6 +14,7 @@ pub struct OfferRequest {
     /// The node, as in its [`crate::LeaseRequest`]s. Its engines are there for as long as it asks for work.
     pub node: String,
     /// At most [`crate::limits::MAX_OFFERED_ENGINES`], each name once.
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_OFFERED_ENGINES }>")]
     pub engines: Vec<Offer>,
 }
 

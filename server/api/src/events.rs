@@ -110,9 +110,11 @@ pub struct FetchRequest {
     /// These are still to be fetched; at most [`crate::limits::MAX_FETCHED`]. The server keeps them although the caller has read on, as
     /// long as results that were never read.
     #[serde(default)]
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_FETCHED }>")]
     pub want: Vec<ResultKey>,
     /// These need not be kept any more; at most [`crate::limits::MAX_FETCHED`].
     #[serde(default)]
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_FETCHED }>")]
     pub fetched: Vec<ResultKey>,
 }
 

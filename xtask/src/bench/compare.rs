@@ -27,7 +27,7 @@ pub struct CompareOptions {
     /// How often each scenario is measured with both builds; from 6 on there is an interval
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pairs: u32,
-    /// Only scenarios with this in their name (`queue/`, `queue/sqlite/flood`, `way/small`); may be given several times
+    /// Only scenarios with this in their name (`queue/`, `way/small`), or with it at its end (`bundles-1$`); may be given several times
     #[arg(long, value_name = "TEXT")]
     scenario: Vec<String>,
     /// A tenth of what is sent and queued

@@ -26,12 +26,13 @@ pub struct QueueOptions {
     /// How often each scenario is measured
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// Only scenarios with this in their name (`queue/sqlite/bundles-1`); may be given several times
+    /// Only scenarios with this in their name (`queue/sqlite`), or with it at its end (`bundles-1$`); may be given several times
     #[arg(long, value_name = "TEXT")]
     scenario: Vec<String>,
 }
 
-/// One measurement: shape, organisations, jobs, jobs asked for in a lease, and how often a small upload comes beside them.
+/// One measurement: shape, organisations, jobs, jobs asked for in a lease, how often a small upload comes beside them, and whether
+/// that is a colleague's rather than another organisation's.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scenario {
     name: &'static str,
@@ -40,6 +41,7 @@ pub(super) struct Scenario {
     jobs: u32,
     max_jobs: u32,
     small_every_ms: Option<u32>,
+    colleague: bool,
 }
 
 const BUNDLES: Scenario = Scenario {
@@ -49,16 +51,20 @@ const BUNDLES: Scenario = Scenario {
     jobs: 409_600,
     max_jobs: 256,
     small_every_ms: None,
+    colleague: false,
 };
 
 const SINGLES: Scenario = Scenario { name: "singles-1", shape: "singles", jobs: 20_000, max_jobs: 64, ..BUNDLES };
 
-pub(super) const SCENARIOS: [Scenario; 5] = [
+const FLOOD: Scenario = Scenario { name: "flood", max_jobs: 64, small_every_ms: Some(50), ..BUNDLES };
+
+pub(super) const SCENARIOS: [Scenario; 6] = [
     BUNDLES,
     Scenario { name: "bundles-1000", organisations: 1_000, jobs: 4_096_000, ..BUNDLES },
     SINGLES,
     Scenario { name: "singles-1000", organisations: 1_000, ..SINGLES },
-    Scenario { name: "flood", max_jobs: 64, small_every_ms: Some(50), ..BUNDLES },
+    FLOOD,
+    Scenario { name: "flood-colleague", colleague: true, ..FLOOD },
 ];
 
 /// The figures that a comparison looks at, and whether more is better.
@@ -99,6 +105,11 @@ impl Load {
         Ok(Self { program: build_benchmark(tree, profile, "filemill-server", "queue")? })
     }
 
+    /// Whether it can make this scenario's load: another checkout's may be older than the scenario.
+    pub(super) fn makes(&self, scenario: &Scenario) -> Result<bool> {
+        Ok(!scenario.colleague || program::output(Command::new(&self.program).arg("--help"))?.contains("--colleague"))
+    }
+
     /// Where it is.
     pub(super) fn program(&self) -> &Path {
         &self.program
@@ -128,6 +139,9 @@ impl Load {
         if let Some(every) = scenario.small_every_ms {
             load.args(["--small-every-ms", &every.to_string()]);
         }
+        if scenario.colleague {
+            load.arg("--colleague");
+        }
         if let Some(database) = &database {
             load.args(["--database-url", database.url()]);
         }
@@ -137,9 +151,11 @@ impl Load {
     }
 }
 
-/// Whether `name` has one of the texts in it; all have, where none is asked for.
+/// Whether `name` has one of the texts in it, or at its end where the text ends with `$`; all have, where none is asked for.
 pub(super) fn is_asked(asked: &[String], name: &str) -> bool {
-    asked.is_empty() || asked.iter().any(|text| name.contains(text.as_str()))
+    let has =
+        |text: &String| text.strip_suffix('$').map_or_else(|| name.contains(text.as_str()), |end| name.ends_with(end));
+    asked.is_empty() || asked.iter().any(has)
 }
 
 pub(super) fn run(options: &QueueOptions) -> Result<()> {
@@ -179,9 +195,14 @@ mod tests {
     fn scenarios_are_asked_for_by_a_part_of_their_names() {
         let name = SINGLES.full_name(false);
         assert_eq!(name, "queue/sqlite/singles-1");
-        for (asked, is) in
-            [(vec![], true), (vec!["sqlite/s"], true), (vec!["way", "singles"], true), (vec!["way"], false)]
-        {
+        for (asked, is) in [
+            (vec![], true),
+            (vec!["sqlite/s"], true),
+            (vec!["way", "singles"], true),
+            (vec!["way"], false),
+            (vec!["singles-1$"], true),
+            (vec!["singles$"], false),
+        ] {
             let asked: Vec<String> = asked.into_iter().map(str::to_owned).collect();
             assert_eq!(is_asked(&asked, &name), is, "{asked:?}");
         }

@@ -56,6 +56,7 @@ impl Sides {
             .filter(|(scenario, on_postgres)| is_asked(&options.scenario, &scenario.full_name(*on_postgres)))
             .collect();
         let loads = if queue.is_empty() { None } else { Some(loads(trees, options)?) };
+        let queue = made_by_both(queue, loads.as_ref())?;
         let postgres = if queue.iter().any(|(_, on_postgres)| *on_postgres) { Some(Postgres::start()?) } else { None };
         let roots = trees.map(|tree| tree.root().to_owned());
         Ok(Self { roots, quick: options.quick, engines, queue, loads, postgres, way })
@@ -143,6 +144,18 @@ fn loads(trees: [&Tree; 2], options: &CompareOptions) -> Result<[Load; 2]> {
     let loads = [Load::build(trees[0], profile)?, Load::build(trees[1], profile)?];
     expect_two(loads.each_ref().map(Load::program))?;
     Ok(loads)
+}
+
+/// The scenarios whose load both generators can make.
+fn made_by_both(scenarios: Vec<(Scenario, bool)>, loads: Option<&[Load; 2]>) -> Result<Vec<(Scenario, bool)>> {
+    let mut both = Vec::new();
+    for (scenario, on_postgres) in scenarios {
+        let makes = |load: &Load| load.makes(&scenario);
+        if loads.into_iter().flatten().map(makes).collect::<Result<Vec<_>>>()?.into_iter().all(|makes| makes) {
+            both.push((scenario, on_postgres));
+        }
+    }
+    Ok(both)
 }
 
 /// Refuses two checkouts that build into one folder: the second build would have taken the first one's place.
