@@ -12,10 +12,10 @@ mod wire;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::HttpBody;
-use axum::http::{Request, Response, Version};
+use axum::http::{HeaderValue, Request, Response, Version, header};
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -160,9 +160,10 @@ where
     let line = &entry.line;
     let mut builder = auto::Builder::new(Streams { line: Arc::clone(line), tasks: lane.tasks.clone() });
     // What comes, when and how fast, is watched by the door.
-    builder.http1().header_read_timeout(None).max_buf_size(HEAD_BYTES);
+    builder.http1().header_read_timeout(None).max_buf_size(HEAD_BYTES).auto_date_header(false);
     builder
         .http2()
+        .auto_date_header(false)
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_EVERY)
         .max_concurrent_streams(bounds.streams)
@@ -197,9 +198,20 @@ where
     let (mut parts, body) = request.into_parts();
     parts.extensions.insert(Arc::clone(&exchange));
     let request = Request::from_parts(parts, Received::new(body, Arc::clone(&exchange)));
-    let response = service.oneshot(request).await?;
+    let mut response = service.oneshot(request).await?;
     exchange.answered();
+    if let Some(date) = date(SystemTime::now()) {
+        response.headers_mut().insert(header::DATE, date);
+    }
     Ok(response.map(|body| Answer::new(body, exchange, in_stream)))
+}
+
+/// The header `Date` (RFC 9110, 6.6.1). hyper would set one, but keeps it until the clock has passed it: one of seconds in which the clock
+/// was days ahead would stand in every answer for days, and callers compare their clocks with it. None where the year has not four digits.
+fn date(now: SystemTime) -> Option<HeaderValue> {
+    const YEAR_10000_S: u64 = 253_402_300_800;
+    now.duration_since(UNIX_EPOCH).ok().filter(|since| since.as_secs() < YEAR_10000_S)?;
+    HeaderValue::try_from(httpdate::fmt_http_date(now)).ok()
 }
 
 /// Runs the streams of an HTTP/2 connection, each of which can be ended by itself.
@@ -215,5 +227,19 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Streams
         self.tasks.spawn(CUT.scope(cut.clone(), async move {
             let _ = cut.run_until_cancelled(stream).await;
         }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_of_its_moment_whatever_the_clock_says() {
+        let at = |seconds| date(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(784_111_777).expect("a date"), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(at(784_111_776).expect("a date"), "Sun, 06 Nov 1994 08:49:36 GMT", "a clock may go back");
+        assert_eq!(at(253_402_300_800), None);
+        assert_eq!(date(UNIX_EPOCH - Duration::from_secs(1)), None);
     }
 }
