@@ -112,7 +112,7 @@ impl Tx {
         // No event has more, so that no two meet while they are moved.
         let base = held.first().map_or(cursor, |(furthest,)| cursor.max(*furthest));
         // One after the other: moved all by as much as there were cursors, these would double each time, and run out.
-        let moved = execute!(
+        execute!(
             self,
             "update events set cursor = n.new
              from (select v.cursor as old, $2 + row_number() over (order by v.cursor) as new
@@ -122,11 +122,15 @@ impl Tx {
             base
         )?;
         execute!(self, "update members set taken = 0, taken_mark = null where id = $1", member)?;
+        // Some may have been deleted meanwhile, so what was moved is not counted.
         execute!(
             self,
-            "update organisations set cursor = $2 where id = $1",
+            "update organisations set cursor =
+                 {greatest}($2, coalesce((select max(v.cursor) from events v where v.member = $3), 0))
+             where id = $1",
             organisation,
-            base.saturating_add(i64::try_from(moved).unwrap_or(i64::MAX))
+            base,
+            member
         )?;
         Ok(())
     }
