@@ -101,6 +101,14 @@ impl Admin {
         Ok(self.rules.create_token(organisation, member, scope, pool).await?)
     }
 
+    /// Succeeds when a token may be made for these: for whoever does something else first.
+    ///
+    /// # Errors
+    /// A name is not one; a pool is missing or too many.
+    pub fn check_token(organisation: &str, member: &str, scope: Scope, pool: Option<&str>) -> Result<(), AdminError> {
+        Ok(Rules::check_token(organisation, member, scope, pool)?)
+    }
+
     /// Says which root a pool has; statements that it did not sign are removed. True: it is new.
     ///
     /// # Errors

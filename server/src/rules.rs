@@ -32,6 +32,7 @@ mod open;
 mod outcomes;
 mod pools;
 mod random;
+mod recent;
 mod record;
 mod refusal;
 mod releases;
@@ -133,10 +134,10 @@ struct Core {
     callers: Mutex<HashMap<[u8; 32], (Caller, Instant)>>,
     /// What releases need. They never change.
     needs: Mutex<HashMap<String, i64>>,
-    /// Pools that exist, which they do for ever.
-    pools: Mutex<std::collections::HashSet<String>>,
-    /// Which organisations (row, pool) were lately seen to be served.
-    served: Mutex<HashMap<(i64, String), Instant>>,
+    /// Pools that have said something.
+    pools: recent::Recent<String>,
+    /// Which organisations (row, pool) are served.
+    served: recent::Recent<(i64, String)>,
     /// How far members have taken in their events (cursor and mark), as far as it is not written down yet.
     taken: Mutex<HashMap<i64, (i64, i64)>>,
     /// When the events of members were given new cursors.
@@ -167,8 +168,8 @@ impl Rules {
             chunks: bell::Bell::new(),
             callers: Mutex::default(),
             needs: Mutex::default(),
-            pools: Mutex::default(),
-            served: Mutex::default(),
+            pools: recent::Recent::default(),
+            served: recent::Recent::default(),
             signed: Mutex::default(),
             taken: Mutex::default(),
             renumbered: Mutex::default(),

@@ -2,8 +2,8 @@
 //!
 //! A rule opens a transaction with [`Store::begin`] and calls statements on it; dropping a transaction rolls it back.
 //! To be free of deadlocks every transaction locks in one order, each kind in one statement and sorted: uploads by
-//! number, then runs by id, then organisations. Leasing alone locks runs without their upload, and skips
-//! what is locked.
+//! number, then runs by id, then organisations; a pool's root, then its statements. Leasing alone locks runs without their
+//! upload, and skips what is locked.
 
 mod chunks;
 mod clocks;

@@ -259,7 +259,7 @@ impl Plugins {
         };
         warn(self.complaints.of_server(None, now));
         self.offering.told(now);
-        self.node.told.offered(offers.len());
+        self.node.told.offered(count_taken(&answer));
         for (offer, item) in offers.iter().zip(answer.engines) {
             let subject = offered_name(&offer.name);
             match item {
@@ -338,6 +338,11 @@ fn look(dir: &Path) -> Result<Listed, String> {
     }
 }
 
+/// How many offers the server has now. It lacks none of those that it refused: they are offered again in their own time.
+fn count_taken(answer: &OfferAnswer) -> usize {
+    answer.engines.iter().filter(|item| matches!(item, Item::Ok(_))).count()
+}
+
 fn warn(trouble: Option<String>) {
     if let Some(trouble) = trouble {
         tracing::warn!("{trouble}");
@@ -350,4 +355,20 @@ fn file_name(name: &str) -> String {
 
 fn offered_name(name: &str) -> String {
     format!("local/{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use filemill_api::{ErrorCode, OfferState};
+
+    use super::*;
+
+    #[test]
+    fn what_the_server_refused_it_does_not_lack() {
+        let refused = ErrorBody { code: ErrorCode::OverQuota, message: "too many".to_owned(), hint: None };
+        let stored = Item::Ok(OfferState { visible: true, put: None });
+        let none = OfferAnswer { engines: vec![Item::Error(refused.clone())] };
+        assert_eq!(count_taken(&none), 0);
+        assert_eq!(count_taken(&OfferAnswer { engines: vec![Item::Error(refused), stored] }), 1);
+    }
 }

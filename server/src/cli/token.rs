@@ -99,6 +99,8 @@ impl Token {
 
 impl Create {
     async fn make(&self, admin: &Admin, root: Option<&PoolRoot>) -> Result<NewToken, AdminError> {
+        // First of all: a mistyped name is to leave no root behind.
+        Admin::check_token(&self.organisation, &self.user, self.scope, self.pool.as_deref())?;
         if let Some(root) = root {
             admin.name_root(root, false).await?;
         }

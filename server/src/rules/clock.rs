@@ -8,15 +8,15 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::refusal::from_store;
-use super::{Core, ms};
+use super::{Core, ms, retried};
 use crate::store::StoreError;
 
 /// How often cursors are looked at.
 const BEAT: Duration = Duration::from_secs(1);
 /// Beats between two looks at what changes within days.
 const SLOW_BEATS: u32 = 60;
-/// Uploads cancelled in one transaction when they were abandoned.
-const ABANDONED: i64 = 16;
+/// Abandoned uploads read in one statement.
+const ABANDONED: i64 = 64;
 /// How long an absent node is remembered.
 const FORGET_NODES: Duration = Duration::from_secs(24 * 3600);
 
@@ -62,13 +62,21 @@ async fn slow(core: &Arc<Core>) -> Result<(), StoreError> {
     // Forgets the wires of those who have gone.
     core.chunks.keys();
     let abandoned_before = core.deletable().await?.saturating_sub(ms(core.config.abandoned_after));
+    let mut after = i64::MIN;
     loop {
-        let abandoned = core.store.abandoned(abandoned_before, ABANDONED).await?;
-        if abandoned.is_empty() {
-            break;
-        }
+        let abandoned = core.store.abandoned(abandoned_before, after, ABANDONED).await?;
+        let Some(&(last,)) = abandoned.last() else { break };
+        after = last;
         tracing::info!(uploads = abandoned.len(), "cancelling abandoned uploads");
-        core.cancel(&abandoned).await?;
+        // Each by itself: one that cannot be cancelled, for whatever is wrong with it, keeps no other.
+        for one in abandoned {
+            match retried(|| core.cancel(std::slice::from_ref(&one))).await {
+                Err(error) if !error.is_unavailable() => {
+                    let _logged = from_store("cancel an abandoned upload", &error);
+                }
+                cancelled => drop(cancelled?),
+            }
+        }
     }
     let mut tx = core.store.begin().await?;
     tx.forget_nodes(ms(FORGET_NODES)).await?;

@@ -140,9 +140,10 @@ fn step(row: &ClockRow, look: &Look<'_>) -> (ClockRow, Found) {
     let passed = if row.boot == look.boot {
         look.uptime.1.saturating_sub(row.uptime).max(0)
     } else {
-        // Another machine wrote it after this server's last look, or within the time that is not written down before it. A
-        // server that has not looked before knows nothing.
-        look.before.map_or(0, |before| look.uptime.1.saturating_sub(before).max(0).saturating_add(TAKE_OVER_MS))
+        // Another machine wrote it after this server's last look, or within the time that is not written down before it. To a
+        // server that has not looked before, it may have been alone until now, and written as seldom as such a one does.
+        look.before
+            .map_or(WRITE_EVERY_MS, |before| look.uptime.1.saturating_sub(before).max(0).saturating_add(TAKE_OVER_MS))
     };
     let mut gaps = parse(&row.gaps);
     let mut deletable = row.deletable;
@@ -391,6 +392,16 @@ mod tests {
         assert!(matches!(world.look("a"), Found::Jump(_)));
         assert_eq!(world.look("bb"), Found::Nothing, "it is counted once");
         assert!((world.lag() - 7 * DAY).abs() <= 2 * TOLERANCE_MS);
+    }
+
+    #[test]
+    fn who_takes_over_from_a_server_that_was_alone_tells_of_no_jump() {
+        let mut world = World::new();
+        world.pass(DAY, "a");
+        // All was well, so nothing was written down for this long.
+        world.time += WRITE_EVERY_MS + 3_000;
+        assert_eq!(world.look("bb"), Found::Nothing);
+        assert_eq!(world.lag(), 0);
     }
 
     #[test]

@@ -17,6 +17,8 @@ use crate::store::{self, EventRow, StoreError};
 /// A reader that knows no marks, and a cursor beyond the last one there is, is moved past at most so many: whoever invents cursors does not
 /// use them up.
 const RENUMBERED_BEYOND: i64 = 1 << 32;
+/// Nor past this: not every implementation of JSON keeps a larger integer exactly, and the database's come to an end.
+const FURTHEST: i64 = 1 << 53;
 /// How often a member's events may be given new cursors.
 const RENUMBER_PAUSE: Duration = Duration::from_secs(60);
 
@@ -118,7 +120,7 @@ impl Core {
         }
         // It is of another life of the database, and its reader does not understand that: it would wait until there are as many
         // events again, and not see those before. They come behind what it has read.
-        if after - place.furthest <= RENUMBERED_BEYOND && self.may_renumber(caller.member) {
+        if after <= FURTHEST && after - place.furthest <= RENUMBERED_BEYOND && self.may_renumber(caller.member) {
             tracing::info!(member = caller.member, after, furthest = place.furthest, "giving events new cursors");
             let mut tx = self.store.begin().await?;
             tx.renumber_events(caller.organisation, caller.member, after).await?;
@@ -149,10 +151,20 @@ impl Core {
         if taken.is_empty() {
             return Ok(());
         }
-        let taken: Vec<_> = taken.into_iter().map(|(member, (cursor, mark))| (member, cursor, mark)).collect();
-        let mut tx = self.store.begin().await?;
-        tx.take_events(&taken).await?;
-        tx.commit().await
+        let rows: Vec<_> = taken.iter().map(|(&member, &(cursor, mark))| (member, cursor, mark)).collect();
+        let written = async {
+            let mut tx = self.store.begin().await?;
+            tx.take_events(&rows).await?;
+            tx.commit().await
+        };
+        let written = written.await;
+        if written.is_err() {
+            // For the next time: their readers say it only once.
+            for (member, (cursor, mark)) in taken {
+                self.takes(member, cursor, mark);
+            }
+        }
+        written
     }
 }
 

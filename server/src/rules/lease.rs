@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::allot::Wish;
-use self::waiting::Class;
+use self::waiting::Classes;
 pub(super) use self::waiting::{Waking, Woken};
 use super::refusal::{check_pool, from_store, own_pool, too_many_nodes, unavailable};
 use super::releases::abilities;
@@ -34,8 +34,6 @@ use crate::store::{Candidate, Needs, StoreError, lo_of};
 const QUEUE: usize = 1024;
 /// How often to look for what came through another server.
 const BACKSTOP: Duration = Duration::from_secs(1);
-/// A class of nodes of which none has asked for so long is forgotten.
-const FORGET_CLASS: Duration = Duration::from_secs(300);
 /// A node that says nothing new is written down at most this often.
 pub(super) const SEE: Duration = Duration::from_secs(10);
 
@@ -108,7 +106,7 @@ impl Core {
 /// Starts the leasing task, which runs until `stop`.
 pub(super) fn start(core: Arc<Core>, tracker: &TaskTracker, stop: CancellationToken) -> mpsc::Sender<LeaseAsk> {
     let (queue, asked) = mpsc::channel(QUEUE);
-    let desk = Desk { core, waiting: Vec::new(), classes: HashMap::new(), turns: Turns::default() };
+    let desk = Desk { core, waiting: Vec::new(), classes: Classes::default(), turns: Turns::default() };
     tracker.spawn(desk.run(asked, stop));
     queue
 }
@@ -118,7 +116,7 @@ struct Desk {
     core: Arc<Core>,
     waiting: Vec<LeaseAsk>,
     /// For each class of nodes, who has what waiting for them.
-    classes: HashMap<Needs, Class>,
+    classes: Classes,
     turns: Turns,
 }
 
@@ -155,18 +153,15 @@ impl Desk {
 
     /// Other servers may have made something ready: looks through the database next time. And forgets what is over.
     fn look_again(&mut self) {
-        self.classes.retain(|_, class| !class.is_forgotten(FORGET_CLASS));
-        self.classes.values_mut().for_each(Class::look_again);
+        self.classes.look_again();
         let classes = &self.classes;
-        self.turns.compact(|pool| classes.keys().any(|needs| needs.pool == pool));
+        self.turns.compact(|pool| classes.has_pool(pool), |pool, id| classes.is_waiting(pool, id));
     }
 
     /// Leases for every class of nodes that wait.
     async fn serve(&mut self) {
         let woken = std::mem::take(&mut *self.core.woken.lock().unwrap_or_else(PoisonError::into_inner));
-        for (needs, class) in &mut self.classes {
-            class.wake(needs, &woken, self.turns.of(&needs.pool));
-        }
+        self.classes.wake(&woken, &self.turns);
         let mut classes: HashMap<Needs, Vec<LeaseAsk>> = HashMap::new();
         for ask in self.waiting.drain(..) {
             classes.entry(ask.needs.clone()).or_default().push(ask);
@@ -188,7 +183,7 @@ impl Desk {
     async fn look(&mut self, needs: &Needs, asks: Vec<LeaseAsk>) -> (Vec<LeaseAsk>, bool) {
         let wishes: Vec<_> = asks.iter().map(|ask| ask.wish.clone()).collect();
         let idle = wishes.iter().any(|wish| wish.idle > 0);
-        let class = self.classes.entry(needs.clone()).or_default();
+        let class = self.classes.of(needs);
         let turns = self.turns.of(&needs.pool);
         let look = async {
             class.find(&self.core, needs, turns, idle).await?;

@@ -11,7 +11,7 @@ use filemill_api::{ErrorBody, ErrorCode, Pools, SignedStatement};
 use super::digest::sha256;
 use super::refusal::{conflict, from_store, own_pool};
 use super::roots::{PoolRoot, Said, read_unsigned};
-use super::{Caller, Core, Rules};
+use super::{Caller, Core, Rules, retried};
 use crate::store::{PoolRow, StoreError, Tx};
 
 /// Serials kept of each pool: the recipient that is replaced stays known while uploads for it are under way.
@@ -51,27 +51,6 @@ enum Taken {
     Pinned(PoolRoot),
 }
 
-/// Why something was not done.
-enum Not {
-    Refused(ErrorBody),
-    Store(StoreError),
-}
-
-impl From<StoreError> for Not {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl Not {
-    fn told(self, what: &'static str) -> ErrorBody {
-        match self {
-            Self::Refused(body) => body,
-            Self::Store(error) => from_store(what, &error),
-        }
-    }
-}
-
 impl Rules {
     /// As [`Rules::publish_pool_by`], from a node that does not say which root signed it.
     ///
@@ -97,7 +76,7 @@ impl Rules {
         own_pool(own, &said.pool)?;
         let claimed = claimed.map(|root| PoolRoot::new(&said.pool, root)).transpose()?;
         let taken = retried(|| self.try_publish(&said, signed, claimed.as_ref())).await;
-        match taken.map_err(|not| not.told("publish pool"))? {
+        match taken.map_err(|error| from_store("publish pool", &error))?? {
             Taken::There => {}
             Taken::Pinned(root) => tracing::info!(
                 pool = root.pool(),
@@ -113,11 +92,17 @@ impl Rules {
         said: &Said,
         signed: &SignedStatement,
         claimed: Option<&PoolRoot>,
-    ) -> Result<Taken, Not> {
+    ) -> Result<Result<Taken, ErrorBody>, StoreError> {
         let new_pools = self.core().config.new_pools;
         let mut tx = self.core().store.begin().await?;
+        // Its root is locked before its statements, as by whoever names one.
+        let mut known = known_root(&mut tx, &said.pool).await?;
         let mut rows = tx.pool_statements(&said.pool).await?;
-        let (root, taken) = match (known_root(&mut tx, &said.pool).await?, claimed) {
+        if known.is_none() {
+            // One may have been named while the statements were waited for.
+            known = known_root(&mut tx, &said.pool).await?;
+        }
+        let (root, taken) = match (known, claimed) {
             (Some(root), _) => (Some(root), Taken::There),
             // What is there shows that the pool's own processors have this root.
             (None, Some(first)) if new_pools == NewPools::First && rows.iter().all(|row| signs(first, row)) => {
@@ -126,23 +111,26 @@ impl Rules {
                 (known_root(&mut tx, &said.pool).await?, Taken::Pinned(first.clone()))
             }
             (None, _) if rows.is_empty() && new_pools == NewPools::Named => {
-                return Err(Not::Refused(no_root(&said.pool)));
+                return Ok(Err(no_root(&said.pool)));
             }
             (None, _) => (None, Taken::There),
         };
         let said = match &root {
             Some(root) => {
                 rows.retain(|row| signs(root, row));
-                root.read(signed).map_err(|why| Not::Refused(not_signed(&said.pool, &why)))?
+                match root.read(signed) {
+                    Ok(said) => said,
+                    Err(why) => return Ok(Err(not_signed(&said.pool, &why))),
+                }
             }
             None => said.clone(),
         };
         if let Some(row) = rows.iter().find(|row| row.serial == said.serial) {
             if row.statement == signed.statement {
                 tx.commit().await?;
-                return Ok(taken);
+                return Ok(Ok(taken));
             }
-            return Err(Not::Refused(conflict(
+            return Ok(Err(conflict(
                 format!("pool `{}` has published another statement with serial {}", said.pool, said.serial),
                 "sign a statement with a higher serial",
             )));
@@ -157,7 +145,7 @@ impl Rules {
         let keep = kept(&rows, root.as_ref(), now);
         if !keep.contains(&said.serial) {
             let highest = rows.iter().map(|row| row.serial).max().unwrap_or(0);
-            return Err(Not::Refused(conflict(
+            return Ok(Err(conflict(
                 format!(
                     "statement {} of pool `{}` was replaced: its newest has serial {highest}",
                     said.serial, said.pool
@@ -168,7 +156,7 @@ impl Rules {
         tx.put_statement(&said.pool, said.serial, &signed.statement, &signed.signature).await?;
         tx.keep_statements(&said.pool, &keep.into_iter().map(|serial| (serial,)).collect::<Vec<_>>()).await?;
         tx.commit().await?;
-        Ok(taken)
+        Ok(Ok(taken))
     }
 
     /// Says which root a pool has. Statements that another one signed, or none, are removed. True: it is new; false: it had that
@@ -177,14 +165,17 @@ impl Rules {
     /// # Errors
     /// `conflict`: the pool has another root, and it is not to be replaced; those of the database.
     pub async fn name_root(&self, root: &PoolRoot, replace: bool) -> Result<bool, ErrorBody> {
-        retried(|| self.try_name_root(root, replace)).await.map_err(|not| not.told("name a pool's root"))
+        let named = retried(|| self.try_name_root(root, replace)).await;
+        // It may be that none of its statements is left.
+        self.core().pools.clear();
+        named.map_err(|error| from_store("name a pool's root", &error))?
     }
 
-    async fn try_name_root(&self, root: &PoolRoot, replace: bool) -> Result<bool, Not> {
+    async fn try_name_root(&self, root: &PoolRoot, replace: bool) -> Result<Result<bool, ErrorBody>, StoreError> {
         let mut tx = self.core().store.begin().await?;
         let before = known_root(&mut tx, root.pool()).await?;
         if let Some(other) = before.as_ref().filter(|before| *before != root && !replace) {
-            return Err(Not::Refused(conflict(
+            return Ok(Err(conflict(
                 format!(
                     "pool `{}` has another root, with the fingerprint {} instead of {}",
                     root.pool(),
@@ -199,7 +190,7 @@ impl Rules {
         let keep: Vec<_> = rows.iter().filter(|row| signs(root, row)).map(|row| (row.serial,)).collect();
         tx.keep_statements(root.pool(), &keep).await?;
         tx.commit().await?;
-        Ok(before.as_ref() != Some(root))
+        Ok(Ok(before.as_ref() != Some(root)))
     }
 
     /// Whether the pool's root is known.
@@ -285,7 +276,7 @@ impl Core {
     }
 }
 
-async fn known_root(tx: &mut Tx, pool: &str) -> Result<Option<PoolRoot>, Not> {
+async fn known_root(tx: &mut Tx, pool: &str) -> Result<Option<PoolRoot>, StoreError> {
     let Some(root) = tx.pool_root(pool).await? else { return Ok(None) };
     let malformed = |_| StoreError::from(sqlx::Error::Decode("a pool's root is not a key".into()));
     Ok(Some(PoolRoot::new(pool, &root).map_err(malformed)?))
@@ -329,19 +320,5 @@ fn no_root(pool: &str) -> ErrorBody {
              made for the pool"
                 .to_owned(),
         ),
-    }
-}
-
-/// Runs `work` again while it meets a conflict between transactions.
-async fn retried<T, F>(mut work: impl FnMut() -> F) -> Result<T, Not>
-where
-    F: Future<Output = Result<T, Not>>,
-{
-    let mut attempts = 0;
-    loop {
-        match work().await {
-            Err(Not::Store(error)) if error.is_transient() && attempts < 3 => attempts += 1,
-            done => return done,
-        }
     }
 }

@@ -60,15 +60,14 @@ impl Core {
         Ok(Some(release.needs))
     }
 
-    /// Whether anybody has published that pool.
+    /// Whether that pool has said something, which may be taken back when its root is named.
     pub(super) async fn pool_exists(&self, name: &str) -> Result<bool, StoreError> {
-        if self.pools.lock().unwrap_or_else(PoisonError::into_inner).contains(name) {
+        let key = name.to_owned();
+        if self.pools.has(&key) {
             return Ok(true);
         }
         let exists = self.store.pool_exists(name).await?;
-        if exists {
-            self.pools.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
-        }
+        self.pools.found(key, exists);
         Ok(exists)
     }
 }

@@ -1,18 +1,11 @@
 //! Whom a pool serves. To everybody else it is as a pool that there is not.
 
-use std::sync::PoisonError;
-use std::time::{Duration, Instant};
-
 use filemill_api::ErrorBody;
 
 use super::refusal::{bad_request, check_pool, from_store, is_name, not_found, shown};
 use super::{Caller, Core, PoolService, Rules, Scope, Serves};
 use crate::store::StoreError;
 
-/// How long it is remembered that a pool serves an organisation: what its operator says works within this.
-const REMEMBERED: Duration = Duration::from_secs(2);
-/// How many of these are remembered.
-const MOST_REMEMBERED: usize = 10_000;
 /// The name of no pool: what is asked of one that does not serve is asked of this instead, and takes as long.
 pub(super) const NOWHERE: &str = "/";
 
@@ -46,22 +39,11 @@ impl Core {
     /// Whether there is that pool and it serves the organisation.
     async fn serves(&self, pool: &str, organisation: i64) -> Result<bool, StoreError> {
         let key = (organisation, pool.to_owned());
-        {
-            let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
-            if served.get(&key).is_some_and(|since| since.elapsed() < REMEMBERED) {
-                return Ok(true);
-            }
+        if self.served.has(&key) {
+            return Ok(true);
         }
         let serves = self.store.serves(pool, organisation).await?;
-        let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
-        if serves {
-            if served.len() >= MOST_REMEMBERED {
-                served.clear();
-            }
-            served.insert(key, Instant::now());
-        } else {
-            served.remove(&key);
-        }
+        self.served.found(key, serves);
         Ok(serves)
     }
 }
@@ -105,7 +87,7 @@ impl Rules {
             Ok::<_, StoreError>(None)
         };
         let refused = set.await.map_err(|error| from_store("serve pool", &error))?;
-        self.core().served.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.core().served.clear();
         refused.map_or(Ok(()), Err)
     }
 

@@ -60,29 +60,7 @@ impl Rules {
         scope: Scope,
         pool: Option<&str>,
     ) -> Result<NewToken, ErrorBody> {
-        match (scope, pool) {
-            (Scope::Processor, None) => {
-                return Err(ErrorBody {
-                    hint: Some("name the pool that the processor has the keys of (`--pool NAME`)".to_owned()),
-                    ..bad_request("a token of scope `processor` is for one pool")
-                });
-            }
-            (Scope::User | Scope::Operator, Some(_)) => {
-                return Err(ErrorBody {
-                    hint: Some("leave `--pool` out".to_owned()),
-                    ..bad_request(format!("a token of scope `{scope}` is for no pool"))
-                });
-            }
-            _ => {}
-        }
-        for (what, name) in [("organisation", Some(organisation)), ("member", Some(member)), ("pool", pool)] {
-            if let Some(name) = name.filter(|name| !is_name(name)) {
-                return Err(bad_request(format!(
-                    "{what} `{}` is not 1 to 64 characters of [A-Za-z0-9._-]",
-                    shown(name)
-                )));
-            }
-        }
+        Self::check_token(organisation, member, scope, pool)?;
         let mut secret = [0_u8; 32];
         aws_lc_rs::rand::fill(&mut secret).map_err(|_| ErrorBody {
             code: ErrorCode::Internal,
@@ -111,6 +89,37 @@ impl Rules {
         };
         let id = made.await.map_err(|error| from_store("create token", &error))?;
         Ok(NewToken { id, text })
+    }
+
+    /// Succeeds when a token may be made for these.
+    ///
+    /// # Errors
+    /// As those of [`Self::create_token`], but for the database's.
+    pub fn check_token(organisation: &str, member: &str, scope: Scope, pool: Option<&str>) -> Result<(), ErrorBody> {
+        match (scope, pool) {
+            (Scope::Processor, None) => {
+                return Err(ErrorBody {
+                    hint: Some("name the pool that the processor has the keys of (`--pool NAME`)".to_owned()),
+                    ..bad_request("a token of scope `processor` is for one pool")
+                });
+            }
+            (Scope::User | Scope::Operator, Some(_)) => {
+                return Err(ErrorBody {
+                    hint: Some("leave `--pool` out".to_owned()),
+                    ..bad_request(format!("a token of scope `{scope}` is for no pool"))
+                });
+            }
+            _ => {}
+        }
+        for (what, name) in [("organisation", Some(organisation)), ("member", Some(member)), ("pool", pool)] {
+            if let Some(name) = name.filter(|name| !is_name(name)) {
+                return Err(bad_request(format!(
+                    "{what} `{}` is not 1 to 64 characters of [A-Za-z0-9._-]",
+                    shown(name)
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Revokes a token, everywhere within two seconds. False: there is none, or it was revoked before.

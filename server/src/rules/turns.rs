@@ -60,15 +60,16 @@ impl Turns {
         }
     }
 
-    /// Forgets whatever is as if it had never been, and the pools that are not in use.
-    pub(super) fn compact(&mut self, in_use: impl Fn(&str) -> bool) {
+    /// Forgets whatever is as if it had never been, the pools that are not in use, and whose turn it was within organisations that
+    /// have nothing waiting in a pool. (Not of those that have: their members' starts are kept elsewhere, too, by the same time.)
+    pub(super) fn compact(&mut self, in_use: impl Fn(&str) -> bool, is_waiting: impl Fn(&str, i64) -> bool) {
         self.pools.retain(|pool, _| in_use(pool));
-        for turns in self.pools.values_mut() {
+        for (pool, turns) in &mut self.pools {
             let now = turns.now;
-            turns.organisations.retain(|_, organisation| {
+            turns.organisations.retain(|&id, organisation| {
                 let reached = organisation.now;
                 organisation.starts.retain(|_, start| *start > reached);
-                organisation.start > now || !organisation.starts.is_empty()
+                organisation.start > now || is_waiting(pool, id)
             });
         }
     }
@@ -149,12 +150,24 @@ mod tests {
         turns.charge("p", BOB, 1, 500);
         turns.charge("q", BOB, 1, 500);
         let before: Vec<_> = [ANN, BOB, EVE].map(|owner| starts(&turns, owner)).to_vec();
-        turns.compact(|pool| pool == "p");
+        turns.compact(|pool| pool == "p", |_, _| true);
         assert_eq!([ANN, BOB, EVE].map(|owner| starts(&turns, owner)).to_vec(), before);
         assert!(turns.of("q").is_none());
-        turns.charge("p", EVE, 1, 50);
-        turns.charge("p", EVE, 1, 50);
-        turns.compact(|_| true);
-        assert!(turns.of("p").is_some_and(|pool| pool.organisations.len() <= 2));
+        turns.compact(|_| true, |_, _| false);
+        let after = [ANN, BOB, EVE].map(|owner| starts(&turns, owner).0);
+        assert_eq!(after.to_vec(), before.iter().map(|(organisation, _)| *organisation).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn organisations_that_have_come_and_gone_are_forgotten() {
+        let mut turns = Turns::default();
+        let always = Owner { organisation: 7, member: 7 };
+        for organisation in 100..1100 {
+            turns.charge("p", Owner { organisation, member: organisation }, 1, 1);
+            turns.charge("p", always, 1, 1);
+            turns.compact(|_| true, |_, id| id == 7);
+            assert!(turns.of("p").is_some_and(|pool| pool.organisations.len() <= 3), "{organisation}");
+        }
+        assert!(turns.of("p").is_some_and(|pool| pool.organisations.contains_key(&7)), "it has something waiting");
     }
 }

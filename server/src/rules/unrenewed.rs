@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::Core;
 use super::refusal::from_store;
+use super::{Core, retried};
 use crate::store::{LeaseMark, StoreError};
 
 /// Looks within the time of a lease; a lease ends so much of it late at most.
@@ -46,12 +46,13 @@ pub(super) async fn run(core: Arc<Core>, stop: CancellationToken) {
 
 impl Core {
     async fn look_at_leases(self: &Arc<Self>, watched: &mut Watched) -> Result<(), StoreError> {
-        watched.begin(Instant::now());
+        watched.begin();
         let mut after = (i64::MIN, i64::MIN);
         loop {
             let asked = Instant::now();
             let page = self.store.leases(after, PAGE).await?;
             let answered = Instant::now();
+            watched.hear(answered);
             for mark in &page {
                 watched.see(*mark, asked, answered);
             }
@@ -62,24 +63,47 @@ impl Core {
         }
         let over = watched.end();
         for batch in over.chunks(BATCH) {
-            self.expire(batch).await?;
-            watched.forget(batch);
+            if !self.end_leases(batch, watched).await? {
+                break;
+            }
         }
         Ok(())
+    }
+
+    /// Ends these leases, one by one if they cannot be ended together: one whose end cannot be written down, for whatever is wrong
+    /// with its upload, keeps no other from ending. False: this server was absent, and what was over may not be.
+    async fn end_leases(self: &Arc<Self>, leases: &[LeaseMark], watched: &mut Watched) -> Result<bool, StoreError> {
+        let mut parts = vec![leases];
+        while let Some(part) = parts.pop() {
+            if watched.is_absent(Instant::now()) {
+                return Ok(false);
+            }
+            match retried(|| self.expire(part)).await {
+                Ok(()) => watched.forget(part),
+                Err(error) if error.is_unavailable() => return Err(error),
+                Err(error) if part.len() == 1 => {
+                    let _logged = from_store("end a lease", &error);
+                }
+                Err(_) => parts = part.chunks(1).collect(),
+            }
+            if watched.hear(Instant::now()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
 /// What this server has seen of the leases.
 struct Watched {
     lease: Duration,
-    /// Longest time between two looks in which nodes could be heard.
+    /// Longest time between two answers of the database in which nodes could be heard.
     longest_gap: Duration,
     seen: HashMap<i64, Seen>,
     /// Number of the look that is under way.
     look: u64,
-    /// When the last one began that came to its end.
-    last: Option<Instant>,
-    began: Instant,
+    /// When the database answered last.
+    heard: Option<Instant>,
     over: Vec<LeaseMark>,
 }
 
@@ -97,24 +121,36 @@ impl Watched {
         // A node reports within a third of the lease: a shorter absence makes no lease look as if it was not prolonged.
         let longest_gap = every + lease / 3;
         let (seen, over) = (HashMap::new(), Vec::new());
-        Self { lease, longest_gap, seen, look: 0, last: None, began: Instant::now(), over }
+        Self { lease, longest_gap, seen, look: 0, heard: None, over }
     }
 
     /// A look begins.
+    fn begin(&mut self) {
+        self.look += 1;
+        self.over.clear();
+    }
+
+    /// The database has answered. True: this server was absent, and watches anew.
     ///
     /// While this server is stopped, frozen or cut off from its database it hears no report, and no lease is prolonged. That
-    /// says nothing about the nodes: were they blamed, all that they had begun would be run again, one job at a time. After
-    /// such an absence it begins to watch anew.
-    fn begin(&mut self, now: Instant) {
-        if self.last.is_some_and(|last| now.duration_since(last) > self.longest_gap) && !self.seen.is_empty() {
+    /// says nothing about the nodes: were they blamed, all that they had begun would be run again, one job at a time. How long
+    /// a look takes does not matter: a server with many leases to end hears reports meanwhile.
+    fn hear(&mut self, now: Instant) -> bool {
+        let absent = self.is_absent(now);
+        if absent && !self.seen.is_empty() {
             tracing::info!(
                 "this server was absent: leases that nobody prolonged meanwhile are given time to be reported"
             );
             self.seen.clear();
+            self.over.clear();
         }
-        self.look += 1;
-        self.began = now;
-        self.over.clear();
+        self.heard = Some(now);
+        absent
+    }
+
+    /// Whether the database has not answered for so long that nodes may not have been heard.
+    fn is_absent(&self, now: Instant) -> bool {
+        self.heard.is_some_and(|heard| now.duration_since(heard) > self.longest_gap)
     }
 
     /// The database was asked at `asked`, and has answered by `answered` that the lease has this mark.
@@ -139,7 +175,6 @@ impl Watched {
     fn end(&mut self) -> Vec<LeaseMark> {
         let look = self.look;
         self.seen.retain(|_, seen| seen.look == look);
-        self.last = Some(self.began);
         std::mem::take(&mut self.over)
     }
 
@@ -171,7 +206,8 @@ mod tests {
         /// A look, after so long, that finds these leases; which of them are over.
         fn look(&mut self, after: Duration, marks: &[(i64, i64, i64)]) -> Vec<i64> {
             self.now += after;
-            self.watched.begin(self.now);
+            self.watched.begin();
+            self.watched.hear(self.now);
             for &(id, fence, lease_until) in marks {
                 self.watched.see(LeaseMark { id, fence, lease_until }, self.now, self.now);
             }
@@ -229,10 +265,48 @@ mod tests {
     }
 
     #[test]
+    fn leases_end_however_long_it_takes_to_look_at_them_and_to_end_others() {
+        let mut server = Server::new();
+        let lease = LeaseMark { id: 1, fence: 1, lease_until: 500 };
+        let mut ended = false;
+        for _ in 0..3 {
+            // Two pages, and then others' ends, of which each takes a while.
+            server.watched.begin();
+            for page in [vec![lease], Vec::new()] {
+                let asked = server.now;
+                server.now += EVERY * 3;
+                server.watched.hear(server.now);
+                page.into_iter().for_each(|mark| server.watched.see(mark, asked, server.now));
+            }
+            ended |= !server.watched.end().is_empty();
+            for _batch in 0..2 {
+                server.now += EVERY * 3;
+                assert!(!server.watched.hear(server.now));
+            }
+        }
+        assert!(ended);
+    }
+
+    #[test]
+    fn a_page_that_took_long_ends_nothing_that_was_read_before_it() {
+        let mut server = Server::new();
+        for _ in 0..=9 {
+            assert_eq!(server.look(EVERY, &[(1, 1, 500)]), [0; 0]);
+        }
+        server.now += EVERY;
+        server.watched.begin();
+        server.watched.hear(server.now);
+        server.watched.see(LeaseMark { id: 1, fence: 1, lease_until: 500 }, server.now, server.now);
+        assert!(server.watched.hear(server.now + EVERY * 5), "reports of this time were not heard either");
+        assert!(server.watched.end().is_empty());
+    }
+
+    #[test]
     fn what_the_database_says_late_counts_from_its_answer() {
         let mut server = Server::new();
         let mark = LeaseMark { id: 1, fence: 1, lease_until: 500 };
-        server.watched.begin(server.now);
+        server.watched.begin();
+        server.watched.hear(server.now + Duration::from_secs(8));
         server.watched.see(mark, server.now, server.now + Duration::from_secs(8));
         assert!(server.watched.end().is_empty());
         for _ in 0..12 {

@@ -92,7 +92,7 @@ pub(super) fn translate(source: &str, dialect: &Dialect) -> String {
 
 /// Runs a statement in a transaction: `execute!(tx, "sql", arguments…)` → rows affected.
 macro_rules! execute {
-    ($tx:expr, $sql:literal $(, $argument:expr)* $(,)?) => {{
+    ($tx:expr, $sql:expr $(, $argument:expr)* $(,)?) => {{
         static TEXT: $crate::store::dialect::Text = $crate::store::dialect::Text::new($sql);
         match &mut $tx.connection {
             $crate::store::Connection::Sqlite(c) => {
@@ -107,7 +107,7 @@ macro_rules! execute {
 
 /// Fetches all rows in a transaction: `rows!(tx, RowType, "sql", arguments…)` → `Vec<RowType>`.
 macro_rules! rows {
-    ($tx:expr, $row:ty, $sql:literal $(, $argument:expr)* $(,)?) => {{
+    ($tx:expr, $row:ty, $sql:expr $(, $argument:expr)* $(,)?) => {{
         static TEXT: $crate::store::dialect::Text = $crate::store::dialect::Text::new($sql);
         match &mut $tx.connection {
             $crate::store::Connection::Sqlite(c) => {
@@ -122,7 +122,7 @@ macro_rules! rows {
 
 /// Fetches all rows from the pool for reading, outside of any transaction.
 macro_rules! read {
-    ($store:expr, $row:ty, $sql:literal $(, $argument:expr)* $(,)?) => {{
+    ($store:expr, $row:ty, $sql:expr $(, $argument:expr)* $(,)?) => {{
         static TEXT: $crate::store::dialect::Text = $crate::store::dialect::Text::new($sql);
         match &$store.pools {
             $crate::store::Pools::Sqlite { readers, .. } => {

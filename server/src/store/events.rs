@@ -99,7 +99,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Gives all events of a member new cursors, beyond `cursor` and all that the organisation gave before. None of them counts as taken in.
+    /// Gives all events of a member new cursors, the next ones behind `cursor` and all that the organisation gave before. None of them
+    /// counts as taken in.
     pub(crate) async fn renumber_events(
         &mut self,
         organisation: i64,
@@ -108,16 +109,28 @@ impl Tx {
     ) -> Result<(), StoreError> {
         // Events are recorded under this row's lock.
         let held = rows!(self, (i64,), "select cursor from organisations where id = $1 {lock}", organisation)?;
-        let furthest = held.first().map_or(0, |(furthest,)| *furthest);
-        // More than any of them has, so that no two meet while they are moved.
-        let by = cursor.max(furthest);
-        execute!(self, "update events set cursor = cursor + $2 where member = $1", member, by)?;
-        execute!(self, "update members set taken = 0, taken_mark = null where id = $1", member)?;
+        // No event has more, so that no two meet while they are moved.
+        let base = held.first().map_or(cursor, |(furthest,)| cursor.max(*furthest));
+        // One after the other: moved all by as much as there were cursors, these would double each time, and run out.
         execute!(
             self,
-            "update organisations set cursor = $2 where id = $1",
+            "update events set cursor = n.new
+             from (select v.cursor as old, $2 + row_number() over (order by v.cursor) as new
+                   from events v where v.member = $1) as n
+             where events.member = $1 and events.cursor = n.old",
+            member,
+            base
+        )?;
+        execute!(self, "update members set taken = 0, taken_mark = null where id = $1", member)?;
+        // Some may have been deleted meanwhile, so what was moved is not counted.
+        execute!(
+            self,
+            "update organisations set cursor =
+                 {greatest}($2, coalesce((select max(v.cursor) from events v where v.member = $3), 0))
+             where id = $1",
             organisation,
-            by.saturating_add(furthest)
+            base,
+            member
         )?;
         Ok(())
     }

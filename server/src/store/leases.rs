@@ -1,7 +1,7 @@
 //! Claims on runs: who may run what.
 
 use super::dialect::{read, rows};
-use super::{Store, StoreError, Tx, json};
+use super::{RunState, Store, StoreError, Tx, json};
 
 /// What the nodes of one class can run: those of one pool that have the same contracts and backends.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -53,54 +53,79 @@ pub(crate) type LeasedRow<'a> = (i64, u32, &'a str);
 /// A report to write: run, fence, started jobs, progress, pool of who reports.
 pub(crate) type ReportRow<'a> = (i64, i64, i64, i64, &'a str);
 
-impl Tx {
-    /// The next ready runs of each of these members in a pool, at most so many of each.
-    pub(crate) async fn ready_runs(
-        &mut self,
-        pool: &str,
-        members: &[ReadOn],
-        limit: i64,
-    ) -> Result<Vec<Candidate>, StoreError> {
+/// The state stands in the statement, and is no parameter of it, because both databases find a partial index only so.
+macro_rules! waiting_runs {
+    ($tx:expr, $state:literal, $pool:expr, $members:expr, $limit:expr) => {
         // The place keeps the scan off what is dead but not yet vacuumed at the head of the index.
-        Ok(rows!(
-            self,
+        rows!(
+            $tx,
             Candidate,
-            "select r.id, r.upload, r.organisation, r.member, r.needs, r.hi, r.gone, r.first_chunk, r.last_chunk, r.state,
-                 r.patient, r.alone, r.deaths, r.missed, r.vstart, r.fence, r.attempt
-             from {rows $1} {each}
-                 from runs x
-                 where x.state = 2 and x.pool = $2 and x.needs = cast(e.value ->> 0 as bigint)
-                     and x.member = cast(e.value ->> 1 as bigint)
-                     and (x.vstart, x.id) > (cast(e.value ->> 2 as bigint), cast(e.value ->> 3 as bigint))
-                 order by x.vstart, x.id limit $3 {skip}{end}",
-            json(members)?,
-            pool,
-            limit
-        )?)
-    }
+            concat!(
+                "select r.id, r.upload, r.organisation, r.member, r.needs, r.hi, r.gone, r.first_chunk, r.last_chunk,
+                     r.state, r.patient, r.alone, r.deaths, r.missed, r.vstart, r.fence, r.attempt
+                 from {rows $1} {each}
+                     from runs x
+                     where x.state = ",
+                $state,
+                " and x.pool = $2 and x.needs = cast(e.value ->> 0 as bigint)
+                         and x.member = cast(e.value ->> 1 as bigint)
+                         and (x.vstart, x.id) > (cast(e.value ->> 2 as bigint), cast(e.value ->> 3 as bigint))
+                     order by x.vstart, x.id limit $3 {skip}{end}"
+            ),
+            $members,
+            $pool,
+            $limit
+        )
+    };
+}
 
-    /// The next runs of incomplete uploads of each of these members in a pool, at most so many of each.
-    pub(crate) async fn partial_runs(
+/// As with [`waiting_runs`].
+macro_rules! waiting_members {
+    ($store:expr, $state:literal, $pool:expr, $needs:expr) => {
+        read!(
+            $store,
+            WaitingMember,
+            concat!(
+                "with recursive found (needs, member) as (
+                     select cast(e.value ->> 0 as bigint),
+                         (select r.member from runs r
+                          where r.state = ",
+                $state,
+                " and r.pool = $1 and r.needs = cast(e.value ->> 0 as bigint)
+                          order by r.member limit 1)
+                     from {rows $2}
+                     union all
+                     select f.needs,
+                         (select r.member from runs r
+                          where r.state = ",
+                $state,
+                " and r.pool = $1 and r.needs = f.needs and r.member > f.member
+                          order by r.member limit 1)
+                     from found f where f.member is not null)
+                 select f.needs, f.member, coalesce(m.organisation, 0), coalesce(s.weight, 1)
+                 from found f left join members m on m.id = f.member left join shares s on s.organisation = m.organisation
+                 where f.member is not null"
+            ),
+            $pool,
+            $needs
+        )
+    };
+}
+
+impl Tx {
+    /// The next ready or partial runs of each of these members in a pool, at most so many of each.
+    pub(crate) async fn waiting_runs(
         &mut self,
+        state: RunState,
         pool: &str,
         members: &[ReadOn],
         limit: i64,
     ) -> Result<Vec<Candidate>, StoreError> {
-        Ok(rows!(
-            self,
-            Candidate,
-            "select r.id, r.upload, r.organisation, r.member, r.needs, r.hi, r.gone, r.first_chunk, r.last_chunk, r.state,
-                 r.patient, r.alone, r.deaths, r.missed, r.vstart, r.fence, r.attempt
-             from {rows $1} {each}
-                 from runs x
-                 where x.state = 1 and x.pool = $2 and x.needs = cast(e.value ->> 0 as bigint)
-                     and x.member = cast(e.value ->> 1 as bigint)
-                     and (x.vstart, x.id) > (cast(e.value ->> 2 as bigint), cast(e.value ->> 3 as bigint))
-                 order by x.vstart, x.id limit $3 {skip}{end}",
-            json(members)?,
-            pool,
-            limit
-        )?)
+        let members = json(members)?;
+        Ok(match state {
+            RunState::PARTIAL => waiting_runs!(self, 1, pool, members, limit),
+            _ => waiting_runs!(self, 2, pool, members, limit),
+        }?)
     }
 
     /// Claims runs that this transaction has locked as candidates.
@@ -143,54 +168,18 @@ impl Tx {
 }
 
 impl Store {
-    /// Who has ready runs in a pool that need one of these. One step through the index for each, whatever they have.
-    pub(crate) async fn ready_members(&self, pool: &str, needs: &[(i64,)]) -> Result<Vec<WaitingMember>, StoreError> {
-        Ok(read!(
-            self,
-            WaitingMember,
-            "with recursive found (needs, member) as (
-                 select cast(e.value ->> 0 as bigint),
-                     (select r.member from runs r
-                      where r.state = 2 and r.pool = $1 and r.needs = cast(e.value ->> 0 as bigint)
-                      order by r.member limit 1)
-                 from {rows $2}
-                 union all
-                 select f.needs,
-                     (select r.member from runs r
-                      where r.state = 2 and r.pool = $1 and r.needs = f.needs and r.member > f.member
-                      order by r.member limit 1)
-                 from found f where f.member is not null)
-             select f.needs, f.member, coalesce(m.organisation, 0), coalesce(s.weight, 1)
-             from found f left join members m on m.id = f.member left join shares s on s.organisation = m.organisation
-             where f.member is not null",
-            pool,
-            json(needs)?
-        )?)
-    }
-
-    /// The same of runs of incomplete uploads.
-    pub(crate) async fn partial_members(&self, pool: &str, needs: &[(i64,)]) -> Result<Vec<WaitingMember>, StoreError> {
-        Ok(read!(
-            self,
-            WaitingMember,
-            "with recursive found (needs, member) as (
-                 select cast(e.value ->> 0 as bigint),
-                     (select r.member from runs r
-                      where r.state = 1 and r.pool = $1 and r.needs = cast(e.value ->> 0 as bigint)
-                      order by r.member limit 1)
-                 from {rows $2}
-                 union all
-                 select f.needs,
-                     (select r.member from runs r
-                      where r.state = 1 and r.pool = $1 and r.needs = f.needs and r.member > f.member
-                      order by r.member limit 1)
-                 from found f where f.member is not null)
-             select f.needs, f.member, coalesce(m.organisation, 0), coalesce(s.weight, 1)
-             from found f left join members m on m.id = f.member left join shares s on s.organisation = m.organisation
-             where f.member is not null",
-            pool,
-            json(needs)?
-        )?)
+    /// Who has ready or partial runs in a pool that need one of these. One step through the index for each, whatever they have.
+    pub(crate) async fn waiting_members(
+        &self,
+        state: RunState,
+        pool: &str,
+        needs: &[(i64,)],
+    ) -> Result<Vec<WaitingMember>, StoreError> {
+        let needs = json(needs)?;
+        Ok(match state {
+            RunState::PARTIAL => waiting_members!(self, 1, pool, needs),
+            _ => waiting_members!(self, 2, pool, needs),
+        }?)
     }
 
     /// Weights of organisations.

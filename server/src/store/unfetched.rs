@@ -1,5 +1,7 @@
 //! Results whose reader has read on, and could not fetch them yet.
 //!
+//! No statement reads `asked_at`: it tells people who look at a database since when a result has been waited for.
+//!
 //! `member + 0`: each row is found by upload and index. SQLite, which has no statistics, else goes through all that a member has.
 
 use super::dialect::{execute, read};

@@ -205,16 +205,17 @@ impl Tx {
 }
 
 impl Store {
-    /// Uploads that are still to be stored and were not touched since `before`.
-    pub(crate) async fn abandoned(&self, before: i64, limit: i64) -> Result<Vec<(i64,)>, StoreError> {
+    /// Uploads that are still to be stored and were not touched since `before`, by number after this one.
+    pub(crate) async fn abandoned(&self, before: i64, after: i64, limit: i64) -> Result<Vec<(i64,)>, StoreError> {
         Ok(read!(
             self,
             (i64,),
             "select number from uploads
              where finished_at is null and touched_at < $1 and not cancelled
-                 and (prefix < chunks or not header_stored)
-             order by number limit $2",
+                 and (prefix < chunks or not header_stored) and number > $2
+             order by number limit $3",
             before,
+            after,
             limit
         )?)
     }

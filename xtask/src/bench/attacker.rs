@@ -7,6 +7,7 @@
 mod connections;
 mod frames;
 mod http;
+mod storage;
 mod uploads;
 
 use std::fs;
@@ -76,6 +77,12 @@ pub(super) enum Kind {
     Bodies,
     /// Uploads of which nothing is stored, said to be stored again and again (a user's)
     Uploads,
+    /// 1,024 HTTP/2 requests without a token, whose refusals cannot be sent
+    Strangers,
+    /// 2,100 PUTs to the storage that send just the least rate (a user's)
+    Puts,
+    /// 24 long bodies beside as many longer answers, unread (a user's)
+    Large,
 }
 
 /// What was done so far.
@@ -87,6 +94,9 @@ struct Done {
     streams: AtomicU64,
     bodies: AtomicU64,
     advances: AtomicU64,
+    strangers: AtomicU64,
+    puts: AtomicU64,
+    large: AtomicU64,
     /// Connections that could not be made, requests that were refused, and connections that the server ended.
     refused: AtomicU64,
 }
@@ -165,7 +175,10 @@ impl Attack {
             (Kind::Streams, _) => connections::streams(self),
             (Kind::Bodies, _) => connections::bodies(self),
             (Kind::Uploads, TokenKind::User) => uploads::advance(self),
-            (Kind::Pages | Kind::Uploads, TokenKind::Processor) => {}
+            (Kind::Strangers, _) => connections::strangers(self),
+            (Kind::Puts, TokenKind::User) => storage::puts(self),
+            (Kind::Large, TokenKind::User) => uploads::large(self),
+            (Kind::Pages | Kind::Uploads | Kind::Puts | Kind::Large, TokenKind::Processor) => {}
         }
     }
 
@@ -197,6 +210,7 @@ impl Done {
         json!({
             "echoes": get(&self.echoes), "pages": get(&self.pages), "silent": get(&self.silent),
             "streams": get(&self.streams), "bodies": get(&self.bodies), "advances": get(&self.advances),
+            "strangers": get(&self.strangers), "puts": get(&self.puts), "large": get(&self.large),
             "refused": get(&self.refused),
         })
     }

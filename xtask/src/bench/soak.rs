@@ -188,7 +188,7 @@ impl Soak<'_> {
         let (lost, twice) = missing(site)?;
         let (leases_ended, server_warnings) = site.server_log()?;
         let server_peak_mib = site.stack.server_mut().peak_resident_bytes()? >> 20;
-        let faults = faults(&counts, &lost, twice, server_peak_mib);
+        let faults = faults(&counts, &lost, twice, leases_ended, server_peak_mib);
         self.record.add(&json!({
             "attacker": name(self.attacker),
             "token": format!("{:?}", self.options.token).to_lowercase(),
@@ -310,7 +310,7 @@ fn missing(site: &Site) -> Result<(Vec<String>, u64)> {
 }
 
 /// What is not as promised.
-fn faults(counts: &Counts, lost: &[String], twice: u64, server_peak_mib: u64) -> Vec<String> {
+fn faults(counts: &Counts, lost: &[String], twice: u64, leases_ended: u64, server_peak_mib: u64) -> Vec<String> {
     let mut faults = Vec::new();
     let mut fault = |is: bool, what: String| {
         if is {
@@ -328,6 +328,7 @@ fn faults(counts: &Counts, lost: &[String], twice: u64, server_peak_mib: u64) ->
     fault(counts.unexpected > 0, format!("{} results are of files that nobody dropped", counts.unexpected));
     let unsuccessful: u64 = counts.unsuccessful.values().sum();
     fault(unsuccessful > 0, format!("{unsuccessful} files did not succeed, {} of them blamed", counts.blamed));
+    fault(leases_ended > 0, format!("{leases_ended} leases ended by themselves, though every processor was there"));
     fault(
         server_peak_mib > MOST_SERVER_MIB,
         format!("the server had {server_peak_mib} MiB resident, at most {MOST_SERVER_MIB}"),
@@ -342,7 +343,7 @@ mod tests {
     #[test]
     fn a_soak_in_which_all_went_well_has_no_fault() {
         let counts = Counts { dropped: 3, results: 3, ..Counts::default() };
-        assert_eq!(faults(&counts, &[], 0, MOST_SERVER_MIB), Vec::<String>::new());
+        assert_eq!(faults(&counts, &[], 0, 0, MOST_SERVER_MIB), Vec::<String>::new());
     }
 
     #[test]
@@ -350,8 +351,8 @@ mod tests {
         let mut counts =
             Counts { dropped: 9, results: 5, twice: 1, blamed: 1, held_back: 1, unexpected: 1, ..Counts::default() };
         counts.unsuccessful.insert("failed/quarantined".into(), 1);
-        let found = faults(&counts, &["ada/1".into()], 0, MOST_SERVER_MIB + 1);
-        assert_eq!(found.len(), 7, "{found:?}");
+        let found = faults(&counts, &["ada/1".into()], 0, 2, MOST_SERVER_MIB + 1);
+        assert_eq!(found.len(), 8, "{found:?}");
         assert!(found[1].starts_with("3 files had no result"), "one of four is lost: {}", found[1]);
     }
 

@@ -125,11 +125,7 @@ async fn read_on(
             (queue.needs, queue.owner.member, queue.after.0, queue.after.1)
         })
         .collect();
-    let runs = if state == RunState::PARTIAL {
-        tx.partial_runs(&needs.pool, &members, each).await?
-    } else {
-        tx.ready_runs(&needs.pool, &members, each).await?
-    };
+    let runs = tx.waiting_runs(state, &needs.pool, &members, each).await?;
     let mut runs_of = HashMap::<(i64, i64), Vec<Candidate>>::new();
     for run in runs {
         runs_of.entry((run.needs, run.member)).or_default().push(run);

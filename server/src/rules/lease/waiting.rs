@@ -7,13 +7,17 @@ use std::time::{Duration, Instant};
 
 use super::take::Rest;
 use crate::rules::Core;
-use crate::rules::turns::{Owner, PoolTurns};
-use crate::store::{Needs, StoreError, UploadRow, WaitingMember};
+use crate::rules::turns::{Owner, PoolTurns, Turns};
+use crate::store::{Needs, RunState, StoreError, UploadRow, WaitingMember};
 
 /// Before whatever there is.
 const BEGIN: (i64, i64) = (i64::MIN, i64::MIN);
 /// Looking through the database for who waits takes at most this part of the time: it is a step for each.
 const LOOKING_PART: u32 = 20;
+/// Classes of nodes that are remembered in a pool. What a node runs is its own claim, and each class costs memory and looks.
+const MOST_CLASSES: usize = 32;
+/// A class of nodes of which none has asked for so long is forgotten.
+const FORGET_CLASS: Duration = Duration::from_secs(300);
 /// Classes of needs, one bit each.
 const NEEDS: std::ops::Range<i64> = 0..63;
 
@@ -52,6 +56,10 @@ impl Core {
         self.ready.notify_one();
     }
 }
+
+/// The classes of nodes, by their pool and by what they run.
+#[derive(Debug, Default)]
+pub(super) struct Classes(HashMap<String, HashMap<i64, Class>>);
 
 /// What one class of nodes could be given.
 #[derive(Debug)]
@@ -153,8 +161,13 @@ impl Waiting {
         }
     }
 
-    fn is_due(&self, now: Instant) -> bool {
-        self.organisations.is_empty() || (!self.fresh && self.not_before.is_none_or(|due| due <= now))
+    /// Whether to look through the database; at once if this is empty and there is nothing else to give.
+    fn is_due(&self, now: Instant, nothing_else: bool) -> bool {
+        (nothing_else && self.is_empty()) || (!self.fresh && self.not_before.is_none_or(|due| due <= now))
+    }
+
+    fn has(&self, organisation: i64) -> bool {
+        self.organisations.contains_key(&organisation)
     }
 
     fn found(&mut self, members: &[WaitingMember], turns: Option<&PoolTurns>, began: Instant) {
@@ -197,19 +210,55 @@ impl Waiting {
     }
 }
 
-impl Class {
-    pub(super) fn is_forgotten(&self, after: Duration) -> bool {
-        self.asked.elapsed() > after
-    }
-
-    pub(super) fn look_again(&mut self) {
-        (self.ready.fresh, self.partial.fresh) = (false, false);
+impl Classes {
+    /// The class of these nodes, which may push out the one of its pool that asked longest ago.
+    pub(super) fn of(&mut self, needs: &Needs) -> &mut Class {
+        let classes = self.0.entry(needs.pool.clone()).or_default();
+        if classes.len() >= MOST_CLASSES
+            && !classes.contains_key(&needs.runs)
+            && let Some(&oldest) = classes.iter().min_by_key(|(_, class)| class.asked).map(|(runs, _)| runs)
+        {
+            classes.remove(&oldest);
+        }
+        classes.entry(needs.runs).or_default()
     }
 
     /// Takes in what became ready or partial in this process.
-    pub(super) fn wake(&mut self, class: &Needs, woken: &Woken, turns: Option<&PoolTurns>) {
-        for (&(needs, member), &(organisation, vstart)) in woken.0.get(&class.pool).into_iter().flatten() {
-            if NEEDS.contains(&needs) && (class.runs >> needs) & 1 == 1 {
+    pub(super) fn wake(&mut self, woken: &Woken, turns: &Turns) {
+        for (pool, woken) in &woken.0 {
+            for (&runs, class) in self.0.get_mut(pool).into_iter().flatten() {
+                class.wake(runs, woken, turns.of(pool));
+            }
+        }
+    }
+
+    /// Forgets those that have not asked for long, and sees to it that the others look through the database again.
+    pub(super) fn look_again(&mut self) {
+        self.0.retain(|_, classes| {
+            classes.retain(|_, class| class.asked.elapsed() <= FORGET_CLASS);
+            !classes.is_empty()
+        });
+        for class in self.0.values_mut().flat_map(HashMap::values_mut) {
+            (class.ready.fresh, class.partial.fresh) = (false, false);
+        }
+    }
+
+    /// Whether nodes of the pool ask.
+    pub(super) fn has_pool(&self, pool: &str) -> bool {
+        self.0.contains_key(pool)
+    }
+
+    /// Whether the organisation has something waiting there, as far as is known.
+    pub(super) fn is_waiting(&self, pool: &str, organisation: i64) -> bool {
+        let mut classes = self.0.get(pool).into_iter().flat_map(HashMap::values);
+        classes.any(|class| class.ready.has(organisation) || class.partial.has(organisation))
+    }
+}
+
+impl Class {
+    fn wake(&mut self, runs: i64, woken: &WokenInPool, turns: Option<&PoolTurns>) {
+        for (&(needs, member), &(organisation, vstart)) in woken {
+            if NEEDS.contains(&needs) && (runs >> needs) & 1 == 1 {
                 let owner = Owner { organisation, member };
                 self.ready.wake(needs, owner, vstart, turns);
                 self.partial.wake(needs, owner, vstart, turns);
@@ -227,15 +276,16 @@ impl Class {
     ) -> Result<(), StoreError> {
         self.asked = Instant::now();
         let needs: Vec<_> = NEEDS.filter(|needs| (class.runs >> needs) & 1 == 1).map(|needs| (needs,)).collect();
-        if self.ready.is_due(self.asked) {
+        if self.ready.is_due(self.asked, true) {
             let began = Instant::now();
-            let members = core.store.ready_members(&class.pool, &needs).await?;
+            let members = core.store.waiting_members(RunState::READY, &class.pool, &needs).await?;
             self.weights.0.extend(members.iter().map(|&(.., organisation, weight)| (organisation, weight)));
             self.ready.found(&members, turns, began);
         }
-        if idle && self.partial.is_due(self.asked) {
+        // Where there is ready work, most looks take nothing else.
+        if idle && self.partial.is_due(self.asked, self.ready.is_empty()) {
             let began = Instant::now();
-            let members = core.store.partial_members(&class.pool, &needs).await?;
+            let members = core.store.waiting_members(RunState::PARTIAL, &class.pool, &needs).await?;
             self.weights.0.extend(members.iter().map(|&(.., organisation, weight)| (organisation, weight)));
             self.partial.found(&members, turns, began);
         }
@@ -267,5 +317,53 @@ impl Class {
     pub(super) fn go_on(&mut self, ready: Vec<Rest>, partial: Vec<Rest>, turns: Option<&PoolTurns>) {
         self.ready.go_on(ready, turns);
         self.partial.go_on(partial, turns);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn needs(pool: &str, runs: i64) -> Needs {
+        Needs { pool: pool.to_owned(), runs }
+    }
+
+    #[test]
+    fn a_pool_whose_nodes_claim_ever_other_things_has_few_classes() {
+        let mut classes = Classes::default();
+        classes.of(&needs("other", 2));
+        for runs in 1..1000 {
+            classes.of(&needs("p", runs)).asked += Duration::from_nanos(runs.unsigned_abs());
+            assert!(classes.0["p"].len() <= MOST_CLASSES);
+        }
+        let mut left: Vec<_> = classes.0["p"].keys().copied().collect();
+        left.sort_unstable();
+        assert_eq!(left, (1000 - MOST_CLASSES as i64..1000).collect::<Vec<_>>(), "those that asked last");
+        assert!(classes.has_pool("other"), "another pool's are left alone");
+    }
+
+    #[test]
+    fn who_is_waiting_in_any_class_of_a_pool_is_known() {
+        let mut classes = Classes::default();
+        for (pool, runs) in [("p", 0b010), ("p", 0b110), ("q", 0b110)] {
+            classes.of(&needs(pool, runs));
+        }
+        let mut woken = Woken::default();
+        woken.0.entry("p".to_owned()).or_default().insert((2, 21), (7, 1));
+        classes.wake(&woken, &Turns::default());
+        assert!(classes.is_waiting("p", 7) && !classes.is_waiting("p", 8) && !classes.is_waiting("q", 7));
+        assert!(classes.0["p"][&0b010].ready.is_empty(), "who cannot run it is not woken");
+    }
+
+    #[test]
+    fn incomplete_uploads_are_seldom_looked_for_beside_ready_work() {
+        let now = Instant::now();
+        let mut partial = Waiting::default();
+        assert!(partial.is_due(now, false), "nobody has looked yet");
+        partial.found(&[], None, now);
+        assert!(partial.is_due(now, true), "there is nothing else to give");
+        assert!(!partial.is_due(now + Duration::from_secs(60), false));
+        partial.fresh = false;
+        assert!(partial.is_due(now + Duration::from_secs(60), false), "once a second");
     }
 }

@@ -183,9 +183,16 @@ async fn an_operator_names_a_pools_root_with_its_first_token_and_sees_its_finger
         let arguments = ["token", "create", "--organisation", "mill", "--user", "node", "--scope", "processor"];
         run(&home, &[&arguments[..], &["--pool", "main", "--enrolment", file]].concat())
     };
+    let list = || printed(&run(&home, &["pool", "list"]));
+    for mistyped in [["the mill", "node", "processor"], ["mill", "no de", "processor"], ["mill", "node", "user"]] {
+        let [organisation, user, scope] = mistyped;
+        let arguments = ["token", "create", "--organisation", organisation, "--user", user, "--scope", scope];
+        let refused = run(&home, &[&arguments[..], &["--pool", "main", "--enrolment", &first]].concat());
+        assert!(!refused.status.success());
+        assert_eq!(list(), "", "nothing is left of it");
+    }
     assert!(printed(&create(&first)).starts_with("fm_p_"));
     assert!(printed(&create(&first)).starts_with("fm_p_"), "another node's");
-    let list = || printed(&run(&home, &["pool", "list"]));
     assert_eq!(list(), format!("main\t{fingerprint}\t-\t*"), "everything is on one machine");
     let (second, other) = enrol("main");
     let refused = create(&second);

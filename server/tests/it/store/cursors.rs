@@ -7,7 +7,7 @@ use filemill_api::{
     Complete, CompleteRequest, Completion, ErrorCode, FetchRequest, Offer, OfferRequest, Outcome, ResultKey,
     SealedBody, SignedStatement, Told, limits,
 };
-use filemill_server::rules::{Caller, Mark, Position, RecordedEvent, Rules, RulesConfig};
+use filemill_server::rules::{Caller, Mark, Position, RecordedEvent, RecordedKind, Rules, RulesConfig};
 
 use super::site::{
     POOL, Site, code, complete_all, events, eventually, key, lease, only, release, results, runs, send, wish,
@@ -18,6 +18,8 @@ super::on_both!(
     a_position_whose_event_was_deleted_is_still_known,
     a_cursor_that_was_never_given_marks_nothing_as_taken_in,
     a_reader_without_marks_beyond_all_events_gets_them_behind_its_cursor,
+    invented_cursors_do_not_use_up_those_that_there_are,
+    what_was_taken_in_is_written_down_when_the_database_takes_it_again,
     events_from_before_there_were_marks_are_known_by_their_number,
     a_result_that_is_still_to_be_fetched_is_kept_though_it_was_read,
     results_that_are_still_to_be_fetched_are_bounded,
@@ -155,6 +157,60 @@ async fn a_reader_without_marks_beyond_all_events_gets_them_behind_its_cursor(si
     analysed(&site, &rules, &ann, 1).await;
     let last = rules.events(&ann, 0, None).await.expect("events").next;
     assert!(last < 1 << 33, "{last}");
+}
+
+async fn invented_cursors_do_not_use_up_those_that_there_are(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let id = analysed(&site, &rules, &ann, 3).await;
+    // Each member once a minute: doubled each time, the organisation's cursors would be used up by 62 of them.
+    for member in 0..70 {
+        let member = site.user(&rules, "acme", &format!("member-{member}")).await;
+        let furthest = site.number("select cursor from organisations where name = 'acme'").await;
+        rules.events(&member, furthest + 1, None).await.expect("events");
+    }
+    let furthest = site.number("select cursor from organisations where name = 'acme'").await;
+    assert_eq!(furthest, 3 + 70);
+    assert_eq!(rules.events(&ann, furthest + 1, None).await.expect("events").events.len(), 3);
+    let own = rules.events(&ann, 0, None).await.expect("events").events;
+    let cursors: Vec<_> = own.iter().map(|event| event.cursor).collect();
+    assert_eq!(cursors, [75, 76, 77], "one after the other, in their order");
+    let indexes: Vec<_> = own
+        .iter()
+        .map(|event| matches!(event.kind, RecordedKind::Result { index, .. } if event.upload == id && index < 3))
+        .collect();
+    assert_eq!(indexes, [true; 3]);
+    analysed(&site, &rules, &ann, 1).await;
+    assert_eq!(rules.events(&ann, 77, None).await.expect("events").events.len(), 1, "results are recorded");
+
+    // Nor beyond what any implementation of JSON keeps.
+    let beyond = format!("update organisations set cursor = {}", 1_i64 << 53);
+    site.sql(&beyond, &beyond).await;
+    let bob = site.user(&rules, "acme", "bob").await;
+    rules.events(&bob, (1 << 53) + 1000, None).await.expect("events");
+    assert_eq!(site.number("select cursor from organisations where name = 'acme'").await, 1 << 53);
+}
+
+async fn what_was_taken_in_is_written_down_when_the_database_takes_it_again(site: Arc<Site>) {
+    let rules = site.server_with(keeping(1));
+    let ann = site.user(&rules, "acme", "ann").await;
+    analysed(&site, &rules, &ann, 1).await;
+    let page = rules.events(&ann, 0, None).await.expect("events");
+    rules.events_behind(&ann, behind(&page.events[0]), None).await.expect("events");
+    let sweep = async || {
+        let doomed = rules.doomed(1000).await?;
+        rules.forget(doomed).await
+    };
+    let rename = |from, to| format!("alter table members rename column {from} to {to}");
+    site.sql(&rename("taken", "away"), &rename("taken", "away")).await;
+    eventually("the database fails", || async { sweep().await.is_err().then_some(()) }).await;
+    site.sql(&rename("away", "taken"), &rename("away", "taken")).await;
+    // Its reader does not say again that it has them.
+    eventually("they go", || async {
+        sweep().await.expect("swept");
+        rules.events(&ann, 0, None).await.expect("events").events.is_empty().then_some(())
+    })
+    .await;
 }
 
 async fn events_from_before_there_were_marks_are_known_by_their_number(site: Arc<Site>) {

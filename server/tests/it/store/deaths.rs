@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use filemill_api::{ErrorCode, Outcome, UploadState, WaitReason};
+use filemill_api::{CancelRequest, ErrorCode, Outcome, UploadState, WaitReason};
 
 use super::site::{
     Site, advance, chunk, code, complete, complete_all, eventually, lease, lease_now, only, open_one, report, results,
@@ -17,6 +17,7 @@ super::on_both!(
     three_deaths_alone_end_a_job,
     a_suspect_is_not_waited_for_while_it_comes_in,
     a_cancelled_lease_that_dies_ends_as_cancelled,
+    a_lease_whose_end_cannot_be_recorded_keeps_no_other,
 );
 
 async fn a_dead_node_is_fenced_out(site: Arc<Site>) {
@@ -156,4 +157,20 @@ async fn a_cancelled_lease_that_dies_ends_as_cancelled(site: Arc<Site>) {
         (results.len() == 2).then_some(results)
     });
     assert_eq!(results.await, [(0, Outcome::Cancelled), (1, Outcome::Cancelled)]);
+}
+
+async fn a_lease_whose_end_cannot_be_recorded_keeps_no_other(site: Arc<Site>) {
+    let rules = site.hasty_server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let bob = site.user(&rules, "umbrella", "bob").await;
+    let id = send(&rules, &ann, &site.bundle(1)).await;
+    only(&lease(&rules, "a", 1).await);
+    rules.cancel(&ann, CancelRequest { uploads: vec![id] }).await.expect("cancelled");
+    // There is no number left for the event that says so.
+    let full = format!("update organisations set cursor = {} where name = 'acme'", i64::MAX);
+    site.sql(&full, &full).await;
+    send(&rules, &bob, &site.bundle(1)).await;
+    let dead = only(&lease(&rules, "a", 1).await);
+    let heir = only(&lease(&rules, "b", 1).await);
+    assert_eq!((heir.run, heir.attempt), (dead.run, 2));
 }

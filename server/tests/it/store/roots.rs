@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use filemill_api::{ErrorCode, SignedStatement};
+use filemill_api::{ErrorCode, OfferRequest, SignedStatement};
 use filemill_seal::{Identity, PoolRoot as Key, Statement};
 use filemill_server::rules::{NewPools, PoolRoot, Rules, RulesConfig};
 
-use super::site::{Site, code, operator};
+use super::site::{Kind, Site, code, eventually, operator};
 
 super::on_both!(
     whoever_has_a_pools_token_cannot_push_its_statement_out,
@@ -17,6 +17,8 @@ super::on_both!(
     without_a_root_a_new_pool_says_nothing,
     the_first_root_counts_where_that_is_allowed_and_no_second,
     a_root_is_replaced_on_purpose_only,
+    a_pool_of_which_nothing_is_left_is_not_there,
+    naming_a_root_and_publishing_never_wait_for_each_other,
     serials_are_those_of_the_protocol,
 );
 
@@ -216,6 +218,41 @@ async fn a_root_is_replaced_on_purpose_only(site: Arc<Site>) {
     assert!(rules.name_root(&second.enrolment(), true).await.expect("named"));
     assert!(told(&rules).await.is_empty());
     publish(&rules, &second.say(1)).await.expect("published");
+}
+
+async fn a_pool_of_which_nothing_is_left_is_not_there(site: Arc<Site>) {
+    let (rules, first, second) = (site.server(), Root::new(), Root::new());
+    rules.name_root(&first.enrolment(), false).await.expect("named");
+    publish(&rules, &first.say(1)).await.expect("published");
+    let nothing = OfferRequest { node: "n".to_owned(), engines: Vec::new() };
+    let offer = async || rules.offer_engines(POOL, POOL, &nothing).await.map(drop);
+    offer().await.expect("the pool is there");
+    // By the operator's command, which is another process than the server.
+    let operator = site.other_server(RulesConfig::default()).await;
+    assert!(operator.name_root(&second.enrolment(), true).await.expect("named"));
+    eventually("the pool is gone", || async {
+        offer().await.is_err_and(|refused| refused.code == ErrorCode::NotFound).then_some(())
+    })
+    .await;
+    publish(&rules, &second.say(1)).await.expect("published");
+    offer().await.expect("the pool is there again");
+}
+
+async fn naming_a_root_and_publishing_never_wait_for_each_other(site: Arc<Site>) {
+    let (rules, root) = (site.server(), Root::new());
+    rules.name_root(&root.enrolment(), false).await.expect("named");
+    let said = root.say(1);
+    publish(&rules, &said).await.expect("published");
+    let enrolment = root.enrolment();
+    for _ in 0..100 {
+        let (named, published) = tokio::join!(rules.name_root(&enrolment, false), rules.publish_pool(POOL, &said));
+        assert!(!named.expect("named"));
+        published.expect("it is there");
+    }
+    if site.kind() == Kind::Postgres {
+        let deadlocks = "select deadlocks from pg_stat_database where datname = current_database()";
+        assert_eq!(site.number(deadlocks).await, 0);
+    }
 }
 
 async fn serials_are_those_of_the_protocol(site: Arc<Site>) {

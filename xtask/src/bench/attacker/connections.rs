@@ -23,15 +23,18 @@ const SILENT_STORAGE: usize = 1_000;
 const SILENT_AT_ONCE: usize = 200;
 const STREAM_CONNECTIONS: usize = 22;
 const STREAMS: u32 = 200;
+/// Connections of requests without a token, each with as many as a server lets one have.
+const STRANGER_CONNECTIONS: usize = 8;
+const STRANGER_STREAMS: u32 = 128;
 /// Of bodies that send one byte, and as many that send just enough.
 const BODIES: usize = 16;
 /// The largest body that is taken.
 const BODY_BYTES: usize = 16 << 20;
 /// The lowest rate that is still served is 512 bytes a second, over half a minute.
-const LEAST_BYTES: [u8; 600] = [b' '; 600];
+pub(super) const LEAST_BYTES: [u8; 600] = [b' '; 600];
 /// An answer is left unread, and a request left unended, for so long: as long as a server may let one take, and more.
 const HOLD: Duration = Duration::from_secs(65);
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// Lets this process hold as many connections as the system allows.
 pub(super) fn raise_limit() {
@@ -48,7 +51,7 @@ pub(super) fn echoes(attack: &Attack) {
     };
     let body = format!(r#"{{"{list}":"{}"}}"#, "\u{7f}".repeat(ECHO_BYTES));
     let request = attack.api.head("POST", attack.path(), Some(body.len())) + &body;
-    hold(attack, ECHOES, false, |target| {
+    hold(attack, ECHOES, HOLD, false, |target| {
         let mut stream = target.connect()?;
         stream.write_all(request.as_bytes())?;
         count(&attack.done.echoes);
@@ -59,7 +62,7 @@ pub(super) fn echoes(attack: &Attack) {
 /// The largest pages of events that there are; nobody reads them.
 pub(super) fn pages(attack: &Attack) {
     let request = attack.api.head("GET", "/v1/events?after=0", None);
-    hold(attack, PAGES, false, |target| {
+    hold(attack, PAGES, HOLD, false, |target| {
         let mut stream = target.connect()?;
         stream.write_all(request.as_bytes())?;
         count(&attack.done.pages);
@@ -70,12 +73,26 @@ pub(super) fn pages(attack: &Attack) {
 /// HTTP/2 requests whose body never comes.
 pub(super) fn streams(attack: &Attack) {
     let (path, token) = (attack.path(), &attack.api.token);
-    hold(attack, STREAM_CONNECTIONS, true, |target| {
+    hold(attack, STREAM_CONNECTIONS, HOLD, true, |target| {
         let mut stream = target.connect()?;
         let mut bytes = [frames::PREFACE, &frames::settings()].concat();
         for number in 0..STREAMS {
             bytes.extend(frames::post(2 * number + 1, path, token));
             count(&attack.done.streams);
+        }
+        stream.write_all(&bytes)?;
+        Ok(stream)
+    });
+}
+
+/// HTTP/2 requests without a token, whose refusals cannot be sent: whoever sends them allows no byte of a body.
+pub(super) fn strangers(attack: &Attack) {
+    hold(attack, STRANGER_CONNECTIONS, HOLD, true, |target| {
+        let mut stream = target.connect()?;
+        let mut bytes = [frames::PREFACE, &frames::settings_without_window()].concat();
+        for number in 0..STRANGER_STREAMS {
+            bytes.extend(frames::get(2 * number + 1, "/v1/events"));
+            count(&attack.done.strangers);
         }
         stream.write_all(&bytes)?;
         Ok(stream)
@@ -133,12 +150,18 @@ fn fill(attack: &Attack, held: &mut Vec<TcpStream>, wanted: usize, address: Sock
     }
 }
 
-/// Keeps `wanted` connections that `begin` made, each for a while. Where the answers are `read`, they are dropped.
-fn hold(attack: &Attack, wanted: usize, read: bool, begin: impl Fn(&Target) -> Result<TcpStream>) {
+/// Keeps `wanted` connections that `begin` made, each for so long. Where the answers are `read`, they are dropped.
+pub(super) fn hold(
+    attack: &Attack,
+    wanted: usize,
+    time: Duration,
+    read: bool,
+    begin: impl Fn(&Target) -> Result<TcpStream>,
+) {
     let mut held: Vec<(TcpStream, Instant)> = Vec::new();
     while attack.goes_on() {
         held.retain_mut(|(stream, begun)| {
-            begun.elapsed() < HOLD && keep(attack, if read { is_open_read(stream) } else { is_open(stream) })
+            begun.elapsed() < time && keep(attack, if read { is_open_read(stream) } else { is_open(stream) })
         });
         while held.len() < wanted && attack.goes_on() {
             match begin(&attack.api) {
@@ -154,7 +177,7 @@ fn hold(attack: &Attack, wanted: usize, read: bool, begin: impl Fn(&Target) -> R
 }
 
 /// Counts a connection that the server has ended.
-fn keep(attack: &Attack, open: bool) -> bool {
+pub(super) fn keep(attack: &Attack, open: bool) -> bool {
     if !open {
         count(&attack.done.refused);
     }

@@ -4,12 +4,27 @@
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 const SETTINGS: u8 = 4;
+const INITIAL_WINDOW_SIZE: u8 = 4;
 const HEADERS: u8 = 1;
+const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// An empty SETTINGS frame, which must follow the preface.
 pub(super) fn settings() -> Vec<u8> {
     frame(SETTINGS, 0, 0, &[])
+}
+
+/// Settings by which no byte of any answer's body may be sent.
+pub(super) fn settings_without_window() -> Vec<u8> {
+    frame(SETTINGS, 0, 0, &[0, INITIAL_WINDOW_SIZE, 0, 0, 0, 0])
+}
+
+/// A whole GET without a token, on a stream of its own.
+pub(super) fn get(stream: u32, path: &str) -> Vec<u8> {
+    let mut block = vec![0x82, 0x86]; // :method GET, :scheme http
+    literal(&mut block, 4, path);
+    literal(&mut block, 1, "attacker");
+    frame(HEADERS, END_HEADERS | END_STREAM, stream, &block)
 }
 
 /// The head of a POST with a JSON body on a stream of its own. Nothing says that the body has ended.
@@ -76,5 +91,8 @@ mod tests {
         assert_eq!(request[11..14], [0x04, 11, b'/']);
         assert!(request.windows(2).any(|bytes| bytes == [0x0f, 0x08]));
         assert_eq!(settings(), [0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        assert_eq!(settings_without_window(), [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0]);
+        let request = get(5, "/v1/uploads");
+        assert_eq!(request[..9], [0, 0, (request.len() - 9) as u8, 1, 5, 0, 0, 0, 5]);
     }
 }

@@ -44,30 +44,34 @@ impl Target {
         path: &str,
         body: Option<&str>,
     ) -> Result<(u16, Vec<u8>)> {
-        stream.set_read_timeout(Some(ANSWER_LIMIT))?;
         let request = self.head(method, path, body.map(str::len)) + body.unwrap_or_default();
         stream.write_all(request.as_bytes())?;
-        let mut answer = Vec::new();
-        let head = loop {
-            if let Some(end) = find(&answer, b"\r\n\r\n") {
-                break end;
-            }
-            ensure!(answer.len() < HEAD_BYTES, "the answer's head does not end");
-            more(stream, &mut answer)?;
-        };
-        let text = String::from_utf8_lossy(&answer[..head]).to_lowercase();
-        let status =
-            text.split(' ').nth(1).and_then(|status| status.parse().ok()).context("the answer has no status")?;
-        let length: usize = text
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok())
-            .context("the answer has no length")?;
-        let mut body = answer.split_off(head + 4);
-        while body.len() < length {
-            more(stream, &mut body)?;
-        }
-        Ok((status, body))
+        answer(stream)
     }
+}
+
+/// Reads an answer: the status and the body.
+pub(super) fn answer(stream: &mut TcpStream) -> Result<(u16, Vec<u8>)> {
+    stream.set_read_timeout(Some(ANSWER_LIMIT))?;
+    let mut answer = Vec::new();
+    let head = loop {
+        if let Some(end) = find(&answer, b"\r\n\r\n") {
+            break end;
+        }
+        ensure!(answer.len() < HEAD_BYTES, "the answer's head does not end");
+        more(stream, &mut answer)?;
+    };
+    let text = String::from_utf8_lossy(&answer[..head]).to_lowercase();
+    let status = text.split(' ').nth(1).and_then(|status| status.parse().ok()).context("the answer has no status")?;
+    let length: usize = text
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok())
+        .context("the answer has no length")?;
+    let mut body = answer.split_off(head + 4);
+    while body.len() < length {
+        more(stream, &mut body)?;
+    }
+    Ok((status, body))
 }
 
 /// A connection on which nothing was said.
