@@ -46,12 +46,16 @@ impl Run {
     pub(super) async fn target_of(&self, file: &mut Found) -> Result<Result<Target, Error>, Error> {
         // What is sent again keeps what was set.
         let parameters = match file.replaces {
-            Some((upload, _)) => self.shared.inbox.journal.parameters_of(upload).await?,
-            None => self.shared.parameters.clone(),
+            Some((upload, _)) => self.shared.inbox.journal.parameters_of(upload, &self.shared.parameters).await?,
+            None => Some(self.shared.parameters.clone()),
         };
         let to = match self.engine_of(file).await? {
             Ok(to) => to,
             Err(error) => return Ok(Err(error)),
+        };
+        let Some(parameters) = parameters else {
+            let engine = resolve(&self.recipe.engines, &to).map(|release| release.engine.clone()).unwrap_or_default();
+            return Ok(Err(Error::ParametersLost { engine }));
         };
         Ok(self.fits(&to, &parameters).await?.map(|()| Target { to, parameters }))
     }
@@ -120,7 +124,8 @@ impl Run {
     /// No engine can be chosen for the file now. A watcher keeps it until one can, others say why not, and give it up unless
     /// its engine is only away.
     pub(super) async fn no_engine(&mut self, file: Found, error: &Error) -> Result<(), Error> {
-        if self.kind == Kind::Watch {
+        // Parameters that are lost do not come back.
+        if self.kind == Kind::Watch && !matches!(error, Error::ParametersLost { .. }) {
             return self.wait_for_engine(file, error).await;
         }
         let message = error.with_hint();
@@ -128,7 +133,10 @@ impl Run {
             Error::EngineAway { .. } => "engine_away",
             Error::ReleaseGone { .. } => "release_gone",
             Error::Undescribed { .. } => "no_descriptions",
-            Error::Parameters { .. } | Error::ParametersUnknown { .. } | Error::LongParameters { .. } => "parameters",
+            Error::Parameters { .. }
+            | Error::ParametersUnknown { .. }
+            | Error::ParametersLost { .. }
+            | Error::LongParameters { .. } => "parameters",
             _ => "no_engine",
         };
         // What may come yet is waited for, by whoever goes on.

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use filemill_client::{Error, Finished, GivenParameters, Notice, Reason, SendOptions, WatchOptions};
+use filemill_client::{Ending, Error, Finished, GivenParameters, Notice, Reason, SendOptions, WatchOptions};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 use tokio_util::sync::CancellationToken;
 
 use crate::fake::usual_release;
@@ -152,6 +154,27 @@ async fn what_is_sent_again_by_a_resume_has_the_same_parameters() {
     interrupted(&world).await;
     let ran = world.resume().await;
     succeeded(&ran, 1);
+    let given = given(&world);
+    assert!(!given.is_empty() && given.iter().all(|given| given == r#"{"depth":7}"#), "{given:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_whose_parameters_the_journal_has_lost_is_not_sent_without_them() {
+    let world = world(SCHEMA).await;
+    interrupted(&world).await;
+    // As damage may.
+    let journal = SqliteConnectOptions::new().filename(world.path("home").join("journal.db"));
+    let mut journal = journal.connect().await.unwrap();
+    assert_eq!(sqlx::query("delete from parameters").execute(&mut journal).await.unwrap().rows_affected(), 1);
+    journal.close().await.unwrap();
+    let ran = world.resume().await;
+    ran.result.as_ref().unwrap();
+    let [Finished { ending: Ending::NotSent { kind, message }, .. }] = &ran.finished[..] else {
+        panic!("{:?}", ran.finished);
+    };
+    assert_eq!(kind, "parameters");
+    assert!(message.contains("lost the parameters of engine `size`") && message.contains("--param"), "{message}");
+    succeeded(&send(&world, set(&[("depth", "7")])).await, 1);
     let given = given(&world);
     assert!(!given.is_empty() && given.iter().all(|given| given == r#"{"depth":7}"#), "{given:?}");
 }
