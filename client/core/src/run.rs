@@ -65,7 +65,7 @@ pub(crate) struct Shared {
     pub(crate) rules: Vec<Arc<Rules>>,
     pub(crate) out: Option<Out>,
     /// Results that could not be kept in `out`.
-    pub(crate) unkept: Unkept,
+    pub(crate) unkept: Arc<Unkept>,
     pub(crate) account: String,
     pub(crate) home: Home,
     pub(crate) session: String,
