@@ -43,6 +43,8 @@ struct Refetcher {
 struct Planned {
     at: Instant,
     times: u32,
+    /// It was said that somebody waits for it.
+    told: bool,
 }
 
 impl Refetcher {
@@ -51,6 +53,8 @@ impl Refetcher {
             let unfetched = self.shared.inbox.journal.unfetched(&self.shared.account, LOOKED_AFTER).await?;
             self.plan(&unfetched).await?;
             let now = Instant::now();
+            // What is planned beyond these is not asked for before some of them are there.
+            let next = self.next(&unfetched);
             let due: Vec<Unfetched> = unfetched
                 .into_iter()
                 .filter(|one| self.plan.get(&(one.upload, one.index)).is_some_and(|planned| planned.at <= now))
@@ -60,12 +64,16 @@ impl Refetcher {
                 self.fetch(due).await?;
                 continue;
             }
-            let next = self.plan.values().map(|planned| planned.at).min();
             tokio::select! {
                 () = self.shared.inbox.unfetched.notified() => {}
                 () = sleep_until(next) => {}
             }
         }
+    }
+
+    /// When the first of these is to be asked for.
+    fn next(&self, unfetched: &[Unfetched]) -> Option<Instant> {
+        unfetched.iter().filter_map(|one| self.plan.get(&(one.upload, one.index))).map(|planned| planned.at).min()
     }
 
     /// Takes new ones in, and ends with those that another program of this home has fetched.
@@ -74,10 +82,12 @@ impl Refetcher {
         let at = Instant::now() + pause(0);
         for one in unfetched {
             let place = (one.upload, one.index);
-            if self.plan.contains_key(&place) {
+            let planned = self.plan.entry(place).or_insert(Planned { at, times: 0, told: false });
+            // The others are of earlier runs, and nobody waits for them here.
+            if planned.told || !self.shared.awaited.has(one.upload, one.index) {
                 continue;
             }
-            self.plan.insert(place, Planned { at, times: 0 });
+            planned.told = true;
             let places = self.shared.inbox.journal.places(&[place]).await?;
             for file in places.iter().filter(|file| !file.reused) {
                 let path = self.shared.named(&file.path);
