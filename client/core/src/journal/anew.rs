@@ -171,7 +171,7 @@ async fn copy(connection: &mut SqliteConnection, table: &str, order: &str) -> Re
 
 #[cfg(test)]
 mod tests {
-    use filemill_seal::{DataKey, Digest, Enrolment, UploadId};
+    use filemill_seal::{Enrolment, UploadId};
 
     use super::super::NewUpload;
     use super::*;
@@ -211,22 +211,10 @@ mod tests {
         let journal = Journal::open(&home).await.unwrap();
         for number in 0..count {
             let upload = NewUpload {
-                id: upload(number),
-                account: "account".to_owned(),
-                session: "session".to_owned(),
-                key: DataKey::random(),
                 // Found again in the file, and long enough that a page holds few of them.
                 header: format!("upload {number:03} ").repeat(120).into_bytes(),
-                header_digest: Digest::of(b"header"),
-                engine: "size".to_owned(),
-                version: "1.0.0".to_owned(),
-                release: Digest::of(b"release"),
-                pool: "main".to_owned(),
-                chunk_size: 1 << 16,
-                chunk_count: 1,
-                created_at: 0,
-                not_after: 0,
                 parameters: Some(parameters(number)),
+                ..NewUpload::sample(upload(number))
             };
             journal.begin_upload(upload, Vec::new(), Vec::new()).await.unwrap();
         }

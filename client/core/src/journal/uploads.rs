@@ -34,6 +34,30 @@ pub(crate) struct NewUpload {
     pub(crate) parameters: Option<Parameters>,
 }
 
+#[cfg(test)]
+impl NewUpload {
+    /// Any upload.
+    pub(super) fn sample(id: UploadId) -> Self {
+        Self {
+            id,
+            account: "account".to_owned(),
+            session: "session".to_owned(),
+            key: DataKey::random(),
+            header: Vec::new(),
+            header_digest: Digest::of(b"header"),
+            engine: "size".to_owned(),
+            version: "1.0.0".to_owned(),
+            release: Digest::of(b"release"),
+            pool: "main".to_owned(),
+            chunk_size: 1 << 16,
+            chunk_count: 1,
+            created_at: 0,
+            not_after: 0,
+            parameters: Some(Parameters::default()),
+        }
+    }
+}
+
 /// One of its files, with its verdict if it was read already.
 pub(crate) struct NewFile {
     pub(crate) found: Found,
