@@ -12,8 +12,11 @@ use crate::source::{FileStat, Found, now_ns};
 
 /// How much of a file is looked at, in bytes.
 const LOOKED_AT_BYTES: usize = 4096;
-/// Descriptors that are kept at the same time, in the whole program; files beyond are opened again, and must be the same then.
+/// Descriptors that are kept at the same time, in the whole program, at most, and what part of those that it may have; files beyond
+/// are opened again, and must be the same then.
 const KEPT_MAX: usize = 256;
+#[cfg(unix)]
+const KEPT_SHARE: usize = 4;
 /// One byte of so many may be something else than ASCII in a text that is not UTF-8.
 const FOREIGN_SHARE: usize = 4;
 
@@ -49,7 +52,8 @@ impl Content {
 impl KeptFile {
     /// Keeps it, if there is room.
     fn keep(file: File) -> Option<Self> {
-        let room = |kept: usize| (kept < KEPT_MAX).then_some(kept + 1);
+        let most = kept_max();
+        let room = |kept: usize| (kept < most).then_some(kept + 1);
         KEPT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).ok().map(|_| Self(Some(file)))
     }
 }
@@ -57,6 +61,20 @@ impl KeptFile {
 impl Drop for KeptFile {
     fn drop(&mut self) {
         KEPT.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How many descriptors may be kept: where a program may have few (macOS: 256), the others need most of them.
+fn kept_max() -> usize {
+    #[cfg(unix)]
+    {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+        KEPT_MAX.min(limit / KEPT_SHARE)
+    }
+    #[cfg(not(unix))]
+    {
+        KEPT_MAX
     }
 }
 

@@ -14,7 +14,7 @@ use crate::content::look_into;
 use crate::error::Error;
 use crate::journal::{Asked, FileState, Known};
 use crate::notice::Notice;
-use crate::source::{Found, now_s};
+use crate::source::{FileStat, Found, now_s};
 use crate::walk::Met;
 
 /// An upload that has less time left is not waited for; its files are sent again.
@@ -192,7 +192,8 @@ impl Selector {
         let mut compare = Vec::new();
         for file in files {
             let latest = by_path.remove(&file.path);
-            let grown = latest.as_ref().filter(|known| self.shared.is_watching() && has_grown(known, &file));
+            let grown =
+                latest.as_ref().filter(|known| self.shared.is_watching() && has_grown(&known.file.stat, &file.stat));
             let file = Found { former: grown.map(|known| (known.upload, known.index)), ..file };
             judged.outgrown.extend(grown.filter(|known| former(known) == Former::UnderWay).cloned());
             let known = latest.filter(|known| former(known) != Former::Useless);
@@ -327,10 +328,10 @@ fn is_same(file: &Found, known: &Known) -> bool {
     unchanged && proven && is_of_use(known)
 }
 
-/// Whether `file` is the one that was sent from the same path, and its writer went on since.
-fn has_grown(known: &Known, file: &Found) -> bool {
-    let (former, now) = (&known.file.stat, &file.stat);
-    former.device == now.device && former.inode == now.inode && former.size < now.size
+/// Whether it is the file that was sent from the same path, and its writer went on since. Where files have no number that tells
+/// them apart, a longer one may be any other.
+fn has_grown(former: &FileStat, now: &FileStat) -> bool {
+    now.inode != 0 && former.device == now.device && former.inode == now.inode && former.size < now.size
 }
 
 fn is_of_use(known: &Known) -> bool {
@@ -394,4 +395,17 @@ fn hash(file: &Found, buffer: &mut [u8]) -> Option<Digest> {
         }
     }
     (read == stat.size).then(|| hash.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_same_file_has_grown() {
+        let stat = |inode, size| FileStat { size, modified_ns: 0, changed_ns: 0, inode, device: 1 };
+        assert!(has_grown(&stat(7, 1), &stat(7, 2)));
+        assert!(!has_grown(&stat(7, 1), &stat(8, 2)) && !has_grown(&stat(7, 2), &stat(7, 1)));
+        assert!(!has_grown(&stat(0, 1), &stat(0, 2)), "on Windows every file has this number");
+    }
 }
