@@ -117,6 +117,9 @@ impl Run {
                 self.look_again = Some(Instant::now());
             }
         }
+        if recipe.engines.undescribable() != self.recipe.engines.undescribable() {
+            self.recipes.tell_undescribable(&recipe.engines).await?;
+        }
         if recipe.engines.check().is_ok() {
             // It is over: the next time is told again.
             self.told = None;
