@@ -15,8 +15,7 @@ const LOOKED_AT_BYTES: usize = 4096;
 /// Descriptors that are kept at the same time, in the whole program, at most, and what part of those that it may have; files beyond
 /// are opened again, and must be the same then.
 const KEPT_MAX: usize = 256;
-#[cfg(unix)]
-const KEPT_SHARE: usize = 4;
+const KEPT_SHARE: u64 = 4;
 /// One byte of so many may be something else than ASCII in a text that is not UTF-8.
 const FOREIGN_SHARE: usize = 4;
 
@@ -64,18 +63,19 @@ impl Drop for KeptFile {
     }
 }
 
-/// How many descriptors may be kept: where a program may have few (macOS: 256), the others need most of them.
+/// How many descriptors may be kept now.
 fn kept_max() -> usize {
     #[cfg(unix)]
-    {
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-        let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
-        KEPT_MAX.min(limit / KEPT_SHARE)
-    }
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     #[cfg(not(unix))]
-    {
-        KEPT_MAX
-    }
+    let limit = None;
+    kept_of(limit)
+}
+
+/// How many of those that the program may have: where these are few (macOS: 256), the others are needed elsewhere.
+fn kept_of(limit: Option<u64>) -> usize {
+    let share = limit.and_then(|limit| usize::try_from(limit / KEPT_SHARE).ok());
+    share.map_or(KEPT_MAX, |share| share.min(KEPT_MAX))
 }
 
 /// Looks into those of the files whose names leave open which engine they are for, unless that was done before.
@@ -198,6 +198,11 @@ mod tests {
         let mut kept = content.take_file().unwrap();
         assert_eq!(io::read_to_string(&mut kept).unwrap(), "text");
         assert!(content.take_file().is_none(), "once");
+    }
+
+    #[test]
+    fn most_descriptors_of_a_program_that_may_have_few_are_left_to_others() {
+        assert_eq!([Some(256), Some(1024), Some(1 << 20), Some(0), None].map(kept_of), [64, 256, 256, 0, 256]);
     }
 
     #[test]
