@@ -111,6 +111,13 @@ impl Recipes {
             tokio::time::sleep(DESCRIPTIONS_ASKED_EVERY).await;
             engines = self.engines(wanted, Patience::Endless).await?;
         }
+        let undescribed = listed(&engines.undescribed());
+        if !undescribed.is_empty() {
+            let error = Error::Undescribed { engines: undescribed };
+            let message = format!("{error}: what may be for them waits until somebody does");
+            let trouble = Notice::Trouble { message, hint: error.hint() };
+            self.notices.send(trouble).await.map_err(|_| Error::Stopped)?;
+        }
         Ok(engines)
     }
 

@@ -141,6 +141,8 @@ async fn while_nobody_has_described_an_engine_its_files_wait_and_go_nowhere_else
     // Nobody ever says it, and somebody ends the program.
     let ran = send_until_it_waits(&world, "a.csv", CancellationToken::cancel).await;
     assert!(matches!(ran.result, Err(Error::Stopped)), "{:?}", ran.result);
+    let says_what_to_do = |notice: &Notice| matches!(notice, Notice::Trouble { message, hint: Some(hint) } if message.contains("`table`") && hint.contains("--engine"));
+    assert!(ran.notices.iter().any(says_what_to_do), "{:?}", ran.notices);
     assert!(ran.finished.iter().all(|file| file.path.ends_with("b.odd")), "{:?}", ran.finished);
     let describe = |_: &CancellationToken| world.fake.lock().releases[1] = release("table", Some(&["text/csv"]));
     let ran = send_until_it_waits(&world, "a.csv", describe).await;
