@@ -69,6 +69,12 @@ impl Awaited {
         Waiters { itself, others: inner.others.remove(&(upload, index)).unwrap_or_default() }
     }
 
+    /// Whether somebody waits for it.
+    pub(crate) fn has(&self, upload: UploadId, index: u32) -> bool {
+        let inner = self.lock();
+        inner.uploads.get(&upload).is_some_and(|bits| bits.is_set(index)) || inner.others.contains_key(&(upload, index))
+    }
+
     /// The files of `upload` that are waited for, by themselves or by others. Goes through all that others wait for.
     pub(crate) fn of_upload(&self, upload: UploadId) -> Vec<u32> {
         let inner = self.lock();
@@ -116,6 +122,10 @@ impl Bits {
         new
     }
 
+    fn is_set(&self, index: u32) -> bool {
+        self.words.get(index as usize / 64).is_some_and(|word| word & (1 << (index % 64)) != 0)
+    }
+
     fn clear(&mut self, index: u32) -> bool {
         let bit = 1_u64 << (index % 64);
         let Some(word) = self.words.get_mut(index as usize / 64) else {
@@ -154,6 +164,7 @@ mod tests {
         }
         assert!(!awaited.expect_for(upload, 64, copy.clone()));
         assert_eq!(awaited.of_upload(upload), [0, 63, 64, 4095]);
+        assert!(awaited.has(upload, 63) && !awaited.has(upload, 62) && !awaited.has(upload, 9999));
         assert!(awaited.claim(upload, 64, &other, true), "somebody else took it");
         assert!(!awaited.claim(upload, 64, &other, true));
         assert_eq!(awaited.arrived(upload, 64), Waiters { itself: true, others: HashSet::from([copy.clone()]) });
@@ -161,7 +172,7 @@ mod tests {
         assert_eq!(awaited.arrived(upload, 9999), Waiters::default());
         assert_eq!(awaited.of_upload(upload), [0, 63, 4095]);
         assert!(awaited.claim(upload, 63, &copy, false) && !awaited.claim(upload, 63, &copy, false));
-        assert!(awaited.expect_for(upload, 7, copy));
+        assert!(!awaited.has(upload, 7) && awaited.expect_for(upload, 7, copy) && awaited.has(upload, 7));
         assert_eq!(awaited.of_upload(upload), [0, 7, 4095]);
     }
 }

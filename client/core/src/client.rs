@@ -26,7 +26,7 @@ use crate::parameters::{GivenParameters, Parameters};
 use crate::pipeline::{Pipeline, Recipe};
 use crate::recipe::{Recipes, Verdicts};
 use crate::rules::Rules;
-use crate::run::{Kind, Run, Shared};
+use crate::run::{Kind, Run, Shared, Unkept};
 use crate::walk::{Met, Root, walk_into};
 use crate::watch::Taken;
 
@@ -81,6 +81,8 @@ pub(crate) struct Work {
     pub(crate) again: bool,
     /// What a watcher took in already.
     pub(crate) taken: Arc<Taken>,
+    /// Results that a watcher could not keep in `out` before.
+    pub(crate) unkept: Arc<Unkept>,
     pub(crate) parameters: Parameters,
 }
 
@@ -316,7 +318,7 @@ impl Client {
     }
 
     pub(crate) fn shared(&self, recipe: &Recipe, work: Work, stop: &CancellationToken) -> Arc<Shared> {
-        let Work { roots, rules, out, again, taken, parameters } = work;
+        let Work { roots, rules, out, again, taken, unkept, parameters } = work;
         Arc::new(Shared {
             pipeline: Arc::clone(&self.pipeline),
             inbox: Arc::clone(&self.inbox),
@@ -327,7 +329,7 @@ impl Client {
             roots,
             rules,
             out,
-            unkept: Default::default(),
+            unkept,
             account: recipe.account.clone(),
             home: self.home.clone(),
             session: recipe.session.clone(),

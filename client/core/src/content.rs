@@ -12,8 +12,10 @@ use crate::source::{FileStat, Found, now_ns};
 
 /// How much of a file is looked at, in bytes.
 const LOOKED_AT_BYTES: usize = 4096;
-/// Descriptors that are kept at the same time, in the whole program; files beyond are opened again, and must be the same then.
+/// Descriptors that are kept at the same time, in the whole program, at most, and what part of those that it may have; files beyond
+/// are opened again, and must be the same then.
 const KEPT_MAX: usize = 256;
+const KEPT_SHARE: u64 = 4;
 /// One byte of so many may be something else than ASCII in a text that is not UTF-8.
 const FOREIGN_SHARE: usize = 4;
 
@@ -49,7 +51,8 @@ impl Content {
 impl KeptFile {
     /// Keeps it, if there is room.
     fn keep(file: File) -> Option<Self> {
-        let room = |kept: usize| (kept < KEPT_MAX).then_some(kept + 1);
+        let most = kept_max();
+        let room = |kept: usize| (kept < most).then_some(kept + 1);
         KEPT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).ok().map(|_| Self(Some(file)))
     }
 }
@@ -58,6 +61,21 @@ impl Drop for KeptFile {
     fn drop(&mut self) {
         KEPT.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// How many descriptors may be kept now.
+fn kept_max() -> usize {
+    #[cfg(unix)]
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    #[cfg(not(unix))]
+    let limit = None;
+    kept_of(limit)
+}
+
+/// How many of those that the program may have: where these are few (macOS: 256), the others are needed elsewhere.
+fn kept_of(limit: Option<u64>) -> usize {
+    let share = limit.and_then(|limit| usize::try_from(limit / KEPT_SHARE).ok());
+    share.map_or(KEPT_MAX, |share| share.min(KEPT_MAX))
 }
 
 /// Looks into those of the files whose names leave open which engine they are for, unless that was done before.
@@ -180,6 +198,11 @@ mod tests {
         let mut kept = content.take_file().unwrap();
         assert_eq!(io::read_to_string(&mut kept).unwrap(), "text");
         assert!(content.take_file().is_none(), "once");
+    }
+
+    #[test]
+    fn most_descriptors_of_a_program_that_may_have_few_are_left_to_others() {
+        assert_eq!([Some(256), Some(1024), Some(1 << 20), Some(0), None].map(kept_of), [64, 256, 256, 0, 256]);
     }
 
     #[test]

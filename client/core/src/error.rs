@@ -253,6 +253,12 @@ pub enum Error {
         /// Name of the engine.
         engine: String,
     },
+    /// What was set of the engine's parameters cannot be read in the journal any more.
+    #[error("the journal has lost the parameters of engine `{engine}` that it was sent with before")]
+    ParametersLost {
+        /// Name of the engine.
+        engine: String,
+    },
     /// Longer parameters than the pool's processors are known to take.
     #[error("the parameters take {found} bytes of JSON, and processors of pool `{pool}` are known to take {most}")]
     LongParameters {
@@ -388,6 +394,9 @@ impl Error {
             Self::WhichParameters => "choose the engine with --engine NAME",
             Self::ParametersUnknown { .. } => {
                 "a processor says it within seconds of its start, and `filemill-server release publish` before; nothing was sent"
+            }
+            Self::ParametersLost { .. } => {
+                "`filemill send FILE` sends it with those that are given then: --param NAME=VALUE, or --parameters FILE"
             }
             Self::LongParameters { .. } => {
                 "processors of an earlier version take 64 KiB: start one of this version, or shorten the parameters; nothing was sent"

@@ -119,6 +119,19 @@ impl Journal {
             .await
     }
 
+    /// Whether all of its pages can be read and fit together. Reads all of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::JournalDamaged`] if it is not even possible to find out.
+    async fn is_in_order(&self) -> Result<bool, Error> {
+        let first: String = sqlx::query_scalar("pragma integrity_check(1)")
+            .fetch_one(&self.reader)
+            .await
+            .map_err(|error| self.failed(&error))?;
+        Ok(first == "ok")
+    }
+
     fn failed(&self, error: &sqlx::Error) -> Error {
         journal_error(&self.path, error)
     }

@@ -28,7 +28,7 @@ pub enum Notice {
         /// What happened to it.
         reason: String,
     },
-    /// A file in a watched folder waits for something that is not there yet.
+    /// A file waits for something that is not there yet: in a watched folder for an engine, elsewhere for an engine's description.
     Waiting {
         /// Which.
         path: PathBuf,

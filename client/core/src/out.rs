@@ -7,7 +7,6 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 
 use filemill_seal::{Artifact, Digest};
 
@@ -59,55 +58,65 @@ impl Out {
     ///
     /// # Errors
     ///
-    /// [`Error::File`] if the result could not be kept. That its artifacts could not is no error: their names are the engine's;
-    /// nor is that somebody put something in its way.
-    #[cfg(test)]
+    /// [`Error::File`] if the result could not be kept, and perhaps can be later. That its artifacts could not is no error: their
+    /// names are the engine's; nor is that somebody put something in its way, or that no file can be called so.
     pub(crate) fn keep(&self, name: &Path, sealed: &[u8], artifacts: &[Artifact]) -> Result<Kept, Error> {
-        self.keep_newest(name, sealed, artifacts, &[])
+        let kept = self.keep_by(name, artifacts, |folder, name| place(folder, name, sealed).map(Some))?;
+        Ok(kept.unwrap_or_default())
     }
 
-    /// As [`keep`](Self::keep); if one of `formers`, sealed results and their artifacts, was kept under that name, this one
-    /// takes its place.
-    pub(crate) fn keep_newest(
+    /// As [`keep`](Self::keep), in the place of `former`, a sealed result and its artifacts, if that was kept under that name;
+    /// `None` if it was not.
+    ///
+    /// # Errors
+    ///
+    /// As [`keep`](Self::keep).
+    pub(crate) fn keep_in_place_of(
         &self,
+        former: (&[u8], &[Artifact]),
         name: &Path,
         sealed: &[u8],
         artifacts: &[Artifact],
-        formers: &[(Vec<u8>, Arc<[Artifact]>)],
-    ) -> Result<Kept, Error> {
+    ) -> Result<Option<Kept>, Error> {
+        self.keep_by(name, artifacts, |folder, name| take_place(folder, name, sealed, former))
+    }
+
+    /// Keeps a result where `place` puts it, which says what that is called without `.age`; `None` if it has no place for it.
+    fn keep_by(
+        &self,
+        name: &Path,
+        artifacts: &[Artifact],
+        place: impl FnOnce(&Folder, &Path) -> std::io::Result<Option<PathBuf>>,
+    ) -> Result<Option<Kept>, Error> {
         let below = short_enough(inside(name));
         let target = self.folder.join(&below);
         let name = below.file_name().unwrap_or(OsStr::new("result"));
-        let placed = self.enter(below.parent().unwrap_or(Path::new(""))).and_then(|folder| {
-            let stem = match take_place(&folder, Path::new(name), sealed, formers)? {
-                Some(stem) => stem,
-                None => place(&folder, Path::new(name), sealed)?,
-            };
-            Ok((folder, stem))
-        });
+        let placed = self
+            .enter(below.parent().unwrap_or(Path::new("")))
+            .and_then(|folder| Ok(place(&folder, Path::new(name))?.map(|stem| (folder, stem))));
         let (folder, stem) = match placed {
-            Ok(placed) => placed,
-            Err(error) if is_obstacle(&error) => {
+            Ok(Some(placed)) => placed,
+            Ok(None) => return Ok(None),
+            Err(error) if !is_passing(&error) => {
                 let trouble = Some(Error::file("write", &target, &error));
-                return Ok(Kept { artifacts: Vec::new(), trouble, is_passing: false });
+                return Ok(Some(Kept { artifacts: Vec::new(), trouble, is_passing: false }));
             }
             Err(error) => return Err(Error::file("write", &target, &error)),
         };
         if artifacts.is_empty() {
-            return Ok(Kept::default());
+            return Ok(Some(Kept::default()));
         }
         let beside = with_ending(stem, ".artifacts");
         let path = target.with_file_name(&beside);
         let kept = folder.enter(&beside).and_then(|folder| artifacts::keep(&folder, artifacts));
-        Ok(match kept {
+        Ok(Some(match kept {
             Ok(names) => Kept { artifacts: names.iter().map(|name| path.join(name)).collect(), ..Kept::default() },
             Err(error) => Kept {
                 artifacts: Vec::new(),
                 trouble: Some(Error::file("write", &path, &error)),
-                is_passing: !is_obstacle(&error)
-                    && !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::AlreadyExists),
+                is_passing: is_passing(&error),
             },
-        })
+        }))
     }
 
     /// The folder `below`, and all on the way to it, which are made if they are not there.
@@ -151,28 +160,32 @@ fn short_enough(path: PathBuf) -> PathBuf {
     path.with_file_name(path_from_bytes(cut))
 }
 
-/// Puts the result in the place of a former one, if one is there, and takes the former's artifacts away; says what that is called
+/// Whether it may be otherwise later, by itself or when there is room. Not where it is the name that cannot be had.
+fn is_passing(error: &std::io::Error) -> bool {
+    let of_the_name = [ErrorKind::InvalidInput, ErrorKind::InvalidFilename, ErrorKind::AlreadyExists];
+    !is_obstacle(error) && !of_the_name.contains(&error.kind())
+}
+
+/// Puts the result in the place of a former one, if that is there, and takes the former's artifacts away; says what that is called
 /// without `.age`.
 fn take_place(
     folder: &Folder,
     name: &Path,
     sealed: &[u8],
-    formers: &[(Vec<u8>, Arc<[Artifact]>)],
+    (former, artifacts): (&[u8], &[Artifact]),
 ) -> std::io::Result<Option<PathBuf>> {
-    for (former, artifacts) in formers {
-        for number in 1..=NAMES_MAX {
-            let stem = numbered(name, number);
-            match folder.swap(&with_ending(stem.clone(), ".age"), former, sealed)? {
-                Some(true) => {
-                    if !artifacts.is_empty() {
-                        let beside = folder.enter(&with_ending(stem.clone(), ".artifacts"))?;
-                        artifacts::remove(&beside, artifacts);
-                    }
-                    return Ok(Some(stem));
+    for number in 1..=NAMES_MAX {
+        let stem = numbered(name, number);
+        match folder.swap(&with_ending(stem.clone(), ".age"), former, sealed)? {
+            Some(true) => {
+                if !artifacts.is_empty() {
+                    let beside = folder.enter(&with_ending(stem.clone(), ".artifacts"))?;
+                    artifacts::remove(&beside, artifacts);
                 }
-                Some(false) => {}
-                None => break,
+                return Ok(Some(stem));
             }
+            Some(false) => {}
+            None => break,
         }
     }
     Ok(None)
@@ -250,12 +263,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let out = Out::new(&folder.path().join("out")).unwrap();
         let name = Path::new("a/x.csv");
-        let old: Arc<[Artifact]> = Arc::from([artifact("plot.svg", b"old"), artifact("old.txt", b"old")]);
+        let old = [artifact("plot.svg", b"old"), artifact("old.txt", b"old")];
         out.keep(name, b"another's", &[artifact("plot.svg", b"another's")]).unwrap();
         out.keep(name, b"half", &old).unwrap();
-        let former = [(b"half".to_vec(), old)];
-        for _ in 0..2 {
-            let kept = out.keep_newest(name, b"whole", &[artifact("plot.svg", b"new")], &former).unwrap();
+        let new = [artifact("plot.svg", b"new")];
+        for round in 0..2 {
+            let kept = out.keep_in_place_of((b"half", &old), name, b"whole", &new).unwrap();
+            assert_eq!(kept.is_none(), round > 0, "the former was there once: {kept:?}");
+            let kept = kept.map_or_else(|| out.keep(name, b"whole", &new), Ok).unwrap();
             assert!(kept.trouble.is_none(), "{kept:?}");
             assert_eq!(
                 tree(folder.path()),
@@ -361,6 +376,14 @@ mod tests {
         }
         // For each name two results and their folders.
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4 * names.len());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_called_so_does_not_pass_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = Out::new(folder.path()).unwrap();
+        let kept = out.keep(&Path::new(&"n".repeat(300)).join("x"), b"one", &[]).expect("the others go on");
+        assert!(kept.trouble.is_some() && !kept.is_passing, "{kept:?}");
     }
 
     #[cfg(unix)]

@@ -6,7 +6,8 @@ mod kinds;
 mod pattern;
 
 use std::fmt;
-use std::sync::Arc;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, OnceLock};
 
 use filemill_seal::{Digest, JSON_MAX_DEPTH, PARAMETERS_MAX_BYTES};
 use filemill_text::shown as shown_text;
@@ -33,9 +34,17 @@ pub struct GivenParameters {
     pub texts: Vec<(String, String)>,
 }
 
-/// The parameters of an upload: one JSON object, in one form whatever the order in which it was given. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Parameters(Arc<str>);
+/// The parameters of an upload: one JSON object, in one form whatever the order in which it was given. Cheap to clone, to compare
+/// and to find again: each file is asked for its own, and they may be long.
+#[derive(Clone)]
+pub(crate) struct Parameters(Arc<Inner>);
+
+struct Inner {
+    json: Box<str>,
+    digest: Digest,
+    /// Found out when they are asked for.
+    names: OnceLock<Vec<String>>,
+}
 
 impl GivenParameters {
     /// Whether nothing was set.
@@ -97,34 +106,37 @@ impl Parameters {
             length if length > PARAMETERS_MAX_BYTES => {
                 Err(format!("they take {length} bytes of JSON, more than {PARAMETERS_MAX_BYTES}"))
             }
-            _ => Ok(Self(text.into())),
+            _ => Ok(Self::from_journal(&text)),
         }
     }
 
     /// Those that an earlier program wrote down.
     pub(crate) fn from_journal(text: &str) -> Self {
-        Self(text.into())
+        let digest = Digest::of(text.as_bytes());
+        Self(Arc::new(Inner { json: text.into(), digest, names: OnceLock::new() }))
     }
 
     /// One JSON object.
     pub(crate) fn as_json(&self) -> &str {
-        &self.0
+        &self.0.json
     }
 
     /// Whether nothing is set.
     pub(crate) fn is_empty(&self) -> bool {
-        *self.0 == *NONE
+        *self.0.json == *NONE
     }
 
     /// Of the JSON text.
     pub(crate) fn digest(&self) -> Digest {
-        Digest::of(self.0.as_bytes())
+        self.0.digest
     }
 
     /// What is set, in the order of names: some of it, if it is very much.
-    pub(crate) fn names(&self) -> Vec<String> {
-        let object: Map<String, Value> = serde_json::from_str(&self.0).unwrap_or_default();
-        object.keys().take(NAMES_MAX).map(|name| name.chars().take(NAME_MAX).collect()).collect()
+    pub(crate) fn names(&self) -> &[String] {
+        self.0.names.get_or_init(|| {
+            let object: Map<String, Value> = serde_json::from_str(&self.0.json).unwrap_or_default();
+            object.keys().take(NAMES_MAX).map(|name| name.chars().take(NAME_MAX).collect()).collect()
+        })
     }
 
     /// Checks them against the schema of an engine; without one it takes none.
@@ -133,10 +145,9 @@ impl Parameters {
     ///
     /// Says, for people, what is wrong.
     pub(crate) fn check(&self, schema: Option<&Value>) -> Result<(), String> {
-        let value: Value = serde_json::from_str(&self.0).map_err(|error| error.to_string())?;
+        let value: Value = serde_json::from_str(&self.0.json).map_err(|error| error.to_string())?;
         let Some(schema) = schema else {
-            let names = self.names();
-            return match names.first() {
+            return match self.names().first() {
                 None => Ok(()),
                 Some(name) => Err(format!("it takes none, and `{}` is set", cut(name))),
             };
@@ -150,14 +161,28 @@ impl Parameters {
 
 impl Default for Parameters {
     fn default() -> Self {
-        Self(NONE.into())
+        Self::from_journal(NONE)
+    }
+}
+
+impl PartialEq for Parameters {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.digest == other.0.digest
+    }
+}
+
+impl Eq for Parameters {}
+
+impl Hash for Parameters {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.digest.hash(state);
     }
 }
 
 /// Shows nothing of them: they may hold what only a processor is to see.
 impl fmt::Debug for Parameters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parameters").field("bytes", &self.0.len()).finish_non_exhaustive()
+        f.debug_struct("Parameters").field("bytes", &self.0.json.len()).finish_non_exhaustive()
     }
 }
 
@@ -308,6 +333,21 @@ mod tests {
         let one = object(r#"{"b":{"d":1,"c":2},"a":[]}"#).fitted(Some(&any)).unwrap();
         let other = object("{ \"a\" : [ ],\n \"b\": {\"c\":2, \"d\":1} }").fitted(Some(&any)).unwrap();
         assert_eq!((&one, one.digest()), (&other, other.digest()));
+    }
+
+    #[test]
+    fn long_parameters_cost_each_file_nothing() {
+        use std::hash::BuildHasher;
+
+        let text = vec![("rules".to_owned(), "x".repeat(1_000_000))];
+        let long = GivenParameters { texts: text, ..GivenParameters::default() }.fitted(Some(&json!(true))).unwrap();
+        let again = Parameters::from_journal(long.as_json());
+        let (begun, state) = (std::time::Instant::now(), std::hash::RandomState::new());
+        for _ in 0..10_000 {
+            assert!(long == again && state.hash_one(&long) == state.hash_one(&again));
+            assert_eq!((long.digest(), long.names().len()), (again.digest(), 1));
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 
     #[test]

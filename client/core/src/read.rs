@@ -82,7 +82,8 @@ impl Reader {
         };
         let (file, void) = match opened {
             Ok((file, stat)) => (Some(file), difference(&announced.stat, &stat)),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
+            // A file where a folder was on the way to it is the end of it, too.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 (None, Some((VoidReason::Vanished, "it vanished".to_owned())))
             }
             // Another file may have taken its place by now, which whoever sends it again finds out.
@@ -240,6 +241,19 @@ mod tests {
             ]
         );
         assert_eq!(out, [[0; 300].as_slice(), [9; 100].as_slice()].concat());
+    }
+
+    #[test]
+    fn a_file_whose_folder_became_a_file_has_vanished() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("folder/file");
+        fs::create_dir(folder.path().join("folder")).unwrap();
+        fs::write(&path, "content").unwrap();
+        let file = found(&path);
+        fs::remove_dir_all(folder.path().join("folder")).unwrap();
+        fs::write(folder.path().join("folder"), "a file").unwrap();
+        let ended = reader(&[file], 0).0.read(0, false, &mut Vec::new());
+        assert_eq!(ended[0].verdict, Some(Verdict::Void(VoidReason::Vanished)));
     }
 
     #[test]

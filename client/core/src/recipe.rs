@@ -22,6 +22,8 @@ const POOL_ASKED_EVERY: Duration = Duration::from_secs(1);
 const DESCRIPTIONS_ASKED_EVERY: Duration = Duration::from_millis(500);
 /// How long that is waited for: a processor describes a release within seconds of being asked to.
 const DESCRIBED_WITHIN: Duration = Duration::from_secs(15);
+/// For so long files wait for it together; then each by itself that it matters for.
+const ALL_WAIT: Duration = Duration::from_secs(3);
 /// Verdicts on parameters that are remembered.
 const VERDICTS_MAX: usize = 1024;
 
@@ -97,18 +99,24 @@ impl Recipes {
         Engines::new(releases, wanted, self.api.server())
     }
 
-    /// Waits a little for descriptions, and says so; then goes on with those that are there.
+    /// Waits a little for descriptions, and says so; then goes on with those that are there, and files wait for the others.
     async fn described(&self, mut engines: Engines, wanted: &Wanted) -> Result<Engines, Error> {
         let undescribed = listed(&engines.undescribed());
         if !undescribed.is_empty() {
-            let seconds = DESCRIBED_WITHIN.as_secs();
-            let message = format!("waiting up to {seconds} s for a processor to say which files suit {undescribed}");
+            let message = format!("waiting for a processor to say which files suit {undescribed}");
             self.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
         }
         let begun = Instant::now();
-        while !engines.undescribed().is_empty() && begun.elapsed() < DESCRIBED_WITHIN {
+        while !engines.undescribed().is_empty() && begun.elapsed() < ALL_WAIT {
             tokio::time::sleep(DESCRIPTIONS_ASKED_EVERY).await;
             engines = self.engines(wanted, Patience::Endless).await?;
+        }
+        let undescribed = listed(&engines.undescribed());
+        if !undescribed.is_empty() {
+            let error = Error::Undescribed { engines: undescribed };
+            let message = format!("{error}: what may be for them waits until somebody does");
+            let trouble = Notice::Trouble { message, hint: error.hint() };
+            self.notices.send(trouble).await.map_err(|_| Error::Stopped)?;
         }
         Ok(engines)
     }

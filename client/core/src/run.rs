@@ -37,7 +37,7 @@ use crate::source::Found;
 use crate::walk::{MET_AT_ONCE, Met, Root};
 use crate::watch::Taken;
 pub(crate) use keep::Unkept;
-use select::Selected;
+use select::Handed;
 use unplaced::Pause;
 
 /// A bundle is closed when nothing came for this long.
@@ -65,7 +65,7 @@ pub(crate) struct Shared {
     pub(crate) rules: Vec<Arc<Rules>>,
     pub(crate) out: Option<Out>,
     /// Results that could not be kept in `out`.
-    pub(crate) unkept: Unkept,
+    pub(crate) unkept: Arc<Unkept>,
     pub(crate) account: String,
     pub(crate) home: Home,
     pub(crate) session: String,
@@ -129,14 +129,17 @@ pub(crate) struct Run {
     /// Bundles that nothing may be made of now, and when to try again.
     held: Vec<(Target, Vec<Found>)>,
     held_until: Option<Instant>,
-    /// Files of a watcher that no engine can be chosen for now, and when to look for one again.
+    /// Files that no engine can be chosen for now, and when to look for one again: a watcher's, and others that engines are only
+    /// to be described for.
     unplaced: HashMap<PathBuf, Found>,
     look_again: Option<Instant>,
     look_pause: Pause,
     /// There are other engines since they were looked for.
     engines_changed: bool,
-    /// Files of a watcher that are to be looked up in the journal: an engine was found that nobody looked them up for.
+    /// Files that are to be looked up in the journal: an engine was found that nobody looked them up for.
     given_back: Vec<Found>,
+    /// Some were: they come back in parts, for each of which a bundle would be too much.
+    gave_back: bool,
     /// Why nothing can be sent, as it was told last.
     told: Option<String>,
     transfers: JoinSet<(UploadId, Transferred)>,
@@ -195,6 +198,7 @@ impl Run {
             look_pause: Pause::default(),
             engines_changed: false,
             given_back: Vec::new(),
+            gave_back: false,
             told: None,
             transfers: JoinSet::new(),
             active: HashMap::new(),
@@ -260,15 +264,15 @@ impl Run {
         &mut self,
         parts: &mut JoinSet<Result<(), Error>>,
         requested: &mut mpsc::Receiver<Request>,
-        new_files: &mut mpsc::Receiver<Vec<Selected>>,
+        new_files: &mut mpsc::Receiver<Handed>,
         give_back: &mpsc::Sender<Vec<Found>>,
     ) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);
         let mut pending = shared.pending.subscribe();
-        let mut all_selected = false;
+        let (mut all_selected, mut is_selecting) = (false, true);
         let mut last_words: Option<Instant> = None;
         loop {
-            for (target, bundle) in self.packers.closed(all_selected, BUNDLE_PAUSE) {
+            for (target, bundle) in self.packers.closed(all_selected && !self.gave_back, BUNDLE_PAUSE) {
                 self.begin(target, bundle).await?;
             }
             self.start_held().await?;
@@ -283,7 +287,7 @@ impl Run {
                 }
             }
             let wake = self.wake_at().into_iter().chain(last_words).min();
-            let room = !all_selected
+            let room = is_selecting
                 && self.held_until.is_none()
                 && self.has_room_unplaced()
                 && self.weight() < WEIGHT_MAX
@@ -291,15 +295,18 @@ impl Run {
             tokio::select! {
                 () = shared.stop.cancelled() => return Err(Error::Stopped),
                 files = new_files.recv(), if room => match files {
-                    Some(files) => for file in files {
+                    Some(Handed::Files(files)) => for file in files {
                         self.take_in(file).await?;
                     },
-                    None => all_selected = true,
+                    Some(Handed::AllMet) => all_selected = true,
+                    // Why, that part says itself.
+                    None => is_selecting = false,
                 },
                 // Never waited for alone: whoever takes them may be waiting for this loop.
                 permit = give_back.reserve(), if !self.given_back.is_empty() => {
                     let from = self.given_back.len().saturating_sub(MET_AT_ONCE);
                     permit.map_err(|_| Error::Stopped)?.send(self.given_back.split_off(from));
+                    self.gave_back = true;
                 }
                 Some(Request::Resume(upload)) = requested.recv() => self.asked_to_resume(upload),
                 Some(ended) = self.transfers.join_next() => {

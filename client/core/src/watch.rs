@@ -25,7 +25,7 @@ use crate::notice::Notice;
 use crate::out::Out;
 use crate::parameters::GivenParameters;
 use crate::rules::Rules;
-use crate::run::{Kind, Run};
+use crate::run::{Kind, Run, Unkept};
 use crate::walk::{Root, folder_root};
 use folders::{Folders, Look, Ways};
 pub(crate) use taken::Taken;
@@ -62,9 +62,23 @@ impl Client {
     /// [`Error::Watch`] for a folder that is none, [`Error::Glob`], and what concerns all files. Nothing is lost: the next
     /// watcher goes on.
     pub async fn watch(&self, options: WatchOptions, stop: &CancellationToken) -> Result<(), Error> {
+        let unkept = Arc::<Unkept>::default();
+        let result = self.watch_until_stopped(&options, &unkept, stop).await;
+        match &options.out {
+            Some(out) => result.and(unkept.tell_left(out, &self.notices).await),
+            None => result,
+        }
+    }
+
+    async fn watch_until_stopped(
+        &self,
+        options: &WatchOptions,
+        unkept: &Arc<Unkept>,
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
         let taken = Arc::<Taken>::default();
         loop {
-            match self.watch_while_there_is_room(&options, &taken, stop).await {
+            match self.watch_while_there_is_room(options, (&taken, unkept), stop).await {
                 Err(Error::Stopped) if stop.is_cancelled() => return Ok(()),
                 // Nothing is lost, as if this program had ended here: what was begun goes on when there is room.
                 Err(error @ Error::JournalFull { .. }) => {
@@ -95,7 +109,7 @@ impl Client {
     async fn watch_while_there_is_room(
         &self,
         options: &WatchOptions,
-        taken: &Arc<Taken>,
+        (taken, unkept): (&Arc<Taken>, &Arc<Unkept>),
         stop: &CancellationToken,
     ) -> Result<(), Error> {
         let roots = options.folders.iter().map(|folder| folder_root(folder)).collect::<Result<Vec<_>, _>>()?;
@@ -129,6 +143,7 @@ impl Client {
             out,
             again: options.again,
             taken: Arc::clone(taken),
+            unkept: Arc::clone(unkept),
             parameters,
         };
         let shared = self.shared(&recipe, work, stop);

@@ -13,6 +13,9 @@ use crate::journal::Unfetched;
 /// Attempts at an object each time that it is asked for again: the next time has another URL.
 const ATTEMPTS: u32 = 2;
 
+/// Why a result cannot be asked for by what was known of it.
+const OTHER_DATABASE: &str = "the server has another database than it had";
+
 /// What came of asking again.
 #[derive(Default)]
 pub(crate) struct Again {
@@ -44,8 +47,7 @@ impl Inbox {
         match self.api.fetch(&position, &places, &[]).await {
             // Whoever reads the events hears of it, too, and starts over.
             Ok(answer) if answer.reset => {
-                let reason = "the server has another database than it had".to_owned();
-                again.left.extend(places.into_iter().map(|place| (place, reason.clone())));
+                again.left.extend(places.into_iter().map(|place| (place, OTHER_DATABASE.to_owned())));
             }
             Ok(answer) => {
                 // One after the other: each may be as long as a result can be.
@@ -60,13 +62,13 @@ impl Inbox {
                 }
             }
             // A server that does not know the call: an event that is read again has a fresh URL.
-            Err(Error::Refused { .. }) => {
+            Err(Error::Refused { body, .. }) if body.code == ErrorCode::NotFound => {
                 for one in &unfetched {
                     let said = self.read_again(one).await?;
                     self.settle(one, said, &mut again).await?;
                 }
             }
-            Err(error @ (Error::Unreachable { .. } | Error::Protocol { .. })) => {
+            Err(error @ (Error::Unreachable { .. } | Error::Protocol { .. } | Error::Refused { .. })) => {
                 again.left.extend(places.into_iter().map(|place| (place, error.to_string())));
             }
             Err(error) => return Err(error),
@@ -131,6 +133,10 @@ impl Inbox {
             }
             Err(error) => return Err(error),
         };
+        let is_there = page.events.first().is_some_and(|event| event.cursor <= one.cursor);
+        if page.reset {
+            return Ok(Said::NotNow(OTHER_DATABASE.to_owned()));
+        }
         for event in page.events {
             if let EventKind::Result { index, outcome, sealed } = event.kind
                 && event.upload == one.upload.to_string()
@@ -147,7 +153,8 @@ impl Inbox {
                 });
             }
         }
-        Ok(Said::Gone)
+        // Where another event has its number, the result may be anywhere.
+        Ok(if is_there { Said::NotNow(OTHER_DATABASE.to_owned()) } else { Said::Gone })
     }
 
     async fn settle(&self, one: &Unfetched, said: Said, again: &mut Again) -> Result<(), Error> {

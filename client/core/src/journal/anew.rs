@@ -12,9 +12,18 @@ use crate::error::Error;
 use crate::home::Home;
 use crate::source::now_s;
 
-/// Tables that are taken over, those first without which others mean nothing. Not how far the events were read: they are read
-/// again from the beginning, which brings what the server still has of the results that were lost.
-const TABLES: [&str; 6] = ["pools", "descriptions", "uploads", "files", "chunks", "results"];
+/// Tables that are taken over, with the columns that their rows lie in the order of; those first without which others mean nothing.
+/// Not how far the events were read: they are read again from the beginning, which brings what the server still has of the
+/// results that were lost.
+const TABLES: [(&str, &[&str]); 7] = [
+    ("pools", &["root", "pool"]),
+    ("descriptions", &["sha256"]),
+    ("parameters", &["rowid"]),
+    ("uploads", &["id"]),
+    ("files", &["id"]),
+    ("chunks", &["upload", "sequence"]),
+    ("results", &["id"]),
+];
 /// A database of SQLite has at least that.
 const SMALLEST_PAGE_BYTES: usize = 512;
 /// Rows that are copied at once.
@@ -44,8 +53,14 @@ pub async fn begin_new_journal(home: &Home) -> Result<NewJournal, Error> {
     let path = home.journal();
     match Journal::open(home).await {
         Ok(journal) => {
+            // Opening reads a few pages only: the damage may lie in any other.
+            let checked = journal.is_in_order().await;
             journal.close().await;
-            return Err(Error::JournalInOrder { path });
+            match checked {
+                Ok(true) => return Err(Error::JournalInOrder { path }),
+                Ok(false) | Err(Error::JournalDamaged { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         Err(Error::JournalDamaged { .. }) => {}
         Err(error) => return Err(error),
@@ -103,9 +118,11 @@ fn put_aside(home: &Home) -> Result<Option<PathBuf>, Error> {
 async fn take_over(connection: &mut SqliteConnection, aside: &Path) -> Result<(u64, u64, u64), sqlx::Error> {
     let name = aside.to_str().ok_or_else(|| sqlx::Error::Configuration("its path is no text".into()))?;
     sqlx::query("attach database $1 as lost").bind(name).execute(&mut *connection).await?;
-    for table in TABLES {
-        // A damaged table keeps no other from being read.
-        let _ = copy(connection, table).await;
+    for (table, order) in TABLES {
+        // A damaged table keeps no other from being read; and what lies behind the damage is reached from the other end.
+        if copy(connection, table, &order.join(", ")).await.is_err() {
+            let _ = copy(connection, table, &format!("{} desc", order.join(" desc, "))).await;
+        }
     }
     // What only belongs to something that could not be read would be waited for in vain.
     for orphans in [
@@ -125,8 +142,8 @@ async fn take_over(connection: &mut SqliteConnection, aside: &Path) -> Result<(u
     Ok(counts.into())
 }
 
-/// Copies the rows of a table up to the first that cannot be read.
-async fn copy(connection: &mut SqliteConnection, table: &str) -> Result<(), sqlx::Error> {
+/// Copies the rows of a table, in this order, up to the first that cannot be read.
+async fn copy(connection: &mut SqliteConnection, table: &str, order: &str) -> Result<(), sqlx::Error> {
     let mut names: Vec<Vec<String>> = Vec::new();
     for database in ["main", "lost"] {
         let sql = format!("select name from pragma_table_info('{table}', '{database}') order by cid");
@@ -140,22 +157,25 @@ async fn copy(connection: &mut SqliteConnection, table: &str) -> Result<(), sqlx
     let (mut from, mut at_once) = (0_i64, ROWS_AT_ONCE);
     loop {
         let sql = format!(
-            "insert or ignore into main.{table} ({columns}) select {columns} from lost.{table} limit {at_once} offset {from}"
+            "insert or ignore into main.{table} ({columns}) \
+             select {columns} from lost.{table} order by {order} limit {at_once} offset {from}"
         );
         match sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await {
             Ok(done) if done.rows_affected() == 0 => return Ok(()),
             Ok(_) => from += at_once,
             Err(_) if at_once > 1 => at_once = 1,
-            Err(_) => return Ok(()),
+            Err(error) => return Err(error),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use filemill_seal::Enrolment;
+    use filemill_seal::{Enrolment, UploadId};
 
+    use super::super::NewUpload;
     use super::*;
+    use crate::parameters::Parameters;
 
     fn enrolment() -> Enrolment {
         let json = format!(r#"{{"filemill_enrolment":1,"pool":"main","root":"{}"}}"#, "ab".repeat(32));
@@ -183,6 +203,73 @@ mod tests {
         let new = begin_new_journal(&home).await.unwrap();
         assert!(new.aside.is_some_and(|aside| aside.exists()));
         assert_eq!(serial(&home).await, 7);
+    }
+
+    /// A journal with so many uploads, each with parameters of its own.
+    async fn home_with_uploads(folder: &Path, count: u8) -> Home {
+        let home = Home::at(folder).unwrap();
+        let journal = Journal::open(&home).await.unwrap();
+        for number in 0..count {
+            let upload = NewUpload {
+                // Found again in the file, and long enough that a page holds few of them.
+                header: format!("upload {number:03} ").repeat(120).into_bytes(),
+                parameters: Some(parameters(number)),
+                ..NewUpload::sample(upload(number))
+            };
+            journal.begin_upload(upload, Vec::new(), Vec::new()).await.unwrap();
+        }
+        journal.close().await;
+        home
+    }
+
+    fn upload(number: u8) -> UploadId {
+        UploadId::try_from(&[number; 16][..]).unwrap()
+    }
+
+    fn parameters(number: u8) -> Parameters {
+        Parameters::from_journal(&format!(r#"{{"depth":{number}}}"#))
+    }
+
+    /// Overwrites the page that holds these bytes.
+    fn damage(home: &Home, bytes: &[u8]) {
+        const PAGE_BYTES: usize = 4096;
+
+        let mut journal = fs::read(home.journal()).unwrap();
+        let at = journal.windows(bytes.len()).position(|window| window == bytes).expect("it is there");
+        let page = at / PAGE_BYTES * PAGE_BYTES;
+        journal[page..page + PAGE_BYTES].fill(0x5a);
+        fs::write(home.journal(), journal).unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn damage_deep_in_a_journal_that_still_opens_is_no_order_and_costs_one_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = home_with_uploads(folder.path(), 64).await;
+        assert!(matches!(begin_new_journal(&home).await, Err(Error::JournalInOrder { .. })));
+        damage(&home, b"upload 032");
+        let new = begin_new_journal(&home).await.unwrap();
+        assert!((56..64).contains(&new.uploads), "what lies behind the damage was given up: {new:?}");
+        let journal = Journal::open(&home).await.unwrap();
+        for number in [0, 24, 40, 63] {
+            let stored = journal.load_upload(upload(number)).await.unwrap().expect("it was taken over");
+            assert_eq!(stored.upload.parameters, Some(parameters(number)), "{number}");
+        }
+        journal.close().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn parameters_that_are_lost_are_not_taken_for_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = home_with_uploads(folder.path(), 2).await;
+        damage(&home, br#"{"depth":0}"#);
+        assert_eq!(begin_new_journal(&home).await.unwrap().uploads, 2);
+        let journal = Journal::open(&home).await.unwrap();
+        assert_eq!(journal.load_upload(upload(0)).await.unwrap().expect("it is there").upload.parameters, None);
+        let none = Parameters::default();
+        assert_eq!(journal.parameters_of(upload(0), &none).await.unwrap(), None);
+        assert_eq!(journal.parameters_of(upload(0), &parameters(0)).await.unwrap(), Some(parameters(0)));
+        assert_eq!(journal.parameters_of(upload(9), &none).await.unwrap(), Some(none), "nobody knows of it");
+        journal.close().await;
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -189,16 +189,13 @@ impl Journal {
                         query.build().execute(&mut *connection).await?;
                     }
                     let done = files.iter().filter(|(_, known)| known.state == FileState::Done);
-                    let done: Vec<_> = done.map(|(_, known)| (known.upload, known.index)).collect();
-                    for places in done.chunks(ROWS_PER_STATEMENT) {
-                        supersede(connection, places).await?;
-                    }
+                    let mut done: Vec<_> = done.map(|(_, known)| (known.upload, known.index)).collect();
                     let open = files.iter().filter(|(_, known)| known.state == FileState::Open);
                     let places: BTreeSet<(UploadId, u32)> =
                         open.map(|(_, known)| (known.upload, known.index)).collect();
                     // The result may have come since the other was looked up.
                     for (upload, idx) in places {
-                        sqlx::query(
+                        let ended = sqlx::query(
                             "update files set state = 'done' where upload = $1 and idx = $2 and reused = 1 and state = 'open' \
                              and exists (select 1 from files sent where sent.upload = $1 and sent.idx = $2 \
                              and sent.reused = 0 and sent.state = 'done')",
@@ -207,6 +204,10 @@ impl Journal {
                         .bind(i64::from(idx))
                         .execute(&mut *connection)
                         .await?;
+                        done.extend((ended.rows_affected() > 0).then_some((upload, idx)));
+                    }
+                    for places in done.chunks(ROWS_PER_STATEMENT) {
+                        supersede(connection, places).await?;
                     }
                     Ok(())
                 })
@@ -419,8 +420,55 @@ pub(super) fn file_state(text: &str) -> Result<FileState, sqlx::Error> {
 #[cfg(test)]
 mod tests {
     use super::super::results::end_query;
+    use super::super::{Arrived, NewFile, NewUpload};
     use super::*;
     use crate::home::Home;
+    use crate::source::FileStat;
+
+    #[tokio::test]
+    async fn a_file_that_grew_to_what_has_its_result_by_now_has_one_result() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&Home::at(folder.path()).unwrap()).await.unwrap();
+        let (former, other) = (UploadId::random(), UploadId::random());
+        let found = |path: &str| Found {
+            path: path.into(),
+            name: path.into(),
+            stat: FileStat { size: 1, modified_ns: 0, changed_ns: 0, inode: 1, device: 1 },
+            seen_ns: 0,
+            attempt: 0,
+            replaces: None,
+            former: None,
+            content: None,
+        };
+        for (upload, path) in [(former, "/grows"), (other, "/other")] {
+            let file = NewFile { found: found(path), verdict: Some(Verdict::Intact(Digest::of(b"content"))) };
+            journal.begin_upload(NewUpload::sample(upload), vec![file], Vec::new()).await.unwrap();
+            let (outcome, refusal, sealed) = ("succeeded", None, None);
+            let result = Arrived { upload, index: 0, cursor: 1, outcome, refusal, sealed };
+            journal.take_in_fetched(vec![result]).await.unwrap();
+        }
+        let known = Known {
+            row: 0,
+            file: found("/other"),
+            upload: other,
+            index: 0,
+            reused: false,
+            sha256: Some(Digest::of(b"content")),
+            // As it was when it was looked up.
+            state: FileState::Open,
+            void: false,
+            abandoned: false,
+            not_after: 0,
+            outcome: None,
+            refused: false,
+        };
+        let grown = Found { former: Some((former, 0)), ..found("/grows") };
+        journal.reuse(vec![(grown, known)]).await.unwrap();
+        let ended = journal.ended_files("account", 0, 9).await.unwrap();
+        let shown: Vec<_> = ended.iter().map(|place| (place.path.to_str().unwrap(), place.upload)).collect();
+        assert_eq!(shown, [("/other", other), ("/grows", other)], "the former result is shown, too");
+        journal.close().await;
+    }
 
     #[tokio::test]
     async fn files_are_found_by_their_place_without_reading_the_others() {

@@ -90,21 +90,35 @@ fn header(home: &Home) -> Result<Option<[u8; HEADER_BYTES]>, Error> {
             Ok(None)
         };
     }
+    let mut file = File::open(&path).map_err(failed)?;
     let mut header = [0; HEADER_BYTES];
-    let read = File::open(&path).and_then(|mut file| file.read_exact(&mut header));
-    match read {
+    match file.read_exact(&mut header) {
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Err(damaged("it is no database")),
         other => other.map_err(failed)?,
     }
     if !header.starts_with(MAGIC) {
         return Err(damaged("it is no database"));
     }
-    let expected = expected_bytes(&header);
-    // What is still in the log would be written behind the end.
-    if !has_log(&path) && metadata.len() < expected {
-        return Err(damaged(&format!("it is cut short: it has {} of {expected} bytes", metadata.len())));
+    match missing(&file, &header, || has_log(&path)).map_err(failed)? {
+        Some((found, expected)) => Err(damaged(&format!("it is cut short: it has {found} of {expected} bytes"))),
+        None => Ok(Some(header)),
     }
-    Ok(Some(header))
+}
+
+/// How long a database is and how long it says that it is, if it is shorter.
+fn missing(
+    file: &File,
+    header: &[u8; HEADER_BYTES],
+    has_log: impl FnOnce() -> bool,
+) -> std::io::Result<Option<(u64, u64)>> {
+    let expected = expected_bytes(header);
+    // What is still in the log would be written behind the end.
+    if has_log() {
+        return Ok(None);
+    }
+    // Last of all: a program that ends just now writes the log into the database, and only then takes it away.
+    let found = file.metadata()?.len();
+    Ok((found < expected).then_some((found, expected)))
 }
 
 /// How long a database says that it is; 0 if it does not say so.
@@ -209,6 +223,26 @@ mod tests {
         let foreign = fs::read(home.journal()).unwrap();
         assert_eq!(refusal(&home).await, "it is the database of another program");
         assert_eq!(fs::read(home.journal()).unwrap(), foreign);
+    }
+
+    #[test]
+    fn a_program_that_ends_meanwhile_does_not_make_a_journal_look_cut_short() {
+        use std::io::Write;
+
+        let mut header = [0; HEADER_BYTES];
+        // Three pages of 4 KiB.
+        header[16] = 16;
+        header[31] = 3;
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[0; 4096]).unwrap();
+        assert_eq!(missing(&file, &header, || true).unwrap(), None);
+        assert_eq!(missing(&file, &header, || false).unwrap(), Some((4096, 12_288)));
+        let mut other = file.try_clone().unwrap();
+        let writes_its_log = || {
+            other.write_all(&[0; 8192]).unwrap();
+            false
+        };
+        assert_eq!(missing(&file, &header, writes_its_log).unwrap(), None);
     }
 
     #[cfg(unix)]

@@ -40,13 +40,21 @@ pub(super) async fn supersede(
     connection: &mut SqliteConnection,
     places: &[(UploadId, u32)],
 ) -> Result<(), sqlx::Error> {
-    if places.is_empty() {
+    if places.is_empty() || !is_any_grown(connection).await? {
         return Ok(());
     }
     for reused in REUSED {
         supersede_query(places, reused).build().execute(&mut *connection).await?;
     }
     Ok(())
+}
+
+/// Few homes have any file that grew.
+const ANY_GROWN: &str = "select 1 from files indexed by files_grown where former_upload is not null limit 1";
+
+async fn is_any_grown(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    let any: Option<i64> = sqlx::query_scalar(ANY_GROWN).fetch_optional(connection).await?;
+    Ok(any.is_some())
 }
 
 fn supersede_query(places: &[(UploadId, u32)], reused: &str) -> QueryBuilder<Sqlite> {
@@ -80,6 +88,11 @@ mod tests {
     async fn a_file_that_grew_is_found_without_reading_the_others() {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::open(&Home::at(folder.path()).unwrap()).await.unwrap();
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("explain query plan {ANY_GROWN}")))
+            .fetch_all(&journal.reader)
+            .await
+            .unwrap();
+        assert!(rows[0].get::<&str, _>("detail").contains("INDEX files_grown"));
         let asked: Vec<_> = (0..256).map(|index| (UploadId::random(), index)).collect();
         for reused in REUSED {
             let query = supersede_query(&asked, reused);

@@ -30,7 +30,32 @@ pub(crate) struct NewUpload {
     pub(crate) chunk_count: u32,
     pub(crate) created_at: u64,
     pub(crate) not_after: u64,
-    pub(crate) parameters: Parameters,
+    /// `None`: of an upload whose parameters the journal has lost.
+    pub(crate) parameters: Option<Parameters>,
+}
+
+#[cfg(test)]
+impl NewUpload {
+    /// Any upload.
+    pub(super) fn sample(id: UploadId) -> Self {
+        Self {
+            id,
+            account: "account".to_owned(),
+            session: "session".to_owned(),
+            key: DataKey::random(),
+            header: Vec::new(),
+            header_digest: Digest::of(b"header"),
+            engine: "size".to_owned(),
+            version: "1.0.0".to_owned(),
+            release: Digest::of(b"release"),
+            pool: "main".to_owned(),
+            chunk_size: 1 << 16,
+            chunk_count: 1,
+            created_at: 0,
+            not_after: 0,
+            parameters: Some(Parameters::default()),
+        }
+    }
 }
 
 /// One of its files, with its verdict if it was read already.
@@ -247,17 +272,34 @@ impl Journal {
         .map_err(|error: sqlx::Error| self.failed(&error))
     }
 
-    /// The engine parameters of `upload`; none if it is not known here.
-    pub(crate) async fn parameters_of(&self, upload: UploadId) -> Result<Parameters, Error> {
-        let json: Option<String> = sqlx::query_scalar(
-            "select parameters.json from uploads join parameters on parameters.sha256 = uploads.parameters \
-             where uploads.id = $1",
-        )
-        .bind(upload.as_bytes().to_vec())
-        .fetch_optional(&self.reader)
-        .await
-        .map_err(|error| self.failed(&error))?;
-        Ok(json.map(|json| Parameters::from_journal(&json)).unwrap_or_default())
+    /// The engine parameters of `upload`; none are set if it is not known here. `None` if the journal has lost them, as a damaged one
+    /// may, and they are not those that were `given` now.
+    pub(crate) async fn parameters_of(
+        &self,
+        upload: UploadId,
+        given: &Parameters,
+    ) -> Result<Option<Parameters>, Error> {
+        let key: Option<Option<Vec<u8>>> = sqlx::query_scalar("select parameters from uploads where id = $1")
+            .bind(upload.as_bytes().to_vec())
+            .fetch_optional(&self.reader)
+            .await
+            .map_err(|error| self.failed(&error))?;
+        let key = key.flatten();
+        if key == parameters_key(given) {
+            return Ok(Some(given.clone()));
+        }
+        self.read_parameters(key).await.map_err(|error| self.failed(&error))
+    }
+
+    async fn read_parameters(&self, key: Option<Vec<u8>>) -> Result<Option<Parameters>, sqlx::Error> {
+        let Some(key) = key else {
+            return Ok(Some(Parameters::default()));
+        };
+        let json: Option<String> = sqlx::query_scalar("select json from parameters where sha256 = $1")
+            .bind(key)
+            .fetch_optional(&self.reader)
+            .await?;
+        Ok(json.map(|json| Parameters::from_journal(&json)))
     }
 
     /// The program that works on `upload`; `None` if it is not known here.
@@ -281,10 +323,7 @@ impl Journal {
         else {
             return Ok(None);
         };
-        let parameters: Option<String> = sqlx::query_scalar("select json from parameters where sha256 = $1")
-            .bind(row.try_get::<Option<Vec<u8>>, _>("parameters")?)
-            .fetch_optional(&self.reader)
-            .await?;
+        let parameters = self.read_parameters(row.try_get("parameters")?).await?;
         let files = sqlx::query("select * from files where upload = $1 and reused = 0 order by idx")
             .bind(id.clone())
             .fetch_all(&self.reader)
@@ -331,7 +370,7 @@ impl Journal {
                 chunk_count: index(row.try_get("chunk_count")?)?,
                 created_at: unsigned(row.try_get("created_at")?),
                 not_after: unsigned(row.try_get("not_after")?),
-                parameters: parameters.map(|json| Parameters::from_journal(&json)).unwrap_or_default(),
+                parameters,
             },
             header: row.try_get("header")?,
             header_bytes: unsigned(row.try_get("header_bytes")?),
@@ -376,7 +415,8 @@ pub(super) fn former_place(row: &sqlx::sqlite::SqliteRow) -> Result<Option<(Uplo
 }
 
 async fn insert_upload(connection: &mut SqliteConnection, upload: &NewUpload) -> Result<(), sqlx::Error> {
-    insert_parameters(connection, &upload.parameters).await?;
+    let parameters = upload.parameters.clone().unwrap_or_default();
+    insert_parameters(connection, &parameters).await?;
     sqlx::query(
         "insert into uploads (id, account, session, data_key, header, header_digest, header_bytes, engine, version, \
          release, pool, chunk_size, chunk_count, created_at, not_after, parameters, state) \
@@ -397,7 +437,7 @@ async fn insert_upload(connection: &mut SqliteConnection, upload: &NewUpload) ->
     .bind(i64::from(upload.chunk_count))
     .bind(signed(upload.created_at))
     .bind(signed(upload.not_after))
-    .bind(parameters_key(&upload.parameters))
+    .bind(parameters_key(&parameters))
     .execute(connection)
     .await?;
     Ok(())

@@ -11,8 +11,9 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
+use super::cut;
 use super::kinds::{Kinds, member, name_of, referred};
-use super::{cut, pattern};
+use super::pattern::{PATTERN_MAX_BYTES, Patterns, TEXT_MAX_BYTES};
 
 /// Steps of one check, at most: some tens of milliseconds.
 const STEPS_MAX: u64 = 2_000_000;
@@ -20,8 +21,9 @@ const STEPS_MAX: u64 = 2_000_000;
 const DEPTH_MAX: usize = 192;
 /// What is told of what is wrong, at most.
 const PROBLEMS_MAX: usize = 8;
-/// What compiling a pattern counts as, and a byte that is matched.
+/// What compiling a pattern counts as, which is done once for each; matching a text, and a byte of it.
 const PATTERN_STEPS: u64 = 40_000;
+const TEXT_STEPS: u64 = 64;
 const MATCH_STEPS: u64 = 32;
 /// Names that are told in one sentence, at most.
 const NAMES_MAX: usize = 16;
@@ -39,6 +41,7 @@ pub(super) enum Unfit {
 pub(super) struct Checker<'a> {
     root: &'a Value,
     left: Cell<u64>,
+    patterns: Patterns,
 }
 
 struct TooCostly;
@@ -94,7 +97,7 @@ impl At<'_> {
 
 impl<'a> Checker<'a> {
     pub(super) fn new(root: &'a Value) -> Self {
-        Self { root, left: Cell::new(STEPS_MAX) }
+        Self { root, left: Cell::new(STEPS_MAX), patterns: Patterns::default() }
     }
 
     /// Whether the value fits the schema.
@@ -251,12 +254,15 @@ impl<'a> Checker<'a> {
 
     /// Whether the pattern is found in the text; as good as found where that cannot be told here.
     fn matches(&self, pattern: &str, text: &str) -> Passed {
-        self.step(PATTERN_STEPS)?;
-        if text.len() > pattern::TEXT_MAX_BYTES {
+        self.step(TEXT_STEPS)?;
+        if text.len() > TEXT_MAX_BYTES || pattern.len() > PATTERN_MAX_BYTES {
             return Ok(true);
         }
+        if !self.patterns.has(pattern) {
+            self.step(PATTERN_STEPS)?;
+        }
         self.step(text.len() as u64 * MATCH_STEPS)?;
-        Ok(pattern::compiled(pattern).is_none_or(|pattern| pattern.is_match(text)))
+        Ok(self.patterns.matches(pattern, text))
     }
 
     fn list_fits(

@@ -1,10 +1,13 @@
 //! Patterns of a schema, which may be hostile: they are matched in time that grows with the text alone, by an automaton of bounded
 //! size.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use regex::{Regex, RegexBuilder};
 
 /// Longest pattern that is looked at, in bytes.
-const PATTERN_MAX_BYTES: usize = 1024;
+pub(super) const PATTERN_MAX_BYTES: usize = 1024;
 /// Largest automaton, in bytes.
 const SIZE_MAX_BYTES: usize = 256 << 10;
 /// How deeply groups may nest.
@@ -12,9 +15,27 @@ const NEST_MAX: u32 = 32;
 /// Longest text that is matched, in bytes.
 pub(super) const TEXT_MAX_BYTES: usize = 16 << 10;
 
+/// Patterns that were compiled: a list may have many texts that one of them is for.
+#[derive(Default)]
+pub(super) struct Patterns(RefCell<HashMap<String, Option<Regex>>>);
+
+impl Patterns {
+    /// Whether this one was compiled before.
+    pub(super) fn has(&self, pattern: &str) -> bool {
+        self.0.borrow().contains_key(pattern)
+    }
+
+    /// Whether the pattern is found in the text; as good as found where that cannot be told here.
+    pub(super) fn matches(&self, pattern: &str, text: &str) -> bool {
+        let mut patterns = self.0.borrow_mut();
+        let pattern = patterns.entry(pattern.to_owned()).or_insert_with(|| compiled(pattern));
+        pattern.as_ref().is_none_or(|pattern| pattern.is_match(text))
+    }
+}
+
 /// The pattern, which may match anywhere in a text; `None` if it cannot be used here: it looks around, refers to what it matched,
 /// or takes too large an automaton. Then the engine has the last word.
-pub(super) fn compiled(pattern: &str) -> Option<Regex> {
+fn compiled(pattern: &str) -> Option<Regex> {
     if pattern.len() > PATTERN_MAX_BYTES {
         return None;
     }

@@ -59,7 +59,7 @@ pub(crate) fn begin(
             chunk_count: layout.chunk_count(),
             created_at: now,
             not_after: header.not_after,
-            parameters,
+            parameters: Some(parameters),
         },
         files: files.into(),
         layout: Arc::new(layout),

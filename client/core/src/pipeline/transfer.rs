@@ -525,6 +525,8 @@ impl Transfer {
             })
             .collect();
         let parts = jobs.len() + chunks.len();
+        // What the journal has lost is still in the header, which is longer.
+        let parameters_bytes = self.upload.parameters.as_ref().map(|parameters| parameters.as_json().len() as u64);
         let ask = OpenUpload {
             id: self.upload.id.to_string(),
             release: self.upload.release.to_string(),
@@ -533,7 +535,7 @@ impl Transfer {
             header_sha256: self.upload.header_digest.to_string(),
             chunks: self.layout.chunk_count(),
             jobs,
-            long_parameters: self.upload.parameters.as_json().len() > PARAMETERS_USUAL_BYTES,
+            long_parameters: parameters_bytes.unwrap_or(self.header_bytes) > PARAMETERS_USUAL_BYTES as u64,
             want: chunks.iter().map(want).collect(),
         };
         (ask, parts)

@@ -188,7 +188,7 @@ impl Shared {
             artifacts: opened.artifacts,
             // It was looked for among those of the same release, with the same parameters.
             engine: Some(self.engines().for_file(found).map(|release| release.engine.clone()).unwrap_or_default()),
-            parameters: self.parameters.names(),
+            parameters: self.parameters.names().to_vec(),
             ending: opened.ending,
         })
         .await

@@ -87,7 +87,10 @@ impl Follower {
         loop {
             tokio::select! {
                 page = stream.next() => match page? {
-                    Some(page) => self.take_in(page).await?,
+                    Some(page) => if self.take_in(page).await? {
+                        // A server that says it again and again is asked ever less often.
+                        return Ok(());
+                    },
                     None => return Ok(()),
                 },
                 () = self.shared.start_over.notified() => {
@@ -118,14 +121,15 @@ impl Follower {
         }
     }
 
-    async fn take_in(&mut self, page: EventPage) -> Result<(), Error> {
+    /// Says whether it is to be read from the beginning again.
+    async fn take_in(&mut self, page: EventPage) -> Result<bool, Error> {
         self.shared.pages.fetch_add(1, Ordering::Relaxed);
         let taken = self.take_in_groups(page).await;
         self.shared.pages.fetch_add(1, Ordering::Relaxed);
         taken
     }
 
-    async fn take_in_groups(&mut self, page: EventPage) -> Result<(), Error> {
+    async fn take_in_groups(&mut self, page: EventPage) -> Result<bool, Error> {
         for group in groups(page) {
             let next = group.events.last().map(Position::of);
             let taken = self.shared.inbox.take_in(group).await?;
@@ -136,7 +140,7 @@ impl Follower {
                 self.shared.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
                 self.position = Position::default();
                 self.shared.reconnected.notify_one();
-                return Ok(());
+                return Ok(true);
             }
             if let Some(next) = next.filter(|next| next.cursor > self.position.cursor) {
                 self.position = next;
@@ -148,7 +152,7 @@ impl Follower {
                 self.requests.send(Request::Resume(upload)).await.map_err(|_| Error::Stopped)?;
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     async fn start_over_if_asked(&mut self) -> Result<(), Error> {

@@ -1,11 +1,12 @@
 //! Keeping results as files, and what follows when they cannot be: a full disk, a folder that may not be written to.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use filemill_seal::{Artifact, UploadId};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
@@ -33,10 +34,12 @@ pub(super) struct ToKeep {
     pub(super) path: Option<PathBuf>,
 }
 
-/// Results that could not be kept. The journal has them: only where they are is remembered.
+/// Results that could not be kept. The journal has them: only where they are is remembered, for as long as the program runs.
 #[derive(Default)]
 pub(crate) struct Unkept {
     inner: Mutex<Inner>,
+    /// Held by whoever tries again: what is on trial does not wait, and yet is not kept.
+    trying: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -55,6 +58,22 @@ impl Unkept {
     /// Whether some wait.
     pub(super) fn is_empty(&self) -> bool {
         self.lock().waiting.is_empty()
+    }
+
+    /// Says how many wait, if some do, now that nobody tries any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stopped`] if nobody listens.
+    pub(crate) async fn tell_left(&self, folder: &Path, notices: &mpsc::Sender<Notice>) -> Result<(), Error> {
+        let left = match self.lock().waiting.len() {
+            0 => return Ok(()),
+            1 => "one result is".to_owned(),
+            left => format!("{left} results are"),
+        };
+        let message = format!("{left} not in `{}` yet", filemill_text::shown_path(folder));
+        let hint = "free some space there, or let it be written to; whoever watches or sends the same files again with this folder keeps them";
+        notices.send(Notice::Trouble { message, hint: Some(hint.to_owned()) }).await.map_err(|_| Error::Stopped)
     }
 }
 
@@ -76,9 +95,7 @@ impl Shared {
             Ok(Kept { artifacts, trouble: Some(error), is_passing: true }) => (artifacts, error),
             Ok(Kept { artifacts, trouble, .. }) => {
                 if let Some(error) = trouble {
-                    // An engine chooses what its artifacts are called: that must not end the run.
-                    let trouble = Notice::Trouble { message: error.to_string(), hint: error.hint() };
-                    self.notices.send(trouble).await.map_err(|_| Error::Stopped)?;
+                    self.tell_trouble(&error).await?;
                 }
                 return Ok(artifacts);
             }
@@ -89,6 +106,12 @@ impl Shared {
         Ok(paths)
     }
 
+    /// An engine chooses what its artifacts are called, and anybody may put something in the way: that must not end the run.
+    async fn tell_trouble(&self, error: &Error) -> Result<(), Error> {
+        let trouble = Notice::Trouble { message: error.to_string(), hint: error.hint() };
+        self.notices.send(trouble).await.map_err(|_| Error::Stopped)
+    }
+
     async fn keep_now(
         &self,
         out: &Out,
@@ -96,27 +119,48 @@ impl Shared {
         sealed: Vec<u8>,
         artifacts: Arc<[Artifact]>,
     ) -> Result<Kept, Error> {
+        let (name, sealed) = (path_from_bytes(result.name.clone()), Arc::new(sealed));
         let formers = match (result.place, &result.path) {
             (Some(place), Some(path)) => self.inbox.journal.formers(place, path).await?,
             _ => Vec::new(),
         };
-        let mut opened = self.inbox.reopen(&formers).await?;
-        let formers: Vec<(Vec<u8>, Arc<[Artifact]>)> = formers
-            .iter()
-            .filter_map(|place| opened.remove(place))
-            .filter_map(|former: Reopened| Some((former.sealed?, former.artifacts)))
-            .collect();
-        let (out, name) = (out.clone(), path_from_bytes(result.name.clone()));
-        let kept = tokio::task::spawn_blocking(move || out.keep_newest(&name, &sealed, &artifacts, &formers));
+        // One after the other: each may be as long as a result can be.
+        for place in formers {
+            let Some(Reopened { sealed: Some(former), artifacts: of_former, .. }) =
+                self.inbox.reopen(&[place]).await?.remove(&place)
+            else {
+                continue;
+            };
+            let (out, name, sealed, artifacts) =
+                (out.clone(), name.clone(), Arc::clone(&sealed), Arc::clone(&artifacts));
+            let kept = tokio::task::spawn_blocking(move || {
+                out.keep_in_place_of((&former, &of_former), &name, &sealed, &artifacts)
+            });
+            if let Some(kept) = kept.await.map_err(|_| Error::Stopped)?? {
+                return Ok(kept);
+            }
+        }
+        let out = out.clone();
+        let kept = tokio::task::spawn_blocking(move || out.keep(&name, &sealed, &artifacts));
         kept.await.map_err(|_| Error::Stopped)?
     }
 
     /// Remembers a result that could not be kept.
     async fn put_off(&self, out: &Out, result: ToKeep, error: &Error) -> Result<(), Error> {
-        let is_news = {
-            let mut unkept = self.unkept.lock();
-            unkept.count += 1;
-            !std::mem::replace(&mut unkept.told, true)
+        let is_news = loop {
+            {
+                // Together: whoever finds nothing waiting says that all are kept.
+                let mut unkept = self.unkept.lock();
+                if unkept.waiting.len() < WAITING_MAX {
+                    unkept.waiting.push_back(result);
+                    unkept.count += 1;
+                    break !std::mem::replace(&mut unkept.told, true);
+                }
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return Err(Error::Stopped),
+                () = tokio::time::sleep(TRY_AGAIN) => self.keep_waiting(out).await?,
+            }
         };
         if is_news {
             let folder = filemill_text::shown_path(out.folder());
@@ -124,40 +168,25 @@ impl Shared {
             let hint = Some("free some space there, or let it be written to; nothing is lost".to_owned());
             self.notices.send(Notice::Trouble { message, hint }).await.map_err(|_| Error::Stopped)?;
         }
-        while self.unkept.lock().waiting.len() >= WAITING_MAX {
-            tokio::select! {
-                () = self.stop.cancelled() => return Err(Error::Stopped),
-                () = tokio::time::sleep(TRY_AGAIN) => self.keep_waiting(out).await?,
-            }
-        }
-        self.unkept.lock().waiting.push_back(result);
         Ok(())
     }
 
     /// Keeps what waits, as far as that can be done now.
     pub(super) async fn keep_waiting(&self, out: &Out) -> Result<(), Error> {
+        let _trying = self.unkept.trying.lock().await;
         let mut failures = 0;
         let rounds = self.unkept.lock().waiting.len();
         for _ in 0..rounds {
             let Some(result) = self.unkept.lock().waiting.pop_front() else { break };
-            let Some(place) = result.place else { continue };
-            // The journal has it, or nobody does.
-            let Some(Reopened { sealed: Some(sealed), artifacts, .. }) =
-                self.inbox.reopen(&[place]).await?.remove(&place)
-            else {
+            let is_kept = self.keep_again(out, &result).await;
+            if matches!(is_kept, Ok(true)) {
                 continue;
-            };
-            let is_kept = match self.keep_now(out, &result, sealed, artifacts).await {
-                Ok(Kept { trouble, is_passing, .. }) => trouble.is_none() || !is_passing,
-                Err(Error::File { .. }) => false,
-                Err(error) => return Err(error),
-            };
-            if !is_kept {
-                failures += 1;
-                self.unkept.lock().waiting.push_back(result);
-                if failures == FAILURES_MAX {
-                    return Ok(());
-                }
+            }
+            self.unkept.lock().waiting.push_back(result);
+            is_kept?;
+            failures += 1;
+            if failures == FAILURES_MAX {
+                return Ok(());
             }
         }
         let done = {
@@ -172,6 +201,27 @@ impl Shared {
             self.notices.send(Notice::Recovered { message }).await.map_err(|_| Error::Stopped)?;
         }
         Ok(())
+    }
+
+    /// Whether a result that waited need not wait any more.
+    async fn keep_again(&self, out: &Out, result: &ToKeep) -> Result<bool, Error> {
+        let Some(place) = result.place else { return Ok(true) };
+        // The journal has it, or nobody does.
+        let Some(Reopened { sealed: Some(sealed), artifacts, .. }) = self.inbox.reopen(&[place]).await?.remove(&place)
+        else {
+            return Ok(true);
+        };
+        match self.keep_now(out, result, sealed, artifacts).await {
+            Ok(Kept { trouble: Some(error), is_passing, .. }) => {
+                if !is_passing {
+                    self.tell_trouble(&error).await?;
+                }
+                Ok(!is_passing)
+            }
+            Ok(_) => Ok(true),
+            Err(Error::File { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -14,13 +14,14 @@ use tokio_util::sync::CancellationToken;
 use super::{Request, Shared};
 use crate::api::jittered;
 use crate::error::Error;
+use crate::journal::is_running;
 use crate::notice::Notice;
 
 /// What is on its way when the server is there again has so much time to arrive before anything is compared.
 const SETTLE: Duration = Duration::from_secs(2);
 /// How often it is compared although nothing was cut off.
 const LOOK: Duration = Duration::from_secs(600);
-/// Uploads that are asked about one by one in one look.
+/// Uploads that are asked about one by one in one look; the others have their turn in the next.
 const ASKED: usize = 256;
 
 /// Looks whenever the server was away, and now and then, until `stop`. What the server does not have is gone on with.
@@ -33,7 +34,7 @@ pub(super) async fn reconcile(
     requests: mpsc::Sender<Request>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let mut reconciler = Reconciler { shared, requests, done: HashSet::new(), pages: 0 };
+    let mut reconciler = Reconciler { shared, requests, done: HashSet::new(), pages: 0, asked_up_to: None };
     tokio::select! {
         result = reconciler.run() => result,
         () = stop.cancelled() => Ok(()),
@@ -43,17 +44,19 @@ pub(super) async fn reconcile(
 struct Reconciler {
     shared: Arc<Shared>,
     requests: mpsc::Sender<Request>,
-    /// Uploads that were done for the server the last time, while results were still waited for here.
+    /// Uploads that were done for the server when it was asked last, while results were still waited for here.
     done: HashSet<UploadId>,
     /// Pages of events that had come by then.
     pages: u64,
+    /// The last upload that was asked about, where not all could be.
+    asked_up_to: Option<UploadId>,
 }
 
 impl Reconciler {
     async fn run(&mut self) -> Result<(), Error> {
         loop {
-            // Soon again where the server had something that should have arrived.
-            let look = if self.done.is_empty() { LOOK } else { SETTLE * 5 };
+            // Soon again where the server had something that should have arrived, or there was more to ask.
+            let look = if self.done.is_empty() && self.asked_up_to.is_none() { LOOK } else { SETTLE * 5 };
             tokio::select! {
                 () = self.shared.reconnected.notified() => {}
                 () = tokio::time::sleep(jittered(look)) => {}
@@ -70,19 +73,24 @@ impl Reconciler {
 
     async fn look(&mut self) -> Result<(), Error> {
         let (shared, api) = (Arc::clone(&self.shared), Arc::clone(&self.shared.pipeline.api));
-        let waited_for = shared.inbox.journal.waited_for(&shared.awaited.uploads()).await?;
+        let mut waited_for = shared.inbox.journal.waited_for(&shared.awaited.uploads()).await?;
+        waited_for.sort_unstable();
+        self.done.retain(|upload| waited_for.binary_search(upload).is_ok());
+        // On from where it stopped the last time.
+        let asked_up_to = self.asked_up_to.take();
+        let first = waited_for.partition_point(|upload| asked_up_to.is_some_and(|last| *upload <= last));
+        waited_for.rotate_left(first);
         let pages = shared.pages.load(Ordering::Relaxed);
         let is_quiet = std::mem::replace(&mut self.pages, pages) == pages && pages % 2 == 0;
-        let mut was_done = std::mem::take(&mut self.done);
         if !is_quiet {
             // They are still being taken in, and whoever waits for them has them in time.
-            was_done.clear();
+            self.done.clear();
         }
         if waited_for.is_empty() {
             return Ok(());
         }
         let mut unfinished = HashMap::new();
-        let mut after = None;
+        let (mut after, mut passed) = (None, HashSet::new());
         loop {
             let page = api.uploads(after).await?;
             for upload in page.uploads {
@@ -90,19 +98,20 @@ impl Reconciler {
                     unfinished.insert(id, upload.state);
                 }
             }
-            let next = page.next.and_then(|next| next.parse().ok());
-            if next.is_none() || next == after {
+            after = page.next.and_then(|next| next.parse().ok());
+            // A list that comes back to where it was has no end.
+            if after.is_none_or(|next: UploadId| !passed.insert(next)) {
                 break;
             }
-            after = next;
         }
-        let mut asked = 0;
+        let (mut asked, mut late) = (0, Vec::new());
         for upload in waited_for {
             let state = match unfinished.get(&upload) {
                 Some(state) => Some(*state),
                 None if asked == ASKED => continue,
                 None => {
                     asked += 1;
+                    self.asked_up_to = (asked == ASKED).then_some(upload);
                     match api.upload(upload).await {
                         Ok(states) => Some(states.upload.state),
                         Err(Error::Refused { body, .. }) if body.code == filemill_api::ErrorCode::NotFound => None,
@@ -110,20 +119,29 @@ impl Reconciler {
                     }
                 }
             };
+            if matches!(state, Some(UploadState::Done | UploadState::Cancelled)) {
+                // It was so the last time that it was asked about, and no page of events has come since.
+                let was_done = !self.done.insert(upload);
+                late.extend(was_done.then_some(upload));
+                continue;
+            }
+            self.done.remove(&upload);
             match state {
                 Some(UploadState::Stored) => {}
-                Some(UploadState::Done | UploadState::Cancelled) => {
-                    self.done.insert(upload);
-                }
                 Some(_) => self.go_on(upload, "the server lacks something that it had").await?,
                 None => self.go_on(upload, "the server does not know it any more").await?,
             }
         }
-        self.done_and_not_here(&was_done).await
+        self.done_and_not_here(&late).await
     }
 
-    /// Sends what the server lacks of an upload.
+    /// Sends what the server lacks of an upload; if another program works on it, that one does. What that has written down is not
+    /// touched: it would not find out any more that something is missing.
     async fn go_on(&self, upload: UploadId, reason: &str) -> Result<(), Error> {
+        let owner = self.shared.inbox.journal.owner(upload).await?;
+        if owner.is_some_and(|owner| owner != self.shared.session && is_running(&self.shared.home, &owner)) {
+            return Ok(());
+        }
         let message = format!("upload `{upload}` is gone on with: {reason}");
         self.shared.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
         self.shared.inbox.journal.doubt(upload).await?;
@@ -132,9 +150,8 @@ impl Reconciler {
 
     /// Results that the server has had for a while and that do not come lie before the place from which events are read: a server
     /// without marks cannot tell that this place is none of its own.
-    async fn done_and_not_here(&self, was_done: &HashSet<UploadId>) -> Result<(), Error> {
-        let late: Vec<_> = self.done.intersection(was_done).copied().collect();
-        for upload in self.shared.inbox.journal.waited_for(&late).await? {
+    async fn done_and_not_here(&self, late: &[UploadId]) -> Result<(), Error> {
+        for upload in self.shared.inbox.journal.waited_for(late).await? {
             let open = self.shared.inbox.journal.open_indexes(upload).await?;
             let places: Vec<_> = open.iter().map(|index| (upload, *index)).collect();
             if self.shared.inbox.journal.unfetched_of(&places).await?.len() < places.len() {

@@ -37,12 +37,16 @@ pub(super) async fn refetch(shared: Arc<Shared>, stop: CancellationToken) -> Res
 struct Refetcher {
     shared: Arc<Shared>,
     /// When each is asked for, and how often it was.
-    plan: HashMap<(UploadId, u32), Planned>,
+    plan: Plan,
 }
+
+type Plan = HashMap<(UploadId, u32), Planned>;
 
 struct Planned {
     at: Instant,
     times: u32,
+    /// It was said that somebody waits for it.
+    told: bool,
 }
 
 impl Refetcher {
@@ -51,6 +55,8 @@ impl Refetcher {
             let unfetched = self.shared.inbox.journal.unfetched(&self.shared.account, LOOKED_AFTER).await?;
             self.plan(&unfetched).await?;
             let now = Instant::now();
+            // What is planned beyond these is not asked for before some of them are there.
+            let next = next(&self.plan, &unfetched);
             let due: Vec<Unfetched> = unfetched
                 .into_iter()
                 .filter(|one| self.plan.get(&(one.upload, one.index)).is_some_and(|planned| planned.at <= now))
@@ -60,7 +66,6 @@ impl Refetcher {
                 self.fetch(due).await?;
                 continue;
             }
-            let next = self.plan.values().map(|planned| planned.at).min();
             tokio::select! {
                 () = self.shared.inbox.unfetched.notified() => {}
                 () = sleep_until(next) => {}
@@ -74,10 +79,12 @@ impl Refetcher {
         let at = Instant::now() + pause(0);
         for one in unfetched {
             let place = (one.upload, one.index);
-            if self.plan.contains_key(&place) {
+            let planned = self.plan.entry(place).or_insert(Planned { at, times: 0, told: false });
+            // The others are of earlier runs, and nobody waits for them here.
+            if planned.told || !self.shared.awaited.has(one.upload, one.index) {
                 continue;
             }
-            self.plan.insert(place, Planned { at, times: 0 });
+            planned.told = true;
             let places = self.shared.inbox.journal.places(&[place]).await?;
             for file in places.iter().filter(|file| !file.reused) {
                 let path = self.shared.named(&file.path);
@@ -122,6 +129,11 @@ impl Refetcher {
     }
 }
 
+/// When the first of these is to be asked for.
+fn next(plan: &Plan, unfetched: &[Unfetched]) -> Option<Instant> {
+    unfetched.iter().filter_map(|one| plan.get(&(one.upload, one.index))).map(|planned| planned.at).min()
+}
+
 fn pause(times: u32) -> Duration {
     jittered(PAUSE.saturating_mul(1 << times.min(16)).min(PAUSE_MAX))
 }
@@ -129,6 +141,18 @@ fn pause(times: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_beyond_the_page_wakes_nobody_who_would_not_ask_for_it() {
+        let (now, upload) = (Instant::now(), UploadId::random());
+        let planned = |at| Planned { at, times: 0, told: false };
+        let later = now + Duration::from_secs(9);
+        let plan = Plan::from([((upload, 0), planned(later)), ((upload, 1), planned(now))]);
+        let (outcome, reason) = (String::new(), String::new());
+        let page = [Unfetched { upload, index: 0, cursor: 1, outcome, reason }];
+        assert_eq!(next(&plan, &page), Some(later));
+        assert_eq!(next(&plan, &[]), None);
+    }
 
     #[test]
     fn pauses_grow_and_vary_up_to_half_an_hour() {

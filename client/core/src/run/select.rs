@@ -14,7 +14,7 @@ use crate::content::look_into;
 use crate::error::Error;
 use crate::journal::{Asked, FileState, Known};
 use crate::notice::Notice;
-use crate::source::{Found, now_s};
+use crate::source::{FileStat, Found, now_s};
 use crate::walk::Met;
 
 /// An upload that has less time left is not waited for; its files are sent again.
@@ -30,39 +30,48 @@ pub(super) struct Selected {
     pub(super) looked_up: Option<Digest>,
 }
 
+/// What is handed on.
+#[derive(Debug)]
+pub(super) enum Handed {
+    Files(Vec<Selected>),
+    /// Nothing more is met: only what is given back still comes.
+    AllMet,
+}
+
 /// Where files come from, and where they go.
 pub(super) struct Ways {
     pub(super) met: mpsc::Receiver<Vec<Met>>,
     /// Files that were handed on, and for which another engine was chosen since; or one at all.
     pub(super) given_back: mpsc::Receiver<Vec<Found>>,
-    pub(super) selected: mpsc::Sender<Vec<Selected>>,
+    pub(super) selected: mpsc::Sender<Handed>,
     pub(super) requests: mpsc::Sender<Request>,
 }
 
-/// Takes in what a walk met, and hands on the files that are to be sent. Ends when nothing more is met.
+/// Takes in what a walk met, and hands on the files that are to be sent, until `stop`: what waited for its engine is given back
+/// long after the last was met.
 pub(super) async fn select(shared: Arc<Shared>, ways: Ways, stop: CancellationToken) -> Result<(), Error> {
     let Ways { mut met, mut given_back, selected, requests } = ways;
     let work = async {
         let mut selector = Selector { shared, selected, requests, attached: HashSet::new(), built_in: 0 };
+        let mut all_met = false;
         loop {
             tokio::select! {
-                met = met.recv() => match met {
+                met = met.recv(), if !all_met => match met {
                     Some(met) => {
                         let files = selector.files_of(met).await?;
                         selector.take(files).await?;
                     }
-                    None => break,
+                    None => {
+                        all_met = true;
+                        selector.all_met().await?;
+                    }
                 },
-                Some(files) = given_back.recv() => selector.take(files).await?,
+                files = given_back.recv() => match files {
+                    Some(files) => selector.take(files).await?,
+                    None => return Ok(()),
+                },
             }
         }
-        selector.shared.progress.all_found();
-        if selector.built_in > 0 {
-            let message =
-                format!("left out: {} temporary or system files; `--temporary` sends them, too", selector.built_in);
-            selector.shared.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
-        }
-        Ok(())
     };
     tokio::select! {
         result = work => result,
@@ -72,7 +81,7 @@ pub(super) async fn select(shared: Arc<Shared>, ways: Ways, stop: CancellationTo
 
 struct Selector {
     shared: Arc<Shared>,
-    selected: mpsc::Sender<Vec<Selected>>,
+    selected: mpsc::Sender<Handed>,
     requests: mpsc::Sender<Request>,
     /// Uploads that the run was asked to go on with.
     attached: HashSet<UploadId>,
@@ -119,7 +128,9 @@ impl Selector {
         look_into(&engines, &mut files).await?;
         let mut groups: HashMap<Option<Digest>, Vec<Found>> = HashMap::new();
         for file in files {
-            let release = engines.for_file(&file).ok().map(|release| release.release);
+            // As whoever sends it finds the release: else it would be given back for ever.
+            let chosen = engines.for_file(&file).ok().and_then(|release| engines.named(&release.engine));
+            let release = chosen.map(|release| release.release);
             groups.entry(release).or_default().push(file);
         }
         for (release, files) in groups {
@@ -177,7 +188,17 @@ impl Selector {
             return Ok(());
         }
         let files = files.into_iter().map(|file| Selected { file, looked_up }).collect();
-        self.selected.send(files).await.map_err(|_| Error::Stopped)
+        self.selected.send(Handed::Files(files)).await.map_err(|_| Error::Stopped)
+    }
+
+    async fn all_met(&self) -> Result<(), Error> {
+        self.shared.progress.all_found();
+        if self.built_in > 0 {
+            let message =
+                format!("left out: {} temporary or system files; `--temporary` sends them, too", self.built_in);
+            self.shared.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
+        }
+        self.selected.send(Handed::AllMet).await.map_err(|_| Error::Stopped)
     }
 
     /// Finds out which of the files were sent before: by path where the file's stat proves that it is the same, else by
@@ -192,7 +213,8 @@ impl Selector {
         let mut compare = Vec::new();
         for file in files {
             let latest = by_path.remove(&file.path);
-            let grown = latest.as_ref().filter(|known| self.shared.is_watching() && has_grown(known, &file));
+            let grown =
+                latest.as_ref().filter(|known| self.shared.is_watching() && has_grown(&known.file.stat, &file.stat));
             let file = Found { former: grown.map(|known| (known.upload, known.index)), ..file };
             judged.outgrown.extend(grown.filter(|known| former(known) == Former::UnderWay).cloned());
             let known = latest.filter(|known| former(known) != Former::Useless);
@@ -327,10 +349,10 @@ fn is_same(file: &Found, known: &Known) -> bool {
     unchanged && proven && is_of_use(known)
 }
 
-/// Whether `file` is the one that was sent from the same path, and its writer went on since.
-fn has_grown(known: &Known, file: &Found) -> bool {
-    let (former, now) = (&known.file.stat, &file.stat);
-    former.device == now.device && former.inode == now.inode && former.size < now.size
+/// Whether it is the file that was sent from the same path, and its writer went on since. Where files have no number that tells
+/// them apart, a longer one may be any other.
+fn has_grown(former: &FileStat, now: &FileStat) -> bool {
+    now.inode != 0 && former.device == now.device && former.inode == now.inode && former.size < now.size
 }
 
 fn is_of_use(known: &Known) -> bool {
@@ -394,4 +416,17 @@ fn hash(file: &Found, buffer: &mut [u8]) -> Option<Digest> {
         }
     }
     (read == stat.size).then(|| hash.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_same_file_has_grown() {
+        let stat = |inode, size| FileStat { size, modified_ns: 0, changed_ns: 0, inode, device: 1 };
+        assert!(has_grown(&stat(7, 1), &stat(7, 2)));
+        assert!(!has_grown(&stat(7, 1), &stat(8, 2)) && !has_grown(&stat(7, 2), &stat(7, 1)));
+        assert!(!has_grown(&stat(0, 1), &stat(0, 2)), "on Windows every file has this number");
+    }
 }

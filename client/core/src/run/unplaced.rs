@@ -46,12 +46,16 @@ impl Run {
     pub(super) async fn target_of(&self, file: &mut Found) -> Result<Result<Target, Error>, Error> {
         // What is sent again keeps what was set.
         let parameters = match file.replaces {
-            Some((upload, _)) => self.shared.inbox.journal.parameters_of(upload).await?,
-            None => self.shared.parameters.clone(),
+            Some((upload, _)) => self.shared.inbox.journal.parameters_of(upload, &self.shared.parameters).await?,
+            None => Some(self.shared.parameters.clone()),
         };
         let to = match self.engine_of(file).await? {
             Ok(to) => to,
             Err(error) => return Ok(Err(error)),
+        };
+        let Some(parameters) = parameters else {
+            let engine = resolve(&self.recipe.engines, &to).map(|release| release.engine.clone()).unwrap_or_default();
+            return Ok(Err(Error::ParametersLost { engine }));
         };
         Ok(self.fits(&to, &parameters).await?.map(|()| Target { to, parameters }))
     }
@@ -111,35 +115,47 @@ impl Run {
     }
 
     /// Whether the file is to be looked up in the journal before it is sent for an engine that was chosen only now: it may have
-    /// been sent for that before. Not one that is known to have to be sent again. Only a watcher has somebody who looks it up
-    /// as long as it runs.
+    /// been sent for that before. Not one that is known to have to be sent again.
     pub(super) fn is_looked_up_first(&self, file: &Found) -> bool {
-        self.kind == Kind::Watch && !self.shared.again && file.replaces.is_none()
+        self.kind != Kind::Resume && !self.shared.again && file.replaces.is_none()
     }
 
-    /// No engine can be chosen for the file now. A watcher keeps it until one can, others say why not, and give it up unless
-    /// its engine is only away.
+    /// No engine can be chosen for the file now. Where it is only to be described, or a watcher runs, the file is kept until one
+    /// can; else it is said why not, and the file is given up unless its engine is only away.
     pub(super) async fn no_engine(&mut self, file: Found, error: &Error) -> Result<(), Error> {
-        if self.kind == Kind::Watch {
+        if self.waits_for_engine(error) {
             return self.wait_for_engine(file, error).await;
         }
         let message = error.with_hint();
         let kind = match error {
             Error::EngineAway { .. } => "engine_away",
             Error::ReleaseGone { .. } => "release_gone",
-            Error::Undescribed { .. } => "no_descriptions",
-            Error::Parameters { .. } | Error::ParametersUnknown { .. } | Error::LongParameters { .. } => "parameters",
+            Error::Parameters { .. }
+            | Error::ParametersUnknown { .. }
+            | Error::ParametersLost { .. }
+            | Error::LongParameters { .. } => "parameters",
             _ => "no_engine",
         };
         // What may come yet is waited for, by whoever goes on.
-        let may_come = ["engine_away", "no_descriptions"].contains(&kind)
-            || matches!(error, Error::ParametersUnknown { .. } | Error::LongParameters { .. });
+        let may_come =
+            matches!(error, Error::EngineAway { .. } | Error::ParametersUnknown { .. } | Error::LongParameters { .. });
         if let Some((upload, index)) = file.replaces
             && !may_come
         {
             self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;
         }
         self.shared.conclude(Conclusion::of_found(&file, kind, message)).await
+    }
+
+    /// Whether a file waits for an engine, of which this is said, for as long as the run goes on.
+    fn waits_for_engine(&self, error: &Error) -> bool {
+        match error {
+            // The server does not say so any more once nobody can describe it.
+            Error::Undescribed { .. } => true,
+            // They do not come back.
+            Error::ParametersLost { .. } => false,
+            _ => self.kind == Kind::Watch,
+        }
     }
 
     async fn wait_for_engine(&mut self, mut file: Found, error: &Error) -> Result<(), Error> {
@@ -199,9 +215,9 @@ impl Run {
     }
 
     /// Whether another file may be taken that perhaps has to wait for an engine. Where some engine takes files, those that none
-    /// takes do not keep the others waiting.
+    /// takes do not keep a watcher's others waiting: it finds them again.
     pub(super) fn has_room_unplaced(&self) -> bool {
-        self.unplaced.len() < UNPLACED_MAX || self.recipe.engines.check().is_ok()
+        self.unplaced.len() < UNPLACED_MAX || self.kind == Kind::Watch && self.recipe.engines.check().is_ok()
     }
 
     /// Looks, if it is time, whether there is an engine now for files that had none.
@@ -229,10 +245,13 @@ impl Run {
         self.look_again = Some(Instant::now() + self.look_pause.next());
         let mut placed = Vec::new();
         for (path, mut file) in std::mem::take(&mut self.unplaced) {
-            if self.target_of(&mut file).await?.is_ok() {
-                placed.push(file);
-            } else {
-                self.unplaced.insert(path, file);
+            match self.target_of(&mut file).await? {
+                Ok(_) => placed.push(file),
+                Err(error) if self.waits_for_engine(&error) => {
+                    self.unplaced.insert(path, file);
+                }
+                // Everything is described by now, and none of it takes such a file.
+                Err(error) => self.no_engine(file, &error).await?,
             }
         }
         let placed = tokio::task::spawn_blocking(move || placed.into_iter().map(with_stat).collect::<Vec<_>>());

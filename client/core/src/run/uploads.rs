@@ -1,6 +1,7 @@
 //! Uploads of a run: begun, gone on with, ended; and files that have to be sent again.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -115,6 +116,9 @@ impl Run {
                 self.engines_changed = true;
                 self.look_again = Some(Instant::now());
             }
+        }
+        if recipe.engines.undescribable() != self.recipe.engines.undescribable() {
+            self.recipes.tell_undescribable(&recipe.engines).await?;
         }
         if recipe.engines.check().is_ok() {
             // It is over: the next time is told again.
@@ -405,7 +409,9 @@ impl Run {
         kind: &str,
         reason: &str,
     ) -> Result<(), Error> {
-        if self.is_seen_by_watcher(&found) {
+        let seen = look(&found).await?;
+        // A watcher of this run sees that the file has changed, and hands it on when it has come to rest.
+        if self.is_watched(&found) && seen.as_ref().is_ok_and(|now| now.stat != found.stat) {
             return self.leave_to_watcher(upload, index, &found, reason).await;
         }
         let attempt = found.attempt + 1;
@@ -421,7 +427,7 @@ impl Run {
         if !waiters.itself {
             return Ok(());
         }
-        if is_link(&found.look()) {
+        if is_link(&seen) {
             found.replaces = Some((upload, index));
             return self.leave_out(found).await;
         }
@@ -432,11 +438,6 @@ impl Run {
         found.replaces = Some((upload, index));
         self.later.push((Instant::now() + SETTLE * (1 << attempt.min(8)), Later::File(Box::new(found))));
         Ok(())
-    }
-
-    /// Whether a watcher of this run sees that the file has changed, and hands it on when it has come to rest.
-    fn is_seen_by_watcher(&self, found: &Found) -> bool {
-        self.is_watched(found) && found.look().is_ok_and(|now| now.stat != found.stat)
     }
 
     /// Whether it is in a folder that a watcher of this run looks through.
@@ -512,7 +513,7 @@ impl Run {
 
     /// Takes a file in again as it is now.
     async fn pack_again(&mut self, former: Found) -> Result<(), Error> {
-        let seen = former.look();
+        let seen = look(&former).await?;
         if is_link(&seen) {
             return self.leave_out(former).await;
         }
@@ -543,8 +544,14 @@ impl Run {
     }
 }
 
+/// Looks at the file as it is now, on a thread that may block: its file system may be far away.
+async fn look(found: &Found) -> Result<io::Result<Seen>, Error> {
+    let found = found.clone();
+    tokio::task::spawn_blocking(move || found.look()).await.map_err(|_| Error::Stopped)
+}
+
 /// Whether it is a link that was met, or one on the way.
-fn is_link(seen: &std::io::Result<Seen>) -> bool {
+fn is_link(seen: &io::Result<Seen>) -> bool {
     match seen {
         Ok(seen) => seen.kind == FileKind::Link,
         Err(error) => link_met(error).is_some(),

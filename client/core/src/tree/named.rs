@@ -12,7 +12,10 @@ pub(super) struct Folder(PathBuf);
 
 impl Folder {
     pub(super) fn from_root(path: &Path) -> io::Result<Self> {
-        fs::symlink_metadata(path)?;
+        // As a descriptor of a folder cannot be had of anything else: a file is reached from the folder that it is in.
+        if !fs::symlink_metadata(path)?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
         Ok(Self(path.to_owned()))
     }
 

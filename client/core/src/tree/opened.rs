@@ -16,7 +16,10 @@ use crate::source::Seen;
 /// To be asked what it is, or as a folder to go on from: needs no right to read it.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 pub(crate) const PLACE: OFlags = OFlags::PATH;
-#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+/// `O_EXEC` of `sys/fcntl.h`, which makes `O_SEARCH` of `O_DIRECTORY`: a folder on the way may be searched by those who may not read it.
+#[cfg(target_vendor = "apple")]
+pub(crate) const PLACE: OFlags = OFlags::from_bits_retain(0x4000_0000);
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_vendor = "apple")))]
 pub(crate) const PLACE: OFlags = OFlags::RDONLY;
 
 /// Attempts where the system asks for another: something was renamed while it looked.

@@ -1,15 +1,16 @@
 //! Which engine runs over which file, and what it hands out.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use filemill_api::{ErrorCode, Release};
 use filemill_client::{Ending, Error, Finished, Notice, RowValue, SendOptions, WatchOptions, lay_out};
 use filemill_seal::{Artifact, Digest};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::fake::usual_release;
-use crate::world::{World, eventually};
+use crate::world::{Ran, World, collect, eventually};
 
 fn release(engine: &str, media_types: Option<&[&str]>) -> Release {
     let media_types = media_types.map(|types| types.iter().map(|kind| (*kind).to_owned()).collect());
@@ -104,21 +105,79 @@ async fn a_release_that_is_about_to_be_described_is_waited_for() {
     assert!(waited, "{:?}", ran.notices);
 }
 
+/// Sends everything for whichever engine fits, and does `then` when this file is said to wait.
+async fn send_until_it_waits(world: &World, file: &str, then: impl FnOnce(&CancellationToken)) -> Ran {
+    let (client, mut told) = world.client().await;
+    let (stop, (notices, again)) = (CancellationToken::new(), mpsc::channel(1024));
+    let mut then = Some(then);
+    let hand_on = async {
+        while let Some(notice) = told.recv().await {
+            if let Notice::Waiting { path, reason } = &notice
+                && path.ends_with(file)
+            {
+                assert!(reason.contains("waiting for engine descriptions") && reason.contains("`table`"), "{reason}");
+                then.take().expect("it waits once")(&stop);
+            }
+            notices.send(notice).await.unwrap();
+        }
+    };
+    let work = async {
+        let result = client.send(auto(world), &stop).await;
+        client.close().await;
+        result
+    };
+    let (ran, ()) = tokio::join!(collect(work, again), hand_on);
+    ran
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn while_nobody_has_described_an_engine_nothing_is_sent_to_another_that_fits_worse() {
+async fn while_nobody_has_described_an_engine_its_files_wait_and_go_nowhere_else() {
     let world = World::new().await;
     let named = Release { extensions: vec!["odd".to_owned()], ..release("odd", Some(&["application/x-odd"])) };
-    world.fake.lock().releases = vec![release("size", None), release("table", None), named];
+    let undescribed = vec![release("size", None), release("table", None), named];
+    world.fake.lock().releases = undescribed.clone();
     world.write("a.csv", "1");
     world.write("b.odd", "22");
-    let ran = world.send_with(auto(&world)).await;
+    // Nobody ever says it, and somebody ends the program.
+    let ran = send_until_it_waits(&world, "a.csv", CancellationToken::cancel).await;
+    assert!(matches!(ran.result, Err(Error::Stopped)), "{:?}", ran.result);
+    let says_what_to_do = |notice: &Notice| matches!(notice, Notice::Trouble { message, hint: Some(hint) } if message.contains("`table`") && hint.contains("--engine"));
+    assert!(ran.notices.iter().any(says_what_to_do), "{:?}", ran.notices);
+    assert!(ran.finished.iter().all(|file| file.path.ends_with("b.odd")), "{:?}", ran.finished);
+    let describe = |_: &CancellationToken| world.fake.lock().releases[1] = release("table", Some(&["text/csv"]));
+    let ran = send_until_it_waits(&world, "a.csv", describe).await;
     ran.result.as_ref().unwrap();
-    let [waiting, sent] = &ran.finished[..] else { panic!("{:?}", ran.finished) };
-    let Ending::NotSent { kind, message } = &waiting.ending else { panic!("{:?}", waiting.ending) };
-    assert_eq!(kind, "no_descriptions");
-    assert!(message.contains("which files suit `table`") && message.contains("--engine NAME"), "{message}");
-    assert!(sent.ending.succeeded() && sent.engine == "odd", "nothing could fit it better");
-    assert_eq!(world.fake.lock().uploads.len(), 1);
+    assert_eq!(engines(&ran.finished), pairs(&[("a.csv", "table"), ("b.odd", "odd")]));
+    // What was sent before is found again, though it had to wait until it was known what for.
+    let files = world.fake.lock().files();
+    world.fake.lock().releases = undescribed;
+    let ran = send_until_it_waits(&world, "a.csv", describe).await;
+    assert_eq!(engines(&ran.finished), pairs(&[("a.csv", "table"), ("b.odd", "odd")]));
+    assert_eq!(world.fake.lock().files(), files, "it was sent again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_does_not_wait_for_what_cannot_be_described_any_more() {
+    for (others, ends) in [(vec![release("size", None)], true), (Vec::new(), false)] {
+        let world = World::new().await;
+        let broken = Release { undescribable: true, ..release("table", None) };
+        world.fake.lock().releases = others.into_iter().chain([release("table", None)]).collect();
+        world.write("a.csv", "1");
+        let tried = |_: &CancellationToken| *world.fake.lock().releases.last_mut().unwrap() = broken;
+        let ran = send_until_it_waits(&world, "a.csv", tried).await;
+        ran.result.as_ref().unwrap();
+        if ends {
+            assert_eq!(engines(&ran.finished), pairs(&[("a.csv", "size")]));
+        } else {
+            assert!(matches!(&ran.finished[0].ending, Ending::NotSent { kind, .. } if kind == "no_engine"));
+        }
+        assert!(says_that_nobody_could_describe(&ran), "{:?}", ran.notices);
+    }
+}
+
+fn says_that_nobody_could_describe(ran: &Ran) -> bool {
+    let says = |notice: &Notice| matches!(notice, Notice::Trouble { message, .. } if message.contains("`table`"));
+    ran.notices.iter().any(says)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,15 +186,11 @@ async fn an_engine_that_processors_cannot_describe_is_not_waited_for() {
     let broken = Release { undescribable: true, ..release("table", None) };
     world.fake.lock().releases = vec![release("size", None), broken];
     world.write("a.csv", "1");
-    let begun = Instant::now();
     let ran = world.send_with(auto(&world)).await;
-    assert!(begun.elapsed() < Duration::from_secs(10), "it waited");
+    let waits = |notice: &Notice| matches!(notice, Notice::Remark { message } if message.contains("waiting"));
+    assert!(!ran.notices.iter().any(waits), "{:?}", ran.notices);
     assert_eq!(engines(&ran.finished), pairs(&[("a.csv", "size")]));
-    let said = ran
-        .notices
-        .iter()
-        .any(|notice| matches!(notice, Notice::Trouble { message, .. } if message.contains("`table`")));
-    assert!(said, "{:?}", ran.notices);
+    assert!(says_that_nobody_could_describe(&ran), "{:?}", ran.notices);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -521,7 +521,8 @@ async fn uploads(State(fake): State<Fake>) -> Json<Uploads> {
 }
 
 async fn upload(State(fake): State<Fake>, Path(id): Path<String>) -> Response {
-    let inner = fake.lock();
+    let mut inner = fake.lock();
+    inner.seen.asked_about += 1;
     if !inner.uploads.contains_key(&id) {
         return problem(StatusCode::NOT_FOUND, ErrorCode::NotFound, "no such upload");
     }

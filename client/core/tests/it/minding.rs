@@ -350,6 +350,50 @@ async fn a_full_disk_for_results_is_said_and_what_could_not_be_kept_follows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_put_off_follows_though_the_journal_had_no_room_meanwhile_and_a_stop_says_what_is_left() {
+    let world = World::new().await;
+    let (out, home) = (world.path("out"), world.path("home"));
+    let aside = world.path("aside");
+    fs::rename(&home, &aside).unwrap();
+    let (Some(results), Some(disk)) = (SmallDisk::mount(&out, 4096), SmallDisk::mount(&home, 4096)) else { return };
+    assert!(Command::new("cp").arg("-a").arg(aside.join(".")).arg(&home).status().unwrap().success());
+    world.write("before", "1");
+    let left = std::sync::Mutex::new(Vec::new());
+    let put_off = |told: &[Notice]| troubles(told).iter().filter(|said| said.contains("cannot be kept")).count();
+    watching(&world, WatchOptions { out: Some(out.clone()), ..in_folder(&world) }, |watching| {
+        let (world, out, disk, results, left) = (&world, &out, &disk, &results, &left);
+        async move {
+            watching.until_finished(world, "before").await;
+            results.remount("ro");
+            world.write("put-off", "22");
+            watching.until("the result to be put off", |told| put_off(told) == 1).await;
+            disk.fill();
+            for number in 0..200 {
+                world.write(&format!("full-{number}"), format!("{number} {}", "x".repeat(number)));
+            }
+            watching
+                .until("the full disk", |told| {
+                    troubles(told).iter().any(|said| said.contains("room left for the journal"))
+                })
+                .await;
+            disk.free();
+            watching.until_finished(world, "full-199").await;
+            results.remount("rw");
+            watching.until("what was put off", |told| recoveries(told) == 1).await;
+            assert!(out.join("put-off.age").exists());
+            results.remount("ro");
+            world.write("left", "left");
+            watching.until("the result to be put off", |told| put_off(told) == 2).await;
+            left.lock().unwrap().push(watching);
+        }
+    })
+    .await;
+    let watching = left.lock().unwrap().pop().unwrap();
+    let told = watching.told.lock().unwrap();
+    assert!(troubles(&told).last().is_some_and(|said| said.starts_with("one result is not in ")), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sending_goes_on_when_results_cannot_be_kept_and_says_so_at_its_end() {
     let world = World::new().await;
     let out = world.path("out");

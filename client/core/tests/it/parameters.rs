@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use filemill_client::{Error, Finished, GivenParameters, Notice, Reason, SendOptions, WatchOptions};
+use filemill_client::{Ending, Error, Finished, GivenParameters, Notice, Reason, SendOptions, WatchOptions};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 use tokio_util::sync::CancellationToken;
 
 use crate::fake::usual_release;
@@ -130,20 +132,32 @@ async fn long_parameters_are_sent_where_processors_take_them_and_nowhere_else() 
 
 /// Sends `a` with parameters, dies on the way, and changes the file, so that it has to be sent again in another upload.
 async fn interrupted(world: &World) {
+    begun(world, set(&[("depth", "7")])).await;
+    fs::write(world.files().join("a"), "changed").unwrap();
+}
+
+/// Sends `a` with parameters, and dies on the way.
+async fn begun(world: &World, parameters: GivenParameters) {
     world.write("a", "1");
     world.fake.lock().faults.hang_puts_from = Some(0);
     let (client, mut told) = world.client().await;
     let stop = CancellationToken::new();
-    let options =
-        SendOptions { paths: vec![world.files()], parameters: set(&[("depth", "7")]), ..SendOptions::default() };
+    let options = SendOptions { paths: vec![world.files()], parameters, ..SendOptions::default() };
     tokio::select! {
         result = client.send(options, &stop) => panic!("ended before it could be killed: {result:?}"),
         () = async { while told.recv().await.is_some() {} } => unreachable!(),
         () = eventually("to be killed", || world.fake.lock().seen.puts > 0) => {}
     }
     drop(client);
-    fs::write(world.files().join("a"), "changed").unwrap();
     world.fake.lock().faults.hang_puts_from = None;
+}
+
+/// Takes all parameters out of the journal, as damage may.
+async fn lose_parameters(world: &World) {
+    let journal = SqliteConnectOptions::new().filename(world.path("home").join("journal.db"));
+    let mut journal = journal.connect().await.unwrap();
+    assert_eq!(sqlx::query("delete from parameters").execute(&mut journal).await.unwrap().rows_affected(), 1);
+    journal.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,6 +168,42 @@ async fn what_is_sent_again_by_a_resume_has_the_same_parameters() {
     succeeded(&ran, 1);
     let given = given(&world);
     assert!(!given.is_empty() && given.iter().all(|given| given == r#"{"depth":7}"#), "{given:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_whose_parameters_the_journal_has_lost_is_not_sent_without_them() {
+    let world = world(SCHEMA).await;
+    interrupted(&world).await;
+    lose_parameters(&world).await;
+    let ran = world.resume().await;
+    ran.result.as_ref().unwrap();
+    let [Finished { ending: Ending::NotSent { kind, message }, .. }] = &ran.finished[..] else {
+        panic!("{:?}", ran.finished);
+    };
+    assert_eq!(kind, "parameters");
+    assert!(message.contains("lost the parameters of engine `size`") && message.contains("--param"), "{message}");
+    succeeded(&send(&world, set(&[("depth", "7")])).await, 1);
+    let given = given(&world);
+    assert!(!given.is_empty() && given.iter().all(|given| given == r#"{"depth":7}"#), "{given:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_long_parameters_the_journal_has_lost_goes_on_and_to_no_processor_that_refuses_it() {
+    let world = world(SCHEMA).await;
+    world.fake.lock().parameters_bytes = Some(1 << 20);
+    let texts = vec![("rules".to_owned(), "x".repeat(900_000))];
+    begun(&world, GivenParameters { texts, ..GivenParameters::default() }).await;
+    lose_parameters(&world).await;
+    {
+        // So that it is announced once more.
+        let mut inner = world.fake.lock();
+        inner.uploads.clear();
+        inner.order.clear();
+    }
+    succeeded(&world.resume().await, 1);
+    let headers = world.fake.headers();
+    let [(header, open)] = &headers[..] else { panic!("{} uploads", headers.len()) };
+    assert!(header.parameters.len() > 900_000 && open.long_parameters);
 }
 
 #[tokio::test(flavor = "multi_thread")]

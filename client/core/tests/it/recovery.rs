@@ -111,6 +111,129 @@ async fn results_that_were_asked_for_while_storage_lacked_them_are_there_later()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_result_is_not_given_up_because_a_server_is_busy_or_has_given_its_events_number_to_another() {
+    for old in [false, true] {
+        let world = World::new().await;
+        {
+            let mut inner = world.fake.lock();
+            (inner.faults.old, inner.faults.result_not_found) = (old, Some((0, u32::MAX)));
+            // More often than one call is tried.
+            inner.faults.refused_fetches = if old { 0 } else { 6 };
+        }
+        world.write("a", "content");
+        let meanwhile = async {
+            let is_asked = |read_again: u32, refused: u32| {
+                let inner = world.fake.lock();
+                if old { inner.seen.read_again >= read_again } else { inner.faults.refused_fetches <= 6 - refused }
+            };
+            eventually("it to be asked for again", || is_asked(1, 1)).await;
+            let upload = world.fake.lock().events[0].upload.clone();
+            if old {
+                world.fake.lock().events[0].upload = filemill_seal::UploadId::random().to_string();
+            }
+            eventually("it to be asked for once more", || is_asked(3, 6)).await;
+            let mut inner = world.fake.lock();
+            inner.events[0].upload = upload;
+            inner.faults.result_not_found = Some((0, 0));
+        };
+        let ran = send_while(&world, meanwhile).await;
+        ran.assert_sizes(&[("a", 7)]);
+        assert!(old || world.fake.lock().seen.read_again == 0, "the events were read for each result");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_a_run_waits_for_is_said_to_be_still_to_fetch() {
+    let world = World::new().await;
+    world.fake.lock().faults.result_not_found = Some((0, u32::MAX));
+    world.fake.lock().faults.hold_results = true;
+    world.write("a", "content");
+    let stored = |fake: &crate::fake::Fake| fake.lock().uploads.values().any(|upload| upload.stored.len() == 1);
+    world.send_and_die(stored).await;
+    world.fake.process_all();
+    let (client, _told) = world.client().await;
+    assert_eq!(client.fetch_results().await.unwrap().len(), 1);
+    client.close().await;
+    // Other results come with their events.
+    world.fake.lock().faults.result_not_found = Some((9, u32::MAX));
+    let other = world.write("b", "other");
+    let ran = world.send_with(SendOptions { paths: vec![other], ..SendOptions::default() }).await;
+    ran.assert_sizes(&[("b", 5)]);
+    assert_eq!(waits(&ran), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_keeps_saying_that_it_is_another_is_left_alone_in_between() {
+    let world = World::new().await;
+    world.write("a", "content");
+    world.fake.lock().faults.resets = 4;
+    let ran = world.send().await;
+    ran.assert_sizes(&[("a", 7)]);
+    let is_said =
+        |notice: &&Notice| matches!(notice, Notice::Remark { message } if message.contains("another database"));
+    assert_eq!(ran.notices.iter().filter(is_said).count(), 4, "it was read on in the same stream");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_forgot_of_a_running_programs_upload_is_sent_again_by_that_program() {
+    let world = World::new().await;
+    world.fake.lock().faults.hold_results = true;
+    world.write("first/a", "content");
+    world.write("second/b", "content");
+    let send = |folder: &str| SendOptions { paths: vec![world.files().join(folder)], ..SendOptions::default() };
+    let stop = CancellationToken::new();
+    let (notices, told) = tokio::sync::mpsc::channel(1);
+    let first = filemill_client::Client::open(world.home(), Default::default(), notices.clone()).await.unwrap();
+    let (second, second_told) = world.client().await;
+    // Hears nothing and says nothing as long as this is not let go of.
+    let held = tokio::sync::Notify::new();
+    let first_ran = async {
+        let work = first.send(send("first"), &stop);
+        tokio::pin!(work);
+        tokio::select! {
+            result = &mut work => panic!("it ended before it was asked to go on: {result:?}"),
+            () = held.notified() => {}
+        }
+        collect(work, told).await
+    };
+    let second_ran = async {
+        eventually("the first to wait", || world.fake.lock().seen.advances > 0).await;
+        collect(second.send(send("second"), &stop), second_told).await
+    };
+    let meanwhile = async {
+        eventually("the second to wait", || world.fake.lock().seen.streams == 2).await;
+        let waits = async || {
+            let mut waiting = 0;
+            let (third, _told) = world.client().await;
+            third.status(|_| waiting += 1).await.unwrap();
+            third.close().await;
+            waiting
+        };
+        while waits().await < 2 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let filler = Notice::Remark { message: String::new() };
+        notices.try_send(filler).expect("the first has said nothing");
+        let asked_before = {
+            let mut inner = world.fake.lock();
+            inner.life += 1;
+            inner.uploads.clear();
+            inner.order.clear();
+            inner.faults.resets = 2;
+            inner.seen.asked_about
+        };
+        eventually("the second to look", || world.fake.lock().seen.asked_about > asked_before).await;
+        world.fake.lock().faults.hold_results = false;
+        held.notify_one();
+    };
+    let (first_ran, second_ran, ()) = tokio::join!(first_ran, second_ran, meanwhile);
+    first_ran.assert_sizes(&[("a", 7)]);
+    second_ran.assert_sizes(&[("b", 7)]);
+    first.close().await;
+    second.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_result_that_the_server_has_thrown_away_is_the_end_of_the_wait() {
     let world = World::new().await;
     world.fake.lock().faults.result_not_found = Some((0, u32::MAX));

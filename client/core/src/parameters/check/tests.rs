@@ -14,6 +14,14 @@ fn problems(schema: &Value, value: &Value) -> Vec<String> {
     }
 }
 
+#[test]
+fn a_pattern_is_compiled_once_for_a_long_list() {
+    let schema = json!({"items": {"type": "string", "pattern": "^[a-z]{2}-[0-9]+$"}});
+    let words: Vec<String> = (0..1000).map(|number| format!("ab-{number}")).collect();
+    assert_eq!(problems(&schema, &json!(words)), [""; 0]);
+    assert_eq!(problems(&schema, &json!([words.as_slice(), &["ab-".to_owned()]].concat())).len(), 1);
+}
+
 /// Each schema with values that fit and values that do not.
 #[test]
 fn every_word_that_is_checked_takes_what_fits_and_refuses_what_does_not() {

@@ -57,6 +57,10 @@ pub(super) async fn fetch(State(fake): State<Fake>, Json(request): Json<FetchReq
     if inner.faults.old {
         return problem(StatusCode::NOT_FOUND, ErrorCode::NotFound, "there is nothing at this path");
     }
+    if inner.faults.refused_fetches > 0 {
+        inner.faults.refused_fetches -= 1;
+        return problem(StatusCode::TOO_MANY_REQUESTS, ErrorCode::OverQuota, "too many requests");
+    }
     if inner.is_foreign(request.after, request.mark.as_deref()) {
         return Json(FetchAnswer { results: Vec::new(), reset: true }).into_response();
     }
@@ -84,7 +88,9 @@ pub(super) async fn fetch(State(fake): State<Fake>, Json(request): Json<FetchReq
 }
 
 pub(super) async fn events(State(fake): State<Fake>, Query(query): Query<EventQuery>) -> Json<EventPage> {
-    Json(fake.lock().page(&query))
+    let mut inner = fake.lock();
+    inner.seen.read_again += u32::from(query.limit == Some(1));
+    Json(inner.page(&query))
 }
 
 pub(super) async fn stream(State(fake): State<Fake>, Query(query): Query<EventQuery>, headers: HeaderMap) -> Response {
@@ -92,19 +98,28 @@ pub(super) async fn stream(State(fake): State<Fake>, Query(query): Query<EventQu
         return problem(StatusCode::NOT_FOUND, ErrorCode::NotFound, "no streams here");
     }
     let after: i64 = headers["last-event-id"].to_str().unwrap().parse().unwrap();
-    let life = fake.lock().life;
+    let (life, is_foreign) = {
+        let mut inner = fake.lock();
+        inner.seen.streams += 1;
+        let is_foreign = inner.faults.resets > 0;
+        inner.faults.resets -= u32::from(is_foreign);
+        (inner.life, is_foreign)
+    };
     let start = (fake, EventQuery { after, limit: Some(100), ..query });
     let pages = futures::stream::unfold(start, move |(fake, query)| async move {
         loop {
             if fake.lock().life != life || query.after < 0 {
                 return None;
             }
-            let page = fake.lock().page(&query);
+            let page = match is_foreign {
+                true => EventPage { events: Vec::new(), next: 0, reset: true },
+                false => fake.lock().page(&query),
+            };
             if !page.events.is_empty() || page.reset {
                 let text =
                     format!("event: page\nid: {}\ndata: {}\n\n", page.next, serde_json::to_string(&page).unwrap());
-                // After a reset the stream ends.
-                let after = if page.reset { -1 } else { page.next };
+                // After a reset the stream ends, as it should.
+                let after = if page.reset && !is_foreign { -1 } else { page.next };
                 let mark = page.events.last().and_then(|event| event.mark.clone());
                 return Some((Ok::<_, std::io::Error>(Bytes::from(text)), (fake, EventQuery { after, mark, ..query })));
             }

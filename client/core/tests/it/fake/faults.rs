@@ -49,6 +49,10 @@ pub(crate) struct Faults {
     pub(crate) last_cursor: bool,
     /// So many API calls are answered by a captive portal: with its page, or by sending there.
     pub(crate) portal: u32,
+    /// So many times results that are asked for again are refused: there are too many requests.
+    pub(crate) refused_fetches: u32,
+    /// So many streams of events say without end that they are another database's.
+    pub(crate) resets: u32,
 }
 
 pub(super) fn refusal(refused: &mut (u32, Option<ErrorCode>)) -> Option<ErrorBody> {
@@ -80,6 +84,12 @@ pub(crate) struct Seen {
     pub(crate) advances: u32,
     pub(crate) puts: u32,
     pub(crate) cancels: u32,
+    /// Questions about one upload.
+    pub(crate) asked_about: u32,
+    /// Events that were asked for one at a time.
+    pub(crate) read_again: u32,
+    /// Streams of events.
+    pub(crate) streams: u32,
     /// Results that were asked for again, and those that were said to be fetched.
     pub(crate) wanted: Vec<ResultKey>,
     pub(crate) fetched: Vec<ResultKey>,
