@@ -14,6 +14,8 @@ pub struct Bounds {
     pub connections: usize,
     /// Of these, connections on which nobody has shown who it is. Beyond them the oldest are closed.
     pub newcomers: usize,
+    /// Objects at once on their way into the embedded storage or out of it. Beyond them the slowest is cut.
+    pub transfers: usize,
     /// What a newcomer gets before it may be closed for another.
     pub newcomer_stay: Duration,
     /// Until the first request of a connection has come, the HTTP/2 preface included.
@@ -32,8 +34,10 @@ pub struct Bounds {
     pub room_wait: Duration,
     /// How long a request may take once its body is there; a long poll ends well before.
     pub request: Duration,
-    /// Requests without a valid token.
+    /// Requests whose tokens are looked up, because they were not seen lately; as many may wait for that.
     pub strangers: Share,
+    /// Answers to those who have no valid token, or need none.
+    pub open: Share,
     /// Requests of users, event streams included.
     pub users: Share,
     /// Processors that wait for work or for chunks.
@@ -46,8 +50,8 @@ pub struct Bounds {
     pub bodies: Share,
     /// Bytes that a caller's eldest body of a kind may take beyond that, so that the largest always gets through.
     pub eldest_bodies: Share,
-    /// Bytes that all bodies of users, and all of processors, may take once they are read and worked on.
-    pub worked_on: usize,
+    /// Bytes that bodies may take once they are read and worked on, for those of users and of processors each.
+    pub worked_on: Share,
     /// Bytes of answers that their callers have not taken yet.
     pub answers: Share,
 }
@@ -65,11 +69,29 @@ pub struct Share {
     pub always: usize,
 }
 
+/// Files that a server has open besides: its database's, its connections to others, its log.
+const OTHER_DESCRIPTORS: usize = 256;
+/// What is open for a connection: one of the API, one of the embedded storage, and that one's object.
+const DESCRIPTORS_EACH: usize = 3;
+/// So many connections there may be in any case.
+const LEAST_CONNECTIONS: usize = 32;
+
+impl Bounds {
+    /// The same, with no more connections than there are descriptors for: a connection that the system refuses nobody could be closed for.
+    pub(crate) fn within(self, descriptors: usize) -> Self {
+        let most = (descriptors.saturating_sub(OTHER_DESCRIPTORS) / DESCRIPTORS_EACH).max(LEAST_CONNECTIONS);
+        let connections = self.connections.min(most);
+        let newcomers = self.newcomers.min((most / 4).max(LEAST_CONNECTIONS / 2));
+        Self { connections, newcomers, transfers: self.transfers.min(most), ..self }
+    }
+}
+
 impl Default for Bounds {
     fn default() -> Self {
         Self {
             connections: 4096,
             newcomers: 1024,
+            transfers: 2048,
             newcomer_stay: Duration::from_secs(1),
             head: Duration::from_secs(30),
             // Longer than clients keep one: theirs is the end that knows when it will be used again.
@@ -81,14 +103,31 @@ impl Default for Bounds {
             room_wait: Duration::from_secs(10),
             request: Duration::from_secs(60),
             strangers: Share { caller: 128, group: 128, all: 1024, always: 4 },
+            open: Share { caller: 128, group: 128, all: 1024, always: 4 },
             users: Share { caller: 256, group: 1024, all: 4096, always: 16 },
             polls: Share { caller: 2048, group: 2048, all: 4096, always: 64 },
             reports: Share { caller: 1024, group: 1024, all: 4096, always: 64 },
             offers: Share { caller: 128, group: 128, all: 1024, always: 16 },
             bodies: Share { caller: 8 << 20, group: 16 << 20, all: 48 << 20, always: 256 << 10 },
             eldest_bodies: Share { caller: 16 << 20, group: 32 << 20, all: 64 << 20, always: 0 },
-            worked_on: 64 << 20,
-            answers: Share { caller: 12 << 20, group: 24 << 20, all: 48 << 20, always: 128 << 10 },
+            worked_on: Share { caller: 32 << 20, group: 48 << 20, all: 64 << 20, always: 1 << 20 },
+            answers: Share { caller: 12 << 20, group: 24 << 20, all: 48 << 20, always: 256 << 10 },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_no_more_connections_than_descriptors_for_them() {
+        let within = |descriptors| {
+            let bounds = Bounds::default().within(descriptors);
+            (bounds.connections, bounds.newcomers, bounds.transfers)
+        };
+        assert_eq!(within(1 << 20), (4096, 1024, 2048));
+        assert_eq!(within(1024), (256, 64, 256));
+        assert_eq!(within(0), (32, 16, 32));
     }
 }

@@ -18,16 +18,20 @@ const SHARDS: usize = 16;
 const FORGET_FROM: usize = 1024;
 /// How long who waits for what others hold looks away: only its own caller's releases wake it.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// What one permit of what is worked on stands for.
-const WORK_UNIT_BYTES: usize = 64 << 10;
+/// How long there may be no room for an answer before a caller makes do with what it has in any case.
+const ANY_CASE_AFTER: Duration = Duration::from_millis(250);
 /// How much a body may grow when it is understood: short texts in lists take the most.
 const WORK_FACTOR: usize = 4;
 
 /// Kinds of calls. What one kind holds, the others do not see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// From somebody who has not shown a token that holds.
+    /// Whose token is being looked up: it is not one that was seen lately.
     Stranger,
+    /// Waits for a place of that kind.
+    Waiting,
+    /// Has no token that holds, or needs none, and is being answered.
+    Open,
     /// A user's.
     User,
     /// A processor waits for work or chunks.
@@ -40,12 +44,14 @@ pub(crate) enum Kind {
     Offer,
 }
 
-const KINDS: usize = 6;
-/// Places, bodies and eldest bodies by kind, and answers.
-const ROOMS: usize = 3 * KINDS + 1;
+const KINDS: usize = 8;
+/// Places, bodies and eldest bodies by kind, answers, and what is worked on.
+const ROOMS: usize = WORKED_ON + 2;
 const BODIES: usize = KINDS;
 const ELDEST: usize = 2 * KINDS;
 const ANSWERS: usize = 3 * KINDS;
+/// Bodies that are worked on, of users and of processors.
+const WORKED_ON: usize = ANSWERS + 1;
 
 type Held = [AtomicUsize; ROOMS];
 
@@ -58,9 +64,6 @@ pub(crate) struct Callers {
     accounts: [Mutex<HashMap<u64, Arc<Account>>>; SHARDS],
     groups: Mutex<HashMap<u64, Arc<Held>>>,
     all: Arc<Held>,
-    /// Bodies that are worked on, of users and of processors.
-    work: [Arc<Semaphore>; 2],
-    work_units: usize,
 }
 
 /// One caller.
@@ -71,22 +74,26 @@ pub(crate) struct Account {
     held: Held,
     group: Arc<Held>,
     all: Arc<Held>,
+    /// Some bytes are free.
     released: Notify,
+    /// A stranger's place is free: for one of those who wait, or each release would wake all of them.
+    freed: Notify,
     /// Of each kind, the body that may go beyond what the others share.
     eldest: [Arc<Semaphore>; KINDS],
 }
 
 impl Callers {
     pub(crate) fn new(bounds: &Bounds) -> Self {
-        let results = bounds.reports;
-        let places = [bounds.strangers, bounds.users, bounds.polls, bounds.reports, results, bounds.offers];
+        let (waiting, results) = (bounds.strangers, bounds.reports);
+        let [users, polls, reports, offers] = [bounds.users, bounds.polls, bounds.reports, bounds.offers];
+        let places = [bounds.strangers, waiting, bounds.open, users, polls, reports, results, offers];
         let shares = std::array::from_fn(|room| match room {
-            ANSWERS => bounds.answers,
             room if room < BODIES => places[room],
             room if room < ELDEST => bounds.bodies,
-            _ => bounds.eldest_bodies,
+            room if room < ANSWERS => bounds.eldest_bodies,
+            ANSWERS => bounds.answers,
+            _ => bounds.worked_on,
         });
-        let work_units = (bounds.worked_on / WORK_UNIT_BYTES).max(1);
         Self {
             shares,
             room_wait: bounds.room_wait,
@@ -94,8 +101,6 @@ impl Callers {
             accounts: std::array::from_fn(|_| Mutex::default()),
             groups: Mutex::default(),
             all: Arc::default(),
-            work: std::array::from_fn(|_| Arc::new(Semaphore::new(work_units))),
-            work_units,
         }
     }
 
@@ -133,6 +138,7 @@ impl Callers {
             group: self.group(self.hashes.hash_one(group)),
             all: Arc::clone(&self.all),
             released: Notify::new(),
+            freed: Notify::new(),
             eldest: std::array::from_fn(|_| Arc::new(Semaphore::new(1))),
         });
         accounts.insert(number, Arc::clone(&account));
@@ -154,6 +160,21 @@ impl Callers {
         account.wait(ANSWERS, bytes, Instant::now() + self.room_wait).await
     }
 
+    /// The same if there is room now.
+    pub(crate) fn answer_now(&self, account: &Arc<Account>, bytes: usize) -> Option<Permit> {
+        account.answer(bytes.min(self.shares[ANSWERS].caller))
+    }
+
+    /// The same, but where others hold too much, only what a caller has in any case: what they do not read costs it a moment.
+    pub(crate) async fn answer_in_any_case(&self, account: &Arc<Account>, bytes: usize) -> Option<Permit> {
+        let share = self.shares[ANSWERS];
+        let soon = Instant::now() + ANY_CASE_AFTER.min(self.room_wait);
+        match account.wait(ANSWERS, bytes.min(share.caller), soon).await {
+            Some(room) => Some(room),
+            None => self.answer(account, bytes.min(share.always)).await,
+        }
+    }
+
     /// Room for a body that comes.
     pub(crate) fn body(&self, account: &Arc<Account>, kind: Kind) -> BodyRoom {
         BodyRoom {
@@ -165,12 +186,12 @@ impl Callers {
         }
     }
 
-    /// A turn to work on a body of so many bytes; none: the server stops.
-    pub(crate) async fn work(&self, kind: Kind, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let units = (bytes.saturating_mul(WORK_FACTOR) / WORK_UNIT_BYTES).min(self.work_units);
-        let of_processors = !matches!(kind, Kind::Stranger | Kind::User);
-        let work = Arc::clone(&self.work[usize::from(of_processors)]);
-        work.acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX)).await.ok()
+    /// A turn to work on a body of so many bytes, once there is one; none if that takes too long.
+    pub(crate) async fn work(&self, account: &Arc<Account>, kind: Kind, bytes: usize) -> Option<Permit> {
+        let of_processors = !matches!(kind, Kind::Stranger | Kind::Waiting | Kind::Open | Kind::User);
+        let room = WORKED_ON + usize::from(of_processors);
+        let bytes = bytes.saturating_mul(WORK_FACTOR).min(self.shares[room].caller);
+        account.wait(room, bytes, Instant::now() + self.room_wait).await
     }
 }
 
@@ -185,9 +206,13 @@ impl Account {
         self.take(kind as usize, 1).then(|| Permit { account: Arc::clone(self), room: kind as usize, held: 1 })
     }
 
-    /// A place for a request, once there is one; none if that takes too long.
-    pub(crate) async fn place_within(self: &Arc<Self>, kind: Kind, wait: Duration) -> Option<Permit> {
-        self.wait(kind as usize, 1, Instant::now() + wait).await
+    /// A place to have a token looked up, once there is one; none if that takes too long, or too many wait for one already.
+    pub(crate) async fn place_within(self: &Arc<Self>, wait: Duration) -> Option<Permit> {
+        if let Some(place) = self.place(Kind::Stranger) {
+            return Some(place);
+        }
+        let _waiting = self.place(Kind::Waiting)?;
+        self.wait(Kind::Stranger as usize, 1, Instant::now() + wait).await
     }
 
     /// Room for an answer that is there already, if there is some.
@@ -197,7 +222,7 @@ impl Account {
 
     async fn wait(self: &Arc<Self>, room: usize, count: usize, deadline: Instant) -> Option<Permit> {
         loop {
-            let released = self.released.notified();
+            let released = self.told(room).notified();
             if self.take(room, count) {
                 return Some(Permit { account: Arc::clone(self), room, held: count });
             }
@@ -229,7 +254,16 @@ impl Account {
         for held in [&self.held, &*self.group, &*self.all] {
             held[room].fetch_sub(count, Ordering::AcqRel);
         }
-        self.released.notify_waiters();
+        if room == Kind::Stranger as usize {
+            self.freed.notify_one();
+        } else if room >= BODIES {
+            self.released.notify_waiters();
+        }
+    }
+
+    /// Who waits for this room is told here.
+    fn told(&self, room: usize) -> &Notify {
+        if room == Kind::Stranger as usize { &self.freed } else { &self.released }
     }
 }
 
@@ -248,6 +282,11 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
+    /// How much of it there is.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
     /// Makes it what it turned out to be: that is there, whether there was room for all of it or not.
     pub(crate) fn set(&mut self, held: usize) {
         match held.checked_sub(self.held) {
@@ -283,23 +322,11 @@ impl BodyRoom {
     /// Makes it so large, waiting for room if it has to. Where a caller's bodies take all that they may, its eldest goes on beyond that:
     /// or many that have come half way would wait for each other. False: there was none for too long.
     pub(crate) async fn grow(&mut self, to: usize) -> bool {
-        let more = to.saturating_sub(self.shared.held + self.beyond.held);
-        if more == 0 {
-            return true;
-        }
         let deadline = Instant::now() + self.wait;
         let account = Arc::clone(&self.shared.account);
         loop {
             let released = account.released.notified();
-            if account.take(self.shared.room, more) {
-                self.shared.held += more;
-                return true;
-            }
-            if self.eldest.is_none() {
-                self.eldest = Arc::clone(&account.eldest[self.kind as usize]).try_acquire_owned().ok();
-            }
-            if self.eldest.is_some() && account.take(self.beyond.room, more) {
-                self.beyond.held += more;
+            if self.grow_now(to) {
                 return true;
             }
             if Instant::now() >= deadline {
@@ -308,10 +335,31 @@ impl BodyRoom {
             let _ = timeout_at(deadline.min(Instant::now() + LOOK_AGAIN), released).await;
         }
     }
+
+    /// The same if there is room now.
+    pub(crate) fn grow_now(&mut self, to: usize) -> bool {
+        let more = to.saturating_sub(self.shared.held + self.beyond.held);
+        if more == 0 {
+            return true;
+        }
+        let account = &self.shared.account;
+        if account.take(self.shared.room, more) {
+            self.shared.held += more;
+            return true;
+        }
+        if self.eldest.is_none() {
+            self.eldest = Arc::clone(&account.eldest[self.kind as usize]).try_acquire_owned().ok();
+        }
+        let is_taken = self.eldest.is_some() && account.take(self.beyond.room, more);
+        self.beyond.held += if is_taken { more } else { 0 };
+        is_taken
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     fn callers(share: Share) -> Callers {
@@ -369,6 +417,46 @@ mod tests {
         assert!(other.grow(12).await, "until it is the eldest");
         drop(other);
         assert!(account.held.iter().all(|held| held.load(Ordering::Relaxed) == 0));
+    }
+
+    #[tokio::test]
+    async fn so_many_wait_to_be_looked_up_and_one_goes_on_when_a_place_is_free() {
+        let share = Share { always: 0, ..SHARE };
+        let callers = Callers::new(&Bounds { strangers: share, ..Bounds::default() });
+        let account = callers.of_address(Ipv4Addr::LOCALHOST.into());
+        let mut places = Vec::new();
+        for _ in 0..share.caller {
+            places.push(account.place_within(Duration::ZERO).await.unwrap());
+        }
+        let ask = || {
+            tokio::spawn({
+                let account = Arc::clone(&account);
+                async move { account.place_within(Duration::from_secs(20)).await }
+            })
+        };
+        let mut waiting: Vec<_> = (0..share.caller).map(|_| ask()).collect();
+        while account.held[Kind::Waiting as usize].load(Ordering::Relaxed) < share.caller {
+            tokio::task::yield_now().await;
+        }
+        assert!(ask().await.unwrap().is_none(), "one more is refused at once");
+        places.pop();
+        let (_place, index, _) = futures::future::select_all(&mut waiting).await;
+        assert!(waiting.iter().enumerate().all(|(other, waits)| other == index || !waits.is_finished()));
+    }
+
+    #[tokio::test]
+    async fn one_callers_large_bodies_leave_others_their_turns() {
+        let share = Share { caller: 4 << 20, group: 6 << 20, all: 8 << 20, always: 1 << 20 };
+        let bounds = Bounds { worked_on: share, room_wait: Duration::from_millis(100), ..Bounds::default() };
+        let callers = Callers::new(&bounds);
+        let (one, colleague) = (callers.of_token("a", 1), callers.of_token("b", 1));
+        let other = callers.of_token("c", 2);
+        let _turn = callers.work(&one, Kind::User, 16 << 20).await.expect("the largest has its turn");
+        assert!(callers.work(&one, Kind::User, 256 << 10).await.is_none());
+        assert!(callers.work(&one, Kind::Result, 16 << 20).await.is_some(), "processors have turns of their own");
+        assert!(callers.work(&colleague, Kind::User, 1 << 20).await.is_none());
+        assert!(callers.work(&colleague, Kind::User, 256 << 10).await.is_some());
+        assert!(callers.work(&other, Kind::User, 1 << 20).await.is_some());
     }
 
     #[test]

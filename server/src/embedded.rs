@@ -4,6 +4,7 @@
 mod folder;
 mod listing;
 mod place;
+mod transfers;
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,8 +16,10 @@ use std::time::Duration;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Request, StatusCode};
 use futures::future::BoxFuture;
+use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{S3Result, s3_error};
 use url::Url;
 
 use crate::bounds::Bounds;
@@ -58,11 +61,12 @@ pub(crate) async fn start_storage(
     bounds: &Bounds,
 ) -> Result<StorageConfig, StorageStartError> {
     let secrets = place::secrets(dir).map_err(StorageStartError::Dir)?;
-    let folder = Folder::open(dir.join("objects")).map_err(StorageStartError::Dir)?;
+    let folder = Folder::open(dir.join("objects"), bounds.transfers).map_err(StorageStartError::Dir)?;
     let (listener, address) = listen::bind(listen, may_move).await.map_err(StorageStartError::Listen)?;
     let mut builder = S3ServiceBuilder::new(folder);
     builder.set_auth(SimpleAuth::from_single(secrets.access_key_id.clone(), secrets.secret_access_key.clone()));
-    lane.serve(listener, Known(builder.build()), bounds.clone());
+    builder.set_access(Verified);
+    lane.serve(listener, NoForms(builder.build()), bounds.clone());
     let origin = origin(address).map_err(StorageStartError::Listen)?;
     Ok(configuration(&origin, secrets.credentials(), lifetime))
 }
@@ -70,11 +74,29 @@ pub(crate) async fn start_storage(
 /// How the type of a form begins.
 const FORM: &[u8] = b"multipart/";
 
-/// Marks the connections of those who have shown that they may do something.
-#[derive(Clone)]
-struct Known(S3Service);
+/// Lets those do something who show that they may, and marks their connections: from a request's head on, not when it is done, or a
+/// slow one would be cut for another connection on which nobody has shown anything.
+struct Verified;
 
-impl tower::Service<Request<Received>> for Known {
+#[async_trait::async_trait]
+impl S3Access for Verified {
+    async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
+        if context.credentials().is_none() {
+            return Err(s3_error!(AccessDenied, "a signature is required"));
+        }
+        if let Some(exchange) = context.extensions_mut().get::<Arc<Exchange>>() {
+            // Whose request it is, a presigned URL does not say: the address is all there is.
+            exchange.line().belongs_to_its_address();
+        }
+        Ok(())
+    }
+}
+
+/// Refuses what Filemill never sends.
+#[derive(Clone)]
+struct NoForms(S3Service);
+
+impl tower::Service<Request<Received>> for NoForms {
     type Response = s3s::HttpResponse;
     type Error = s3s::HttpError;
     type Future = BoxFuture<'static, Result<s3s::HttpResponse, s3s::HttpError>>;
@@ -84,7 +106,7 @@ impl tower::Service<Request<Received>> for Known {
     }
 
     fn call(&mut self, request: Request<Received>) -> Self::Future {
-        // A form's fields are gathered before anything of it is checked; Filemill sends none.
+        // A form's fields are gathered before anything of it is checked.
         let kind = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
         if kind.get(..FORM.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(FORM)) {
             return Box::pin(async {
@@ -93,16 +115,7 @@ impl tower::Service<Request<Received>> for Known {
                 Ok(refused)
             });
         }
-        let exchange = request.extensions().get::<Arc<Exchange>>().cloned();
-        let answer = tower::Service::call(&mut self.0, request);
-        Box::pin(async move {
-            let answer = answer.await?;
-            if let Some(exchange) = exchange.filter(|_| answer.status().is_success()) {
-                // Whose request it was, a presigned URL does not say: the address is all there is.
-                exchange.line().belongs_to_its_address();
-            }
-            Ok(answer)
-        })
+        tower::Service::call(&mut self.0, request)
     }
 }
 

@@ -41,7 +41,8 @@ const HEAD_BYTES: usize = 64 << 10;
 /// Longest list of headers in HTTP/2.
 const HEADERS_BYTES: u32 = 16 << 10;
 /// How much of a body an HTTP/2 caller may send before it is read, of one request and of all on a connection.
-const WINDOW_BYTES: (u32, u32) = (256 << 10, 512 << 10);
+/// What waits there for room, nobody has counted yet.
+const WINDOW_BYTES: (u32, u32) = (64 << 10, 256 << 10);
 /// How often an HTTP/2 connection is asked whether it is still there.
 const PING_EVERY: Duration = Duration::from_secs(60);
 
@@ -126,6 +127,9 @@ where
             Some(Ok(accepted)) => accepted,
             Some(Err(error)) => {
                 tracing::warn!(%error, "a connection was not accepted");
+                if is_out_of_descriptors(&error) {
+                    door.make_room();
+                }
                 if lane.stop.run_until_cancelled(sleep(ACCEPT_PAUSE)).await.is_none() {
                     break;
                 }
@@ -147,6 +151,17 @@ where
             line.cut.cancel();
         });
     }
+}
+
+#[cfg(unix)]
+fn is_out_of_descriptors(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
+#[cfg(not(unix))]
+fn is_out_of_descriptors(_: &std::io::Error) -> bool {
+    false
 }
 
 async fn connection<S, B>(stream: TcpStream, service: S, entry: &Entry, lane: &Lane, bounds: &Bounds)

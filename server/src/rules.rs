@@ -59,6 +59,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use bell::Listener;
+pub use events::FEW_EVENTS;
 pub use kinds::{
     Advanced, Brought, Caller, Doomed, Fetched, FoundResult, Leased, LeasedUploadWork, Mark, NewRelease, NewToken,
     Object, Offered, Opened, PoolService, Position, RecordedEvent, RecordedEvents, RecordedKind, RecordedResult, Scope,
@@ -130,7 +131,7 @@ struct Core {
     events: Arc<bell::Bell<i64>>,
     /// Rung with the uploads that have new chunks.
     chunks: Arc<bell::Bell<i64>>,
-    /// Callers by the hash of their token, each for a moment, so that revoking works soon.
+    /// Callers by the hash of their token. Each counts for a moment only, so that revoking works soon.
     callers: Mutex<HashMap<[u8; 32], (Caller, Instant)>>,
     /// What releases need. They never change.
     needs: Mutex<HashMap<String, i64>>,

@@ -16,7 +16,7 @@ use crate::listen::{self, Lane};
 use crate::rules::{NewPools, Rules, RulesConfig};
 use crate::storage::{Storage, StorageConfig, StorageError};
 use crate::store::{Store, StoreError};
-use crate::{routes, sweep};
+use crate::{descriptors, routes, sweep};
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -135,12 +135,13 @@ impl Server {
     /// One of its parts is not to be had; nothing is left running then.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let running = Running::default();
+        let bounds = config.bounds.within(descriptors::limit());
         let (options, storage, place, last) = match config.place {
             Place::Services { database, storage } => (database, storage, None, None),
             Place::Embedded(embedded) => {
                 let (dir, lock) = take_dir(&embedded.dir)?;
                 let last = embedded::read_addresses(&dir, embedded::LAST);
-                let storage = start_storage(&dir, &embedded, last.as_ref(), &running.storage, &config.bounds).await?;
+                let storage = start_storage(&dir, &embedded, last.as_ref(), &running.storage, &bounds).await?;
                 (embedded.database()?, storage, Some((dir, lock)), last)
             }
         };
@@ -158,8 +159,8 @@ impl Server {
             listening: embedded::origin(listening).map_err(listen_error)?.origin().ascii_serialization(),
             storage: storage.origin().to_owned(),
         };
-        let router = routes::router(rules, storage, config.plan, config.bounds.clone(), running.api.stopping());
-        running.api.serve(listener, router, config.bounds);
+        let router = routes::router(rules, storage, config.plan, bounds.clone(), running.api.stopping());
+        running.api.serve(listener, router, bounds);
         if let Some((dir, _)) = &place {
             for name in [embedded::LAST, embedded::RUNNING] {
                 embedded::write_addresses(dir, name, &addresses).map_err(|source| StartError::dir(dir, source))?;

@@ -34,22 +34,12 @@ struct Clip {
 impl Write for Clip {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for character in text.chars() {
-            let plain = !character.is_control() && !is_format(character);
-            let length = if plain { 1 } else { character.escape_unicode().len() };
-            self.left = self.left.checked_sub(length).ok_or(fmt::Error)?;
-            if plain {
-                self.text.push(character);
-            } else {
-                self.text.extend(character.escape_unicode());
-            }
+            let piece = filemill_text::shown(character.encode_utf8(&mut [0; 4]));
+            self.left = self.left.checked_sub(piece.chars().count()).ok_or(fmt::Error)?;
+            self.text.push_str(&piece);
         }
         Ok(())
     }
-}
-
-/// Characters that change how their neighbours are shown.
-fn is_format(character: char) -> bool {
-    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -68,7 +58,9 @@ mod tests {
 
     #[test]
     fn a_parsers_words_are_cut() {
-        assert_eq!(shown_error(&"no\tsuch \u{202e}thing"), "no\\u{9}such \\u{202e}thing");
+        assert_eq!(shown_error(&"no\tsuch \u{202e}thing"), "no\\tsuch \\u{202e}thing");
+        // A soft hyphen, the mark of Arabic letters, a tag.
+        assert_eq!(shown_error(&"a\u{ad}b\u{61c}c\u{e0041}d"), "a\\u{ad}b\\u{61c}c\\u{e0041}d");
         let error = serde_json::from_str::<u32>(&format!("\"{}\"", "é".repeat(1 << 20))).unwrap_err();
         assert!(shown_error(&error).chars().count() <= ERROR_CHARACTERS + 1);
     }

@@ -38,7 +38,7 @@ pub const MAX_DESCRIBE: usize = 16;
 pub const MAX_DESCRIPTION_BYTES: usize = 256 << 10;
 /// Engines that one node offers of its own.
 pub const MAX_OFFERED_ENGINES: usize = 64;
-/// Nodes of one pool that are at work at the same time.
+/// Nodes of one pool that are at work at the same time, at all servers together: one server has room for half as many that wait for work.
 pub const MAX_POOL_NODES: usize = 4096;
 /// Engines that all nodes of one pool offer, each counted as often as it is offered.
 pub const MAX_POOL_OFFERS: usize = 16_384;

@@ -37,6 +37,7 @@ impl Serve {
         // Before anything is started: a signal that comes meanwhile counts.
         let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+        filemill_server::raise_descriptor_limit();
         let mut config = Config::new(self.place.place(self.s3_listen, lifetime())?);
         config.listen = self.listen;
         config.rules.lease = Duration::from_secs(self.lease_seconds);

@@ -10,7 +10,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -28,16 +28,9 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio_util::io::ReaderStream;
 
 use super::listing::list;
+use super::transfers::{Transfer, Transfers};
+use crate::listen::Exchange;
 
-/// What is gathered before it is written, or read at once: also the largest object that takes a single trip to the
-/// disk.
-const BLOCK_BYTES: usize = 256 << 10;
-/// The same where many objects are on their way: nobody's slow links should fill the memory.
-const SMALL_BLOCK_BYTES: usize = 16 << 10;
-/// Transfers from which on that is so.
-const MANY_TRANSFERS: usize = 64;
-/// Transfers at once; one more is told to come again.
-const MAX_TRANSFERS: usize = 2048;
 /// Deepest key: `results/UPLOAD/INDEX/FENCE/SHA256`.
 const MAX_SEGMENTS: usize = 5;
 /// How often a PUT makes its folder again that a concurrent delete took away as empty.
@@ -50,31 +43,18 @@ const INCOMING: &str = ".incoming";
 pub(super) struct Folder {
     root: PathBuf,
     arrivals: AtomicU64,
-    transfers: Arc<AtomicUsize>,
-}
-
-/// One object on its way, in blocks of a size that depends on how many there are.
-#[derive(Debug)]
-struct Transfer {
-    transfers: Arc<AtomicUsize>,
-    block_bytes: usize,
-}
-
-impl Drop for Transfer {
-    fn drop(&mut self) {
-        self.transfers.fetch_sub(1, Ordering::Relaxed);
-    }
+    transfers: Arc<Transfers>,
 }
 
 impl Folder {
     /// Takes the folder, making it if needed, and clears what an earlier process left half-written.
-    pub(super) fn open(root: PathBuf) -> io::Result<Self> {
+    pub(super) fn open(root: PathBuf, most_transfers: usize) -> io::Result<Self> {
         let incoming = root.join(INCOMING);
         match std::fs::remove_dir_all(&incoming) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => std::fs::create_dir_all(&incoming)?,
         }
-        Ok(Self { root, arrivals: AtomicU64::new(0), transfers: Arc::default() })
+        Ok(Self { root, arrivals: AtomicU64::new(0), transfers: Transfers::new(most_transfers) })
     }
 
     fn bucket(&self, bucket: &str) -> S3Result<PathBuf> {
@@ -104,11 +84,9 @@ impl Folder {
         Ok(path)
     }
 
-    fn transfer(&self) -> S3Result<Transfer> {
-        let before = self.transfers.fetch_add(1, Ordering::Relaxed);
-        let block_bytes = if before < MANY_TRANSFERS { BLOCK_BYTES } else { SMALL_BLOCK_BYTES };
-        let transfer = Transfer { transfers: Arc::clone(&self.transfers), block_bytes };
-        if before < MAX_TRANSFERS { Ok(transfer) } else { Err(s3_error!(SlowDown, "too many transfers at once")) }
+    fn transfer<T>(&self, request: &S3Request<T>) -> S3Result<Transfer> {
+        let exchange = request.extensions.get::<Arc<Exchange>>().cloned();
+        self.transfers.begin(exchange).ok_or_else(|| s3_error!(SlowDown, "too many transfers at once"))
     }
 
     fn arrival(&self) -> Arrival {
@@ -171,12 +149,12 @@ impl S3 for Folder {
     /// A body with another digest, or one that is cut short, is refused, and what was there before stays. The header is
     /// among those that a presigned PUT signs; only who has the credentials may leave it out.
     async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
-        let input = req.input;
-        let object = self.object(&input.bucket, &input.key)?;
-        self.existing_bucket(&input.bucket)?;
-        let expected = input.checksum_sha256.as_deref().map(digest_of).transpose()?;
+        let object = self.object(&req.input.bucket, &req.input.key)?;
+        self.existing_bucket(&req.input.bucket)?;
+        let expected = req.input.checksum_sha256.as_deref().map(digest_of).transpose()?;
 
-        let transfer = self.transfer()?;
+        let transfer = self.transfer(&req)?;
+        let input = req.input;
         let arrival = self.arrival();
         let mut context = Context::new(&SHA256);
         let mut length = 0_u64;
@@ -247,7 +225,7 @@ impl S3 for Folder {
             None => 0..size,
         };
         let length = range.end - range.start;
-        let transfer = self.transfer()?;
+        let transfer = self.transfer(&req)?;
         if range.start > 0 {
             file.seek(io::SeekFrom::Start(range.start)).await.map_err(fault)?;
         }

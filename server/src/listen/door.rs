@@ -41,6 +41,8 @@ pub(crate) struct Line {
     pub(super) cut: CancellationToken,
     /// Writing to the socket.
     pub(super) writing: Pace,
+    /// Bytes that were read from it.
+    came: AtomicU64,
     /// Who uses it, as far as that is known: a number that callers do not share.
     owner: AtomicU64,
     known: AtomicBool,
@@ -56,6 +58,10 @@ struct State {
     begun: u64,
     idle_since: Instant,
     closing_since: Option<Instant>,
+    /// Bytes that had come when that was looked at last.
+    came: u64,
+    /// By how much more has come than the bodies that are waited for need together.
+    surplus: f64,
 }
 
 impl Door {
@@ -110,10 +116,19 @@ impl Door {
                 return Err(self.bounds.newcomer_stay.saturating_sub(stayed));
             }
         }
-        if let Some(idle) = longest_idle_of_the_most(lines) {
-            idle.cut.cancel();
+        if let Some(line) = least_needed_of_the_most(lines) {
+            line.cut.cancel();
         }
         Err(LOOK_EVERY)
+    }
+
+    /// The system has no descriptors left: ends a connection that would be the next to go.
+    pub(super) fn make_room(&self) {
+        let lines = self.lines();
+        let newcomer = lines.values().find(|line| !line.is_known() && !line.cut.is_cancelled());
+        if let Some(line) = newcomer.or_else(|| least_needed_of_the_most(&lines)) {
+            line.cut.cancel();
+        }
     }
 
     /// Ends connections whose time is over, until no more come and the last has gone.
@@ -142,16 +157,25 @@ impl Door {
     }
 }
 
-/// Of the caller that has the most connections, the one on which nothing has happened for the longest time.
-fn longest_idle_of_the_most(lines: &BTreeMap<u64, Arc<Line>>) -> Option<&Arc<Line>> {
+/// Of the caller that has the most connections, the one on which nothing has happened for the longest time. Where something is under
+/// way on all connections, the one on which least moves: who hardly uses a place should not keep it for ever.
+fn least_needed_of_the_most(lines: &BTreeMap<u64, Arc<Line>>) -> Option<&Arc<Line>> {
     let mut of = HashMap::<u64, usize>::new();
     for line in lines.values() {
         *of.entry(line.owner.load(Ordering::Relaxed)).or_default() += 1;
     }
-    let idle =
-        lines.values().filter(|line| !line.cut.is_cancelled()).filter_map(|line| Some((line.idle_since()?, line)));
-    idle.max_by_key(|(since, line)| (of[&line.owner.load(Ordering::Relaxed)], std::cmp::Reverse(*since)))
-        .map(|(_, line)| line)
+    let count_of = |line: &Line| of.get(&line.owner.load(Ordering::Relaxed)).copied();
+    let staying = || lines.values().filter(|line| !line.cut.is_cancelled());
+    let idle = staying().filter_map(|line| Some((line.idle_since()?, line)));
+    let idle = idle.max_by_key(|(since, line)| (count_of(line), std::cmp::Reverse(*since)));
+    if let Some((_, line)) = idle {
+        return Some(line);
+    }
+    let busy = staying().filter_map(|line| Some((line.bytes_per_s()?, line)));
+    let slowest = busy.max_by(|(one, of_one), (other, of_other)| {
+        count_of(of_one).cmp(&count_of(of_other)).then_with(|| other.total_cmp(one))
+    });
+    slowest.map(|(_, line)| line)
 }
 
 /// A connection's place; free again when it is dropped.
@@ -177,12 +201,20 @@ impl Line {
             opened,
             close: CancellationToken::new(),
             cut: CancellationToken::new(),
-            writing: Pace::default(),
+            writing: Pace::of_taking(),
+            came: AtomicU64::new(0),
             owner: AtomicU64::new(0),
             known: AtomicBool::new(false),
             given_up: AtomicUsize::new(0),
             most_given_up,
-            state: Mutex::new(State { exchanges: Vec::new(), begun: 0, idle_since: opened, closing_since: None }),
+            state: Mutex::new(State {
+                exchanges: Vec::new(),
+                begun: 0,
+                idle_since: opened,
+                closing_since: None,
+                came: 0,
+                surplus: 0.0,
+            }),
         }
     }
 
@@ -255,14 +287,47 @@ impl Line {
             }
             return;
         }
-        let exchanges: Vec<_> = state.exchanges.iter().filter_map(|(_, exchange)| exchange.upgrade()).collect();
+        let exchanges = state.under_way();
+        let bodies = exchanges.iter().filter(|exchange| exchange.is_read()).count();
+        let excuse = state.excuse(self.came.load(Ordering::Relaxed), bodies, rate, passed);
         drop(state);
         for exchange in exchanges {
-            exchange.look(self.writing.is_waiting(), rate, passed);
+            exchange.look(self.writing.is_waiting(), excuse, rate, passed);
         }
+    }
+
+    /// Bytes were read.
+    pub(super) fn came(&self, bytes: usize) {
+        self.came.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// How much moves of what is under way on it; none if all of that has just begun.
+    fn bytes_per_s(&self) -> Option<f64> {
+        let exchanges = self.state().under_way();
+        exchanges.iter().filter_map(|exchange| exchange.bytes_per_s()).reduce(|one, other| one + other)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn under_way(&self) -> Vec<Arc<Exchange>> {
+        self.exchanges.iter().filter_map(|(_, exchange)| exchange.upgrade()).collect()
+    }
+
+    /// What came since that was looked at last, if several bodies share it and it is too little for all of them at the lowest rate: then the
+    /// link is slow, and none of them is to blame. Where enough came for all, whoever did not send is.
+    fn excuse(&mut self, came: u64, bodies: usize, rate: Rate, passed: Duration) -> f64 {
+        let since = came.wrapping_sub(std::mem::replace(&mut self.came, came)) as f64;
+        if bodies < 2 {
+            self.surplus = 0.0;
+            return 0.0;
+        }
+        let needed_per_s = rate.bytes_per_s * bodies as f64;
+        let most = needed_per_s * rate.over.as_secs_f64();
+        self.surplus = (self.surplus + since - needed_per_s * passed.as_secs_f64()).clamp(-most, most);
+        if self.surplus > 0.0 { 0.0 } else { since }
     }
 }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::HttpBody;
 use bytes::{Buf, Bytes};
@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::door::Line;
 use super::pace::{Pace, Rate};
 
+/// From when on it tells something how much has moved of a request.
+const JUDGED_AFTER: Duration = Duration::from_secs(1);
 /// What an HTTP/2 connection is given of an answer at once.
 const PIECE_BYTES: usize = 16 << 10;
 
@@ -24,6 +26,7 @@ const PIECE_BYTES: usize = 16 << 10;
 pub(crate) struct Exchange {
     line: Arc<Line>,
     number: AtomicU64,
+    begun: Instant,
     /// Ends this request: its connection, or its stream of one that has several.
     cut: CancellationToken,
     reading: Pace,
@@ -42,9 +45,10 @@ impl Exchange {
         let exchange = Arc::new(Self {
             line: Arc::clone(line),
             number: AtomicU64::new(0),
+            begun: Instant::now(),
             cut,
             reading: Pace::default(),
-            writing: Pace::default(),
+            writing: Pace::of_taking(),
             given: AtomicU64::new(0),
             taken: AtomicU64::new(0),
             left: AtomicWaker::new(),
@@ -69,11 +73,28 @@ impl Exchange {
         self.answered.store(true, Ordering::Relaxed);
     }
 
+    /// Ends it for another.
+    pub(crate) fn cut(&self) {
+        self.cut.cancel();
+    }
+
+    /// How much has moved of it on average; none while it has just begun.
+    pub(crate) fn bytes_per_s(&self) -> Option<f64> {
+        let age = self.begun.elapsed();
+        (age >= JUDGED_AFTER).then(|| (self.reading.total() + self.writing.total()) as f64 / age.as_secs_f64())
+    }
+
+    /// Whether its body is waited for.
+    pub(super) fn is_read(&self) -> bool {
+        self.reading.is_waiting()
+    }
+
     fn has_left(&self) -> bool {
         self.given.load(Ordering::Acquire) == self.taken.load(Ordering::Acquire)
     }
 
-    pub(super) fn look(&self, line_is_waited_for: bool, rate: Rate, passed: Duration) {
+    /// Ends it if its caller is too slow. What came for others does for its body where they share a slow link.
+    pub(super) fn look(&self, line_is_waited_for: bool, came_for_others: f64, rate: Rate, passed: Duration) {
         // Where the connection itself does not take more, its own pace counts: those who share a slow link are not to blame.
         let stuck = !line_is_waited_for && !self.has_left();
         if stuck {
@@ -81,6 +102,7 @@ impl Exchange {
         } else {
             self.writing.rest();
         }
+        self.reading.excuse(came_for_others);
         if self.reading.is_too_slow(rate, passed) || self.writing.is_too_slow(rate, passed) {
             tracing::debug!(peer = %self.line.peer(), "a request is too slow, and is cut");
             self.cut.cancel();

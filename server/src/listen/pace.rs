@@ -1,7 +1,7 @@
 //! The lowest rate at which bytes have to move while a peer is waited for.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Bytes that move one way. Whoever moves them counts; one watcher judges.
@@ -10,12 +10,18 @@ pub(super) struct Pace {
     moved: AtomicU64,
     waiting: AtomicBool,
     judged: Mutex<Judged>,
+    /// How much more than its allowance a peer can have.
+    ahead_bytes: f64,
 }
+
+/// What a peer's system may have taken of an answer that nobody there has read yet. It says that there is room again in large steps: from
+/// a reader of 600 bytes/s nothing is heard for minutes.
+const AHEAD_BYTES: f64 = (128 << 10) as f64;
 
 #[derive(Debug, Default)]
 struct Judged {
     moved: u64,
-    /// Bytes of the allowance that are used up.
+    /// Bytes of the allowance that are used up; below 0, what was moved ahead of it.
     used: f64,
 }
 
@@ -27,6 +33,16 @@ pub(super) struct Rate {
 }
 
 impl Pace {
+    /// Of what a peer takes: it may take it ahead.
+    pub(super) fn of_taking() -> Self {
+        Self { ahead_bytes: AHEAD_BYTES, ..Self::default() }
+    }
+
+    /// All bytes that have moved.
+    pub(super) fn total(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
+    }
+
     /// Bytes moved.
     pub(super) fn moved(&self, bytes: usize) {
         self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -47,18 +63,26 @@ impl Pace {
         self.waiting.load(Ordering::Relaxed)
     }
 
+    /// Counts what moved for others in its place.
+    pub(super) fn excuse(&self, bytes: f64) {
+        self.judged().used -= bytes;
+    }
+
     /// Whether the peer has used up its allowance, `passed` after it was last asked: what the rate asks for over its time, to which
     /// everything that moves is added again. Who is not waited for has all of it.
     pub(super) fn is_too_slow(&self, rate: Rate, passed: Duration) -> bool {
-        let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
-        let moved = self.moved.load(Ordering::Relaxed);
+        let mut judged = self.judged();
+        let moved = self.total();
         let since = moved.wrapping_sub(std::mem::replace(&mut judged.moved, moved));
+        judged.used = (judged.used - since as f64).max(-self.ahead_bytes) + rate.bytes_per_s * passed.as_secs_f64();
         if !self.is_waiting() {
-            judged.used = 0.0;
-            return false;
+            judged.used = judged.used.min(0.0);
         }
-        judged.used = (judged.used - since as f64).max(0.0) + rate.bytes_per_s * passed.as_secs_f64();
         judged.used > rate.bytes_per_s * rate.over.as_secs_f64()
+    }
+
+    fn judged(&self) -> MutexGuard<'_, Judged> {
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -92,6 +116,33 @@ mod tests {
         assert_eq!(lasts(600, 1), 600);
         // In pieces, as kernels hand them on.
         assert_eq!(lasts(600 * 20, 20), 600);
+    }
+
+    #[test]
+    fn what_a_peers_system_took_ahead_counts_for_it_and_no_more() {
+        let lasts = |bytes: usize| {
+            let pace = Pace::of_taking();
+            pace.moved(bytes);
+            (1..=600).find(|_| {
+                pace.wait();
+                pace.is_too_slow(RATE, Duration::from_secs(1))
+            })
+        };
+        assert_eq!(lasts(0), Some(31), "who takes nothing has nothing ahead");
+        // A system that took 110 KB for its reader of 600 bytes/s is silent for less.
+        assert!(lasts(110_000).unwrap() > 109 + 65);
+        assert_eq!(lasts(1 << 30), Some(31 + 256));
+        let pace = Pace::of_taking();
+        pace.moved(1 << 30);
+        // Nobody waits for it meanwhile, and it reads on.
+        assert!((0..600).all(|_| !pace.is_too_slow(RATE, Duration::from_secs(1))));
+        assert_eq!(
+            (1..).find(|_| {
+                pace.wait();
+                pace.is_too_slow(RATE, Duration::from_secs(1))
+            }),
+            Some(31)
+        );
     }
 
     #[test]

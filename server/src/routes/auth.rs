@@ -13,8 +13,8 @@ use crate::rules::{Caller, Scope};
 /// A caller whose token has the scope `user`.
 pub(super) struct User(pub(super) Caller);
 
-/// A caller whose token has the scope `processor`: the pool that it is for. Which processor does not matter, nor whose: it
-/// serves every organisation.
+/// A caller whose token has the scope `processor`: the pool that it is for. Which processor does not matter, nor whose token it is;
+/// whom the pool serves, its operator says.
 pub(super) struct Processor(pub(super) String);
 
 /// A caller with any token.

@@ -93,7 +93,9 @@ async fn read<T>(
         }
         if length > bytes.capacity() {
             let larger = (bytes.capacity() * 2).max(length).max(FIRST_BYTES).min(most);
-            if !room.grow(larger).await {
+            // Nobody waits with a small one: as many of them may come at once as a caller has places.
+            let has_room = if max_bytes <= SMALL_BYTES { room.grow_now(larger) } else { room.grow(larger).await };
+            if !has_room {
                 return Err(Refusal::new(
                     ErrorCode::Unavailable,
                     "other bodies of this caller take all the room it has",
@@ -109,7 +111,10 @@ async fn read<T>(
         return take(&bytes);
     }
     // What becomes of it takes more room than itself, until the call is answered.
-    let turn = app.callers.work(ticket.kind, bytes.len()).await.ok_or_else(|| Refusal::fault("no turn"))?;
+    let turn = app.callers.work(&ticket.account, ticket.kind, bytes.len()).await.ok_or_else(|| {
+        Refusal::new(ErrorCode::Unavailable, "too many large bodies are worked on")
+            .hint("send them one after the other, or in smaller batches")
+    })?;
     drop(stopped);
     let taken = take(&bytes);
     ticket.while_worked_on((room, turn));

@@ -1,6 +1,7 @@
 //! For whom a request is worked on: known from its head, before anything of its body is read.
 
 use std::any::Any;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +34,26 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
+    fn new(
+        app: &App,
+        exchange: Option<&Arc<Exchange>>,
+        caller: Result<Caller, ErrorBody>,
+        account: Arc<Account>,
+        kind: Kind,
+        place: Permit,
+    ) -> Self {
+        let ticket = Self {
+            caller: Arc::new(caller),
+            account,
+            kind,
+            clock: Clock::start(app.bounds.request),
+            exchange: exchange.cloned(),
+            working: Arc::default(),
+        };
+        ticket.keep(place);
+        ticket
+    }
+
     /// Holds something until the handler has answered.
     pub(super) fn while_worked_on(&self, held: impl Any + Send) {
         self.working.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(held));
@@ -51,12 +72,28 @@ impl Ticket {
     }
 
     /// Makes sure that there is room for an answer that may be so long, before it is made. What it does not take is given back when it is
-    /// written.
+    /// written. Nobody waits for that who holds a turn that others wait for.
     ///
     /// # Errors
     /// `unavailable`: the caller does not take the answers that it has.
     pub(super) async fn reserve(&self, app: &App, bytes: usize) -> Result<Permit, Refusal> {
-        app.callers.answer(&self.account, bytes).await.ok_or_else(no_room_for_answer)
+        let room = match self.has_turn() {
+            true => app.callers.answer_now(&self.account, bytes),
+            false => app.callers.answer(&self.account, bytes).await,
+        };
+        room.ok_or_else(no_room_for_answer)
+    }
+
+    /// The same for an answer that may be shorter, or nearly always is: where others leave no room for all of it, what a caller has in any case.
+    ///
+    /// # Errors
+    /// As those of [`Self::reserve`].
+    pub(super) async fn reserve_some(&self, app: &App, bytes: usize) -> Result<Permit, Refusal> {
+        app.callers.answer_in_any_case(&self.account, bytes).await.ok_or_else(no_room_for_answer)
+    }
+
+    fn has_turn(&self) -> bool {
+        !self.working.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Answers with JSON in the room that was reserved for it.
@@ -123,55 +160,73 @@ impl Drop for Stopped<'_> {
 
 /// Finds out who calls, and takes a place for the request. None of the errors has read anything of the body.
 pub(super) async fn admit(app: &App, head: &Parts) -> Result<Ticket, Refusal> {
-    let exchange = head.extensions.get::<Arc<Exchange>>().cloned();
-    let clock = Clock::start(app.bounds.request);
-    let ticket = |caller, account, kind| Ticket {
-        caller: Arc::new(caller),
-        account,
-        kind,
-        clock,
-        exchange: exchange.clone(),
-        working: Arc::default(),
+    let exchange = head.extensions.get::<Arc<Exchange>>();
+    let token = match auth::bearer(&head.headers) {
+        Ok(token) => token,
+        Err(refusal) => return stranger(app, exchange, refusal),
     };
-    let token = auth::bearer(&head.headers);
-    let known = token.as_ref().ok().and_then(|token| app.rules.remembered(token));
-    let caller = match (known, token) {
-        (Some(caller), _) => caller,
-        (None, token) => {
-            let peer = exchange.as_ref().map(|exchange| exchange.line().peer());
-            let stranger =
-                app.callers.of_address(peer.unwrap_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)));
-            let place = stranger.place_within(Kind::Stranger, STRANGER_WAIT).await.ok_or_else(full)?;
-            let found = match token {
-                Ok(token) => app.rules.authenticate(token).await.map_err(Refusal::from),
-                Err(refusal) => Err(refusal),
-            };
-            match found {
-                Ok(caller) => caller,
-                Err(refusal) => {
-                    let ticket = ticket(Err(refusal.into_body()), stranger, Kind::Stranger);
-                    ticket.keep(place);
-                    return Ok(ticket);
-                }
-            }
+    // Whose token it was a while ago is enough to know whose place it takes: nobody without one is in its way.
+    if let Some((caller, is_fresh)) = app.rules.remembered(token) {
+        let mut ticket = own(app, head, exchange, token, caller)?;
+        if !is_fresh {
+            ticket.caller = Arc::new(app.rules.authenticate(token).await);
         }
+        return Ok(ticket);
+    }
+    let looked_up = {
+        let _place = address(app, exchange).place_within(STRANGER_WAIT).await.ok_or_else(full)?;
+        app.rules.authenticate(token).await
     };
-    let token = auth::bearer(&head.headers)?;
+    match looked_up {
+        Ok(caller) => own(app, head, exchange, token, caller),
+        Err(refusal) => stranger(app, exchange, refusal.into()),
+    }
+}
+
+/// The ticket of a request whose token stands for somebody, in a place of its own.
+fn own(
+    app: &App,
+    head: &Parts,
+    exchange: Option<&Arc<Exchange>>,
+    token: &str,
+    caller: Caller,
+) -> Result<Ticket, Refusal> {
     let account = match &caller.pool {
         Some(pool) => app.callers.of_token(token, ("pool", pool)),
         None => app.callers.of_token(token, ("organisation", caller.organisation)),
     };
     let kind = kind(caller.scope, &head.method, head.uri.path());
-    if let Some(exchange) = &exchange {
+    if let Some(exchange) = exchange {
         exchange.line().belongs_to(account.number());
     }
     let place = account.place(kind).ok_or_else(full)?;
-    let ticket = ticket(Ok(caller), account, kind);
-    ticket.keep(place);
-    Ok(ticket)
+    Ok(Ticket::new(app, exchange, Ok(caller), account, kind, place))
 }
 
-fn full() -> Refusal {
+/// The ticket of a request that nobody may make: it is refused, in one of the places that its address has for such answers.
+fn stranger(app: &App, exchange: Option<&Arc<Exchange>>, refusal: Refusal) -> Result<Ticket, Refusal> {
+    let account = address(app, exchange);
+    match account.place(Kind::Open) {
+        Some(place) => Ok(Ticket::new(app, exchange, Err(refusal.into_body()), account, Kind::Open, place)),
+        None => Err(refusal.bare()),
+    }
+}
+
+/// A place for a request that needs no token, until its answer has left.
+pub(super) fn open_place(app: &App, exchange: Option<&Arc<Exchange>>) -> Option<()> {
+    let place = address(app, exchange).place(Kind::Open)?;
+    if let Some(exchange) = exchange {
+        exchange.keep(place);
+    }
+    Some(())
+}
+
+fn address(app: &App, exchange: Option<&Arc<Exchange>>) -> Arc<Account> {
+    let peer = exchange.map(|exchange| exchange.line().peer());
+    app.callers.of_address(peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
+}
+
+pub(super) fn full() -> Refusal {
     Refusal::new(ErrorCode::Unavailable, "as many requests of this caller are under way as it may have")
         .hint("wait for their answers, then ask again")
 }

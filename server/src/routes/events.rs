@@ -19,10 +19,12 @@ use super::caller::Ticket;
 use super::leases::get;
 use super::{App, Refusal};
 use crate::callers::Permit;
-use crate::rules::{Caller, Mark, Position, RecordedEvent, RecordedEvents, RecordedKind, RecordedResult, Scope};
+use crate::rules::{
+    Caller, FEW_EVENTS, Mark, Position, RecordedEvent, RecordedEvents, RecordedKind, RecordedResult, Scope,
+};
 use crate::storage::Signer;
 
-/// What a page takes while it is made, at most.
+/// What a page takes while it is made, at most. One of few events takes no more than a caller has in any case.
 const PAGE_ROOM_BYTES: usize = 3 << 20;
 /// Most events in one message of a stream.
 const STREAM_PAGE: u32 = 256;
@@ -48,8 +50,8 @@ pub(super) async fn page(
     QueryParts(query): QueryParts<EventQuery>,
 ) -> Result<Response, Refusal> {
     let position = position(query.after, query.mark.as_deref())?;
-    let room = ticket.reserve(&app, PAGE_ROOM_BYTES).await?;
-    let recorded = app.rules.events_behind(&caller, position, query.limit).await?;
+    let room = ticket.reserve_some(&app, PAGE_ROOM_BYTES).await?;
+    let recorded = app.rules.events_behind(&caller, position, fitting(&room, query.limit)).await?;
     ticket.answer(room, &signed(&app, recorded).await?)
 }
 
@@ -113,10 +115,11 @@ fn pages(
                 checked = Instant::now();
             }
             // A client whose stream ends comes again, and is then told why it cannot. Its pages wait here until it has read the others.
-            let Ok(mut room) = ticket.reserve(&app, PAGE_ROOM_BYTES).await else { break };
+            let Ok(mut room) = ticket.reserve_some(&app, PAGE_ROOM_BYTES).await else { break };
+            let limit = fitting(&room, Some(limit));
             let recorded = match &last {
-                Some(last) => app.rules.events_on(&caller, last, Some(limit)).await,
-                None => app.rules.events_behind(&caller, position, Some(limit)).await,
+                Some(last) => app.rules.events_on(&caller, last, limit).await,
+                None => app.rules.events_behind(&caller, position, limit).await,
             };
             let Ok(mut recorded) = recorded else { break };
             if recorded.events.is_empty() && !recorded.reset {
@@ -158,6 +161,11 @@ fn pages(
             }
         }
     }
+}
+
+/// How many events a page may have in this room.
+fn fitting(room: &Permit, limit: Option<u32>) -> Option<u32> {
+    if room.held() >= PAGE_ROOM_BYTES { limit } else { Some(limit.unwrap_or(FEW_EVENTS).min(FEW_EVENTS)) }
 }
 
 /// A page as a server-sent event. Its JSON has no line breaks.

@@ -15,7 +15,7 @@ use futures::FutureExt;
 use tracing::Instrument;
 
 use super::caller::{self, Clock, Reserved};
-use super::{App, Refusal, problem};
+use super::{App, Refusal, problem, status};
 
 /// Names the request in answer and log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -47,10 +47,16 @@ pub(super) async fn frame(State(app): State<App>, request: Request, next: Next) 
     .await
 }
 
-/// Works on a request in the place of its caller. The server's health and its own description have nothing to do with callers.
+/// Works on a request in the place of its caller. The server's health and its own description have nothing to do with tokens.
 async fn admit(app: &App, request: Request, next: Next) -> Response {
-    if matches!(request.uri().path(), paths::HEALTH | paths::HEALTH_V1 | paths::OPENAPI) {
-        return run(&Clock::start(app.bounds.request), request, next).await;
+    let path = request.uri().path();
+    let is_health = matches!(path, paths::HEALTH | paths::HEALTH_V1);
+    if is_health || path == paths::OPENAPI {
+        return match caller::open_place(app, request.extensions().get()) {
+            Some(()) => run(&Clock::start(app.bounds.request), request, next).await,
+            None if is_health => status::health_at_once(app).await,
+            None => caller::full().bare().into_response(),
+        };
     }
     let (mut head, body) = request.into_parts();
     let ticket = match caller::admit(app, &head).await {

@@ -44,15 +44,20 @@ pub(super) async fn lease(
         app.stop.run_until_cancelled(app.rules.lease(&own, request)).await.unwrap_or_else(|| Ok(Default::default()))?;
     let urls: usize = leased.uploads.iter().map(|work| 1 + work.chunks.len().min(FIRST_CHUNKS)).sum();
     let runs: usize = leased.uploads.iter().map(|work| work.runs.len()).sum();
-    // Without room the leases pass to others when their time is over: nobody is blamed for jobs that were not started.
-    let room = ticket.reserve(&app, urls * URL_BYTES + runs * RUN_BYTES).await?;
-    let signer = app.storage.signer().await.map_err(Refusal::fault)?;
-    let mut leased = leased;
-    let uploads = std::mem::take(&mut leased.uploads)
-        .into_iter()
-        .map(|work| sign_work(&signer, work))
-        .collect::<Result<_, _>>()?;
-    let Leased { lease_ms, describe, lacks, .. } = leased;
+    let ready = async {
+        let room = ticket.reserve(&app, urls * URL_BYTES + runs * RUN_BYTES).await?;
+        Ok((room, app.storage.signer().await.map_err(Refusal::fault)?))
+    };
+    let (room, signer) = match ready.await {
+        Ok(ready) => ready,
+        Err(refusal) => {
+            // What the node is not told of would be nobody's until its time is over.
+            app.rules.take_back(&own, &leased).await;
+            return Err(refusal);
+        }
+    };
+    let Leased { uploads, lease_ms, describe, lacks } = leased;
+    let uploads = uploads.into_iter().map(|work| sign_work(&signer, work)).collect::<Result<_, _>>()?;
     ticket.answer(room, &LeaseAnswer { uploads, lease_ms, describe, lacks })
 }
 

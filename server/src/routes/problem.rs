@@ -9,7 +9,12 @@ use filemill_api::{ErrorBody, ErrorCode, Problem};
 pub(crate) struct Refusal {
     status: StatusCode,
     body: ErrorBody,
+    is_bare: bool,
 }
+
+/// Marks an answer of which only the head is sent: there is nothing of it to wait for until somebody reads it.
+#[derive(Clone)]
+pub(super) struct Bare;
 
 impl Refusal {
     /// With the status that goes with the code.
@@ -20,6 +25,12 @@ impl Refusal {
     /// With another status than the code's own.
     pub(super) fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;
+        self
+    }
+
+    /// Without its body, for those who do not read what they are told.
+    pub(super) fn bare(mut self) -> Self {
+        self.is_bare = true;
         self
     }
 
@@ -62,7 +73,7 @@ impl From<ErrorBody> for Refusal {
             ErrorCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self { status, body }
+        Self { status, body, is_bare: false }
     }
 }
 
@@ -70,6 +81,9 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self.body);
+        if self.is_bare {
+            response.extensions_mut().insert(Bare);
+        }
         response
     }
 }
@@ -96,6 +110,9 @@ pub(super) fn write(response: Response, request_id: &str) -> Response {
     // Those of the body that is replaced.
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.remove(header::CONTENT_TYPE);
+    if parts.extensions.get::<Bare>().is_some() {
+        return (status, parts.headers).into_response();
+    }
     let problem = Problem { error, request_id: request_id.to_owned() };
     (status, parts.headers, axum::Json(problem)).into_response()
 }

@@ -14,7 +14,7 @@ use super::caller::Ticket;
 use super::leases::get;
 use super::{App, Refusal};
 
-/// What a list takes while it is made.
+/// What a list may take while it is made; nearly all are far shorter.
 const LIST_ROOM_BYTES: usize = 2 << 20;
 
 /// The releases that the caller's organisation may use. Changes nothing.
@@ -33,7 +33,7 @@ pub(super) async fn list(
     ticket: Ticket,
     QueryParts(query): QueryParts<ReleasesQuery>,
 ) -> Result<Response, Refusal> {
-    let room = ticket.reserve(&app, LIST_ROOM_BYTES).await?;
+    let room = ticket.reserve_some(&app, LIST_ROOM_BYTES).await?;
     ticket.answer(room, &app.rules.releases(&caller, query.pool.as_deref()).await?)
 }
 
@@ -105,7 +105,7 @@ pub(super) async fn component(
 /// Any scope.
 #[utoipa::path(get, path = "/v1/pools", tag = "pools", responses((status = OK, body = Pools)))]
 pub(super) async fn pools(State(app): State<App>, Anyone(caller): Anyone, ticket: Ticket) -> Result<Response, Refusal> {
-    let room = ticket.reserve(&app, LIST_ROOM_BYTES).await?;
+    let room = ticket.reserve_some(&app, LIST_ROOM_BYTES).await?;
     ticket.answer(room, &app.rules.pools(&caller).await?)
 }
 

@@ -3,18 +3,25 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use data_encoding::HEXLOWER;
+use filemill_api::limits::{MAX_FETCHED, MAX_INLINE_RESULT_BYTES};
 use filemill_api::{
-    CompleteAnswer, CompleteRequest, ErrorBody, FetchAnswer, FetchRequest, FetchedResult, ResultUrlRequest, ResultUrls,
+    CompleteAnswer, CompleteRequest, ErrorBody, ErrorCode, FetchAnswer, FetchRequest, FetchedResult, Item,
+    ResultUrlRequest, ResultUrls,
 };
 
 use super::auth::{Processor, User};
 use super::body::JsonBody;
+use super::caller::Ticket;
 use super::events::{position, sign_result};
 use super::uploads::put_item;
 use super::{App, Refusal};
 use crate::rules::{FoundResult, RecordedResult};
 use crate::storage::Signer;
+
+/// What is taken for a result that is asked for again: itself, and what it is in JSON.
+const FETCHED_ROOM_BYTES: usize = 2 * MAX_INLINE_RESULT_BYTES + (32 << 10);
 
 /// Records results, lease by lease; a job that has one keeps it. The last of an upload also dooms its chunks.
 ///
@@ -68,13 +75,29 @@ pub(super) async fn urls(
 pub(super) async fn fetch(
     State(app): State<App>,
     User(caller): User,
-    JsonBody(request): JsonBody<FetchRequest>,
-) -> Result<Json<FetchAnswer>, Refusal> {
+    ticket: Ticket,
+    JsonBody(mut request): JsonBody<FetchRequest>,
+) -> Result<Response, Refusal> {
     let position = position(request.after, request.mark.as_deref())?;
+    let wanted = request.want.len();
+    let room = ticket.reserve_some(&app, FETCHED_ROOM_BYTES * wanted.clamp(1, MAX_FETCHED)).await?;
+    if wanted <= MAX_FETCHED {
+        request.want.truncate((room.held() / FETCHED_ROOM_BYTES).max(1));
+    }
     let fetched = app.rules.fetch(&caller, position, &request).await?;
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
-    let results = fetched.results.into_iter().map(|found| found.and_then(|found| sign_found(&signer, found)).into());
-    Ok(Json(FetchAnswer { results: results.collect(), reset: fetched.reset }))
+    let found = fetched.results.into_iter().map(|found| found.and_then(|found| sign_found(&signer, found)));
+    let later = if fetched.reset { 0 } else { wanted - request.want.len() };
+    let results = found.chain((0..later).map(|_| Err(no_room_for_result()))).map(Item::from).collect();
+    ticket.answer(room, &FetchAnswer { results, reset: fetched.reset })
+}
+
+fn no_room_for_result() -> ErrorBody {
+    ErrorBody {
+        code: ErrorCode::Unavailable,
+        message: "there is no room for this result in the answer now".to_owned(),
+        hint: Some("ask again for it".to_owned()),
+    }
 }
 
 fn sign_found(signer: &Signer, found: FoundResult) -> Result<FetchedResult, ErrorBody> {

@@ -19,7 +19,7 @@ use crate::storage::Signer;
 /// What is taken for a presigned URL with its headers, and for the rest of an item.
 const URL_BYTES: usize = 1 << 10;
 const ITEM_BYTES: usize = 512;
-/// What a list of uploads takes while it is made, and the states of one upload's jobs.
+/// What a list of uploads may take while it is made, and the states of one upload's jobs.
 const LIST_ROOM_BYTES: usize = 512 << 10;
 const STATES_ROOM_BYTES: usize = 4 << 20;
 
@@ -123,7 +123,7 @@ pub(super) async fn list(
     ticket: Ticket,
     QueryParts(query): QueryParts<UploadsQuery>,
 ) -> Result<Response, Refusal> {
-    let room = ticket.reserve(&app, LIST_ROOM_BYTES).await?;
+    let room = ticket.reserve_some(&app, LIST_ROOM_BYTES).await?;
     ticket.answer(room, &app.rules.uploads(&caller, query.after.as_deref()).await?)
 }
 
@@ -143,7 +143,7 @@ pub(super) async fn show(
     ticket: Ticket,
     PathParts(upload): PathParts<String>,
 ) -> Result<Response, Refusal> {
-    let room = ticket.reserve(&app, STATES_ROOM_BYTES).await?;
+    let room = ticket.reserve_some(&app, STATES_ROOM_BYTES).await?;
     ticket.answer(room, &app.rules.jobs(&caller, &upload).await?)
 }
 

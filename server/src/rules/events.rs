@@ -14,6 +14,10 @@ use super::{
 use crate::storage::ObjectKey;
 use crate::store::{self, EventRow, StoreError};
 
+/// Whoever asks for no more events than this gets few bytes of results, too.
+pub const FEW_EVENTS: u32 = 16;
+/// Bytes of results in a page, after which it ends early, and in one of few events.
+const PAGE_BYTES: (i64, i64) = (1 << 20, 32 << 10);
 /// A reader that knows no marks, and a cursor beyond the last one there is, is moved past at most so many: whoever invents cursors does not
 /// use them up.
 const RENUMBERED_BEYOND: i64 = 1 << 32;
@@ -40,7 +44,7 @@ impl Rules {
     }
 
     /// The caller's events after a position, up to which it has taken them in if the position is one that it was given; at most `limit` (1 to
-    /// 1,000) and some 1 MiB of results. Empty: there are no more.
+    /// 1,000) and some 1 MiB of results, or 32 KiB where `limit` is at most 16. Empty: there are no more.
     ///
     /// # Errors
     /// Those of the database.
@@ -81,9 +85,10 @@ impl Rules {
     }
 
     async fn read_events(&self, caller: &Caller, after: i64, limit: Option<u32>) -> Result<RecordedEvents, ErrorBody> {
-        let limit = i64::from(limit.unwrap_or(MAX_EVENTS).clamp(1, MAX_EVENTS));
+        let limit = limit.unwrap_or(MAX_EVENTS).clamp(1, MAX_EVENTS);
+        let bytes = if limit > FEW_EVENTS { PAGE_BYTES.0 } else { PAGE_BYTES.1 };
         let read = async {
-            let rows = self.core().store.events(caller.member, after, limit).await?;
+            let rows = self.core().store.events(caller.member, after, (limit.into(), bytes)).await?;
             rows.into_iter().map(event).collect::<Result<Vec<_>, StoreError>>()
         };
         let events = read.await.map_err(|error| from_store("read events", &error))?;

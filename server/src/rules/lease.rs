@@ -80,6 +80,11 @@ impl Rules {
         self.inner.leasing.send(ask).await.map_err(|_| unavailable())?;
         answered.await.map_err(|_| unavailable())?
     }
+
+    /// Hands back what a node of the pool was leased and cannot be told of.
+    pub async fn take_back(&self, pool: &str, leased: &Leased) {
+        self.core().take_back(pool, leased).await;
+    }
 }
 
 impl Core {

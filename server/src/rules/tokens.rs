@@ -13,6 +13,8 @@ use crate::store::StoreError;
 
 /// How long a caller is remembered: a revoked token works no longer than this.
 const REMEMBERED: Duration = Duration::from_secs(2);
+/// How long it is known after that whose a token was: it is looked up again, though not among strangers.
+const KNOWN: Duration = Duration::from_secs(600);
 /// How many callers are remembered.
 const MOST_REMEMBERED: usize = 10_000;
 
@@ -160,12 +162,13 @@ impl Rules {
             .collect())
     }
 
-    /// Whom a token stands for, if that was asked a moment ago.
+    /// Whom a token stood for when that was asked last, and whether that was a moment ago: otherwise it may have been revoked since.
     #[must_use]
-    pub fn remembered(&self, text: &str) -> Option<Caller> {
+    pub fn remembered(&self, text: &str) -> Option<(Caller, bool)> {
         let callers = self.core().callers.lock().unwrap_or_else(PoisonError::into_inner);
         let (caller, since) = callers.get(&sha256(text.as_bytes()))?;
-        (since.elapsed() < REMEMBERED).then(|| caller.clone())
+        let age = since.elapsed();
+        (age < KNOWN).then(|| (caller.clone(), age < REMEMBERED))
     }
 
     /// Whom a token stands for.
@@ -195,6 +198,7 @@ impl Rules {
             })
         });
         let Some(caller) = caller else {
+            callers.lock().unwrap_or_else(PoisonError::into_inner).remove(&hash);
             return Err(ErrorBody {
                 code: ErrorCode::Unauthenticated,
                 message: "the token is unknown or revoked".to_owned(),
@@ -202,6 +206,9 @@ impl Rules {
             });
         };
         let mut callers = callers.lock().unwrap_or_else(PoisonError::into_inner);
+        if callers.len() >= MOST_REMEMBERED {
+            callers.retain(|_, (_, since)| since.elapsed() < KNOWN);
+        }
         if callers.len() >= MOST_REMEMBERED {
             callers.clear();
         }

@@ -5,9 +5,6 @@ use serde::Serialize;
 use super::dialect::{execute, read, rows};
 use super::{Store, StoreError, Tx, json};
 
-/// Bytes of sealed results in one page, after which it ends early.
-const PAGE_BYTES: i64 = 1 << 20;
-
 /// Kind of an event that is not told any more.
 const WITHDRAWN: &str = "withdrawn";
 /// How many of them stay of an upload.
@@ -238,8 +235,13 @@ impl Serialize for Row<'_> {
 }
 
 impl Store {
-    /// A member's events after a cursor. Fewer than `limit` come when their results are large; none only at the end.
-    pub(crate) async fn events(&self, member: i64, after: i64, limit: i64) -> Result<Vec<EventRow>, StoreError> {
+    /// A member's events after a cursor, at most so many, until their results have so many bytes; none only at the end.
+    pub(crate) async fn events(
+        &self,
+        member: i64,
+        after: i64,
+        (limit, bytes): (i64, i64),
+    ) -> Result<Vec<EventRow>, StoreError> {
         Ok(read!(
             self,
             EventRow,
@@ -256,7 +258,7 @@ impl Store {
             member,
             after,
             limit,
-            PAGE_BYTES
+            bytes
         )?)
     }
 

@@ -3,9 +3,11 @@
 mod answers;
 mod bodies;
 mod connections;
+mod leases;
 mod messages;
 mod raw;
 mod requests;
+mod strangers;
 
 use std::time::Duration;
 
@@ -22,6 +24,11 @@ fn the_bounds_of_production_are_those_of_the_documents() {
     assert_eq!((bounds.connections, bounds.newcomers, bounds.streams), (4096, 1024, 128));
     assert_eq!(bounds.users, Share { caller: 256, group: 1024, all: 4096, always: 16 });
     assert_eq!(bounds.reports, Share { caller: 1024, group: 1024, all: 4096, always: 64 });
+    assert_eq!(bounds.strangers, Share { caller: 128, group: 128, all: 1024, always: 4 });
+    assert_eq!(bounds.open, bounds.strangers);
+    assert_eq!(bounds.worked_on, Share { caller: 32 << 20, group: 48 << 20, all: 64 << 20, always: 1 << 20 });
+    assert_eq!(bounds.answers, Share { caller: 12 << 20, group: 24 << 20, all: 48 << 20, always: 256 << 10 });
+    assert_eq!(bounds.transfers, 2048);
     // The largest body of one caller has to fit.
     assert!(bounds.bodies.caller + bounds.eldest_bodies.caller >= filemill_api::limits::MAX_BODY_BYTES);
 }

@@ -37,7 +37,10 @@ struct Served {
 
 impl Served {
     fn start(dir: &Path) -> Self {
-        let mut command = program();
+        Self::start_as(program(), dir)
+    }
+
+    fn start_as(mut command: Command, dir: &Path) -> Self {
         command.args(["serve", "--embedded"]).arg(dir).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
@@ -67,6 +70,26 @@ impl Drop for Served {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+#[tokio::test]
+async fn silent_connections_do_not_use_up_few_descriptors() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut few = Command::new("sh");
+    few.args(["-c", "ulimit -n 200 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_filemill-server")]);
+    few.env_remove("FILEMILL_DATABASE_URL").env("FILEMILL_LOG", "info");
+    let served = Served::start_as(few, &dir.path().join("mill"));
+    let address = |origin: &str| origin.strip_prefix("http://").unwrap().to_owned();
+    let mut silent = Vec::new();
+    for origin in [&served.addresses.listening, &served.addresses.storage] {
+        for _ in 0..150 {
+            silent.push(tokio::net::TcpStream::connect(address(origin)).await.unwrap());
+        }
+    }
+    let health = reqwest::get(format!("{}{}", served.addresses.listening, paths::HEALTH));
+    assert_eq!(tokio::time::timeout(LIMIT, health).await.expect("nobody answers").unwrap().status(), StatusCode::OK);
+    let log = served.end(rustix::process::Signal::TERM);
+    assert!(!log.contains("was not accepted"), "{log}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Tokens, releases, pools, and the database itself.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use filemill_api::{ErrorCode, SignedStatement};
 use filemill_server::rules::{NewRelease, Rules, RulesConfig, Scope};
@@ -9,6 +10,7 @@ use super::site::{Kind, POOL, Site, code, complete_all, events, lease, operator,
 
 super::on_both!(
     a_token_works_until_it_is_revoked,
+    whose_a_token_was_is_known_for_longer_than_it_counts,
     a_release_is_immutable_and_the_newest_is_used_unless_another_was_adopted,
     a_pool_says_one_thing_with_each_serial,
     servers_that_start_at_once_migrate_once,
@@ -38,6 +40,23 @@ async fn a_token_works_until_it_is_revoked(site: Arc<Site>) {
     assert_eq!(listed.len(), 2);
     assert!(listed[0].revoked_at_ms >= Some(listed[0].created_at_ms) && listed[1].revoked_at_ms.is_none());
     assert_eq!(code(rules.create_token("a/b", "ann", Scope::User, None).await), ErrorCode::BadRequest);
+}
+
+async fn whose_a_token_was_is_known_for_longer_than_it_counts(site: Arc<Site>) {
+    let (rules, elsewhere) = (site.server(), site.server());
+    let token = rules.create_token("acme", "ann", Scope::User, None).await.expect("a token");
+    assert_eq!(rules.remembered(&token.text), None);
+    let caller = rules.authenticate(&token.text).await.expect("a caller");
+    assert_eq!(rules.remembered(&token.text), Some((caller.clone(), true)));
+    let begin = Instant::now();
+    while rules.remembered(&token.text) == Some((caller.clone(), true)) {
+        assert!(begin.elapsed() < Duration::from_secs(10), "a revoked token would work for ever");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(rules.remembered(&token.text), Some((caller, false)));
+    assert!(elsewhere.revoke_token(token.id).await.expect("revoked"));
+    assert_eq!(code(rules.authenticate(&token.text).await), ErrorCode::Unauthenticated);
+    assert_eq!(rules.remembered(&token.text), None, "whoever has it is a stranger now");
 }
 
 async fn a_release_is_immutable_and_the_newest_is_used_unless_another_was_adopted(site: Arc<Site>) {

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::{LIMIT, Mill, problem};
+use super::super::{LIMIT, Mill, problem, until};
 use super::{hasty, raw, report, stray, user};
 
 /// What was announced, as much as may be, and what is sent of it.
@@ -190,10 +190,7 @@ async fn an_object_from_a_slow_link_is_stored_and_one_that_stops_is_cut() {
     let mut sample = mill.upload(3);
     sample.open.want = vec![super::super::want(0, &chunk)];
     let put = mill.open(&sample.open).await.chunks.remove(0);
-    let path = put.url.strip_prefix(&mill.server.addresses().storage).unwrap();
-    let headers: String = put.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let host = mill.server.addresses().storage.strip_prefix("http://").unwrap().to_owned();
-    let head = format!("PUT {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\r\n");
+    let head = raw::put_head(&mill, &put);
 
     let mut stops = raw::send(raw::storage(&mill), &head).await;
     stops.write_all(&chunk[..1000]).await.unwrap();
@@ -206,5 +203,99 @@ async fn an_object_from_a_slow_link_is_stored_and_one_that_stops_is_cut() {
     }
     let answer = raw::closed(&mut slow).await;
     assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    mill.stop().await;
+}
+
+#[tokio::test]
+async fn objects_that_hardly_move_give_way_to_others() {
+    let mill = Mill::start_with(|config| config.bounds.transfers = 4).await;
+    let chunk = vec![7; 64 << 10];
+    let mut sample = mill.upload(3);
+    sample.open.want = vec![super::super::want(0, &chunk)];
+    let put = mill.open(&sample.open).await.chunks.remove(0);
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let mut stream = raw::send(raw::storage(&mill), &raw::put_head(&mill, &put)).await;
+        stream.write_all(&chunk[..100]).await.unwrap();
+        held.push(stream);
+    }
+    let other = mill.upload(4);
+    let put = mill.open(&other.open).await.chunks.remove(0);
+    until("another object is stored", async || mill.put(&put, other.chunk.clone()).await.status() == StatusCode::OK)
+        .await;
+    mill.stop().await;
+}
+
+/// Sends a body in pieces on one of many streams.
+async fn drip_stream(mut body: h2::SendStream<bytes::Bytes>, bytes_per_s: usize, seconds: u64) {
+    let rest = br#"{"uploads":[]}"#;
+    for _ in 0..seconds * 10 {
+        if body.send_data(vec![b' '; bytes_per_s / 10].into(), false).is_err() {
+            return;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    let _ = body.send_data(rest.to_vec().into(), true);
+}
+
+#[tokio::test]
+async fn bodies_that_share_a_slow_connection_are_read_to_their_end() {
+    let mill = Mill::start_with(hasty).await;
+    let mut two = raw::two(mill.server.listening(), 65_535).await;
+    let (mut coming, mut bodies) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        let (answer, body) = two.begin("POST", paths::UPLOADS, &mill.user, false).await;
+        coming.push(answer);
+        // Together they keep the lowest rate, and none of them does by itself.
+        bodies.push(tokio::spawn(drip_stream(body, 4 << 10, 6)));
+    }
+    for answer in coming {
+        assert_eq!(timeout(LIMIT, answer).await.unwrap().expect("it was cut").status(), StatusCode::OK);
+    }
+    mill.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_stops_is_not_excused_by_what_comes_for_others() {
+    let mill = Mill::start_with(hasty).await;
+    let mut two = raw::two(mill.server.listening(), 65_535).await;
+    let (stopped, mut silent) = two.begin("POST", paths::UPLOADS, &mill.user, false).await;
+    silent.send_data("{".into(), false).unwrap();
+    let (other, body) = two.begin("POST", paths::UPLOADS, &mill.user, false).await;
+    let other_body = tokio::spawn(drip_stream(body, 64 << 10, 10));
+    let ended = timeout(Duration::from_secs(9), stopped).await.expect("it is waited for").unwrap_err();
+    assert!(ended.is_reset(), "{ended}");
+    assert_eq!(timeout(LIMIT, other).await.unwrap().unwrap().status(), StatusCode::OK);
+    other_body.await.unwrap();
+    mill.stop().await;
+}
+
+#[tokio::test]
+async fn who_does_not_read_answers_holds_no_turn_that_others_wait_for() {
+    let mill = Mill::start_with(|config| {
+        config.bounds.answers = Share { caller: 100 << 10, group: 100 << 10, all: 1 << 20, always: 0 };
+        config.bounds.worked_on = Share { caller: 1 << 20, group: 1 << 20, all: 1 << 20, always: 0 };
+    })
+    .await;
+    super::answers::results(&mill, 4 << 10).await;
+    let mut unread = Vec::new();
+    for _ in 0..3 {
+        unread.push(raw::send(mill.server.listening(), &raw::head("GET", paths::EVENTS, &mill.user, "")).await);
+    }
+    let large = format!("{}{}", " ".repeat(200 << 10), r#"{"uploads":[]}"#);
+    let post = async |token: &str| {
+        let request = mill.http.post(mill.url(paths::UPLOADS)).bearer_auth(token);
+        request.header("content-type", "application/json").body(large.clone()).send().await.unwrap()
+    };
+    until("there is no more room", async || post(&mill.user).await.status() == StatusCode::SERVICE_UNAVAILABLE).await;
+    let eve = user(&mill, "other", "eve").await;
+    let flood = async { tokio::join!(post(&mill.user), post(&mill.user), post(&mill.user), post(&mill.user)) };
+    let (flood, ()) = tokio::join!(timeout(Duration::from_secs(8), flood), async {
+        for _ in 0..5 {
+            at_once("another's body", post(&eve), StatusCode::OK).await;
+        }
+    });
+    let (one, ..) = flood.expect("it waits with its turn");
+    assert_eq!(problem(one, StatusCode::SERVICE_UNAVAILABLE).await.error.code, ErrorCode::Unavailable);
     mill.stop().await;
 }

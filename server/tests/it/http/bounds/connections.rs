@@ -143,3 +143,50 @@ async fn requests_that_are_taken_back_at_once_end_their_connection() {
     assert_eq!(mill.get(&mill.processor, paths::WHOAMI).await.status(), StatusCode::OK);
     mill.stop().await;
 }
+
+#[tokio::test]
+async fn an_object_from_a_slow_link_is_not_cut_for_silent_connections() {
+    let mill = Mill::start_with(|config| {
+        config.bounds.newcomers = 32;
+        config.bounds.newcomer_stay = Duration::from_millis(500);
+    })
+    .await;
+    let chunk = vec![7; 64 << 10];
+    let mut sample = mill.upload(3);
+    sample.open.want = vec![super::super::want(0, &chunk)];
+    let put = mill.open(&sample.open).await.chunks.remove(0);
+    let mut slow = raw::send(raw::storage(&mill), &raw::put_head(&mill, &put)).await;
+    slow.write_all(&chunk[..1000]).await.unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(timeout(LIMIT, raw::connect(raw::storage(&mill))).await.unwrap());
+    }
+    // They have come in when the oldest of them has gone.
+    assert!(raw::closed(&mut silent[0]).await.is_empty());
+    slow.write_all(&chunk[1000..]).await.expect("it was cut");
+    assert!(raw::closed(&mut slow).await.starts_with(b"HTTP/1.1 200"));
+    mill.stop().await;
+}
+
+#[tokio::test]
+async fn connections_that_all_have_a_request_under_way_keep_nobody_out_for_ever() {
+    let mill = Mill::start_with(|config| {
+        config.bounds.connections = 24;
+        config.bounds.newcomers = 16;
+        config.bounds.newcomer_stay = Duration::from_millis(50);
+    })
+    .await;
+    let mut waiting = Vec::new();
+    for _ in 0..24 {
+        let head = raw::head("GET", paths::EVENT_STREAM, &mill.user, "");
+        let mut stream = raw::send(mill.server.listening(), &head).await;
+        let mut answer = [0; 12];
+        timeout(LIMIT, stream.read_exact(&mut answer)).await.expect("nobody comes in").unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        waiting.push(stream);
+    }
+    let fresh = reqwest::Client::new();
+    let answer = timeout(LIMIT, fresh.get(mill.url(paths::HEALTH)).send());
+    assert_eq!(answer.await.expect("nobody answers").unwrap().status(), StatusCode::OK);
+    mill.stop().await;
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, Request, Response};
 use bytes::Bytes;
+use filemill_api::SignedPut;
 use h2::client::SendRequest;
 use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,6 +32,14 @@ pub(super) fn head(method: &str, path: &str, token: &str, more: &str) -> String 
     format!(
         "{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n{more}\r\n"
     )
+}
+
+/// The head of a PUT to the embedded storage.
+pub(super) fn put_head(mill: &Mill, put: &SignedPut) -> String {
+    let origin = &mill.server.addresses().storage;
+    let (path, host) = (put.url.strip_prefix(origin).unwrap(), origin.strip_prefix("http://").unwrap());
+    let headers: String = put.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    format!("PUT {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\r\n")
 }
 
 /// Sends this, and leaves the connection open.

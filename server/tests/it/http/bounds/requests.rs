@@ -69,25 +69,6 @@ async fn one_callers_flood_takes_no_place_of_others() {
 }
 
 #[tokio::test]
-async fn requests_without_a_token_take_no_place_of_those_with_one() {
-    let mill = Mill::start_with(|config| {
-        config.bounds.strangers = Share { caller: 4, group: 4, all: 8, always: 1 };
-    })
-    .await;
-    // Bodies that never come, to calls that nobody may make: they are answered from their heads.
-    let mut streams = Vec::new();
-    for _ in 0..20 {
-        let head = raw::head("POST", paths::UPLOADS, "fm_u_none", "content-length: 16777216\r\n");
-        streams.push(raw::send(mill.server.listening(), &head).await);
-    }
-    for stream in &mut streams {
-        assert!(raw::closed(stream).await.starts_with(b"HTTP/1.1 401"));
-    }
-    assert_eq!(mill.get(&mill.user, paths::WHOAMI).await.status(), StatusCode::OK);
-    mill.stop().await;
-}
-
-#[tokio::test]
 async fn a_connection_has_a_bound_of_streams() {
     let mill = Mill::start_with(|config| config.bounds.streams = 5).await;
     let mut two = raw::two(mill.server.listening(), 65_535).await;
