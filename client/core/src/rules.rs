@@ -20,7 +20,7 @@ use crate::source::{FileStat, now_ns, what_else};
 use crate::tree::{Tree, link_met};
 use file::{NotRead, is_absent, read_rule_file};
 pub(crate) use left_out::LeftOut;
-use pattern::Pattern;
+use pattern::{Pattern, name_of};
 
 /// Files of a folder that hold rules, the earlier ones over the later.
 const RULE_FILES: [&str; 2] = [".filemillignore", ".gitignore"];
@@ -347,7 +347,8 @@ fn list(folder: &Path, file: PathBuf, kind: usize, text: &[u8]) -> Option<Arc<Li
 }
 
 fn last_match<'a>(patterns: &'a [Pattern], path: &[u8], is_folder: bool) -> Option<&'a Pattern> {
-    patterns.iter().rev().find(|pattern| pattern.matches(path, is_folder))
+    let name = name_of(path);
+    patterns.iter().rev().find(|pattern| pattern.matches(path, name, is_folder))
 }
 
 fn why(pattern: &Pattern, file: Option<&Path>) -> Option<LeftOut> {
