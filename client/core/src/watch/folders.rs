@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::listen::{Hint, Listener, root_of};
+use super::listen::{Hint, Listener};
 use super::mounts::{distrust, mounts_now};
 use super::pace::Pace;
 use super::settle::{Settling, Sign};
@@ -20,7 +20,7 @@ use crate::notice::Notice;
 use crate::rules::{Rules, is_rule_file};
 use crate::source::{FileStat, Seen};
 use crate::tree::link_met;
-use crate::walk::{MET_AT_ONCE, Met, Root, classify, unreachable, walk, walk_folder};
+use crate::walk::{MET_AT_ONCE, Met, Root, classify, root_of, unreachable, walk, walk_folder};
 
 /// Where the system's word is not trusted, folders are looked through this often, or as seldom as makes that a twentieth of the
 /// time.

@@ -1,6 +1,6 @@
 //! What the system tells of changes: hints, and whether any were lost.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -148,12 +148,4 @@ fn said(error: &notify::Error) -> String {
         ErrorKind::PathNotFound => "a folder vanished while it was looked at".to_owned(),
         _ => "the system does not tell of changes".to_owned(),
     }
-}
-
-/// Names the root that a path lies in.
-pub(super) fn root_of<'a>(roots: impl Iterator<Item = &'a Root>, path: &Path) -> Option<usize> {
-    // The innermost: a root may lie in another.
-    let depth = |root: &Root| root.path.components().count();
-    let found = roots.enumerate().filter(|(_, root)| path.starts_with(&root.path));
-    found.max_by_key(|(_, root)| depth(root)).map(|(position, _)| position)
 }

@@ -49,6 +49,14 @@ impl Taken {
         self.lock().unsaid.remove(&path);
     }
 
+    /// What is at `path` was handed on and is not sent: it is handed on again when it is met the next time.
+    pub(crate) fn forget(&self, path: &Path) {
+        let path = self.hash.hash_one(path);
+        let mut inner = self.lock();
+        inner.seen.remove(&path);
+        inner.unsaid.remove(&path);
+    }
+
     /// The run that files were handed to ended before it could say the last of all: the next one is given them anew.
     pub(super) fn forget_unsaid(&self) {
         let mut inner = self.lock();

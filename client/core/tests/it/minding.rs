@@ -457,3 +457,25 @@ async fn folders_are_looked_through_rarely_where_the_system_tells_of_all_changes
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_leaves_a_folder_out_of_the_one_above_says_nothing_of_it_if_it_is_watched_itself() {
+    let world = World::new().await;
+    world.write(".gitignore", "b/\n");
+    world.write("b/there", "1");
+    world.write("b/a.log", "1");
+    world.write("b/.gitignore", "*.log\n");
+    let options = WatchOptions { folders: vec![world.files(), world.files().join("b")], ..WatchOptions::default() };
+    watching(&world, options, |watching| {
+        let world = &world;
+        async move {
+            watching.until_finished(world, "b/there").await;
+            world.write("b/new", "22");
+            watching.until_finished(world, "b/new").await;
+            let mut names = watching.names(world);
+            names.sort();
+            assert_eq!(names, [".gitignore", "b/.gitignore", "b/new", "b/there"]);
+        }
+    })
+    .await;
+}
