@@ -18,6 +18,8 @@ const RECENT_MAX: usize = 8192;
 const SEARCH_SHARE: u32 = 20;
 /// Nobody waits for longer until they are looked for.
 const SEARCH_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// And nobody who has closed the file: mostly nobody else has it open.
+const SEARCH_PAUSE_CLOSED_MAX: Duration = Duration::from_millis(250);
 
 /// What the system tells of a file's writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +39,8 @@ pub(super) struct Settling {
     /// What was handed on last, oldest first: if it grows, its writer had only paused.
     recent: VecDeque<(PathBuf, Instant)>,
     handed_on: HashMap<PathBuf, (FileStat, Instant)>,
-    /// When writers may be looked for again.
-    search_at: Option<Instant>,
+    /// When writers were looked for last, and how long they are not looked for again.
+    searched: Option<(Instant, Duration)>,
 }
 
 struct Restless {
@@ -60,7 +62,7 @@ impl Settling {
             rests: Rests::new(rest),
             recent: VecDeque::new(),
             handed_on: HashMap::new(),
-            search_at: None,
+            searched: None,
         }
     }
 
@@ -104,10 +106,16 @@ impl Settling {
     fn take_ready_unless(&mut self, now: Instant, search: impl FnOnce(&HashSet<(u64, u64)>) -> Writers) -> Vec<Found> {
         let mut perhaps = Vec::new();
         let rests = &mut self.rests;
+        let searched = self.searched;
+        // Until they are looked for, nothing is decided of any file, and it needs not be looked at.
+        let may_search = |closed: bool| {
+            let most = if closed { SEARCH_PAUSE_CLOSED_MAX } else { SEARCH_PAUSE_MAX };
+            searched.is_none_or(|(at, pause)| now.saturating_duration_since(at) >= pause.min(most))
+        };
         self.files.retain(|path, file| {
             let rest = file.rest(rests, now);
             let waited = now.saturating_duration_since(file.unchanged_since);
-            let is_due = waited >= rest;
+            let is_due = waited >= rest && may_search(file.closed);
             if !is_due && now.saturating_duration_since(file.looked) < LOOK_EVERY {
                 return true;
             }
@@ -127,14 +135,14 @@ impl Settling {
             }
             true
         });
-        if perhaps.is_empty() || self.search_at.is_some_and(|at| now < at) {
+        if perhaps.is_empty() {
             return Vec::new();
         }
         let asked = perhaps.iter().map(|(found, ..)| identity(&found.stat)).collect();
         let begun = Instant::now();
         let Writers { written, others } = search(&asked);
         // From the time that the caller has: what it took is over when it asks again.
-        self.search_at = Some(now + (begun.elapsed() * SEARCH_SHARE).min(SEARCH_PAUSE_MAX));
+        self.searched = Some((now, begun.elapsed() * SEARCH_SHARE));
         let mut ready = Vec::new();
         for (found, closed, is_written, waited) in perhaps {
             if written.contains(&identity(&found.stat)) {
@@ -279,6 +287,29 @@ mod tests {
         assert!(settling.take_ready(start + Duration::from_secs(50)).is_empty(), "half of it would have been sent");
         drop(writer);
         assert_eq!(settling.take_ready(start + Duration::from_secs(100)).len(), 1);
+    }
+
+    #[test]
+    fn where_it_takes_long_to_look_for_writers_a_closed_file_hardly_waits_and_none_is_looked_at_for_nothing() {
+        let (_folder, folder) = folder();
+        let start = Instant::now();
+        let mut settling = settling();
+        let mut met = |name: &str, sign| {
+            let path = folder.join(name);
+            fs::write(&path, "1").unwrap();
+            settling.met(found(&path), sign, start);
+            path
+        };
+        let (closed, other) = (met("closed", Sign::Closed), met("other", Sign::None));
+        let now = start + AFTER_CHANGE;
+        settling.searched = Some((now, SEARCH_PAUSE_MAX * 10));
+        settling.files.values_mut().for_each(|file| file.looked = now);
+        let soon = now + SEARCH_PAUSE_CLOSED_MAX;
+        fs::remove_file(&other).unwrap();
+        assert!(settling.take_ready_unless(soon - Duration::from_millis(1), |_| unreachable!()).is_empty());
+        assert_eq!(settling.len(), 2, "a file was looked at");
+        let ready = settling.take_ready_unless(soon, nobody(false));
+        assert_eq!(ready.iter().map(|found| &found.path).collect::<Vec<_>>(), [&closed]);
     }
 
     #[test]
