@@ -488,3 +488,23 @@ async fn what_leaves_a_folder_out_of_the_one_above_says_nothing_of_it_if_it_is_w
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_only_watched_can_be_unmounted() {
+    let world = World::new().await;
+    let Some(disk) = SmallDisk::mount(&world.files(), 1024) else { return };
+    world.write("before", "1");
+    watching(&world, in_folder(&world), |watching| {
+        let (world, disk) = (&world, &disk);
+        async move {
+            watching.until_finished(world, "before").await;
+            let unmount = || Command::new("umount").arg(&disk.0).output().unwrap().status.success();
+            eventually("the disk to be let go", unmount).await;
+            // Another one in its place.
+            let _disk = SmallDisk::mount(&world.files(), 1024).unwrap();
+            world.write("after", "22");
+            watching.until_finished(world, "after").await;
+        }
+    })
+    .await;
+}
