@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
 use crate::source::{FileStat, now_ns, what_else};
-use crate::tree::{Tree, link_met};
-use file::{NotRead, is_absent, read_rule_file};
+use crate::tree::{Tree, is_absent, link_met};
+use file::{NotRead, read_rule_file};
 pub(crate) use left_out::LeftOut;
 use pattern::{Pattern, name_of};
 

@@ -127,6 +127,11 @@ pub(crate) fn link_met(error: &io::Error) -> Option<LinkMet> {
     error.get_ref()?.downcast_ref::<LinkMet>().copied()
 }
 
+/// Whether `error` says that nothing lies there; a folder on the way to it may be gone, too.
+pub(crate) fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 /// The one that was opened before.
 fn kept(path: &Path) -> Option<Arc<Tree>> {
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -25,3 +25,15 @@ pub(crate) fn unprivileged(test: &str, body: impl FnOnce()) {
         Err(error) => filemill_text::tell!("skipped: {error}: without `setpriv` root may look into everything"),
     }
 }
+
+/// Does `act` while nothing at all can be opened, in a process of its own.
+pub(crate) fn with_nothing_opened<T>(act: impl FnOnce() -> T) -> T {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    assert!(std::env::var_os(AGAIN).is_some(), "it is not the only test of this process");
+    let limits = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..limits }).unwrap();
+    let done = act();
+    setrlimit(Resource::Nofile, limits).unwrap();
+    done
+}

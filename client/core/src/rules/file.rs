@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::error::io_detail;
-use crate::tree::{Tree, link_met};
+use crate::tree::{Tree, is_absent, link_met};
 
 /// Longest rule file, in bytes. Those of large projects have a few hundred lines.
 pub(crate) const RULE_FILE_MAX_BYTES: u64 = 256 << 10;
@@ -32,11 +32,6 @@ impl NotRead {
             _ => Self::Now(reason),
         }
     }
-}
-
-/// Whether there is no file; a folder on the way to it may be gone, too.
-pub(crate) fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// The text of the rule file at `below`, empty if there is no such file.

@@ -248,11 +248,11 @@ fn a_bad_pattern_of_the_user_is_named() {
 fn rules_that_cannot_be_read_for_a_while_hold_on_and_nothing_is_taken_where_they_never_could_be() {
     use std::os::unix::fs::PermissionsExt;
 
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    use crate::unprivileged::{unprivileged, with_nothing_opened};
 
     let test =
         "rules::tests::rules_that_cannot_be_read_for_a_while_hold_on_and_nothing_is_taken_where_they_never_could_be";
-    crate::unprivileged::unprivileged(test, || {
+    unprivileged(test, || {
         let folder = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(folder.path()).unwrap();
         let (sub, file) = (root.join("sub"), root.join("sub/.gitignore"));
@@ -284,10 +284,7 @@ fn rules_that_cannot_be_read_for_a_while_hold_on_and_nothing_is_taken_where_they
         }
         // Nothing can be opened at all for a while, which nobody can bring about by a file.
         let new = Rules::new(&root, &[]).unwrap();
-        let limits = getrlimit(Resource::Nofile);
-        setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..limits }).unwrap();
-        let (known, unknown) = (left_out(&rules, "a.third"), left_out(&new, "a"));
-        setrlimit(Resource::Nofile, limits).unwrap();
+        let (known, unknown) = with_nothing_opened(|| (left_out(&rules, "a.third"), left_out(&new, "a")));
         assert!(known.is_some(), "they were forgotten");
         assert!(matches!(unknown, Some(LeftOut::Unknown { .. })), "it was taken without a look at the rules");
         assert!(rules.unknown().is_none() && new.unknown().is_some());

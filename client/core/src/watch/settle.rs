@@ -1,12 +1,14 @@
 //! Files that are new or changed, until they have come to rest.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::rest::{REST_MAX, Rests};
 use super::writers::{Writers, writers_now};
 use crate::source::{FileStat, Found};
+use crate::tree::{is_absent, link_met};
 
 /// A file that must rest for longer is looked at this often meanwhile, so that a pause is told from slow writing.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -97,7 +99,8 @@ impl Settling {
         }
     }
 
-    /// Looks at each file again, and takes out those that have come to rest. Files that are gone are forgotten.
+    /// Looks at each file again, and takes out those that have come to rest. Files that are gone are forgotten, not those that
+    /// cannot be looked at for a while.
     pub(super) fn take_ready(&mut self, now: Instant) -> Vec<Found> {
         self.take_ready_unless(now, writers_now)
     }
@@ -119,8 +122,12 @@ impl Settling {
             if !is_due && now.saturating_duration_since(file.looked) < LOOK_EVERY {
                 return true;
             }
-            let Ok(seen) = file.found.look() else {
-                return false;
+            let seen = match file.found.look() {
+                Ok(seen) => seen,
+                Err(error) => {
+                    file.looked = now;
+                    return may_pass(&error) && now.saturating_duration_since(file.restless_since) < PATIENCE;
+                }
             };
             let Ok(found) = Found::at(path.clone(), file.found.name.clone(), seen) else {
                 return false;
@@ -212,6 +219,12 @@ fn pause_between(former: &FileStat, now: &FileStat) -> Option<Duration> {
     let is_same = former.device == now.device && former.inode == now.inode;
     let pause_ns = u64::try_from(now.modified_ns.saturating_sub(former.modified_ns)).ok()?;
     (is_same && now.size > former.size).then(|| Duration::from_nanos(pause_ns))
+}
+
+/// Whether a file that cannot be looked at may be as it was: too many files are open, a disk or a network does not answer, …
+fn may_pass(error: &io::Error) -> bool {
+    // Of a folder that is opened again the system tells.
+    !is_absent(error) && link_met(error).is_none() && error.kind() != io::ErrorKind::PermissionDenied
 }
 
 fn identity(stat: &FileStat) -> (u64, u64) {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::Folders;
 use crate::rules::is_rule_file;
-use crate::tree::link_met;
+use crate::tree::{is_absent, link_met};
 use crate::walk::{classify, root_of, unreachable, walk_folder};
 use crate::watch::listen::Hint;
 use crate::watch::settle::Sign;
@@ -61,6 +61,8 @@ impl Folders {
                 // It may be gone again.
                 if link_met(&error).is_some() {
                     self.consider(unreachable(&root, hint.path.clone(), &error), Sign::None);
+                } else if !is_absent(&error) {
+                    self.look_soon(position);
                 }
                 return ControlFlow::Continue(());
             }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::source::Found;
-use crate::unprivileged::unprivileged;
+use crate::unprivileged::{unprivileged, with_nothing_opened};
 
 /// No step of a test takes longer, on however busy a machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -241,6 +241,39 @@ fn a_file_that_another_user_has_made_and_not_written_yet_is_waited_for() {
         test.until_found("empty", 4);
         assert!(writer.wait().unwrap().success());
         assert_eq!(test.found.len(), 2, "{:?}", test.found);
+        test.end(looking);
+    });
+}
+
+#[test]
+fn what_cannot_be_looked_at_for_a_moment_is_not_forgotten() {
+    let name = "what_cannot_be_looked_at_for_a_moment_is_not_forgotten";
+    unprivileged(&format!("watch::folders::tests::{name}"), || {
+        let (mut test, mut folders) = Test::new(|path| {
+            for folder in ["a/1", "b/1"] {
+                fs::create_dir_all(path.join(folder)).unwrap();
+            }
+        });
+        for position in [0, 1] {
+            assert!(folders.look_through(position).is_continue());
+        }
+        test.write("a/1/settling", "1");
+        let until = |folders: &mut Folders, holds: fn(&Folders) -> bool| {
+            let begun = Instant::now();
+            while !holds(folders) {
+                assert!(folders.take_hints(Duration::from_millis(5)).is_continue() && begun.elapsed() < LIMIT);
+            }
+        };
+        until(&mut folders, |folders| folders.settling.len() == 1);
+        test.write("b/1/new", "22");
+        with_nothing_opened(|| {
+            until(&mut folders, |folders| !folders.watched[1].is_known);
+            let later = Instant::now() + Duration::from_secs(30);
+            assert!(folders.settling.take_ready(later).is_empty() && folders.settling.len() == 1);
+        });
+        let looking = test.look(folders);
+        test.until_found("1/settling", 1);
+        test.until_found("1/new", 2);
         test.end(looking);
     });
 }
