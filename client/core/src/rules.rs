@@ -16,11 +16,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
-use crate::source::{FileStat, now_ns};
-use crate::tree::Tree;
-use file::read_rule_file;
+use crate::source::{FileStat, now_ns, what_else};
+use crate::tree::{Tree, is_absent, link_met};
+use file::{NotRead, read_rule_file};
 pub(crate) use left_out::LeftOut;
-use pattern::Pattern;
+use pattern::{Pattern, name_of};
 
 /// Files of a folder that hold rules, the earlier ones over the later.
 const RULE_FILES: [&str; 2] = [".filemillignore", ".gitignore"];
@@ -52,6 +52,8 @@ struct State {
     changed: Vec<PathBuf>,
     /// Rule files that cannot be read, and why.
     unread: HashMap<PathBuf, String>,
+    /// One of them of which nobody knows what stands in it, or stood there.
+    unknown: Option<PathBuf>,
 }
 
 /// What is known of a folder.
@@ -73,6 +75,10 @@ struct RuleFile {
     /// How it looked, and when; `None` if there was none, or none that could be read.
     stat: Option<(FileStat, i64)>,
     list: Option<Arc<List>>,
+    /// The last attempt to look at it failed, for a reason that may pass.
+    failed: bool,
+    /// So did the first, so that nobody knows its rules.
+    is_unknown: bool,
 }
 
 /// The patterns of one rule file.
@@ -134,6 +140,11 @@ impl Rules {
         self.state().round += 1;
     }
 
+    /// A rule file that could not be read since this was asked last, and whose folder is left out until it can be.
+    pub(crate) fn unknown(&self) -> Option<PathBuf> {
+        self.state().unknown.take()
+    }
+
     /// Looks at the rules of `folder`.
     pub(crate) fn look_at(&self, folder: &Path) {
         if folder.starts_with(&self.root) {
@@ -177,7 +188,10 @@ impl Rules {
                 above = state.folders.get(&at).cloned();
             }
         }
-        state.folders.entry(folder.to_owned()).or_default()
+        if !state.folders.contains_key(folder) {
+            state.folders.insert(folder.to_owned(), Folder::default());
+        }
+        &state.folders[folder]
     }
 
     /// What is to be known of the folder `at`, which lies in `above`.
@@ -195,7 +209,24 @@ impl Rules {
         }
         let mut changed = false;
         for (kind, own) in known.own.iter_mut().enumerate() {
-            changed |= self.look_at_file(&mut state.unread, at, kind, own);
+            let file = at.join(RULE_FILES[kind]);
+            match self.look_at_file(&mut state.unread, at, kind, own) {
+                Ok(is_another) => changed |= is_another | std::mem::take(&mut own.is_unknown),
+                // What is known holds on. Where nothing is, nothing is taken that it may leave out: whoever plants a file
+                // cannot bring that about.
+                Err(not_read) => {
+                    own.failed = true;
+                    own.is_unknown |= !was_known && matches!(not_read, NotRead::Now(_));
+                    if own.is_unknown {
+                        known.left_out = Some(LeftOut::Unknown { file: file.clone() });
+                        state.unknown = Some(file.clone());
+                    }
+                    let (NotRead::Refused(reason) | NotRead::Denied(reason) | NotRead::Now(reason)) = not_read;
+                    if state.unread.len() < FOLDERS_MAX {
+                        state.unread.insert(file, reason);
+                    }
+                }
+            }
             let inherited = above.and_then(|above| above.lists[kind].clone());
             known.lists[kind] = match (&own.list, inherited) {
                 (None, inherited) => inherited,
@@ -216,40 +247,62 @@ impl Rules {
     }
 
     /// Reads a rule file of the folder `at` again if it has changed, and says whether it has.
-    fn look_at_file(&self, unread: &mut HashMap<PathBuf, String>, at: &Path, kind: usize, own: &mut RuleFile) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// That it can be read now is denied, or fails. It is as it was, and looked at again the next time.
+    fn look_at_file(
+        &self,
+        unread: &mut HashMap<PathBuf, String>,
+        at: &Path,
+        kind: usize,
+        own: &mut RuleFile,
+    ) -> Result<bool, NotRead> {
         let below = at.strip_prefix(&self.root).unwrap_or(Path::new("")).join(RULE_FILES[kind]);
+        let path = at.join(RULE_FILES[kind]);
         let seen_ns = now_ns();
-        let stat = Tree::at(&self.root).and_then(|tree| tree.look(&below)).ok().map(|seen| seen.stat);
+        let seen = match Tree::at(&self.root).and_then(|tree| tree.look(&below)) {
+            Ok(seen) => Some(seen),
+            // Behind a link nothing is read at all.
+            Err(error) if is_absent(&error) || link_met(&error).is_some() => None,
+            Err(error) => return Err(NotRead::of(error)),
+        };
+        let (stat, kind_of_file) = (seen.map(|seen| seen.stat), seen.and_then(|seen| what_else(seen.kind)));
         let same = match (&own.stat, &stat) {
             (None, None) => true,
             (Some((former, seen_ns)), Some(now)) => former == now && former.is_settled_at(*seen_ns),
             _ => false,
         };
-        if same {
-            return false;
+        if same && !own.failed {
+            return Ok(false);
         }
-        let path = at.join(RULE_FILES[kind]);
+        let read = || Tree::at(&self.root).map_err(NotRead::of).and_then(|tree| read_rule_file(&tree, &below));
+        let read = match (stat, kind_of_file) {
+            (None, _) => Ok(Vec::new()),
+            (_, Some(refused)) => Err(NotRead::Refused(refused.to_owned())),
+            (Some(_), None) => read(),
+        };
+        let (text, refused) = match read {
+            Ok(text) => (text, None),
+            Err(NotRead::Refused(reason)) => (Vec::new(), Some(reason)),
+            Err(not_now) => return Err(not_now),
+        };
         let former = own.list.take();
         let is_same = own.stat.map(|(former, _)| former) == stat;
-        own.stat = stat.map(|stat| (stat, seen_ns));
+        (own.stat, own.failed) = (stat.map(|stat| (stat, seen_ns)), false);
         unread.remove(&path);
-        if stat.is_some() {
-            match Tree::at(&self.root).map_err(|error| error.to_string()).and_then(|tree| read_rule_file(&tree, &below))
-            {
-                Ok(text) => own.list = list(at, path, kind, &text),
-                Err(reason) => {
-                    if unread.len() < FOLDERS_MAX {
-                        unread.insert(path, reason);
-                    }
-                }
-            }
+        own.list = list(at, path.clone(), kind, &text);
+        if let Some(reason) = refused
+            && unread.len() < FOLDERS_MAX
+        {
+            unread.insert(path, reason);
         }
         let texts = |list: &Option<Arc<List>>| {
             let patterns = list.iter().flat_map(|list| &list.patterns);
             patterns.map(|pattern| pattern.text().to_vec()).collect::<Vec<_>>()
         };
         // One that was written just now is read each time; mostly it is as it was.
-        !is_same || texts(&former) != texts(&own.list)
+        Ok(!is_same || texts(&former) != texts(&own.list))
     }
 
     /// Why `path` is left out, in a folder in which these lists hold.
@@ -294,7 +347,8 @@ fn list(folder: &Path, file: PathBuf, kind: usize, text: &[u8]) -> Option<Arc<Li
 }
 
 fn last_match<'a>(patterns: &'a [Pattern], path: &[u8], is_folder: bool) -> Option<&'a Pattern> {
-    patterns.iter().rev().find(|pattern| pattern.matches(path, is_folder))
+    let name = name_of(path);
+    patterns.iter().rev().find(|pattern| pattern.matches(path, name, is_folder))
 }
 
 fn why(pattern: &Pattern, file: Option<&Path>) -> Option<LeftOut> {

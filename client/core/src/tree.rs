@@ -117,9 +117,19 @@ pub(crate) fn close_all() {
     OPEN.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
+/// Lets go of the folder at `path`, if it is not used just now.
+pub(crate) fn close(path: &Path) {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner).retain(|tree| tree.path != path);
+}
+
 /// The link that `error` speaks of, if it speaks of one.
 pub(crate) fn link_met(error: &io::Error) -> Option<LinkMet> {
     error.get_ref()?.downcast_ref::<LinkMet>().copied()
+}
+
+/// Whether `error` says that nothing lies there; a folder on the way to it may be gone, too.
+pub(crate) fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// The one that was opened before.

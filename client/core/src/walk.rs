@@ -99,6 +99,13 @@ pub(crate) fn as_given(roots: &[Root], path: &Path) -> PathBuf {
     roots.iter().find_map(|root| root.as_given(path)).unwrap_or_else(|| path.to_owned())
 }
 
+/// Which of `roots` an absolute path lies in; the innermost, as one may lie in another.
+pub(crate) fn root_of<'a>(roots: impl Iterator<Item = &'a Root>, path: &Path) -> Option<usize> {
+    let depth = |root: &Root| root.path.components().count();
+    let found = roots.enumerate().filter(|(_, root)| path.starts_with(&root.path));
+    found.max_by_key(|(_, root)| depth(root)).map(|(position, _)| position)
+}
+
 /// Walks everything below `root`, and hands each thing it meets to `meet` until that breaks off. Symbolic links are not
 /// followed, so that there are no loops. Blocks.
 pub(crate) fn walk(root: &Root, rules: &Rules, mut meet: impl FnMut(Met) -> ControlFlow<()>) -> ControlFlow<()> {

@@ -8,6 +8,8 @@ use super::{Finding, Sources};
 const WAYS: [&str; 7] = ["println!", "eprintln!", "print!", "eprint!", "dbg!", "stdout()", "stderr()"];
 /// The same without being called: as a function that is handed on.
 const HANDED_ON: [&str; 2] = ["io::stdout", "io::stderr"];
+/// The same as files.
+const FILES: [&str; 5] = ["/dev/stdout", "/dev/stderr", "/dev/tty", "/proc/self/fd/1", "/proc/self/fd/2"];
 
 /// Files that may, and why.
 const ALLOWED: [(&str, &str); 5] = [
@@ -29,8 +31,7 @@ pub(super) fn check(sources: &Sources) -> Vec<Finding> {
         if elsewhere || path.starts_with("engines") || path.starts_with("xtask/templates") || is_allowed(path) {
             continue;
         }
-        let code = text.lines().enumerate().take_while(|(_, line)| *line != "#[cfg(test)]");
-        for (index, line) in code.filter(|(_, line)| writes(line)) {
+        for (index, line) in code(text).filter(|(_, line)| writes(line)) {
             findings.push(Finding {
                 path: path.to_owned(),
                 line: index + 1,
@@ -40,6 +41,17 @@ pub(super) fn check(sources: &Sources) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// The numbered lines before the tests, which come last. Something else may be for tests, too, anywhere.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut lines = text.lines().enumerate().peekable();
+    std::iter::from_fn(move || {
+        let line = lines.next()?;
+        let begins_tests =
+            |next: &str| line.1.starts_with("#[cfg(") && line.1.contains("test") && next.starts_with("mod ");
+        if lines.peek().is_some_and(|(_, next)| begins_tests(next) && next.ends_with('{')) { None } else { Some(line) }
+    })
 }
 
 fn is_allowed(path: &Path) -> bool {
@@ -61,6 +73,15 @@ fn writes(line: &str) -> bool {
     let begins_there = |at: usize| !rest[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_');
     let has = |way: &str| rest.match_indices(way).any(|(at, _)| begins_there(at) && !rest[..at].ends_with('.'));
     WAYS.into_iter().chain(HANDED_ON).any(has)
+        || FILES.into_iter().any(|file| rest.contains(&format!("\"{file}\"")))
+        || imports(&rest)
+}
+
+/// Whether either is imported among others, to be called or handed on by its bare name.
+fn imports(line: &str) -> bool {
+    let imported = line.strip_prefix("use std::io::").and_then(|rest| rest.strip_prefix('{'));
+    let mut names = imported.into_iter().flat_map(|rest| rest.split(|byte: char| !byte.is_alphanumeric()));
+    names.any(|name| ["stdout", "stderr"].contains(&name))
 }
 
 #[cfg(test)]
@@ -76,9 +97,12 @@ mod tests {
             "writeln!(io::stderr(), \"{line}\")",
             ".with_writer(io::stderr)",
             "let x = stderr();",
+            "use std::io::{self, stderr};",
+            "File::create(\"/dev/stderr\")?",
+            "#[cfg(test)]\nuse std::fs;\n\nprintln!()",
         ] {
             let found = check(&Sources::from([("host/src/x.rs", &*format!("//! X.\n{line}\n"))]));
-            assert!(found.len() == 1 && found[0].line == 2, "{line}: {found:?}");
+            assert!(found.len() == 1 && found[0].line == 1 + line.lines().count(), "{line}: {found:?}");
             assert_eq!(check(&Sources::from([("text/src/print.rs", line)])), [], "{line}");
             assert_eq!(check(&Sources::from([("host/tests/it/x.rs", line)])), [], "{line}");
         }
@@ -89,6 +113,8 @@ mod tests {
             "let out = command.stdout(Stdio::piped());",
             "child.stderr.take()",
             "my_println!(1)",
+            "#[cfg(test)]\nmod tests {\n    println!()\n}",
+            "#[cfg(all(test, unix))]\nmod tests {\n    println!()\n}",
         ] {
             assert_eq!(check(&Sources::from([("host/src/x.rs", line)])), [], "{line}");
         }

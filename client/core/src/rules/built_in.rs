@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::left_out::LeftOut;
-use super::pattern::Pattern;
+use super::pattern::{Pattern, name_of};
 
 /// Files that a program keeps until it is done with another: whoever sent one would send half a file, or a lock. Only names
 /// that nobody would give a file of their own: `*.tmp` is none of them.
@@ -89,9 +89,10 @@ static PATTERNS: LazyLock<Vec<(Pattern, LeftOut)>> = LazyLock::new(|| {
 
 /// Why something with the name at the end of `path` is left out unless somebody asks for it.
 pub(super) fn left_out(path: &[u8], is_folder: bool) -> Option<LeftOut> {
+    let name = name_of(path);
     let found = |(pattern, why): &(Pattern, LeftOut)| {
         let fits = pattern.text() != BY_MKSTEMP.as_bytes() || (!is_folder && is_by_mkstemp(path));
-        (fits && pattern.matches(path, is_folder)).then(|| why.clone())
+        (fits && pattern.matches(path, name, is_folder)).then(|| why.clone())
     };
     PATTERNS.iter().find_map(found)
 }

@@ -5,27 +5,50 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::error::io_detail;
-use crate::tree::Tree;
+use crate::tree::{Tree, is_absent, link_met};
 
 /// Longest rule file, in bytes. Those of large projects have a few hundred lines.
 pub(crate) const RULE_FILE_MAX_BYTES: u64 = 256 << 10;
+
+/// Why a rule file is not read, for people.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotRead {
+    /// Because of what it is, as long as it is that: no regular file, a link, too long.
+    Refused(String),
+    /// This user may not.
+    Denied(String),
+    /// The system cannot read it now: too many files are open, a disk or a network does not answer, …
+    Now(String),
+}
+
+impl NotRead {
+    pub(crate) fn of(error: io::Error) -> Self {
+        let reason = io_detail(&error);
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Self::Denied(reason),
+            // Whoever opens it says so of what is no regular file.
+            io::ErrorKind::InvalidInput => Self::Refused(reason),
+            _ if link_met(&error).is_some() => Self::Refused(reason),
+            _ => Self::Now(reason),
+        }
+    }
+}
 
 /// The text of the rule file at `below`, empty if there is no such file.
 ///
 /// # Errors
 ///
-/// Says, for people, why it is not read: it is no regular file, a link, longer than [`RULE_FILE_MAX_BYTES`], or what the system
-/// says.
-pub(crate) fn read_rule_file(tree: &Tree, below: &Path) -> Result<Vec<u8>, String> {
+/// [`NotRead::Refused`] for what is no regular file, a link, or longer than [`RULE_FILE_MAX_BYTES`]; else what the system says.
+pub(crate) fn read_rule_file(tree: &Tree, below: &Path) -> Result<Vec<u8>, NotRead> {
     let file = match tree.open(below) {
         Ok((file, stat)) if stat.size <= RULE_FILE_MAX_BYTES => file,
         Ok(_) => return Err(too_long()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(io_detail(&error)),
+        Err(error) if is_absent(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(NotRead::of(error)),
     };
     let mut bytes = Vec::new();
     // It may grow meanwhile, and what is in /proc has no length.
-    file.take(RULE_FILE_MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| io_detail(&error))?;
+    file.take(RULE_FILE_MAX_BYTES + 1).read_to_end(&mut bytes).map_err(NotRead::of)?;
     if bytes.len() as u64 > RULE_FILE_MAX_BYTES {
         return Err(too_long());
     }
@@ -33,8 +56,8 @@ pub(crate) fn read_rule_file(tree: &Tree, below: &Path) -> Result<Vec<u8>, Strin
     Ok(bytes.strip_prefix("\u{feff}".as_bytes()).map(<[u8]>::to_vec).unwrap_or(bytes))
 }
 
-fn too_long() -> String {
-    format!("it is longer than {} KiB", RULE_FILE_MAX_BYTES >> 10)
+fn too_long() -> NotRead {
+    NotRead::Refused(format!("it is longer than {} KiB", RULE_FILE_MAX_BYTES >> 10))
 }
 
 #[cfg(all(test, unix))]
@@ -55,14 +78,15 @@ mod tests {
         fs::write(path.join("rules"), b"\xef\xbb\xbf*.log\r\n\xff\n!keep.log\n").unwrap();
         assert_eq!(read("rules"), Ok(b"*.log\r\n\xff\n!keep.log\n".to_vec()));
         rustix::fs::mknodat(rustix::fs::CWD, path.join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-        assert_eq!(read("pipe"), Err("it is a named pipe".to_owned()));
+        let refused = |reason: &str| Err(NotRead::Refused(reason.to_owned()));
+        assert_eq!(read("pipe"), refused("it is a named pipe"));
         symlink("/dev/zero", path.join("endless")).unwrap();
         symlink("rules", path.join("link")).unwrap();
-        assert_eq!((read("endless"), read("link")), (Err(LINK.to_owned()), Err(LINK.to_owned())));
+        assert_eq!((read("endless"), read("link")), (refused(LINK), refused(LINK)));
         fs::create_dir(path.join("folder")).unwrap();
-        assert_eq!(read("folder"), Err("it is a folder".to_owned()));
+        assert_eq!(read("folder"), refused("it is a folder"));
         fs::File::create(path.join("long")).unwrap().set_len(50 << 30).unwrap();
-        assert_eq!(read("long"), Err("it is longer than 256 KiB".to_owned()));
+        assert_eq!(read("long"), refused("it is longer than 256 KiB"));
         fs::File::create(path.join("longest")).unwrap().set_len(RULE_FILE_MAX_BYTES).unwrap();
         assert!(read("longest").is_ok());
     }

@@ -14,6 +14,8 @@ pub(crate) enum LeftOut {
     System,
     /// A pattern, and the rule file that it stands in; `None` for one that the user gave with the command.
     Pattern { pattern: Vec<u8>, file: Option<PathBuf> },
+    /// This rule file, which may leave it out, cannot be read now.
+    Unknown { file: PathBuf },
 }
 
 impl LeftOut {
@@ -28,6 +30,7 @@ impl fmt::Display for LeftOut {
         match self {
             Self::Temporary => f.write_str("temporary file"),
             Self::System => f.write_str("system file"),
+            Self::Unknown { file } => write!(f, "the rules of `{}` cannot be read now", shown_path(file)),
             Self::Pattern { pattern, file } => {
                 let pattern = shown(&String::from_utf8_lossy(pattern));
                 match file {

@@ -116,15 +116,13 @@ impl Pattern {
         self.negated
     }
 
-    /// Whether it holds for `path`, whose parts are divided by slashes, from the folder of the rule file on.
-    pub(crate) fn matches(&self, path: &[u8], is_folder: bool) -> bool {
+    /// Whether it holds for `path`, whose parts are divided by slashes, from the folder of the rule file on; `name` is
+    /// [`name_of`] it.
+    pub(crate) fn matches(&self, path: &[u8], name: &[u8], is_folder: bool) -> bool {
         if self.only_folders && !is_folder {
             return false;
         }
-        let subject = match path.iter().rposition(|byte| *byte == b'/') {
-            Some(slash) if !self.anchored => &path[slash + 1..],
-            _ => path,
-        };
+        let subject = if self.anchored { path } else { name };
         match &self.form {
             Form::Literal(literal) => literal == subject,
             Form::EndsWith(tail) => subject.ends_with(tail),
@@ -137,6 +135,11 @@ impl Pattern {
     fn never_matches(&self) -> bool {
         matches!(&self.form, Form::Wild { nodes, .. } if nodes.contains(&Node::Never))
     }
+}
+
+/// The last part of a path, to be asked for once for many patterns.
+pub(crate) fn name_of(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
 }
 
 /// The line without the spaces at its end, unless a backslash stands before them.
@@ -290,31 +293,23 @@ fn named_class(name: &[u8]) -> Option<fn(&u8) -> bool> {
     })
 }
 
-/// The states that are reached, by their bits; the last one is the end of the pattern.
-struct States {
-    words: [u64; PATTERN_MAX_BYTES / 64 + 1],
-    used: usize,
-}
-
-impl States {
-    fn new(nodes: &[Node]) -> Self {
-        Self { words: [0; PATTERN_MAX_BYTES / 64 + 1], used: nodes.len() / 64 + 1 }
-    }
+/// States that are reached, by their bits; the last one is the end of the pattern.
+trait States: Default {
+    /// Whether it is reached for the first time.
+    fn add(&mut self, state: usize) -> bool;
+    fn has(&self, state: usize) -> bool;
+    /// Hands out each state, in order, and then has none.
+    fn drain(&mut self, each: impl FnMut(usize));
+    fn is_empty(&self) -> bool;
 
     /// Reaches `state`, and all that is reached from there without a byte.
-    fn reach(&mut self, nodes: &[Node], state: usize) {
-        let mut state = state;
-        loop {
-            let (word, bit) = (state / 64, 1_u64 << (state % 64));
-            // Whoever reached it went on from there, too.
-            if self.words[word] & bit != 0 {
-                return;
-            }
-            self.words[word] |= bit;
+    fn reach(&mut self, nodes: &[Node], mut state: usize) {
+        // Whoever reached it before went on from there, too.
+        while self.add(state) {
             match nodes.get(state) {
                 Some(Node::Star | Node::Run) => state += 1,
                 Some(Node::Folders) => {
-                    self.words[(state + 1) / 64] |= 1 << ((state + 1) % 64);
+                    self.add(state + 1);
                     state += 2;
                 }
                 _ => return,
@@ -323,43 +318,128 @@ impl States {
     }
 }
 
+/// Those of nearly every pattern: many names are asked for, and this is done for each of their bytes.
+#[derive(Default)]
+struct FewStates(u64);
+
+impl States for FewStates {
+    fn add(&mut self, state: usize) -> bool {
+        let former = self.0;
+        self.0 |= 1 << state;
+        self.0 != former
+    }
+
+    fn has(&self, state: usize) -> bool {
+        self.0 & (1 << state) != 0
+    }
+
+    fn drain(&mut self, mut each: impl FnMut(usize)) {
+        let mut word = std::mem::take(&mut self.0);
+        while word != 0 {
+            each(word.trailing_zeros() as usize);
+            word &= word - 1;
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// Those of a long pattern.
+#[derive(Default)]
+struct ManyStates {
+    words: Vec<FewStates>,
+}
+
+impl States for ManyStates {
+    fn add(&mut self, state: usize) -> bool {
+        let word = state / 64;
+        if word >= self.words.len() {
+            self.words.resize_with(word + 1, FewStates::default);
+        }
+        self.words[word].add(state % 64)
+    }
+
+    fn has(&self, state: usize) -> bool {
+        self.words.get(state / 64).is_some_and(|word| word.has(state % 64))
+    }
+
+    fn drain(&mut self, mut each: impl FnMut(usize)) {
+        for (index, word) in self.words.iter_mut().enumerate() {
+            word.drain(|state| each(index * 64 + state));
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.words.iter().all(States::is_empty)
+    }
+}
+
+impl Node {
+    /// Whether it stands for exactly one byte.
+    fn is_one(&self) -> bool {
+        matches!(self, Self::Byte(_) | Self::Any | Self::Class(_))
+    }
+
+    /// Whether the next state is reached by `byte`.
+    fn goes_on(&self, byte: u8) -> bool {
+        match self {
+            Self::Byte(wanted) => *wanted == byte,
+            Self::Any => byte != b'/',
+            Self::Class(bits) => byte != b'/' && bits[usize::from(byte >> 6)] & (1 << (byte & 63)) != 0,
+            Self::UpToSlash => byte == b'/',
+            Self::Star | Self::Run | Self::Folders | Self::Never => false,
+        }
+    }
+
+    /// Whether it still is reached after `byte`.
+    fn stays(&self, byte: u8) -> bool {
+        match self {
+            Self::Star => byte != b'/',
+            Self::Run | Self::UpToSlash => true,
+            _ => false,
+        }
+    }
+}
+
 fn matches_wild(nodes: &[Node], text: &[u8]) -> bool {
-    let mut now = States::new(nodes);
+    // Many patterns are an ending.
+    if let Some((Node::Star, ending)) = nodes.split_first()
+        && ending.iter().all(Node::is_one)
+    {
+        let Some(begin) = text.len().checked_sub(ending.len()) else { return false };
+        let has_ending = ending.iter().zip(&text[begin..]).all(|(node, byte)| node.goes_on(*byte));
+        return has_ending && !text[..begin].contains(&b'/');
+    }
+    // Mostly it is no match from the first byte on.
+    if let (Some(Node::Byte(wanted)), begin) = (nodes.first(), text.first())
+        && begin != Some(wanted)
+    {
+        return false;
+    }
+    if nodes.len() < 64 { matches_by::<FewStates>(nodes, text) } else { matches_by::<ManyStates>(nodes, text) }
+}
+
+fn matches_by<S: States>(nodes: &[Node], text: &[u8]) -> bool {
+    let (mut now, mut next) = (S::default(), S::default());
     now.reach(nodes, 0);
     for byte in text {
-        let mut next = States::new(nodes);
-        for (index, word) in now.words[..now.used].iter().enumerate() {
-            let mut word = *word;
-            while word != 0 {
-                let state = index * 64 + word.trailing_zeros() as usize;
-                word &= word - 1;
-                let Some(node) = nodes.get(state) else { continue };
-                let goes_on = match node {
-                    Node::Byte(wanted) => wanted == byte,
-                    Node::Any => *byte != b'/',
-                    Node::Class(bits) => *byte != b'/' && bits[usize::from(byte >> 6)] & (1 << (byte & 63)) != 0,
-                    Node::UpToSlash => *byte == b'/',
-                    Node::Star | Node::Run | Node::Folders | Node::Never => false,
-                };
-                let stays = match node {
-                    Node::Star => *byte != b'/',
-                    Node::Run | Node::UpToSlash => true,
-                    _ => false,
-                };
-                if goes_on {
-                    next.reach(nodes, state + 1);
-                }
-                if stays {
-                    next.reach(nodes, state);
-                }
+        now.drain(|state| {
+            let Some(node) = nodes.get(state) else { return };
+            if node.goes_on(*byte) {
+                next.reach(nodes, state + 1);
             }
-        }
-        if next.words[..next.used].iter().all(|word| *word == 0) {
+            if node.stays(*byte) {
+                next.reach(nodes, state);
+            }
+        });
+        if next.is_empty() {
             return false;
         }
-        now = next;
+        std::mem::swap(&mut now, &mut next);
     }
-    now.words[nodes.len() / 64] & (1 << (nodes.len() % 64)) != 0
+    now.has(nodes.len())
 }
 
 /// The lines that `line` stands for: `*.{jpg,png}` is `*.jpg` and `*.png`.
@@ -426,7 +506,7 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, path: &str) -> bool {
-        Pattern::parse(pattern.as_bytes()).unwrap().matches(path.as_bytes(), false)
+        Pattern::parse(pattern.as_bytes()).unwrap().matches(path.as_bytes(), name_of(path.as_bytes()), false)
     }
 
     #[test]
@@ -437,6 +517,26 @@ mod tests {
         let hostile = format!("/{}b", "**/".repeat(1300));
         assert!(!matches(&hostile, &"a/".repeat(2000)));
         assert!(begin.elapsed() < std::time::Duration::from_secs(30), "{:?}", begin.elapsed());
+    }
+
+    #[test]
+    fn a_long_pattern_matches_as_a_short_one_does() {
+        // One byte more than fits into a word, and a few less.
+        for length in [60, 61, 62, 63, 64, 65, 127, 128, 129, 2000] {
+            let name = "a".repeat(length);
+            for (pattern, path, expected) in [
+                (format!("/{name}?"), format!("{name}b"), true),
+                (format!("/{name}?"), name.clone(), false),
+                (format!("/?{name}"), format!("b{name}"), true),
+                (format!("/**/[{name}]*/{name}*"), format!("x/aa/{name}b"), true),
+                (format!("/**/{name}*"), format!("x/y/{name}"), true),
+                (format!("/**/{name}*"), format!("x/y/b{name}"), false),
+                (format!("/*{name}"), format!("bb{name}"), true),
+                (format!("/\\{name}*b"), format!("{name}abab"), true),
+            ] {
+                assert_eq!(matches(&pattern, &path), expected, "{pattern} {path}");
+            }
+        }
     }
 
     #[test]

@@ -242,3 +242,53 @@ fn a_bad_pattern_of_the_user_is_named() {
     let error = Rules::new(Path::new("/data"), &["a/{b".to_owned()]);
     assert!(matches!(error, Err(Error::Glob { glob, .. }) if glob == "a/{b"));
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn rules_that_cannot_be_read_for_a_while_hold_on_and_nothing_is_taken_where_they_never_could_be() {
+    use std::os::unix::fs::PermissionsExt;
+
+    use crate::unprivileged::{unprivileged, with_nothing_opened};
+
+    let test =
+        "rules::tests::rules_that_cannot_be_read_for_a_while_hold_on_and_nothing_is_taken_where_they_never_could_be";
+    unprivileged(test, || {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        let (sub, file) = (root.join("sub"), root.join("sub/.gitignore"));
+        let allow = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        fs::create_dir(&sub).unwrap();
+        fs::write(&file, "*.secret\n").unwrap();
+        let rules = Rules::new(&root, &[]).unwrap();
+        let left_out = |rules: &Rules, name: &str| {
+            rules.read_again();
+            rules.left_out(&sub.join(name), false)
+        };
+        assert!(left_out(&rules, "a.secret").is_some() && left_out(&rules, "a.other").is_none());
+        // Where it lies can be asked, what stands in it cannot; and then neither.
+        for (path, mode, text, next) in [(&file, 0o644, "*.other", "a.other"), (&sub, 0o755, "*.third", "a.third")] {
+            let former = if path == &file { "a.secret" } else { "a.other" };
+            fs::write(&file, text).unwrap();
+            allow(path, 0);
+            assert!(left_out(&rules, former).is_some(), "they were forgotten");
+            assert_eq!(rules.unknown(), None);
+            assert!(rules.unread()[0].1.ends_with("permission denied"), "{:?}", rules.unread());
+            // Whoever plants such a file does not keep the others back.
+            let new = Rules::new(&root, &[]).unwrap();
+            assert!(left_out(&new, former).is_none() && new.unknown().is_none() && !new.unread().is_empty());
+            allow(path, mode);
+            assert!(left_out(&new, "a").is_none() && left_out(&new, next).is_some());
+            assert_eq!(new.changed(), [sub.clone()]);
+            assert!(left_out(&rules, next).is_some() && left_out(&rules, former).is_none());
+            assert_eq!(rules.unread(), []);
+        }
+        // Nothing can be opened at all for a while, which nobody can bring about by a file.
+        let new = Rules::new(&root, &[]).unwrap();
+        let (known, unknown) = with_nothing_opened(|| (left_out(&rules, "a.third"), left_out(&new, "a")));
+        assert!(known.is_some(), "they were forgotten");
+        assert!(matches!(unknown, Some(LeftOut::Unknown { .. })), "it was taken without a look at the rules");
+        assert!(rules.unknown().is_none() && new.unknown().is_some());
+        assert!(left_out(&new, "a").is_none() && left_out(&new, "a.third").is_some());
+        assert!(new.changed().contains(&sub) && new.unread().is_empty());
+    });
+}

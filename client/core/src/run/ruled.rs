@@ -7,21 +7,24 @@ use crate::error::Error;
 use crate::notice::Notice;
 use crate::rules::LeftOut;
 use crate::source::Found;
+use crate::walk::root_of;
 
 impl Run {
     /// Those of `files` that the rules, as they are now, do not leave out. A watcher's file may have waited for hours: for an
     /// engine, or for a recipient that may be used.
     pub(super) async fn without_left_out(&self, files: Vec<Found>) -> Result<Vec<Found>, Error> {
-        let rules = self.shared.rules.clone();
-        if rules.is_empty() {
+        if !self.shared.is_watching() {
             return Ok(files);
         }
+        let shared = Arc::clone(&self.shared);
         let judged = tokio::task::spawn_blocking(move || {
-            for rules in &rules {
+            for rules in &shared.rules {
                 rules.read_again();
             }
+            // As when it was taken in: what leaves a root out of another one says nothing of what lies in the root.
             let judge = |found: Found| {
-                let why = rules.iter().find_map(|rules| rules.left_out(&found.path, false));
+                let rules = root_of(shared.roots.iter(), &found.path).and_then(|root| shared.rules.get(root));
+                let why = rules.and_then(|rules| rules.left_out(&found.path, false));
                 (found, why)
             };
             files.into_iter().map(judge).collect::<Vec<(Found, Option<LeftOut>)>>()
@@ -37,6 +40,8 @@ impl Run {
             }
             let notice = Notice::Skipped { path: self.shared.named(&found.path), reason: format!("ignored: {why}") };
             self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
+            // When the rule is gone, the watcher hands it on again.
+            self.shared.taken.forget(&found.path);
             self.shared.forget_file();
         }
         Ok(kept)

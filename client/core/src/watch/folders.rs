@@ -1,7 +1,10 @@
 //! Looking at watched folders, on a thread of its own: what the system tells is a hint, and how rarely everything is looked
 //! through depends on how far its word may be trusted.
 
+mod hints;
+
 use std::collections::{HashSet, VecDeque};
+use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,17 +13,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::listen::{Hint, Listener, root_of};
-use super::mounts::{distrust, mounts_now};
+use super::listen::Listener;
+use super::mounts::{distrust, mounts_now, relevant};
 use super::pace::Pace;
 use super::settle::{Settling, Sign};
 use super::taken::Taken;
 use crate::error::Error;
 use crate::notice::Notice;
-use crate::rules::{Rules, is_rule_file};
+use crate::rules::Rules;
 use crate::source::{FileStat, Seen};
-use crate::tree::link_met;
-use crate::walk::{MET_AT_ONCE, Met, Root, classify, unreachable, walk, walk_folder};
+use crate::walk::{MET_AT_ONCE, Met, Root, root_of, walk};
 
 /// Where the system's word is not trusted, folders are looked through this often, or as seldom as makes that a twentieth of the
 /// time.
@@ -32,18 +34,15 @@ const LOOK_RARELY: Duration = Duration::from_secs(300);
 const DISTRUST_FOR: Duration = Duration::from_secs(600);
 /// How often to see whether something was mounted, or took a folder's place.
 const MOUNTS_EVERY: Duration = Duration::from_secs(5);
-/// When to ask the system again that would not watch everything.
+/// Everything is watched anew at most this often.
+const LISTEN_AGAIN_MIN: Duration = Duration::from_secs(30);
+/// When to ask the system again that would not watch everything: later each time that it says the same, up to the second.
 const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(60);
+const LISTEN_AGAIN_MAX: Duration = Duration::from_secs(3600);
 /// Files that have not come to rest are looked at this often.
 const TICK: Duration = Duration::from_millis(100);
 /// How soon a request to stop is noticed.
 const STOP_CHECK: Duration = Duration::from_millis(250);
-
-/// A folder that is new is looked through again after these times: what appeared in it before the system watched it was told by
-/// nobody.
-const LOOK_AGAIN_AFTER: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(16)];
-/// Such folders, at most; more are answered by looking through everything.
-const LOOK_AGAIN_MAX: usize = 1024;
 
 /// Files that have not come to rest and are kept in mind, at most; while there are more, no others are looked for.
 const SETTLING_MAX: usize = 8192;
@@ -65,6 +64,10 @@ pub(super) struct Folders {
     taken: Arc<Taken>,
     listener: Listener,
     listening_since: Instant,
+    /// Everything is to be watched anew, as soon as that may be done again.
+    must_listen_again: bool,
+    /// When to ask the system again that would not watch everything.
+    listen_again_after: Duration,
     /// Why it does not tell of everything, by the places of folders, as it was said.
     told_deaf: HashSet<(usize, String)>,
     lost_at: Option<Instant>,
@@ -91,10 +94,17 @@ struct Watched {
     pause: Duration,
     /// Whether everything was looked at since hints come.
     is_known: bool,
-    /// A folder in it that cannot be looked into, and so cannot be watched.
+    /// A folder in it that cannot be looked into, and so cannot be watched; nobody tells when it can.
     closed: Option<PathBuf>,
     /// How it is looked through, once that is known.
     look: Option<Look>,
+}
+
+impl Watched {
+    /// Whether it is looked through in small steps.
+    fn is_rare(&self) -> bool {
+        self.is_known && self.look == Some(None)
+    }
 }
 
 /// What the folders are for, and who is told.
@@ -123,7 +133,9 @@ impl Folders {
         };
         let watched: Vec<Watched> = roots.into_iter().map(watched).collect();
         let identities = watched.iter().map(|watched| identity(&watched.root)).collect();
-        let listener = Listener::start(&watched.iter().map(|watched| watched.root.clone()).collect::<Vec<_>>());
+        // What changes while the system is asked is seen, then.
+        let mounts = mounts_of(&watched);
+        let listener = listen(&watched);
         Self {
             watched,
             met,
@@ -134,10 +146,12 @@ impl Folders {
             taken,
             listener,
             listening_since: now,
+            must_listen_again: false,
+            listen_again_after: LISTEN_AGAIN_AFTER,
             told_deaf: HashSet::new(),
             lost_at: None,
             has_opened: false,
-            mounts: mounts_now(),
+            mounts,
             identities,
             mounts_at: now,
             again: VecDeque::new(),
@@ -165,24 +179,35 @@ impl Folders {
 
     /// Does what has to be done all the time, and waits for hints for so long.
     fn attend(&mut self, wait: Duration) -> ControlFlow<()> {
+        if self.settling.is_empty() {
+            self.let_go();
+        }
         self.hand_on()?;
         self.take_hints(wait)?;
         self.look_again()
+    }
+
+    /// Keeps no folder open, so that a file system that is only watched can be unmounted.
+    fn let_go(&self) {
+        for watched in &self.watched {
+            crate::tree::close(&watched.root.path);
+        }
     }
 
     /// What makes looking through everything necessary.
     fn heed_losses(&mut self) {
         let now = Instant::now();
         let lost_events = self.listener.has_lost_events();
-        let mut look = self.listener.has_lost_hints() || lost_events;
-        if look {
+        let has_lost = self.listener.has_lost_hints() || lost_events;
+        if has_lost {
             self.lost_at = Some(now);
         }
         // Folders that it was not told of are not watched: all are, anew.
-        let mut renew = lost_events;
+        let mut renew = lost_events | std::mem::take(&mut self.has_opened);
         if now.saturating_duration_since(self.mounts_at) >= MOUNTS_EVERY {
             self.mounts_at = now;
-            let mounts = mounts_now();
+            self.tell_of_deaf();
+            let mounts = mounts_of(&self.watched);
             let identities = self.watched.iter().map(|watched| identity(&watched.root)).collect();
             // What is watched is a folder, whatever it is called: another may have been given its name.
             if mounts != self.mounts || identities != self.identities {
@@ -190,31 +215,58 @@ impl Folders {
                 renew = true;
             }
         }
-        renew |= std::mem::take(&mut self.has_opened);
-        if now.saturating_duration_since(self.listening_since) >= LISTEN_AGAIN_AFTER {
-            renew |= (0..self.watched.len()).any(|position| self.listener.is_deaf(position).is_some());
+        let since = now.saturating_duration_since(self.listening_since);
+        renew |= since >= self.listen_again_after && self.deaf().iter().any(Option::is_some);
+        if has_lost || renew || self.taken.has_let_go() {
+            self.look_at_once(now);
         }
-        if renew {
-            let roots: Vec<Root> = self.watched.iter().map(|watched| watched.root.clone()).collect();
-            self.listener = Listener::start(&roots);
-            self.listening_since = now;
-            self.tell_of_deaf();
-            look = true;
-        }
-        if look {
-            for watched in &mut self.watched {
-                (watched.next_look, watched.pause, watched.is_known) = (now, LOOK_EVERY, false);
+        for position in 0..self.watched.len() {
+            if self.watched[position].rules.unknown().is_some() {
+                self.look_soon(position);
             }
         }
+        self.must_listen_again |= renew;
+        if self.must_listen_again && since >= LISTEN_AGAIN_MIN {
+            self.listen_again(now);
+        }
+    }
+
+    fn look_at_once(&mut self, now: Instant) {
+        for watched in &mut self.watched {
+            (watched.next_look, watched.pause, watched.is_known) = (now, LOOK_EVERY, false);
+        }
+    }
+
+    /// Has everything watched anew.
+    fn listen_again(&mut self, now: Instant) {
+        let deaf = self.deaf();
+        // What is watched twice counts twice, and there is a limit.
+        self.listener.stop();
+        self.listener = listen(&self.watched);
+        (self.listening_since, self.must_listen_again) = (now, false);
+        let as_before = deaf.iter().any(Option::is_some) && deaf == self.deaf();
+        self.listen_again_after =
+            if as_before { (self.listen_again_after * 2).min(LISTEN_AGAIN_MAX) } else { LISTEN_AGAIN_AFTER };
+        self.tell_of_deaf();
+        self.look_at_once(now);
+    }
+
+    /// For each folder why the system does not tell of everything, if so.
+    fn deaf(&self) -> Vec<Option<String>> {
+        (0..self.watched.len()).map(|position| self.listener.is_deaf(position)).collect()
     }
 
     /// Says once why the system does not tell of everything.
     fn tell_of_deaf(&mut self) {
-        for position in 0..self.watched.len() {
-            let Some(detail) = self.listener.is_deaf(position) else { continue };
-            if self.told_deaf.insert((position, detail.clone())) {
-                let error = Error::Watch { path: self.watched[position].root.path.clone(), detail };
-                let _ = self.notices.try_send(Notice::Trouble { message: error.to_string(), hint: error.hint() });
+        for (position, detail) in self.deaf().into_iter().enumerate() {
+            let Some(detail) = detail.filter(|detail| !self.told_deaf.contains(&(position, detail.clone()))) else {
+                continue;
+            };
+            let error = Error::Watch { path: self.watched[position].root.path.clone(), detail: detail.clone() };
+            let notice = Notice::Trouble { message: error.to_string(), hint: error.hint() };
+            // If nobody takes it now, it is said the next time.
+            if self.notices.try_send(notice).is_ok() {
+                self.told_deaf.insert((position, detail));
             }
         }
     }
@@ -224,25 +276,27 @@ impl Folders {
         let begun = Instant::now();
         let watched = &mut self.watched[position];
         let (root, rules) = (watched.root.clone(), Arc::clone(&watched.rules));
-        let is_rare = watched.is_known && watched.look == Some(None);
+        let is_rare = watched.is_rare();
         let was_closed = watched.closed.take().is_some();
         rules.read_again();
-        self.waited = Duration::ZERO;
+        rules.unknown();
+        let others_waited = std::mem::take(&mut self.waited);
         let mut pace = Pace::new();
         let walked = walk(&root, &rules, |met| {
-            if let (Met::Unreadable { path, .. }, None) = (&met, &self.watched[position].closed) {
-                self.watched[position].closed = Some(path.clone());
-            }
+            self.note_closed(position, &met);
             self.consider(met, Sign::None);
             if self.stop.is_cancelled() {
                 return ControlFlow::Break(());
             }
             self.make_room()?;
             match pace.step().filter(|_| is_rare) {
-                Some(pause) => self.rest_for(pause),
+                Some(pause) => self.rest_for(position, pause),
                 None => ControlFlow::Continue(()),
             }
         });
+        let took = begun.elapsed().saturating_sub(self.waited);
+        // It may have been a pause of another look.
+        self.waited = others_waited + begun.elapsed();
         if walked.is_break() && self.has_ended() {
             return ControlFlow::Break(());
         }
@@ -255,7 +309,6 @@ impl Folders {
         // Those that have changed are looked through already.
         rules.changed();
         self.tell_unread_rules();
-        let took = begun.elapsed().saturating_sub(self.waited);
         let now = Instant::now();
         let why = self.distrust(position, walked.is_continue());
         let watched = &mut self.watched[position];
@@ -275,6 +328,24 @@ impl Folders {
         ControlFlow::Continue(())
     }
 
+    /// Notes a folder that nobody can look into, and so cannot watch, and says whether it is one. Not one that its rights keep
+    /// shut: that these change is told by the folder that it lies in.
+    fn note_closed(&mut self, position: usize, met: &Met) -> bool {
+        let watched = &mut self.watched[position];
+        let Met::Unreadable { path, .. } = met else { return false };
+        if *path != watched.root.path && is_told_of(&watched.root, path).unwrap_or(false) {
+            return false;
+        }
+        watched.closed.get_or_insert_with(|| path.clone());
+        true
+    }
+
+    /// Something in the folder went unseen: it is looked through soon, and not in small steps.
+    fn look_soon(&mut self, position: usize) {
+        let watched = &mut self.watched[position];
+        (watched.next_look, watched.is_known) = (watched.next_look.min(Instant::now() + LOOK_EVERY), false);
+    }
+
     /// Why the system's word about a folder is not trusted, if it is not.
     fn distrust(&self, position: usize, is_complete: bool) -> Option<String> {
         let watched = &self.watched[position];
@@ -284,29 +355,42 @@ impl Folders {
         if !is_complete {
             return Some("there is more in it than could be looked at".to_owned());
         }
-        if self.lost_at.is_some_and(|at| at.elapsed() < DISTRUST_FOR) {
+        if self.must_listen_again || self.lost_at.is_some_and(|at| at.elapsed() < DISTRUST_FOR) {
             return Some("more changed than the system could tell".to_owned());
         }
         if let Some(closed) = &watched.closed {
             return Some(format!("`{}` in it cannot be looked into", filemill_text::shown_path(closed)));
         }
+        if let Some(file) = watched.rules.unknown() {
+            return Some(format!("the rules of `{}` in it cannot be read", filemill_text::shown_path(&file)));
+        }
         distrust(&watched.root.path, self.mounts.as_deref())
     }
 
-    /// Attends to everything else for so long. Breaks off when there is a reason to look through everything at once.
-    fn rest_for(&mut self, pause: Duration) -> ControlFlow<()> {
+    /// Attends to everything else for so long, while the folder at `position` is looked through in small steps. Breaks off when
+    /// there is a reason to look through it at once.
+    fn rest_for(&mut self, position: usize, pause: Duration) -> ControlFlow<()> {
         let until = Instant::now() + pause;
         loop {
             self.heed_losses();
-            if self.watched.iter().any(|watched| !watched.is_known) {
+            // These are not looked through in small steps, and do not come here again.
+            for other in 0..self.watched.len() {
+                if other != position
+                    && !self.watched[other].is_rare()
+                    && self.watched[other].next_look <= Instant::now()
+                {
+                    self.look_through(other)?;
+                }
+            }
+            if !self.watched[position].is_known {
                 return ControlFlow::Break(());
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return ControlFlow::Continue(());
             }
-            self.attend(left.min(if self.settling.is_empty() { STOP_CHECK } else { TICK }))?;
-            if self.stop.is_cancelled() {
+            let tick = if self.settling.is_empty() { STOP_CHECK } else { TICK };
+            if self.attend(left.min(tick)).is_break() && self.has_ended() {
                 return ControlFlow::Break(());
             }
         }
@@ -317,114 +401,8 @@ impl Folders {
         self.stop.is_cancelled() || self.met.is_closed()
     }
 
-    fn take_hints(&mut self, wait: Duration) -> ControlFlow<()> {
-        let mut next = self.listener.next(wait);
-        while let Some(hint) = next {
-            if self.follow(&hint).is_break() && self.has_ended() {
-                return ControlFlow::Break(());
-            }
-            next = self.listener.next_now();
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn follow(&mut self, hint: &Hint) -> ControlFlow<()> {
-        let Some(position) = root_of(self.watched.iter().map(|watched| &watched.root), &hint.path) else {
-            return ControlFlow::Continue(());
-        };
-        let (root, rules) = (self.watched[position].root.clone(), Arc::clone(&self.watched[position].rules));
-        // Said when the folders are looked through.
-        if root.is_own(&hint.path) {
-            return ControlFlow::Continue(());
-        }
-        if is_rule_file(&hint.path)
-            && let Some(folder) = hint.path.parent()
-        {
-            rules.read_again();
-            rules.look_at(folder);
-            self.look_again_at(folder.to_owned(), Duration::ZERO, LOOK_AGAIN_AFTER.len());
-        }
-        if hint.is_gone {
-            return ControlFlow::Continue(());
-        }
-        let seen = match root.below(&hint.path).and_then(|(tree, below)| tree.look(below)) {
-            Ok(seen) => seen,
-            Err(error) => {
-                // It may be gone again.
-                if link_met(&error).is_some() {
-                    self.consider(unreachable(&root, hint.path.clone(), &error), Sign::None);
-                }
-                return ControlFlow::Continue(());
-            }
-        };
-        if !seen.is_folder() {
-            self.consider(classify(&root, hint.path.clone(), seen, &rules), hint.sign);
-            return self.make_room();
-        }
-        self.look_again_at(hint.path.clone(), LOOK_AGAIN_AFTER[0], 1);
-        self.look_into(&root, &rules, &hint.path)
-    }
-
-    /// Looks through one folder of a root.
-    fn look_into(&mut self, root: &Root, rules: &Rules, folder: &Path) -> ControlFlow<()> {
-        if root.is_own(folder) || rules.left_out(folder, true).is_some() {
-            return ControlFlow::Continue(());
-        }
-        // Files may have been put into a new folder before it was watched.
-        walk_folder(root, folder, rules, &mut |met| {
-            self.consider(met, Sign::None);
-            self.make_room()
-        })
-    }
-
-    /// Has a folder looked through again in a while; `times`: which time that will be.
-    fn look_again_at(&mut self, folder: PathBuf, wait: Duration, times: usize) {
-        let at = Instant::now() + wait;
-        // One that is about to come sees all that this one would.
-        let is_same = |(other_at, other, _): &(Instant, PathBuf, usize)| {
-            *other == folder && *other_at <= at && *other_at + LOOK_AGAIN_AFTER[0] >= at
-        };
-        if self.again.iter().any(is_same) {
-            return;
-        }
-        if self.again.len() < LOOK_AGAIN_MAX {
-            self.again.push_back((at, folder, times));
-        } else if let Some(position) = root_of(self.watched.iter().map(|watched| &watched.root), &folder) {
-            // At once, not in small steps.
-            let watched = &mut self.watched[position];
-            (watched.next_look, watched.is_known) = (watched.next_look.min(at + LOOK_EVERY), false);
-        }
-    }
-
-    /// Looks through folders again for which it is time.
-    fn look_again(&mut self) -> ControlFlow<()> {
-        for position in 0..self.watched.len() {
-            for folder in self.watched[position].rules.changed() {
-                self.look_again_at(folder, Duration::ZERO, LOOK_AGAIN_AFTER.len());
-            }
-        }
-        let now = Instant::now();
-        let due: Vec<(PathBuf, usize)> = {
-            let (due, later) = std::mem::take(&mut self.again).into_iter().partition(|(at, ..)| *at <= now);
-            self.again = later;
-            let due: VecDeque<(Instant, PathBuf, usize)> = due;
-            due.into_iter().map(|(_, folder, times)| (folder, times)).collect()
-        };
-        for (folder, times) in due {
-            let Some(position) = root_of(self.watched.iter().map(|watched| &watched.root), &folder) else { continue };
-            let (root, rules) = (self.watched[position].root.clone(), Arc::clone(&self.watched[position].rules));
-            if let Some(wait) = LOOK_AGAIN_AFTER.get(times) {
-                self.look_again_at(folder.clone(), *wait, times + 1);
-            }
-            if self.look_into(&root, &rules, &folder).is_break() && self.has_ended() {
-                return ControlFlow::Break(());
-            }
-        }
-        ControlFlow::Continue(())
-    }
-
     /// Hands on what has come to rest if very many files have not, until they are fewer. Breaks off when that does not
-    /// help: the next look through the folders finds the others.
+    /// help: a look through the folders finds the others.
     fn make_room(&mut self) -> ControlFlow<()> {
         if self.settling.len() < SETTLING_MAX {
             return ControlFlow::Continue(());
@@ -453,8 +431,12 @@ impl Folders {
             }
             // Said once, and again when it has changed.
             Met::Skipped { path, reason } | Met::Unreadable { path, reason } => {
-                if self.taken.take(&path, &reason) {
-                    let _ = self.notices.try_send(Notice::Skipped { path, reason });
+                if !self.taken.is_taken(&path, &reason) {
+                    let notice = Notice::Skipped { path: path.clone(), reason: reason.clone() };
+                    // If nobody takes it now, it is said the next time.
+                    if self.notices.try_send(notice).is_ok() {
+                        self.taken.take(&path, &reason);
+                    }
                 }
             }
             Met::Ignored { .. } => {}
@@ -490,12 +472,41 @@ impl Folders {
     }
 
     fn tell_unread_rules(&mut self) {
-        let unread: HashSet<(PathBuf, String)> =
+        let mut unread: HashSet<(PathBuf, String)> =
             self.watched.iter().flat_map(|watched| watched.rules.unread()).collect();
-        for (path, reason) in unread.difference(&self.unread_rules).cloned() {
-            let _ = self.notices.try_send(Notice::Skipped { path, reason });
-        }
+        unread.retain(|(path, reason)| {
+            let told = self.unread_rules.contains(&(path.clone(), reason.clone()));
+            told || self.notices.try_send(Notice::Skipped { path: path.clone(), reason: reason.clone() }).is_ok()
+        });
         self.unread_rules = unread;
+    }
+}
+
+/// Has the system tell of what changes in these.
+fn listen(watched: &[Watched]) -> Listener {
+    Listener::start(&watched.iter().map(|watched| watched.root.clone()).collect::<Vec<_>>())
+}
+
+/// What of the mounts matters for these.
+fn mounts_of(watched: &[Watched]) -> Option<String> {
+    let roots: Vec<&Path> = watched.iter().map(|watched| &*watched.root.path).collect();
+    mounts_now().map(|mounts| relevant(&mounts, &roots))
+}
+
+/// Whether the system tells when what cannot be looked into now can be: it is gone, or only its rights keep it shut.
+fn is_told_of(root: &Root, path: &Path) -> io::Result<bool> {
+    let is_denied = |error: &io::Error| error.kind() == ErrorKind::PermissionDenied;
+    let (tree, below) = root.below(path)?;
+    match tree.list(below) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
+        Err(error) if is_denied(&error) => {}
+        other => return other.map(|_| false),
+    }
+    let device = |below: &Path| tree.look(below).map(|seen| seen.stat.device);
+    match device(below) {
+        // The folder that a file system is mounted in is not told of its rights.
+        Ok(own) => Ok(own == device(below.parent().unwrap_or(below))?),
+        Err(error) => Ok(is_denied(&error)),
     }
 }
 
@@ -505,3 +516,6 @@ fn identity(root: &Root) -> Option<Seen> {
     let stat = FileStat { size: 0, modified_ns: 0, changed_ns: 0, ..FileStat::of(&metadata) };
     Some(Seen { stat, ..Seen::from(&metadata) })
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

@@ -1,10 +1,12 @@
 //! What the system tells of changes: hints, and whether any were lost.
 
+use std::fs::DirEntry;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{ErrorKind, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
@@ -15,6 +17,8 @@ use crate::walk::Root;
 
 /// Hints that wait to be looked at; more are answered by looking through everything.
 const HINTS_MAX: usize = 16 << 10;
+/// Letting go of all watches takes no longer; else it is not waited for.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// A hint that something happened to a path.
 pub(super) struct Hint {
@@ -22,13 +26,15 @@ pub(super) struct Hint {
     pub(super) sign: Sign,
     /// It is there, or was: what is gone matters only if it held rules.
     pub(super) is_gone: bool,
+    /// It was made just now, and whoever did has yet to close it.
+    pub(super) is_new: bool,
 }
 
 /// Listens to the system. Without it everything is found all the same, only later.
 pub(super) struct Listener {
     hints: Receiver<Hint>,
     lost: Arc<Lost>,
-    _watcher: Option<RecommendedWatcher>,
+    watcher: Option<RecommendedWatcher>,
     /// Why the system does not tell of all of a root, by their places.
     deaf: Vec<Option<String>>,
 }
@@ -58,7 +64,7 @@ impl Listener {
         let watcher = match RecommendedWatcher::new(on_event, config) {
             Ok(mut watcher) => {
                 for root in roots {
-                    deaf.push(watcher.watch(&root.path, RecursiveMode::Recursive).err().map(|error| said(&error)));
+                    deaf.push(watch_all(&mut watcher, &root.path).err().map(|error| said(&error)));
                 }
                 Some(watcher)
             }
@@ -67,7 +73,26 @@ impl Listener {
                 None
             }
         };
-        Self { hints, lost, _watcher: watcher, deaf }
+        Self { hints, lost, watcher, deaf }
+    }
+
+    /// Has the folder at `path` watched, and what lies in it, if it is not yet. Does nothing where the system watches what
+    /// becomes open by itself.
+    pub(super) fn watch_also(&mut self, path: &Path) {
+        let Some(watcher) = self.watcher.as_mut().filter(|_| cfg!(target_os = "linux")) else { return };
+        match watch_all(watcher, path) {
+            // That it can be looked into is told by the folder that it lies in.
+            Err(error) if !is_shut(&error) && !is_gone(&error) => note_loss(&error, &self.lost),
+            _ => {}
+        }
+    }
+
+    /// Nothing is watched any more when this returns, or soon after.
+    pub(super) fn stop(&mut self) {
+        drop(self.watcher.take());
+        // Whoever takes events keeps its end until all watches are gone.
+        let until = Instant::now() + STOP_WITHIN;
+        while self.hints.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
     }
 
     /// Why the system does not tell of everything below the root at `position`, if so.
@@ -107,13 +132,52 @@ impl Listener {
     }
 }
 
+/// Has everything at and below `folder` watched, but folders that their rights keep shut or that vanish: one of these in it must
+/// not keep the system from telling of the others.
+///
+/// # Errors
+///
+/// What the system says; of `folder` itself also that it is shut or gone.
+fn watch_all(watcher: &mut impl Watcher, folder: &Path) -> notify::Result<()> {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(at) = folders.pop() {
+        match watcher.watch(&at, RecursiveMode::Recursive) {
+            // It stops at the first, so that each of the folders here is named by itself.
+            Err(error) if (is_shut(&error) || is_gone(&error)) && !error.paths.contains(&at) => {
+                let entries = std::fs::read_dir(&at).into_iter().flatten().flatten();
+                let is_folder = |entry: &DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+                folders.extend(entries.filter(is_folder).map(|entry| entry.path()));
+            }
+            Err(error) if at != folder && (is_shut(&error) || is_gone(&error)) => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// Whether a folder's rights keep it from being watched.
+fn is_shut(error: &notify::Error) -> bool {
+    matches!(&error.kind, ErrorKind::Io(error) if error.kind() == io::ErrorKind::PermissionDenied)
+}
+
+fn is_gone(error: &notify::Error) -> bool {
+    match &error.kind {
+        ErrorKind::PathNotFound => true,
+        ErrorKind::Io(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        _ => false,
+    }
+}
+
+fn note_loss(error: &notify::Error, lost: &Lost) {
+    lost.limit.fetch_or(matches!(error.kind, ErrorKind::MaxFilesWatch), Ordering::Relaxed);
+    lost.events.store(true, Ordering::Relaxed);
+}
+
 fn take(event: notify::Result<notify::Event>, hints: &SyncSender<Hint>, lost: &Lost) {
     let event = match event {
         Ok(event) => event,
         Err(error) => {
-            lost.limit.fetch_or(matches!(error.kind, ErrorKind::MaxFilesWatch), Ordering::Relaxed);
-            lost.events.store(true, Ordering::Relaxed);
-            return;
+            return note_loss(&error, lost);
         }
     };
     if event.need_rescan() {
@@ -130,11 +194,13 @@ fn take(event: notify::Result<notify::Event>, hints: &SyncSender<Hint>, lost: &L
         EventKind::Access(_) => return,
     };
     let is_gone = matches!(event.kind, EventKind::Remove(_));
+    // Elsewhere nobody tells when it is closed.
+    let is_new = cfg!(target_os = "linux") && matches!(event.kind, EventKind::Create(_));
     for path in event.paths {
         if is_gone && !is_rule_file(&path) {
             continue;
         }
-        match hints.try_send(Hint { path, sign, is_gone }) {
+        match hints.try_send(Hint { path, sign, is_gone, is_new }) {
             Err(TrySendError::Full(_)) => lost.hints.store(true, Ordering::Relaxed),
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
         }
@@ -150,10 +216,48 @@ fn said(error: &notify::Error) -> String {
     }
 }
 
-/// Names the root that a path lies in.
-pub(super) fn root_of<'a>(roots: impl Iterator<Item = &'a Root>, path: &Path) -> Option<usize> {
-    // The innermost: a root may lie in another.
-    let depth = |root: &Root| root.path.components().count();
-    let found = roots.enumerate().filter(|(_, root)| path.starts_with(&root.path));
-    found.max_by_key(|(_, root)| depth(root)).map(|(position, _)| position)
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::unprivileged::unprivileged;
+
+    #[test]
+    fn a_folder_that_is_opened_later_is_watched_and_so_are_all_others_meanwhile() {
+        let test = "watch::listen::tests::a_folder_that_is_opened_later_is_watched_and_so_are_all_others_meanwhile";
+        unprivileged(test, || {
+            let folder = tempfile::tempdir().unwrap();
+            let path = fs::canonicalize(folder.path()).unwrap();
+            let allow = |mode| fs::set_permissions(path.join("shut"), fs::Permissions::from_mode(mode)).unwrap();
+            for name in ["1", "2", "shut/in it", "y", "z/deep"] {
+                fs::create_dir_all(path.join(name)).unwrap();
+            }
+            allow(0);
+            let mut listener = Listener::start(&[Root::new(&path).unwrap()]);
+            assert_eq!(listener.is_deaf(0), None);
+            let until = |listener: &Listener, wanted: &Path| {
+                let begun = Instant::now();
+                while listener.next(Duration::from_secs(1)).is_none_or(|hint| hint.path != wanted) {
+                    assert!(begun.elapsed() < Duration::from_secs(30), "nobody told of {}", wanted.display());
+                }
+            };
+            for name in ["1/a", "2/a", "y/a", "z/a", "z/deep/a"] {
+                fs::write(path.join(name), "").unwrap();
+                until(&listener, &path.join(name));
+            }
+            allow(0o755);
+            until(&listener, &path.join("shut"));
+            listener.watch_also(&path.join("shut"));
+            for name in ["shut/a", "shut/in it/a"] {
+                fs::write(path.join(name), "").unwrap();
+                until(&listener, &path.join(name));
+            }
+            assert!(!listener.has_lost_events());
+            listener.stop();
+            fs::write(path.join("1/b"), "").unwrap();
+            assert!(listener.next_now().is_none(), "it was still watched");
+        });
+    }
 }

@@ -12,9 +12,17 @@ const TRUSTED: &[&str] = &[
     "vfat", "exfat", "msdos", "ntfs3", "hfs", "hfsplus", "udf", "iso9660", "squashfs", "erofs",
 ];
 
-/// The mounts of this process, as they are now: a text that is equal as long as they are.
+/// The mounts of this process, as they are now.
 pub(super) fn mounts_now() -> Option<String> {
     if cfg!(target_os = "linux") { std::fs::read_to_string("/proc/self/mountinfo").ok() } else { None }
+}
+
+/// Those of `mounts` that folders at or below `roots` lie in: a text that is equal as long as they are. Others come and go all the
+/// time, with containers and with what is plugged in.
+pub(super) fn relevant(mounts: &str, roots: &[&Path]) -> String {
+    let touches = |place: &Path| roots.iter().any(|root| root.starts_with(place) || place.starts_with(root));
+    let lines = mounts.lines().filter(|line| parse(line).is_some_and(|(place, _)| touches(&place)));
+    lines.map(|line| format!("{line}\n")).collect()
 }
 
 /// Why the system may not tell of every change at or below `folder`, given its mounts; `None` if it does.
@@ -95,6 +103,23 @@ mod tests {
         assert_eq!(why("/home/ada/my disk").unwrap(), "it is on a file system of kind `fuse.sshfs`");
         assert_eq!(why("/data/in").unwrap(), "it is on a file system of kind `overlay`", "the upper one counts");
         assert!(distrust(Path::new("/a"), None).is_some() && distrust(Path::new("/a"), Some("")).is_some());
+    }
+
+    #[test]
+    fn only_mounts_that_a_folder_lies_in_or_that_lie_in_it_matter_for_it() {
+        let of = |folders: &[&str]| {
+            let folders: Vec<&Path> = folders.iter().map(|folder| Path::new(*folder)).collect();
+            let lines = relevant(MOUNTS, &folders);
+            lines.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&["/home/ada/docs"]), ["21"]);
+        assert_eq!(of(&["/home/ada"]), ["21", "30", "31"]);
+        assert_eq!(of(&["/home/ada/my disk/x", "/data"]), ["21", "31", "32", "33"]);
+        let all = |folder: &str| distrust(Path::new(folder), Some(MOUNTS));
+        for folder in ["/home/ada/docs", "/home/ada/net/x", "/home/ada", "/data/in"] {
+            let mounts = relevant(MOUNTS, &[Path::new(folder)]);
+            assert_eq!(distrust(Path::new(folder), Some(&mounts)), all(folder));
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How fast a look goes on that nobody waits for.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Things that are met in one step.
 const STEP: u32 = 256;
@@ -13,13 +13,12 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Says when to pause, and for how long.
 pub(super) struct Pace {
     steps: u32,
-    used: Option<Duration>,
-    since: Instant,
+    used: Duration,
 }
 
 impl Pace {
     pub(super) fn new() -> Self {
-        Self { steps: 0, used: processor_time(), since: Instant::now() }
+        Self { steps: 0, used: processor_time() }
     }
 
     /// One more thing was met. How long to pause now, if it is time.
@@ -29,25 +28,40 @@ impl Pace {
             return None;
         }
         self.steps = 0;
-        let used = processor_time();
-        let took = match (used, self.used) {
-            (Some(now), Some(before)) => now.saturating_sub(before),
-            _ => self.since.elapsed(),
-        };
         // What is used while it pauses counts, too.
-        (self.used, self.since) = (used, Instant::now());
-        Some((took * SHARE).min(PAUSE_MAX))
+        let before = std::mem::replace(&mut self.used, processor_time());
+        let pause = (self.used.saturating_sub(before) * SHARE).min(PAUSE_MAX);
+        if cfg!(not(unix)) {
+            self.used += pause;
+        }
+        Some(pause)
     }
 }
 
 /// How much processor time this thread has used.
-fn processor_time() -> Option<Duration> {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+#[cfg(unix)]
+fn processor_time() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+
+    let used = clock_gettime(ClockId::ThreadCPUTime);
+    let nanoseconds = u32::try_from(used.tv_nsec).unwrap_or_default();
+    Duration::new(u64::try_from(used.tv_sec).unwrap_or_default(), nanoseconds)
+}
+
+/// The time that has passed, where nobody says.
+#[cfg(not(unix))]
+fn processor_time() -> Duration {
+    use std::sync::LazyLock;
+    use std::time::Instant;
+
+    static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    BEGUN.elapsed()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]

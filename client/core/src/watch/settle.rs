@@ -1,12 +1,14 @@
 //! Files that are new or changed, until they have come to rest.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::rest::{REST_MAX, Rests};
 use super::writers::{Writers, writers_now};
 use crate::source::{FileStat, Found};
+use crate::tree::{is_absent, link_met};
 
 /// A file that must rest for longer is looked at this often meanwhile, so that a pause is told from slow writing.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -18,6 +20,8 @@ const RECENT_MAX: usize = 8192;
 const SEARCH_SHARE: u32 = 20;
 /// Nobody waits for longer until they are looked for.
 const SEARCH_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// And nobody who has closed the file: mostly nobody else has it open.
+const SEARCH_PAUSE_CLOSED_MAX: Duration = Duration::from_millis(250);
 
 /// What the system tells of a file's writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +41,8 @@ pub(super) struct Settling {
     /// What was handed on last, oldest first: if it grows, its writer had only paused.
     recent: VecDeque<(PathBuf, Instant)>,
     handed_on: HashMap<PathBuf, (FileStat, Instant)>,
-    /// When writers may be looked for again.
-    search_at: Option<Instant>,
+    /// When writers were looked for last, and how long they are not looked for again.
+    searched: Option<(Instant, Duration)>,
 }
 
 struct Restless {
@@ -60,7 +64,7 @@ impl Settling {
             rests: Rests::new(rest),
             recent: VecDeque::new(),
             handed_on: HashMap::new(),
-            search_at: None,
+            searched: None,
         }
     }
 
@@ -95,7 +99,8 @@ impl Settling {
         }
     }
 
-    /// Looks at each file again, and takes out those that have come to rest. Files that are gone are forgotten.
+    /// Looks at each file again, and takes out those that have come to rest. Files that are gone are forgotten, not those that
+    /// cannot be looked at for a while.
     pub(super) fn take_ready(&mut self, now: Instant) -> Vec<Found> {
         self.take_ready_unless(now, writers_now)
     }
@@ -104,15 +109,25 @@ impl Settling {
     fn take_ready_unless(&mut self, now: Instant, search: impl FnOnce(&HashSet<(u64, u64)>) -> Writers) -> Vec<Found> {
         let mut perhaps = Vec::new();
         let rests = &mut self.rests;
+        let searched = self.searched;
+        // Until they are looked for, nothing is decided of any file, and it needs not be looked at.
+        let may_search = |closed: bool| {
+            let most = if closed { SEARCH_PAUSE_CLOSED_MAX } else { SEARCH_PAUSE_MAX };
+            searched.is_none_or(|(at, pause)| now.saturating_duration_since(at) >= pause.min(most))
+        };
         self.files.retain(|path, file| {
             let rest = file.rest(rests, now);
             let waited = now.saturating_duration_since(file.unchanged_since);
-            let is_due = waited >= rest;
+            let is_due = waited >= rest && may_search(file.closed);
             if !is_due && now.saturating_duration_since(file.looked) < LOOK_EVERY {
                 return true;
             }
-            let Ok(seen) = file.found.look() else {
-                return false;
+            let seen = match file.found.look() {
+                Ok(seen) => seen,
+                Err(error) => {
+                    file.looked = now;
+                    return may_pass(&error) && now.saturating_duration_since(file.restless_since) < PATIENCE;
+                }
             };
             let Ok(found) = Found::at(path.clone(), file.found.name.clone(), seen) else {
                 return false;
@@ -127,14 +142,14 @@ impl Settling {
             }
             true
         });
-        if perhaps.is_empty() || self.search_at.is_some_and(|at| now < at) {
+        if perhaps.is_empty() {
             return Vec::new();
         }
         let asked = perhaps.iter().map(|(found, ..)| identity(&found.stat)).collect();
         let begun = Instant::now();
         let Writers { written, others } = search(&asked);
         // From the time that the caller has: what it took is over when it asks again.
-        self.search_at = Some(now + (begun.elapsed() * SEARCH_SHARE).min(SEARCH_PAUSE_MAX));
+        self.searched = Some((now, begun.elapsed() * SEARCH_SHARE));
         let mut ready = Vec::new();
         for (found, closed, is_written, waited) in perhaps {
             if written.contains(&identity(&found.stat)) {
@@ -204,6 +219,12 @@ fn pause_between(former: &FileStat, now: &FileStat) -> Option<Duration> {
     let is_same = former.device == now.device && former.inode == now.inode;
     let pause_ns = u64::try_from(now.modified_ns.saturating_sub(former.modified_ns)).ok()?;
     (is_same && now.size > former.size).then(|| Duration::from_nanos(pause_ns))
+}
+
+/// Whether a file that cannot be looked at may be as it was: too many files are open, a disk or a network does not answer, …
+fn may_pass(error: &io::Error) -> bool {
+    // Of a folder that is opened again the system tells.
+    !is_absent(error) && link_met(error).is_none() && error.kind() != io::ErrorKind::PermissionDenied
 }
 
 fn identity(stat: &FileStat) -> (u64, u64) {
@@ -279,6 +300,29 @@ mod tests {
         assert!(settling.take_ready(start + Duration::from_secs(50)).is_empty(), "half of it would have been sent");
         drop(writer);
         assert_eq!(settling.take_ready(start + Duration::from_secs(100)).len(), 1);
+    }
+
+    #[test]
+    fn where_it_takes_long_to_look_for_writers_a_closed_file_hardly_waits_and_none_is_looked_at_for_nothing() {
+        let (_folder, folder) = folder();
+        let start = Instant::now();
+        let mut settling = settling();
+        let mut met = |name: &str, sign| {
+            let path = folder.join(name);
+            fs::write(&path, "1").unwrap();
+            settling.met(found(&path), sign, start);
+            path
+        };
+        let (closed, other) = (met("closed", Sign::Closed), met("other", Sign::None));
+        let now = start + AFTER_CHANGE;
+        settling.searched = Some((now, SEARCH_PAUSE_MAX * 10));
+        settling.files.values_mut().for_each(|file| file.looked = now);
+        let soon = now + SEARCH_PAUSE_CLOSED_MAX;
+        fs::remove_file(&other).unwrap();
+        assert!(settling.take_ready_unless(soon - Duration::from_millis(1), |_| unreachable!()).is_empty());
+        assert_eq!(settling.len(), 2, "a file was looked at");
+        let ready = settling.take_ready_unless(soon, nobody(false));
+        assert_eq!(ready.iter().map(|found| &found.path).collect::<Vec<_>>(), [&closed]);
     }
 
     #[test]

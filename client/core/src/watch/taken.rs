@@ -21,6 +21,8 @@ struct Inner {
     left: HashSet<u64>,
     /// Hashes of the paths of files that were handed on and of which the last was not said.
     unsaid: HashSet<u64>,
+    /// Some of `left` is to be found again.
+    has_let_go: bool,
 }
 
 impl Taken {
@@ -49,6 +51,14 @@ impl Taken {
         self.lock().unsaid.remove(&path);
     }
 
+    /// What is at `path` was handed on and is not sent: it is handed on again when it is met the next time.
+    pub(crate) fn forget(&self, path: &Path) {
+        let path = self.hash.hash_one(path);
+        let mut inner = self.lock();
+        inner.seen.remove(&path);
+        inner.unsaid.remove(&path);
+    }
+
     /// The run that files were handed to ended before it could say the last of all: the next one is given them anew.
     pub(super) fn forget_unsaid(&self) {
         let mut inner = self.lock();
@@ -66,9 +76,16 @@ impl Taken {
     /// Lets the watcher find what was left.
     pub(crate) fn find_again(&self) {
         let mut inner = self.lock();
-        for path in std::mem::take(&mut inner.left) {
+        let left = std::mem::take(&mut inner.left);
+        inner.has_let_go |= !left.is_empty();
+        for path in left {
             inner.seen.remove(&path);
         }
+    }
+
+    /// Whether there is something to be found again since this was asked last, of which nobody else tells.
+    pub(super) fn has_let_go(&self) -> bool {
+        std::mem::take(&mut self.lock().has_let_go)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -97,11 +114,12 @@ mod tests {
         let (kept, left) = (Path::new("/kept"), Path::new("/left"));
         assert!(taken.take(kept, 1) && taken.take(left, 1) && !taken.take(left, 1));
         taken.leave(left);
-        assert!(taken.is_taken(left, 1), "not before there is a reason to look");
+        assert!(taken.is_taken(left, 1) && !taken.has_let_go(), "not before there is a reason to look");
         taken.find_again();
+        assert!(taken.has_let_go() && !taken.has_let_go(), "nobody looks for it");
         assert!(taken.is_taken(kept, 1) && !taken.is_taken(kept, 2) && !taken.is_taken(left, 1));
         assert!(taken.take(left, 1));
         taken.find_again();
-        assert!(taken.is_taken(left, 1), "once");
+        assert!(taken.is_taken(left, 1) && !taken.has_let_go(), "once");
     }
 }

@@ -218,3 +218,28 @@ async fn while_a_new_version_is_being_described_its_files_go_nowhere_else() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_a_rule_kept_back_while_it_waited_is_sent_when_the_rule_is_gone() {
+    let world = World::new().await;
+    world.fake.lock().releases = vec![taking("table", "text/csv")];
+    world.write("b.png", "22");
+    watch(&world, Some("auto"), async |told| {
+        while !matches!(told.recv().await.expect("the watcher ended"), Notice::Waiting { .. }) {}
+        let rules = world.write(".gitignore", "*.png\n");
+        world.fake.lock().releases.push(taking("image", "image/*"));
+        loop {
+            match told.recv().await.expect("the watcher ended") {
+                Notice::Skipped { path, reason } => {
+                    assert_eq!(name(&path), "b.png");
+                    break assert!(reason.starts_with("ignored: pattern `*.png` of "), "{reason}");
+                }
+                Notice::Finished(file) => panic!("{file:?}"),
+                _ => {}
+            }
+        }
+        std::fs::remove_file(rules).unwrap();
+        assert_eq!(finished(told, 1).await, [pair("b.png", "image")]);
+    })
+    .await;
+}

@@ -1,0 +1,279 @@
+//! Folders on a file system whose every change the system tells of: in memory.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::source::Found;
+use crate::unprivileged::{unprivileged, with_nothing_opened};
+
+/// No step of a test takes longer, on however busy a machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+struct Test {
+    folder: TempDir,
+    met: mpsc::Receiver<Vec<Met>>,
+    notices: mpsc::Receiver<Notice>,
+    looks: watch::Receiver<Vec<(PathBuf, Look)>>,
+    taken: Arc<Taken>,
+    stop: CancellationToken,
+    found: Vec<(String, u64)>,
+}
+
+impl Test {
+    /// Folders `a` and `b`; in them `*.quiet` is left out. Only one notice is taken before somebody reads.
+    fn new(prepare: impl FnOnce(&Path)) -> (Self, Folders) {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let path = fs::canonicalize(folder.path()).unwrap();
+        prepare(&path);
+        let root = |name: &str| {
+            let path = path.join(name);
+            fs::create_dir_all(&path).unwrap();
+            let rules = Rules::new(&path, &["*.quiet".to_owned()]).unwrap();
+            (Root::new(&path).unwrap(), Arc::new(rules))
+        };
+        let roots = vec![root("a"), root("b")];
+        let (met, found) = mpsc::channel(64);
+        let (notices, told) = mpsc::channel(1);
+        let (looks, looked) = watch::channel(Vec::new());
+        let (taken, stop) = (Arc::<Taken>::default(), CancellationToken::new());
+        let ways = Ways { met, notices, looks, taken: Arc::clone(&taken), stop: stop.clone() };
+        let test = Self { folder, met: found, notices: told, looks: looked, taken, stop, found: Vec::new() };
+        (test, Folders::new(roots, None, ways))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        fs::canonicalize(self.folder.path()).unwrap().join(name)
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        write(&self.path(name), content);
+    }
+
+    /// Looks on a thread of its own until that is joined.
+    fn look(&self, folders: Folders) -> JoinHandle<()> {
+        std::thread::spawn(move || folders.look())
+    }
+
+    fn until(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
+        let begun = Instant::now();
+        while !holds(self) {
+            assert!(begun.elapsed() < LIMIT, "waited in vain for {what}: {:?}, {:?}", self.found, self.looks.borrow());
+            while let Ok(batch) = self.met.try_recv() {
+                let file = |met| if let Met::File(found) = met { found } else { panic!("{met:?}") };
+                let name = |found: Found| (String::from_utf8(found.name).unwrap(), found.stat.size);
+                self.found.extend(batch.into_iter().map(file).map(name));
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    fn until_found(&mut self, name: &str, bytes: u64) {
+        self.until(name, |test| test.found.contains(&(name.to_owned(), bytes)));
+    }
+
+    fn until_rare(&mut self) {
+        self.until("rare looks", |test| {
+            let looks = test.looks.borrow();
+            looks.len() == 2 && looks.iter().all(|(_, look)| look.is_none())
+        });
+    }
+
+    fn end(self, looking: JoinHandle<()>) {
+        self.stop.cancel();
+        looking.join().unwrap();
+    }
+}
+
+fn allow(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn write(path: &Path, content: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+#[test]
+fn a_folder_that_is_shut_takes_no_trust_from_the_others_and_what_is_in_it_is_found_once_it_is_opened() {
+    let name = "a_folder_that_is_shut_takes_no_trust_from_the_others_and_what_is_in_it_is_found_once_it_is_opened";
+    unprivileged(&format!("watch::folders::tests::{name}"), || {
+        let (mut test, folders) = Test::new(|path| {
+            for folder in ["a/1", "a/2", "a/z"] {
+                write(&path.join(folder).join("old.quiet"), "");
+            }
+            write(&path.join("a/lost+found/deep/file"), "1");
+            allow(&path.join("a/lost+found"), 0);
+        });
+        let looking = test.look(folders);
+        test.until_rare();
+        let told = test.notices.blocking_recv();
+        assert!(matches!(&told, Some(Notice::Skipped { path, .. }) if path.ends_with("lost+found")), "{told:?}");
+        for folder in ["1", "2", "z"] {
+            test.write(&format!("a/{folder}/new"), "22");
+            test.until_found(&format!("{folder}/new"), 2);
+        }
+        allow(&test.path("a/lost+found"), 0o755);
+        test.until_found("lost+found/deep/file", 1);
+        test.end(looking);
+    });
+}
+
+#[test]
+fn while_one_folder_is_looked_through_in_small_steps_the_others_are_looked_through_when_it_is_time() {
+    let (test, mut folders) = Test::new(|path| {
+        for number in 0..300 {
+            write(&path.join(format!("a/{number}.quiet")), "");
+        }
+    });
+    for position in [0, 1] {
+        assert!(folders.look_through(position).is_continue());
+        assert_eq!(folders.watched[position].look, Some(None));
+    }
+    // Nobody tells of what changes there.
+    let long_ago = Instant::now();
+    (folders.watched[1].look, folders.watched[1].next_look) = (Some(Some("of a network".to_owned())), long_ago);
+    assert!(folders.look_through(0).is_continue());
+    assert!(folders.watched[1].next_look > long_ago, "nothing that is new in it would have been found");
+    assert!(folders.watched[0].is_rare(), "it was no reason to look through the other one at once");
+    drop(test);
+}
+
+#[test]
+fn what_there_was_no_room_for_is_looked_for_soon_and_so_is_what_was_let_go() {
+    let (test, mut folders) = Test::new(|_| {});
+    for number in 0..SETTLING_MAX {
+        test.write(&format!("a/{number}"), "");
+        let path = test.path(&format!("a/{number}"));
+        let seen = fs::symlink_metadata(&path).unwrap();
+        let found = Found::at(path, format!("{number}").into_bytes(), &seen).unwrap();
+        // For so long nobody can be said to have closed it.
+        folders.settling.met(found, Sign::None, Instant::now() + LIMIT);
+    }
+    test.write("b/more/1", "");
+    let later = Instant::now() + LIMIT * 10;
+    for watched in &mut folders.watched {
+        (watched.is_known, watched.next_look) = (true, later);
+    }
+    folders.look_again_at(test.path("b/more"), Duration::ZERO, 9);
+    assert!(folders.look_again().is_continue());
+    assert!(!folders.watched[1].is_known && folders.watched[1].next_look < later);
+    assert!(folders.watched[0].is_known, "it was all looked at");
+    test.taken.leave(&test.path("a/1"));
+    test.taken.find_again();
+    folders.heed_losses();
+    assert!(!folders.watched[0].is_known && folders.watched[0].next_look < later);
+}
+
+#[test]
+fn hints_that_come_without_end_keep_nothing_else_from_being_done() {
+    let (test, mut folders) = Test::new(|_| {});
+    for number in 0..3000 {
+        test.write(&format!("a/{number}"), "1");
+    }
+    let (begun, mut before) = (Instant::now(), 0);
+    while before < 3000 {
+        assert!(folders.take_hints(Duration::from_millis(50)).is_continue() && begun.elapsed() < LIMIT);
+        let now = folders.settling.len();
+        assert!(now - before <= 1024, "{now} after {before}");
+        before = now;
+        // All of them are there.
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    test.stop.cancel();
+    test.write("a/more", "1");
+    assert!(folders.take_hints(Duration::from_secs(1)).is_break());
+}
+
+#[test]
+fn what_nobody_could_be_told_of_is_told_the_next_time() {
+    let (mut test, mut folders) = Test::new(|path| {
+        fs::create_dir(path.join("b")).unwrap();
+        for name in ["1", "2", "3"] {
+            write(&path.join("a").join(name).join(".gitignore"), &"a".repeat(1 << 20));
+            std::os::unix::fs::symlink("x", path.join("b").join(name)).unwrap();
+        }
+    });
+    let mut told = HashSet::new();
+    for _ in 0..6 {
+        for position in [0, 1] {
+            assert!(folders.look_through(position).is_continue());
+        }
+        if let Ok(Notice::Skipped { path, .. }) = test.notices.try_recv() {
+            assert!(told.insert(path.clone()), "told twice: {path:?}");
+        }
+    }
+    assert_eq!(told.len(), 6, "{told:?}");
+}
+
+#[test]
+fn a_file_that_another_user_has_made_and_not_written_yet_is_waited_for() {
+    let name = "a_file_that_another_user_has_made_and_not_written_yet_is_waited_for";
+    unprivileged(&format!("watch::folders::tests::{name}"), || {
+        let (mut test, folders) = Test::new(|path| write(&path.join("of full length"), "333"));
+        let looking = test.look(folders);
+        test.until_rare();
+        allow(test.folder.path(), 0o755);
+        allow(&test.path("a"), 0o777);
+        // As someone whose files the kernel does not show us.
+        let mut writer = Command::new("setpriv");
+        writer.args(["--reuid=65534", "--clear-groups", "sh", "-c", "exec cat > \"$0\""]).arg(test.path("a/empty"));
+        let mut writer = writer.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut input = writer.stdin.take().unwrap();
+        let made = test.path("a/empty");
+        test.until("the empty file, where there are other users", |_| {
+            made.exists() || writer.try_wait().unwrap().is_some()
+        });
+        if !made.exists() {
+            filemill_text::tell!("skipped: only root can be another user, too");
+            return test.end(looking);
+        }
+        // One that nobody closes either, and that is not empty.
+        fs::hard_link(test.path("of full length"), test.path("a/linked")).unwrap();
+        test.until_found("linked", 3);
+        assert!(!test.found.iter().any(|(name, _)| name == "empty"), "it was taken before a byte was in it");
+        std::io::Write::write_all(&mut input, b"4444").unwrap();
+        drop(input);
+        test.until_found("empty", 4);
+        assert!(writer.wait().unwrap().success());
+        assert_eq!(test.found.len(), 2, "{:?}", test.found);
+        test.end(looking);
+    });
+}
+
+#[test]
+fn what_cannot_be_looked_at_for_a_moment_is_not_forgotten() {
+    let name = "what_cannot_be_looked_at_for_a_moment_is_not_forgotten";
+    unprivileged(&format!("watch::folders::tests::{name}"), || {
+        let (mut test, mut folders) = Test::new(|path| {
+            for folder in ["a/1", "b/1"] {
+                fs::create_dir_all(path.join(folder)).unwrap();
+            }
+        });
+        for position in [0, 1] {
+            assert!(folders.look_through(position).is_continue());
+        }
+        test.write("a/1/settling", "1");
+        let until = |folders: &mut Folders, holds: fn(&Folders) -> bool| {
+            let begun = Instant::now();
+            while !holds(folders) {
+                assert!(folders.take_hints(Duration::from_millis(5)).is_continue() && begun.elapsed() < LIMIT);
+            }
+        };
+        until(&mut folders, |folders| folders.settling.len() == 1);
+        test.write("b/1/new", "22");
+        with_nothing_opened(|| {
+            until(&mut folders, |folders| !folders.watched[1].is_known);
+            let later = Instant::now() + Duration::from_secs(30);
+            assert!(folders.settling.take_ready(later).is_empty() && folders.settling.len() == 1);
+        });
+        let looking = test.look(folders);
+        test.until_found("1/settling", 1);
+        test.until_found("1/new", 2);
+        test.end(looking);
+    });
+}
