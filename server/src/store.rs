@@ -57,6 +57,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "pool roots", include_str!("../migrations/0005_pool_roots.sql")),
     (6, "clocks", include_str!("../migrations/0006_clocks.sql")),
     (7, "published descriptions", include_str!("../migrations/0007_published_descriptions.sql")),
+    (8, "defaults", include_str!("../migrations/0008_defaults.sql")),
 ];
 
 /// More events than a power cut can take back with SQLite.
