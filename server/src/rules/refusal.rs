@@ -82,6 +82,14 @@ pub(super) fn too_many(what: &str, most: usize) -> ErrorBody {
 
 /// A fault of the database: its text is for the log, not for who asked.
 pub(super) fn from_store(what: &'static str, error: &StoreError) -> ErrorBody {
+    if error.is_full() {
+        // The store has said it, for all of them.
+        return ErrorBody {
+            message: "the server has no room left, and takes nothing in".to_owned(),
+            hint: Some("it goes on when its operator has made room on the disk of its database".to_owned()),
+            ..unavailable()
+        };
+    }
     if error.is_unavailable() {
         tracing::warn!(what, error = filemill_text::chain(error), "the database cannot be reached");
         return unavailable();
