@@ -53,6 +53,14 @@ pub enum NodeError {
         /// The folder's.
         pool: String,
     },
+    /// It could fetch nothing: the server stores elsewhere than this node may go.
+    #[error("the server stores on {stored_on}, and --storage-origin names only {configured}")]
+    OtherOrigin {
+        /// The server's storage.
+        stored_on: String,
+        /// What this node was given.
+        configured: String,
+    },
     /// The pool's folder.
     #[error(transparent)]
     Pool(#[from] PoolFolderError),
@@ -79,6 +87,7 @@ impl NodeError {
             Self::OtherPool { pool, .. } => {
                 format!("make a token with `filemill-server token create --scope processor --pool {pool}`")
             }
+            Self::OtherOrigin { stored_on, .. } => format!("add --storage-origin {stored_on} if you trust it"),
             Self::Pool(error) => error.hint(),
             Self::Http(_) => "install the system's CA certificates (package `ca-certificates`)".into(),
             Self::Thread(_) => "raise the limit of threads, or use fewer slots".into(),

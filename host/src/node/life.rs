@@ -200,16 +200,28 @@ async fn let_in(server: &Server, config: &NodeConfig, pool: &str, stop: &Cancell
     if let Some(token) = who.pool.filter(|token| token != pool) {
         return Err(NodeError::OtherPool { token, pool: pool.to_owned() });
     }
-    let origins = StorageOrigins::new(config.storage_origins.clone());
-    for origin in who.storage_origins.iter().filter_map(|origin| origin.parse::<Origin>().ok()) {
-        if !origins.contains(&origin) {
-            tracing::warn!(
-                "the server stores on `{origin}`, which is not configured here: such chunks are not fetched \
-                 (hint: add --storage-origin {origin} if you trust it)"
-            );
-        }
-    }
+    check_origins(&who.storage_origins, &config.storage_origins)?;
     Ok(true)
+}
+
+/// Compares where the server stores with where this node may go. With nothing in common every job would be leased only to be
+/// handed back, until the server takes that for the job's fault.
+fn check_origins(stored_on: &[String], configured: &[Origin]) -> Result<(), NodeError> {
+    let origins: Vec<Origin> = stored_on.iter().filter_map(|origin| origin.parse().ok()).collect();
+    let (known, unknown): (Vec<_>, Vec<_>) = origins.iter().partition(|origin| configured.contains(origin));
+    if known.is_empty()
+        && let Some(first) = unknown.first()
+    {
+        let configured: Vec<_> = configured.iter().map(ToString::to_string).collect();
+        return Err(NodeError::OtherOrigin { stored_on: first.to_string(), configured: configured.join(", ") });
+    }
+    for origin in unknown {
+        tracing::warn!(
+            "the server stores on `{origin}`, which is not configured here: such chunks are not fetched \
+             (hint: add --storage-origin {origin} if you trust it)"
+        );
+    }
+    Ok(())
 }
 
 /// Waits for the runs in hand; what has not ended after `grace` is cancelled and handed back.

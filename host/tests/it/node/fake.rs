@@ -50,6 +50,8 @@ pub(crate) struct World {
     pub(crate) pool: Option<String>,
     pub(crate) lease_ms: u32,
     storage: String,
+    /// Where the server says that it stores.
+    pub(crate) stores_on: Vec<String>,
     pub(crate) offers: VecDeque<LeasedUpload>,
     pub(crate) component: Option<SignedGet>,
     /// URLs of stored chunks, by run.
@@ -334,12 +336,12 @@ impl Handle {
     }
 
     fn whoami(&self) -> Answer {
-        let (scope, pool) = {
+        let (scope, pool, storage_origins) = {
             let world = self.lock();
-            (world.scope.clone(), world.pool.clone())
+            (world.scope.clone(), world.pool.clone(), world.stores_on.clone())
         };
         let (organisation, user, server) = ("lab".into(), "node".into(), "0.0.0".into());
-        Answer::json(200, &WhoAmI { organisation, user, scope, pool, server, storage_origins: Vec::new() })
+        Answer::json(200, &WhoAmI { organisation, user, scope, pool, server, storage_origins })
     }
 
     fn publish(&self, request: &PublishPool) -> Answer {

@@ -233,6 +233,20 @@ async fn a_node_that_cannot_work_says_why_and_what_to_do() {
     let error = refusal(&mill, |config| config.pool_dir = mill.dir().join("none")).await;
     assert!(error.to_string().ends_with("holds no pool: `pool.json` is missing"), "{error}");
 
+    let elsewhere = mill.fake.elsewhere.clone();
+    mill.fake.world(|world| world.stores_on = vec![elsewhere.clone()]);
+    let error = refusal(&mill, |_| {}).await;
+    let said = format!("the server stores on {elsewhere}, and --storage-origin names only {}", mill.fake.storage);
+    assert_eq!(error.to_string(), said);
+    assert_eq!(error.hint(), format!("add --storage-origin {elsewhere} if you trust it"));
+    mill.fake.world(|world| {
+        assert!(
+            !world.said.iter().any(|said| matches!(said, Said::Leased(_))),
+            "it would hand back all that it leases"
+        );
+        world.stores_on.clear();
+    });
+
     mill.fake.world(|world| world.pool = Some("other".into()));
     let error = refusal(&mill, |_| {}).await;
     assert_eq!(error.to_string(), "the token is for the pool `other`, the pool's folder is that of `lab`");
