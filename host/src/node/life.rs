@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
-use filemill_api::{WhoAmI, paths};
+use filemill_api::{ErrorCode, OfferAnswer, OfferRequest, paths};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +42,8 @@ use crate::pool::PoolFolder;
 const FETCHES: usize = 16;
 /// How often the totals are logged, where they changed.
 const TOTALS_EVERY: Duration = Duration::from_secs(60);
+/// How long it may take to say that nothing is offered any more.
+const LAST_OFFER: Duration = Duration::from_secs(2);
 /// How long the last words may take: results and leases handed back.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -125,6 +127,7 @@ pub async fn run(config: NodeConfig, runtime: Runtime, stop: CancellationToken) 
     node.slots.close();
     work.close();
     work.wait().await;
+    sign_off(&node).await;
     end_work(&node, config.grace).await;
     node.releases.end().await;
     close(&node);
@@ -236,6 +239,14 @@ async fn end_work(node: &Node, grace: Duration) {
             node.leases.end(&lease, super::lease::End::Returned);
         }
     }
+}
+
+/// Says that this node asks for no more work and takes back what it offers, so that nobody is told to wait for it.
+async fn sign_off(node: &Node) {
+    let request = OfferRequest { node: node.id.clone(), engines: Vec::new(), stopping: true };
+    let path = paths::ENGINES.replace("{pool}", &node.pool);
+    // Where it is not heard, the server finds out when the node is not seen any more.
+    let _ = timeout(LAST_OFFER, node.server.put::<OfferAnswer>(&path, &request)).await;
 }
 
 /// Lets the threads end.

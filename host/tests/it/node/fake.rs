@@ -38,6 +38,8 @@ pub(crate) enum Said {
     NoHeader(RunKey),
     Published(SignedStatement),
     Leased(LeaseRequest),
+    /// It asks for no more work, and offers nothing.
+    SignedOff,
     /// A call that was answered with 409.
     Refused(String),
 }
@@ -372,6 +374,9 @@ impl Handle {
         };
         let engines = self.change(|world| {
             let engines = request.engines.iter().map(|offer| one(world, offer)).collect();
+            if request.stopping {
+                world.said.push(Said::SignedOff);
+            }
             world.offered.push(request.engines);
             engines
         });

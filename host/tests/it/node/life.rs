@@ -258,6 +258,27 @@ async fn a_node_that_cannot_work_says_why_and_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_stops_says_so_at_once_though_a_job_of_it_still_runs() {
+    let mill = Mill::start_with(loops_over_ten_bytes(), |config| {
+        config.slots = 1;
+        // More than the test waits: it is said before that has passed.
+        config.grace = Duration::from_secs(600);
+    })
+    .await;
+    let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
+    sent.offer(&mill.fake);
+    started(&mill, &sent).await;
+    mill.stop();
+    let engines = mill
+        .fake
+        .until("the last offer", |world| {
+            world.said.iter().any(|said| matches!(said, Said::SignedOff)).then(|| world.offered.last().map(Vec::len))
+        })
+        .await;
+    assert_eq!(engines, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_servers_database_lost_is_told_again() {
     let mill = Mill::stopped(super::counts()).await;
     let digest = Digest::of(&mill.component).to_string();
