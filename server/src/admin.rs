@@ -41,7 +41,7 @@ pub enum AdminError {
     #[error("{0}")]
     Refused(ErrorBody),
     /// The file is not an engine.
-    #[error("the file is not an engine: {0}")]
+    #[error("the file is not an engine")]
     Component(#[from] ComponentError),
     /// Storage failed.
     #[error(transparent)]

@@ -60,7 +60,10 @@ pub(super) fn over_quota(message: impl Into<String>) -> ErrorBody {
 }
 
 pub(super) fn no_upload(id: &str) -> ErrorBody {
-    not_found(format!("there is no upload `{}`", shown(id)), "open it first, with the same token")
+    not_found(
+        format!("there is no upload `{}`", shown(id)),
+        "`filemill status --json` names uploads; one is its sender's alone",
+    )
 }
 
 pub(super) fn unavailable() -> ErrorBody {
