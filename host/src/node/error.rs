@@ -10,11 +10,11 @@ use crate::pool::PoolFolderError;
 #[non_exhaustive]
 pub enum NodeError {
     /// A setting is out of range.
-    #[error("`{setting}` is not {rule}")]
+    #[error("--{setting} takes {rule}")]
     Config {
         /// Which.
         setting: &'static str,
-        /// What it has to be.
+        /// What it takes.
         rule: &'static str,
     },
     /// Bearer tokens and presigned URLs would cross a network in the clear.
@@ -38,6 +38,14 @@ pub enum NodeError {
         server: String,
         /// What it says.
         message: String,
+    },
+    /// What answers there is something else, the storage beside a server for example.
+    #[error("`{server}` does not answer as a filemill server: {why}")]
+    NoServer {
+        /// What was taken for the server.
+        server: String,
+        /// What is odd about its answer.
+        why: String,
     },
     /// The token is for something else.
     #[error("the token has scope `{scope}`, a processor needs `processor`")]
@@ -83,6 +91,10 @@ impl NodeError {
             Self::PlainHttp { .. } => "use https, or say --allow-plain-http on a network that you trust".into(),
             Self::Token { .. } | Self::Refused { .. } | Self::Scope { .. } => {
                 "make a token with `filemill-server token create --scope processor --pool NAME`".into()
+            }
+            Self::NoServer { .. } => {
+                "`filemill-server serve` prints the address as `listening`; what it prints as `storage` is another"
+                    .into()
             }
             Self::OtherPool { pool, .. } => {
                 format!("make a token with `filemill-server token create --scope processor --pool {pool}`")

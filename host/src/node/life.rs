@@ -27,7 +27,7 @@ use super::pace::Pace;
 use super::releases::Releases;
 use super::reports::{self, Reports};
 use super::returns::{self, Returns};
-use super::server::Server;
+use super::server::{CallError, Server};
 use super::slots::Slots;
 use super::storage::Storage;
 use super::streaming::Streaming;
@@ -182,14 +182,24 @@ async fn let_in(server: &Server, config: &NodeConfig, pool: &str, stop: &Cancell
     let who = loop {
         let answer = tokio::select! {
             () = stop.cancelled() => return Ok(false),
-            answer = server.get::<WhoAmI>(paths::WHOAMI) => answer,
+            answer = server.first_answer() => answer,
         };
         match answer {
             Ok(who) => break who,
             Err(error) if error.is_transient() && !error.is_unauthorised() => {}
             Err(error) => {
                 let server = Origin::of(&config.server).to_string();
-                return Err(NodeError::Refused { server, message: error.to_string() });
+                return Err(match error {
+                    CallError::Refused { status, body } if body.code == ErrorCode::Unknown => {
+                        NodeError::NoServer { server, why: format!("it answers {status} {}", body.message) }
+                    }
+                    // Without the server's hint: the error has its own.
+                    CallError::Refused { status, body } => {
+                        NodeError::Refused { server, message: format!("it answers {status}: {}", body.message) }
+                    }
+                    CallError::Malformed(why) => NodeError::NoServer { server, why },
+                    away @ CallError::Away(_) => NodeError::Refused { server, message: away.to_string() },
+                });
             }
         }
         tokio::select! {

@@ -226,6 +226,16 @@ async fn a_node_that_cannot_work_says_why_and_what_to_do() {
     let error = refusal(&mill, |config| config.token = "wrong".to_owned().into()).await;
     assert!(error.to_string().contains("refuses the token"), "{error}");
     assert!(error.hint().contains("filemill-server token"), "{}", error.hint());
+    assert!(!error.to_string().contains("hint"), "one is enough: {error}");
+
+    // What answers there is the storage.
+    let storage = mill.fake.storage.clone();
+    let error = refusal(&mill, |config| config.server = storage.parse().expect("a URL")).await;
+    assert!(error.to_string().contains("does not answer as a filemill server"), "{error}");
+    assert!(error.hint().contains("`listening`"), "{}", error.hint());
+
+    let error = refusal(&mill, |config| config.slots = 0).await;
+    assert_eq!(error.to_string(), "--slots takes 1 to 1024");
 
     let error = refusal(&mill, |config| config.server = "http://filemill.example.org".parse().expect("a URL")).await;
     assert_eq!(error.to_string(), "`http://filemill.example.org` is asked over plain http");
