@@ -41,7 +41,7 @@ pub enum AdminError {
     #[error("{0}")]
     Refused(ErrorBody),
     /// The file is not an engine.
-    #[error("the file is not an engine: {0}")]
+    #[error("the file is not an engine")]
     Component(#[from] ComponentError),
     /// Storage failed.
     #[error(transparent)]
@@ -65,6 +65,9 @@ pub struct Published {
     pub digest: String,
     /// Major of the engine contract.
     pub contract: u32,
+    /// Whether it was not published before.
+    #[serde(skip)]
+    pub is_new: bool,
 }
 
 /// A connection to the database of a server, which may be running.
@@ -215,12 +218,26 @@ impl Admin {
         // The object first: a release that is listed can be fetched.
         let key = ObjectKey::release(&release.digest).map_err(StorageError::from)?;
         store_object(place, &key, component, sha256.as_ref()).await?;
-        self.rules.publish_release(&release, description).await?;
+        let is_new = self.rules.publish_release(&release, description).await?;
         let NewRelease { engine, version, digest, .. } = release;
-        Ok(Published { engine, version, digest, contract })
+        Ok(Published { engine, version, digest, contract, is_new })
     }
 
-    /// Every release, newest first within an engine.
+    /// Makes an organisation use a release from now on; without one, all that have adopted none of this engine. A running server
+    /// does so at once. Gives the release's digest.
+    ///
+    /// # Errors
+    /// There is no such release, or no such organisation; the database failed.
+    pub async fn use_release(
+        &self,
+        engine: &str,
+        version: &str,
+        organisation: Option<&str>,
+    ) -> Result<String, AdminError> {
+        Ok(self.rules.use_release(engine, version, organisation).await?)
+    }
+
+    /// Every release, newest first within an engine. Current is what those use that have adopted none.
     ///
     /// # Errors
     /// The database failed.

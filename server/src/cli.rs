@@ -7,6 +7,8 @@ mod release;
 mod serve;
 mod token;
 
+use std::io;
+
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use filemill_server::{AdminError, StartError};
@@ -85,6 +87,9 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
     if error.downcast_ref::<release::NoProcessor>().is_some() {
         return Some(describe::HINT.to_owned());
     }
+    if error.downcast_ref::<release::Renamed>().is_some() {
+        return Some("leave --engine out, or say --rename if every user of that engine is to get this one".to_owned());
+    }
     match error.downcast_ref::<AdminError>()? {
         AdminError::Start(error) => error.hint().map(ToOwned::to_owned),
         _ => None,
@@ -96,14 +101,24 @@ fn tell(text: &str) {
     filemill_text::tell_lines(text);
 }
 
-/// Writes lines to standard output, which may be a pipe that was closed.
+/// Writes lines to standard output.
 fn print(text: &str) -> anyhow::Result<()> {
     let mut out = Lines::on_stdout();
-    out.columns(text.trim_end()).and_then(|()| out.flush()).context("standard output was closed")
+    written(out.columns(text.trim_end()).and_then(|()| out.flush()))
 }
 
 /// The same with a line of JSON.
 fn print_json(json: &str) -> anyhow::Result<()> {
     let mut out = Lines::on_stdout();
-    out.json(json).and_then(|()| out.flush()).context("standard output was closed")
+    written(out.json(json).and_then(|()| out.flush()))
+}
+
+/// A reader that has seen enough, `head` for example, is no error.
+fn written(written: io::Result<()>) -> anyhow::Result<()> {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
+    }
 }

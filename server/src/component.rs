@@ -14,7 +14,10 @@ pub enum ComponentError {
     /// It is a core module.
     #[error("it is a core WebAssembly module, not a component (hint: build it with `cargo xtask engine build`)")]
     Module,
-    /// It is no WebAssembly, or broken.
+    /// It is something else.
+    #[error("it is not WebAssembly: it does not begin with `\\0asm`")]
+    NotWebAssembly,
+    /// It is broken.
     #[error("it is not a valid WebAssembly component: {0}")]
     Invalid(String),
     /// It exports no analyzer.
@@ -33,7 +36,13 @@ pub fn contract_of(component: &[u8]) -> Result<u32, ComponentError> {
     if Parser::is_core_wasm(component) {
         return Err(ComponentError::Module);
     }
-    let invalid = |error: wasmparser::BinaryReaderError| ComponentError::Invalid(error.to_string());
+    if !component.starts_with(b"\0asm") {
+        return Err(ComponentError::NotWebAssembly);
+    }
+    // Its own words go over several lines, and name the place in hex.
+    let invalid = |error: wasmparser::BinaryReaderError| {
+        ComponentError::Invalid(format!("{} (at byte {})", error.message(), error.offset()))
+    };
     let mut found = None;
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(component) {
@@ -88,7 +97,9 @@ mod tests {
     fn what_is_no_component_is_refused_with_its_kind() {
         assert_eq!(contract_of(b"\0asm\x01\0\0\0"), Err(ComponentError::Module));
         assert_eq!(contract_of(b"\0asm\x0d\0\x01\0"), Err(ComponentError::NotAnEngine));
-        assert!(matches!(contract_of(b"PK\x03\x04"), Err(ComponentError::Invalid(_))));
-        assert!(matches!(contract_of(b""), Err(ComponentError::Invalid(_))));
+        assert_eq!(contract_of(b"PK\x03\x04"), Err(ComponentError::NotWebAssembly));
+        assert_eq!(contract_of(b""), Err(ComponentError::NotWebAssembly));
+        let cut = contract_of(b"\0asm\x0d\0\x01\0\x0b").expect_err("it is cut");
+        assert!(matches!(cut, ComponentError::Invalid(_)) && !cut.to_string().contains('\n'), "{cut}");
     }
 }

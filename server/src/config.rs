@@ -53,7 +53,7 @@ pub enum Place {
 /// An embedded server's place.
 #[derive(Clone, Debug)]
 pub struct Embedded {
-    /// The folder; made if there is none. One server at a time.
+    /// The folder; made by the server that starts on it, if there is none. One server at a time.
     pub dir: PathBuf,
     /// Another database than SQLite in the folder.
     pub database: Option<StoreOptions>,
@@ -82,17 +82,23 @@ impl Default for SweepConfig {
 }
 
 impl Embedded {
-    /// The folder's database, or the one that was named instead; makes the folder if there is none.
+    /// The folder's database, or the one that was named instead. Starting a server makes folder and database, and nothing else
+    /// does: in a folder whose name was mistyped everything would be new, and good for nothing.
     ///
     /// # Errors
-    /// The folder cannot be made; or a server has used it, and the database is gone or empty: taken as new, it would have all
+    /// No server was ever started on the folder; or a server has used it, and the database is gone or empty: taken as new, it would have all
     /// objects deleted, since it knows none of them.
     pub fn database(&self) -> Result<StoreOptions, StartError> {
-        let dir = embedded::make_dir(&self.dir).map_err(|source| StartError::dir(&self.dir, source))?;
+        let dir = &self.dir;
+        let path = dir.join(DATABASE);
+        // Versions before made the database for whoever asked, a token for example.
+        let is_place = embedded::is_place(dir).and_then(|is_place| Ok(is_place || path.try_exists()?));
+        if !is_place.map_err(|source| StartError::dir(dir, source))? {
+            return Err(StartError::NoPlace { dir: dir.clone() });
+        }
         if let Some(database) = &self.database {
             return Ok(database.clone());
         }
-        let path = dir.join(DATABASE);
         // Written when a server was ready, thus after its database.
         let was_used = dir.join(embedded::LAST).exists();
         match std::fs::metadata(&path) {

@@ -8,7 +8,7 @@ mod transfers;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -28,7 +28,7 @@ use crate::storage::{StorageConfig, StorageCredentials};
 use folder::Folder;
 
 pub use place::Addresses;
-pub(crate) use place::{DirLock, make_dir, read_addresses, write_addresses};
+pub(crate) use place::{DirLock, is_place, make_dir, read_addresses, write_addresses};
 
 /// The bucket of embedded storage.
 const BUCKET: &str = "filemill";
@@ -38,6 +38,9 @@ const REGION: &str = "us-east-1";
 pub(crate) const RUNNING: &str = "server.json";
 /// Where the server listened last: clients hold that origin, so the next start takes the same ports if they are free.
 pub(crate) const LAST: &str = "last-addresses.json";
+
+/// Where its objects are, below its folder.
+const OBJECTS: &str = "objects";
 
 /// What embedded storage did not get.
 #[derive(Debug)]
@@ -61,7 +64,7 @@ pub(crate) async fn start_storage(
     bounds: &Bounds,
 ) -> Result<StorageConfig, StorageStartError> {
     let secrets = place::secrets(dir).map_err(StorageStartError::Dir)?;
-    let folder = Folder::open(dir.join("objects"), bounds.transfers).map_err(StorageStartError::Dir)?;
+    let folder = Folder::open(dir.join(OBJECTS), bounds.transfers).map_err(StorageStartError::Dir)?;
     let (listener, address) = listen::bind(listen, may_move).await.map_err(StorageStartError::Listen)?;
     let mut builder = S3ServiceBuilder::new(folder);
     builder.set_auth(SimpleAuth::from_single(secrets.access_key_id.clone(), secrets.secret_access_key.clone()));
@@ -69,6 +72,13 @@ pub(crate) async fn start_storage(
     lane.serve(listener, NoForms(builder.build()), bounds.clone());
     let origin = origin(address).map_err(StorageStartError::Listen)?;
     Ok(configuration(&origin, secrets.credentials(), lifetime))
+}
+
+/// The folder of the bucket, if a server has used `dir` before and it is not there any more. A server has made it before it says
+/// where it listens.
+pub(crate) fn lost_objects(dir: &Path) -> Option<PathBuf> {
+    let bucket = dir.join(OBJECTS).join(BUCKET);
+    (dir.join(LAST).exists() && !bucket.is_dir()).then_some(bucket)
 }
 
 /// How the type of a form begins.

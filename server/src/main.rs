@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            filemill_text::tell!("error: {error:#}");
+            filemill_text::tell!("error: {}", filemill_text::chain(error.as_ref()));
             if let Some(hint) = cli::hint(&error) {
                 filemill_text::tell!("hint: {hint}");
             }

@@ -9,6 +9,7 @@
 //! transaction; one task leases for all nodes. A rule's future may be dropped at any time: what was queued still
 //! happens.
 
+mod adoption;
 mod advance;
 mod announce;
 mod bell;

@@ -38,6 +38,18 @@ pub enum StartError {
         /// The system's reason.
         source: io::Error,
     },
+    /// No server was ever started on the folder.
+    #[error("`{}` is not the folder of a filemill server", dir.display())]
+    NoPlace {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A server has used the folder, and its objects are not there any more.
+    #[error("the objects in `{}` are gone, and a server has used this folder before", path.display())]
+    ObjectsGone {
+        /// Where they were.
+        path: PathBuf,
+    },
     /// A server has used the folder, and its database is not there any more.
     #[error("database `{}` {what}, and a server has used this folder before", path.display())]
     DatabaseGone {
@@ -75,6 +87,11 @@ impl StartError {
             Self::DatabaseGone { .. } => Some(
                 "restore it from a backup, or name the database that was used with --database-url; a new one would have everything \
                  deleted that is stored here: for that, give another folder",
+            ),
+            Self::NoPlace { .. } => Some("`filemill-server serve --embedded DIR` makes one"),
+            Self::ObjectsGone { .. } => Some(
+                "restore them from a backup; to go on without them make that folder, empty, and publish the releases again: files that \
+                 are not done are then sent again, and results that nobody has fetched yet are lost",
             ),
             Self::Listen { .. } => Some("choose another port, or 0 for any"),
             Self::Database(error) => error.hint(),
@@ -205,7 +222,10 @@ fn whereabouts(running: Option<&Addresses>) -> String {
 pub(crate) fn take_dir(dir: &Path) -> Result<(PathBuf, DirLock), StartError> {
     let made = embedded::make_dir(dir).map_err(|source| StartError::dir(dir, source))?;
     match DirLock::take(&made).map_err(|source| StartError::dir(dir, source))? {
-        Some(lock) => Ok((made, lock)),
+        Some(lock) => match embedded::lost_objects(&made) {
+            Some(path) => Err(StartError::ObjectsGone { path }),
+            None => Ok((made, lock)),
+        },
         None => Err(StartError::InUse { running: embedded::read_addresses(&made, embedded::RUNNING), dir: made }),
     }
 }

@@ -10,7 +10,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Region, retry::RetryConfig};
-use aws_sdk_s3::error::DisplayErrorContext;
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketLocationConstraint, ChecksumMode, CreateBucketConfiguration, Delete, ObjectIdentifier};
@@ -88,8 +88,23 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    fn request<E: std::error::Error>(action: &'static str, subject: &str, error: E) -> Self {
-        Self::Request { action, subject: subject.to_owned(), detail: DisplayErrorContext(error).to_string() }
+    /// What the service answered, if it did; otherwise all that the SDK says, which is much.
+    fn request<E>(action: &'static str, subject: &str, error: SdkError<E>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let service = error.as_service_error().and_then(|answer| Some((answer.code()?, answer.message())));
+        let detail = match service {
+            Some((code, Some(message))) => format!("{message} ({code})"),
+            Some((code, None)) => format!("it answers {code}"),
+            None => DisplayErrorContext(error).to_string(),
+        };
+        Self::Request { action, subject: subject.to_owned(), detail }
+    }
+
+    /// A request that could not even be made.
+    fn unmade(action: &'static str, subject: &str, error: impl std::fmt::Display) -> Self {
+        Self::Request { action, subject: subject.to_owned(), detail: error.to_string() }
     }
 
     fn signing(key: &ObjectKey, error: impl std::fmt::Display) -> Self {
@@ -287,12 +302,12 @@ impl Storage {
                 .iter()
                 .map(|key| ObjectIdentifier::builder().key(key.as_str()).build())
                 .collect::<Result<Vec<_>, _>>()
-                .map_err(|error| StorageError::request("delete", first, error))?;
+                .map_err(|error| StorageError::unmade("delete", first, error))?;
             let delete = Delete::builder()
                 .set_objects(Some(objects))
                 .quiet(true)
                 .build()
-                .map_err(|error| StorageError::request("delete", first, error))?;
+                .map_err(|error| StorageError::unmade("delete", first, error))?;
             let answer = self
                 .shared
                 .client
@@ -347,12 +362,12 @@ impl Storage {
 
     async fn find_bucket(&self, create: bool) -> Result<(), StorageError> {
         let Shared { client, bucket, region, .. } = &*self.shared;
-        let missing = match client.head_bucket().bucket(bucket).send().await {
+        match client.head_bucket().bucket(bucket).send().await {
             Ok(_) => return Ok(()),
-            Err(error) if create && error.as_service_error().is_some_and(|e| e.is_not_found()) => error,
+            Err(error) if create && error.as_service_error().is_some_and(|e| e.is_not_found()) => {}
             Err(error) => return Err(StorageError::request("find bucket", bucket, error)),
         };
-        tracing::info!(%bucket, cause = %missing, "making the bucket");
+        tracing::info!(%bucket, "making the bucket");
         // `us-east-1` is the one region that must not be named.
         let place = (&**region != "us-east-1").then(|| {
             CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::from(&**region)).build()
@@ -370,7 +385,7 @@ impl Storage {
 async fn locate(client: &aws_sdk_s3::Client, bucket: &str) -> Result<(String, String), StorageError> {
     const PROBE: &str = "probe";
     let soon =
-        PresigningConfig::expires_in(Duration::from_secs(1)).map_err(|e| StorageError::request("locate", bucket, e))?;
+        PresigningConfig::expires_in(Duration::from_secs(1)).map_err(|e| StorageError::unmade("locate", bucket, e))?;
     let request = client
         .get_object()
         .bucket(bucket)
@@ -383,7 +398,7 @@ async fn locate(client: &aws_sdk_s3::Client, bucket: &str) -> Result<(String, St
         subject: bucket.to_owned(),
         detail: detail.to_owned(),
     };
-    let url = Url::parse(request.uri()).map_err(|error| StorageError::request("locate", bucket, error))?;
+    let url = Url::parse(request.uri()).map_err(|error| StorageError::unmade("locate", bucket, error))?;
     let origin = url.origin().ascii_serialization();
     let before_query = request.uri().split('?').next().unwrap_or_default();
     let base =

@@ -18,6 +18,7 @@ mod nodes;
 mod options;
 mod pools;
 mod releases;
+mod room;
 mod runs;
 mod service;
 mod told;
@@ -30,7 +31,7 @@ use std::time::Duration;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, Connection as _, Postgres, SqlSafeStr, Sqlite, Transaction};
 
 pub use options::StoreOptions;
 pub(crate) use {
@@ -57,6 +58,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "pool roots", include_str!("../migrations/0005_pool_roots.sql")),
     (6, "clocks", include_str!("../migrations/0006_clocks.sql")),
     (7, "published descriptions", include_str!("../migrations/0007_published_descriptions.sql")),
+    (8, "defaults", include_str!("../migrations/0008_defaults.sql")),
 ];
 
 /// More events than a power cut can take back with SQLite.
@@ -72,6 +74,7 @@ const SQLITE_READERS: u32 = 4;
 #[derive(Clone, Debug)]
 pub struct Store {
     pools: Pools,
+    room: room::Room,
 }
 
 #[derive(Clone, Debug)]
@@ -88,6 +91,7 @@ enum Pools {
 #[derive(Debug)]
 pub(crate) struct Tx {
     connection: Connection,
+    room: room::Room,
 }
 
 #[derive(Debug)]
@@ -145,6 +149,7 @@ impl StoreError {
             {
                 Some("it is no SQLite database, or a damaged one: restore it from a backup")
             }
+            error if error.is_full() => Some("make room on the disk of the database"),
             _ => None,
         }
     }
@@ -160,19 +165,33 @@ impl StoreError {
         matches!(error.code().as_deref(), Some("40001" | "40P01" | "5" | "261" | "517"))
     }
 
-    /// Whether the database cannot be reached now: no connection came free in time, or it was cut.
+    /// Whether the database has no room left on its disk.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Open { source, .. } | Self::Statement(source) => room::is_full(source),
+            Self::Migrate {
+                source: MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _), ..
+            } => room::is_full(source),
+            _ => false,
+        }
+    }
+
+    /// Whether the database can do nothing now: no connection came free in time, it was cut, or there is no room left.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        matches!(
-            self,
-            Self::Open { .. }
-                | Self::Statement(
-                    sqlx::Error::PoolTimedOut
-                        | sqlx::Error::PoolClosed
-                        | sqlx::Error::Io(_)
-                        | sqlx::Error::WorkerCrashed
-                )
-        ) || matches!(self, Self::Statement(sqlx::Error::Database(error))
+        self.is_full()
+            || matches!(
+                self,
+                Self::Open { .. }
+                    | Self::Statement(
+                        sqlx::Error::PoolTimedOut
+                            | sqlx::Error::PoolClosed
+                            | sqlx::Error::Io(_)
+                            | sqlx::Error::WorkerCrashed
+                    )
+            )
+            || matches!(self, Self::Statement(sqlx::Error::Database(error))
             // PostgreSQL: admin_shutdown, crash_shutdown, cannot_connect_now, too_many_connections.
             if matches!(error.code().as_deref(), Some("57P01" | "57P02" | "57P03" | "53300")))
     }
@@ -196,8 +215,8 @@ impl Store {
             Pools::Sqlite { writer, .. } => migrate_sqlite(writer).await,
             Pools::Postgres(pool) => migrations(&dialect::POSTGRES).run(pool).await,
         }
-        .map_err(|source| StoreError::Migrate { place, source })?;
-        let store = Self { pools };
+        .map_err(|source| StoreError::Migrate { place: place.clone(), source })?;
+        let store = Self { pools, room: room::Room::of(&place) };
         if unclean {
             let mut tx = store.begin().await?;
             tx.skip_cursors(LOST_CURSORS).await?;
@@ -219,12 +238,13 @@ impl Store {
 
     /// Opens a transaction that may write. With SQLite it waits for the one before it.
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
-        let connection = match &self.pools {
+        let begun = match &self.pools {
             // `immediate`: a transaction that turned from reading to writing half-way could only fail.
-            Pools::Sqlite { writer, .. } => Connection::Sqlite(writer.begin_with("begin immediate").await?),
-            Pools::Postgres(pool) => Connection::Postgres(pool.begin().await?),
+            Pools::Sqlite { writer, .. } => writer.begin_with("begin immediate").await.map(Connection::Sqlite),
+            Pools::Postgres(pool) => pool.begin().await.map(Connection::Postgres),
         };
-        Ok(Tx { connection })
+        let connection = begun.inspect_err(|error| self.room.note(error))?;
+        Ok(Tx { connection, room: self.room.clone() })
     }
 
     /// Asks the database something, to see that it answers.
@@ -237,11 +257,11 @@ impl Store {
 impl Tx {
     /// Makes all of it happen, at once.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
-        match self.connection {
-            Connection::Sqlite(transaction) => transaction.commit().await?,
-            Connection::Postgres(transaction) => transaction.commit().await?,
-        }
-        Ok(())
+        let committed = match self.connection {
+            Connection::Sqlite(transaction) => transaction.commit().await,
+            Connection::Postgres(transaction) => transaction.commit().await,
+        };
+        Ok(committed.inspect_err(|error| self.room.note(error))?)
     }
 }
 
@@ -268,6 +288,13 @@ async fn open_sqlite(path: &std::path::Path) -> Result<Pools, sqlx::Error> {
         .max_connections(1)
         .min_connections(1)
         .acquire_timeout(Duration::from_secs(30))
+        // On a full disk SQLite ends the transaction by itself, of which sqlx knows nothing: its own rollback fails, and it takes
+        // every later one for a part of that which has ended. Such a connection is closed, and the next one is new. Here, because
+        // a rollback that was only begun has run by the time that its connection is asked for again.
+        .before_acquire(|connection, _| {
+            let usable = !connection.is_in_transaction();
+            Box::pin(async move { Ok(usable) })
+        })
         .connect_with(options.clone())
         .await?;
     let readers = SqlitePoolOptions::new()

@@ -12,7 +12,9 @@
 mod escape;
 mod log;
 mod print;
+mod reason;
 
 pub use escape::{cut, shown, shown_bytes, shown_json, shown_path};
 pub use log::LogLine;
 pub use print::{Lines, tell, tell_lines};
+pub use reason::{chain, reason};

@@ -266,7 +266,7 @@ impl Stack {
         let mut command = self.administer(&["release", "publish"]);
         // It says itself what it is called: only tests call it otherwise.
         command.arg(&engine.file).arg("--processor").arg(&self.binaries.processor);
-        command.args(["--engine", &engine.name, "--version", &engine.version]);
+        command.args(["--engine", &engine.name, "--version", &engine.version, "--rename"]);
         program::output(&mut command)?;
         Ok(())
     }

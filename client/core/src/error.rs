@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use filemill_api::ErrorBody;
 use filemill_seal::{HeaderError, KeyError, PoolError, ResultError};
+pub(crate) use filemill_text::reason as io_detail;
 
 /// Why a command could not go on. Says what happened and to what; [`hint`](Self::hint) says what to do.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -445,25 +446,4 @@ fn clock_difference(ahead_s: i64) -> String {
         _ => ((seconds + 43_200) / 86_400, "days"),
     };
     format!("{number} {unit} {}", if ahead_s < 0 { "behind" } else { "ahead of" })
-}
-
-/// An operating system's error in the house's words: lower case, without its number.
-pub(crate) fn io_detail(error: &std::io::Error) -> String {
-    use std::io::ErrorKind;
-
-    #[cfg(unix)]
-    if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
-        return "it is a symbolic link, or a loop of them".to_owned();
-    }
-    match error.kind() {
-        ErrorKind::NotFound => "it does not exist".to_owned(),
-        ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "no room left on the disk".to_owned(),
-        _ => {
-            let text = error.to_string();
-            let text = text.split(" (os error").next().unwrap_or_default();
-            let mut characters = text.chars();
-            characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
-        }
-    }
 }

@@ -69,7 +69,7 @@ impl NodeConfig {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         let rules = [
             (matches!(self.server.scheme(), "http" | "https"), "server", "an http or https URL"),
-            (!self.storage_origins.is_empty(), "storage-origin", "given at least once"),
+            (!self.storage_origins.is_empty(), "storage-origin", "at least one origin"),
             ((1..=1024).contains(&self.slots), "slots", "1 to 1024"),
             (self.memory_budget_bytes >= Self::MEMORY_MIN_BYTES, "memory-budget", "at least 1 MiB"),
             (
@@ -108,7 +108,7 @@ impl Token {
     /// [`NodeError::Token`] where the file cannot be read or holds no token.
     pub fn read(path: &Path) -> Result<Self, NodeError> {
         let error = |why: String| NodeError::Token { path: path.to_owned(), why };
-        let text = std::fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
+        let text = std::fs::read_to_string(path).map_err(|e| error(filemill_text::reason(&e)))?;
         let token = text.trim();
         if token.is_empty() || token.len() > 4096 || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(error("it does not hold one token".to_owned()));

@@ -10,11 +10,11 @@ use crate::pool::PoolFolderError;
 #[non_exhaustive]
 pub enum NodeError {
     /// A setting is out of range.
-    #[error("`{setting}` is not {rule}")]
+    #[error("--{setting} takes {rule}")]
     Config {
         /// Which.
         setting: &'static str,
-        /// What it has to be.
+        /// What it takes.
         rule: &'static str,
     },
     /// Bearer tokens and presigned URLs would cross a network in the clear.
@@ -39,6 +39,14 @@ pub enum NodeError {
         /// What it says.
         message: String,
     },
+    /// What answers there is something else, the storage beside a server for example.
+    #[error("`{server}` does not answer as a filemill server: {why}")]
+    NoServer {
+        /// What was taken for the server.
+        server: String,
+        /// What is odd about its answer.
+        why: String,
+    },
     /// The token is for something else.
     #[error("the token has scope `{scope}`, a processor needs `processor`")]
     Scope {
@@ -52,6 +60,14 @@ pub enum NodeError {
         token: String,
         /// The folder's.
         pool: String,
+    },
+    /// It could fetch nothing: the server stores elsewhere than this node may go.
+    #[error("the server stores on {stored_on}, and --storage-origin names only {configured}")]
+    OtherOrigin {
+        /// The server's storage.
+        stored_on: String,
+        /// What this node was given.
+        configured: String,
     },
     /// The pool's folder.
     #[error(transparent)]
@@ -76,9 +92,14 @@ impl NodeError {
             Self::Token { .. } | Self::Refused { .. } | Self::Scope { .. } => {
                 "make a token with `filemill-server token create --scope processor --pool NAME`".into()
             }
+            Self::NoServer { .. } => {
+                "`filemill-server serve` prints the address as `listening`; what it prints as `storage` is another"
+                    .into()
+            }
             Self::OtherPool { pool, .. } => {
                 format!("make a token with `filemill-server token create --scope processor --pool {pool}`")
             }
+            Self::OtherOrigin { stored_on, .. } => format!("add --storage-origin {stored_on} if you trust it"),
             Self::Pool(error) => error.hint(),
             Self::Http(_) => "install the system's CA certificates (package `ca-certificates`)".into(),
             Self::Thread(_) => "raise the limit of threads, or use fewer slots".into(),

@@ -1,7 +1,7 @@
 //! The one HTTP client, and reading a body without trusting its length.
 
 use std::error::Error as _;
-use std::fmt::Write as _;
+use std::io;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
@@ -54,15 +54,16 @@ pub(super) async fn read_body(
     }
 }
 
-/// An error with its causes and without its URL, which may be a presigned one.
+/// An error with its causes and without its URL, which may be a presigned one. Of a connection that did not come about only what
+/// the system says: all before it says the same.
 pub(super) fn describe(error: reqwest::Error) -> String {
     let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Writing to a string does not fail.
-        let _ = write!(text, ": {error}");
-        cause = error.source();
+    let mut cause = error.source().filter(|_| error.is_connect());
+    while let Some(within) = cause {
+        match within.downcast_ref::<io::Error>() {
+            Some(system) if system.raw_os_error().is_some() => return filemill_text::reason(system),
+            _ => cause = within.source(),
+        }
     }
-    text
+    filemill_text::chain(&error)
 }

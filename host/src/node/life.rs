@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
-use filemill_api::{WhoAmI, paths};
+use filemill_api::{ErrorCode, OfferAnswer, OfferRequest, paths};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ use super::pace::Pace;
 use super::releases::Releases;
 use super::reports::{self, Reports};
 use super::returns::{self, Returns};
-use super::server::Server;
+use super::server::{CallError, Server};
 use super::slots::Slots;
 use super::storage::Storage;
 use super::streaming::Streaming;
@@ -42,6 +42,8 @@ use crate::pool::PoolFolder;
 const FETCHES: usize = 16;
 /// How often the totals are logged, where they changed.
 const TOTALS_EVERY: Duration = Duration::from_secs(60);
+/// How long it may take to say that nothing is offered any more.
+const LAST_OFFER: Duration = Duration::from_secs(2);
 /// How long the last words may take: results and leases handed back.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -125,6 +127,7 @@ pub async fn run(config: NodeConfig, runtime: Runtime, stop: CancellationToken) 
     node.slots.close();
     work.close();
     work.wait().await;
+    sign_off(&node).await;
     end_work(&node, config.grace).await;
     node.releases.end().await;
     close(&node);
@@ -179,14 +182,24 @@ async fn let_in(server: &Server, config: &NodeConfig, pool: &str, stop: &Cancell
     let who = loop {
         let answer = tokio::select! {
             () = stop.cancelled() => return Ok(false),
-            answer = server.get::<WhoAmI>(paths::WHOAMI) => answer,
+            answer = server.first_answer() => answer,
         };
         match answer {
             Ok(who) => break who,
             Err(error) if error.is_transient() && !error.is_unauthorised() => {}
             Err(error) => {
                 let server = Origin::of(&config.server).to_string();
-                return Err(NodeError::Refused { server, message: error.to_string() });
+                return Err(match error {
+                    CallError::Refused { status, body } if body.code == ErrorCode::Unknown => {
+                        NodeError::NoServer { server, why: format!("it answers {status} {}", body.message) }
+                    }
+                    // Without the server's hint: the error has its own.
+                    CallError::Refused { status, body } => {
+                        NodeError::Refused { server, message: format!("it answers {status}: {}", body.message) }
+                    }
+                    CallError::Malformed(why) => NodeError::NoServer { server, why },
+                    away @ CallError::Away(_) => NodeError::Refused { server, message: away.to_string() },
+                });
             }
         }
         tokio::select! {
@@ -200,16 +213,28 @@ async fn let_in(server: &Server, config: &NodeConfig, pool: &str, stop: &Cancell
     if let Some(token) = who.pool.filter(|token| token != pool) {
         return Err(NodeError::OtherPool { token, pool: pool.to_owned() });
     }
-    let origins = StorageOrigins::new(config.storage_origins.clone());
-    for origin in who.storage_origins.iter().filter_map(|origin| origin.parse::<Origin>().ok()) {
-        if !origins.contains(&origin) {
-            tracing::warn!(
-                "the server stores on `{origin}`, which is not configured here: such chunks are not fetched \
-                 (hint: add --storage-origin {origin} if you trust it)"
-            );
-        }
-    }
+    check_origins(&who.storage_origins, &config.storage_origins)?;
     Ok(true)
+}
+
+/// Compares where the server stores with where this node may go. With nothing in common every job would be leased only to be
+/// handed back, until the server takes that for the job's fault.
+fn check_origins(stored_on: &[String], configured: &[Origin]) -> Result<(), NodeError> {
+    let origins: Vec<Origin> = stored_on.iter().filter_map(|origin| origin.parse().ok()).collect();
+    let (known, unknown): (Vec<_>, Vec<_>) = origins.iter().partition(|origin| configured.contains(origin));
+    if known.is_empty()
+        && let Some(first) = unknown.first()
+    {
+        let configured: Vec<_> = configured.iter().map(ToString::to_string).collect();
+        return Err(NodeError::OtherOrigin { stored_on: first.to_string(), configured: configured.join(", ") });
+    }
+    for origin in unknown {
+        tracing::warn!(
+            "the server stores on `{origin}`, which is not configured here: such chunks are not fetched \
+             (hint: add --storage-origin {origin} if you trust it)"
+        );
+    }
+    Ok(())
 }
 
 /// Waits for the runs in hand; what has not ended after `grace` is cancelled and handed back.
@@ -224,6 +249,14 @@ async fn end_work(node: &Node, grace: Duration) {
             node.leases.end(&lease, super::lease::End::Returned);
         }
     }
+}
+
+/// Says that this node asks for no more work and takes back what it offers, so that nobody is told to wait for it.
+async fn sign_off(node: &Node) {
+    let request = OfferRequest { node: node.id.clone(), engines: Vec::new(), stopping: true };
+    let path = paths::ENGINES.replace("{pool}", &node.pool);
+    // Where it is not heard, the server finds out when the node is not seen any more.
+    let _ = timeout(LAST_OFFER, node.server.put::<OfferAnswer>(&path, &request)).await;
 }
 
 /// Lets the threads end.

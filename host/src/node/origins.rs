@@ -78,10 +78,6 @@ impl StorageOrigins {
         }
         Ok(url)
     }
-
-    pub(super) fn contains(&self, origin: &Origin) -> bool {
-        self.0.contains(origin)
-    }
 }
 
 /// Whether a plain-http address stays on this machine (or the address is not plain).

@@ -20,7 +20,7 @@ use std::time::Duration;
 use filemill_api::{ErrorBody, Item, Offer, OfferAnswer, OfferRequest, SignedPut, limits, paths};
 use filemill_seal::Digest;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, timeout};
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use self::complaints::Complaints;
@@ -36,8 +36,6 @@ pub use self::folder::EngineFolderError;
 
 /// How often the folder is looked at.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long the last list, the empty one, may take.
-const LAST_WORD: Duration = Duration::from_secs(2);
 /// Files that are known by name, good and bad.
 const FILES_MAX: usize = 2_000;
 
@@ -92,7 +90,8 @@ pub(super) async fn run(node: Arc<Node>, dir: PathBuf, stop: CancellationToken) 
         }
         plugins.tell();
     }
-    plugins.withdraw().await;
+    // What was offered is taken back when the node signs off.
+    plugins.tasks.shutdown().await;
 }
 
 struct Plugins {
@@ -238,7 +237,7 @@ impl Plugins {
         }
         let node = Arc::clone(&self.node);
         self.tasks.spawn(async move {
-            let request = OfferRequest { node: node.id.clone(), engines: offers.clone() };
+            let request = OfferRequest { node: node.id.clone(), engines: offers.clone(), stopping: false };
             let path = paths::ENGINES.replace("{pool}", &node.pool);
             let answer = node.server.put::<OfferAnswer>(&path, &request).await;
             Done::Told { offers, answer }
@@ -313,18 +312,6 @@ impl Plugins {
             }
         }
         self.offering.stored(name, Instant::now());
-    }
-
-    /// Takes every offer back: the node ends.
-    async fn withdraw(mut self) {
-        self.tasks.shutdown().await;
-        if !self.offering.has_told() {
-            return;
-        }
-        let request = OfferRequest { node: self.node.id.clone(), engines: Vec::new() };
-        let path = paths::ENGINES.replace("{pool}", &self.node.pool);
-        // Where it is not heard, the offers end by themselves when the node is not seen any more.
-        let _ = timeout(LAST_WORD, self.node.server.put::<OfferAnswer>(&path, &request)).await;
     }
 }
 

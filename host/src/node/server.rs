@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use filemill_api::{ErrorBody, ErrorCode, Problem};
+use filemill_api::{ErrorBody, ErrorCode, Problem, WhoAmI, paths};
 use reqwest::{Client, Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -108,6 +108,13 @@ impl Server {
         let answer = self.exchange(Method::PUT, path, Some(document.as_bytes().to_vec()), Duration::ZERO).await;
         self.notice(answer.as_ref().err());
         answer.map(drop)
+    }
+
+    /// Asks who this node is. Of a token that is refused nothing is said here: at a node's start that is its end.
+    pub(super) async fn first_answer(&self) -> Result<WhoAmI, CallError> {
+        let answer = self.exchange(Method::GET, paths::WHOAMI, None, Duration::ZERO).await;
+        self.notice(answer.as_ref().err().filter(|error| !error.is_unauthorised()));
+        serde_json::from_slice(&answer?).map_err(|error| CallError::Malformed(format!("`{}`: {error}", paths::WHOAMI)))
     }
 
     /// Gets the answer.

@@ -16,6 +16,9 @@ pub struct OfferRequest {
     /// At most [`crate::limits::MAX_OFFERED_ENGINES`], each name once.
     #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_OFFERED_ENGINES }>")]
     pub engines: Vec<Offer>,
+    /// The node asks for no more work: it counts as gone from now on, and the engines that it names here are not looked at.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopping: bool,
 }
 
 /// One engine that a node offers.

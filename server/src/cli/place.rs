@@ -69,11 +69,11 @@ impl PlaceArguments {
     /// The database alone.
     pub(super) fn database(&self) -> anyhow::Result<StoreOptions> {
         match (self.named_database()?, &self.embedded) {
-            (Some(database), _) => Ok(database),
-            (None, Some(dir)) => {
+            (database, Some(dir)) => {
                 let lifetime = Duration::ZERO;
-                Ok(Embedded { dir: dir.clone(), database: None, storage_listen: None, lifetime }.database()?)
+                Ok(Embedded { dir: dir.clone(), database, storage_listen: None, lifetime }.database()?)
             }
+            (Some(database), None) => Ok(database),
             (None, None) => bail!("give either --embedded DIR or --database-url"),
         }
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
-use filemill_server::{Admin, AdminError, MAX_COMPONENT_BYTES, Place, contract_of};
+use filemill_server::{Admin, AdminError, MAX_COMPONENT_BYTES, Place, Published, contract_of};
 
 use super::describe::{self, Described};
 use super::place::{PlaceArguments, lifetime};
@@ -14,17 +14,24 @@ pub(super) enum Release {
     /// Store a component and add it as a release, with what it says of itself; a server may be running. Prints engine, version,
     /// digest and contract as JSON.
     Publish(Publish),
-    /// List the releases, one JSON object a line, newest first within an engine.
+    /// List the releases, one JSON object a line, newest first within an engine; `current` are those that organisations use which
+    /// were not given another one.
     List(List),
+    /// Say which release of an engine is used from now on, an older one for example; a running server does so at once. Prints its
+    /// digest.
+    Use(Use),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Publish {
     #[command(flatten)]
     place: PlaceArguments,
-    /// Name of the engine; what the component calls itself if absent.
+    /// Name of the engine; what the component calls itself if absent. Another name needs --rename.
     #[arg(long, value_name = "NAME")]
     engine: Option<String>,
+    /// Publish it under another name than the component calls itself.
+    #[arg(long, requires = "engine")]
+    rename: bool,
     /// The release's version, SemVer; what the component says if absent.
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
@@ -51,6 +58,20 @@ pub(super) struct List {
     place: PlaceArguments,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct Use {
+    #[command(flatten)]
+    place: PlaceArguments,
+    /// Name of the engine.
+    engine: String,
+    /// The release's version.
+    version: String,
+    /// The organisation that uses it, whatever is published later. Without it: all that were not given one, until a version is
+    /// published that is not lower.
+    #[arg(long, value_name = "NAME")]
+    organisation: Option<String>,
+}
+
 impl Release {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         match self {
@@ -69,9 +90,17 @@ impl Release {
                 let Called { engine, version, document } = called;
                 let published =
                     admin.publish_described(&place, &engine, &version, component, document.as_deref()).await;
+                let releases = admin.releases().await;
                 admin.close().await;
                 let published = published.with_context(|| format!("`{}`", publish.file.display()))?;
+                tell_current(&published, &releases?);
                 super::print_json(&serde_json::to_string(&published)?)
+            }
+            Self::Use(wish) => {
+                let admin = Admin::open(&wish.place.database()?).await?;
+                let used = admin.use_release(&wish.engine, &wish.version, wish.organisation.as_deref()).await;
+                admin.close().await;
+                super::print(&used?)
             }
             Self::List(list) => {
                 let admin = Admin::open(&list.place.database()?).await?;
@@ -105,6 +134,10 @@ impl Publish {
             version: self.version.clone().unwrap_or_else(|| version.clone()),
             document: Some(document),
         };
+        if called.engine != name && !self.rename {
+            let itself = name.escape_debug().take(200).collect::<String>();
+            return Err(Renamed { engine: called.engine, itself }.into());
+        }
         if (&called.engine, &called.version) != (&name, &version) {
             let itself = format!("{name} {version}").escape_debug().take(200).collect::<String>();
             super::tell(&format!(
@@ -123,6 +156,28 @@ impl Publish {
         let processor = processor.context(NoProcessor)?;
         describe::describe(&processor, component)
     }
+}
+
+/// Says that what was published is not what is used from now on, if so.
+fn tell_current(published: &Published, releases: &[filemill_api::Release]) {
+    let Published { engine, version, digest, is_new, .. } = published;
+    let current = releases.iter().find(|release| release.engine == *engine && release.current);
+    let Some(current) = current.filter(|current| current.digest != *digest) else { return };
+    let current = &current.version;
+    if *is_new {
+        super::tell(&format!("notice: {engine} {current} stays current, since {version} is a lower version"));
+    } else {
+        super::tell(&format!("notice: already published; current is {engine} {current}"));
+    }
+    super::tell(&format!("hint: `filemill-server release use {engine} {version}` makes this one current"));
+}
+
+/// A component under another name than its own: whoever uses that engine would get this one.
+#[derive(Debug, thiserror::Error)]
+#[error("the component calls itself `{itself}`, not `{engine}`")]
+pub(super) struct Renamed {
+    engine: String,
+    itself: String,
 }
 
 /// Nothing reads descriptions here.

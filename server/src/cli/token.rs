@@ -54,6 +54,7 @@ pub(super) struct Revoke {
     #[command(flatten)]
     place: PlaceArguments,
     /// Its number in the list.
+    #[arg(value_parser = number)]
     id: i64,
 }
 
@@ -120,6 +121,10 @@ impl Create {
         }
         Ok(made)
     }
+}
+
+fn number(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| "it is a number from `filemill-server token list`".to_owned())
 }
 
 fn scope(text: &str) -> Result<Scope, String> {

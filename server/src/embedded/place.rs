@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::storage::StorageCredentials;
 
+/// Where its credentials are.
+const SECRETS: &str = "secrets.json";
+
 /// The folder's credentials for its own storage, and where it listened last.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Secrets {
@@ -34,9 +37,17 @@ pub struct Addresses {
     pub storage: String,
 }
 
+/// Whether a server was started on the folder: that makes its credentials before anything else.
+///
+/// # Errors
+/// The folder may not be looked at.
+pub(crate) fn is_place(dir: &Path) -> io::Result<bool> {
+    dir.join(SECRETS).try_exists()
+}
+
 /// Reads the credentials, or makes them (mode 0600).
 pub(crate) fn secrets(dir: &Path) -> io::Result<Secrets> {
-    let path = dir.join("secrets.json");
+    let path = dir.join(SECRETS);
     match std::fs::read(&path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -15,7 +15,7 @@ use crate::storage::Signer;
 
 /// Replaces the engines that a node offers to the clients of its pool, and signs PUTs for components that are not stored yet, those
 /// included that the node says it stored and storage does not hold. One of which storage does not say whether it holds it is not
-/// visible, and not signed for.
+/// visible, and not signed for. A node that says that it is stopping offers nothing, and counts as gone at once.
 ///
 /// Scope `processor`, for the token's pool only.
 #[utoipa::path(

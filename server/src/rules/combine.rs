@@ -102,7 +102,7 @@ async fn answer_all<C: Combined>(
         }
         Err(error) => {
             // One of them breaks the others: each by itself.
-            tracing::warn!(what = C::NAME, asks = asks.len(), error = refusal::chain(&error), "a batch failed");
+            tracing::warn!(what = C::NAME, asks = asks.len(), error = filemill_text::chain(&error), "a batch failed");
             for (ask, answer) in asks.iter().zip(answers) {
                 let done = attempt(work, std::slice::from_ref(ask)).await;
                 let done = match done {

@@ -17,7 +17,8 @@ use crate::storage::ObjectKey;
 use crate::store::{ComponentRow, KnownComponent, StoreError};
 
 impl Rules {
-    /// Replaces the engines that a node offers to its pool. Each is visible once its component is stored.
+    /// Replaces the engines that a node offers to its pool. Each is visible once its component is stored. One that stops offers
+    /// nothing, and is not there any more.
     ///
     /// # Errors
     /// `bad_request` for the whole: too many, or the node has no name; `forbidden`: another pool than the caller's `own`;
@@ -38,6 +39,11 @@ impl Rules {
         let core = self.core();
         if !is_name(pool) || !core.pool_exists(pool).await.map_err(|error| from_store("offer engines", &error))? {
             return Err(not_found(format!("there is no pool `{}`", shown(pool)), "publish the pool's statement first"));
+        }
+        if request.stopping {
+            let parted = retried(|| core.part_with(pool, &request.node)).await;
+            parted.map_err(|error| from_store("part with a node", &error))?;
+            return Ok(Vec::new());
         }
         let mut names = HashSet::new();
         let checked: Vec<_> = request
@@ -99,6 +105,14 @@ impl Rules {
 }
 
 impl Core {
+    /// Forgets a node that asks for no more work. What it has leased goes on, and is reported as before.
+    async fn part_with(&self, pool: &str, node: &str) -> Result<(), StoreError> {
+        let mut tx = self.store.begin().await?;
+        tx.offer(pool, node, &[]).await?;
+        tx.forget_node(pool, node).await?;
+        tx.commit().await
+    }
+
     /// Writes the offers down, as far as the pool may have them.
     async fn offer(&self, pool: &str, node: &str, good: &[&(&Offer, Said)]) -> Result<Taken, StoreError> {
         let mut digests: Vec<_> = good.iter().map(|(offer, _)| (offer.digest.as_str(),)).collect();

@@ -60,7 +60,10 @@ pub(super) fn over_quota(message: impl Into<String>) -> ErrorBody {
 }
 
 pub(super) fn no_upload(id: &str) -> ErrorBody {
-    not_found(format!("there is no upload `{}`", shown(id)), "open it first, with the same token")
+    not_found(
+        format!("there is no upload `{}`", shown(id)),
+        "`filemill status --json` names uploads; one is its sender's alone",
+    )
 }
 
 pub(super) fn unavailable() -> ErrorBody {
@@ -82,28 +85,24 @@ pub(super) fn too_many(what: &str, most: usize) -> ErrorBody {
 
 /// A fault of the database: its text is for the log, not for who asked.
 pub(super) fn from_store(what: &'static str, error: &StoreError) -> ErrorBody {
+    if error.is_full() {
+        // The store has said it, for all of them.
+        return ErrorBody {
+            message: "the server has no room left, and takes nothing in".to_owned(),
+            hint: Some("it goes on when its operator has made room on the disk of its database".to_owned()),
+            ..unavailable()
+        };
+    }
     if error.is_unavailable() {
-        tracing::warn!(what, error = chain(error), "the database cannot be reached");
+        tracing::warn!(what, error = filemill_text::chain(error), "the database cannot be reached");
         return unavailable();
     }
-    tracing::error!(what, error = chain(error), "a statement failed");
+    tracing::error!(what, error = filemill_text::chain(error), "a statement failed");
     ErrorBody {
         code: ErrorCode::Internal,
         message: "the server failed".to_owned(),
         hint: Some("try again later; the server's log tells more".to_owned()),
     }
-}
-
-/// An error and its causes, in one line.
-pub(super) fn chain(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// Whether `text` is `length` lower-case hex characters.

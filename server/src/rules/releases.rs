@@ -6,6 +6,7 @@ use std::sync::PoisonError;
 use filemill_api::limits::MAX_PARAMETERS_BYTES;
 use filemill_api::{ErrorBody, Release, Releases};
 
+use super::adoption::choose_default;
 use super::descriptions::Said;
 use super::refusal::{bad_request, check_pool, conflict, from_store, is_hex, is_name, not_found, shown};
 use super::{Caller, Core, NewRelease, Object, Rules};
@@ -82,7 +83,7 @@ impl Rules {
     }
 
     /// Adds a release with what its publisher says of it, in place of what was said before. True: it is new; false: it was added
-    /// before.
+    /// before. A new one is used by whoever has adopted none of its engine's, unless the one that they use has a higher version.
     ///
     /// # Errors
     /// As [`Self::add_release`]; `bad_request`: the description is too long, or not one JSON object.
@@ -116,7 +117,7 @@ impl Rules {
         };
         let added = async {
             let mut tx = self.core().store.begin().await?;
-            let new = tx.insert_release(&row).await?;
+            let new = choose_default(&mut tx, &row).await?;
             let known = tx.release(&row.digest).await?;
             if let (Some(said), Some(document)) = (&said, description)
                 && known.as_ref() == Some(&row)
@@ -137,7 +138,7 @@ impl Rules {
     }
 
     /// The releases there are, newest first within an engine, and which of them the caller's organisation uses: what it
-    /// adopted, else the newest. With a pool, also the engines that its nodes bring themselves, and of each what these nodes said
+    /// adopted, else what [`Rules::use_release`] chose, else what was published last. With a pool, also the engines that its nodes bring themselves, and of each what these nodes said
     /// of it; otherwise what was said last. A pool that does not serve the caller is as one that there is not.
     ///
     /// # Errors
@@ -237,32 +238,5 @@ impl Rules {
             key: key.map_err(|_| no_release())?,
             sha256: digest.to_owned(),
         })
-    }
-
-    /// Makes an organisation, which is made when it is new, use this release of its engine from now on.
-    ///
-    /// # Errors
-    /// `bad_request`, `not_found`.
-    pub async fn adopt(&self, organisation: &str, digest: &str) -> Result<(), ErrorBody> {
-        if !is_name(organisation) {
-            return Err(bad_request(format!("organisation `{}` is not a name", shown(organisation))));
-        }
-        let adopted = async {
-            if !is_hex(digest, 64) {
-                return Ok(false);
-            }
-            let mut tx = self.core().store.begin().await?;
-            let Some(release) = tx.release(digest).await? else {
-                return Ok(false);
-            };
-            let organisation = tx.ensure_organisation(organisation).await?;
-            tx.adopt(organisation, &release.engine, digest).await?;
-            tx.commit().await?;
-            Ok::<_, StoreError>(true)
-        };
-        if adopted.await.map_err(|error| from_store("adopt release", &error))? {
-            return Ok(());
-        }
-        Err(not_found(format!("there is no release `{}`", shown(digest)), "add it first"))
     }
 }

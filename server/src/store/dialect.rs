@@ -94,14 +94,15 @@ pub(super) fn translate(source: &str, dialect: &Dialect) -> String {
 macro_rules! execute {
     ($tx:expr, $sql:expr $(, $argument:expr)* $(,)?) => {{
         static TEXT: $crate::store::dialect::Text = $crate::store::dialect::Text::new($sql);
-        match &mut $tx.connection {
+        let done = match &mut $tx.connection {
             $crate::store::Connection::Sqlite(c) => {
                 sqlx::query(TEXT.sqlite())$(.bind($argument))*.execute(&mut **c).await.map(|done| done.rows_affected())
             }
             $crate::store::Connection::Postgres(c) => {
                 sqlx::query(TEXT.postgres())$(.bind($argument))*.execute(&mut **c).await.map(|done| done.rows_affected())
             }
-        }
+        };
+        done.inspect_err(|error| $tx.room.note(error))
     }};
 }
 
@@ -109,14 +110,15 @@ macro_rules! execute {
 macro_rules! rows {
     ($tx:expr, $row:ty, $sql:expr $(, $argument:expr)* $(,)?) => {{
         static TEXT: $crate::store::dialect::Text = $crate::store::dialect::Text::new($sql);
-        match &mut $tx.connection {
+        let found = match &mut $tx.connection {
             $crate::store::Connection::Sqlite(c) => {
                 sqlx::query_as::<_, $row>(TEXT.sqlite())$(.bind($argument))*.fetch_all(&mut **c).await
             }
             $crate::store::Connection::Postgres(c) => {
                 sqlx::query_as::<_, $row>(TEXT.postgres())$(.bind($argument))*.fetch_all(&mut **c).await
             }
-        }
+        };
+        found.inspect_err(|error| $tx.room.note(error))
     }};
 }
 

@@ -36,6 +36,12 @@ impl Tx {
         Ok(id)
     }
 
+    /// The organisation of that name, if there is one.
+    pub(crate) async fn organisation(&mut self, name: &str) -> Result<Option<i64>, StoreError> {
+        let found = rows!(self, (i64,), "select id from organisations where name = $1", name)?;
+        Ok(found.first().map(|(id,)| *id))
+    }
+
     /// The member of that name, made if there is none.
     pub(crate) async fn ensure_member(&mut self, organisation: i64, name: &str) -> Result<i64, StoreError> {
         execute!(

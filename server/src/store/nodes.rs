@@ -66,6 +66,12 @@ impl Tx {
         Ok(nodes.first().is_some_and(|(nodes,)| *nodes >= MAX_POOL_NODES as i64))
     }
 
+    /// Forgets a node.
+    pub(crate) async fn forget_node(&mut self, pool: &str, id: &str) -> Result<(), StoreError> {
+        execute!(self, "delete from nodes where pool = $1 and id = $2", pool, id)?;
+        Ok(())
+    }
+
     /// Forgets nodes that were not seen for so long.
     pub(crate) async fn forget_nodes(&mut self, unseen_ms: i64) -> Result<(), StoreError> {
         execute!(self, "delete from nodes where seen_at < {steady} - $1", unseen_ms)?;

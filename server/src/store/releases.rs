@@ -41,6 +41,31 @@ impl Tx {
         Ok(found.into_iter().next())
     }
 
+    /// The releases of an engine, the one published last first.
+    pub(crate) async fn releases_of(&mut self, engine: &str) -> Result<Vec<ReleaseRow>, StoreError> {
+        Ok(rows!(
+            self,
+            ReleaseRow,
+            "select engine, version, digest, contract, needs, length from releases where engine = $1 order by number desc",
+            engine
+        )?)
+    }
+
+    /// The digest of the release that whoever has adopted none uses, where that is not the one published last.
+    pub(crate) async fn default_of(&mut self, engine: &str) -> Result<Option<String>, StoreError> {
+        let found = rows!(self, (String,), "select digest from defaults where engine = $1", engine)?;
+        Ok(found.into_iter().next().map(|(digest,)| digest))
+    }
+
+    /// Sets that; without a digest it is the one published last.
+    pub(crate) async fn set_default(&mut self, engine: &str, digest: Option<&str>) -> Result<(), StoreError> {
+        execute!(self, "delete from defaults where engine = $1", engine)?;
+        if let Some(digest) = digest {
+            execute!(self, "insert into defaults (engine, digest) values ($1, $2)", engine, digest)?;
+        }
+        Ok(())
+    }
+
     pub(crate) async fn adopt(&mut self, organisation: i64, engine: &str, digest: &str) -> Result<(), StoreError> {
         execute!(
             self,
@@ -74,8 +99,17 @@ impl Store {
         Ok(found.into_iter().next())
     }
 
-    /// What the organisation adopted: engine and digest.
+    /// What the organisation adopted, and then what those use that have adopted none, where that is not what was published last:
+    /// engine and digest.
     pub(crate) async fn adoptions(&self, organisation: i64) -> Result<Vec<(String, String)>, StoreError> {
-        Ok(read!(self, (String, String), "select engine, digest from adoptions where organisation = $1", organisation)?)
+        Ok(read!(
+            self,
+            (String, String),
+            "select engine, digest from (
+                 select engine, digest, 0 as place from adoptions where organisation = $1
+                 union all select engine, digest, 1 as place from defaults) as chosen
+             order by place",
+            organisation
+        )?)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,17 +11,27 @@ use filemill_seal::Digest;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// The file, as JSON. What it leaves out stays as it is by default.
-///
-/// ```json
-/// {
-///   "maxima": {"memory_bytes": 1073741824},
-///   "default": {"log_lines": 100},
-///   "releases": {"local/size": {"cpu_ms": 1000}, "6f0c…": {"memory_bytes": 1073741824}},
-///   "compile": {"wall_ms": 120000},
-///   "component_bytes": 16777216
-/// }
-/// ```
+/// How such a file looks. What it leaves out stays as it is by default.
+pub(crate) const EXAMPLE: &str = r#"{
+  "maxima": {"memory_bytes": 1073741824},
+  "default": {"log_lines": 100, "cpu_ms": 5000, "cpu_ms_per_mib": 200},
+  "releases": {"local/size": {"cpu_ms": 1000}, "DIGEST": {"memory_bytes": 1073741824}},
+  "compile": {"wall_ms": 120000},
+  "component_bytes": 16777216
+}"#;
+
+/// What to do where a file is none.
+pub(crate) const HINT: &str =
+    "it is a JSON object, such as {\"default\": {\"cpu_ms\": 5000}}; `filemill-processor run --help` shows one";
+
+/// The file is not one of limits.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` is not a file of limits", file.display())]
+pub(crate) struct NoLimits {
+    file: PathBuf,
+}
+
+/// The file, as JSON: see [`EXAMPLE`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct LimitsFile {
@@ -76,8 +86,7 @@ impl LimitsFile {
     /// When it cannot be read, or names what there is not: a limit, or a release.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-        let file: Self =
-            serde_json::from_slice(&text).with_context(|| format!("`{}` is not a file of limits", path.display()))?;
+        let file: Self = serde_json::from_slice(&text).with_context(|| NoLimits { file: path.to_owned() })?;
         for cut in file.cut() {
             tracing::warn!("`{}`: {cut} (hint: raise it under `maxima`, too)", path.display());
         }
@@ -227,6 +236,17 @@ mod tests {
         let own = limits.of("", Some("a"));
         assert_eq!((own.log_lines, own.cpu_time.base), (3, Duration::from_millis(5)));
         assert_eq!(own.cpu_time.per_mib, Limits::default().cpu_time.per_mib);
+    }
+
+    #[test]
+    fn the_example_is_one_and_what_is_none_says_how_it_looks() {
+        let example = EXAMPLE.replace("DIGEST", &Digest::of(b"engine").to_string());
+        let file: LimitsFile = serde_json::from_str(&example).expect("it is one");
+        assert_eq!(file.releases().of("", Some("size")).cpu_time.base, Duration::from_secs(1));
+        let other = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(other.path(), "rule own {}").expect("written");
+        let error = LimitsFile::read(other.path()).expect_err("it is none");
+        assert!(error.downcast_ref::<NoLimits>().is_some(), "{error:#}");
     }
 
     #[track_caller]

@@ -22,7 +22,7 @@ use self::run::RunArgs;
 
 /// Pulls sealed files from a filemill server and runs engines over them. Listens on nothing.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "filemill-processor", version)]
 struct Cli {
     /// Write the log as JSON, one object a line.
     #[arg(long, global = true)]
@@ -77,7 +77,7 @@ fn main() -> ExitCode {
 
 /// Says what went wrong, and what to do about it.
 fn failed(error: &anyhow::Error, code: ExitCode) -> ExitCode {
-    filemill_text::tell!("error: {error:#}");
+    filemill_text::tell!("error: {}", filemill_text::chain(error.as_ref()));
     if let Some(hint) = hint(error) {
         filemill_text::tell!("hint: {hint}");
     }
@@ -100,6 +100,9 @@ fn log<T>(json: bool, level: &str, command: impl FnOnce() -> T) -> T {
 fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(error) = error.downcast_ref::<NodeError>() {
         return Some(error.hint());
+    }
+    if error.downcast_ref::<limits::NoLimits>().is_some() {
+        return Some(limits::HINT.to_owned());
     }
     if let Some(error) = error.downcast_ref::<EngineFolderError>() {
         return Some(error.hint().to_owned());

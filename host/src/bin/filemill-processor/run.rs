@@ -13,13 +13,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use super::limits::LimitsFile;
+use super::limits::{EXAMPLE, LimitsFile};
 use super::sandbox::{cache, compiler};
 
 /// How long the end waits for what still blocks a thread.
 const LEFT_BEHIND: Duration = Duration::from_secs(1);
 
+/// What `run --help` ends with.
+const LIMITS_HELP: &str = "\
+What a file for --limits may hold. Releases are named by their digest, or as local/NAME; what is left out stays as it is by default.
+
+{EXAMPLE}
+
+Limits: memory_bytes, cpu_ms, cpu_ms_per_mib, wall_ms, wall_ms_per_mib, output_bytes, findings, artifacts, artifact_bytes, log_lines,
+log_bytes, host_calls, read_bytes; for the compiler: wall_ms, cpu_ms, memory_bytes.";
+
 #[derive(Args)]
+#[command(after_long_help = LIMITS_HELP.replace("{EXAMPLE}", EXAMPLE))]
 pub(crate) struct RunArgs {
     /// The server, for example https://filemill.example.org.
     #[arg(long, env = "FILEMILL_SERVER")]
@@ -40,7 +50,7 @@ pub(crate) struct RunArgs {
     /// `local/NAME`. The folder `engines` beside the pool's if not given. Nobody else may be able to write to it.
     #[arg(long, env = "FILEMILL_ENGINES")]
     engines: Option<PathBuf>,
-    /// A JSON file of what engines may use: `maxima` of all, the `default`, and that of single `releases`.
+    /// A JSON file of what engines may use: `maxima` of all, the `default`, and that of single `releases`. See below.
     #[arg(long, env = "FILEMILL_LIMITS", value_name = "FILE")]
     limits: Option<PathBuf>,
     /// Engines that run at once; the number of cores if not given.

@@ -132,11 +132,6 @@ impl Offering {
         }
     }
 
-    /// Whether the server may know of engines here.
-    pub(super) fn has_told(&self) -> bool {
-        !self.tried.is_empty()
-    }
-
     fn unsettled(&mut self, offer: &Offer) -> &mut Unsettled {
         self.unsettled.entry(offer.name.clone()).or_insert_with(|| Unsettled {
             digest: offer.digest.clone(),
@@ -233,7 +228,6 @@ mod tests {
         assert!(offering.settle(&offers[0]) && !offering.settle(&offers[0]), "news once");
         assert!(!offering.is_due(&offers, now + TELL_AGAIN - seconds(1)));
         assert!(offering.is_due(&offers, now + TELL_AGAIN));
-        assert!(offering.has_told());
     }
 
     #[test]

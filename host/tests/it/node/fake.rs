@@ -38,6 +38,8 @@ pub(crate) enum Said {
     NoHeader(RunKey),
     Published(SignedStatement),
     Leased(LeaseRequest),
+    /// It asks for no more work, and offers nothing.
+    SignedOff,
     /// A call that was answered with 409.
     Refused(String),
 }
@@ -50,6 +52,8 @@ pub(crate) struct World {
     pub(crate) pool: Option<String>,
     pub(crate) lease_ms: u32,
     storage: String,
+    /// Where the server says that it stores.
+    pub(crate) stores_on: Vec<String>,
     pub(crate) offers: VecDeque<LeasedUpload>,
     pub(crate) component: Option<SignedGet>,
     /// URLs of stored chunks, by run.
@@ -334,12 +338,12 @@ impl Handle {
     }
 
     fn whoami(&self) -> Answer {
-        let (scope, pool) = {
+        let (scope, pool, storage_origins) = {
             let world = self.lock();
-            (world.scope.clone(), world.pool.clone())
+            (world.scope.clone(), world.pool.clone(), world.stores_on.clone())
         };
         let (organisation, user, server) = ("lab".into(), "node".into(), "0.0.0".into());
-        Answer::json(200, &WhoAmI { organisation, user, scope, pool, server, storage_origins: Vec::new() })
+        Answer::json(200, &WhoAmI { organisation, user, scope, pool, server, storage_origins })
     }
 
     fn publish(&self, request: &PublishPool) -> Answer {
@@ -370,6 +374,9 @@ impl Handle {
         };
         let engines = self.change(|world| {
             let engines = request.engines.iter().map(|offer| one(world, offer)).collect();
+            if request.stopping {
+                world.said.push(Said::SignedOff);
+            }
             world.offered.push(request.engines);
             engines
         });

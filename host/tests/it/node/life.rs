@@ -226,12 +226,36 @@ async fn a_node_that_cannot_work_says_why_and_what_to_do() {
     let error = refusal(&mill, |config| config.token = "wrong".to_owned().into()).await;
     assert!(error.to_string().contains("refuses the token"), "{error}");
     assert!(error.hint().contains("filemill-server token"), "{}", error.hint());
+    assert!(!error.to_string().contains("hint"), "one is enough: {error}");
+
+    // What answers there is the storage.
+    let storage = mill.fake.storage.clone();
+    let error = refusal(&mill, |config| config.server = storage.parse().expect("a URL")).await;
+    assert!(error.to_string().contains("does not answer as a filemill server"), "{error}");
+    assert!(error.hint().contains("`listening`"), "{}", error.hint());
+
+    let error = refusal(&mill, |config| config.slots = 0).await;
+    assert_eq!(error.to_string(), "--slots takes 1 to 1024");
 
     let error = refusal(&mill, |config| config.server = "http://filemill.example.org".parse().expect("a URL")).await;
     assert_eq!(error.to_string(), "`http://filemill.example.org` is asked over plain http");
 
     let error = refusal(&mill, |config| config.pool_dir = mill.dir().join("none")).await;
     assert!(error.to_string().ends_with("holds no pool: `pool.json` is missing"), "{error}");
+
+    let elsewhere = mill.fake.elsewhere.clone();
+    mill.fake.world(|world| world.stores_on = vec![elsewhere.clone()]);
+    let error = refusal(&mill, |_| {}).await;
+    let said = format!("the server stores on {elsewhere}, and --storage-origin names only {}", mill.fake.storage);
+    assert_eq!(error.to_string(), said);
+    assert_eq!(error.hint(), format!("add --storage-origin {elsewhere} if you trust it"));
+    mill.fake.world(|world| {
+        assert!(
+            !world.said.iter().any(|said| matches!(said, Said::Leased(_))),
+            "it would hand back all that it leases"
+        );
+        world.stores_on.clear();
+    });
 
     mill.fake.world(|world| world.pool = Some("other".into()));
     let error = refusal(&mill, |_| {}).await;
@@ -241,6 +265,27 @@ async fn a_node_that_cannot_work_says_why_and_what_to_do() {
     mill.fake.world(|world| world.scope = "user".into());
     let error = refusal(&mill, |_| {}).await;
     assert_eq!(error.to_string(), "the token has scope `user`, a processor needs `processor`");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_stops_says_so_at_once_though_a_job_of_it_still_runs() {
+    let mill = Mill::start_with(loops_over_ten_bytes(), |config| {
+        config.slots = 1;
+        // More than the test waits: it is said before that has passed.
+        config.grace = Duration::from_secs(600);
+    })
+    .await;
+    let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
+    sent.offer(&mill.fake);
+    started(&mill, &sent).await;
+    mill.stop();
+    let engines = mill
+        .fake
+        .until("the last offer", |world| {
+            world.said.iter().any(|said| matches!(said, Said::SignedOff)).then(|| world.offered.last().map(Vec::len))
+        })
+        .await;
+    assert_eq!(engines, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

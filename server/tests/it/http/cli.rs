@@ -102,7 +102,8 @@ async fn tokens_and_releases_are_made_beside_a_running_server_and_without_one() 
         let file = file.to_str().unwrap();
         run(&home, &["release", "publish", file, "--engine", "size", "--version", version])
     };
-    // Without a server.
+    // Without a server, on a folder that one was started on.
+    Served::start(&home).end(rustix::process::Signal::TERM);
     let published: serde_json::Value = serde_json::from_str(&printed(&publish("0.1.0"))).unwrap();
     assert_eq!(published["engine"], "size");
     assert_eq!(published["contract"], 1);
@@ -179,9 +180,127 @@ fn a_file_that_is_no_engine_is_refused_by_name() {
 }
 
 #[test]
+fn a_slip_in_publishing_changes_nobodys_engine_and_an_older_release_can_be_used_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("mill");
+    Served::start(&home).end(rustix::process::Signal::TERM);
+    // Another build for each version of the contract's export.
+    let publish = |build: u8, calls_itself: &str, more: &[&str]| {
+        let mut component = engine();
+        let place = component.windows(5).position(|window| window == b"1.0.0").unwrap();
+        component[place + 4] = b'0' + build;
+        let (file, description) = (dir.path().join("engine.wasm"), dir.path().join("description.json"));
+        std::fs::write(&file, component).unwrap();
+        let (name, version) = calls_itself.split_once(' ').unwrap();
+        std::fs::write(&description, format!(r#"{{"name":"{name}","version":"{version}"}}"#)).unwrap();
+        let (file, description) = (file.to_str().unwrap(), description.to_str().unwrap());
+        run(&home, &[&["release", "publish", file, "--description", description][..], more].concat())
+    };
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let current = || {
+        let listed = printed(&run(&home, &["release", "list"]));
+        let releases = listed.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let of = |release: &serde_json::Value| format!("{} {}", release["engine"], release["version"]).replace('"', "");
+        releases.filter(|release| release["current"] == true).map(|release| of(&release)).collect::<Vec<_>>()
+    };
+    let first = publish(1, "size 0.2.0", &[]);
+    assert!(first.status.success() && !said(&first).contains("notice"), "{}", said(&first));
+    let slip = publish(2, "digest 0.1.0", &["--engine", "size"]);
+    assert!(!slip.status.success() && said(&slip).contains("calls itself `digest`, not `size`"), "{}", said(&slip));
+    assert!(said(&slip).contains("hint: ") && said(&slip).contains("--rename"), "{}", said(&slip));
+    let lower = publish(2, "digest 0.1.0", &["--engine", "size", "--rename"]);
+    assert!(lower.status.success(), "{}", said(&lower));
+    assert!(said(&lower).contains("notice: size 0.2.0 stays current"), "{}", said(&lower));
+    assert!(said(&lower).contains("hint: `filemill-server release use size 0.1.0` makes"), "{}", said(&lower));
+    assert_eq!(current(), ["size 0.2.0"]);
+    assert!(run(&home, &["release", "use", "size", "0.1.0"]).status.success());
+    assert_eq!(current(), ["size 0.1.0"]);
+    let again = publish(1, "size 0.2.0", &[]);
+    assert!(said(&again).contains("notice: already published; current is size 0.1.0"), "{}", said(&again));
+    assert_eq!(current(), ["size 0.1.0"]);
+    let typo = run(&home, &["release", "use", "size", "0.3.0"]);
+    assert!(!typo.status.success() && said(&typo).contains("there is no release `size` `0.3.0`"), "{}", said(&typo));
+}
+
+#[test]
+fn only_serve_makes_a_folder_and_a_mistyped_one_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let typo = dir.path().join("typo");
+    let file = dir.path().join("engine.wasm");
+    std::fs::write(&file, engine()).unwrap();
+    let commands: [&[&str]; 4] = [
+        &["token", "list"],
+        &["token", "create", "--organisation", "acme", "--user", "alice", "--scope", "user"],
+        &["pool", "list", "--database-url", "sqlite:/dev/null"],
+        &["release", "publish", file.to_str().unwrap(), "--engine", "size", "--version", "1.0.0"],
+    ];
+    // One that is there is no better than one that is not.
+    for make in [false, true] {
+        if make {
+            std::fs::create_dir(&typo).unwrap();
+        }
+        for command in commands {
+            let refused = run(&typo, command);
+            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert!(!refused.status.success() && refused.stdout.is_empty(), "{command:?}");
+            assert!(said.contains("typo` is not the folder of a filemill server"), "{said}");
+            assert!(said.contains("hint: `filemill-server serve --embedded DIR` makes one"), "{said}");
+        }
+    }
+    assert_eq!(std::fs::read_dir(&typo).unwrap().count(), 0);
+}
+
+#[test]
+fn a_server_whose_objects_are_gone_refuses_to_start_and_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    Served::start(dir.path()).end(rustix::process::Signal::TERM);
+    std::fs::rename(dir.path().join("objects"), dir.path().join("away")).unwrap();
+    let refused = run(dir.path(), &["serve"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("objects/filemill` are gone"), "{said}");
+    assert!(said.contains("hint: restore them from a backup"), "{said}");
+    assert!(!dir.path().join("objects").exists(), "nothing takes their place unasked");
+    std::fs::create_dir_all(dir.path().join("objects/filemill")).unwrap();
+    Served::start(dir.path()).end(rustix::process::Signal::TERM);
+}
+
+#[test]
 fn the_openapi_document_is_printed() {
     let output = program().arg("openapi").output().unwrap();
     assert_eq!(printed(&output), filemill_server::openapi_document().trim());
+}
+
+#[test]
+fn what_a_person_mistypes_is_told_in_plain_words_and_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = |arguments: &[&str]| {
+        let refused = run(dir.path(), arguments);
+        assert!(!refused.status.success(), "{arguments:?}");
+        String::from_utf8(refused.stderr).unwrap()
+    };
+    let (rules, none) = (dir.path().join("own.yar"), dir.path().join("none"));
+    std::fs::write(&rules, "rule own {}").unwrap();
+    let text = said(&["release", "publish", rules.to_str().unwrap()]);
+    assert!(text.contains("own.yar`: the file is not an engine: it is not WebAssembly"), "{text}");
+    assert_eq!(text.matches("not WebAssembly").count(), 1, "{text}");
+    let text = said(&["release", "publish", none.to_str().unwrap()]);
+    assert!(text.ends_with("none`: it does not exist\n"), "{text}");
+    let text = said(&["token", "revoke", "abc"]);
+    assert!(text.contains("it is a number from `filemill-server token list`"), "{text}");
+    std::fs::write(dir.path().join("secrets.json"), "{}").unwrap();
+    std::fs::write(dir.path().join("filemill.sqlite"), [7; 8192]).unwrap();
+    let text = said(&["token", "list"]);
+    assert_eq!(text.matches("file is not a database").count(), 1, "{text}");
+    assert!(text.contains("hint: it is no SQLite database"), "{text}");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let mut child = program().arg("openapi").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Before it writes, or while it does: more than a pipe holds.
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert!(ended.status.success() && !String::from_utf8_lossy(&ended.stderr).contains("error"), "{ended:?}");
 }
 
 #[test]
@@ -201,6 +320,7 @@ async fn an_operator_names_a_pools_root_with_its_first_token_and_sees_its_finger
         std::fs::write(&file, format!("{}\n", enrolment.to_json())).unwrap();
         (file.to_str().unwrap().to_owned(), enrolment.fingerprint())
     };
+    Served::start(&home).end(rustix::process::Signal::TERM);
     let (first, fingerprint) = enrol("main");
     let create = |file: &str| {
         let arguments = ["token", "create", "--organisation", "mill", "--user", "node", "--scope", "processor"];

@@ -13,7 +13,7 @@ use reqwest::StatusCode;
 use super::{Mill, POOL, ok, one, problem, sha256, until};
 
 async fn offer(mill: &Mill, engines: Vec<Offer>) -> Vec<Item<OfferState>> {
-    let request = OfferRequest { node: "node-1".to_owned(), engines };
+    let request = OfferRequest { node: "node-1".to_owned(), engines, stopping: false };
     let path = paths::ENGINES.replace("{pool}", POOL);
     let answer: OfferAnswer =
         ok(mill.put_json(&mill.processor, &path, serde_json::to_vec(&request).unwrap()).await).await;

@@ -33,7 +33,7 @@ async fn their_pool(mill: &Mill) -> (String, String) {
     };
     let path = paths::ENGINES.replace("{pool}", THEIRS);
     let state = async |offer: &Offer| {
-        let request = OfferRequest { node: "node-1".to_owned(), engines: vec![offer.clone()] };
+        let request = OfferRequest { node: "node-1".to_owned(), engines: vec![offer.clone()], stopping: false };
         let answer: OfferAnswer = ok(mill.put_json(&token, &path, serde_json::to_vec(&request).unwrap()).await).await;
         one(answer.engines).into_result().unwrap()
     };

@@ -248,7 +248,7 @@ async fn a_jump_makes_no_node_absent_and_keeps_none(site: Arc<Site>) {
         description: "{}".to_owned(),
         stored: true,
     };
-    let offers = OfferRequest { node: "n".to_owned(), engines: vec![offer] };
+    let offers = OfferRequest { node: "n".to_owned(), engines: vec![offer], stopping: false };
     let listed = async || {
         let releases = rules.releases(&ann, Some(POOL)).await.expect("a list").releases;
         releases.iter().any(|release| release.engine == "local/mine")

@@ -322,7 +322,7 @@ async fn what_a_node_told_a_database_that_was_lost_is_asked_for(site: Arc<Site>)
     rules.publish_pool(POOL, &SignedStatement { statement, signature: "ab".repeat(64) }).await.expect("published");
     let (name, digest) = ("it".to_owned(), "e".repeat(64));
     let offer = Offer { name, digest, length: 9, contract: 1, description: "{}".to_owned(), stored: true };
-    let offers = OfferRequest { node: "n".to_owned(), engines: vec![offer] };
+    let offers = OfferRequest { node: "n".to_owned(), engines: vec![offer], stopping: false };
     rules.offer_engines(POOL, POOL, &offers).await.expect("offered");
     let ann = site.user(&rules, "acme", "ann").await;
     send(&rules, &ann, &site.bundle(1)).await;

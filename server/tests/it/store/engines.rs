@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_api::{DescriptionQuery, ErrorBody, ErrorCode, Offer, OfferRequest, OpenUpload, UploadState};
+use filemill_api::{DescriptionQuery, ErrorBody, ErrorCode, Offer, OfferRequest, OpenUpload, UploadState, WaitReason};
 use filemill_server::rules::{Caller, NewRelease, Offered, Rules, RulesConfig};
 
 use super::site::{
@@ -25,6 +25,7 @@ super::on_both!(
     a_pool_keeps_so_many_components,
     a_node_that_only_reports_keeps_its_offers,
     offers_of_nodes_that_are_gone_take_no_room,
+    a_node_that_stops_is_gone_at_once_and_what_it_runs_goes_on,
 );
 
 fn digest(number: u32) -> String {
@@ -47,7 +48,7 @@ fn offer(name: &str, number: u32, stored: bool) -> Offer {
 }
 
 async fn list(rules: &Rules, node: &str, engines: &[Offer]) -> Vec<Result<Offered, ErrorBody>> {
-    let request = OfferRequest { node: node.to_owned(), engines: engines.to_vec() };
+    let request = OfferRequest { node: node.to_owned(), engines: engines.to_vec(), stopping: false };
     rules.offer_engines(POOL, POOL, &request).await.expect("an answer")
 }
 
@@ -198,11 +199,11 @@ async fn one_bad_offer_fails_alone_and_no_published_engine_is_overridden(site: A
     };
     assert_eq!(code(rules.add_release(&named_local).await), ErrorCode::BadRequest);
 
-    let many = OfferRequest { node: "n".to_owned(), engines: vec![good; 65] };
+    let many = OfferRequest { node: "n".to_owned(), engines: vec![good; 65], stopping: false };
     assert_eq!(code(rules.offer_engines(POOL, POOL, &many).await), ErrorCode::BadRequest);
-    let nobody = OfferRequest { node: "a b".to_owned(), engines: Vec::new() };
+    let nobody = OfferRequest { node: "a b".to_owned(), engines: Vec::new(), stopping: false };
     assert_eq!(code(rules.offer_engines(POOL, POOL, &nobody).await), ErrorCode::BadRequest);
-    let nowhere = OfferRequest { node: "n".to_owned(), engines: Vec::new() };
+    let nowhere = OfferRequest { node: "n".to_owned(), engines: Vec::new(), stopping: false };
     assert_eq!(code(rules.offer_engines("nowhere", "nowhere", &nowhere).await), ErrorCode::NotFound);
 }
 
@@ -278,7 +279,11 @@ async fn a_component_is_its_pools_own(site: Arc<Site>) {
     assert_eq!(code(rules.component("other", &digest(1)).await), ErrorCode::NotFound);
     make_pool(&rules, "other").await;
     // To name a digest is not to have it; nor does another's word on it count here.
-    let request = OfferRequest { node: "n".into(), engines: vec![Offer { contract: 2, ..offer("a", 1, false) }] };
+    let request = OfferRequest {
+        node: "n".into(),
+        engines: vec![Offer { contract: 2, ..offer("a", 1, false) }],
+        stopping: false,
+    };
     let told = rules.offer_engines("other", "other", &request).await.expect("an answer").remove(0).expect("it is good");
     assert_eq!(told.put.expect("a place").key.to_string(), format!("components/{}.other", digest(1)));
     let claimed = OfferRequest { engines: vec![offer("a", 1, true)], ..request };
@@ -375,6 +380,27 @@ async fn offers_of_nodes_that_are_gone_take_no_room(site: Arc<Site>) {
     .await;
     bring(&rules, "n", &[("a", 1)]).await;
     assert!(lease_now(&rules, "other", 1, 0).await.uploads.is_empty());
-    let request = OfferRequest { node: "n".to_owned(), engines: vec![offer("a", 1, true)] };
+    let request = OfferRequest { node: "n".to_owned(), engines: vec![offer("a", 1, true)], stopping: false };
     assert_eq!(code(rules.offer_engines(POOL, POOL, &request).await), ErrorCode::OverQuota, "it is back");
+}
+
+async fn a_node_that_stops_is_gone_at_once_and_what_it_runs_goes_on(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    bring(&rules, "n", &[("mine", 1)]).await;
+    let running = send(&rules, &ann, &site.bundle(1)).await;
+    let run = only(&lease(&rules, "n", 1).await);
+    report(&rules, &run, &[0]).await;
+    let waits = send(&rules, &ann, &site.bundle(1)).await;
+    let reason = async |id: &str| rules.jobs(&ann, id).await.expect("jobs").waiting[0].reason.clone();
+    assert_eq!(reason(&waits).await, WaitReason::Turn);
+    let last = OfferRequest { node: "n".to_owned(), engines: Vec::new(), stopping: true };
+    assert_eq!(rules.offer_engines(POOL, POOL, &last).await.expect("heard"), []);
+    assert_eq!(reason(&waits).await, WaitReason::NoProcessor, "nobody is there to take it");
+    assert!(seen(&rules, &ann).await.is_empty());
+    // A job that ends within the node's grace is one that counts, and its reports bring the node not back.
+    report(&rules, &run, &[0]).await;
+    complete(&rules, &run, &[0]).await.expect("taken");
+    assert!(rules.jobs(&ann, &running).await.expect("jobs").waiting.is_empty());
+    assert_eq!(reason(&waits).await, WaitReason::NoProcessor);
 }

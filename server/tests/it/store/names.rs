@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use filemill_api::{ErrorCode, SignedStatement};
-use filemill_server::rules::{NewRelease, Rules, RulesConfig, Scope};
+use filemill_server::rules::{Caller, NewRelease, Rules, RulesConfig, Scope};
 
 use super::site::{Kind, POOL, Site, code, complete_all, events, lease, operator, release, send};
 
@@ -12,6 +12,7 @@ super::on_both!(
     a_token_works_until_it_is_revoked,
     whose_a_token_was_is_known_for_longer_than_it_counts,
     a_release_is_immutable_and_the_newest_is_used_unless_another_was_adopted,
+    a_lower_version_is_not_used_by_itself_and_an_operator_chooses_any,
     a_pool_says_one_thing_with_each_serial,
     servers_that_start_at_once_migrate_once,
     a_database_that_was_not_closed_takes_no_cursor_twice,
@@ -85,6 +86,41 @@ async fn a_release_is_immutable_and_the_newest_is_used_unless_another_was_adopte
     let component = rules.component(POOL, &newer.digest).await.expect("a component");
     assert_eq!((component.key.to_string(), component.length), (format!("releases/{}", newer.digest), 5));
     assert_eq!(code(rules.component(POOL, "../x").await), ErrorCode::NotFound);
+}
+
+async fn a_lower_version_is_not_used_by_itself_and_an_operator_chooses_any(site: Arc<Site>) {
+    let rules = site.server();
+    let (ann, bob) = (site.user(&rules, "acme", "ann").await, site.user(&rules, "other", "bob").await);
+    let publish = async |version: &str, number: u32| {
+        let digest = format!("{number:064x}");
+        let release =
+            NewRelease { engine: "size".to_owned(), version: version.to_owned(), digest, contract: 1, length: 5 };
+        assert!(rules.add_release(&release).await.expect("added"));
+    };
+    let used = async |caller: &Caller| {
+        let releases = rules.releases(caller, None).await.expect("a list").releases;
+        let used: Vec<_> = releases.into_iter().filter(|one| one.current).map(|one| one.version).collect();
+        assert_eq!(used.len(), 1, "{used:?}");
+        used[0].clone()
+    };
+    publish("0.9.0", 1).await;
+    publish("0.10.0", 2).await;
+    assert_eq!(used(&ann).await, "1.0.0", "neither was meant to take its place");
+    rules.use_release("size", "0.9.0", Some("acme")).await.expect("used");
+    assert_eq!((used(&ann).await.as_str(), used(&bob).await.as_str()), ("0.9.0", "1.0.0"));
+    rules.use_release("size", "0.10.0", None).await.expect("used");
+    let eve = site.user(&rules, "new", "eve").await;
+    assert_eq!((used(&bob).await.as_str(), used(&eve).await.as_str()), ("0.10.0", "0.10.0"));
+    publish("0.9.9", 3).await;
+    assert_eq!(used(&bob).await, "0.10.0");
+    publish("0.10.1", 4).await;
+    assert_eq!((used(&ann).await.as_str(), used(&bob).await.as_str()), ("0.9.0", "0.10.1"));
+    for (engine, version, organisation) in
+        [("size", "3.0.0", None), ("siz", "0.9.0", None), ("size", "0.9.0", Some("typo"))]
+    {
+        let refused = rules.use_release(engine, version, organisation).await;
+        assert_eq!(code(refused), ErrorCode::NotFound, "{engine} {version} {organisation:?}");
+    }
 }
 
 async fn a_pool_says_one_thing_with_each_serial(site: Arc<Site>) {

@@ -63,7 +63,7 @@ async fn a_processor_speaks_for_no_other_pool(site: Arc<Site>) {
     assert_eq!(refused.code, ErrorCode::Forbidden);
     assert!(refused.message.contains("`other`") && refused.message.contains("`pool`"), "{refused}");
     assert!(refused.hint.is_some_and(|hint| hint.contains("--pool")));
-    let engines = OfferRequest { node: "n".to_owned(), engines: vec![offer(1)] };
+    let engines = OfferRequest { node: "n".to_owned(), engines: vec![offer(1)], stopping: false };
     assert_eq!(code(rules.offer_engines(OTHER, POOL, &engines).await), ErrorCode::Forbidden);
     let statement = format!(r#"{{"filemill_pool":1,"pool":"{POOL}","serial":9}}"#);
     let signed = SignedStatement { statement, signature: "ab".repeat(64) };
@@ -115,7 +115,7 @@ async fn nodes_of_two_pools_may_have_one_name(site: Arc<Site>) {
     let rules = site.server();
     let ann = site.user(&rules, "acme", "ann").await;
     publish(&rules, OTHER).await;
-    let offers = OfferRequest { node: "n".to_owned(), engines: vec![offer(1)] };
+    let offers = OfferRequest { node: "n".to_owned(), engines: vec![offer(1)], stopping: false };
     rules.offer_engines(POOL, POOL, &offers).await.expect("offered");
     // The other pool's node of that id comes, and goes on asking.
     rules.offer_engines(OTHER, OTHER, &OfferRequest { engines: Vec::new(), ..offers }).await.expect("offered");
@@ -138,7 +138,7 @@ async fn a_pool_has_so_many_nodes_at_work_and_forgets_those_that_are_gone(site: 
     let now = "9000000000000";
     site.sql(&format!("{} {sqlite}", fill(now)), &format!("{} {postgres}", fill(now))).await;
     assert_eq!(code(rules.lease(POOL, wish("new", 1, 0, 0)).await), ErrorCode::OverQuota);
-    let offers = OfferRequest { node: "new".to_owned(), engines: vec![offer(1)] };
+    let offers = OfferRequest { node: "new".to_owned(), engines: vec![offer(1)], stopping: false };
     assert_eq!(code(rules.offer_engines(POOL, POOL, &offers).await), ErrorCode::OverQuota);
     rules.lease(POOL, wish("n7", 1, 0, 0)).await.expect("one that is known");
     rules.lease(OTHER, LeaseRequest { pool: OTHER.to_owned(), ..wish("new", 1, 0, 0) }).await.expect("another pool's");
@@ -163,7 +163,7 @@ async fn the_nodes_of_a_pool_offer_so_much(site: Arc<Site>) {
         &format!("{fill} generate_series(1, {most}) as i"),
     )
     .await;
-    let one = OfferRequest { node: "n".to_owned(), engines: vec![offer(1)] };
+    let one = OfferRequest { node: "n".to_owned(), engines: vec![offer(1)], stopping: false };
     rules.offer_engines(POOL, POOL, &one).await.expect("there is room for one");
     rules.offer_engines(POOL, POOL, &one).await.expect("it is there");
     let two = OfferRequest { engines: vec![offer(1), Offer { name: "more".to_owned(), ..offer(2) }], ..one };
