@@ -6,8 +6,8 @@
 //! asks again.
 //!
 //! Opening, advancing, reporting and completing go through a queue each, whose task writes what came meanwhile in one
-//! transaction; one task leases for all nodes. A rule's future may be dropped at any time: what was queued still
-//! happens.
+//! transaction, as far as it is short; one task leases for all nodes. A rule's future may be dropped at any time: what is being
+//! written then still happens, and the rest does not.
 
 mod advance;
 mod announce;
