@@ -15,7 +15,7 @@ use crate::store::StoreError;
 const BEAT: Duration = Duration::from_secs(1);
 /// Beats between two looks at what changes within days.
 const SLOW_BEATS: u32 = 60;
-/// Uploads cancelled in one transaction when they were abandoned.
+/// Abandoned uploads that are cancelled in one go.
 const ABANDONED: i64 = 16;
 /// How long an absent node is remembered.
 const FORGET_NODES: Duration = Duration::from_secs(24 * 3600);
