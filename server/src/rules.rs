@@ -5,9 +5,9 @@
 //! are logged here and come as `internal` or `unavailable`. Every change is idempotent: a caller that got no answer
 //! asks again.
 //!
-//! Opening, advancing, reporting and completing go through a queue each, whose task writes what came meanwhile in one
-//! transaction; one task leases for all nodes. A rule's future may be dropped at any time: what was queued still
-//! happens.
+//! Opening, advancing, cancelling, reporting and completing go through a queue each, whose task writes what came meanwhile in one
+//! transaction, as far as it is short; one task leases for all nodes. A rule's future may be dropped at any time: what is being
+//! written then still happens, and the rest does not.
 
 mod adoption;
 mod advance;
@@ -114,6 +114,7 @@ struct Inner {
     core: Arc<Core>,
     opening: combine::Combiner<open::Opening>,
     advancing: combine::Combiner<advance::Advancing>,
+    cancelling: combine::Combiner<cancel::Cancelling>,
     reporting: combine::Combiner<report::Reporting>,
     completing: combine::Combiner<complete::Completing>,
     leasing: mpsc::Sender<lease::LeaseAsk>,
@@ -189,6 +190,7 @@ impl Rules {
             inner: Arc::new(Inner {
                 opening: combine::Combiner::start(open::Opening(Arc::clone(&core)), tracker, stop.clone()),
                 advancing: combine::Combiner::start(advance::Advancing(Arc::clone(&core)), tracker, stop.clone()),
+                cancelling: combine::Combiner::start(cancel::Cancelling(Arc::clone(&core)), tracker, stop.clone()),
                 reporting: combine::Combiner::start(report::Reporting(Arc::clone(&core)), tracker, stop.clone()),
                 completing: combine::Combiner::start(complete::Completing(Arc::clone(&core)), tracker, stop.clone()),
                 leasing,

@@ -50,6 +50,8 @@ pub const MAX_COMPONENT_BYTES: u64 = 32 << 20;
 pub const MAX_PARAMETERS_BYTES: u32 = 1 << 20;
 /// Longest engine parameters that every processor takes, in bytes of JSON: longer ones are *long*.
 pub const USUAL_PARAMETERS_BYTES: u32 = 64 << 10;
+/// Runs that one upload may be cut into: neighbouring files that lie in one and the same chunk make one, up to 64 of them.
+pub const MAX_UPLOAD_RUNS: usize = 4096;
 /// Files in one run: what one 64-bit mask can tell apart.
 pub const MAX_RUN_FILES: u32 = 64;
 /// Events in one page.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use filemill_api::limits::{MAX_STORED_CHUNKS, MAX_UPLOADS_PER_REQUEST};
 use filemill_api::{AdvanceRequest, AdvanceUpload, ChunkWant, ErrorBody};
 
-use super::announce::{check_chunk, check_wanted};
-use super::combine::Combined;
+use super::announce::{check_chunk, check_wanted, most_runs};
+use super::combine::{self, Combined};
 use super::lease::Waking;
 use super::open::{state_of, wanted};
 use super::refusal::{is_hex, no_upload, too_many};
@@ -28,17 +28,23 @@ impl Rules {
         if request.uploads.len() > MAX_UPLOADS_PER_REQUEST {
             return Err(too_many("uploads", MAX_UPLOADS_PER_REQUEST));
         }
-        if request.uploads.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.inner.advancing.ask(AdvanceAsk { member: caller.member, uploads: request.uploads }).await
+        let asks = request.uploads.into_iter().map(|upload| AdvanceAsk { member: caller.member, upload }).collect();
+        let answers = self.inner.advancing.ask(combine::owner(caller), asks).await?;
+        Ok(answers.into_iter().map(|answer| answer.advanced).collect())
     }
 }
 
-/// One caller's uploads.
+/// One of a caller's uploads.
 pub(super) struct AdvanceAsk {
     member: i64,
-    uploads: Vec<AdvanceUpload>,
+    upload: AdvanceUpload,
+}
+
+/// What becomes of it.
+pub(super) struct AdvanceAnswer {
+    advanced: Result<Advanced, ErrorBody>,
+    /// Runs that became ready or partial.
+    runs: usize,
 }
 
 /// Advances what many callers ask.
@@ -46,63 +52,67 @@ pub(super) struct Advancing(pub(super) Arc<Core>);
 
 impl Combined for Advancing {
     type Ask = AdvanceAsk;
-    type Answer = Vec<Result<Advanced, ErrorBody>>;
+    type Answer = AdvanceAnswer;
     const NAME: &'static str = "advance uploads";
-    const FULL: usize = 20_000;
+    /// Chunks, and a flat part for each upload; also the most runs that may become ready, which a request does not say.
+    const FULL: usize = 2048;
 
     fn weight(ask: &AdvanceAsk) -> usize {
-        ask.uploads.iter().map(|upload| 10 + upload.stored.len()).sum()
+        10 + ask.upload.stored.len()
     }
 
-    async fn run(&self, asks: &[AdvanceAsk]) -> Result<Vec<Self::Answer>, StoreError> {
+    fn beyond_weight(answer: &AdvanceAnswer) -> usize {
+        answer.runs
+    }
+
+    async fn run(&self, asks: &[AdvanceAsk]) -> Result<Vec<AdvanceAnswer>, StoreError> {
         let core = &self.0;
         let mut tx = core.store.begin().await?;
         // Whatever else was sent as an id could make the statement fail, for everybody in the batch.
-        let ids: HashSet<_> = asks
-            .iter()
-            .flat_map(|ask| &ask.uploads)
-            .map(|upload| upload.id.as_str())
-            .filter(|id| is_hex(id, 32))
-            .collect();
+        let ids: HashSet<_> = asks.iter().map(|ask| ask.upload.id.as_str()).filter(|id| is_hex(id, 32)).collect();
         let ids: Vec<_> = ids.into_iter().map(|id| (id,)).collect();
         let mut rows: HashMap<String, UploadRow> =
             tx.lock_uploads_by_id(&ids).await?.into_iter().map(|row| (row.id.clone(), row)).collect();
 
         let mut news = BTreeMap::<i64, News<'_>>::new();
         let mut verdicts = Vec::new();
-        for ask in asks {
-            for upload in &ask.uploads {
-                let verdict = check(ask.member, upload, rows.get(&upload.id));
-                if let (Ok(()), Some(row)) = (&verdict, rows.get(&upload.id))
-                    && row.finished_at.is_none()
-                {
-                    news.entry(row.number).or_default().add(upload);
+        let mut most = 0;
+        for AdvanceAsk { member, upload } in asks {
+            let verdict = check(*member, upload, rows.get(&upload.id));
+            if let (Ok(()), Some(row)) = (&verdict, rows.get(&upload.id))
+                && row.finished_at.is_none()
+            {
+                if !news.contains_key(&row.number) {
+                    most += usize::try_from(most_runs(row.files, row.chunks)).unwrap_or(usize::MAX);
+                    if most > Self::FULL && !news.is_empty() {
+                        break;
+                    }
                 }
-                verdicts.push(verdict);
+                news.entry(row.number).or_default().add(upload);
             }
+            verdicts.push(verdict);
         }
         let mut waking = Waking::default();
+        let mut announced = HashMap::new();
         if !news.is_empty() {
             let moved = store_chunks(&mut tx, core, &news, &mut rows).await?;
-            waking = announce(&mut tx, &moved, rows.values()).await?;
+            (waking, announced) = announce(&mut tx, &moved, rows.values()).await?;
         }
         tx.commit().await?;
         core.wake_leasing(waking);
         core.chunks.ring(news.into_iter().filter(|(_, news)| !news.stored.is_empty()).map(|(number, _)| number));
 
-        let mut verdicts = verdicts.into_iter();
-        Ok(asks
-            .iter()
-            .map(|ask| {
-                ask.uploads
-                    .iter()
-                    .map(|upload| {
-                        verdicts.next().unwrap_or_else(|| Err(super::refusal::unavailable()))?;
-                        let row = rows.get(&upload.id).ok_or_else(|| no_upload(&upload.id))?;
-                        let state = state_of(row);
-                        Ok(Advanced { chunks: wanted(&upload.id, state, &upload.want)?, state })
-                    })
-                    .collect()
+        // The others come in the next transaction.
+        Ok(verdicts
+            .into_iter()
+            .zip(asks)
+            .map(|(verdict, AdvanceAsk { upload, .. })| {
+                let row = rows.get(&upload.id);
+                let advanced = verdict.and_then(|()| {
+                    let state = state_of(row.ok_or_else(|| no_upload(&upload.id))?);
+                    Ok(Advanced { chunks: wanted(&upload.id, state, &upload.want)?, state })
+                });
+                AdvanceAnswer { advanced, runs: row.and_then(|row| announced.get(&row.number)).copied().unwrap_or(0) }
             })
             .collect())
     }
@@ -195,15 +205,16 @@ async fn store_chunks(
     Ok(moved)
 }
 
-/// Makes runs ready or partial whose chunks have come: (upload, prefix) each, of uploads whose headers are stored.
+/// Makes runs ready or partial whose chunks have come: (upload, prefix) each, of uploads whose headers are stored. Answers how many
+/// of each upload it were, too.
 async fn announce(
     tx: &mut Tx,
     moved: &[(i64, i64)],
     rows: impl Iterator<Item = &UploadRow>,
-) -> Result<Waking, StoreError> {
-    let mut waking = Waking::default();
+) -> Result<(Waking, HashMap<i64, usize>), StoreError> {
+    let (mut waking, mut counts) = (Waking::default(), HashMap::new());
     if moved.is_empty() {
-        return Ok(waking);
+        return Ok((waking, counts));
     }
     let prefixes: HashMap<_, _> = moved.iter().copied().collect();
     let rows: HashMap<_, _> = rows.map(|row| (row.number, row)).collect();
@@ -217,12 +228,13 @@ async fn announce(
             let place = place_of(run.vstart, run.upload);
             waking.add(upload, place);
             announced.push((run.id, state.0, place));
+            *counts.entry(run.upload).or_default() += 1;
         }
     }
     if !announced.is_empty() {
         tx.announce_runs(&announced).await?;
     }
-    Ok(waking)
+    Ok((waking, counts))
 }
 
 /// A run's place among its member's: in the order in which the uploads were opened, unless it has gone behind.

@@ -1,6 +1,8 @@
 //! What an upload announces about its jobs, checked against how a stream is laid out, and cut into runs.
 
-use filemill_api::limits::{MAX_CHUNKS, MAX_FILES, MAX_HEADER_BYTES, MAX_RUN_FILES, MAX_WANTED_CHUNKS};
+use filemill_api::limits::{
+    MAX_CHUNKS, MAX_FILES, MAX_HEADER_BYTES, MAX_RUN_FILES, MAX_UPLOAD_RUNS, MAX_WANTED_CHUNKS,
+};
 use filemill_api::{ChunkWant, ErrorBody, JobRange, OpenUpload};
 
 use super::digest::sha256_hex;
@@ -18,11 +20,12 @@ pub(super) struct Piece {
     pub(super) last_chunk: u32,
 }
 
-/// An upload's announcement that holds together.
+/// An upload's announcement that holds together. The runs are cut again when they are written: a few bytes of a request may be
+/// thousands, and it may have to wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Announced {
     pub(super) files: u32,
-    pub(super) pieces: Vec<Piece>,
+    pub(super) runs: usize,
     /// Over the ranges, however they were grouped.
     pub(super) ranges_sha256: String,
 }
@@ -67,8 +70,14 @@ pub(super) fn check(upload: &OpenUpload) -> Result<Announced, ErrorBody> {
     Ok(Announced {
         files: pieces.last().map_or(0, |piece| piece.hi),
         ranges_sha256: sha256_hex(words.as_bytes()),
-        pieces,
+        runs: pieces.len(),
     })
+}
+
+/// The most runs that an upload of so many files and chunks can be cut into: those of each chunk's own files, and one for each file
+/// that spans several.
+pub(super) fn most_runs(files: i64, chunks: i64) -> i64 {
+    files.min(files / i64::from(MAX_RUN_FILES) + chunks.saturating_mul(2))
 }
 
 /// Checks chunks that want a URL.
@@ -105,8 +114,11 @@ pub(super) fn check_chunk(chunk: &ChunkWant, chunks: u32) -> Result<(), ErrorBod
 ///
 /// Files lie end to end, so each begins in the chunk in which the one before it ends or in the next one, and several
 /// files can share all their chunks only if that is one chunk.
-fn cut(ranges: &[JobRange], chunks: u32) -> Result<Vec<Piece>, ErrorBody> {
-    let mut pieces: Vec<Piece> = Vec::with_capacity(ranges.len());
+///
+/// # Errors
+/// `bad_request`: no layout is like that, or it makes more than [`MAX_UPLOAD_RUNS`].
+pub(super) fn cut(ranges: &[JobRange], chunks: u32) -> Result<Vec<Piece>, ErrorBody> {
+    let mut pieces: Vec<Piece> = Vec::with_capacity(ranges.len().min(MAX_UPLOAD_RUNS));
     let mut next = 0_u32;
     let mut end = None::<u32>;
     for (place, range) in ranges.iter().enumerate() {
@@ -136,6 +148,11 @@ fn cut(ranges: &[JobRange], chunks: u32) -> Result<Vec<Piece>, ErrorBody> {
         }
         end = Some(range.last_chunk);
         push(&mut pieces, range);
+        if pieces.len() > MAX_UPLOAD_RUNS {
+            return wrong(&format!(
+                "makes more than {MAX_UPLOAD_RUNS} runs of up to {MAX_RUN_FILES} files in one chunk: make several uploads"
+            ));
+        }
     }
     match end {
         None => Err(bad_request("jobs is empty: an upload has at least one file")),
@@ -189,6 +206,31 @@ mod tests {
         let singles: Vec<_> = (0..150).map(|index| range(index, 1, 0, 0)).collect();
         assert_eq!(cut(&singles, 1).unwrap_or_default(), one);
         assert_eq!(ends(&one), [(0, 64), (64, 128), (128, 150)]);
+    }
+
+    #[test]
+    fn no_upload_is_more_runs_than_one_transaction_takes() {
+        let own_chunks = |files: u32| (0..files).map(|n| range(n, 1, n, n)).collect::<Vec<_>>();
+        let most = u32::try_from(MAX_UPLOAD_RUNS).expect("a small number");
+        assert_eq!(cut(&own_chunks(most), most).map(|pieces| pieces.len()), Ok(MAX_UPLOAD_RUNS));
+        assert!(cut(&own_chunks(most + 1), most + 1).is_err());
+        assert_eq!(cut(&[range(0, MAX_FILES, 0, 0)], 1).map(|pieces| pieces.len()), Ok(1024));
+    }
+
+    #[test]
+    fn an_upload_is_cut_into_no_more_runs_than_its_files_and_chunks_say() {
+        let layouts: [(&[JobRange], u32); 5] = [
+            (&[range(0, 1, 0, 99)], 100),
+            (&[range(0, 65, 0, 0)], 1),
+            (&[range(0, 1, 0, 1), range(1, 1, 1, 2), range(2, 1, 2, 3)], 4),
+            (&[range(0, 65, 0, 0), range(65, 1, 0, 1), range(66, 65, 1, 1), range(131, 1, 1, 2)], 3),
+            (&[range(0, 1, 0, 0), range(1, 1, 0, 1), range(2, 1, 1, 1), range(3, 1, 1, 2)], 3),
+        ];
+        for (ranges, chunks) in layouts {
+            let pieces = cut(ranges, chunks).unwrap_or_default();
+            let files = pieces.last().map_or(0, |piece| piece.hi);
+            assert!((1..=most_runs(files.into(), chunks.into())).contains(&(pieces.len() as i64)), "{pieces:?}");
+        }
     }
 
     #[test]

@@ -1,22 +1,31 @@
 //! Cancelling: what nobody runs ends at once, and who runs the rest is told.
+//!
+//! Each job that ends is an event of its own, which a few bytes of a request can ask for millions of. So it goes in steps, a
+//! transaction each, between which others have their turns; whoever gives up leaves the rest as it is.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use filemill_api::limits::MAX_UPLOADS_PER_REQUEST;
 use filemill_api::{CancelRequest, Cancelled, ErrorBody};
 
+use super::combine::{self, Combined};
 use super::record::{Happening, record};
 use super::refusal::{from_store, is_hex, no_upload, too_many};
-use super::rest::lock_all_runs;
 use super::{Caller, Core, Rules, masks, retried};
-use crate::store::{RunState, StoreError, Tx, UploadRow};
+use crate::store::{RunState, StoreError, UploadRow};
 
-/// Jobs that one transaction may end, unless a single upload has more: an organisation's events wait for it.
-const BATCH_JOBS: i64 = 8192;
+/// Jobs after which a step ends, and runs that it reads at once.
+const STEP_JOBS: u32 = 2048;
+const STEP_RUNS: i64 = 1024;
+/// What an upload adds to a step beside its jobs, in jobs.
+const UPLOAD_COST: usize = 16;
 
 impl Rules {
     /// Cancels the jobs of the caller's uploads that have no result yet, and answers for each upload how many ended
-    /// now. Leased jobs end when their node hears of it, or its lease ends.
+    /// now. Leased jobs end when their node hears of it, or its lease ends. An upload counts as cancelled once all of its jobs
+    /// have ended or are to: the future may be dropped between.
     ///
     /// # Errors
     /// `bad_request` for the whole: too many. For one: `not_found`.
@@ -33,11 +42,9 @@ impl Rules {
                 mine.insert(row.id.clone(), row);
             }
         }
-        let mut counts = HashMap::new();
-        for batch in batches(mine.values()) {
-            let ended = retried(|| core.cancel(&batch)).await.map_err(|error| from_store("cancel", &error))?;
-            counts.extend(ended);
-        }
+        let asks = mine.values().map(CancelAsk::of).collect();
+        let ended = self.inner.cancelling.ask(combine::owner(caller), asks).await?;
+        let counts: HashMap<_, _> = ended.into_iter().collect();
         let answer = |id: &String| {
             let row = mine.get(id).ok_or_else(|| no_upload(id))?;
             Ok(counts.get(&row.number).copied().unwrap_or(0))
@@ -46,68 +53,119 @@ impl Rules {
     }
 }
 
-/// Uploads in groups that one transaction can end.
-fn batches<'a>(uploads: impl Iterator<Item = &'a UploadRow>) -> Vec<Vec<(i64,)>> {
-    let mut batches: Vec<Vec<(i64,)>> = Vec::new();
-    let mut jobs = BATCH_JOBS;
-    for upload in uploads {
-        jobs += upload.files - upload.done;
-        match batches.last_mut() {
-            Some(batch) if jobs <= BATCH_JOBS => batch.push((upload.number,)),
-            _ => {
-                batches.push(vec![(upload.number,)]);
-                jobs = upload.files - upload.done;
-            }
-        }
+/// One of a caller's uploads.
+pub(super) struct CancelAsk {
+    upload: i64,
+    /// Without a result, when it was asked for.
+    jobs: usize,
+    /// Jobs that ended in the steps so far.
+    ended: AtomicU32,
+}
+
+impl CancelAsk {
+    fn of(row: &UploadRow) -> Self {
+        let jobs = usize::try_from(row.files - row.done).unwrap_or(0);
+        Self { upload: row.number, jobs, ended: AtomicU32::new(0) }
     }
-    batches
+}
+
+/// Cancels what many callers ask; answers each upload's number and how many of its jobs ended.
+pub(super) struct Cancelling(pub(super) Arc<Core>);
+
+impl Combined for Cancelling {
+    type Ask = CancelAsk;
+    type Answer = (i64, u32);
+    const NAME: &'static str = "cancel uploads";
+    const FULL: usize = STEP_JOBS as usize;
+
+    fn weight(ask: &CancelAsk) -> usize {
+        UPLOAD_COST + ask.jobs.min(Self::FULL)
+    }
+
+    async fn run(&self, asks: &[CancelAsk]) -> Result<Vec<(i64, u32)>, StoreError> {
+        let mut step = self.0.cancel_some(&asks.iter().map(|ask| (ask.upload,)).collect::<Vec<_>>()).await?;
+        for ask in asks {
+            // Of two requests for one upload, the first tells of them.
+            ask.ended.fetch_add(step.ended.remove(&ask.upload).unwrap_or(0), Ordering::Relaxed);
+        }
+        let whole = asks.iter().take_while(|ask| step.is_whole(ask.upload));
+        Ok(whole.map(|ask| (ask.upload, ask.ended.load(Ordering::Relaxed))).collect())
+    }
+}
+
+/// What one step did.
+struct Step {
+    /// Jobs of each upload that ended.
+    ended: HashMap<i64, u32>,
+    /// The first upload of which something is left.
+    goes_on_at: Option<i64>,
+}
+
+impl Step {
+    fn is_whole(&self, upload: i64) -> bool {
+        self.goes_on_at.is_none_or(|first| upload < first)
+    }
 }
 
 impl Core {
-    /// Cancels uploads in one transaction; answers how many jobs of each ended now.
-    pub(super) async fn cancel(&self, numbers: &[(i64,)]) -> Result<HashMap<i64, u32>, StoreError> {
+    /// Cancels uploads, in as many steps as it takes.
+    pub(super) async fn cancel(&self, uploads: &[(i64,)]) -> Result<(), StoreError> {
+        while retried(|| self.cancel_some(uploads)).await?.goes_on_at.is_some() {}
+        Ok(())
+    }
+
+    /// One step of it, a transaction.
+    async fn cancel_some(&self, uploads: &[(i64,)]) -> Result<Step, StoreError> {
         let mut tx = self.store.begin().await?;
-        let uploads: Vec<_> =
-            tx.lock_uploads(numbers).await?.into_iter().filter(|row| row.finished_at.is_none()).collect();
-        let numbers: Vec<_> = uploads.iter().map(|row| (row.number,)).collect();
+        let rows = tx.lock_uploads(uploads).await?;
+        let rows: HashMap<_, _> =
+            rows.iter().filter(|row| row.finished_at.is_none()).map(|row| (row.number, row)).collect();
+        let mut numbers: Vec<_> = rows.keys().map(|&number| (number,)).collect();
+        let mut step = Step { ended: HashMap::new(), goes_on_at: None };
         if numbers.is_empty() {
-            return Ok(HashMap::new());
+            return Ok(step);
         }
-        tx.mark_cancelled(&numbers).await?;
-        let rows: HashMap<_, _> = uploads.iter().map(|row| (row.number, row)).collect();
-        let (mut delete, mut tell) = (Vec::new(), Vec::new());
         let mut happenings = Vec::new();
-        let mut counts = HashMap::new();
-        for run in lock_all_runs(&mut tx, &numbers).await? {
-            let Some(upload) = rows.get(&run.upload) else { continue };
-            if run.state() == RunState::LEASED {
-                tell.push((run.id,));
-                continue;
+        let mut jobs = 0;
+        // Leasing does not lock uploads: while this waits for a run, its rest may be cut off into a row that the waiting
+        // statement does not see. It looks again until there is nothing left.
+        loop {
+            let left = tx.lock_runs_of(&numbers, STEP_RUNS).await?;
+            if jobs >= STEP_JOBS {
+                step.goes_on_at = left.first().map(|run| run.upload);
             }
-            delete.push((run.id,));
-            let left = masks::left(run.lo(), run.hi(), run.gone());
-            *counts.entry(run.upload).or_default() += left.count_ones();
-            let ends = masks::indexes(run.lo(), left);
-            happenings.extend(ends.map(|index| Happening::verdict(upload, index, "cancelled", run.fence)));
+            if left.is_empty() || step.goes_on_at.is_some() {
+                break;
+            }
+            let (mut delete, mut tell) = (Vec::new(), Vec::new());
+            for run in left {
+                let Some(upload) = rows.get(&run.upload).filter(|_| jobs < STEP_JOBS) else { break };
+                if run.state() == RunState::LEASED {
+                    tell.push((run.id,));
+                    continue;
+                }
+                delete.push((run.id,));
+                let left = masks::left(run.lo(), run.hi(), run.gone());
+                jobs += left.count_ones();
+                *step.ended.entry(run.upload).or_default() += left.count_ones();
+                let ends = masks::indexes(run.lo(), left);
+                happenings.extend(ends.map(|index| Happening::verdict(upload, index, "cancelled", run.fence)));
+            }
+            if !delete.is_empty() {
+                tx.delete_runs(&delete).await?;
+            }
+            if !tell.is_empty() {
+                tx.cancel_runs(&tell).await?;
+            }
         }
-        let told = end(&mut tx, &delete, &tell, &happenings).await?;
+        // Not before: what is marked is not taken up again if this ends half-way.
+        numbers.retain(|&(number,)| step.is_whole(number));
+        if !numbers.is_empty() {
+            tx.mark_cancelled(&numbers).await?;
+        }
+        let told = record(&mut tx, &happenings).await?;
         tx.commit().await?;
         self.events.ring(told);
-        Ok(counts)
+        Ok(step)
     }
-}
-
-async fn end(
-    tx: &mut Tx,
-    delete: &[(i64,)],
-    tell: &[(i64,)],
-    happenings: &[Happening<'_>],
-) -> Result<Vec<i64>, StoreError> {
-    if !delete.is_empty() {
-        tx.delete_runs(delete).await?;
-    }
-    if !tell.is_empty() {
-        tx.cancel_runs(tell).await?;
-    }
-    record(tx, happenings).await
 }

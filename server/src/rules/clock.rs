@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::refusal::from_store;
-use super::{Core, ms, retried};
+use super::{Core, ms};
 use crate::store::StoreError;
 
 /// How often cursors are looked at.
@@ -70,7 +70,7 @@ async fn slow(core: &Arc<Core>) -> Result<(), StoreError> {
         tracing::info!(uploads = abandoned.len(), "cancelling abandoned uploads");
         // Each by itself: one that cannot be cancelled, for whatever is wrong with it, keeps no other.
         for one in abandoned {
-            match retried(|| core.cancel(std::slice::from_ref(&one))).await {
+            match core.cancel(std::slice::from_ref(&one)).await {
                 Err(error) if !error.is_unavailable() => {
                     let _logged = from_store("cancel an abandoned upload", &error);
                 }

@@ -1,118 +1,185 @@
 //! What many callers ask in the same few milliseconds goes into one transaction.
 //!
 //! Nobody waits for company: a batch is what queued up while the one before it was written. Under load that makes
-//! batches as large as commits are slow, and without load a batch of one.
+//! batches as large as commits are slow, and without load a batch of one. But a batch ends where it would hold others up: what
+//! does not fit waits for the next one, in an order in which organisations and members take turns ([`queue`]).
 
+mod queue;
+
+use std::collections::hash_map::RandomState;
 use std::future::Future;
-use std::sync::Arc;
+use std::hash::BuildHasher;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use filemill_api::ErrorBody;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::refusal;
+use self::queue::{Batch, Queue};
+use super::turns::Owner;
+use super::{Caller, refusal};
 use crate::store::StoreError;
 
-/// Callers that wait in a queue before the next one waits outside.
-const QUEUE: usize = 1024;
 /// How often a batch that met a conflict between transactions is tried in all.
 const ATTEMPTS: u32 = 3;
 
 /// What can be done for many callers at once.
 pub(super) trait Combined: Send + Sync + 'static {
-    /// What one caller asks.
+    /// One part of what a caller asks, which is never divided between transactions unless [`Combined::run`] does.
     type Ask: Send + Sync + 'static;
     /// What it gets.
     type Answer: Send + 'static;
     /// For the log.
     const NAME: &'static str;
-    /// A batch ends once it weighs this much.
+    /// A batch weighs no more, unless it is a single part.
     const FULL: usize;
 
-    /// How much one adds to a batch.
+    /// How much one adds to a batch, and takes of its owner's turn.
     fn weight(ask: &Self::Ask) -> usize;
 
-    /// Does it for all, in one transaction, and answers each in order. On an error nothing may have happened.
+    /// What more it took of its owner's turn than its weight, as it turned out.
+    fn beyond_weight(_answer: &Self::Answer) -> usize {
+        0
+    }
+
+    /// Does it for all, in one transaction, and answers each in order. It may answer the first ones only, or none: the others
+    /// are asked again when it is their owners' turn. On an error nothing may have happened.
     fn run(&self, asks: &[Self::Ask]) -> impl Future<Output = Result<Vec<Self::Answer>, StoreError>> + Send;
 }
 
-type Waiting<C> = (<C as Combined>::Ask, oneshot::Sender<Result<<C as Combined>::Answer, ErrorBody>>);
+/// Who takes turns with others for what a user asks.
+pub(super) fn owner(caller: &Caller) -> Owner {
+    Owner { organisation: caller.organisation, member: caller.member }
+}
+
+/// Who takes turns with others for what a node asks: a pool is its organisation.
+pub(super) fn owner_of_node(pool: &str, node: &str) -> Owner {
+    static HASHES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    let number = |name: &str| HASHES.hash_one(name).cast_signed();
+    Owner { organisation: number(pool), member: number(node) }
+}
 
 /// The way into one queue.
 pub(super) struct Combiner<C: Combined> {
-    queue: mpsc::Sender<Waiting<C>>,
+    shared: Arc<Shared<C>>,
+}
+
+struct Shared<C: Combined> {
+    queue: Mutex<Queue<C::Ask, C::Answer>>,
+    /// Something was asked.
+    asked: Notify,
+}
+
+impl<C: Combined> Shared<C> {
+    fn queue(&self) -> MutexGuard<'_, Queue<C::Ask, C::Answer>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<C: Combined> Combiner<C> {
     /// Starts the task that works for it, until `stop`; what is queued by then is still done.
     pub(super) fn start(work: C, tracker: &TaskTracker, stop: CancellationToken) -> Self {
-        let (queue, asked) = mpsc::channel(QUEUE);
-        tracker.spawn(serve(Arc::new(work), asked, stop));
-        Self { queue }
+        let shared = Arc::new(Shared { queue: Mutex::default(), asked: Notify::new() });
+        tracker.spawn(serve(work, Arc::clone(&shared), stop));
+        Self { shared }
     }
 
-    /// Asks, and waits for the answer. Dropping the future does not undo what was asked.
-    pub(super) async fn ask(&self, ask: C::Ask) -> Result<C::Answer, ErrorBody> {
+    /// Asks, and waits for the answers, one for each part. Who drops the future gives up what was not begun: it is forgotten at once,
+    /// with all the memory that it took. So there are never more parts in the queue than requests are under way.
+    pub(super) async fn ask(&self, owner: Owner, asks: Vec<C::Ask>) -> Result<Vec<C::Answer>, ErrorBody> {
+        if asks.is_empty() {
+            return Ok(Vec::new());
+        }
         let (answer, answered) = oneshot::channel();
-        self.queue.send((ask, answer)).await.map_err(|_| refusal::unavailable())?;
+        let number = self.shared.queue().add(owner, asks, answer).ok_or_else(refusal::unavailable)?;
+        self.shared.asked.notify_one();
+        let _waits = Waits { shared: &self.shared, number };
         answered.await.map_err(|_| refusal::unavailable())?
     }
 }
 
-async fn serve<C: Combined>(work: Arc<C>, mut asked: mpsc::Receiver<Waiting<C>>, stop: CancellationToken) {
-    loop {
-        let first = tokio::select! {
-            biased;
-            first = asked.recv() => first,
-            () = stop.cancelled(), if !asked.is_closed() => {
-                asked.close();
-                continue;
-            }
-        };
-        let Some((ask, answer)) = first else { return };
-        let mut weight = C::weight(&ask);
-        let (mut asks, mut answers) = (vec![ask], vec![answer]);
-        while weight < C::FULL {
-            let Ok((ask, answer)) = asked.try_recv() else { break };
-            weight += C::weight(&ask);
-            asks.push(ask);
-            answers.push(answer);
-        }
-        answer_all(&*work, &asks, answers).await;
+/// A caller that waits for its answers.
+struct Waits<'a, C: Combined> {
+    shared: &'a Shared<C>,
+    number: u64,
+}
+
+impl<C: Combined> Drop for Waits<'_, C> {
+    fn drop(&mut self) {
+        // Outside of the lock: it may be much.
+        let given_up = self.shared.queue().give_up(self.number);
+        drop(given_up);
     }
 }
 
-async fn answer_all<C: Combined>(
-    work: &C,
-    asks: &[C::Ask],
-    answers: Vec<oneshot::Sender<Result<C::Answer, ErrorBody>>>,
-) {
-    // A caller that has gone is not told; what it asked is done all the same, and its repetition finds it so.
-    match attempt(work, asks).await {
-        Ok(done) => {
-            for (answer, done) in answers.into_iter().zip(done) {
-                let _gone = answer.send(Ok(done));
+/// However the task ends, nobody waits for it any more.
+struct Closes<'a, C: Combined>(&'a Shared<C>);
+
+impl<C: Combined> Drop for Closes<'_, C> {
+    fn drop(&mut self) {
+        self.0.queue().close();
+    }
+}
+
+async fn serve<C: Combined>(work: C, shared: Arc<Shared<C>>, stop: CancellationToken) {
+    let _closes = Closes(&shared);
+    loop {
+        let batch = {
+            let mut queue = shared.queue();
+            let batch = queue.take(C::FULL, C::weight);
+            if batch.asks.is_empty() && stop.is_cancelled() {
+                queue.close();
+                return;
             }
-        }
-        Err(error) if asks.len() == 1 || error.is_unavailable() => {
-            for answer in answers {
-                let _gone = answer.send(Err(refusal::from_store(C::NAME, &error)));
+            batch
+        };
+        if batch.asks.is_empty() {
+            tokio::select! {
+                () = shared.asked.notified() => {}
+                () = stop.cancelled() => {}
             }
+        } else {
+            answer_all(&work, &shared, batch).await;
         }
-        Err(error) => {
-            // One of them breaks the others: each by itself.
-            tracing::warn!(what = C::NAME, asks = asks.len(), error = filemill_text::chain(&error), "a batch failed");
-            for (ask, answer) in asks.iter().zip(answers) {
-                let done = attempt(work, std::slice::from_ref(ask)).await;
-                let done = match done {
-                    Ok(mut done) => done.pop().ok_or_else(refusal::unavailable),
-                    Err(error) => Err(refusal::from_store(C::NAME, &error)),
-                };
-                let _gone = answer.send(done);
+    }
+}
+
+async fn answer_all<C: Combined>(work: &C, shared: &Shared<C>, mut batch: Batch<C::Ask>) {
+    // Where the transactions end, the next one last.
+    let (mut begin, mut ends) = (0, vec![batch.asks.len()]);
+    while let Some(&end) = ends.last() {
+        match attempt(work, &batch.asks[begin..end]).await {
+            Ok(done) => {
+                let answered = done.len();
+                let mut queue = shared.queue();
+                for (&number, done) in batch.numbers[begin..].iter().zip(done) {
+                    queue.answer(number, C::beyond_weight(&done), done);
+                }
+                begin += answered;
+                if begin < end {
+                    break;
+                }
+                ends.pop();
+            }
+            Err(error) if end - begin == 1 || error.is_unavailable() => {
+                let refusal = refusal::from_store(C::NAME, &error);
+                let mut queue = shared.queue();
+                for &number in &batch.numbers[begin..end] {
+                    queue.refuse(number, refusal.clone());
+                }
+                begin = end;
+                ends.pop();
+            }
+            Err(error) => {
+                // One of them breaks the others: it is found by halving, so that many who ask beside it do not wait for a
+                // transaction each.
+                tracing::warn!(what = C::NAME, asks = end - begin, error = filemill_text::chain(&error), "a batch failed");
+                ends.push(begin + (end - begin) / 2);
             }
         }
     }
+    shared.queue().put_back(batch.asks.split_off(begin), &batch.numbers[begin..]);
 }
 
 async fn attempt<C: Combined>(work: &C, asks: &[C::Ask]) -> Result<Vec<C::Answer>, StoreError> {
@@ -124,3 +191,6 @@ async fn attempt<C: Combined>(work: &C, asks: &[C::Ask]) -> Result<Vec<C::Answer
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use filemill_api::{
     Complete, CompleteAnswer, CompleteRequest, Completed, ErrorBody, Item, Outcome, ResultUrlRequest, SealedBody,
 };
 
-use super::combine::Combined;
+use super::combine::{self, Combined};
 use super::record::{Happening, record};
 use super::refusal::{bad_request, fenced, from_store, is_hex, shown, too_many};
 use super::rest::{Locked, check_node};
@@ -40,14 +40,11 @@ impl Rules {
         }
         self.hear(own, &request.node);
         let refusals: Vec<_> = request.leases.iter().map(|lease| check(lease).err()).collect();
-        let leases: Vec<_> =
-            request.leases.into_iter().zip(&refusals).filter(|(_, no)| no.is_none()).map(|(lease, _)| lease).collect();
-        let done = if leases.is_empty() {
-            Vec::new()
-        } else {
-            self.inner.completing.ask(CompleteAsk { pool: own.to_owned(), leases }).await?
-        };
-        let mut done = done.into_iter();
+        let pool: Arc<str> = own.into();
+        let accepted = request.leases.into_iter().zip(&refusals).filter(|(_, no)| no.is_none());
+        let asks = accepted.map(|(complete, _)| CompleteAsk { pool: Arc::clone(&pool), complete }).collect();
+        let owner = combine::owner_of_node(own, &request.node);
+        let mut done = self.inner.completing.ask(owner, asks).await?.into_iter();
         let leases = refusals
             .into_iter()
             .map(|refusal| match refusal {
@@ -149,10 +146,10 @@ fn check_result(index: u32, length: u64, sha256: &str) -> Result<(), ErrorBody> 
     Ok(())
 }
 
-/// What one node did.
+/// What a node did of one lease.
 pub(super) struct CompleteAsk {
-    pool: String,
-    leases: Vec<Complete>,
+    pool: Arc<str>,
+    complete: Complete,
 }
 
 /// Completes what many nodes did.
@@ -160,33 +157,29 @@ pub(super) struct Completing(pub(super) Arc<Core>);
 
 impl Combined for Completing {
     type Ask = CompleteAsk;
-    type Answer = Vec<Result<Completed, ErrorBody>>;
+    type Answer = Result<Completed, ErrorBody>;
     const NAME: &'static str = "complete jobs";
-    /// Bytes: of sealed results, and a flat part for each job.
-    const FULL: usize = 8 << 20;
+    /// KiB: of sealed results, and a flat part for each job and each lease.
+    const FULL: usize = 8 << 10;
 
     fn weight(ask: &CompleteAsk) -> usize {
         let weigh = |sealed: &Option<SealedBody>| match sealed {
             Some(SealedBody::Inline(body)) => 1024 + body.0.len(),
             _ => 1024,
         };
-        ask.leases.iter().flat_map(|lease| &lease.jobs).map(|job| weigh(&job.sealed)).sum::<usize>() + 1024
+        ask.complete.jobs.iter().map(|job| weigh(&job.sealed)).sum::<usize>() / 1024 + 1
     }
 
     async fn run(&self, asks: &[CompleteAsk]) -> Result<Vec<Self::Answer>, StoreError> {
         let core = &self.0;
         let mut tx = core.store.begin().await?;
-        let mut leases = Vec::new();
-        for ask in asks {
-            leases.extend(ask.leases.iter().map(|lease| (ask.pool.as_str(), lease)));
-        }
-        let locked = Locked::take(&mut tx, leases.iter().map(|(_, lease)| lease.lease.run)).await?;
+        let locked = Locked::take(&mut tx, asks.iter().map(|ask| ask.complete.lease.run)).await?;
 
         // What each lease completes now, and which of its jobs must have been recorded before.
         let mut gone: HashMap<i64, u64> = locked.runs.values().map(|run| (run.id, run.gone())).collect();
         let mut happenings = Vec::new();
         let mut before = Vec::new();
-        for (pool, complete) in leases {
+        for CompleteAsk { pool, complete } in asks {
             let held = locked.held(pool, complete.lease);
             for job in &complete.jobs {
                 let bit = masks::bit(lo_of(complete.lease.run), job.index).unwrap_or(0);
@@ -235,7 +228,7 @@ impl Combined for Completing {
 
         let now: BTreeSet<_> =
             happenings.iter().map(|one| (one.upload.number, one.index.unwrap_or_default(), one.fence)).collect();
-        let answer = |pool: &str, complete: &Complete| {
+        let answer = |CompleteAsk { pool, complete }: &CompleteAsk| {
             let (run, fence) = (complete.lease.run, complete.lease.fence);
             let upload = upload_of(run);
             let all = complete.jobs.iter().all(|job| {
@@ -244,7 +237,7 @@ impl Combined for Completing {
             });
             let held = locked.held(pool, complete.lease);
             // What another pool's node completed is nothing to this one.
-            let own = locked.uploads.get(&upload).is_some_and(|upload| upload.pool == pool);
+            let own = locked.uploads.get(&upload).is_some_and(|upload| *upload.pool == **pool);
             if !own || !all || (complete.jobs.is_empty() && held.is_none()) {
                 return Err(fenced(run, fence));
             }
@@ -254,7 +247,7 @@ impl Combined for Completing {
             // Bounded by the check of the request.
             Ok(Completed { recorded: u32::try_from(complete.jobs.len()).unwrap_or(u32::MAX), ended })
         };
-        Ok(asks.iter().map(|ask| ask.leases.iter().map(|lease| answer(&ask.pool, lease)).collect()).collect())
+        Ok(asks.iter().map(answer).collect())
     }
 }
 

@@ -7,17 +7,21 @@ use filemill_api::limits::MAX_UPLOADS_PER_REQUEST;
 use filemill_api::{ErrorBody, OpenRequest, OpenUpload, UploadState};
 
 use super::announce::{self, Announced};
-use super::combine::Combined;
+use super::combine::{self, Combined};
 use super::refusal::{conflict, from_store, not_found, shown, too_many};
 use super::releases::with_long_parameters;
 use super::service::NOWHERE;
+use super::turns::Owner;
 use super::{Caller, Core, Object, Opened, Rules, random};
 use crate::storage::ObjectKey;
-use crate::store::{NewRun, NewUpload, RunState, StoreError, Tx, UploadRow};
+use crate::store::{NewRun, NewUpload, RunState, Store, StoreError, UploadRow};
 
 /// An upload's fences begin at a random number below this: the number that names its runs may have named another upload's before the
 /// database was restored, and a node may still hold a lease of that one.
 const FIRST_FENCES: i64 = 1 << 40;
+
+/// Chunks beyond the first gap that a resuming client is told of. Clients store them nearly in order.
+const STORED_TOLD: i64 = 1 << 16;
 
 impl Rules {
     /// Opens uploads for the caller, each by itself. One that is open with the same content is answered as it is.
@@ -34,31 +38,34 @@ impl Rules {
         if request.uploads.len() > MAX_UPLOADS_PER_REQUEST {
             return Err(too_many("uploads", MAX_UPLOADS_PER_REQUEST));
         }
-        // Where each upload's answer comes from: refused here, or the next of those that were asked for.
-        let mut answers = Vec::with_capacity(request.uploads.len());
-        let mut openings = Vec::with_capacity(request.uploads.len());
+        let owner = combine::owner(caller);
+        let mut checked = Vec::with_capacity(request.uploads.len());
         for upload in request.uploads {
-            match self.checked(caller, upload).await {
-                Ok(opening) => {
-                    openings.push(opening);
-                    answers.push(None);
-                }
-                Err(refusal) => answers.push(Some(refusal)),
-            }
+            checked.push(self.checked(caller, upload).await.map(Arc::new));
         }
-        let opened = if openings.is_empty() {
-            Vec::new()
-        } else {
-            self.inner.opening.ask(OpenAsk { caller: caller.clone(), openings }).await?
-        };
-        let mut opened = opened.into_iter();
-        Ok(answers
-            .into_iter()
-            .map(|answer| match answer {
-                Some(refusal) => Err(refusal),
-                None => opened.next().unwrap_or_else(|| Err(super::refusal::unavailable())),
-            })
-            .collect())
+        let openings = checked.iter().flatten();
+        let asks = openings.map(|opening| OpenAsk { owner, opening: Arc::clone(opening) }).collect();
+        let mut opened = self.inner.opening.ask(owner, asks).await?.into_iter();
+        let mut answers = Vec::with_capacity(checked.len());
+        for opening in checked {
+            let answer = match opening {
+                Err(refusal) => Err(refusal),
+                Ok(opening) => match opened.next() {
+                    None => Err(super::refusal::unavailable()),
+                    Some(None) => self::opened(&opening, false, Vec::new(), UploadState::Uploading),
+                    Some(Some(row)) => self.reopened(owner, &opening, &row).await,
+                },
+            };
+            answers.push(answer);
+        }
+        Ok(answers)
+    }
+
+    /// Answers for an upload that was there: the same as the first time, if it is the same.
+    async fn reopened(&self, owner: Owner, opening: &OneOpening, row: &UploadRow) -> Result<Opened, ErrorBody> {
+        check_same(owner, opening, row)?;
+        let stored = stored_ranges(&self.core().store, row).await.map_err(|error| from_store("open", &error))?;
+        opened(opening, row.header_stored, stored, state_of(row))
     }
 
     async fn checked(&self, caller: &Caller, upload: OpenUpload) -> Result<OneOpening, ErrorBody> {
@@ -95,95 +102,79 @@ impl Rules {
     }
 }
 
-/// One caller's uploads.
+/// One of a caller's uploads.
 pub(super) struct OpenAsk {
-    caller: Caller,
-    openings: Vec<OneOpening>,
+    owner: Owner,
+    opening: Arc<OneOpening>,
 }
 
+/// An upload to open.
 struct OneOpening {
     upload: OpenUpload,
     announced: Announced,
     needs: i64,
 }
 
-/// Opens what many callers ask.
+/// Opens what many callers ask; answers the row of an upload that was there already.
 pub(super) struct Opening(pub(super) Arc<Core>);
 
 impl Combined for Opening {
     type Ask = OpenAsk;
-    type Answer = Vec<Result<Opened, ErrorBody>>;
+    type Answer = Option<UploadRow>;
     const NAME: &'static str = "open uploads";
-    const FULL: usize = 20_000;
+    /// Runs, and a flat part for each upload: some 50 ms of SQLite's only writer.
+    const FULL: usize = 2048;
 
     fn weight(ask: &OpenAsk) -> usize {
-        ask.openings.iter().map(|opening| 10 + opening.announced.pieces.len()).sum()
+        10 + ask.opening.announced.runs
     }
 
     async fn run(&self, asks: &[OpenAsk]) -> Result<Vec<Self::Answer>, StoreError> {
         let mut tx = self.0.store.begin().await?;
-        let all = || asks.iter().flat_map(|ask| ask.openings.iter().map(move |opening| (&ask.caller, opening)));
         // An id that was asked for twice: the first is inserted, and the others are compared with it.
         let mut firsts = HashMap::new();
-        for (caller, opening) in all() {
-            firsts.entry(opening.upload.id.as_str()).or_insert((caller, opening));
+        for ask in asks {
+            firsts.entry(ask.opening.upload.id.as_str()).or_insert(ask);
         }
-        let new: Vec<_> = firsts.values().map(|&(caller, opening)| new_upload(caller, opening)).collect();
+        let new: Vec<_> = firsts.values().map(|ask| new_upload(ask)).collect();
         let inserted: HashMap<_, _> =
             tx.insert_uploads(&new).await?.into_iter().map(|(number, id)| (id, number)).collect();
         let mut runs = Vec::new();
         let fences = random::numbers(inserted.len())?;
         for ((id, number), fence) in inserted.iter().zip(fences) {
-            if let Some(&(caller, opening)) = firsts.get(id.as_str()) {
-                runs.extend(
-                    opening
-                        .announced
-                        .pieces
-                        .iter()
-                        .map(|piece| new_run(*number, caller, opening, piece, fence % FIRST_FENCES)),
-                );
+            if let Some(ask) = firsts.get(id.as_str()) {
+                // It was checked before.
+                let pieces = announce::cut(&ask.opening.upload.jobs, ask.opening.upload.chunks).unwrap_or_default();
+                runs.extend(pieces.into_iter().map(|piece| new_run(*number, ask, piece, fence % FIRST_FENCES)));
             }
         }
         if !runs.is_empty() {
             tx.insert_runs(&runs).await?;
         }
-        let repeated: Vec<_> = all()
-            .filter(|(caller, opening)| {
-                let id = opening.upload.id.as_str();
-                !inserted.contains_key(id)
-                    || firsts.get(id).is_none_or(|first| !std::ptr::eq(first.1, *opening) || first.0 != *caller)
+        let repeated: Vec<_> = asks
+            .iter()
+            .filter(|ask| {
+                let id = ask.opening.upload.id.as_str();
+                !inserted.contains_key(id) || firsts.get(id).is_none_or(|first| !std::ptr::eq(*first, *ask))
             })
-            .map(|(_, opening)| (opening.upload.id.as_str(),))
+            .map(|ask| (ask.opening.upload.id.as_str(),))
             .collect();
         let mut known = HashMap::new();
         if !repeated.is_empty() {
-            for row in tx.uploads_by_id(&repeated).await? {
-                let stored = stored_ranges(&mut tx, &row).await?;
-                known.insert(row.id.clone(), (row, stored));
-            }
+            known.extend(tx.uploads_by_id(&repeated).await?.into_iter().map(|row| (row.id.clone(), row)));
         }
         tx.commit().await?;
-        Ok(asks
-            .iter()
-            .map(|ask| {
-                ask.openings
-                    .iter()
-                    .map(|opening| match known.get(&opening.upload.id) {
-                        Some((row, stored)) => reopened(&ask.caller, opening, row, stored),
-                        None => opened(opening, false, Vec::new(), UploadState::Uploading),
-                    })
-                    .collect()
-            })
-            .collect())
+        Ok(asks.iter().map(|ask| known.get(&ask.opening.upload.id).cloned()).collect())
     }
 }
 
-fn new_upload<'a>(caller: &Caller, opening: &'a OneOpening) -> NewUpload<'a> {
+fn new_upload(ask: &OpenAsk) -> NewUpload<'_> {
+    let OpenAsk { owner, opening } = ask;
     let upload = &opening.upload;
     NewUpload {
         id: &upload.id,
-        organisation: caller.organisation,
-        member: caller.member,
+        organisation: owner.organisation,
+        member: owner.member,
         release: &upload.release,
         pool: &upload.pool,
         needs: opening.needs,
@@ -195,17 +186,12 @@ fn new_upload<'a>(caller: &Caller, opening: &'a OneOpening) -> NewUpload<'a> {
     }
 }
 
-fn new_run<'a>(
-    number: i64,
-    caller: &Caller,
-    opening: &'a OneOpening,
-    piece: &announce::Piece,
-    fence: i64,
-) -> NewRun<'a> {
+fn new_run(number: i64, ask: &OpenAsk, piece: announce::Piece, fence: i64) -> NewRun<'_> {
+    let OpenAsk { owner, opening } = ask;
     NewRun {
         upload: number,
-        organisation: caller.organisation,
-        member: caller.member,
+        organisation: owner.organisation,
+        member: owner.member,
         pool: &opening.upload.pool,
         needs: opening.needs,
         lo: piece.lo,
@@ -229,15 +215,10 @@ fn length_of(upload: &OpenUpload) -> i64 {
     i64::try_from(upload.header_length).unwrap_or(i64::MAX)
 }
 
-/// Answers for an upload that was there: the same as the first time, if it is the same.
-fn reopened(
-    caller: &Caller,
-    opening: &OneOpening,
-    row: &UploadRow,
-    stored: &[(u32, u32)],
-) -> Result<Opened, ErrorBody> {
+/// Whether an upload that was there is the owner's, and the same.
+fn check_same(owner: Owner, opening: &OneOpening, row: &UploadRow) -> Result<(), ErrorBody> {
     let upload = &opening.upload;
-    if row.member != caller.member {
+    if row.member != owner.member {
         return Err(conflict(format!("upload id `{}` is taken", shown(&upload.id)), "choose a random id"));
     }
     let same = row.release == upload.release
@@ -253,7 +234,7 @@ fn reopened(
             "an id stands for one content: make a new upload",
         ));
     }
-    opened(opening, row.header_stored, stored.to_vec(), state_of(row))
+    Ok(())
 }
 
 fn opened(
@@ -310,15 +291,15 @@ pub(super) fn state_of(row: &UploadRow) -> UploadState {
     }
 }
 
-/// The stored chunks of an upload, as sorted ranges.
-async fn stored_ranges(tx: &mut Tx, row: &UploadRow) -> Result<Vec<(u32, u32)>, StoreError> {
+/// The stored chunks of an upload, as sorted ranges. Of very many beyond the first gap not all are told; they are stored again then.
+async fn stored_ranges(store: &Store, row: &UploadRow) -> Result<Vec<(u32, u32)>, StoreError> {
     let narrow = |sequence: i64| u32::try_from(sequence).unwrap_or(u32::MAX);
     let mut ranges = Vec::new();
     if row.prefix > 0 {
         ranges.push((0, narrow(row.prefix - 1)));
     }
     if row.stored > row.prefix {
-        for (sequence,) in tx.sequences_from(row.number, row.prefix).await? {
+        for (sequence,) in store.sequences_from(row.number, row.prefix, STORED_TOLD).await? {
             let sequence = narrow(sequence);
             match ranges.last_mut() {
                 Some((_, last)) if *last + 1 == sequence => *last = sequence,

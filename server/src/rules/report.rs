@@ -6,7 +6,7 @@ use std::sync::Arc;
 use filemill_api::limits::MAX_LEASES_PER_REQUEST;
 use filemill_api::{ErrorBody, LeaseReport, ReportAnswer, ReportRequest};
 
-use super::combine::Combined;
+use super::combine::{self, Combined};
 use super::refusal::too_many;
 use super::rest::check_node;
 use super::{Core, Rules, masks, ms};
@@ -26,42 +26,54 @@ impl Rules {
         if request.leases.len() > MAX_LEASES_PER_REQUEST {
             return Err(too_many("leases", MAX_LEASES_PER_REQUEST));
         }
+        let mut answer = ReportAnswer { lease_ms: self.core().lease_ms(), ..ReportAnswer::default() };
         if request.leases.is_empty() {
-            return Ok(ReportAnswer { lease_ms: self.core().lease_ms(), ..ReportAnswer::default() });
+            return Ok(answer);
         }
         self.hear(own, &request.node);
-        self.inner.reporting.ask(ReportAsk { pool: own.to_owned(), leases: request.leases }).await
+        let pool: Arc<str> = own.into();
+        let leases: Vec<_> = request.leases.iter().map(|report| report.lease).collect();
+        let asks = request.leases.into_iter().map(|report| ReportAsk { pool: Arc::clone(&pool), report }).collect();
+        let held = self.inner.reporting.ask(combine::owner_of_node(own, &request.node), asks).await?;
+        for (lease, held) in leases.into_iter().zip(held) {
+            match held {
+                Some(true) => answer.cancelled.push(lease),
+                Some(false) => {}
+                None => answer.lost.push(lease),
+            }
+        }
+        Ok(answer)
     }
 }
 
-/// What one node reports.
+/// What a node reports of one lease.
 pub(super) struct ReportAsk {
-    pool: String,
-    leases: Vec<LeaseReport>,
+    pool: Arc<str>,
+    report: LeaseReport,
 }
 
-/// Records what many nodes report.
+/// Records what many nodes report; answers whether each lease was cancelled, if it is held.
 pub(super) struct Reporting(pub(super) Arc<Core>);
 
 impl Combined for Reporting {
     type Ask = ReportAsk;
-    type Answer = ReportAnswer;
+    type Answer = Option<bool>;
     const NAME: &'static str = "report leases";
     const FULL: usize = 4096;
 
-    fn weight(ask: &ReportAsk) -> usize {
-        ask.leases.len()
+    fn weight(_ask: &ReportAsk) -> usize {
+        1
     }
 
-    async fn run(&self, asks: &[ReportAsk]) -> Result<Vec<ReportAnswer>, StoreError> {
+    async fn run(&self, asks: &[ReportAsk]) -> Result<Vec<Option<bool>>, StoreError> {
         let core = &self.0;
         // One row a lease, however often it was reported: an update takes only one of several rows for its target.
         let mut reports = BTreeMap::<(i64, i64, &str), (u64, u32)>::new();
-        for (pool, report) in asks.iter().flat_map(|ask| ask.leases.iter().map(|report| (ask.pool.as_str(), report))) {
+        for ReportAsk { pool, report } in asks {
             let lo = lo_of(report.lease.run);
             let started =
                 report.started.iter().filter_map(|&index| masks::bit(lo, index)).fold(0, |set, bit| set | bit);
-            let one = reports.entry((report.lease.run, report.lease.fence, pool)).or_default();
+            let one = reports.entry((report.lease.run, report.lease.fence, &**pool)).or_default();
             one.0 |= started;
             one.1 = report.per_mille.min(WHOLE_PER_MILLE);
         }
@@ -76,22 +88,13 @@ impl Combined for Reporting {
             .report(&rows, ms(core.config.lease))
             .await?
             .into_iter()
-            .map(|(run, fence, pool, cancelled)| ((run, fence, pool), cancelled))
+            .map(|(run, fence, pool, cancelled)| ((run, fence), (pool, cancelled)))
             .collect();
         tx.commit().await?;
-        Ok(asks
-            .iter()
-            .map(|ask| {
-                let mut answer = ReportAnswer { lease_ms: core.lease_ms(), ..ReportAnswer::default() };
-                for report in &ask.leases {
-                    match held.get(&(report.lease.run, report.lease.fence, ask.pool.clone())) {
-                        Some(true) => answer.cancelled.push(report.lease),
-                        Some(false) => {}
-                        None => answer.lost.push(report.lease),
-                    }
-                }
-                answer
-            })
-            .collect())
+        let held = |ask: &ReportAsk| {
+            let (pool, cancelled) = held.get(&(ask.report.lease.run, ask.report.lease.fence))?;
+            (**pool == *ask.pool).then_some(*cancelled)
+        };
+        Ok(asks.iter().map(held).collect())
     }
 }

@@ -61,14 +61,14 @@ impl Locked {
     }
 }
 
-/// Locks every run of uploads that are locked.
+/// Locks every run of uploads that are locked, without those that are leased and cancelled.
 ///
 /// Leasing does not lock uploads: while this waits for a run, its rest may be cut off into a row that the waiting
 /// statement does not see. It looks again until there is nothing new.
-pub(super) async fn lock_all_runs(tx: &mut Tx, uploads: &[(i64,)]) -> Result<Vec<RunRow>, StoreError> {
+async fn lock_all_runs(tx: &mut Tx, uploads: &[(i64,)]) -> Result<Vec<RunRow>, StoreError> {
     let mut known = 0;
     loop {
-        let runs = tx.lock_runs_of(uploads).await?;
+        let runs = tx.lock_runs_of(uploads, i64::MAX).await?;
         if runs.len() <= known {
             return Ok(runs);
         }

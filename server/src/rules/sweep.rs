@@ -15,6 +15,8 @@ use crate::store::StoreError;
 
 /// Uploads looked at in one step.
 const UPLOADS: i64 = 256;
+/// Files of the uploads that one transaction forgets, unless a single one has more: others wait for it.
+const FORGOTTEN_FILES: i64 = 8192;
 /// Components that are looked at in one go.
 const LOOKED_AT: i64 = 64;
 /// Keys that [`Rules::orphans`] takes at once.
@@ -224,7 +226,7 @@ impl Rules {
         core.write_taken().await?;
         let [taken, untaken] =
             [core.config.retention, core.config.retention_untaken].map(|kept| now.saturating_sub(ms(kept)));
-        let uploads = core.store.past_retention(taken, untaken, UPLOADS).await?;
+        let uploads = first_files(core.store.past_retention(taken, untaken, UPLOADS).await?);
         if uploads.is_empty() {
             return Ok(());
         }
@@ -264,6 +266,17 @@ impl Doomed {
     }
 }
 
+/// Of (upload, files), the first ones that one transaction forgets.
+fn first_files(uploads: Vec<(i64, i64)>) -> Vec<(i64,)> {
+    let mut sum = 0;
+    let within = |&(_, files): &(i64, i64)| {
+        let first = sum == 0;
+        sum += files;
+        first || sum <= FORGOTTEN_FILES
+    };
+    uploads.into_iter().take_while(within).map(|(upload, _)| (upload,)).collect()
+}
+
 /// What an object's key says.
 struct Place<'a> {
     upload: &'a str,
@@ -287,4 +300,18 @@ impl<'a> Place<'a> {
 /// A key made of what is in the database, which was checked on its way in.
 fn key(made: Result<ObjectKey, InvalidKey>) -> Result<ObjectKey, StoreError> {
     made.map_err(|error| StoreError::from(sqlx::Error::Decode(error.into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_forgotten_at_once_than_others_can_wait_for() {
+        let numbers = |files: &[i64]| first_files((1..).zip(files.iter().copied()).collect()).len();
+        assert_eq!(numbers(&[]), 0);
+        assert_eq!(numbers(&[1; 256]), 256);
+        assert_eq!(numbers(&[65_536, 1]), 1);
+        assert_eq!(numbers(&[4096, 4096, 1]), 2);
+    }
 }

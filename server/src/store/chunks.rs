@@ -45,17 +45,6 @@ impl Tx {
         )?)
     }
 
-    /// The sequences of an upload's stored chunks from `from` on, in order.
-    pub(crate) async fn sequences_from(&mut self, upload: i64, from: i64) -> Result<Vec<(i64,)>, StoreError> {
-        Ok(rows!(
-            self,
-            (i64,),
-            "select sequence from chunks where upload = $1 and sequence >= $2 order by sequence",
-            upload,
-            from
-        )?)
-    }
-
     /// Records chunks; one that was recorded with another content is replaced.
     pub(crate) async fn put_chunks(&mut self, chunks: &[StoredChunk<'_>]) -> Result<(), StoreError> {
         execute!(
@@ -104,6 +93,18 @@ impl Tx {
 }
 
 impl Store {
+    /// The sequences of an upload's stored chunks from `from` on, in order.
+    pub(crate) async fn sequences_from(&self, upload: i64, from: i64, limit: i64) -> Result<Vec<(i64,)>, StoreError> {
+        Ok(read!(
+            self,
+            (i64,),
+            "select sequence from chunks where upload = $1 and sequence >= $2 order by sequence limit $3",
+            upload,
+            from,
+            limit
+        )?)
+    }
+
     /// What a lease may read of the chunks `from` to before `to`; no row: the lease is not held.
     pub(crate) async fn lease_chunks(
         &self,

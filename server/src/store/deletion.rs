@@ -62,12 +62,17 @@ impl Store {
     }
 
     /// Uploads whose results were kept long enough: those that were finished before `taken` where their uploader has taken them
-    /// all in and has none still to fetch, else before `untaken`.
-    pub(crate) async fn past_retention(&self, taken: i64, untaken: i64, limit: i64) -> Result<Vec<(i64,)>, StoreError> {
+    /// all in and has none still to fetch, else before `untaken`. With the number of their files.
+    pub(crate) async fn past_retention(
+        &self,
+        taken: i64,
+        untaken: i64,
+        limit: i64,
+    ) -> Result<Vec<(i64, i64)>, StoreError> {
         Ok(read!(
             self,
-            (i64,),
-            "select number from uploads
+            (i64, i64),
+            "select number, files from uploads
              where finished_at is not null and finished_at < $1 and emptied
                  and (finished_at < $2 or not exists (
                      select 1 from events v join members m on m.id = v.member

@@ -200,8 +200,9 @@ impl Tx {
         )?)
     }
 
-    /// Locks every run of these uploads, which are locked already.
-    pub(crate) async fn lock_runs_of(&mut self, uploads: &[(i64,)]) -> Result<Vec<RunRow>, StoreError> {
+    /// Locks the runs of these uploads, which are locked already, in order of their ids: at most so many, and none that is leased
+    /// and cancelled.
+    pub(crate) async fn lock_runs_of(&mut self, uploads: &[(i64,)], limit: i64) -> Result<Vec<RunRow>, StoreError> {
         let ranges: Vec<(i64, i64)> = uploads.iter().map(|&(n,)| (run_id(n, 0), run_id(n + 1, 0))).collect();
         Ok(rows!(
             self,
@@ -212,9 +213,11 @@ impl Tx {
                  r.lease_until
              from {rows $1} join runs r
                  on r.id >= cast(e.value ->> 0 as bigint) and r.id < cast(e.value ->> 1 as bigint)
-             order by r.id {lock}",
+             where r.state < 3 or not r.cancelled
+             order by r.id limit $3 {lock}",
             json(&ranges)?,
-            MAX_PAUSE_MS
+            MAX_PAUSE_MS,
+            limit
         )?)
     }
 

@@ -6,6 +6,7 @@ mod deaths;
 mod deletion;
 mod descriptions;
 mod engines;
+mod heavy;
 mod leasing;
 mod names;
 mod pools;
