@@ -60,7 +60,7 @@ impl<A, R> Queue<A, R> {
     /// Takes what is next, up to this weight, or one part that weighs more.
     pub(super) fn take(&mut self, full: usize, weigh: impl Fn(&A) -> usize) -> Batch<A> {
         let (mut asks, mut numbers) = (Vec::new(), Vec::new());
-        self.turns.compact(|_| true);
+        self.turns.compact(|_| true, |_, organisation| self.waiting.contains_key(&organisation));
         let mut organisations: BTreeSet<_> = self.waiting.keys().map(|&id| (self.organisation(id), id)).collect();
         // Of the organisations whose turn has come.
         let mut members: HashMap<i64, BTreeSet<(i64, i64)>> = HashMap::new();
