@@ -210,11 +210,11 @@ pub(crate) fn unreachable(root: &Root, path: PathBuf, error: &io::Error) -> Met 
 ///
 /// # Errors
 ///
-/// [`Error::Watch`] if it is none.
+/// [`Error::NoFolder`] if it is none.
 pub(crate) fn folder_root(given: &Path) -> Result<Root, Error> {
-    let refuse = |detail: String| Error::Watch { path: given.to_owned(), detail };
-    let root = Root::new(given).map_err(refuse)?;
-    if root.path.is_dir() { Ok(root) } else { Err(refuse("it is no folder".to_owned())) }
+    let refuse = |detail: String, is_file| Error::NoFolder { path: given.to_owned(), detail, is_file };
+    let root = Root::new(given).map_err(|detail| refuse(detail, false))?;
+    if root.path.is_dir() { Ok(root) } else { Err(refuse("it is no folder".to_owned(), true)) }
 }
 
 #[cfg(all(test, unix))]

@@ -59,7 +59,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::Watch`] for a folder that is none, [`Error::Glob`], and what concerns all files. Nothing is lost: the next
+    /// [`Error::NoFolder`] for a folder that is none, [`Error::Glob`], and what concerns all files. Nothing is lost: the next
     /// watcher goes on.
     pub async fn watch(&self, options: WatchOptions, stop: &CancellationToken) -> Result<(), Error> {
         let taken = Arc::<Taken>::default();
@@ -84,6 +84,7 @@ impl Client {
                         }
                     }
                     taken.forget_unsaid();
+                    self.progress.forget_open();
                     let message = "there is room for the journal again".to_owned();
                     self.notices.send(Notice::Recovered { message }).await.map_err(|_| Error::Stopped)?;
                 }
@@ -117,6 +118,11 @@ impl Client {
         let ignored: Vec<Vec<String>> = roots.iter().map(ignore).collect();
         let wanted = Wanted::parse(options.engine.as_deref());
         check_wanted(&wanted, &options.parameters)?;
+        // First of all: whoever asks for the status sees what waits, and why, while server or pool are waited for.
+        for (root, ignored) in roots.iter().zip(&ignored) {
+            self.journal.watch(self.session.id(), &root.path, ignored, options.engine.as_deref()).await?;
+            self.journal.watch_temporary(self.session.id(), &root.path, options.temporary).await?;
+        }
         // Files wait for descriptions that are yet to come, each by itself.
         let recipe = self.recipe(&wanted, false, stop).await?;
         // Now somebody sits there who can name one; what happens to the releases later only makes files wait.
@@ -134,9 +140,9 @@ impl Client {
         let shared = self.shared(&recipe, work, stop);
         let mut run = Run::new(Arc::clone(&shared), Kind::Watch, recipe, Arc::clone(&self.recipes));
         self.take_over(&shared, &mut run).await?;
-        for (root, ignored) in roots.iter().zip(&ignored) {
-            self.journal.watch(self.session.id(), &root.path, ignored, options.engine.as_deref()).await?;
-            self.journal.watch_temporary(self.session.id(), &root.path, options.temporary).await?;
+        for root in &roots {
+            let message = format!("watching `{}`", filemill_text::shown_path(&root.given));
+            self.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
         }
         let (met, found) = mpsc::channel(4);
         let (looks, looked) = watch::channel(Vec::new());

@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use super::found::{LOCK, PARTS, has_log, part};
 use super::{BUSY_TIMEOUT, Journal, is_running, journal_error};
+use crate::config::note_journal;
 use crate::error::Error;
 use crate::home::Home;
 use crate::source::now_s;
@@ -92,6 +93,7 @@ fn put_aside(home: &Home) -> Result<Option<PathBuf>, Error> {
         }
     }
     // Now it may be made.
+    note_journal(home, None)?;
     let lock = home.path().join(LOCK);
     match fs::remove_file(&lock) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", &lock, &error)),

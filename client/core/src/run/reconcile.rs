@@ -115,8 +115,8 @@ impl Reconciler {
                 Some(UploadState::Done | UploadState::Cancelled) => {
                     self.done.insert(upload);
                 }
-                Some(_) => self.go_on(upload, "the server lacks something that it had").await?,
-                None => self.go_on(upload, "the server does not know it any more").await?,
+                Some(_) => self.go_on(upload, "the server had lost a part of it").await?,
+                None => self.go_on(upload, "the server had lost it").await?,
             }
         }
         self.done_and_not_here(&was_done).await
@@ -124,7 +124,18 @@ impl Reconciler {
 
     /// Sends what the server lacks of an upload.
     async fn go_on(&self, upload: UploadId, reason: &str) -> Result<(), Error> {
-        let message = format!("upload `{upload}` is gone on with: {reason}");
+        let open: Vec<_> = self.shared.awaited.of_upload(upload).into_iter().map(|index| (upload, index)).collect();
+        let places = self.shared.inbox.journal.places(open.get(..1).unwrap_or_default()).await?;
+        // By what the user knows: an id says nothing to anybody.
+        let first = places
+            .first()
+            .map_or(upload.to_string(), |place| filemill_text::shown_path(&self.shared.named(&place.path)));
+        let others = match open.len().saturating_sub(1) {
+            0 => String::new(),
+            1 => " and another file".to_owned(),
+            others => format!(" and {others} other files"),
+        };
+        let message = format!("sending `{first}`{others} again: {reason}");
         self.shared.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
         self.shared.inbox.journal.doubt(upload).await?;
         self.requests.send(Request::Resume(upload)).await.map_err(|_| Error::Stopped)
@@ -135,8 +146,8 @@ impl Reconciler {
     async fn done_and_not_here(&self, was_done: &HashSet<UploadId>) -> Result<(), Error> {
         let late: Vec<_> = self.done.intersection(was_done).copied().collect();
         for upload in self.shared.inbox.journal.waited_for(&late).await? {
-            let open = self.shared.inbox.journal.open_indexes(upload).await?;
-            let places: Vec<_> = open.iter().map(|index| (upload, *index)).collect();
+            let open = self.shared.inbox.journal.open_files(upload).await?;
+            let places: Vec<_> = open.iter().map(|(index, _)| (upload, *index)).collect();
             if self.shared.inbox.journal.unfetched_of(&places).await?.len() < places.len() {
                 let message = "the server has results that do not come: they are read again from the beginning";
                 let notice = Notice::Remark { message: message.to_owned() };

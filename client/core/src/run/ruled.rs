@@ -37,7 +37,7 @@ impl Run {
             }
             let notice = Notice::Skipped { path: self.shared.named(&found.path), reason: format!("ignored: {why}") };
             self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
-            self.shared.forget_file();
+            self.shared.forget_file(found.stat.size);
         }
         Ok(kept)
     }

@@ -150,6 +150,10 @@ async fn sealed_results_are_kept_and_open_again() {
     assert!(opened.ending.succeeded());
     assert_eq!(opened.size, 7);
     fs::write(out.join("broken.age"), "nonsense").unwrap();
+    assert!(matches!(client.open_file(&out.join("broken.age")).await, Err(Error::NotSealed { .. })));
+    let mut cut = fs::read(out.join("sub/file.txt.age")).unwrap();
+    cut.pop();
+    fs::write(out.join("broken.age"), cut).unwrap();
     assert!(matches!(client.open_file(&out.join("broken.age")).await, Err(Error::Result(_))));
     let page = client.results(0).await.unwrap();
     assert_eq!(page.files.len(), 1);
