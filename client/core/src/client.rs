@@ -188,10 +188,11 @@ impl Client {
         let parameters = self.parameters(&options.parameters, &recipe, stop).await?;
         let account = self.config.account();
         self.journal.adopt(&self.home, &account, &self.session).await?;
+        let outs = self.journal.out_folders(out.as_ref().map(Out::folder)).await?;
         let (mut roots, mut unreadable) = (Vec::new(), Vec::new());
         for path in &options.paths {
             match Root::new(path) {
-                Ok(root) => roots.push(root.without(self.home.path(), out.as_ref().map(Out::folder))),
+                Ok(root) => roots.push(root.without(self.home.path(), &outs)),
                 Err(reason) => unreadable.push(Met::Unreadable { path: path.clone(), reason }),
             }
         }

@@ -7,6 +7,7 @@ mod found;
 mod grown;
 mod lookup;
 mod mark;
+mod out_folders;
 mod results;
 mod sessions;
 mod unfetched;

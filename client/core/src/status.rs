@@ -283,15 +283,17 @@ impl Client {
     async fn watched(&self, offline: Option<String>, tell: &mut impl FnMut(WaitingFile)) -> Result<(), Error> {
         // What keeps everything from being sent. Asked for when there is a file that it matters for.
         let mut blocked: Option<Option<Reason>> = offline.map(|why| Some(Reason::Offline(why)));
+        let outs = self.journal.out_folders(None).await?;
         for (folder, Watched { ignore, engine, temporary, .. }) in self.journal.watched_folders(&self.home).await? {
             let wanted = Wanted::parse(engine.as_deref());
             // Asked for when there is a file that it matters for; without the server nobody can tell.
             let is_offline = matches!(blocked, Some(Some(Reason::Offline(_))));
             let mut engines: Option<Option<Engines>> = is_offline.then_some(None);
             let (met, mut walked) = mpsc::channel(4);
-            let home = self.home.clone();
+            let (home, outs) = (self.home.clone(), outs.clone());
             let walking = tokio::task::spawn_blocking(move || {
-                let root = Root { given: folder.clone(), path: folder, own: Arc::default() }.without(home.path(), None);
+                let root =
+                    Root { given: folder.clone(), path: folder, own: Arc::default() }.without(home.path(), &outs);
                 // Whoever watches the folder checked them.
                 let Ok(mut rules) = Rules::new(&root.path, &ignore) else { return };
                 if !temporary {

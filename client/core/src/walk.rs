@@ -74,11 +74,11 @@ impl Root {
         Ok((Tree::at(&self.path)?, below))
     }
 
-    /// Leaves out the home, and the folder for results if it lies below this one.
-    pub(crate) fn without(mut self, home: &Path, out: Option<&Path>) -> Self {
+    /// Leaves out the home, and the folders for results that lie below this one.
+    pub(crate) fn without(mut self, home: &Path, outs: &[PathBuf]) -> Self {
         let home = fs::canonicalize(home).unwrap_or_else(|_| home.to_owned());
-        let out = out.filter(|out| out.starts_with(&self.path) && *out != self.path);
-        self.own = std::iter::once(home).chain(out.map(Path::to_owned)).collect();
+        let outs = outs.iter().filter(|out| out.starts_with(&self.path) && **out != self.path);
+        self.own = std::iter::once(home).chain(outs.cloned()).collect();
         self
     }
 
@@ -300,7 +300,7 @@ mod tests {
         }
         fs::write(path.join(".filemill-0123.part"), "half").unwrap();
         let met = |root: &Path, out: &str| {
-            let root = Root::new(root).unwrap().without(&path.join("home"), Some(&path.join(out)));
+            let root = Root::new(root).unwrap().without(&path.join("home"), &[path.join(out)]);
             let (mut files, mut skipped) = (Vec::new(), Vec::new());
             let _ = walk(&root, &Rules::none(), |thing| {
                 match thing {

@@ -15,7 +15,7 @@ use crate::source::now_s;
 
 /// Tables that are taken over, those first without which others mean nothing. Not how far the events were read: they are read
 /// again from the beginning, which brings what the server still has of the results that were lost.
-const TABLES: [&str; 6] = ["pools", "descriptions", "uploads", "files", "chunks", "results"];
+const TABLES: [&str; 7] = ["pools", "descriptions", "out_folders", "uploads", "files", "chunks", "results"];
 /// A database of SQLite has at least that.
 const SMALLEST_PAGE_BYTES: usize = 512;
 /// Rows that are copied at once.
