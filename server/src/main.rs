@@ -5,13 +5,14 @@ mod cli;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
-
 /// For threads that are still at work when everything else has ended.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    let arguments = cli::Arguments::parse();
+    let arguments: cli::Arguments = match filemill_text::parsed_or_said() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
     if let Err(error) = cli::log() {
         filemill_text::tell!("error: {error:#}");
         return ExitCode::from(2);

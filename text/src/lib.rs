@@ -9,11 +9,15 @@
 //! assert_eq!(filemill_text::shown("a\u{1b}[2J\nerror: b"), "a\\u{1b}[2J\\nerror: b");
 //! ```
 
+#[cfg(feature = "arguments")]
+mod arguments;
 mod escape;
 mod log;
 mod print;
 mod reason;
 
+#[cfg(feature = "arguments")]
+pub use arguments::{parsed, parsed_or_said};
 pub use escape::{cut, shown, shown_bytes, shown_json, shown_path};
 pub use log::LogLine;
 pub use print::{Lines, tell, tell_lines};

@@ -64,8 +64,9 @@ pub(crate) enum Command {
         json: bool,
     },
     /// Cancel uploads that are not finished
+    #[command(override_usage = "filemill cancel <UPLOAD>...\n       filemill cancel --all")]
     Cancel {
-        /// Ids of uploads
+        /// Ids of uploads, which `filemill status` prints
         #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "UPLOAD")]
         uploads: Vec<UploadId>,
         /// Cancel all of them
@@ -77,7 +78,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Journal,
     },
-    /// Show, export or import your key
+    /// Show, export, import or make your key
     Key {
         #[command(subcommand)]
         command: Key,
@@ -218,6 +219,9 @@ pub(crate) enum Key {
     Export,
     /// Make a key where the former is gone for good; results that were sealed for that one cannot be opened any more
     New {
+        /// Take the place of another key; results sealed for that one can then only be opened with a copy of it
+        #[arg(long)]
+        replace: bool,
         #[command(flatten)]
         store: Store,
     },

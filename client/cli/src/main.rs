@@ -10,7 +10,6 @@ mod report;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use filemill_client::{Error, Home};
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +23,10 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 const EXIT_SIGNAL: u8 = 130;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments: Arguments = match filemill_text::parsed_or_said() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build();
     let runtime = match runtime {
@@ -36,12 +38,14 @@ fn main() -> ExitCode {
     };
     let code = runtime.block_on(async {
         let stop = CancellationToken::new();
-        // Until the very end: a second signal also ends what hangs while it is closed.
-        tokio::spawn(stop_on_signal(stop.clone()));
+        // Until the very end: a second signal also ends what hangs while it is closed. Without signals it ends all the same.
+        if let Ok(signals) = Signals::new() {
+            tokio::spawn(stop_on_signal(stop.clone(), signals));
+        }
         match run(arguments, &stop).await {
             Ok(code) => code,
             Err(Error::Stopped) => {
-                lines::tell("stopped; nothing is lost: run the same command again, or `filemill resume`");
+                lines::tell("stopped");
                 ExitCode::from(EXIT_SIGNAL)
             }
             Err(error) => {
@@ -62,6 +66,7 @@ async fn run(arguments: Arguments, stop: &CancellationToken) -> Result<ExitCode,
     };
     match arguments.command {
         Command::Login(login) => unless(stop, commands::login(&home, login)).await,
+        // These say themselves what was stopped.
         Command::Send(send) => commands::send(home, send, stop).await,
         Command::Watch(watch) => commands::watch(home, watch, stop).await,
         Command::Resume { json } => commands::resume(home, json, stop).await,
@@ -87,9 +92,9 @@ async fn unless(
 }
 
 /// The first signal asks for an orderly end, the second one does not wait for it.
-async fn stop_on_signal(stop: CancellationToken) {
+async fn stop_on_signal(stop: CancellationToken, mut signals: Signals) {
     for _ in 0..2 {
-        if signal().await.is_err() {
+        if signals.next().await.is_err() {
             return;
         }
         if stop.is_cancelled() {
@@ -99,18 +104,39 @@ async fn stop_on_signal(stop: CancellationToken) {
     }
 }
 
+/// What asks this program to end. From the moment that it is made no signal ends the program by itself.
 #[cfg(unix)]
-async fn signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
 
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminate.recv() => Ok(()),
+#[cfg(unix)]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> std::io::Result<()> {
+        tokio::select! {
+            _ = self.interrupt.recv() => Ok(()),
+            _ = self.terminate.recv() => Ok(()),
+        }
     }
 }
 
 #[cfg(not(unix))]
-async fn signal() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> std::io::Result<()> {
+        tokio::signal::ctrl_c().await
+    }
 }

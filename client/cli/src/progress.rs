@@ -13,7 +13,7 @@ use crate::lines::{files, tell};
 const DRAW_EVERY: Duration = Duration::from_millis(200);
 /// Plain lines come this often.
 const TELL_EVERY: Duration = Duration::from_secs(5);
-/// When everything is stored and nothing came back for this long, it is said where to look for the reason.
+/// When everything is stored and nothing came back for this long, the reason is asked for.
 const WAITING_AFTER: Duration = Duration::from_secs(10);
 /// The rate is that of the last so many seconds or so.
 const RATE_MEMORY_S: f64 = 5.0;
@@ -50,7 +50,8 @@ impl Shown {
         if self.bars.is_some() { DRAW_EVERY } else { TELL_EVERY }
     }
 
-    pub(crate) fn tick(&mut self) {
+    /// Whether it is to be asked now what the results wait for: everything is stored, and nothing has come for a while.
+    pub(crate) fn tick(&mut self) -> bool {
         let (now, at) = (self.progress.now(), Instant::now());
         let seconds = at.duration_since(self.last.0).as_secs_f64().max(0.001);
         let weight = (seconds / RATE_MEMORY_S).min(1.0);
@@ -59,10 +60,11 @@ impl Shown {
             rate(self.rates.0, now.stored_bytes.saturating_sub(self.last.1.stored_bytes)),
             rate(self.rates.1, now.sent_bytes.saturating_sub(self.last.1.sent_bytes)),
         );
+        let mut is_stuck = false;
         if waits(&now) && now == self.last.1 {
             if self.moved.is_some_and(|moved| at.duration_since(moved) >= WAITING_AFTER) {
                 self.moved = None;
-                self.aside(|| tell("everything is stored; `filemill status` says what the results wait for"));
+                is_stuck = true;
             }
         } else {
             self.moved = Some(at);
@@ -77,6 +79,7 @@ impl Shown {
             }
             None => {}
         }
+        is_stuck
     }
 
     /// Runs `write` while no bar is in the way.
@@ -95,6 +98,9 @@ impl Shown {
         let now = self.progress.now();
         if now.found_files > 0 {
             tell(&sum(&now, self.started.elapsed()));
+            if now.reused_files > 0 {
+                tell(&format!("{} analysed before and not sent (`--again` sends what was)", were(now.reused_files)));
+            }
         } else if done {
             tell("there was nothing to do");
         }
@@ -143,6 +149,10 @@ fn sum(now: &ProgressNow, took: Duration) -> String {
         took.as_secs(),
         HumanBytes(now.sent_bytes),
     )
+}
+
+fn were(count: u64) -> String {
+    format!("{} {}", files(count), if count == 1 { "was" } else { "were" })
 }
 
 /// Whether only results are still to come.

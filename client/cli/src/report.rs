@@ -19,7 +19,8 @@ const OUTLINE_MAX: usize = 16;
 /// Width of the columns.
 const STATUS_WIDTH: usize = 9;
 const SIZE_WIDTH: usize = 11;
-const ENGINE_WIDTH: usize = 10;
+/// `local/` and a name of usual length.
+const ENGINE_WIDTH: usize = 16;
 const COST_WIDTH: usize = 18;
 const PATH_WIDTH: usize = 40;
 
@@ -249,7 +250,9 @@ pub(crate) fn time(us: u64) -> String {
 pub(crate) fn waiting_row(file: &WaitingFile) -> String {
     let size = file.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default();
     let given = parameters(&file.parameters).map(|names| format!(" ({names})")).unwrap_or_default();
-    format!("{size:>SIZE_WIDTH$}  {:<40}  {}{given}", shown(&file.path), plain(&file.reason.to_string()))
+    // What `filemill show` and, without the index, `filemill cancel` take.
+    let place = file.place.map(|(upload, index)| format!("  {upload}/{index}")).unwrap_or_default();
+    format!("{size:>SIZE_WIDTH$}  {:<40}  {}{given}{place}", shown(&file.path), plain(&file.reason.to_string()))
 }
 
 /// What was set of an engine's parameters; `None` if nothing was.
@@ -325,7 +328,7 @@ mod tests {
             ending: Ending::NotSent { kind: "vanished".to_owned(), message: "it\nvanished".to_owned() },
         };
         insta::assert_snapshot!(json(&file), @r#"{"path":"a\\xff\\nb","path_hex":"61ff0a62","size":3,"engine":"size","status":"failed","report":null,"failure":"vanished","message":"it\nvanished"}"#);
-        insta::assert_snapshot!(row(&file), @r"failed            3 B  size                           a\xff\nb                                  it\nvanished");
+        insta::assert_snapshot!(row(&file), @r"failed            3 B  size                                 a\xff\nb                                  it\nvanished");
     }
 
     #[test]
@@ -366,8 +369,8 @@ mod tests {
                 },
             },
         };
-        insta::assert_snapshot!(heading(), @"STATUS           SIZE  ENGINE                   USED  PATH                                      SUMMARY");
-        insta::assert_snapshot!(row(&file), @r"succeeded    2.00 KiB  local/table    2.3 ms 1.00 MiB  a.csv                                     12 rows \u{202e}");
+        insta::assert_snapshot!(heading(), @"STATUS           SIZE  ENGINE                         USED  PATH                                      SUMMARY");
+        insta::assert_snapshot!(row(&file), @r"succeeded    2.00 KiB  local/table         2.3 ms 1.00 MiB  a.csv                                     12 rows \u{202e}");
         insta::assert_snapshot!(json(&file), @r#"{"path":"a.csv","size":2048,"engine":"local/table","status":"succeeded","summary":"12 rows \u202e","report":{"rows": 12},"findings":[{"kind":"csv.ragged","severity":"medium","summary":"row 7"}],"artifacts":[{"name":"plot.svg","media_type":"image/svg+xml","bytes":9,"path":"/out/a.csv.artifacts/plot.svg"}],"resources":{"bytes_read":0,"cpu_us":2300,"wall_us":2500,"peak_memory_bytes":1048576,"host_calls":0},"outcome":"succeeded"}"#);
     }
 }

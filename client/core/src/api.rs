@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use filemill_api::{
     AdvanceAnswer, AdvanceRequest, AdvanceUpload, AdvancedUpload, CancelRequest, Cancelled, DescriptionQuery,
-    ErrorBody, ErrorCode, Event, EventPage, FetchAnswer, FetchRequest, Item, JobStates, OpenAnswer, OpenRequest,
-    OpenUpload, OpenedUpload, Pools, Problem, Releases, ResultKey, Uploads, WhoAmI, paths,
+    ErrorCode, Event, EventPage, FetchAnswer, FetchRequest, Item, JobStates, OpenAnswer, OpenRequest, OpenUpload,
+    OpenedUpload, Pools, Problem, Releases, ResultKey, Uploads, WhoAmI, paths,
 };
 use filemill_seal::{DESCRIPTION_MAX_BYTES, Digest, UploadId};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use url::Url;
 
-use crate::error::Error;
+use crate::error::{Error, NoAnswer};
 use crate::notice::Notice;
 pub(crate) use backoff::{Backoff, jittered};
 pub(crate) use combiner::Combiner;
@@ -76,7 +76,7 @@ pub(crate) struct Api {
     clock: clock::ServerClock,
 }
 
-/// Whether the server can be reached, told once for each change.
+/// Whether the server or storage can be reached, told once for each change.
 struct Reach {
     notices: mpsc::Sender<Notice>,
     trouble: Mutex<bool>,
@@ -102,7 +102,7 @@ impl Api {
             http: http_client(&server)?,
             server,
             authorization,
-            reach: Reach { notices, trouble: Mutex::new(false) },
+            reach: Reach::new(notices),
             clock: clock::ServerClock::default(),
         })
     }
@@ -253,7 +253,7 @@ impl Api {
 
     /// Says once that it answers again.
     pub(crate) fn recovered(&self) {
-        self.reach.recovered(self.server());
+        self.reach.recovered(|| format!("server `{}` answers again", self.server()));
     }
 
     fn all_answered<T>(&self, asked: usize, answers: Vec<Item<T>>) -> Result<Vec<Item<T>>, Error> {
@@ -322,8 +322,8 @@ impl Api {
         let mut response = self.send(request, Some(REQUEST_TIMEOUT)).await?;
         if let Some(kind) = other_than_json(&response) {
             // A captive portal's page, for one: it says nothing of the server, and goes away.
-            let detail = format!("something answers in its place, with `{kind}`");
-            return Err(Attempt::Again(Error::Unreachable { server: self.server().to_owned(), detail }, None));
+            let why = NoAnswer::Other(format!("something answers in its place, with `{kind}`"));
+            return Err(Attempt::Again(Error::Unreachable { server: self.server().to_owned(), why }, None));
         }
         let body = match read_body(&mut response, ANSWER_MAX_BYTES).await {
             Ok(Some(body)) => body,
@@ -351,14 +351,19 @@ impl Api {
         let status = response.status();
         let wanted = retry_after(&response);
         let body = read_body(&mut response, PROBLEM_MAX_BYTES).await.ok().flatten().unwrap_or_default();
-        let body =
-            serde_json::from_slice::<Problem>(&body).map(|problem| problem.error).unwrap_or_else(|_| ErrorBody {
-                // Not the server itself, but something before it.
-                code: ErrorCode::Unknown,
-                message: format!("status {status} without a reason"),
-                hint: None,
-            });
         let server = self.server().to_owned();
+        let Ok(Problem { error: body, .. }) = serde_json::from_slice::<Problem>(&body) else {
+            // Not the server itself, but something before it or in its place, such as a captive portal: whatever it says of
+            // tokens or paths, it says nothing of the server's, and may go away.
+            let why = match status {
+                status if status.is_server_error() => NoAnswer::Failed(status.to_string()),
+                status if status.is_redirection() => {
+                    NoAnswer::Other(format!("it points elsewhere ({status}), which is never followed"))
+                }
+                status => NoAnswer::Other(format!("status {status} without a reason")),
+            };
+            return Attempt::Again(Error::Unreachable { server, why }, wanted);
+        };
         match status {
             StatusCode::UNAUTHORIZED => Attempt::Final(Error::Unauthenticated { server, message: body.message }),
             StatusCode::FORBIDDEN => Attempt::Final(Error::Forbidden { server, message: body.message }),
@@ -366,36 +371,37 @@ impl Api {
                 Attempt::Again(Error::Refused { server, body }, wanted)
             }
             status if status.is_server_error() => {
-                Attempt::Again(Error::Unreachable { server, detail: format!("{} ({status})", body.message) }, wanted)
-            }
-            // As a captive portal does.
-            status if status.is_redirection() => {
-                Attempt::Again(self.protocol(format!("it points elsewhere ({status}), which is never followed")), None)
+                let why = NoAnswer::Failed(format!("{} ({status})", body.message));
+                Attempt::Again(Error::Unreachable { server, why }, wanted)
             }
             _ => Attempt::Final(Error::Refused { server, body }),
         }
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Error {
-        Error::Unreachable { server: self.server().to_owned(), detail: transport_detail(error) }
+        Error::Unreachable { server: self.server().to_owned(), why: NoAnswer::Unreached(transport_detail(error)) }
     }
 }
 
 impl Reach {
+    fn new(notices: mpsc::Sender<Notice>) -> Self {
+        Self { notices, trouble: Mutex::new(false) }
+    }
+
     fn in_trouble(&self, error: &Error) {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if !std::mem::replace(&mut *trouble, true) {
             // Nobody waits for this: whoever is too slow for it sees later that nothing moves.
-            let _ = self
-                .notices
-                .try_send(Notice::Trouble { message: format!("{error}; trying again"), hint: error.hint() });
+            let trouble =
+                Notice::Trouble { message: format!("{error}; trying again"), hint: error.hint_while_trying() };
+            let _ = self.notices.try_send(trouble);
         }
     }
 
-    fn recovered(&self, server: &str) {
+    fn recovered(&self, message: impl FnOnce() -> String) {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if std::mem::replace(&mut *trouble, false) {
-            let _ = self.notices.try_send(Notice::Recovered { message: format!("server `{server}` answers again") });
+            let _ = self.notices.try_send(Notice::Recovered { message: message() });
         }
     }
 }
@@ -450,6 +456,10 @@ fn transport_detail(error: &reqwest::Error) -> String {
     match cause.downcast_ref::<std::io::Error>() {
         Some(error) => crate::error::io_detail(error),
         None if std::ptr::eq(cause, error as &dyn std::error::Error) => "the request failed".to_owned(),
-        None => cause.to_string(),
+        None => match cause.to_string() {
+            // What rustls says of a server's answer in the clear.
+            text if text.contains("InvalidContentType") => "it does not speak TLS: is it `http://…`?".to_owned(),
+            text => text,
+        },
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use filemill_api::ErrorBody;
 use filemill_seal::{CHUNK_SIZE_DEFAULT, Identity, UploadId};
@@ -32,6 +33,9 @@ use crate::watch::Taken;
 
 /// Files that are to be sent again are read from the journal in pages of this many.
 const AGAIN_PER_PAGE: u32 = 1024;
+
+/// How long the end waits for requests under way.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// How a client is to work.
 #[derive(Clone, Copy, Debug)]
@@ -120,7 +124,7 @@ impl Client {
         let session = Session::begin(&home)?;
         let api = Arc::new(Api::new(config.server.clone(), &config.token, notices.clone())?);
         let progress = Arc::new(Progress::default());
-        let storage = Storage::new(api.http().clone(), &config.storage_origins, Arc::clone(&progress));
+        let storage = Storage::new(api.http().clone(), &config.storage_origins, Arc::clone(&progress), notices.clone());
         let tasks = TaskTracker::new();
         let pipeline = Arc::new(Pipeline::new(
             &tasks,
@@ -186,10 +190,11 @@ impl Client {
         let parameters = self.parameters(&options.parameters, &recipe, stop).await?;
         let account = self.config.account();
         self.journal.adopt(&self.home, &account, &self.session).await?;
+        let outs = self.journal.out_folders(out.as_ref().map(Out::folder)).await?;
         let (mut roots, mut unreadable) = (Vec::new(), Vec::new());
         for path in &options.paths {
             match Root::new(path) {
-                Ok(root) => roots.push(root.without(self.home.path(), out.as_ref().map(Out::folder))),
+                Ok(root) => roots.push(root.without(self.home.path(), &outs)),
                 Err(reason) => unreadable.push(Met::Unreadable { path: path.clone(), reason }),
             }
         }
@@ -243,12 +248,20 @@ impl Client {
     /// Adopts what ended programs left, and makes `run` wait for all of it.
     pub(crate) async fn take_over(&self, shared: &Arc<Shared>, run: &mut Run) -> Result<(), Error> {
         let account = self.config.account();
-        run.resume(self.journal.adopt(&self.home, &account, &self.session).await?);
+        // Oldest first.
+        let unstored = self.journal.adopt(&self.home, &account, &self.session).await?;
+        run.resume(unstored.iter().copied());
+        let unstored: HashSet<UploadId> = unstored.into_iter().collect();
         for upload in self.journal.unfinished_uploads(&account, self.session.id()).await? {
-            for index in self.journal.open_indexes(upload).await? {
+            // Of what is still to be stored, the transfer says how much there is already.
+            let is_stored = !unstored.contains(&upload);
+            for (index, size) in self.journal.open_files(upload).await? {
                 if shared.awaited.expect(upload, index) {
                     shared.pending.send_modify(|pending| *pending += 1);
-                    shared.progress.found(0);
+                    shared.progress.found(size);
+                    if is_stored {
+                        shared.progress.stored(size);
+                    }
                 }
             }
         }
@@ -311,7 +324,8 @@ impl Client {
     pub async fn close(self) {
         let Self { journal, session, pipeline, inbox, recipes, tasks, .. } = self;
         drop((pipeline, inbox, recipes));
-        tasks.wait().await;
+        // They end when nobody asks them anything any more. A thread that reads from a dead disk may still hold them.
+        let _ = tokio::time::timeout(CLOSE_WITHIN, tasks.wait()).await;
         crate::tree::close_all();
         journal.close().await;
         drop(session);

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::home::{Home, read_text, write_private};
+use crate::keys::KeyPlace;
 
 /// What a login pinned. The token and the pool's root are compared, never asked for again.
 #[derive(Clone)]
@@ -34,6 +35,19 @@ struct Text {
     user: String,
     enrolment: String,
     storage_origins: Vec<String>,
+    #[serde(flatten)]
+    notes: Notes,
+}
+
+/// What this program notes beside, so that it can tell later what is missing. Earlier versions noted nothing.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+struct Notes {
+    /// Where the secret key is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key_store: Option<KeyPlace>,
+    /// The mark that the journal bears.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    journal: Option<u32>,
 }
 
 impl Config {
@@ -78,6 +92,8 @@ impl Config {
             user: self.user.clone(),
             enrolment: self.enrolment.to_json(),
             storage_origins: self.storage_origins.clone(),
+            // The journal is the home's, whoever it is logged in to.
+            notes: Notes { key_store: Some(KeyPlace::of(home)), ..notes(home)? },
         };
         let text = serde_json::to_string_pretty(&text)
             .map_err(|error| Error::Malformed { path: home.config(), detail: error.to_string() })?;
@@ -103,6 +119,41 @@ impl std::fmt::Debug for Config {
     }
 }
 
+fn notes(home: &Home) -> Result<Notes, Error> {
+    // One that is malformed notes nothing, and is an error for whoever needs what else is in it.
+    Ok(read_text(&home.config())?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+}
+
+/// Changes a note, if there is a config to note it in.
+fn note(home: &Home, change: impl FnOnce(&mut Notes)) -> Result<(), Error> {
+    let text = read_text(&home.config())?.unwrap_or_default();
+    let Ok(mut text) = serde_json::from_str::<Text>(&text) else { return Ok(()) };
+    change(&mut text.notes);
+    let text = serde_json::to_string_pretty(&text)
+        .map_err(|error| Error::Malformed { path: home.config(), detail: error.to_string() })?;
+    write_private(&home.config(), &text)
+}
+
+/// Where the secret key of `home` was, as it was noted last; `None` if nobody did.
+pub(crate) fn noted_key_place(home: &Home) -> Option<KeyPlace> {
+    notes(home).ok()?.key_store
+}
+
+/// Notes where the secret key is now.
+pub(crate) fn note_key_place(home: &Home) -> Result<(), Error> {
+    note(home, |notes| notes.key_store = Some(KeyPlace::of(home)))
+}
+
+/// The mark that the journal of `home` bears; `None` if it was not noted, or there was none yet.
+pub(crate) fn noted_journal(home: &Home) -> Result<Option<u32>, Error> {
+    Ok(notes(home)?.journal)
+}
+
+/// Notes the mark that the journal bears from now on.
+pub(crate) fn note_journal(home: &Home, mark: Option<u32>) -> Result<(), Error> {
+    note(home, |notes| notes.journal = mark)
+}
+
 /// Parses a server's address: http or https, a host, nothing behind it.
 ///
 /// # Errors
@@ -110,10 +161,9 @@ impl std::fmt::Debug for Config {
 /// [`Error::Address`] for anything else.
 pub(crate) fn parse_server(text: &str) -> Result<Url, Error> {
     let refuse = |detail: &str| Error::Address { server: text.to_owned(), detail: detail.to_owned() };
-    let url = Url::parse(text).map_err(|error| refuse(&error.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(refuse("it is neither http nor https"));
-    }
+    // The parser's own words are about references, which nobody meant to write.
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let url = url.ok_or_else(|| refuse("it is neither http nor https"))?;
     if url.host_str().is_none() || !url.username().is_empty() || url.password().is_some() {
         return Err(refuse("it needs a host, and no user or password"));
     }

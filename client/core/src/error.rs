@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use filemill_api::ErrorBody;
-use filemill_seal::{HeaderError, KeyError, PoolError, ResultError};
+use filemill_seal::{EnvelopeError, HeaderError, KeyError, PoolError, ResultError};
 pub(crate) use filemill_text::reason as io_detail;
 
 /// Why a command could not go on. Says what happened and to what; [`hint`](Self::hint) says what to do.
@@ -56,6 +56,22 @@ pub enum Error {
         /// What it said.
         message: String,
     },
+    /// No token is in the file that was named for it.
+    #[error("`{path}` holds no token: {detail}")]
+    NoToken {
+        /// The file.
+        path: PathBuf,
+        /// What is in it.
+        detail: String,
+    },
+    /// No enrolment is in the file that was named for it.
+    #[error("`{path}` is no enrolment: {error}")]
+    Enrolment {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: PoolError,
+    },
     /// The token is of another scope.
     #[error("the token may not do this on server `{server}`: {message}")]
     Forbidden {
@@ -73,12 +89,12 @@ pub enum Error {
         body: ErrorBody,
     },
     /// The server does not answer.
-    #[error("server `{server}` cannot be reached: {detail}")]
+    #[error("server `{server}` {why}")]
     Unreachable {
         /// The server.
         server: String,
         /// What was seen.
-        detail: String,
+        why: NoAnswer,
     },
     /// The server answered what no server of this API answers.
     #[error("server `{server}` answered something unexpected: {detail}")]
@@ -183,12 +199,20 @@ pub enum Error {
         home: PathBuf,
     },
     /// There is another key already.
-    #[error("`{home}` has another secret key, `{recipient}`")]
+    #[error("`{home}` has a secret key already, `{recipient}`")]
     OtherKey {
         /// The home.
         home: PathBuf,
         /// Its recipient.
         recipient: String,
+    },
+    /// A file that holds no key.
+    #[error("`{path}` holds no key: {error}")]
+    NoKeyIn {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with what it holds.
+        error: KeyError,
     },
     /// Text that is no key.
     #[error("{0}")]
@@ -306,6 +330,12 @@ pub enum Error {
     /// A result that is not to be believed.
     #[error("not shown: {0}")]
     Result(ResultError),
+    /// A file that is no sealed result.
+    #[error("`{path}` is no sealed result")]
+    NotSealed {
+        /// The file.
+        path: PathBuf,
+    },
     /// A sealed result of an upload that this home did not send.
     #[error("`{path}` is about upload `{upload}`, which the journal does not know")]
     UnknownUpload {
@@ -334,9 +364,46 @@ pub enum Error {
         /// What the system said.
         detail: String,
     },
+    /// What was named to be watched is no folder.
+    #[error("cannot watch `{path}`: {detail}")]
+    NoFolder {
+        /// What was named.
+        path: PathBuf,
+        /// What is there.
+        detail: String,
+        /// Whether it is a file.
+        is_file: bool,
+    },
     /// The command was asked to end.
     #[error("stopped")]
     Stopped,
+}
+
+/// Why a server gives no answer now. That may change by itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoAnswer {
+    /// Nothing answers.
+    #[error("cannot be reached: {0}")]
+    Unreached(String),
+    /// It has failed, as it says itself.
+    #[error("failed: {0}")]
+    Failed(String),
+    /// What answers at its address is none: a captive portal, or another program.
+    #[error("does not answer as a filemill server: {0}")]
+    Other(String),
+}
+
+impl NoAnswer {
+    fn advice(&self) -> &'static str {
+        match self {
+            Self::Unreached(_) => "check the address and the network",
+            Self::Failed(_) => "its operator's log says why",
+            Self::Other(_) => {
+                "its address is what `filemill-server serve` prints as `listening`, `storage` is another; a network's own page goes away by logging in there"
+            }
+        }
+    }
 }
 
 impl Error {
@@ -351,9 +418,13 @@ impl Error {
             Self::Unauthenticated { .. } => {
                 "the token was mistyped or revoked: ask for a new one and run `filemill login` again; nothing is lost"
             }
+            Self::NoToken { .. } => "nothing was sent; `filemill-server token create` prints a token",
+            Self::Enrolment { .. } => "the pool's operator has it: `enrolment.json`, in the folder of the pool",
             Self::Forbidden { .. } => "log in with a token of scope `user`",
             Self::Refused { body, .. } => return body.hint.clone(),
-            Self::Unreachable { .. } => "check the address and the network; nothing is lost, run the command again",
+            Self::Unreachable { why, .. } => {
+                return Some(format!("{}; nothing is lost, run the command again", why.advice()));
+            }
             Self::Protocol { .. } => "check the address; client and server may be of versions that do not fit",
             Self::Storage { .. } => "nothing is lost: run `filemill resume` when storage works again",
             Self::ForeignOrigin { .. } => {
@@ -380,14 +451,25 @@ impl Error {
                 "restore it with `filemill key import FILE`; `filemill key new` makes another, which opens no result that was sealed for the former"
             }
             Self::NoKey { .. } => "log in, or run `filemill key import FILE`",
-            Self::OtherKey { .. } => "export that one first; `filemill key import --replace` then takes its place",
+            Self::OtherKey { .. } => {
+                "export that one first; `filemill key import --replace FILE` or `filemill key new --replace` then puts another in its place"
+            }
+            Self::NoKeyIn { error, .. } => error.hint(),
             Self::Key(error) => error.hint(),
             Self::Pool(error) => return Some(error.hint()),
             Self::Clock { .. } => {
                 "set this machine's clock, and keep it by NTP; if it is right, tell the server's operator. Nothing is lost"
             }
-            Self::NoPool { .. } => "a processor announces it when it starts: is one running for this pool?",
-            Self::NoEngine { .. } | Self::WhichEngine { .. } | Self::NoEngineFits => "choose one with --engine NAME",
+            Self::NoPool { .. } => {
+                "a processor announces it when it starts: is one running for this pool, and does the pool serve your organisation? ask its operator"
+            }
+            Self::NoEngine { engine, .. } if engine.starts_with("local/") => {
+                "a processor offers a new file in its folder of engines within about two seconds; its log says why not"
+            }
+            Self::NoEngine { .. } => {
+                "choose one with --engine NAME; an operator publishes another with `filemill-server release publish`"
+            }
+            Self::WhichEngine { .. } | Self::NoEngineFits => "choose one with --engine NAME",
             Self::Undescribed { .. } => {
                 "a processor says it within seconds of its start, and `filemill-server release publish` before; or choose an engine with --engine NAME"
             }
@@ -409,17 +491,32 @@ impl Error {
             Self::NoRelease { .. } => "an operator publishes one with `filemill-server release publish`",
             Self::Glob { .. } => "patterns are those of .gitignore",
             Self::Header(error) => error.hint(),
+            Self::Result(ResultError::Envelope(EnvelopeError::NoMatchingKey)) => {
+                "it was sealed for another key: restore that one with `filemill key import --replace FILE`, or send the file again"
+            }
             Self::Result(error) => error.hint(),
-            Self::UnknownUpload { .. } => "open it on the device that sent the file, with that device's FILEMILL_HOME",
+            Self::NotSealed { .. } => "those end in `.age`, as `--out` keeps them",
+            Self::UnknownUpload { .. } => {
+                "open it on the device that sent the file, with that device's FILEMILL_HOME; `filemill key export > key` and `age -d -i key FILE` show it unchecked"
+            }
             Self::NoResult { .. } => {
                 "`filemill results` fetches results and lists them, `filemill status` what is not done"
             }
             Self::OtherDescription { .. } => "the report is right, and is shown without titles and units",
-            Self::Watch { .. } => {
-                "on Linux the limit is /proc/sys/fs/inotify/max_user_watches; changes are still found by looking every few seconds"
-            }
+            Self::Watch { .. } => "raise the limit, if it is one; changes are still found by looking every few seconds",
+            Self::NoFolder { is_file: true, .. } => "name the folder that holds it, or send it with `filemill send`",
+            Self::NoFolder { is_file: false, .. } => "make the folder first, or name another",
         };
         Some(hint.to_owned())
+    }
+
+    /// What to do about it while this program tries again.
+    pub(crate) fn hint_while_trying(&self) -> Option<String> {
+        match self {
+            Self::Unreachable { why, .. } => Some(format!("{}; this program goes on by itself", why.advice())),
+            Self::Storage { .. } => Some("its operator's log says why; this program goes on by itself".to_owned()),
+            other => other.hint(),
+        }
     }
 
     /// Whether there is nothing that may be sealed for now, though that may change by itself.

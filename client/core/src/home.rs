@@ -77,7 +77,11 @@ impl Home {
     pub(crate) fn lock(&self, name: &str) -> Result<File, Error> {
         let path = self.path.join(name);
         let failed = |error: std::io::Error| Error::file("lock", &path, &error);
-        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
+        let mut options = OpenOptions::new();
+        options.create(true).read(true).append(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = open_regular(&mut options, &path).map_err(failed)?;
         file.lock().map_err(failed)?;
         Ok(file)
     }
@@ -103,19 +107,50 @@ impl Home {
     }
 }
 
-/// Reads a short text file; `None` if there is none.
+/// Opens a file. A pipe in its place would keep this program waiting, and no signal would end it.
+fn open_regular(options: &mut OpenOptions, path: &Path) -> std::io::Result<File> {
+    #[cfg(unix)]
+    {
+        let flags = rustix::fs::OFlags::NONBLOCK.bits();
+        std::os::unix::fs::OpenOptionsExt::custom_flags(options, flags.cast_signed());
+    }
+    let file = options.open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(std::io::Error::other("it is no file")) }
+}
+
+/// Reads a short text file of the home; `None` if there is none.
 pub(crate) fn read_text(path: &Path) -> Result<Option<String>, Error> {
-    let file = match File::open(path) {
+    let file = match open_regular(OpenOptions::new().read(true), path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::file("read", path, &error)),
     };
-    let mut text = String::new();
-    file.take(FILE_MAX_BYTES + 1).read_to_string(&mut text).map_err(|error| Error::file("read", path, &error))?;
-    if text.len() as u64 > FILE_MAX_BYTES {
-        return Err(Error::Malformed { path: path.to_owned(), detail: "it is longer than 1 MiB".to_owned() });
+    read_bounded(file, path, FILE_MAX_BYTES).map(Some)
+}
+
+/// Reads a text file that the user names, of so many bytes at most. It may be a pipe, such as a shell makes of `<(…)`: whoever
+/// drops this need not wait for it.
+///
+/// # Errors
+///
+/// [`Error::File`] if it cannot be read, is longer, or is no text in UTF-8.
+pub async fn read_given(path: &Path, bytes_max: u64) -> Result<String, Error> {
+    let path = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || {
+        let file = File::open(&path).map_err(|error| Error::file("read", &path, &error))?;
+        read_bounded(file, &path, bytes_max)
+    });
+    read.await.map_err(|_| Error::Stopped)?
+}
+
+fn read_bounded(file: File, path: &Path, bytes_max: u64) -> Result<String, Error> {
+    let failed = |detail: String| Error::File { action: "read", path: path.to_owned(), detail };
+    let mut bytes = Vec::new();
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(|error| Error::file("read", path, &error))?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(failed(format!("it is longer than {bytes_max} bytes")));
     }
-    Ok(Some(text))
+    String::from_utf8(bytes).map_err(|_| failed("it is not text in UTF-8".to_owned()))
 }
 
 /// Puts `text` in the place of a file that only its owner may read: all of it, or what was there before.
@@ -154,6 +189,31 @@ fn data_folder() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_of_the_home_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        for path in [home.config(), home.path().join("key.lock")] {
+            let pipe = rustix::fs::FileType::Fifo;
+            rustix::fs::mknodat(rustix::fs::CWD, &path, pipe, 0o600.into(), 0).unwrap();
+        }
+        let read = read_text(&home.config()).unwrap_err().to_string();
+        assert!(read.ends_with("it is no file"), "{read}");
+        let locked = home.lock("key.lock").unwrap_err().to_string();
+        assert!(locked.ends_with("it is no file"), "{locked}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_is_as_private_as_what_lies_beside_it() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let lock = Home::at(folder.path()).unwrap().lock("key.lock").unwrap();
+        assert_eq!(lock.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
 
     #[test]
     fn what_is_written_into_the_home_is_private_and_replaced_whole() {

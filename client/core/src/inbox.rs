@@ -69,6 +69,8 @@ pub(crate) struct TakenIn {
     pub(crate) arrivals: Vec<Arrival>,
     /// Uploads of which chunks must be sent again.
     pub(crate) missing: Vec<UploadId>,
+    /// Results of uploads that the journal does not know.
+    pub(crate) unknown: u64,
     /// The events are of another life of the server's database: they are read from the beginning.
     pub(crate) reset: bool,
 }
@@ -98,11 +100,12 @@ enum Sealed {
 }
 
 impl Inbox {
-    /// Asks for all events that there are now, and takes them in. What could not be fetched is [still to be
-    /// fetched](Self::fetch_again).
-    pub(crate) async fn catch_up(&self) -> Result<(), Error> {
+    /// Asks for all events that there are now, and takes them in. Returns how many results among them are of uploads that the
+    /// journal does not know. What could not be fetched is [still to be fetched](Self::fetch_again).
+    pub(crate) async fn catch_up(&self) -> Result<u64, Error> {
         let mut position = self.journal.position(&self.account).await?;
         let mut may_start_over = true;
+        let mut unknown = 0;
         loop {
             let page = self.api.events(&position, EVENTS_PER_PAGE, Patience::Brief).await?;
             if page.reset && std::mem::take(&mut may_start_over) {
@@ -111,14 +114,14 @@ impl Inbox {
                 continue;
             }
             let Some(next) = page.events.last().map(Position::of) else {
-                return Ok(());
+                return Ok(unknown);
             };
             if next.cursor <= position.cursor {
                 let detail = "its events do not go on".to_owned();
                 return Err(Error::Protocol { server: self.api.server().to_owned(), detail });
             }
             for group in groups(page) {
-                self.take_in(group).await?;
+                unknown += self.take_in(group).await?.unknown;
             }
             position = next;
         }
@@ -141,12 +144,14 @@ impl Inbox {
         };
         let mut missing = Vec::new();
         let mut results = Vec::new();
+        let mut unknown = 0;
         for event in page.events {
             let Ok(upload) = event.upload.parse::<UploadId>() else {
                 continue;
             };
             // Other devices and other users of the organisation have uploads, too.
             let Some(keys) = self.keys_of(upload).await? else {
+                unknown += u64::from(matches!(event.kind, EventKind::Result { .. }));
                 continue;
             };
             match event.kind {
@@ -166,7 +171,7 @@ impl Inbox {
             self.unfetched.notify_one();
         }
         let arrivals = arrivals.into_iter().map(|(_, arrival)| shown(arrival)).collect();
-        Ok(TakenIn { arrivals, missing: missing_uploads, reset: false })
+        Ok(TakenIn { arrivals, missing: missing_uploads, unknown, reset: false })
     }
 
     /// The places in parts whose results may be held in memory, sealed and open.

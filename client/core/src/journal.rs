@@ -6,6 +6,8 @@ mod files;
 mod found;
 mod grown;
 mod lookup;
+mod mark;
+mod out_folders;
 mod results;
 mod sessions;
 mod unfetched;
@@ -70,6 +72,7 @@ impl Journal {
         // With SQLite, sqlx locks nothing: of two programs that start at once, one found the tables of the other.
         let lock = tokio::task::spawn_blocking(move || place.lock(found::LOCK)).await.map_err(|_| Error::Stopped)??;
         sqlx::migrate!("./migrations").run(&writer).await.map_err(|error| migration_error(&path, error))?;
+        mark::check(home, &writer).await?;
         drop(lock);
         let reader = SqlitePoolOptions::new()
             .max_connections(2)

@@ -3,10 +3,12 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use filemill_seal::Identity;
+use filemill_seal::{Identity, KeyError};
 use keyring_core::{CredentialStore, Entry};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::config::{note_key_place, noted_key_place};
 use crate::error::Error;
 use crate::home::{Home, read_text, write_private};
 
@@ -14,7 +16,8 @@ use crate::home::{Home, read_text, write_private};
 const SERVICE: &str = "filemill";
 
 /// Where the secret key may be kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum KeyPlace {
     /// The operating system's keychain.
     #[default]
@@ -31,27 +34,46 @@ impl KeyPlace {
             _ => Self::Keychain,
         }
     }
+
+    /// Where the secret key of `home` is: a file goes before the keychain.
+    pub(crate) fn of(home: &Home) -> Self {
+        if home.key().exists() { Self::File } else { Self::Keychain }
+    }
 }
 
 /// Reads the identity of `home`, from its file if there is one, else from the keychain. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::NoKey`] if there is none yet, [`Error::NoKeychain`] if it cannot be known, [`Error::Key`] if it is damaged.
+/// [`Error::NoKey`] if there is none yet, [`Error::KeyLost`] if there was one, [`Error::NoKeychain`] if it cannot be known,
+/// [`Error::NoKeyIn`] or [`Error::Key`] if it is damaged.
 pub fn load_identity(home: &Home) -> Result<Identity, Error> {
+    load_from(home, KeyPlace::from_environment())
+}
+
+/// As [`load_identity`], where somebody says that a key would be at `place`.
+fn load_from(home: &Home, place: KeyPlace) -> Result<Identity, Error> {
     if let Some(text) = read_text(&home.key())?.map(Zeroizing::new) {
-        return parse_identity(&text);
+        return parse_identity(&text).map_err(|error| Error::NoKeyIn { path: home.key(), error });
     }
-    let secret = match keychain_entry(home)?.get_password() {
-        Ok(secret) => Zeroizing::new(secret),
-        Err(keyring_core::Error::NoEntry) => {
-            return Err(Error::NoKey { home: home.path().to_owned() });
-        }
-        Err(error) => {
-            return Err(Error::Keychain { detail: error.to_string() });
-        }
+    let none = || {
+        let (was_there, home) = (home.config().exists(), home.path().to_owned());
+        if was_there { Error::KeyLost { home } } else { Error::NoKey { home } }
     };
-    parse_identity(&secret)
+    let noted = noted_key_place(home);
+    if noted == Some(KeyPlace::File) {
+        return Err(none());
+    }
+    let entry = match keychain_entry(home) {
+        // Without a keychain there is no key in it either, as far as whoever chose a file is concerned.
+        Err(Error::NoKeychain { .. }) if noted.unwrap_or(place) == KeyPlace::File => return Err(none()),
+        entry => entry?,
+    };
+    match entry.get_password() {
+        Ok(secret) => parse_identity(&Zeroizing::new(secret)).map_err(Error::Key),
+        Err(keyring_core::Error::NoEntry) => Err(none()),
+        Err(error) => Err(Error::Keychain { detail: error.to_string() }),
+    }
 }
 
 /// Reads the identity of `home`, or makes and keeps a new one if there is none. Blocks.
@@ -63,15 +85,10 @@ pub fn load_identity(home: &Home) -> Result<Identity, Error> {
 pub fn load_or_create_identity(home: &Home, place: KeyPlace) -> Result<Identity, Error> {
     // Two programs at once must not make two keys.
     let _lock = home.lock("key.lock")?;
-    match load_identity(home) {
+    match load_from(home, place) {
+        // Where there was one, another would be taken without a word, and no result that is on its way could be opened.
         Err(Error::NoKey { .. }) => {}
-        // Without a keychain there is no key in it either, as far as whoever chose a file is concerned.
-        Err(Error::NoKeychain { .. }) if place == KeyPlace::File => {}
         other => return other,
-    }
-    // Another would be taken without a word, and no result that is on its way could be opened.
-    if home.config().exists() {
-        return Err(Error::KeyLost { home: home.path().to_owned() });
     }
     let identity = Identity::generate();
     keep(home, place, &identity)?;
@@ -86,26 +103,28 @@ pub fn load_or_create_identity(home: &Home, place: KeyPlace) -> Result<Identity,
 /// [`Error::Keychain`] if it cannot be kept.
 pub fn import_identity(home: &Home, place: KeyPlace, identity: &Identity, replace: bool) -> Result<(), Error> {
     let _lock = home.lock("key.lock")?;
-    match load_identity(home) {
+    match load_from(home, place) {
         Ok(known) if known.recipient() == identity.recipient() => return Ok(()),
         Ok(known) if !replace => {
             return Err(Error::OtherKey { home: home.path().to_owned(), recipient: known.recipient().to_string() });
         }
-        Ok(_) | Err(Error::NoKey { .. } | Error::Key(_)) => {}
+        Ok(_) | Err(Error::NoKey { .. } | Error::KeyLost { .. } | Error::NoKeyIn { .. } | Error::Key(_)) => {}
+        // The keychain that had it may be gone for good.
         Err(Error::NoKeychain { .. }) if place == KeyPlace::File => {}
         Err(error) => return Err(error),
     }
-    keep(home, place, identity)
+    keep(home, place, identity)?;
+    note_key_place(home)
 }
 
 /// Parses what [`Identity::expose_secret`] or `age-keygen` wrote: comments, and one line with the key.
 ///
 /// # Errors
 ///
-/// [`Error::Key`] if there is no key in it.
-pub fn parse_identity(text: &str) -> Result<Identity, Error> {
+/// Where there is no key in it.
+pub fn parse_identity(text: &str) -> Result<Identity, KeyError> {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or_default();
-    line.parse().map_err(Error::Key)
+    line.parse()
 }
 
 fn keep(home: &Home, place: KeyPlace, identity: &Identity) -> Result<(), Error> {
@@ -185,10 +204,13 @@ mod tests {
         let made = load_or_create_identity(&home, KeyPlace::File).unwrap();
         write_private(&home.config(), "{}").unwrap();
         std::fs::File::create(home.key()).unwrap();
-        assert!(matches!(load_or_create_identity(&home, KeyPlace::File), Err(Error::Key(_))), "it is empty");
+        assert!(matches!(load_or_create_identity(&home, KeyPlace::File), Err(Error::NoKeyIn { .. })), "it is empty");
         std::fs::remove_file(home.key()).unwrap();
         assert!(matches!(load_or_create_identity(&home, KeyPlace::File), Err(Error::KeyLost { .. })), "it is gone");
         assert!(!home.key().exists());
+        // A login would have noted where it was.
+        write_private(&home.config(), "{\"key_store\":\"file\"}").unwrap();
+        assert!(matches!(load_identity(&home), Err(Error::KeyLost { .. })), "a keychain was asked for it");
         import_identity(&home, KeyPlace::File, &made, false).unwrap();
         assert_eq!(load_or_create_identity(&home, KeyPlace::File).unwrap().recipient(), made.recipient());
     }

@@ -67,18 +67,18 @@ mod watch;
 pub use client::{Client, ClientOptions, SendOptions};
 pub use config::Config;
 pub use display::{Description, Row, RowValue, lay_out, outline};
-pub use error::Error;
+pub use error::{Error, NoAnswer};
 pub use filemill_seal::{
     Digest, Finding, Identity, JsonObject, LogLine, Outcome, PARAMETERS_MAX_BYTES, Resources, Severity, UploadId,
 };
 pub use filemill_text::{shown as shown_text, shown_path as shown};
-pub use home::Home;
+pub use home::{Home, read_given};
 pub use journal::{NewJournal, begin_new_journal};
 pub use keys::{KeyPlace, import_identity, load_identity, load_or_create_identity, parse_identity};
 pub use login::{Login, login};
 pub use notice::{Ending, Finished, Notice, Progress, ProgressNow};
 pub use parameters::GivenParameters;
 pub use reported::{Report, SavedArtifact};
-pub use results::{ResultPage, StillToFetch};
+pub use results::{Fetched, ResultPage, StillToFetch};
 pub use status::{LookThrough, Reason, WaitingFile, WatchedFolder};
 pub use watch::WatchOptions;

@@ -10,9 +10,14 @@ use zeroize::Zeroizing;
 use crate::api::{Api, Patience};
 use crate::config::{Config, is_private, parse_server};
 use crate::error::Error;
-use crate::home::{Home, read_text};
+use crate::home::{Home, read_given};
 use crate::keys::{KeyPlace, load_or_create_identity};
 use crate::recipe::{by_this_clock, verify_pool};
+
+/// Longest file with a token, in bytes.
+const TOKEN_FILE_MAX_BYTES: u64 = 4 << 10;
+/// Longest enrolment file, in bytes.
+const ENROLMENT_FILE_MAX_BYTES: u64 = 64 << 10;
 
 /// What a login came to.
 #[derive(Clone, Debug)]
@@ -21,6 +26,8 @@ pub struct Login {
     pub config: Config,
     /// The user's recipient, `age1…`.
     pub recipient: String,
+    /// Name of another pool that was pinned before, or of the same one if it had another root.
+    pub former_pool: Option<String>,
     /// Why nothing can be sent yet, if the pool has not announced a recipient that stands up to the checks.
     pub pool_problem: Option<Error>,
 }
@@ -30,7 +37,7 @@ pub struct Login {
 ///
 /// # Errors
 ///
-/// [`Error::Address`], [`Error::PlainHttp`] unless `allow_plain_http`, [`Error::File`], [`Error::Pool`] for an enrolment file that is none, [`Error::Unauthenticated`],
+/// [`Error::Address`], [`Error::PlainHttp`] unless `allow_plain_http`, [`Error::File`], [`Error::NoToken`] and [`Error::Enrolment`] for files that are none, [`Error::Unauthenticated`],
 /// [`Error::Forbidden`] for a token of another scope, [`Error::NoKeychain`]. Nothing is changed then.
 pub async fn login(
     home: &Home,
@@ -44,8 +51,8 @@ pub async fn login(
     if !allow_plain_http && !is_private(&server) {
         return Err(Error::PlainHttp { origin: server.as_str().trim_end_matches('/').to_owned() });
     }
-    let token = Zeroizing::new(read_required(token_file)?.trim().to_owned());
-    let enrolment = Enrolment::from_json(read_required(enrolment_file)?.trim()).map_err(Error::Pool)?;
+    let token = read_token(token_file).await?;
+    let enrolment = read_enrolment(enrolment_file).await?;
     // Nothing is told while somebody waits for the answer.
     let (notices, _) = mpsc::channel(1);
     let api = Api::new(server.clone(), &token, notices)?;
@@ -70,6 +77,8 @@ pub async fn login(
     };
     let pools = api.pools(Patience::Brief).await?.pools;
     let pool_problem = verify_pool(&enrolment, &pools, 0, api.server()).err().map(|error| by_this_clock(error, &api));
+    let former = Config::load(home).ok().map(|former| former.enrolment).filter(|former| *former != enrolment);
+    let former_pool = former.map(|former| former.pool().to_owned());
     let config = Config {
         server,
         organisation: who.organisation,
@@ -79,13 +88,25 @@ pub async fn login(
         token,
     };
     config.save(home)?;
-    Ok(Login { config, recipient, pool_problem })
+    Ok(Login { config, recipient, former_pool, pool_problem })
 }
 
-fn read_required(path: &Path) -> Result<String, Error> {
-    read_text(path)?.ok_or_else(|| Error::File {
-        action: "read",
-        path: path.to_owned(),
-        detail: "it does not exist".to_owned(),
-    })
+/// Reads the token, and sends no other file's words to a server in its place.
+async fn read_token(path: &Path) -> Result<Zeroizing<String>, Error> {
+    let text = Zeroizing::new(read_given(path, TOKEN_FILE_MAX_BYTES).await?);
+    let token = text.trim();
+    let refuse = |detail: &str| Err(Error::NoToken { path: path.to_owned(), detail: detail.to_owned() });
+    if token.is_empty() {
+        return refuse("it is empty");
+    }
+    // `fm_`, a letter for what it is good for, and what only its owner knows.
+    if !token.starts_with("fm_") || token.contains(char::is_whitespace) {
+        return refuse("a token is one word that begins with `fm_`");
+    }
+    Ok(Zeroizing::new(token.to_owned()))
+}
+
+async fn read_enrolment(path: &Path) -> Result<Enrolment, Error> {
+    let text = read_given(path, ENROLMENT_FILE_MAX_BYTES).await?;
+    Enrolment::from_json(text.trim()).map_err(|error| Error::Enrolment { path: path.to_owned(), error })
 }

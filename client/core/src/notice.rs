@@ -182,12 +182,14 @@ impl Ending {
     }
 }
 
-/// How far the work is. Numbers only grow, except where something is done again.
+/// How far the work is. Numbers only grow, except where something is done again, or turns out to be nothing that is to be done.
 #[derive(Debug, Default)]
 pub struct Progress {
     found_files: AtomicU64,
     found_bytes: AtomicU64,
     done_files: AtomicU64,
+    done_bytes: AtomicU64,
+    reused_files: AtomicU64,
     failed_files: AtomicU64,
     read_bytes: AtomicU64,
     sent_bytes: AtomicU64,
@@ -207,6 +209,8 @@ pub struct ProgressNow {
     pub done_files: u64,
     /// Files among them that did not succeed.
     pub failed_files: u64,
+    /// Files among them whose content had its result before.
+    pub reused_files: u64,
     /// Bytes read from files.
     pub read_bytes: u64,
     /// Bytes that went over the network to storage.
@@ -225,6 +229,7 @@ impl Progress {
             found_bytes: self.found_bytes.load(Ordering::Relaxed),
             done_files: self.done_files.load(Ordering::Relaxed),
             failed_files: self.failed_files.load(Ordering::Relaxed),
+            reused_files: self.reused_files.load(Ordering::Relaxed),
             read_bytes: self.read_bytes.load(Ordering::Relaxed),
             sent_bytes: self.sent_bytes.load(Ordering::Relaxed),
             stored_bytes: self.stored_bytes.load(Ordering::Relaxed),
@@ -241,10 +246,26 @@ impl Progress {
         self.all_found.store(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn done(&self, succeeded: bool) {
+    /// Takes back a file that was found: it was counted twice, or is left out.
+    pub(crate) fn forget(&self, bytes: u64) {
+        less(&self.found_files, 1);
+        less(&self.found_bytes, bytes);
+    }
+
+    /// Takes back all files that are not done: they are found again.
+    pub(crate) fn forget_open(&self) {
+        self.found_files.store(self.done_files.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.found_bytes.store(self.done_bytes.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    pub(crate) fn done(&self, file: &Finished) {
         self.done_files.fetch_add(1, Ordering::Relaxed);
-        if !succeeded {
+        self.done_bytes.fetch_add(file.size, Ordering::Relaxed);
+        if !file.ending.succeeded() {
             self.failed_files.fetch_add(1, Ordering::Relaxed);
+        }
+        if file.reused {
+            self.reused_files.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -259,4 +280,9 @@ impl Progress {
     pub(crate) fn stored(&self, bytes: u64) {
         self.stored_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
+}
+
+fn less(number: &AtomicU64, by: u64) {
+    // What was counted with another size than it has now must not make it endless.
+    let _ = number.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |number| Some(number.saturating_sub(by)));
 }

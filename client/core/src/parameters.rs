@@ -3,6 +3,7 @@
 
 mod check;
 mod kinds;
+mod once;
 mod pattern;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use filemill_text::shown as shown_text;
 use serde_json::{Map, Value};
 
 use check::{Checker, Unfit};
+use once::EachOnce;
 
 /// The object without members.
 const NONE: &str = "{}";
@@ -194,7 +196,10 @@ fn object_of(text: &str) -> Result<Map<String, Value>, String> {
     let value: Value =
         serde_json::from_str(text).map_err(|error| format!("what the file holds is not JSON: {error}"))?;
     match value {
-        Value::Object(object) => Ok(object),
+        Value::Object(object) => match serde_json::from_str::<EachOnce>(text) {
+            Ok(EachOnce) => Ok(object),
+            Err(error) => Err(error.to_string()),
+        },
         other => Err(format!("what the file holds is {} and not one JSON object", kinds::name_of(&other))),
     }
 }
@@ -320,6 +325,8 @@ mod tests {
         assert_eq!(fitted.names(), ["built_in", "depth", "rules", "share"]);
         let twice = GivenParameters { values: vec![("rules".to_owned(), "x".to_owned())], ..all.clone() };
         assert!(twice.fitted(Some(&schema())).unwrap_err().contains("`rules` is set twice"));
+        let twice = GivenParameters { object: Some(r#"{"depth": 2, "depth": 3}"#.to_owned()), ..all.clone() };
+        assert!(twice.fitted(Some(&schema())).unwrap_err().contains("`depth` is set twice"));
         for odd in ["[]", "1", "", "{", "{} {}"] {
             let odd = GivenParameters { object: Some(odd.to_owned()), ..GivenParameters::default() };
             assert!(odd.fitted(Some(&schema())).is_err());

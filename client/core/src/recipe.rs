@@ -249,6 +249,16 @@ impl Recipes {
     }
 }
 
+impl Recipes {
+    /// Why nothing can be sealed for the pool now; `None` if it can, or nobody can tell.
+    pub(crate) async fn recipient_problem(&self) -> Option<Error> {
+        let lowest = self.journal.pool_serial(&self.enrolment).await.ok()?;
+        let pools = self.api.pools(Patience::Brief).await.ok()?.pools;
+        let verified = verify_pool(&self.enrolment, &pools, lowest, self.api.server());
+        verified.err().map(|error| by_this_clock(error, &self.api))
+    }
+}
+
 /// What a wrong clock of this machine makes of a good statement.
 pub(crate) fn by_this_clock(error: Error, api: &Api) -> Error {
     match (api.clock_ahead(), error) {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use filemill_seal::{Expected, RESULT_MAX_SEALED_BYTES, UploadId, Verdict, open_result};
+use filemill_seal::{EnvelopeError, Expected, RESULT_MAX_SEALED_BYTES, ResultError, UploadId, Verdict, open_result};
 
 use crate::client::Client;
 use crate::error::Error;
@@ -26,6 +26,15 @@ pub struct StillToFetch {
     pub reason: String,
 }
 
+/// What asking the server for results left open.
+#[derive(Clone, Debug, Default)]
+pub struct Fetched {
+    /// Files whose results are there, and could not be fetched.
+    pub left: Vec<StillToFetch>,
+    /// New results of uploads that the journal does not know: another device sent them, or the journal was lost.
+    pub unknown: u64,
+}
+
 /// Results out of the journal, and where to read on.
 #[derive(Debug)]
 pub struct ResultPage {
@@ -36,14 +45,14 @@ pub struct ResultPage {
 }
 
 impl Client {
-    /// Asks the server for results that are not in the journal yet, and once more for those that could not be fetched before. Returns
-    /// those that still cannot.
+    /// Asks the server for results that are not in the journal yet, and once more for those that could not be fetched before. Says
+    /// which still cannot.
     ///
     /// # Errors
     ///
     /// If it cannot be reached, or the journal cannot be written.
-    pub async fn fetch_results(&self) -> Result<Vec<StillToFetch>, Error> {
-        self.inbox.catch_up().await?;
+    pub async fn fetch_results(&self) -> Result<Fetched, Error> {
+        let unknown = self.inbox.catch_up().await?;
         let mut left = Vec::new();
         let mut asked = HashSet::new();
         loop {
@@ -67,7 +76,7 @@ impl Client {
             let sent = places.into_iter().find(|place| !place.reused);
             still.extend(sent.map(|sent| StillToFetch { path: sent.path, place, reason }));
         }
-        Ok(still)
+        Ok(Fetched { left: still, unknown })
     }
 
     /// The last words on files in the journal, from behind `after` on (0: the beginning). They are opened and checked
@@ -112,13 +121,16 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::File`], [`Error::Result`] if it is not to be believed, [`Error::UnknownUpload`] if the journal cannot tell.
+    /// [`Error::File`], [`Error::NotSealed`], [`Error::Result`] if it is not to be believed, [`Error::UnknownUpload`] if the journal cannot tell.
     pub async fn open_file(&self, path: &Path) -> Result<Finished, Error> {
         let owned = path.to_owned();
         let identity = std::sync::Arc::clone(&self.identity);
         let unverified = tokio::task::spawn_blocking(move || {
             let sealed = read_sealed(&owned)?;
-            open_result(&sealed, std::slice::from_ref(&*identity)).map_err(Error::Result)
+            open_result(&sealed, std::slice::from_ref(&*identity)).map_err(|error| match error {
+                ResultError::Envelope(EnvelopeError::NotAge) => Error::NotSealed { path: owned },
+                error => Error::Result(error),
+            })
         })
         .await
         .map_err(|_| Error::Stopped)??;

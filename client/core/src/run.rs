@@ -50,6 +50,8 @@ const FILES_PER_WEIGHT: usize = 128;
 const LATER_MAX: usize = 8192;
 /// How long the end of a run waits for uploads whose results are all there.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+/// The same for a run that was stopped.
+const LAST_WORDS_STOPPED: Duration = Duration::from_secs(1);
 
 /// What the parts of a run share.
 pub(crate) struct Shared {
@@ -256,7 +258,9 @@ impl Run {
                 return Err(Error::NotKept { folder: out.folder().to_owned() });
             }
         }
-        let _ = tokio::time::timeout(LAST_WORDS, async { while self.chores.join_next().await.is_some() {} }).await;
+        // Whoever stopped it does not want to wait for what the server would find out by itself.
+        let limit = if shared.stop.is_cancelled() { LAST_WORDS_STOPPED } else { LAST_WORDS };
+        let _ = tokio::time::timeout(limit, async { while self.chores.join_next().await.is_some() {} }).await;
         result
     }
 

@@ -58,6 +58,8 @@ pub enum Reason {
     SentAgain,
     /// The server does not answer, for this reason.
     Offline(String),
+    /// Nothing may be sealed for the pool now, for this reason.
+    NoRecipient(String),
     /// Its chunks are still to come.
     Uploading,
     /// Chunks are sent again.
@@ -102,6 +104,7 @@ impl Reason {
             Self::Interrupted => "interrupted",
             Self::SentAgain => "sent_again",
             Self::Offline(_) => "offline",
+            Self::NoRecipient(_) => "no_recipient",
             Self::Uploading => "uploading",
             Self::ChunksMissing => "chunks_missing",
             Self::OverQuota => "over_quota",
@@ -130,6 +133,7 @@ impl fmt::Display for Reason {
             Self::Interrupted => f.write_str("interrupted: `filemill resume` goes on with it"),
             Self::SentAgain => f.write_str("changed while it was read: it is sent again"),
             Self::Offline(why) => write!(f, "offline: {why}"),
+            Self::NoRecipient(why) => write!(f, "waiting for the pool: {why}"),
             Self::Uploading => f.write_str("uploading"),
             Self::ChunksMissing => f.write_str("uploading again: chunks were lost"),
             Self::OverQuota => f.write_str("over quota: the organisation's plan allows no more now"),
@@ -253,19 +257,43 @@ impl Client {
                 tell(WaitingFile { path, size, place, parameters, reason });
             }
         }
-        let offline = states.offline.is_some();
+        let offline = states.offline.take();
         self.watched(offline, &mut tell).await
     }
 
-    async fn watched(&self, offline: bool, tell: &mut impl FnMut(WaitingFile)) -> Result<(), Error> {
+    /// Why the results of what is stored wait, as the server says it of the oldest upload of this program; `None` if it says
+    /// nothing.
+    pub async fn why_waiting(&self) -> Option<Reason> {
+        let unfinished = self.journal.unfinished_uploads(&self.config.account(), self.session.id()).await.ok()?;
+        let states = self.api.upload(*unfinished.first()?).await.ok()?;
+        states.waiting.first().map(|range| reason_of(&range.reason))
+    }
+
+    /// Whether [`resume`](Self::resume) would have something to go on with if this program ended now.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the journal.
+    pub async fn has_begun(&self) -> Result<bool, Error> {
+        let session = self.session.id();
+        Ok(!self.journal.unfinished_uploads(&self.config.account(), session).await?.is_empty()
+            || !self.journal.files_to_send_again(session, 0, 1).await?.is_empty())
+    }
+
+    async fn watched(&self, offline: Option<String>, tell: &mut impl FnMut(WaitingFile)) -> Result<(), Error> {
+        // What keeps everything from being sent. Asked for when there is a file that it matters for.
+        let mut blocked: Option<Option<Reason>> = offline.map(|why| Some(Reason::Offline(why)));
+        let outs = self.journal.out_folders(None).await?;
         for (folder, Watched { ignore, engine, temporary, .. }) in self.journal.watched_folders(&self.home).await? {
             let wanted = Wanted::parse(engine.as_deref());
             // Asked for when there is a file that it matters for; without the server nobody can tell.
-            let mut engines: Option<Option<Engines>> = offline.then_some(None);
+            let is_offline = matches!(blocked, Some(Some(Reason::Offline(_))));
+            let mut engines: Option<Option<Engines>> = is_offline.then_some(None);
             let (met, mut walked) = mpsc::channel(4);
-            let home = self.home.clone();
+            let (home, outs) = (self.home.clone(), outs.clone());
             let walking = tokio::task::spawn_blocking(move || {
-                let root = Root { given: folder.clone(), path: folder, own: Arc::default() }.without(home.path(), None);
+                let root =
+                    Root { given: folder.clone(), path: folder, own: Arc::default() }.without(home.path(), &outs);
                 // Whoever watches the folder checked them.
                 let Ok(mut rules) = Rules::new(&root.path, &ignore) else { return };
                 if !temporary {
@@ -316,6 +344,10 @@ impl Client {
                     if engines.is_none() {
                         engines = Some(self.recipes.engines(&wanted, Patience::Brief).await.ok());
                     }
+                    if blocked.is_none() {
+                        let problem = self.recipes.recipient_problem().await;
+                        blocked = Some(problem.map(|error| Reason::NoRecipient(error.with_hint())));
+                    }
                     let (found, chosen) = match engines.iter().flatten().next() {
                         Some(engines) => chosen(engines, found).await?,
                         None => (found, None),
@@ -323,7 +355,7 @@ impl Client {
                     let reason = match chosen {
                         Some(error @ Error::Undescribed { .. }) => Reason::NoDescriptions(error.with_hint()),
                         Some(error) => Reason::NoEngine(error.with_hint()),
-                        None => Reason::Settling,
+                        None => blocked.clone().flatten().unwrap_or(Reason::Settling),
                     };
                     let (path, size) = (found.path, Some(found.stat.size));
                     tell(WaitingFile { path, size, place: None, parameters: Vec::new(), reason });
@@ -385,17 +417,18 @@ impl States<'_> {
             .waiting
             .iter()
             .find(|range| (range.first_index..range.first_index.saturating_add(range.count)).contains(&index));
-        Ok(match range.map(|range| &range.reason) {
-            None => Reason::Arriving,
-            Some(WaitReason::Uploading) => Reason::Uploading,
-            Some(WaitReason::ChunksMissing) => Reason::ChunksMissing,
-            Some(WaitReason::NoProcessor) => Reason::NoProcessor,
-            Some(WaitReason::Turn) => Reason::Turn,
-            Some(WaitReason::Running { per_mille, attempt }) => {
-                Reason::Running { per_mille: *per_mille, attempt: *attempt }
-            }
-            Some(WaitReason::OverQuota) => Reason::OverQuota,
-            Some(_) => Reason::Unknown,
-        })
+        Ok(range.map_or(Reason::Arriving, |range| reason_of(&range.reason)))
+    }
+}
+
+fn reason_of(said: &WaitReason) -> Reason {
+    match said {
+        WaitReason::Uploading => Reason::Uploading,
+        WaitReason::ChunksMissing => Reason::ChunksMissing,
+        WaitReason::NoProcessor => Reason::NoProcessor,
+        WaitReason::Turn => Reason::Turn,
+        WaitReason::Running { per_mille, attempt } => Reason::Running { per_mille: *per_mille, attempt: *attempt },
+        WaitReason::OverQuota => Reason::OverQuota,
+        _ => Reason::Unknown,
     }
 }

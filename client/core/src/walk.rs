@@ -74,11 +74,11 @@ impl Root {
         Ok((Tree::at(&self.path)?, below))
     }
 
-    /// Leaves out the home, and the folder for results if it lies below this one.
-    pub(crate) fn without(mut self, home: &Path, out: Option<&Path>) -> Self {
+    /// Leaves out the home, and the folders for results that lie below this one.
+    pub(crate) fn without(mut self, home: &Path, outs: &[PathBuf]) -> Self {
         let home = fs::canonicalize(home).unwrap_or_else(|_| home.to_owned());
-        let out = out.filter(|out| out.starts_with(&self.path) && *out != self.path);
-        self.own = std::iter::once(home).chain(out.map(Path::to_owned)).collect();
+        let outs = outs.iter().filter(|out| out.starts_with(&self.path) && **out != self.path);
+        self.own = std::iter::once(home).chain(outs.cloned()).collect();
         self
     }
 
@@ -217,11 +217,11 @@ pub(crate) fn unreachable(root: &Root, path: PathBuf, error: &io::Error) -> Met 
 ///
 /// # Errors
 ///
-/// [`Error::Watch`] if it is none.
+/// [`Error::NoFolder`] if it is none.
 pub(crate) fn folder_root(given: &Path) -> Result<Root, Error> {
-    let refuse = |detail: String| Error::Watch { path: given.to_owned(), detail };
-    let root = Root::new(given).map_err(refuse)?;
-    if root.path.is_dir() { Ok(root) } else { Err(refuse("it is no folder".to_owned())) }
+    let refuse = |detail: String, is_file| Error::NoFolder { path: given.to_owned(), detail, is_file };
+    let root = Root::new(given).map_err(|detail| refuse(detail, false))?;
+    if root.path.is_dir() { Ok(root) } else { Err(refuse("it is no folder".to_owned(), true)) }
 }
 
 #[cfg(all(test, unix))]
@@ -307,7 +307,7 @@ mod tests {
         }
         fs::write(path.join(".filemill-0123.part"), "half").unwrap();
         let met = |root: &Path, out: &str| {
-            let root = Root::new(root).unwrap().without(&path.join("home"), Some(&path.join(out)));
+            let root = Root::new(root).unwrap().without(&path.join("home"), &[path.join(out)]);
             let (mut files, mut skipped) = (Vec::new(), Vec::new());
             let _ = walk(&root, &Rules::none(), |thing| {
                 match thing {

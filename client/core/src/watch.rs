@@ -10,7 +10,7 @@ mod settle;
 mod taken;
 mod writers;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::Watch`] for a folder that is none, [`Error::Glob`], and what concerns all files. Nothing is lost: the next
+    /// [`Error::NoFolder`] for a folder that is none, [`Error::Glob`], and what concerns all files. Nothing is lost: the next
     /// watcher goes on.
     pub async fn watch(&self, options: WatchOptions, stop: &CancellationToken) -> Result<(), Error> {
         let unkept = Arc::<Unkept>::default();
@@ -98,6 +98,7 @@ impl Client {
                         }
                     }
                     taken.forget_unsaid();
+                    self.progress.forget_open();
                     let message = "there is room for the journal again".to_owned();
                     self.notices.send(Notice::Recovered { message }).await.map_err(|_| Error::Stopped)?;
                 }
@@ -124,13 +125,15 @@ impl Client {
             let detail = "it is watched itself, and they would be sent again".to_owned();
             return Err(Error::File { action: "keep results in", path: root.given.clone(), detail });
         }
-        let roots: Vec<Root> = roots.into_iter().map(|root| root.without(self.home.path(), results)).collect();
-        let ignore = |root: &Root| {
-            options.ignore.iter().cloned().chain(results.and_then(|out| pattern(root, out))).collect::<Vec<_>>()
-        };
-        let ignored: Vec<Vec<String>> = roots.iter().map(ignore).collect();
+        let outs = self.journal.out_folders(results).await?;
+        let roots: Vec<Root> = roots.into_iter().map(|root| root.without(self.home.path(), &outs)).collect();
         let wanted = Wanted::parse(options.engine.as_deref());
         check_wanted(&wanted, &options.parameters)?;
+        // First of all: whoever asks for the status sees what waits, and why, while server or pool are waited for.
+        for root in &roots {
+            self.journal.watch(self.session.id(), &root.path, &options.ignore, options.engine.as_deref()).await?;
+            self.journal.watch_temporary(self.session.id(), &root.path, options.temporary).await?;
+        }
         // Files wait for descriptions that are yet to come, each by itself.
         let recipe = self.recipe(&wanted, false, stop).await?;
         // Now somebody sits there who can name one; what happens to the releases later only makes files wait.
@@ -149,9 +152,9 @@ impl Client {
         let shared = self.shared(&recipe, work, stop);
         let mut run = Run::new(Arc::clone(&shared), Kind::Watch, recipe, Arc::clone(&self.recipes));
         self.take_over(&shared, &mut run).await?;
-        for (root, ignored) in roots.iter().zip(&ignored) {
-            self.journal.watch(self.session.id(), &root.path, ignored, options.engine.as_deref()).await?;
-            self.journal.watch_temporary(self.session.id(), &root.path, options.temporary).await?;
+        for root in &roots {
+            let message = format!("watching `{}`", filemill_text::shown_path(&root.given));
+            self.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
         }
         let (met, found) = mpsc::channel(4);
         let (looks, looked) = watch::channel(Vec::new());
@@ -189,15 +192,4 @@ impl Client {
         }
         std::future::pending().await
     }
-}
-
-/// The folder for results as a pattern, for those who only know the patterns of a watcher; `None` if it is not below `root`.
-fn pattern(root: &Root, out: &Path) -> Option<String> {
-    let below =
-        out.strip_prefix(&root.path).ok()?.to_str().filter(|below| !below.is_empty() && !below.contains('\n'))?;
-    let escaped = below.chars().flat_map(|character| {
-        let escape = "\\*?[]{}!# ".contains(character);
-        escape.then_some('\\').into_iter().chain([character])
-    });
-    Some(format!("/{}/", escaped.collect::<String>()))
 }

@@ -40,7 +40,8 @@ pub(crate) fn compile(built_in: bool, uploaded: Option<&str>) -> Result<Scanner,
         if text.len() > RULES_BYTES {
             return Err(Failure::failed(format!("the rules are longer than {RULES_BYTES} bytes")));
         }
-        add(&mut compiler, "rules", text, UPLOADED)?;
+        // The parser wants a line to end after a comment, and a text from a command line ends without one.
+        add(&mut compiler, "rules", &format!("{text}\n"), UPLOADED)?;
     }
     Ok(compiler.finalize())
 }
@@ -94,6 +95,11 @@ mod tests {
         assert_eq!(error.sentence(), "rules:3:5: error: unknown variable $missing");
         let error = compile(false, Some("rule {")).expect_err("refused");
         assert!(error.sentence().starts_with("rules:1:6: error: "), "{error:?}");
+    }
+
+    #[test]
+    fn rules_may_end_with_a_comment_without_a_line_feed() {
+        compile(false, Some("rule b { condition: true } // x")).expect("sound");
     }
 
     #[test]

@@ -174,7 +174,12 @@ async fn answer_all<C: Combined>(work: &C, shared: &Shared<C>, mut batch: Batch<
             Err(error) => {
                 // One of them breaks the others: it is found by halving, so that many who ask beside it do not wait for a
                 // transaction each.
-                tracing::warn!(what = C::NAME, asks = end - begin, error = filemill_text::chain(&error), "a batch failed");
+                tracing::warn!(
+                    what = C::NAME,
+                    asks = end - begin,
+                    error = filemill_text::chain(&error),
+                    "a batch failed"
+                );
                 ends.push(begin + (end - begin) / 2);
             }
         }

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use filemill_client::{
-    Error, Home, Identity, NewJournal, begin_new_journal, import_identity, load_identity, parse_identity, shown,
+    Error, Home, Identity, NewJournal, begin_new_journal, import_identity, load_identity, parse_identity, read_given,
+    shown,
 };
 
 use crate::args;
@@ -21,6 +22,9 @@ pub(crate) async fn login(home: &Home, login: args::Login) -> Result<ExitCode, E
             .await?;
     let config = &done.config;
     tell(&format!("logged in to `{}` as `{}` of `{}`", config.server, config.user, config.organisation));
+    if let Some(former) = &done.former_pool {
+        tell(&format!("pool `{former}`, which was pinned before, is replaced by `{}`", config.enrolment.pool()));
+    }
     tell(&format!("pool `{}`, fingerprint {}", config.enrolment.pool(), config.enrolment.fingerprint()));
     tell(&format!("storage: {}", config.storage_origins.join(", ")));
     tell(&format!("results are sealed for {}", done.recipient));
@@ -34,10 +38,13 @@ pub(crate) async fn login(home: &Home, login: args::Login) -> Result<ExitCode, E
 pub(crate) async fn journal(home: &Home, command: args::Journal) -> Result<ExitCode, Error> {
     let args::Journal::New = command;
     let NewJournal { aside, uploads, files, results } = begin_new_journal(home).await?;
-    if let Some(aside) = aside {
-        tell(&format!("the former journal lies in `{}` now", shown(&aside)));
+    match aside {
+        Some(aside) => {
+            tell(&format!("the former journal lies in `{}` now", shown(&aside)));
+            tell(&format!("taken over from it: {uploads} uploads, {files} files, {results} results"));
+        }
+        None => tell("the journal was gone: a new one was begun, and nothing could be taken over"),
     }
-    tell(&format!("taken over from it: {uploads} uploads, {files} files, {results} results"));
     tell(
         "`filemill resume` goes on with what was on its way; what the journal does not know any more is sent again by `filemill send`",
     );
@@ -45,26 +52,37 @@ pub(crate) async fn journal(home: &Home, command: args::Journal) -> Result<ExitC
 }
 
 pub(crate) async fn key(home: &Home, command: args::Key) -> Result<ExitCode, Error> {
+    // Before anything that holds a thread: it may be a pipe.
+    let imported = match &command {
+        args::Key::Import { file, .. } => {
+            Some(parse_identity(&read(file).await?).map_err(|error| Error::NoKeyIn { path: file.clone(), error })?)
+        }
+        _ => None,
+    };
     let home = home.clone();
     // A keychain may ask its owner for a password.
     let work = tokio::task::spawn_blocking(move || {
-        match command {
-            args::Key::Show => print(&load_identity(&home)?.recipient().to_string()),
-            args::Key::Export => print(&load_identity(&home)?.expose_secret()),
-            args::Key::New { store } => {
-                let identity = Identity::generate();
-                import_identity(&home, store.key_store.into(), &identity, false)?;
-                tell(&format!("results are sealed for {}", identity.recipient()));
+        match (command, imported) {
+            (args::Key::Show, _) => print(&load_identity(&home)?.recipient().to_string()),
+            (args::Key::Export, _) => print(&load_identity(&home)?.expose_secret()),
+            (args::Key::New { store, replace }, _) => {
+                keep(&home, store, &Identity::generate(), replace)?;
+                tell(
+                    "results that were sealed for another key cannot be opened with it; `filemill send` sends such files again",
+                );
             }
-            args::Key::Import { file, replace, store } => {
-                let identity = parse_identity(&read(&file)?)?;
-                import_identity(&home, store.key_store.into(), &identity, replace)?;
-                tell(&format!("results are sealed for {}", identity.recipient()));
-            }
+            (args::Key::Import { replace, store, .. }, Some(identity)) => keep(&home, store, &identity, replace)?,
+            (args::Key::Import { .. }, None) => {}
         }
         Ok(ExitCode::SUCCESS)
     });
     work.await.map_err(|_| Error::Stopped)?
+}
+
+fn keep(home: &Home, store: args::Store, identity: &Identity, replace: bool) -> Result<(), Error> {
+    import_identity(home, store.key_store.into(), identity, replace)?;
+    tell(&format!("results are sealed for {}", identity.recipient()));
+    Ok(())
 }
 
 fn print(line: &str) {
@@ -73,14 +91,15 @@ fn print(line: &str) {
     output.flush();
 }
 
-fn read(file: &Path) -> Result<String, Error> {
-    let failed =
-        |error: std::io::Error| Error::File { action: "read", path: file.to_owned(), detail: error.to_string() };
-    let mut text = String::new();
-    let read = if file.as_os_str() == "-" {
-        std::io::stdin().take(KEY_MAX_BYTES).read_to_string(&mut text)
-    } else {
-        std::fs::File::open(file).and_then(|file| file.take(KEY_MAX_BYTES).read_to_string(&mut text))
+async fn read(file: &Path) -> Result<String, Error> {
+    if file.as_os_str() != "-" {
+        return read_given(file, KEY_MAX_BYTES).await;
+    }
+    let read = tokio::task::spawn_blocking(|| std::io::read_to_string(std::io::stdin().take(KEY_MAX_BYTES)));
+    let failed = |error: std::io::Error| Error::File {
+        action: "read",
+        path: "standard input".into(),
+        detail: error.to_string(),
     };
-    read.map(|_| text).map_err(failed)
+    read.await.map_err(|_| Error::Stopped)?.map_err(failed)
 }

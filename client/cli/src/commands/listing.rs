@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use filemill_client::{Error, Finished, Home, StillToFetch, UploadId};
+use filemill_client::{Error, Fetched, Finished, Home, StillToFetch, UploadId};
 use tokio_util::sync::CancellationToken;
 
 use super::open_client;
@@ -16,8 +16,13 @@ pub(crate) async fn results(home: Home, json: bool, stop: &CancellationToken) ->
         // What is in the journal can be shown all the same.
         let mut code = ExitCode::SUCCESS;
         match client.fetch_results().await {
-            Ok(still) => {
-                for StillToFetch { path, reason, .. } in still {
+            Ok(Fetched { left, unknown }) => {
+                if unknown > 0 {
+                    tell(&format!(
+                        "{unknown} new results are of uploads that this journal does not know: another device sent them, or a journal that was lost"
+                    ));
+                }
+                for StillToFetch { path, reason, .. } in left {
                     let (path, reason) = (plain(&path.display().to_string()), plain(&reason));
                     tell(&format!("`{path}`: result still to fetch: {reason}"));
                 }
@@ -87,7 +92,7 @@ pub(crate) async fn status(home: Home, json: bool, stop: &CancellationToken) -> 
         tell(&format!("`{}` {}", filemill_client::shown(&folder.path), plain(&folder.look.to_string())));
     }
     if waiting == 0 {
-        tell("every file has its result");
+        tell("nothing is waiting that this home has begun to send");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,29 +1,46 @@
 //! Engine parameters, as they are given on the command line.
 
-use std::io::Read;
 use std::path::Path;
 
-use filemill_client::{Error, GivenParameters, PARAMETERS_MAX_BYTES};
+use filemill_client::{Error, GivenParameters, PARAMETERS_MAX_BYTES, read_given};
+use serde::de::IgnoredAny;
+use tokio_util::sync::CancellationToken;
 
 use crate::args::Set;
 
 /// Longest file with parameters, in bytes: with blanks between its parts it may be longer than what is sent.
-const FILE_MAX_BYTES: usize = 4 * PARAMETERS_MAX_BYTES;
+const FILE_MAX_BYTES: u64 = 4 * PARAMETERS_MAX_BYTES as u64;
 
-/// Reads what the arguments name.
-pub(super) fn given(set: Set) -> Result<GivenParameters, Error> {
-    let object = set.parameters.as_deref().map(|file| read(file, FILE_MAX_BYTES)).transpose()?;
-    let texts = set.param_files.into_iter().map(|(name, file)| Ok((name, read(file.as_ref(), PARAMETERS_MAX_BYTES)?)));
-    Ok(GivenParameters { object, values: set.params, texts: texts.collect::<Result<_, Error>>()? })
+/// Reads what the arguments name, unless it is stopped: a file may be a pipe.
+pub(super) async fn given(set: Set, stop: &CancellationToken) -> Result<GivenParameters, Error> {
+    tokio::select! {
+        given = read(set) => given,
+        () = stop.cancelled() => Err(Error::Stopped),
+    }
 }
 
-fn read(file: &Path, most: usize) -> Result<String, Error> {
-    let failed = |detail: String| Error::File { action: "read", path: file.to_owned(), detail };
-    let mut bytes = Vec::new();
-    let opened = std::fs::File::open(file).and_then(|file| file.take(most as u64 + 1).read_to_end(&mut bytes));
-    opened.map_err(|error| failed(error.to_string()))?;
-    if bytes.len() > most {
-        return Err(failed(format!("it is longer than {most} bytes")));
+async fn read(set: Set) -> Result<GivenParameters, Error> {
+    let object = match &set.parameters {
+        Some(file) => Some(read_json(file).await?),
+        None => None,
+    };
+    let mut texts = Vec::with_capacity(set.param_files.len());
+    for (name, file) in set.param_files {
+        let text = read_given(file.as_ref(), PARAMETERS_MAX_BYTES as u64).await?;
+        texts.push((name, text));
     }
-    String::from_utf8(bytes).map_err(|_| failed("it is not text in UTF-8".to_owned()))
+    Ok(GivenParameters { object, values: set.params, texts })
+}
+
+async fn read_json(file: &Path) -> Result<String, Error> {
+    let text = read_given(file, FILE_MAX_BYTES).await?;
+    // Some editors put a mark before a text, which is no part of it and which JSON does not have.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => {
+            let detail = format!("it is not JSON (line {})", error.line());
+            Err(Error::File { action: "take parameters from", path: file.to_owned(), detail })
+        }
+    }
 }

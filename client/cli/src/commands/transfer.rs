@@ -1,15 +1,17 @@
 //! `send`, `watch` and `resume`: work that prints each file's last word as it comes.
 
+use std::pin::Pin;
 use std::process::ExitCode;
 
-use filemill_client::{Client, Error, Home, Notice, SendOptions, WatchOptions};
+use filemill_client::{Client, Error, Home, Notice, Reason, SendOptions, WatchOptions};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::parameters::given;
 use super::{open_client, tell_notice};
+use crate::EXIT_SIGNAL;
 use crate::args;
-use crate::lines::Output;
+use crate::lines::{Output, plain, tell};
 use crate::progress::Shown;
 use crate::report;
 
@@ -17,7 +19,7 @@ use crate::report;
 const LINES_AT_ONCE: usize = 256;
 
 pub(crate) async fn send(home: Home, send: args::Send, stop: &CancellationToken) -> Result<ExitCode, Error> {
-    let parameters = given(send.analysis.set)?;
+    let parameters = given(send.analysis.set, stop).await?;
     let (client, told) = open_client(home).await?;
     let options = SendOptions {
         paths: send.paths,
@@ -29,12 +31,13 @@ pub(crate) async fn send(home: Home, send: args::Send, stop: &CancellationToken)
         parameters,
     };
     let printed = print(&client, told, send.analysis.json, client.send(options, stop)).await;
+    let printed = unless_stopped(&client, printed).await;
     client.close().await;
     printed
 }
 
 pub(crate) async fn watch(home: Home, watch: args::Watch, stop: &CancellationToken) -> Result<ExitCode, Error> {
-    let parameters = given(watch.analysis.set)?;
+    let parameters = given(watch.analysis.set, stop).await?;
     let (client, told) = open_client(home).await?;
     let options = WatchOptions {
         folders: watch.folders,
@@ -55,8 +58,19 @@ pub(crate) async fn watch(home: Home, watch: args::Watch, stop: &CancellationTok
 pub(crate) async fn resume(home: Home, json: bool, stop: &CancellationToken) -> Result<ExitCode, Error> {
     let (client, told) = open_client(home).await?;
     let printed = print(&client, told, json, client.resume(stop)).await;
+    let printed = unless_stopped(&client, printed).await;
     client.close().await;
     printed
+}
+
+/// Says how to go on with what was stopped: at once, whatever closing waits for.
+async fn unless_stopped(client: &Client, printed: Result<ExitCode, Error>) -> Result<ExitCode, Error> {
+    let Err(Error::Stopped) = printed else { return printed };
+    tell(match client.has_begun().await {
+        Ok(false) => "stopped; nothing was begun that is not done: run the same command again",
+        _ => "stopped; nothing is lost: run the same command again, or `filemill resume`",
+    });
+    Ok(ExitCode::from(EXIT_SIGNAL))
 }
 
 /// Prints what comes until `work` is done. Succeeds if every file did.
@@ -71,6 +85,7 @@ async fn print(
     let mut tick = tokio::time::interval(shown.interval());
     let mut batch = Vec::with_capacity(LINES_AT_ONCE);
     tokio::pin!(work);
+    let mut asked: Option<Pin<Box<dyn Future<Output = Option<Reason>> + Send + '_>>> = None;
     let result = loop {
         tokio::select! {
             // What is told before the end is printed before the end.
@@ -78,7 +93,14 @@ async fn print(
             _ = told.recv_many(&mut batch, LINES_AT_ONCE) => {
                 shown.aside(|| printer.print(&mut batch));
             }
-            _ = tick.tick() => shown.tick(),
+            _ = tick.tick() => if shown.tick() {
+                // Not waited for here: the work must go on meanwhile.
+                asked = Some(Box::pin(client.why_waiting()));
+            },
+            why = answer(&mut asked) => {
+                asked = None;
+                shown.aside(|| tell(&still(why)));
+            }
             result = &mut work => break result,
         }
     };
@@ -90,6 +112,23 @@ async fn print(
     result?;
     let failed = client.progress().now().failed_files;
     Ok(if failed == 0 && !printer.output.is_closed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn answer<T>(asked: &mut Option<Pin<Box<dyn Future<Output = T> + Send + '_>>>) -> T {
+    match asked {
+        Some(asked) => asked.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What is said when everything is stored and no result comes.
+fn still(why: Option<Reason>) -> String {
+    match why {
+        Some(why) => {
+            format!("everything is stored; {}: `filemill status` says it of each file", plain(&why.to_string()))
+        }
+        None => "everything is stored; `filemill status` says what the results wait for".to_owned(),
+    }
 }
 
 struct Printer {

@@ -1,7 +1,9 @@
 //! Runs the program in a home of its own, and makes what it prints comparable.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+#[cfg(target_os = "linux")]
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -24,16 +26,54 @@ impl Place {
 
     /// Exit code, standard output and standard error of `filemill` with these arguments.
     pub(crate) fn run(&self, arguments: &[&str]) -> String {
-        let output = Command::new(env!("CARGO_BIN_EXE_filemill"))
+        self.said(&self.command(arguments).output().unwrap())
+    }
+
+    /// The same for one that is interrupted when it reads from the pipe `name`, into which nobody writes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn interrupt(&self, arguments: &[&str], name: &str) -> String {
+        use std::os::unix::fs::OpenOptionsExt;
+
+        const NONBLOCK: i32 = 0o4000;
+
+        let pipe = self.path().join(name);
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let mut child = self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let begun = Instant::now();
+        // It can be opened so as soon as somebody reads.
+        let _writer = loop {
+            match std::fs::OpenOptions::new().write(true).custom_flags(NONBLOCK).open(&pipe) {
+                Ok(writer) => break writer,
+                Err(_) => assert!(begun.elapsed() < Duration::from_secs(60), "nobody reads"),
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        while child.try_wait().unwrap().is_none() {
+            if begun.elapsed() > Duration::from_secs(60) {
+                child.kill().unwrap();
+                panic!("it does not end");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.said(&child.wait_with_output().unwrap())
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_filemill"));
+        command
             .args(arguments)
             .current_dir(self.path())
             .env_clear()
             .env("FILEMILL_HOME", self.path().join("home"))
             .env("FILEMILL_KEY_STORE", "file")
             .env("COLUMNS", "100")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn said(&self, output: &Output) -> String {
         let text = format!(
             "exit: {}\n----- stdout\n{}----- stderr\n{}",
             output.status.code().map_or_else(|| "none".to_owned(), |code| code.to_string()),

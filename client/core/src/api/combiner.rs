@@ -98,9 +98,16 @@ where
     P: Fn(Vec<Q>) -> F,
     F: Future<Output = Result<Vec<Item<A>>, Error>>,
 {
-    let (asks, waiting): (Vec<_>, Vec<_>) = batch.into_iter().map(|question| (question.ask, question.answer)).unzip();
+    let (asks, mut waiting): (Vec<_>, Vec<_>) =
+        batch.into_iter().map(|question| (question.ask, question.answer)).unzip();
+    let answered = tokio::select! {
+        answered = post(asks) => answered,
+        // Nobody needs the answer any more, and while the server is down it might never come. Whatever the server did of it, it
+        // is asked again by whoever goes on.
+        () = all_gone(&mut waiting) => return,
+    };
     // Whoever asked may be gone.
-    match post(asks).await {
+    match answered {
         Ok(answers) => {
             for (waiting, answer) in waiting.into_iter().zip(answers) {
                 let _ = waiting.send(Ok(answer.into_result()));
@@ -111,6 +118,12 @@ where
                 let _ = waiting.send(Err(error.clone()));
             }
         }
+    }
+}
+
+async fn all_gone<T>(waiting: &mut [oneshot::Sender<T>]) {
+    for waiting in waiting {
+        waiting.closed().await;
     }
 }
 
@@ -167,5 +180,26 @@ mod tests {
         drop(combiner);
         tasks.close();
         tasks.wait().await;
+    }
+
+    #[tokio::test]
+    async fn a_request_that_nobody_waits_for_any_more_is_given_up() {
+        let tasks = TaskTracker::new();
+        let asked = Arc::new(Semaphore::new(0));
+        let combiner: Combiner<u32, u32> = {
+            let asked = Arc::clone(&asked);
+            Combiner::start(&tasks, move |_| {
+                asked.add_permits(1);
+                // As a server that is down.
+                std::future::pending()
+            })
+        };
+        tokio::select! {
+            _ = combiner.ask(1, 1) => unreachable!(),
+            permit = asked.acquire() => drop(permit.unwrap()),
+        }
+        drop(combiner);
+        tasks.close();
+        tokio::time::timeout(std::time::Duration::from_secs(60), tasks.wait()).await.unwrap();
     }
 }

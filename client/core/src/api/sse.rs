@@ -6,7 +6,7 @@ use filemill_api::EventPage;
 use reqwest::Response;
 
 use super::{ANSWER_MAX_BYTES, transport_detail};
-use crate::error::Error;
+use crate::error::{Error, NoAnswer};
 
 /// A stream on which nothing comes for this long, not even a comment, is dead.
 const SILENCE_MAX: Duration = Duration::from_secs(90);
@@ -51,7 +51,7 @@ impl EventStream {
     }
 
     fn unreachable(&self, detail: String) -> Error {
-        Error::Unreachable { server: self.server.clone(), detail }
+        Error::Unreachable { server: self.server.clone(), why: NoAnswer::Unreached(detail) }
     }
 }
 

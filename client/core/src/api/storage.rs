@@ -7,11 +7,12 @@ use bytes::Bytes;
 use filemill_api::{SignedGet, SignedPut};
 use filemill_seal::Digest;
 use reqwest::{Response, StatusCode};
+use tokio::sync::mpsc;
 use url::Url;
 
-use super::{Backoff, read_body, transport_detail};
+use super::{Backoff, Reach, read_body, transport_detail};
 use crate::error::Error;
-use crate::notice::Progress;
+use crate::notice::{Notice, Progress};
 
 /// Attempts at one object, and so about a minute of trouble, before it counts as failed.
 const ATTEMPTS_MAX: u32 = 12;
@@ -30,6 +31,7 @@ pub(crate) struct Storage {
     http: reqwest::Client,
     origins: Arc<[String]>,
     progress: Arc<Progress>,
+    reach: Arc<Reach>,
 }
 
 /// What became of a PUT.
@@ -57,9 +59,14 @@ enum Attempt {
 }
 
 impl Storage {
-    pub(crate) fn new(http: reqwest::Client, origins: &[String], progress: Arc<Progress>) -> Self {
+    pub(crate) fn new(
+        http: reqwest::Client,
+        origins: &[String],
+        progress: Arc<Progress>,
+        notices: mpsc::Sender<Notice>,
+    ) -> Self {
         let origins = origins.iter().map(|origin| origin_of(origin).unwrap_or_else(|| origin.clone())).collect();
-        Self { http, origins, progress }
+        Self { http, origins, progress, reach: Arc::new(Reach::new(notices)) }
     }
 
     /// Stores `body`, which was presigned at `signed_at`.
@@ -76,13 +83,21 @@ impl Storage {
                 return Ok(Put::Expired);
             }
             match self.try_put(&url, put, body.clone()).await {
-                Ok(()) => return Ok(Put::Stored),
+                Ok(()) => {
+                    self.reach.recovered(|| format!("storage `{}` takes what is sent again", origin(&url)));
+                    return Ok(Put::Stored);
+                }
                 Err(Attempt::Final(error)) => return Err(error),
                 Err(Attempt::Expired) => return Ok(Put::Expired),
                 Err(Attempt::Again(detail)) => {
                     let wait = backoff.next_wait();
+                    let error = Error::Storage { origin: origin(&url), detail };
                     if backoff.attempts() >= ATTEMPTS_MAX {
-                        return Err(Error::Storage { origin: origin(&url), detail });
+                        return Err(error);
+                    }
+                    // One that failed once is no news.
+                    if backoff.attempts() > 1 {
+                        self.reach.in_trouble(&error);
                     }
                     tokio::time::sleep(wait).await;
                 }
@@ -182,7 +197,12 @@ async fn problem(url: &Url, mut response: Response) -> Attempt {
     let body = String::from_utf8_lossy(&body);
     let code = tag(&body, "Code").unwrap_or_default();
     let message = tag(&body, "Message").unwrap_or_default();
-    let detail = if code.is_empty() { status.to_string() } else { format!("{code} ({status})") };
+    let detail = match (code, message) {
+        ("", _) => status.to_string(),
+        // What is wrong with storage itself, such as a full disk, only its own words say.
+        (code, message) if status.is_server_error() && !message.is_empty() => format!("{code}: {message} ({status})"),
+        (code, _) => format!("{code} ({status})"),
+    };
     if status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) {
         return Attempt::Again(detail);
     }
@@ -225,6 +245,7 @@ mod tests {
             reqwest::Client::new(),
             &["http://127.0.0.1:9000/".to_owned(), "https://bucket.s3.example".to_owned()],
             Arc::default(),
+            mpsc::channel(1).0,
         );
         for good in ["http://127.0.0.1:9000/b/k?X-Amz-Signature=1", "https://bucket.s3.example:443/k"] {
             storage.check(good).unwrap();

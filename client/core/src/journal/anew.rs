@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use super::found::{LOCK, PARTS, has_log, part};
 use super::{BUSY_TIMEOUT, Journal, is_running, journal_error};
+use crate::config::note_journal;
 use crate::error::Error;
 use crate::home::Home;
 use crate::source::now_s;
@@ -15,10 +16,11 @@ use crate::source::now_s;
 /// Tables that are taken over, with the columns that their rows lie in the order of; those first without which others mean nothing.
 /// Not how far the events were read: they are read again from the beginning, which brings what the server still has of the
 /// results that were lost.
-const TABLES: [(&str, &[&str]); 7] = [
+const TABLES: [(&str, &[&str]); 8] = [
     ("pools", &["root", "pool"]),
     ("descriptions", &["sha256"]),
     ("parameters", &["rowid"]),
+    ("out_folders", &["path"]),
     ("uploads", &["id"]),
     ("files", &["id"]),
     ("chunks", &["upload", "sequence"]),
@@ -107,6 +109,7 @@ fn put_aside(home: &Home) -> Result<Option<PathBuf>, Error> {
         }
     }
     // Now it may be made.
+    note_journal(home, None)?;
     let lock = home.path().join(LOCK);
     match fs::remove_file(&lock) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", &lock, &error)),

@@ -348,17 +348,18 @@ impl Journal {
             .await
     }
 
-    /// Indexes of the files of `upload` that wait for their result.
-    pub(crate) async fn open_indexes(&self, upload: UploadId) -> Result<Vec<u32>, Error> {
-        let rows: Vec<i64> = sqlx::query_scalar(
-            "select idx from files where upload = $1 and reused = 0 and state = 'open' and coalesce(verdict, 0) = 0 \
+    /// The files of an upload that have no result and were not found to be void: index and size of each.
+    pub(crate) async fn open_files(&self, upload: UploadId) -> Result<Vec<(u32, u64)>, Error> {
+        let rows: Vec<(i64, i64)> = sqlx::query_as(
+            "select idx, size from files where upload = $1 and reused = 0 and state = 'open' and coalesce(verdict, 0) = 0 \
              order by idx",
         )
         .bind(upload.as_bytes().to_vec())
         .fetch_all(&self.reader)
         .await
         .map_err(|error| self.failed(&error))?;
-        rows.into_iter().map(index).collect::<Result<_, _>>().map_err(|error| self.failed(&error))
+        let read = |(of, size): (i64, i64)| Ok((index(of)?, unsigned(size)));
+        rows.into_iter().map(read).collect::<Result<_, _>>().map_err(|error| self.failed(&error))
     }
 }
 

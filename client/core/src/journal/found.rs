@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 
+use crate::config::noted_journal;
 use crate::error::Error;
 use crate::home::Home;
 
@@ -67,7 +68,7 @@ fn header(home: &Home) -> Result<Option<[u8; HEADER_BYTES]>, Error> {
     let damaged = |detail: &str| Error::JournalDamaged { path: path.clone(), detail: detail.to_owned() };
     let failed = |error: std::io::Error| Error::file("open", &path, &error);
     // First of all: another program may be making it.
-    let was_there = home.path().join(LOCK).exists();
+    let was_there = home.path().join(LOCK).exists() || noted_journal(home)?.is_some();
     let metadata = match fs::metadata(&path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == ErrorKind::NotFound => {

@@ -1,6 +1,6 @@
 //! The one writer: what is asked for at the same time is committed together, with one flush to the disk.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
@@ -31,7 +31,8 @@ impl Writer {
     pub(super) fn start(pool: SqlitePool, path: PathBuf) -> Self {
         let (changes, queue) = mpsc::channel(GROUP_MAX);
         let tasks = TaskTracker::new();
-        tasks.spawn(write_groups(pool, path, queue));
+        let place = Place { identity: identity(&path), path };
+        tasks.spawn(write_groups(pool, place, queue));
         tasks.close();
         Self { changes: Mutex::new(Some(changes)), tasks }
     }
@@ -66,12 +67,47 @@ impl Writer {
     }
 }
 
-async fn write_groups(pool: SqlitePool, path: PathBuf, mut queue: mpsc::Receiver<Change>) {
+/// Where the journal is, and which file that was when it was opened.
+struct Place {
+    path: PathBuf,
+    identity: Option<(u64, u64)>,
+}
+
+impl Place {
+    /// What is written into a file that has no name any more is lost with this program.
+    fn check(&self) -> Result<(), Error> {
+        if identity(&self.path) == self.identity {
+            return Ok(());
+        }
+        let detail = "it was removed or replaced while this program ran".to_owned();
+        Err(Error::JournalDamaged { path: self.path.clone(), detail })
+    }
+}
+
+/// Device and inode; `None` if nothing is there, and where there are no such numbers.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+
+        std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
+    }
+}
+
+async fn write_groups(pool: SqlitePool, place: Place, mut queue: mpsc::Receiver<Change>) {
     let mut group = Vec::with_capacity(GROUP_MAX);
     while queue.recv_many(&mut group, GROUP_MAX).await > 0 {
         let (work, waiting): (Vec<_>, Vec<_>) =
             group.drain(..).map(|change: Change| (change.work, change.committed)).unzip();
-        let result = write_group(&pool, work).await.map_err(|error| journal_error(&path, &error));
+        let result = match place.check() {
+            Ok(()) => write_group(&pool, work).await.map_err(|error| journal_error(&place.path, &error)),
+            Err(error) => Err(error),
+        };
         for committed in waiting {
             // Whoever asked may be gone.
             let _ = committed.send(result.clone());

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use filemill_seal::{Artifact, Digest, UploadId};
+use tokio::sync::mpsc;
 
 use super::Shared;
 use super::keep::ToKeep;
@@ -91,9 +92,9 @@ impl Shared {
         self.pending.send_modify(|pending| *pending += 1);
     }
 
-    /// Takes a file back that was counted twice.
-    pub(super) fn forget_file(&self) {
-        self.progress.done(true);
+    /// Takes a file back, of so many bytes when it was counted: it was counted twice, or nothing will be said of it.
+    pub(super) fn forget_file(&self, bytes: u64) {
+        self.progress.forget(bytes);
         self.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
     }
 
@@ -116,7 +117,6 @@ impl Shared {
                 }
             }
         }
-        let succeeded = conclusion.ending.succeeded();
         let finished = Finished {
             path: as_given(&self.roots, &conclusion.path),
             size: conclusion.size,
@@ -129,21 +129,22 @@ impl Shared {
             ending: conclusion.ending,
         };
         let path = conclusion.path;
-        self.say(finished).await?;
+        let slot = self.slot(&finished).await?;
+        // Whoever is told of the last file sees that it is the last.
+        self.progress.done(&finished);
+        slot.send(Notice::Finished(Box::new(finished)));
         self.taken.said(&path);
-        self.progress.done(succeeded);
         self.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
         Ok(())
     }
 
-    /// Hands a last word on. A long one waits until everything before it was taken: whoever reads slowly holds one of them in
-    /// memory, not as many as notices may wait.
-    async fn say(&self, finished: Finished) -> Result<(), Error> {
+    /// Where a last word is handed on. A long one waits until everything before it was taken: whoever reads slowly holds one of
+    /// them in memory, not as many as notices may wait.
+    async fn slot(&self, finished: &Finished) -> Result<mpsc::Permit<'_, Notice>, Error> {
         let is_long = finished.ending.bytes() > LONG_BYTES;
         let slots = if is_long { self.notices.max_capacity() } else { 1 };
         let mut slots = self.notices.reserve_many(slots).await.map_err(|_| Error::Stopped)?;
-        slots.next().ok_or(Error::Stopped)?.send(Notice::Finished(Box::new(finished)));
-        Ok(())
+        slots.next().ok_or(Error::Stopped)
     }
 
     /// Says the last of the files whose result arrived, if this run waits for them.

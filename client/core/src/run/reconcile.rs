@@ -128,8 +128,8 @@ impl Reconciler {
             self.done.remove(&upload);
             match state {
                 Some(UploadState::Stored) => {}
-                Some(_) => self.go_on(upload, "the server lacks something that it had").await?,
-                None => self.go_on(upload, "the server does not know it any more").await?,
+                Some(_) => self.go_on(upload, "the server had lost a part of it").await?,
+                None => self.go_on(upload, "the server had lost it").await?,
             }
         }
         self.done_and_not_here(&late).await
@@ -142,7 +142,18 @@ impl Reconciler {
         if owner.is_some_and(|owner| owner != self.shared.session && is_running(&self.shared.home, &owner)) {
             return Ok(());
         }
-        let message = format!("upload `{upload}` is gone on with: {reason}");
+        let open: Vec<_> = self.shared.awaited.of_upload(upload).into_iter().map(|index| (upload, index)).collect();
+        let places = self.shared.inbox.journal.places(open.get(..1).unwrap_or_default()).await?;
+        // By what the user knows: an id says nothing to anybody.
+        let first = places
+            .first()
+            .map_or(upload.to_string(), |place| filemill_text::shown_path(&self.shared.named(&place.path)));
+        let others = match open.len().saturating_sub(1) {
+            0 => String::new(),
+            1 => " and another file".to_owned(),
+            others => format!(" and {others} other files"),
+        };
+        let message = format!("sending `{first}`{others} again: {reason}");
         self.shared.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
         self.shared.inbox.journal.doubt(upload).await?;
         self.requests.send(Request::Resume(upload)).await.map_err(|_| Error::Stopped)
@@ -152,8 +163,8 @@ impl Reconciler {
     /// without marks cannot tell that this place is none of its own.
     async fn done_and_not_here(&self, late: &[UploadId]) -> Result<(), Error> {
         for upload in self.shared.inbox.journal.waited_for(late).await? {
-            let open = self.shared.inbox.journal.open_indexes(upload).await?;
-            let places: Vec<_> = open.iter().map(|index| (upload, *index)).collect();
+            let open = self.shared.inbox.journal.open_files(upload).await?;
+            let places: Vec<_> = open.iter().map(|(index, _)| (upload, *index)).collect();
             if self.shared.inbox.journal.unfetched_of(&places).await?.len() < places.len() {
                 let message = "the server has results that do not come: they are read again from the beginning";
                 let notice = Notice::Remark { message: message.to_owned() };

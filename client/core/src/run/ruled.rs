@@ -42,7 +42,7 @@ impl Run {
             self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
             // When the rule is gone, the watcher hands it on again.
             self.shared.taken.forget(&found.path);
-            self.shared.forget_file();
+            self.shared.forget_file(found.stat.size);
         }
         Ok(kept)
     }

@@ -12,8 +12,9 @@ use super::conclude::Conclusion;
 use super::{Request, Shared};
 use crate::content::look_into;
 use crate::error::Error;
+use crate::inbox::Reopened;
 use crate::journal::{Asked, FileState, Known};
-use crate::notice::Notice;
+use crate::notice::{Ending, Notice};
 use crate::source::{FileStat, Found, now_s};
 use crate::walk::Met;
 
@@ -259,7 +260,7 @@ impl Selector {
                     reason: "it has grown, and the result of what it was is superseded".to_owned(),
                 };
                 self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
-                self.shared.forget_file();
+                self.shared.forget_file(known.file.stat.size);
             }
         }
         Ok(())
@@ -270,7 +271,7 @@ impl Selector {
         let (done, under_way): (Vec<_>, Vec<_>) =
             known.into_iter().partition(|(_, known)| former(known) == Former::Done);
         self.conclude(release, done).await?;
-        for (_, known) in &under_way {
+        for (file, known) in &under_way {
             // First of all: the result may arrive at any moment.
             let waits = if known.reused {
                 self.shared.awaited.expect_for(known.upload, known.index, known.file.path.clone())
@@ -279,7 +280,7 @@ impl Selector {
             };
             if !waits {
                 // Named twice by the user: one last word is enough.
-                self.shared.forget_file();
+                self.shared.forget_file(file.stat.size);
             }
             if self.attached.insert(known.upload) {
                 self.requests.send(Request::Resume(known.upload)).await.map_err(|_| Error::Stopped)?;
@@ -332,6 +333,13 @@ impl Selector {
         let opened = self.shared.inbox.reopen(places).await?;
         for (file, known) in done {
             match opened.get(&(known.upload, known.index)) {
+                // It could be opened when it came, and cannot any more: this home has another key than it was sealed for.
+                Some(Reopened { ending: Ending::NotShown { reason }, .. }) if former(&known) == Former::Done => {
+                    let path = self.shared.named(&file.path);
+                    let notice = Notice::SentAgain { path, reason: reason.clone() };
+                    self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
+                    self.hand_on(vec![file], Some(*release)).await?;
+                }
                 Some(opened) => self.shared.conclude_known(&file, &known, opened.clone()).await?,
                 // The journal lost it: as if it had never been sent.
                 None => self.hand_on(vec![file], Some(*release)).await?,

@@ -176,16 +176,16 @@ impl Run {
         if self.unplaced.len() >= UNPLACED_MAX && is_new && may_be_left {
             // It is found again where it is when there are other engines.
             self.shared.taken.leave(&file.path);
-            self.shared.forget_file();
+            self.shared.forget_file(file.stat.size);
             return self.shared.notices.send(Notice::Waiting { path, reason }).await.map_err(|_| Error::Stopped);
         }
         if self.look_again.is_none() {
             self.look_pause = self.pause();
             self.look_again = Some(Instant::now() + self.look_pause.next());
         }
-        if self.unplaced.insert(file.path.clone(), file).is_some() {
+        if let Some(former) = self.unplaced.insert(file.path.clone(), file) {
             // A newer version of one that waits already.
-            self.shared.forget_file();
+            self.shared.forget_file(former.stat.size);
             return Ok(());
         }
         if matches!(error, Error::NoEngineFits | Error::EngineAway { .. } | Error::Undescribed { .. }) {
@@ -258,7 +258,7 @@ impl Run {
         for (file, now) in placed.await.map_err(|_| Error::Stopped)? {
             match now {
                 // The watcher hands it on as it is now.
-                Ok(now) if now != file.stat && self.is_watched(&file) => self.shared.forget_file(),
+                Ok(now) if now != file.stat && self.is_watched(&file) => self.shared.forget_file(file.stat.size),
                 Ok(_) if self.is_looked_up_first(&file) => self.given_back.push(file),
                 Ok(_) => self.pack(file).await?,
                 Err(message) => {

@@ -458,7 +458,7 @@ impl Run {
         if waiters.itself {
             let notice = Notice::SentAgain { path: self.shared.named(&found.path), reason: reason.to_owned() };
             self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
-            self.shared.forget_file();
+            self.shared.forget_file(found.stat.size);
         }
         // It may have been handed on already.
         self.shared.inbox.journal.replace_by_newer(self.shared.session.clone()).await
@@ -539,7 +539,7 @@ impl Run {
         }
         let notice = Notice::Skipped { path: self.shared.named(&former.path), reason: LINK.to_owned() };
         self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
-        self.shared.forget_file();
+        self.shared.forget_file(former.stat.size);
         Ok(())
     }
 }

@@ -20,6 +20,9 @@ const HINTS_MAX: usize = 16 << 10;
 /// Letting go of all watches takes no longer; else it is not waited for.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
+/// EMFILE, the same number on every Unix; on Windows it is another error.
+const TOO_MANY_OPEN: i32 = 24;
+
 /// A hint that something happened to a path.
 pub(super) struct Hint {
     pub(super) path: PathBuf,
@@ -209,7 +212,15 @@ fn take(event: notify::Result<notify::Event>, hints: &SyncSender<Hint>, lost: &L
 
 fn said(error: &notify::Error) -> String {
     match &error.kind {
-        ErrorKind::MaxFilesWatch => "the system's limit of watched folders is reached".to_owned(),
+        ErrorKind::MaxFilesWatch => "the system's limit of watched folders is reached (on Linux \
+                                     /proc/sys/fs/inotify/max_user_watches)"
+            .to_owned(),
+        // Another limit than that of folders: of what a user listens with, or of what this program has open.
+        ErrorKind::Io(error) if error.raw_os_error() == Some(TOO_MANY_OPEN) => {
+            "the system does not tell of changes: too many files are open (`ulimit -n`, or on Linux \
+             /proc/sys/fs/inotify/max_user_instances)"
+                .to_owned()
+        }
         ErrorKind::Io(error) => format!("the system does not tell of changes: {}", crate::error::io_detail(error)),
         ErrorKind::PathNotFound => "a folder vanished while it was looked at".to_owned(),
         _ => "the system does not tell of changes".to_owned(),
@@ -259,5 +270,18 @@ mod tests {
             fs::write(path.join("1/b"), "").unwrap();
             assert!(listener.next_now().is_none(), "it was still watched");
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_limit_of_the_system_is_called_by_its_name() {
+        let open = notify::Error::io(std::io::Error::from_raw_os_error(TOO_MANY_OPEN));
+        assert!(said(&open).contains("max_user_instances"), "{}", said(&open));
+        let watched = notify::Error::new(ErrorKind::MaxFilesWatch);
+        assert!(said(&watched).contains("max_user_watches"), "{}", said(&watched));
     }
 }

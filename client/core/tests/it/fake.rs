@@ -27,10 +27,10 @@ use filemill_seal::{
     SealedHeader, Sha256, Statement, Verdict, seal_result,
 };
 
-use faults::refusal;
 pub(crate) use faults::{Cheat, Faults, Seen};
+use faults::{portal, refusal};
 
-pub(crate) const TOKEN: &str = "secret-token";
+pub(crate) const TOKEN: &str = "fm_u_secret-token";
 
 pub(crate) struct Upload {
     pub(crate) open: OpenUpload,
@@ -369,11 +369,7 @@ async fn guard(State(fake): State<Fake>, request: axum::extract::Request, next: 
         }
         if inner.faults.portal > 0 {
             inner.faults.portal -= 1;
-            let page = [("content-type", "text/html")];
-            return match inner.faults.portal % 2 {
-                0 => (page, "<html>log in</html>").into_response(),
-                _ => (StatusCode::FOUND, [("location", "http://portal.example/")]).into_response(),
-            };
+            return portal(inner.faults.portal);
         }
         if inner.faults.busy_calls > 0 {
             inner.faults.busy_calls -= 1;

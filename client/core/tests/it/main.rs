@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod clocks;
+mod ending;
 mod engines;
 mod fake;
 mod hostile;
 #[cfg(unix)]
 mod links;
+mod login;
 #[cfg(unix)]
 mod minding;
 mod parameters;

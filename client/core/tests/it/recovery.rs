@@ -97,13 +97,13 @@ async fn results_that_were_asked_for_while_storage_lacked_them_are_there_later()
         world.send_and_die(stored).await;
         world.fake.process_all();
         let (client, _told) = world.client().await;
-        let still = client.fetch_results().await.unwrap();
+        let still = client.fetch_results().await.unwrap().left;
         assert_eq!(still.len(), 1, "{still:?}");
         assert!(still[0].path.ends_with("a") && still[0].reason.contains("NoSuchKey"), "{still:?}");
         assert!(client.results(0).await.unwrap().files.is_empty(), "it was given up");
-        assert_eq!(client.fetch_results().await.unwrap().len(), 1, "the cursor went on, and the result with it");
+        assert_eq!(client.fetch_results().await.unwrap().left.len(), 1, "the cursor went on, and the result with it");
         world.fake.lock().faults.result_not_found = Some((0, 0));
-        assert!(client.fetch_results().await.unwrap().is_empty());
+        assert!(client.fetch_results().await.unwrap().left.is_empty());
         let page = client.results(0).await.unwrap();
         assert!(page.files.len() == 1 && page.files[0].ending.succeeded(), "{page:?}");
         client.close().await;
@@ -398,7 +398,8 @@ async fn a_cursor_at_the_end_of_all_numbers_spoils_nothing() {
 async fn a_captive_portal_before_the_server_ends_no_run_and_loses_nothing() {
     let world = World::new().await;
     world.write("a", "content");
-    world.fake.lock().faults.portal = 3;
+    // Also one that says what a server says of tokens and paths.
+    world.fake.lock().faults.portal = 5;
     world.send().await.assert_sizes(&[("a", 7)]);
     assert_eq!(world.fake.lock().faults.portal, 0);
 }

@@ -3,10 +3,10 @@
 use std::fs;
 
 use filemill_api::ErrorCode;
-use filemill_client::{Ending, Error, Notice, SendOptions};
+use filemill_client::{Ending, Error, Notice, SendOptions, WatchOptions};
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{World, collect, eventually, noise};
+use crate::world::{LIMIT, World, collect, eventually, noise};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_file_gets_its_result_in_two_requests_a_bundle() {
@@ -150,10 +150,48 @@ async fn sealed_results_are_kept_and_open_again() {
     assert!(opened.ending.succeeded());
     assert_eq!(opened.size, 7);
     fs::write(out.join("broken.age"), "nonsense").unwrap();
+    assert!(matches!(client.open_file(&out.join("broken.age")).await, Err(Error::NotSealed { .. })));
+    let mut cut = fs::read(out.join("sub/file.txt.age")).unwrap();
+    cut.pop();
+    fs::write(out.join("broken.age"), cut).unwrap();
     assert!(matches!(client.open_file(&out.join("broken.age")).await, Err(Error::Result(_))));
     let page = client.results(0).await.unwrap();
     assert_eq!(page.files.len(), 1);
     client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_that_were_kept_below_a_folder_are_not_sent_with_it_by_a_later_command() {
+    let world = World::new().await;
+    world.write("file", "content");
+    let out = Some(world.files().join("results"));
+    let options = SendOptions { paths: vec![world.files()], out, ..SendOptions::default() };
+    world.send_with(options).await.assert_sizes(&[("file", 7)]);
+    let ran = world.send().await;
+    ran.assert_sizes(&[("file", 7)]);
+    let own = |notice: &Notice| matches!(notice, Notice::Skipped { reason, .. } if reason.contains("own folder"));
+    assert!(ran.notices.iter().any(own), "{:?}", ran.notices);
+    // And the status of a watcher gives the same reason.
+    let (client, mut told) = world.client().await;
+    let stop = CancellationToken::new();
+    let options = WatchOptions { folders: vec![world.files()], ..WatchOptions::default() };
+    let read = async {
+        while let Some(notice) = told.recv().await {
+            if matches!(notice, Notice::Finished(_)) {
+                let (other, _told) = world.client().await;
+                let mut reasons = Vec::new();
+                other.status(|file| reasons.push(file.reason.to_string())).await.unwrap();
+                other.close().await;
+                assert_eq!(reasons, ["skipped: it is filemill's own folder"]);
+                stop.cancel();
+            }
+        }
+    };
+    let work = async {
+        client.watch(options, &stop).await.unwrap();
+        client.close().await;
+    };
+    tokio::time::timeout(LIMIT, async { tokio::join!(work, read) }).await.expect("it took too long");
 }
 
 #[tokio::test(flavor = "multi_thread")]

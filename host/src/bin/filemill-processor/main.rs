@@ -55,7 +55,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = match filemill_text::parsed_or_said() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     let done = match cli.command {
         Command::Compile { settings } => return run_compiler(&settings),
         Command::Pool(command) => log(cli.log_json, "info", || pool::run(command)),

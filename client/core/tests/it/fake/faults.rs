@@ -1,5 +1,7 @@
 //! What the fake does wrong, and what it saw.
 
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use filemill_api::{ErrorBody, ErrorCode, ResultKey};
 
 /// What the fake does wrong, and how often or for how long.
@@ -53,6 +55,19 @@ pub(crate) struct Faults {
     pub(crate) refused_fetches: u32,
     /// So many streams of events say without end that they are another database's.
     pub(crate) resets: u32,
+}
+
+/// What a captive portal answers in the server's place, one after the other.
+pub(super) fn portal(left: u32) -> Response {
+    let page = [("content-type", "text/html")];
+    let login = "<html>log in</html>";
+    match left % 5 {
+        0 => (page, login).into_response(),
+        1 => (StatusCode::UNAUTHORIZED, page, login).into_response(),
+        2 => (StatusCode::FORBIDDEN, page, login).into_response(),
+        3 => (StatusCode::NOT_FOUND, [("content-type", "application/json")], "{}").into_response(),
+        _ => (StatusCode::FOUND, [("location", "http://portal.example/")]).into_response(),
+    }
 }
 
 pub(super) fn refusal(refused: &mut (u32, Option<ErrorCode>)) -> Option<ErrorBody> {

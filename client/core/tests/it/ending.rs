@@ -1,0 +1,164 @@
+//! How a client ends, and what it counts until then.
+
+use filemill_client::{Notice, ProgressNow, Reason, SendOptions, WatchOptions};
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{LIMIT, World, collect, eventually, noise};
+
+/// Watches the folder until `steps` are done, and returns what was counted then.
+async fn watch(world: &World, steps: impl AsyncFnOnce(&dyn Fn() -> ProgressNow)) -> ProgressNow {
+    let (client, mut told) = world.client().await;
+    let stop = CancellationToken::new();
+    let progress = client.progress().clone();
+    let options = WatchOptions { folders: vec![world.files()], ..WatchOptions::default() };
+    let work = async {
+        client.watch(options, &stop).await.unwrap();
+        client.close().await;
+    };
+    let read = async { while told.recv().await.is_some() {} };
+    let steps = async {
+        steps(&|| progress.now()).await;
+        stop.cancel();
+    };
+    let all = async { tokio::join!(work, read, steps) };
+    tokio::time::timeout(LIMIT, all).await.expect("watching took too long");
+    progress.now()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_stop_ends_a_client_whose_server_fails_in_the_middle_of_an_upload() {
+    let world = World::new().await;
+    world.write("big", noise(40));
+    world.fake.lock().faults.hang_puts_from = Some(5);
+    let (client, told) = world.client().await;
+    let stop = CancellationToken::new();
+    let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let fail = async {
+        eventually("a PUT", || world.fake.lock().seen.puts >= 5).await;
+        world.fake.lock().faults.busy_calls = u32::MAX;
+        world.fake.lock().faults.hang_puts_from = None;
+        eventually("calls that fail", || world.fake.lock().faults.busy_calls < u32::MAX - 2).await;
+        stop.cancel();
+    };
+    let (ran, ()) = tokio::join!(collect(client.send(options, &stop), told), fail);
+    assert!(matches!(ran.result, Err(filemill_client::Error::Stopped)), "{:?}", ran.result);
+    assert!(client.has_begun().await.unwrap());
+    tokio::time::timeout(LIMIT, client.close()).await.expect("it asks on");
+    world.fake.lock().faults.busy_calls = 0;
+    let ran = world.resume().await;
+    ran.assert_sizes(&[("big", 40 << 16)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_was_stopped_before_it_began_anything_has_nothing_to_resume() {
+    let world = World::new().await;
+    world.write("file", "content");
+    world.fake.lock().pools.clear();
+    let (client, told) = world.client().await;
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let ran = collect(client.send(options, &stop), told).await;
+    assert!(matches!(ran.result, Err(filemill_client::Error::Stopped)), "{:?}", ran.result);
+    assert!(!client.has_begun().await.unwrap());
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_found_again_is_counted_once_and_never_as_done() {
+    let world = World::new().await;
+    world.write("one", "1");
+    world.write("two", "22");
+    world.fake.lock().faults.hold_results = true;
+    let stored = async |now: &dyn Fn() -> ProgressNow| {
+        eventually("both to be stored", || world.fake.lock().files() == 2 && now().stored_bytes == 3).await;
+    };
+    let first = watch(&world, stored).await;
+    assert_eq!((first.found_files, first.found_bytes, first.done_files), (2, 3, 0));
+    // The second one waits for them from its beginning, and meets them in the folder besides.
+    let second = watch(&world, async |now: &dyn Fn() -> ProgressNow| {
+        eventually("both to be waited for", || now().found_files == 2).await;
+        world.write("three", "333");
+        eventually("the third to be stored", || world.fake.lock().files() == 3).await;
+    })
+    .await;
+    assert_eq!((second.found_files, second.found_bytes, second.done_files), (3, 6, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_resumed_is_counted_with_its_bytes() {
+    let world = World::new().await;
+    world.write("file", "content");
+    world.fake.lock().faults.hold_results = true;
+    let stored = |fake: &crate::fake::Fake| fake.lock().uploads.values().any(|upload| upload.stored.len() == 1);
+    world.send_and_die(stored).await;
+    let (client, told) = world.client().await;
+    let stop = CancellationToken::new();
+    let progress = client.progress().clone();
+    let counted = async {
+        eventually("it to be counted", || progress.now().stored_bytes == 7).await;
+        assert_eq!((progress.now().found_files, progress.now().found_bytes), (1, 7));
+        world.fake.process_all();
+    };
+    let (ran, ()) = tokio::join!(collect(client.resume(&stop), told), counted);
+    ran.assert_sizes(&[("file", 7)]);
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_of_a_watcher_that_waits_for_its_pool_names_the_files_that_wait() {
+    let world = World::new().await;
+    world.write("file", "content");
+    world.fake.lock().pools.clear();
+    watch(&world, async |_: &dyn Fn() -> ProgressNow| {
+        let mut reasons = Vec::new();
+        let start = std::time::Instant::now();
+        while reasons.is_empty() {
+            assert!(start.elapsed() < LIMIT, "it says nothing");
+            let (other, _told) = world.client().await;
+            other.status(|file| reasons.push(file.reason)).await.unwrap();
+            other.close().await;
+        }
+        assert!(matches!(&reasons[..], [Reason::NoRecipient(_)]), "{reasons:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stored_files_wait_for_can_be_asked_while_they_wait() {
+    let world = World::new().await;
+    world.write("file", "content");
+    world.fake.lock().faults.hold_results = true;
+    let (client, told) = world.client().await;
+    let stop = CancellationToken::new();
+    let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let ask = async {
+        let stored = || world.fake.lock().uploads.values().any(|upload| upload.stored.len() == 1);
+        eventually("it to be stored", stored).await;
+        assert!(matches!(client.why_waiting().await, Some(Reason::NoProcessor)));
+        world.fake.process_all();
+    };
+    let (ran, ()) = tokio::join!(collect(client.send(options, &stop), told), ask);
+    ran.assert_sizes(&[("file", 7)]);
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storage_that_takes_nothing_is_said_and_so_is_that_it_takes_again() {
+    let world = World::new().await;
+    world.write("file", "content");
+    world.fake.lock().faults.busy_puts = 6;
+    let ran = world.send().await;
+    ran.assert_sizes(&[("file", 7)]);
+    let troubles: Vec<_> = ran
+        .notices
+        .iter()
+        .filter_map(|notice| match notice {
+            Notice::Trouble { message, .. } | Notice::Recovered { message } => Some(message.as_str()),
+            _ => None,
+        })
+        .collect();
+    let [trouble, recovered] = &troubles[..] else { panic!("{troubles:?}") };
+    assert!(trouble.contains("keeps failing: SlowDown") && trouble.ends_with("trying again"), "{trouble}");
+    assert!(recovered.contains("takes what is sent again"), "{recovered}");
+}

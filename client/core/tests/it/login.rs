@@ -1,0 +1,64 @@
+//! What a login takes for a token, a pool and a key.
+
+use filemill_client::{Error, Identity, KeyPlace, SendOptions, import_identity, load_identity};
+
+use crate::fake::TOKEN;
+use crate::world::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_other_files_words_go_to_a_server_as_a_token() {
+    let world = World::new().await;
+    for other in ["", "{\"filemill_enrolment\":1}", "fm_u_one fm_u_two", "secret"] {
+        std::fs::write(world.path("token"), other).unwrap();
+        let error = world.login().await.unwrap_err();
+        assert!(matches!(&error, Error::NoToken { path, .. } if *path == world.path("token")), "{other}: {error:?}");
+    }
+    std::fs::write(world.path("token"), TOKEN).unwrap();
+    world.login().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_says_that_it_replaces_the_pool() {
+    let world = World::new().await;
+    assert_eq!(world.login().await.unwrap().former_pool, None);
+    let enrolment = world.fake.lock().root.enrolment("other").unwrap().to_json();
+    std::fs::write(world.path("pool.json"), enrolment).unwrap();
+    assert_eq!(world.login().await.unwrap().former_pool.as_deref(), Some("main"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_file_that_is_gone_is_a_lost_key_and_no_missing_keychain() {
+    let world = World::new().await;
+    std::fs::remove_file(world.home().path().join("identity.txt")).unwrap();
+    assert!(matches!(load_identity(&world.home()), Err(Error::KeyLost { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sealed_for_a_former_key_is_sent_again() {
+    let world = World::new().await;
+    let file = world.write("file", "content");
+    world.send().await.assert_sizes(&[("file", 7)]);
+    let former = load_identity(&world.home()).unwrap();
+    import_identity(&world.home(), KeyPlace::File, &Identity::generate(), true).unwrap();
+    let ran = world.send_with(SendOptions { paths: vec![file], ..SendOptions::default() }).await;
+    ran.assert_sizes(&[("file", 7)]);
+    assert_eq!(world.fake.lock().files(), 2);
+    // And never again with that key.
+    world.send().await.assert_sizes(&[("file", 7)]);
+    assert_eq!(world.fake.lock().files(), 2);
+    import_identity(&world.home(), KeyPlace::File, &former, true).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_of_uploads_that_the_journal_does_not_know_are_counted() {
+    let world = World::new().await;
+    world.write("file", "content");
+    world.send().await.assert_sizes(&[("file", 7)]);
+    for part in ["journal.db", "journal.db-wal", "journal.db-shm"] {
+        let _ = std::fs::remove_file(world.home().path().join(part));
+    }
+    filemill_client::begin_new_journal(&world.home()).await.unwrap();
+    let (client, _told) = world.client().await;
+    assert_eq!(client.fetch_results().await.unwrap().unknown, 1);
+    client.close().await;
+}
