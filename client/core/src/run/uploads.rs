@@ -58,7 +58,7 @@ impl Run {
             return self.begin_for(release, target.parameters, files).await;
         }
         // It is gone meanwhile, or takes other parameters now: whatever fits.
-        let mut groups: HashMap<_, (_, Vec<_>)> = HashMap::new();
+        let mut groups: HashMap<_, (_, _, Vec<_>)> = HashMap::new();
         for mut file in files {
             let target = self.target_of(&mut file).await?;
             let release = target.and_then(|target| {
@@ -67,12 +67,13 @@ impl Run {
             match release {
                 Ok(_) if self.is_looked_up_first(&file) => self.given_back.push(file),
                 Ok((release, parameters)) => {
-                    groups.entry((release.release, parameters)).or_insert((release, Vec::new())).1.push(file);
+                    let group = groups.entry((release.release, parameters.digest()));
+                    group.or_insert((release, parameters, Vec::new())).2.push(file);
                 }
                 Err(error) => self.no_engine(file, &error).await?,
             }
         }
-        for ((_, parameters), (release, files)) in groups {
+        for (release, parameters, files) in groups.into_values() {
             self.begin_for(release, parameters, files).await?;
         }
         Ok(())

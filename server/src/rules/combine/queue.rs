@@ -13,6 +13,9 @@ const TURNS: &str = "";
 /// Where the answers to all parts of an ask go.
 type Answers<R> = oneshot::Sender<Result<Vec<R>, ErrorBody>>;
 
+/// An ask that is not done: where its answers would have gone, and its parts with its number.
+type GivenUp<A, R> = (Answers<R>, VecDeque<(u64, A)>);
+
 /// Parts of asks that are done in one transaction, and the number of the ask that each is of.
 pub(super) struct Batch<A> {
     pub(super) asks: Vec<A>,
@@ -127,7 +130,7 @@ impl<A, R> Queue<A, R> {
     }
 
     /// Forgets an ask that is not answered, and hands over what there was of it.
-    pub(super) fn give_up(&mut self, number: u64) -> Option<(Answers<R>, VecDeque<(u64, A)>)> {
+    pub(super) fn give_up(&mut self, number: u64) -> Option<GivenUp<A, R>> {
         let ask = self.asks.remove(&number)?;
         let waiting = self.of(ask.owner);
         let (parts, others) = std::mem::take(waiting).into_iter().partition(|(of, _)| *of == number);

@@ -1,3 +1,5 @@
+//! Turns, short transactions, and what becomes of what is given up.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 

@@ -224,7 +224,7 @@ async fn a_pool_of_which_nothing_is_left_is_not_there(site: Arc<Site>) {
     let (rules, first, second) = (site.server(), Root::new(), Root::new());
     rules.name_root(&first.enrolment(), false).await.expect("named");
     publish(&rules, &first.say(1)).await.expect("published");
-    let nothing = OfferRequest { node: "n".to_owned(), engines: Vec::new() };
+    let nothing = OfferRequest { node: "n".to_owned(), engines: Vec::new(), stopping: false };
     let offer = async || rules.offer_engines(POOL, POOL, &nothing).await.map(drop);
     offer().await.expect("the pool is there");
     // By the operator's command, which is another process than the server.
