@@ -152,7 +152,7 @@ async fn only_what_a_run_waits_for_is_said_to_be_still_to_fetch() {
     world.send_and_die(stored).await;
     world.fake.process_all();
     let (client, _told) = world.client().await;
-    assert_eq!(client.fetch_results().await.unwrap().len(), 1);
+    assert_eq!(client.fetch_results().await.unwrap().left.len(), 1);
     client.close().await;
     // Other results come with their events.
     world.fake.lock().faults.result_not_found = Some((9, u32::MAX));
