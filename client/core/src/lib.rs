@@ -59,7 +59,8 @@ mod showing;
 mod source;
 mod status;
 mod tree;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod unprivileged;
 mod walk;
 mod watch;

@@ -278,7 +278,7 @@ fn rules_that_cannot_be_read_for_a_while_hold_on_and_nothing_is_taken_where_they
             assert!(left_out(&new, former).is_none() && new.unknown().is_none() && !new.unread().is_empty());
             allow(path, mode);
             assert!(left_out(&new, "a").is_none() && left_out(&new, next).is_some());
-            assert_eq!(new.changed(), [sub.clone()]);
+            assert_eq!(new.changed(), std::slice::from_ref(&sub));
             assert!(left_out(&rules, next).is_some() && left_out(&rules, former).is_none());
             assert_eq!(rules.unread(), []);
         }

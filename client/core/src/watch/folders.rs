@@ -517,5 +517,6 @@ fn identity(root: &Root) -> Option<Seen> {
     Some(Seen { stat, ..Seen::from(&metadata) })
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests;

@@ -227,7 +227,8 @@ fn said(error: &notify::Error) -> String {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
@@ -271,11 +272,6 @@ mod tests {
             assert!(listener.next_now().is_none(), "it was still watched");
         });
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn each_limit_of_the_system_is_called_by_its_name() {
