@@ -12,11 +12,13 @@ use std::time::Duration;
 pub struct Bounds {
     /// Connections at once, of each listener. Beyond them the oldest that nothing happens on are closed.
     pub connections: usize,
-    /// Of these, connections on which nobody has shown who it is. Beyond them the oldest are closed.
+    /// Of these, connections on which nobody has shown who it is. Beyond them the oldest of the address that has most are closed.
     pub newcomers: usize,
+    /// Of those, connections from one address. Beyond them its oldest are closed.
+    pub newcomers_each: usize,
     /// Objects at once on their way into the embedded storage or out of it. Beyond them the slowest is cut.
     pub transfers: usize,
-    /// What a newcomer gets before it may be closed for another.
+    /// What a newcomer gets before it is closed for another rather than a connection on which somebody has shown who it is.
     pub newcomer_stay: Duration,
     /// Until the first request of a connection has come, the HTTP/2 preface included.
     pub head: Duration,
@@ -91,6 +93,7 @@ impl Default for Bounds {
         Self {
             connections: 4096,
             newcomers: 1024,
+            newcomers_each: 256,
             transfers: 2048,
             newcomer_stay: Duration::from_secs(1),
             head: Duration::from_secs(30),

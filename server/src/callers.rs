@@ -66,6 +66,17 @@ pub(crate) struct Callers {
     all: Arc<Held>,
 }
 
+/// What counts as one address: of version 6, a whole network.
+pub(crate) fn network(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => u128::from(u32::from(v4)),
+            None => u128::from(v6) >> 64 << 64,
+        },
+        IpAddr::V4(v4) => u128::from(u32::from(v4)),
+    }
+}
+
 /// One caller.
 #[derive(Debug)]
 pub(crate) struct Account {
@@ -111,13 +122,7 @@ impl Callers {
 
     /// The account of whoever comes from an address. A whole network of version 6 is one caller.
     pub(crate) fn of_address(&self, address: IpAddr) -> Arc<Account> {
-        let address = match address {
-            IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-                Some(v4) => u128::from(u32::from(v4)),
-                None => u128::from(v6) >> 64 << 64,
-            },
-            IpAddr::V4(v4) => u128::from(u32::from(v4)),
-        };
+        let address = network(address);
         self.account(("address", address), ("address", address))
     }
 

@@ -4,6 +4,7 @@
 mod folder;
 mod listing;
 mod place;
+mod refusals;
 mod transfers;
 
 use std::io;
@@ -13,8 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, Request, StatusCode};
+use axum::http::Request;
 use futures::future::BoxFuture;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::SimpleAuth;
@@ -23,6 +23,7 @@ use s3s::{S3Result, s3_error};
 use url::Url;
 
 use crate::bounds::Bounds;
+use crate::callers::Callers;
 use crate::listen::{self, Exchange, Lane, Received};
 use crate::storage::{StorageConfig, StorageCredentials};
 use folder::Folder;
@@ -69,7 +70,8 @@ pub(crate) async fn start_storage(
     let mut builder = S3ServiceBuilder::new(folder);
     builder.set_auth(SimpleAuth::from_single(secrets.access_key_id.clone(), secrets.secret_access_key.clone()));
     builder.set_access(Verified);
-    lane.serve(listener, NoForms(builder.build()), bounds.clone());
+    let endpoint = Endpoint { s3: builder.build(), callers: Arc::new(Callers::new(bounds)) };
+    lane.serve(listener, endpoint, bounds.clone());
     let origin = origin(address).map_err(StorageStartError::Listen)?;
     Ok(configuration(&origin, secrets.credentials(), lifetime))
 }
@@ -80,9 +82,6 @@ pub(crate) fn lost_objects(dir: &Path) -> Option<PathBuf> {
     let bucket = dir.join(OBJECTS).join(BUCKET);
     (dir.join(LAST).exists() && !bucket.is_dir()).then_some(bucket)
 }
-
-/// How the type of a form begins.
-const FORM: &[u8] = b"multipart/";
 
 /// Lets those do something who show that they may, and marks their connections: from a request's head on, not when it is done, or a
 /// slow one would be cut for another connection on which nobody has shown anything.
@@ -102,11 +101,15 @@ impl S3Access for Verified {
     }
 }
 
-/// Refuses what Filemill never sends.
+/// Refuses what Filemill never sends, and says little about it.
 #[derive(Clone)]
-struct NoForms(S3Service);
+struct Endpoint {
+    s3: S3Service,
+    /// For whom refusals are under way.
+    callers: Arc<Callers>,
+}
 
-impl tower::Service<Request<Received>> for NoForms {
+impl tower::Service<Request<Received>> for Endpoint {
     type Response = s3s::HttpResponse;
     type Error = s3s::HttpError;
     type Future = BoxFuture<'static, Result<s3s::HttpResponse, s3s::HttpError>>;
@@ -116,16 +119,12 @@ impl tower::Service<Request<Received>> for NoForms {
     }
 
     fn call(&mut self, request: Request<Received>) -> Self::Future {
-        // A form's fields are gathered before anything of it is checked.
-        let kind = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-        if kind.get(..FORM.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(FORM)) {
-            return Box::pin(async {
-                let mut refused = s3s::HttpResponse::default();
-                *refused.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-                Ok(refused)
-            });
+        if let Some(refused) = refusals::at_sight(&request) {
+            return Box::pin(async { Ok(refused) });
         }
-        tower::Service::call(&mut self.0, request)
+        let exchange = request.extensions().get::<Arc<Exchange>>().cloned();
+        let (answering, callers) = (tower::Service::call(&mut self.s3, request), Arc::clone(&self.callers));
+        Box::pin(async move { Ok(refusals::bounded(answering.await?, &callers, exchange.as_ref())) })
     }
 }
 

@@ -142,10 +142,12 @@ where
             let line = Arc::clone(&entry.line);
             let served = connection(stream, service, &entry, &lane_of_it, &bounds);
             tokio::select! {
-                () = served => {}
+                // Nothing is begun of one that was ended before its turn came.
+                biased;
                 () = line.cut.cancelled() => {}
                 // Its streams end with it.
                 () = lane_of_it.cut.cancelled() => line.cut.cancel(),
+                () = served => {}
             }
             // Before the place is free.
             line.cut.cancel();

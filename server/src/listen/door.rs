@@ -13,18 +13,26 @@ use tokio_util::sync::CancellationToken;
 use super::exchange::Exchange;
 use super::pace::{Pace, Rate};
 use crate::bounds::Bounds;
+use crate::callers::network;
 
 /// How long a connection may take to end by itself before it is cut.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// Connections beyond the bound: those that have been ended and are not gone yet, or newer ones where on all a request has just begun.
+const BEYOND: usize = 64;
 /// Between two looks at what nobody else notices, where the bounds are those of production.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Connections, the oldest first.
+type Lines = BTreeMap<u64, Arc<Line>>;
 
 /// All connections of a listener.
 #[derive(Debug)]
 pub(super) struct Door {
     bounds: Bounds,
-    lines: Mutex<BTreeMap<u64, Arc<Line>>>,
+    lines: Mutex<Lines>,
     numbers: AtomicU64,
+    /// Lines on which nobody has shown who it is: while there are few, nobody has to be looked for.
+    newcomers: Arc<AtomicUsize>,
     /// A connection has ended.
     left: Notify,
 }
@@ -34,6 +42,8 @@ pub(super) struct Door {
 pub(crate) struct Line {
     number: u64,
     peer: IpAddr,
+    /// What of its address counts.
+    network: u128,
     opened: Instant,
     /// Ends it when what is under way is done.
     pub(super) close: CancellationToken,
@@ -46,6 +56,8 @@ pub(crate) struct Line {
     /// Who uses it, as far as that is known: a number that callers do not share.
     owner: AtomicU64,
     known: AtomicBool,
+    /// All that are not known, this one included until it is.
+    newcomers: Arc<AtomicUsize>,
     given_up: AtomicUsize,
     most_given_up: usize,
     state: Mutex<State>,
@@ -66,67 +78,60 @@ struct State {
 
 impl Door {
     pub(super) fn new(bounds: Bounds) -> Self {
-        Self { bounds, lines: Mutex::default(), numbers: AtomicU64::new(0), left: Notify::new() }
+        let (lines, numbers, newcomers) = (Mutex::default(), AtomicU64::new(0), Arc::default());
+        Self { bounds, lines, numbers, newcomers, left: Notify::new() }
     }
 
     pub(super) fn bounds(&self) -> &Bounds {
         &self.bounds
     }
 
-    /// Takes a connection in, as soon as there is a place for it: one that is free, or that of another on which nothing happens.
+    /// Takes a connection in, at once: where there is no place for it, another ends. Whoever waited here would wait for all addresses that
+    /// come before it. Only where there are many beyond the bound, some of them have to go first.
     pub(super) async fn admit(self: &Arc<Self>, peer: IpAddr) -> Entry {
         loop {
             let left = self.left.notified();
-            let wait = {
+            {
                 let mut lines = self.lines();
-                match self.place(&lines) {
-                    Ok(()) => {
-                        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-                        let line = Arc::new(Line::new(number, peer, self.bounds.given_up));
-                        lines.insert(number, Arc::clone(&line));
-                        return Entry { door: Arc::clone(self), line };
-                    }
-                    Err(wait) => wait,
+                if let Some(line) = self.in_the_way(&lines, network(peer)) {
+                    line.cut.cancel();
                 }
-            };
-            // Whoever was closed needs a moment to go; whoever may be closed soon is looked at again then.
-            let _ = tokio::time::timeout(wait, left).await;
+                if lines.len() < self.bounds.connections + BEYOND {
+                    let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+                    let line = Arc::new(Line::new(number, peer, &self.newcomers, self.bounds.given_up));
+                    lines.insert(number, Arc::clone(&line));
+                    return Entry { door: Arc::clone(self), line };
+                }
+            }
+            let _ = tokio::time::timeout(LOOK_EVERY, left).await;
         }
     }
 
-    /// Whether there is a place now; if not, one is made if possible, and the answer is how long to wait at most.
-    fn place(&self, lines: &BTreeMap<u64, Arc<Line>>) -> Result<(), Duration> {
-        if lines.len() < self.bounds.newcomers {
-            return Ok(());
+    /// Which connection has to end for another from this address, if one has to.
+    fn in_the_way<'a>(&self, lines: &'a Lines, network: u128) -> Option<&'a Arc<Line>> {
+        let most_of_one = self.bounds.newcomers_each.min(self.bounds.newcomers);
+        if lines.len() < self.bounds.connections && self.newcomers.load(Ordering::Relaxed) < most_of_one {
+            return None;
         }
-        let newcomers = lines.values().filter(|line| !line.is_known() && !line.cut.is_cancelled());
-        let (count, oldest) =
-            newcomers.fold((0_usize, None), |(count, oldest), line| (count + 1, oldest.or(Some(line))));
-        let full = lines.len() >= self.bounds.connections;
-        if !full && count < self.bounds.newcomers {
-            return Ok(());
+        let newcomers = Newcomers::of(lines);
+        if newcomers.by_network.get(&network).is_some_and(|own| own.len() >= most_of_one) {
+            return newcomers.next_of(network);
         }
-        if let Some(oldest) = oldest {
-            let stayed = oldest.opened.elapsed();
-            if stayed >= self.bounds.newcomer_stay {
-                oldest.cut.cancel();
-                return Err(LOOK_EVERY);
-            }
-            if count >= self.bounds.newcomers {
-                return Err(self.bounds.newcomer_stay.saturating_sub(stayed));
-            }
+        if newcomers.count() >= self.bounds.newcomers {
+            return newcomers.next_of_the_most();
         }
-        if let Some(line) = least_needed_of_the_most(lines) {
-            line.cut.cancel();
+        let staying = lines.values().filter(|line| !line.cut.is_cancelled()).count();
+        if staying < self.bounds.connections {
+            return None;
         }
-        Err(LOOK_EVERY)
+        let next = newcomers.next_of_the_most().filter(|line| line.opened.elapsed() >= self.bounds.newcomer_stay);
+        next.or_else(|| least_needed_of_the_most(lines))
     }
 
     /// The system has no descriptors left: ends a connection that would be the next to go.
     pub(super) fn make_room(&self) {
         let lines = self.lines();
-        let newcomer = lines.values().find(|line| !line.is_known() && !line.cut.is_cancelled());
-        if let Some(line) = newcomer.or_else(|| least_needed_of_the_most(&lines)) {
+        if let Some(line) = Newcomers::of(&lines).next_of_the_most().or_else(|| least_needed_of_the_most(&lines)) {
             line.cut.cancel();
         }
     }
@@ -152,14 +157,45 @@ impl Door {
         }
     }
 
-    fn lines(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Line>>> {
+    fn lines(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Those on whose connections nobody has shown who it is, by address, the oldest first.
+struct Newcomers<'a> {
+    by_network: HashMap<u128, Vec<&'a Arc<Line>>>,
+}
+
+impl<'a> Newcomers<'a> {
+    fn of(lines: &'a Lines) -> Self {
+        let mut by_network = HashMap::<u128, Vec<_>>::new();
+        for line in lines.values().filter(|line| !line.is_known() && !line.cut.is_cancelled()) {
+            by_network.entry(line.network).or_default().push(line);
+        }
+        Self { by_network }
+    }
+
+    fn count(&self) -> usize {
+        self.by_network.values().map(Vec::len).sum()
+    }
+
+    /// The next to go of an address: the oldest that asks for nothing. Who asks is known in a moment, or refused.
+    fn next_of(&self, network: u128) -> Option<&'a Arc<Line>> {
+        let own = self.by_network.get(&network)?;
+        own.iter().find(|line| line.idle_since().is_some()).or(own.first()).copied()
+    }
+
+    /// The next to go of the address that has most.
+    fn next_of_the_most(&self) -> Option<&'a Arc<Line>> {
+        let most = self.by_network.iter().max_by_key(|(_, own)| own.len());
+        most.and_then(|(network, _)| self.next_of(*network))
     }
 }
 
 /// Of the caller that has the most connections, the one on which nothing has happened for the longest time. Where something is under
 /// way on all connections, the one on which least moves: who hardly uses a place should not keep it for ever.
-fn least_needed_of_the_most(lines: &BTreeMap<u64, Arc<Line>>) -> Option<&Arc<Line>> {
+fn least_needed_of_the_most(lines: &Lines) -> Option<&Arc<Line>> {
     let mut of = HashMap::<u64, usize>::new();
     for line in lines.values() {
         *of.entry(line.owner.load(Ordering::Relaxed)).or_default() += 1;
@@ -188,16 +224,19 @@ pub(super) struct Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         self.door.lines().remove(&self.line.number);
+        self.line.is_no_newcomer();
         self.door.left.notify_one();
     }
 }
 
 impl Line {
-    fn new(number: u64, peer: IpAddr, most_given_up: usize) -> Self {
+    fn new(number: u64, peer: IpAddr, newcomers: &Arc<AtomicUsize>, most_given_up: usize) -> Self {
         let opened = Instant::now();
+        newcomers.fetch_add(1, Ordering::Relaxed);
         Self {
             number,
             peer,
+            network: network(peer),
             opened,
             close: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -205,6 +244,7 @@ impl Line {
             came: AtomicU64::new(0),
             owner: AtomicU64::new(0),
             known: AtomicBool::new(false),
+            newcomers: Arc::clone(newcomers),
             given_up: AtomicUsize::new(0),
             most_given_up,
             state: Mutex::new(State {
@@ -226,12 +266,18 @@ impl Line {
     /// Somebody has shown who uses it.
     pub(crate) fn belongs_to(&self, owner: u64) {
         self.owner.store(owner, Ordering::Relaxed);
-        self.known.store(true, Ordering::Relaxed);
+        self.is_no_newcomer();
+    }
+
+    fn is_no_newcomer(&self) {
+        if !self.known.load(Ordering::Relaxed) && !self.known.swap(true, Ordering::Relaxed) {
+            self.newcomers.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Somebody has shown that it may do something, not who it is.
     pub(crate) fn belongs_to_its_address(&self) {
-        self.belongs_to(BuildHasherDefault::<DefaultHasher>::default().hash_one(self.peer));
+        self.belongs_to(BuildHasherDefault::<DefaultHasher>::default().hash_one(self.network));
     }
 
     fn is_known(&self) -> bool {
@@ -329,5 +375,80 @@ impl State {
         let most = needed_per_s * rate.over.as_secs_f64();
         self.surplus = (self.surplus + since - needed_per_s * passed.as_secs_f64()).clamp(-most, most);
         if self.surplus > 0.0 { 0.0 } else { since }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn door(bounds: Bounds) -> Arc<Door> {
+        Arc::new(Door::new(bounds))
+    }
+
+    async fn admit(door: &Arc<Door>, from: &str, count: usize) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for _ in 0..count {
+            entries.push(door.admit(from.parse().expect("an address")).await);
+        }
+        entries
+    }
+
+    fn staying(entries: &[Entry]) -> usize {
+        entries.iter().filter(|entry| !entry.line.cut.is_cancelled()).count()
+    }
+
+    #[tokio::test]
+    async fn the_address_with_most_newcomers_gives_way() {
+        let door = door(Bounds { newcomers: 8, newcomers_each: 6, ..Bounds::default() });
+        let few = admit(&door, "10.0.0.1", 2).await;
+        let mut many = admit(&door, "2001:db8::1", 5).await;
+        many.extend(admit(&door, "2001:db8::2", 5).await);
+        assert_eq!((staying(&few), staying(&many)), (2, 6), "a network of version 6 is one address");
+        assert!(!many[9].line.cut.is_cancelled(), "its newest stays");
+        let other = admit(&door, "10.0.0.2", 2).await;
+        assert_eq!((staying(&few), staying(&many), staying(&other)), (2, 4, 2));
+        drop((few, many, other));
+        assert_eq!(door.newcomers.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_something_and_who_is_known_stays() {
+        let door = door(Bounds { newcomers: 8, newcomers_each: 4, ..Bounds::default() });
+        let entries = admit(&door, "10.0.0.1", 4).await;
+        let _asks = Exchange::begin(&entries[0].line, CancellationToken::new());
+        entries[1].line.belongs_to(7);
+        let more = admit(&door, "10.0.0.1", 9).await;
+        assert_eq!((staying(&entries), staying(&more)), (2, 3));
+        assert!(entries[2].line.cut.is_cancelled() && entries[3].line.cut.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn where_all_places_are_of_those_who_are_known_one_of_them_gives_way() {
+        let door = door(Bounds { connections: 4, newcomers: 2, ..Bounds::default() });
+        let mut known = Vec::new();
+        for owner in [1, 2, 2, 2] {
+            known.extend(admit(&door, "10.0.0.1", 1).await);
+            known[known.len() - 1].line.belongs_to(owner);
+        }
+        let fresh = admit(&door, "10.0.0.2", 1).await;
+        assert_eq!((staying(&known), staying(&fresh)), (3, 1));
+        assert!(!known[0].line.cut.is_cancelled(), "who has most gives way");
+    }
+
+    #[tokio::test]
+    async fn where_on_all_a_request_has_just_begun_one_gives_way_in_a_moment() {
+        let door = door(Bounds { connections: 4, newcomers: 2, ..Bounds::default() });
+        for _ in 0..4 + BEYOND {
+            let entry = door.admit([10, 0, 0, 1].into()).await;
+            entry.line.belongs_to(1);
+            let asks = Exchange::begin(&entry.line, CancellationToken::new());
+            tokio::spawn(async move {
+                entry.line.cut.cancelled().await;
+                drop((asks, entry));
+            });
+        }
+        let fresh = tokio::time::timeout(Duration::from_secs(20), door.admit([10, 0, 0, 2].into())).await;
+        assert!(!fresh.expect("it waits for ever").line.cut.is_cancelled());
     }
 }

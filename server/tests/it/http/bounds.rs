@@ -21,7 +21,8 @@ fn the_bounds_of_production_are_those_of_the_documents() {
     let bounds = Bounds::default();
     assert_eq!((bounds.bytes_per_s, bounds.pace_over), (512, Duration::from_secs(30)));
     assert_eq!((bounds.head, bounds.idle), (Duration::from_secs(30), Duration::from_secs(75)));
-    assert_eq!((bounds.connections, bounds.newcomers, bounds.streams), (4096, 1024, 128));
+    assert_eq!((bounds.connections, bounds.newcomers, bounds.newcomers_each), (4096, 1024, 256));
+    assert_eq!(bounds.streams, 128);
     assert_eq!(bounds.users, Share { caller: 256, group: 1024, all: 4096, always: 16 });
     assert_eq!(bounds.reports, Share { caller: 1024, group: 1024, all: 4096, always: 64 });
     assert_eq!(bounds.strangers, Share { caller: 128, group: 128, all: 1024, always: 4 });

@@ -64,6 +64,32 @@ async fn a_put_of_another_length_content_or_without_its_headers_is_refused_and_l
 }
 
 #[tokio::test]
+async fn a_refusal_repeats_little_of_what_was_sent() {
+    let mill = Mill::start().await;
+    let sample = mill.upload(1);
+    let put = mill.open(&sample.open).await.header.unwrap();
+    let odd = |bytes| {
+        let mut request =
+            mill.http.put(&put.url).body(sample.header.clone()).header("x-amz-copy-source", "\"".repeat(bytes));
+        for (name, value) in &put.headers {
+            request = request.header(name, value);
+        }
+        request.send()
+    };
+    let refused = odd(12_000).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    let document = refused.text().await.unwrap();
+    assert!(document.contains("<Code>InvalidArgument</Code>") && document.len() < 512, "{document}");
+    // A head that is none of Filemill's is not looked at.
+    let refused = odd(40_000).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    assert_eq!(refused.headers()["connection"], "close");
+    assert_eq!(refused.bytes().await.unwrap().len(), 0);
+    assert_eq!(mill.put(&put, sample.header.clone()).await.status(), StatusCode::OK);
+    mill.stop().await;
+}
+
+#[tokio::test]
 async fn an_expired_url_is_refused() {
     let mill = Mill::start_with(|config| {
         if let Place::Embedded(embedded) = &mut config.place {

@@ -190,3 +190,28 @@ async fn connections_that_all_have_a_request_under_way_keep_nobody_out_for_ever(
     assert_eq!(answer.await.expect("nobody answers").unwrap().status(), StatusCode::OK);
     mill.stop().await;
 }
+
+#[tokio::test]
+async fn newcomers_of_one_address_are_in_nobodys_way_however_long_they_may_stay() {
+    let mill = Mill::start_with(|config| {
+        config.bounds.newcomers = 32;
+        config.bounds.newcomers_each = 24;
+        config.bounds.newcomer_stay = Duration::from_secs(600);
+    })
+    .await;
+    for address in [mill.server.listening(), raw::storage(&mill)] {
+        let mut quiet = raw::connect_from([127, 0, 0, 2], address).await;
+        let mut silent = Vec::new();
+        for from in [[127, 0, 0, 3], [127, 0, 0, 4]] {
+            for _ in 0..150 {
+                silent.push(raw::connect_from(from, address).await);
+            }
+        }
+        // The same address has its newest.
+        silent.push(raw::send(address, "GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await);
+        assert!(raw::closed(silent.last_mut().unwrap()).await.starts_with(b"HTTP/1.1 "), "the newest waits");
+        quiet.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        assert!(raw::closed(&mut quiet).await.starts_with(b"HTTP/1.1 "), "an address with one was closed for others");
+    }
+    mill.stop().await;
+}

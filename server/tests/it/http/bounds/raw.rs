@@ -17,7 +17,13 @@ use super::super::{LIMIT, Mill};
 
 /// A connection of which the system keeps as little as it can, so that what is not read stays with the server.
 pub(super) async fn connect(address: SocketAddr) -> TcpStream {
+    connect_from([127, 0, 0, 1], address).await
+}
+
+/// The same from another address of this machine.
+pub(super) async fn connect_from(from: [u8; 4], address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((from, 0).into()).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     socket.connect(address).await.unwrap()
 }

@@ -92,3 +92,32 @@ async fn descriptions_that_nobody_reads_are_bounded_and_health_is_told_in_any_ca
     until("it is told again", async || mill.get(&mill.user, paths::OPENAPI).await.status() == StatusCode::OK).await;
     mill.stop().await;
 }
+
+#[tokio::test]
+async fn refusals_of_storage_that_nobody_reads_are_bounded_and_the_others_are_to_come_again() {
+    let mill = Mill::start_with(few).await;
+    let mut two = raw::two(raw::storage(&mill), 0).await;
+    let mut unread = Vec::new();
+    let mut without_body = 0;
+    for _ in 0..20 {
+        let (coming, _) = two.begin("GET", "/filemill/uploads/a", "", true).await;
+        let answer = timeout(LIMIT, coming).await.unwrap().unwrap();
+        if answer.body().is_end_stream() {
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+            without_body += 1;
+        } else {
+            assert!(answer.status().is_client_error(), "{}", answer.status());
+            unread.push(answer);
+        }
+    }
+    assert_eq!(without_body, 16, "the others have all the places");
+    // Who may store something does not need one.
+    timeout(LIMIT, mill.send(&mill.upload(7))).await.expect("nothing can be stored");
+    drop((unread, two));
+    let unsigned = format!("{}/filemill/uploads/a", mill.server.addresses().storage);
+    until("strangers are told again what is wrong", async || {
+        mill.http.get(&unsigned).send().await.unwrap().text().await.unwrap().contains("<Code>AccessDenied</Code>")
+    })
+    .await;
+    mill.stop().await;
+}
