@@ -2,6 +2,8 @@
 //! seconds where its word is not to be trusted, and a file is taken when it has come to rest.
 
 mod folders;
+#[cfg(target_os = "linux")]
+mod lease;
 mod listen;
 mod mounts;
 mod pace;
