@@ -24,7 +24,7 @@ impl Run {
             if let Some((upload, index)) = found.replaces {
                 Arc::clone(&self.shared.inbox.journal).leave_out(upload, index).await?;
             }
-            let notice = Notice::Skipped { path: self.shared.named(&found.path), reason: format!("ignored: {why}") };
+            let notice = Notice::Skipped { path: self.shared.named(&found.path), reason: why.said() };
             self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
             // When the rule is gone, the watcher hands it on again.
             self.shared.taken.forget(&found.path);

@@ -39,6 +39,6 @@ impl Transfer {
         let (_, judged) = rules.judge(Arc::clone(&self.files)).await?;
         *at = Some(Instant::now());
         let why = judged.into_iter().flatten().next();
-        Ok(why.map(|why| TransferEnd::Abandoned(format!("a file of it is left out by now: {why}"))))
+        Ok(why.map(|why| TransferEnd::Abandoned(format!("a file of it is left out by now: {}", why.said()))))
     }
 }
