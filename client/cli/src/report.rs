@@ -219,8 +219,11 @@ pub(crate) fn row(file: &Finished) -> String {
         Ending::Succeeded { report, .. } => short(&report.summary, SUMMARY_MAX),
         ending => short(ending.message().unwrap_or_default(), MESSAGE_MAX),
     };
-    let summary =
-        if file.supersedes { format!("{summary} (it has grown: its former result is superseded)") } else { summary };
+    let summary = if file.supersedes {
+        format!("{summary} (its writer went on: its former result is superseded)")
+    } else {
+        summary
+    };
     let size = HumanBytes(file.size).to_string();
     let used = file.ending.resources().filter(|used| used.wall_us > 0).map(cost).unwrap_or_default();
     let engine = plain(&file.engine);

@@ -28,6 +28,7 @@ use crate::pipeline::{Pipeline, Recipe};
 use crate::recipe::{Recipes, Verdicts};
 use crate::rules::Rules;
 use crate::run::{Kind, Run, Shared, Unkept};
+use crate::standing::StandingRules;
 use crate::walk::{Met, Root, walk_into};
 use crate::watch::Taken;
 
@@ -78,8 +79,8 @@ pub struct SendOptions {
 pub(crate) struct Work {
     /// What the user named.
     pub(crate) roots: Vec<Root>,
-    /// Of each root that is watched, what is left out.
-    pub(crate) rules: Vec<Arc<Rules>>,
+    /// Of a watcher, what is left out.
+    pub(crate) rules: Arc<StandingRules>,
     pub(crate) out: Option<Out>,
     /// Send even what was sent before.
     pub(crate) again: bool,

@@ -57,6 +57,7 @@ mod rules;
 mod run;
 mod showing;
 mod source;
+mod standing;
 mod status;
 mod tree;
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::journal::Journal;
 use crate::notice::{Notice, Progress};
 use crate::source::now_s;
 pub(crate) use prepare::{begin, resume};
-pub(crate) use transfer::{Transfer, TransferEnd, Transferred, Voided};
+pub(crate) use transfer::{Judged, Transfer, TransferEnd, Transferred, Voided};
 
 /// Compression level until it adapts: 4.1 times smaller service logs at 280 MB/s on one core.
 const LEVEL: i32 = 3;

@@ -8,6 +8,7 @@
 mod built_in;
 mod file;
 mod left_out;
+mod list;
 mod pattern;
 
 use std::borrow::Cow;
@@ -20,14 +21,17 @@ use crate::source::{FileStat, now_ns, what_else};
 use crate::tree::{Tree, is_absent, link_met};
 use file::{NotRead, read_rule_file};
 pub(crate) use left_out::LeftOut;
-use pattern::{Pattern, name_of};
+use list::{LISTS_MAX_BYTES, List, TooSlow, last_match};
+use pattern::Pattern;
 
 /// Files of a folder that hold rules, the earlier ones over the later.
 const RULE_FILES: [&str; 2] = [".filemillignore", ".gitignore"];
 /// The one in which braces list alternatives; git knows none.
 const WITH_BRACES: usize = 0;
-/// Folders whose rules are kept at hand; all are forgotten when there are more.
+/// Folders whose rules are kept at hand; all are forgotten when there are more, or their rules take more than those of one may.
 const FOLDERS_MAX: usize = 8192;
+/// Steps to find out what rule files say of one path: some milliseconds.
+const STEPS_MAX: u64 = 1 << 20;
 /// Folders that are remembered because their rules have changed; beyond that it is all of them.
 const CHANGED_MAX: usize = 64;
 
@@ -48,11 +52,13 @@ struct State {
     /// Grows when everything is to be looked at again.
     round: u64,
     folders: HashMap<PathBuf, Folder>,
+    /// What was read of their rules, in bytes of memory.
+    size_bytes: usize,
     /// Folders whose rule files were found to have changed.
     changed: Vec<PathBuf>,
     /// Rule files that cannot be read, and why.
     unread: HashMap<PathBuf, String>,
-    /// One of them of which nobody knows what stands in it, or stood there.
+    /// One of them that the system cannot read now, so that nobody knows what stands in it.
     unknown: Option<PathBuf>,
 }
 
@@ -72,20 +78,15 @@ type Lists = Option<Arc<Vec<Arc<List>>>>;
 /// A rule file as it was read.
 #[derive(Clone, Default)]
 struct RuleFile {
-    /// How it looked, and when; `None` if there was none, or none that could be read.
+    /// How it looked, and when; `None` if there was none.
     stat: Option<(FileStat, i64)>,
     list: Option<Arc<List>>,
+    /// Why its rules cannot be followed as long as it looks so.
+    refused: Option<String>,
     /// The last attempt to look at it failed, for a reason that may pass.
     failed: bool,
-    /// So did the first, so that nobody knows its rules.
+    /// Nobody knows its rules.
     is_unknown: bool,
-}
-
-/// The patterns of one rule file.
-struct List {
-    folder: PathBuf,
-    file: PathBuf,
-    patterns: Vec<Pattern>,
 }
 
 impl Rules {
@@ -140,7 +141,7 @@ impl Rules {
         self.state().round += 1;
     }
 
-    /// A rule file that could not be read since this was asked last, and whose folder is left out until it can be.
+    /// A rule file that the system could not read since this was asked last, and whose folder waits until it can.
     pub(crate) fn unknown(&self) -> Option<PathBuf> {
         self.state().unknown.take()
     }
@@ -157,11 +158,10 @@ impl Rules {
         std::mem::take(&mut self.state().changed)
     }
 
-    /// Rule files whose rules do not hold, and why: whoever put them there has to know.
+    /// Rule files whose rules cannot be read or followed, and what comes of that: whoever put them there has to know.
     pub(crate) fn unread(&self) -> Vec<(PathBuf, String)> {
         let state = self.state();
-        let told = |(path, reason): (&PathBuf, &String)| (path.clone(), format!("its rules do not hold: {reason}"));
-        let mut unread: Vec<_> = state.unread.iter().map(told).collect();
+        let mut unread: Vec<_> = state.unread.iter().map(|(path, said)| (path.clone(), said.clone())).collect();
         unread.sort();
         unread
     }
@@ -171,8 +171,9 @@ impl Rules {
         let fresh =
             |state: &State, folder: &Path| state.folders.get(folder).is_some_and(|known| known.round == state.round);
         if !fresh(state, folder) {
-            if state.folders.len() >= FOLDERS_MAX {
+            if state.folders.len() >= FOLDERS_MAX || state.size_bytes > LISTS_MAX_BYTES {
                 state.folders.clear();
+                state.size_bytes = 0;
             }
             let below = folder.strip_prefix(&self.root).unwrap_or(Path::new(""));
             let mut at = self.root.clone();
@@ -210,20 +211,28 @@ impl Rules {
         let mut changed = false;
         for (kind, own) in known.own.iter_mut().enumerate() {
             let file = at.join(RULE_FILES[kind]);
-            match self.look_at_file(&mut state.unread, at, kind, own) {
-                Ok(is_another) => changed |= is_another | std::mem::take(&mut own.is_unknown),
-                // What is known holds on. Where nothing is, nothing is taken that it may leave out: whoever plants a file
-                // cannot bring that about.
+            match self.look_at_file(at, above, kind, own) {
+                Ok(is_another) => {
+                    state.unread.remove(&file);
+                    changed |= is_another | std::mem::take(&mut own.is_unknown);
+                }
                 Err(not_read) => {
-                    own.failed = true;
-                    own.is_unknown |= !was_known && matches!(not_read, NotRead::Now(_));
-                    if own.is_unknown {
-                        known.left_out = Some(LeftOut::Unknown { file: file.clone() });
-                        state.unknown = Some(file.clone());
-                    }
+                    // What is known holds on where the reason may pass. Else nothing is taken that it may leave out.
+                    let may_pass = matches!(not_read, NotRead::Now(_));
+                    own.is_unknown |= !may_pass || !was_known;
+                    own.failed = !matches!(not_read, NotRead::Refused(_));
                     let (NotRead::Refused(reason) | NotRead::Denied(reason) | NotRead::Now(reason)) = not_read;
+                    let said = if own.is_unknown {
+                        if may_pass {
+                            state.unknown = Some(file.clone());
+                        }
+                        known.left_out = Some(LeftOut::Unknown { file: file.clone(), reason: reason.clone() });
+                        format!("what lies beside and below it waits, because its rules cannot be followed: {reason}")
+                    } else {
+                        format!("its rules hold as they were: {reason}")
+                    };
                     if state.unread.len() < FOLDERS_MAX {
-                        state.unread.insert(file, reason);
+                        state.unread.insert(file, said);
                     }
                 }
             }
@@ -231,8 +240,13 @@ impl Rules {
             known.lists[kind] = match (&own.list, inherited) {
                 (None, inherited) => inherited,
                 (Some(own), inherited) => {
+                    let own_bytes = own.size_bytes;
                     let others = inherited.iter().flat_map(|lists| lists.iter().cloned());
-                    Some(Arc::new(std::iter::once(Arc::clone(own)).chain(others).collect()))
+                    let lists: Vec<Arc<List>> = std::iter::once(Arc::clone(own)).chain(others).collect();
+                    if changed || !was_known {
+                        state.size_bytes += size_of_val(lists.as_slice()) + own_bytes;
+                    }
+                    Some(Arc::new(lists))
                 }
             };
         }
@@ -246,15 +260,15 @@ impl Rules {
         known
     }
 
-    /// Reads a rule file of the folder `at` again if it has changed, and says whether it has.
+    /// Reads a rule file of the folder `at`, which lies in `above`, again if it has changed, and says whether it has.
     ///
     /// # Errors
     ///
-    /// That it can be read now is denied, or fails. It is as it was, and looked at again the next time.
+    /// It is there and cannot be read, or fails to be looked at. What was known of it is as it was.
     fn look_at_file(
         &self,
-        unread: &mut HashMap<PathBuf, String>,
         at: &Path,
+        above: Option<&Folder>,
         kind: usize,
         own: &mut RuleFile,
     ) -> Result<bool, NotRead> {
@@ -274,7 +288,7 @@ impl Rules {
             _ => false,
         };
         if same && !own.failed {
-            return Ok(false);
+            return own.refused.clone().map_or(Ok(false), |reason| Err(NotRead::Refused(reason)));
         }
         let read = || Tree::at(&self.root).map_err(NotRead::of).and_then(|tree| read_rule_file(&tree, &below));
         let read = match (stat, kind_of_file) {
@@ -282,21 +296,32 @@ impl Rules {
             (_, Some(refused)) => Err(NotRead::Refused(refused.to_owned())),
             (Some(_), None) => read(),
         };
-        let (text, refused) = match read {
-            Ok(text) => (text, None),
-            Err(NotRead::Refused(reason)) => (Vec::new(), Some(reason)),
-            Err(not_now) => return Err(not_now),
-        };
-        let former = own.list.take();
+        let list = read.and_then(|text| {
+            let list = List::parse(at, path, kind == WITH_BRACES, &text).map_err(NotRead::Refused)?;
+            let lists = above.iter().flat_map(|above| above.lists.iter().flatten()).flat_map(|lists| lists.iter());
+            let above_bytes: usize = lists.map(|list| list.size_bytes).sum();
+            match list {
+                Some(list) if list.size_bytes + above_bytes > LISTS_MAX_BYTES => {
+                    Err(NotRead::Refused("its patterns and those above it take too much memory".to_owned()))
+                }
+                other => Ok(other),
+            }
+        });
         let is_same = own.stat.map(|(former, _)| former) == stat;
-        (own.stat, own.failed) = (stat.map(|stat| (stat, seen_ns)), false);
-        unread.remove(&path);
-        own.list = list(at, path.clone(), kind, &text);
-        if let Some(reason) = refused
-            && unread.len() < FOLDERS_MAX
-        {
-            unread.insert(path, reason);
+        if !matches!(list, Err(NotRead::Denied(_) | NotRead::Now(_))) {
+            (own.stat, own.failed) = (stat.map(|stat| (stat, seen_ns)), false);
         }
+        own.refused = None;
+        let list = match list {
+            Ok(list) => list.map(Arc::new),
+            Err(not_read) => {
+                if let NotRead::Refused(reason) = &not_read {
+                    own.refused = Some(reason.clone());
+                }
+                return Err(not_read);
+            }
+        };
+        let former = std::mem::replace(&mut own.list, list);
         let texts = |list: &Option<Arc<List>>| {
             let patterns = list.iter().flat_map(|list| &list.patterns);
             patterns.map(|pattern| pattern.text().to_vec()).collect::<Vec<_>>()
@@ -308,12 +333,19 @@ impl Rules {
     /// Why `path` is left out, in a folder in which these lists hold.
     fn decide(&self, lists: &[Lists; RULE_FILES.len()], path: &Path, is_folder: bool) -> Option<LeftOut> {
         let below = |base: &Path| slashed(path.strip_prefix(base).unwrap_or(path));
-        if let Some(pattern) = last_match(&self.globs, &below(&self.root), is_folder) {
+        // The user's own take as long as they take.
+        if let Ok(Some(pattern)) = last_match(&self.globs, &below(&self.root), is_folder, &mut u64::MAX.clone()) {
             return why(pattern, None);
         }
+        let mut steps = STEPS_MAX;
         for list in lists.iter().flatten().flat_map(|lists| lists.iter()) {
-            if let Some(pattern) = last_match(&list.patterns, &below(&list.folder), is_folder) {
-                return why(pattern, Some(&list.file));
+            match last_match(&list.patterns, &below(&list.folder), is_folder, &mut steps) {
+                Ok(None) => {}
+                Ok(Some(pattern)) => return why(pattern, Some(&list.file)),
+                Err(TooSlow) => {
+                    let reason = "its patterns take too long".to_owned();
+                    return Some(LeftOut::Unknown { file: list.file.clone(), reason });
+                }
             }
         }
         if self.with_built_in { built_in::left_out(&below(&self.root), is_folder) } else { None }
@@ -334,21 +366,6 @@ fn parse_all(globs: &[String]) -> Result<Vec<Pattern>, Error> {
         Pattern::with_braces(glob.as_bytes()).map_err(|detail| Error::Glob { glob: glob.clone(), detail })
     };
     Ok(globs.iter().map(parse).collect::<Result<Vec<_>, _>>()?.concat())
-}
-
-fn list(folder: &Path, file: PathBuf, kind: usize, text: &[u8]) -> Option<Arc<List>> {
-    let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let parse = |line: &[u8]| match Pattern::with_braces(line) {
-        Ok(patterns) if kind == WITH_BRACES => patterns,
-        _ => Pattern::parse(line).into_iter().collect(),
-    };
-    let patterns: Vec<Pattern> = lines.flat_map(parse).collect();
-    if patterns.is_empty() { None } else { Some(Arc::new(List { folder: folder.to_owned(), file, patterns })) }
-}
-
-fn last_match<'a>(patterns: &'a [Pattern], path: &[u8], is_folder: bool) -> Option<&'a Pattern> {
-    let name = name_of(path);
-    patterns.iter().rev().find(|pattern| pattern.matches(path, name, is_folder))
 }
 
 fn why(pattern: &Pattern, file: Option<&Path>) -> Option<LeftOut> {

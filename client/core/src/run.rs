@@ -32,8 +32,8 @@ use crate::pack::Packers;
 use crate::parameters::Parameters;
 use crate::pipeline::{Pipeline, Recipe, Transferred};
 use crate::recipe::Recipes;
-use crate::rules::Rules;
 use crate::source::Found;
+use crate::standing::StandingRules;
 use crate::walk::{MET_AT_ONCE, Met, Root};
 use crate::watch::Taken;
 pub(crate) use keep::Unkept;
@@ -63,8 +63,8 @@ pub(crate) struct Shared {
     /// Files that were found and of which the last has not been said.
     pub(crate) pending: watch::Sender<u64>,
     pub(crate) roots: Vec<Root>,
-    /// Of a watcher, one for each root: what they leave out while it waits is not sent.
-    pub(crate) rules: Vec<Arc<Rules>>,
+    /// Of a watcher: what they leave out while it waits is not sent.
+    pub(crate) rules: Arc<StandingRules>,
     pub(crate) out: Option<Out>,
     /// Results that could not be kept in `out`.
     pub(crate) unkept: Arc<Unkept>,

@@ -15,7 +15,7 @@ use crate::content::look_into;
 use crate::engines::{Engines, Wanted};
 use crate::error::Error;
 use crate::journal::{Waiting, Watched, is_running};
-use crate::rules::Rules;
+use crate::rules::{LeftOut, Rules};
 use crate::source::Found;
 use crate::tree::LINK;
 use crate::walk::{Met, Root, walk_into};
@@ -50,6 +50,8 @@ pub enum Reason {
     NoDescriptions(String),
     /// A rule leaves it out: this one.
     Ignored(String),
+    /// Nobody knows whether a rule leaves it out, for this reason: it waits.
+    RulesUnread(String),
     /// It is a link, which is not followed.
     Link,
     /// The program that sent it has ended.
@@ -101,6 +103,7 @@ impl Reason {
             Self::NoEngine(_) => "no_engine",
             Self::NoDescriptions(_) => "no_descriptions",
             Self::Ignored(_) | Self::Link => "ignored",
+            Self::RulesUnread(_) => "rules_unread",
             Self::Interrupted => "interrupted",
             Self::SentAgain => "sent_again",
             Self::Offline(_) => "offline",
@@ -129,6 +132,7 @@ impl fmt::Display for Reason {
             Self::NoEngine(why) => write!(f, "waiting for an engine: {why}"),
             Self::NoDescriptions(why) => write!(f, "waiting for engine descriptions: {why}"),
             Self::Ignored(why) => write!(f, "ignored: {why}"),
+            Self::RulesUnread(why) => write!(f, "waiting: {why}"),
             Self::Link => f.write_str(LINK),
             Self::Interrupted => f.write_str("interrupted: `filemill resume` goes on with it"),
             Self::SentAgain => f.write_str("changed while it was read: it is sent again"),
@@ -309,35 +313,20 @@ impl Client {
             while let Some(batch) = walked.recv().await {
                 let mut files: Vec<Found> = Vec::new();
                 for met in batch {
-                    match met {
-                        Met::File(found) => files.push(found),
-                        Met::Ignored { path, why } => {
-                            let reason = Reason::Ignored(why.to_string());
-                            tell(WaitingFile { path, size: None, place: None, parameters: Vec::new(), reason });
+                    let (path, reason) = match met {
+                        Met::File(found) => {
+                            files.push(found);
+                            continue;
                         }
-                        Met::Skipped { path, reason } if reason == LINK => {
-                            let reason = Reason::Link;
-                            tell(WaitingFile { path, size: None, place: None, parameters: Vec::new(), reason });
+                        Met::Ignored { path, why: why @ LeftOut::Unknown { .. } } => {
+                            (path, Reason::RulesUnread(why.to_string()))
                         }
-                        Met::Skipped { path, reason } => {
-                            tell(WaitingFile {
-                                path,
-                                size: None,
-                                place: None,
-                                parameters: Vec::new(),
-                                reason: Reason::Skipped(reason),
-                            });
-                        }
-                        Met::Unreadable { path, reason } => {
-                            tell(WaitingFile {
-                                path,
-                                size: None,
-                                place: None,
-                                parameters: Vec::new(),
-                                reason: Reason::Unreadable(reason),
-                            });
-                        }
-                    }
+                        Met::Ignored { path, why } => (path, Reason::Ignored(why.to_string())),
+                        Met::Skipped { path, reason } if reason == LINK => (path, Reason::Link),
+                        Met::Skipped { path, reason } => (path, Reason::Skipped(reason)),
+                        Met::Unreadable { path, reason } => (path, Reason::Unreadable(reason)),
+                    };
+                    tell(WaitingFile { path, size: None, place: None, parameters: Vec::new(), reason });
                 }
                 let taken = self.journal.taken(&files).await?;
                 for found in files.into_iter().filter(|found| !taken.contains(&found.path)) {

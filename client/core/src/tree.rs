@@ -122,6 +122,17 @@ pub(crate) fn close(path: &Path) {
     OPEN.lock().unwrap_or_else(PoisonError::into_inner).retain(|tree| tree.path != path);
 }
 
+/// Lets go of the folder at `path` if it has lost that name since it was opened, and says whether it has.
+pub(crate) fn close_if_moved(path: &Path) -> bool {
+    let id = |seen: &Seen| (seen.stat.device, seen.stat.inode);
+    let now = std::fs::symlink_metadata(path).ok().map(|metadata| id(&Seen::from(&metadata)));
+    let is_another = kept(path).is_some_and(|tree| tree.look(Path::new("")).ok().map(|seen| id(&seen)) != now);
+    if is_another {
+        close(path);
+    }
+    is_another
+}
+
 /// The link that `error` speaks of, if it speaks of one.
 pub(crate) fn link_met(error: &io::Error) -> Option<LinkMet> {
     error.get_ref()?.downcast_ref::<LinkMet>().copied()

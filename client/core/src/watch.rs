@@ -2,6 +2,8 @@
 //! seconds where its word is not to be trusted, and a file is taken when it has come to rest.
 
 mod folders;
+#[cfg(target_os = "linux")]
+mod lease;
 mod listen;
 mod mounts;
 mod pace;
@@ -26,6 +28,7 @@ use crate::out::Out;
 use crate::parameters::GivenParameters;
 use crate::rules::Rules;
 use crate::run::{Kind, Run, Unkept};
+use crate::standing::StandingRules;
 use crate::walk::{Root, folder_root};
 use folders::{Folders, Look, Ways};
 pub(crate) use taken::Taken;
@@ -142,7 +145,7 @@ impl Client {
         let parameters = self.parameters(&options.parameters, &recipe, stop).await?;
         let work = Work {
             roots: roots.clone(),
-            rules: rules.clone(),
+            rules: Arc::new(StandingRules::new(roots.iter().cloned().zip(rules.iter().cloned()).collect())),
             out,
             again: options.again,
             taken: Arc::clone(taken),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use filemill_seal::{ChunkSealer, DataKey, FileEntry, Header, Layout, UploadId};
 
-use super::transfer::{HeaderState, Transfer};
+use super::transfer::{HeaderState, Judged, Transfer};
 use super::{Pipeline, Recipe, plan};
 use crate::engines::EngineRelease;
 use crate::error::Error;
@@ -22,6 +22,7 @@ pub(crate) fn begin(
     engine: &EngineRelease,
     parameters: Parameters,
     files: Vec<Found>,
+    rules: Judged,
 ) -> Result<Transfer, Error> {
     let now = now_s();
     let header = Header {
@@ -70,6 +71,7 @@ pub(crate) fn begin(
         plain: HashMap::new(),
         verdicts: HashMap::new(),
         untold: Vec::new(),
+        rules,
         pipeline,
     })
 }
@@ -79,7 +81,7 @@ pub(crate) fn begin(
 /// # Errors
 ///
 /// [`Error::Header`] if the journal holds files that make no layout.
-pub(crate) fn resume(pipeline: Arc<Pipeline>, stored: StoredUpload) -> Result<Transfer, Error> {
+pub(crate) fn resume(pipeline: Arc<Pipeline>, stored: StoredUpload, rules: Judged) -> Result<Transfer, Error> {
     let lengths = stored.files.iter().map(|file| file.stat.size);
     let layout = Layout::new(stored.upload.chunk_size, lengths)
         .map_err(|error| Error::Header(filemill_seal::HeaderError::Layout(error)))?;
@@ -99,6 +101,7 @@ pub(crate) fn resume(pipeline: Arc<Pipeline>, stored: StoredUpload) -> Result<Tr
         plain: stored.plain,
         verdicts: stored.verdicts,
         untold: stored.stored,
+        rules,
         upload,
         pipeline,
     })

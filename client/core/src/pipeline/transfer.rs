@@ -6,6 +6,7 @@
 //!
 //! No step waits for the budget while it holds some of it, except for the network: uploads cannot block each other.
 
+mod judged;
 mod refusal;
 
 use std::collections::HashMap;
@@ -31,6 +32,7 @@ use crate::error::Error;
 use crate::journal::{ChunkRecord, Ended, NewFile, NewUpload, StoredChunk};
 use crate::read::Reader;
 use crate::source::Found;
+pub(crate) use judged::Judged;
 
 /// An upload of so few chunks is written down only when the first of them is sealed: in one transaction instead of two.
 const FEW_CHUNKS: u32 = 2;
@@ -65,6 +67,7 @@ pub(crate) struct Transfer {
     pub(super) verdicts: HashMap<u32, Verdict>,
     /// Stored before, perhaps without the server's knowledge.
     pub(super) untold: Vec<StoredChunk>,
+    pub(super) rules: Judged,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +177,9 @@ impl Transfer {
 
     async fn run_to_end(&mut self, going: &mut Going) -> Result<TransferEnd, Error> {
         if self.resumed {
+            if let Some(end) = self.left_out_meanwhile().await? {
+                return Ok(end);
+            }
             if let Some(end) = self.find_out(going).await? {
                 return Ok(end);
             }
@@ -189,8 +195,14 @@ impl Transfer {
                 done = going.steps.next() => done,
                 () = reached(going.tell_at), if !going.asking => continue,
             };
-            let Some(done) = done else { break };
-            if let Some(end) = self.take(going, done?)? {
+            let Some(done) = done.transpose()? else { break };
+            // What is sealed leaves this machine after these; the server may have been away for as long as it likes.
+            if matches!(done, Done::Opened(..) | Done::Advanced(..))
+                && let Some(end) = self.left_out_meanwhile().await?
+            {
+                return Ok(end);
+            }
+            if let Some(end) = self.take(going, done)? {
                 return Ok(end);
             }
         }
@@ -222,7 +234,12 @@ impl Transfer {
         let answer = loop {
             let (ask, parts) = self.open_question(&[]);
             match self.pipeline.opens.ask(ask, parts).await? {
-                Ok(answer) => break answer,
+                Ok(answer) => {
+                    if let Some(end) = self.left_out_meanwhile().await? {
+                        return Ok(Some(end));
+                    }
+                    break answer;
+                }
                 Err(error) => {
                     if let Some(end) = self.refused(error, going).await? {
                         return Ok(Some(end));

@@ -6,11 +6,11 @@ use super::left_out::LeftOut;
 use super::pattern::{Pattern, name_of};
 
 /// Files that a program keeps until it is done with another: whoever sent one would send half a file, or a lock. Only names
-/// that nobody would give a file of their own: `*.tmp` is none of them.
+/// that nobody would give a file of their own: `*.tmp` is none of them. Here and below case does not matter, and all is written small.
 const TEMPORARY: &[&str] = &[
     // Browsers and download programs.
     "*.part",
-    "*.part-Frag*",
+    "*.part-frag*",
     "*.crdownload",
     "*.download",
     "*.partial",
@@ -19,19 +19,31 @@ const TEMPORARY: &[&str] = &[
     "*.fdmdownload",
     "*.aria2",
     "*.ytdl",
-    "*.![uU][tT]",
-    "*.!q[bB]",
+    "*.!ut",
+    "*.!qb",
     "*.bc!",
-    ".com.google.Chrome.??????",
-    ".org.chromium.Chromium.??????",
+    ".com.google.chrome.??????",
+    ".org.chromium.chromium.??????",
+    ".com.brave.browser.??????",
+    ".com.microsoft.edge.??????",
+    ".com.vivaldi.vivaldi.??????",
+    ".com.operasoftware.opera.??????",
     // Office programs.
     "~$*",
-    "~WRL*.tmp",
-    "~WRD*.tmp",
-    "~DF*.tmp",
-    "ppt[0-9A-F]*.tmp",
-    "[0-9A-F][0-9A-F][0-9A-F][0-9A-F][0-9A-F][0-9A-F][0-9A-F][0-9A-F].tmp",
+    ".~$*",
+    "~wrl*.tmp",
+    "~wrd*.tmp",
+    "~df*.tmp",
+    "word work file *.tmp",
+    "ppt[0-9a-f]*.tmp",
+    "[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f].tmp",
     ".~lock.*#",
+    "lu[0-9][0-9][0-9]*.tmp",
+    "*.laccdb",
+    "*.ldb",
+    "*.dwl",
+    "*.dwl2",
+    "*.sb-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]-??????",
     // Editors.
     ".*.sw[a-px]",
     ".*.un~",
@@ -49,32 +61,47 @@ const TEMPORARY: &[&str] = &[
     ".*.??????",
     ".*.~[0-9a-f]*",
     "._sync_*.db*",
+    "*.ffs_tmp",
+    ".dropbox.cache/",
+    ".tmp.drivedownload/",
+    ".tmp.driveupload/",
+    ".stfolder/",
+    ".stversions/",
+    ".*.icloud",
+    ".smbdelete*",
     ".nfs00*",
     ".fuse_hidden*",
 ];
 
 /// What a desktop keeps for itself.
 const SYSTEM: &[&str] = &[
-    ".DS_Store",
+    ".ds_store",
     "._*",
-    ".AppleDouble/",
-    ".AppleDB/",
-    ".Spotlight-V100/",
-    ".Trashes/",
+    ".appledouble/",
+    ".appledb/",
+    ".spotlight-v100/",
+    ".trashes/",
     ".fseventsd/",
-    ".TemporaryItems/",
-    ".DocumentRevisions-V100/",
+    ".temporaryitems/",
+    ".documentrevisions-v100/",
     ".apdisk",
-    "[tT]humbs.db",
-    "[tT]humbs.db:encryptable",
+    ".localized",
+    "thumbs.db",
+    "thumbs.db:encryptable",
     "ehthumbs.db",
     "ehthumbs_vista.db",
-    "[dD]esktop.ini",
-    "$RECYCLE.BIN/",
-    "System Volume Information/",
+    "desktop.ini",
+    "$recycle.bin/",
+    "system volume information/",
     ".directory",
-    ".Trash-[0-9]*/",
+    ".trash-[0-9]*/",
 ];
+
+/// `.git` is a file in a working tree beside the first.
+const VERSION_CONTROL: &[&str] = &[".git", ".hg/", ".svn/"];
+
+/// Ours. That of git is part of what it keeps.
+const RULES: &[&str] = &[".filemillignore"];
 
 /// How rsync calls a file while it writes it: its name with six letters and digits behind it.
 const BY_MKSTEMP: &str = ".*.??????";
@@ -84,15 +111,18 @@ static PATTERNS: LazyLock<Vec<(Pattern, LeftOut)>> = LazyLock::new(|| {
         let patterns = lines.iter().filter_map(|line| Some((escaped(line)?, why.clone())));
         patterns.collect::<Vec<_>>()
     };
-    [of(TEMPORARY, LeftOut::Temporary), of(SYSTEM, LeftOut::System)].concat()
+    let (versions, rules) = (of(VERSION_CONTROL, LeftOut::VersionControl), of(RULES, LeftOut::Rules));
+    [of(TEMPORARY, LeftOut::Temporary), of(SYSTEM, LeftOut::System), versions, rules].concat()
 });
 
 /// Why something with the name at the end of `path` is left out unless somebody asks for it.
 pub(super) fn left_out(path: &[u8], is_folder: bool) -> Option<LeftOut> {
-    let name = name_of(path);
+    let name = name_of(path).to_ascii_lowercase();
+    // Nobody else wrote these.
+    let mut steps = u64::MAX;
     let found = |(pattern, why): &(Pattern, LeftOut)| {
         let fits = pattern.text() != BY_MKSTEMP.as_bytes() || (!is_folder && is_by_mkstemp(path));
-        (fits && pattern.matches(path, name, is_folder)).then(|| why.clone())
+        (fits && pattern.matches(&name, &name, is_folder, &mut steps)).then(|| why.clone())
     };
     PATTERNS.iter().find_map(found)
 }
@@ -110,7 +140,9 @@ fn is_by_mkstemp(path: &[u8]) -> bool {
     let lower = last.iter().filter(|byte| byte.is_ascii_lowercase()).count();
     // A word with a capital is somebody's ending.
     let is_word = digits == 0 && (last[0].is_ascii_uppercase() && upper == 1);
-    upper + digits + lower == 6 && upper > 0 && upper < 6 && !is_word
+    // One in thirty has no capital; `sha256` is somebody's ending.
+    let changes = last.windows(2).filter(|pair| pair[0].is_ascii_digit() != pair[1].is_ascii_digit()).count();
+    upper + digits + lower == 6 && upper < 6 && !is_word && (upper > 0 || changes > 1)
 }
 
 #[cfg(test)]
@@ -136,13 +168,38 @@ mod tests {
             ".photo.jpg.aB3xY9",
             "a.b0f7a1c2.partial",
             ".goutputstream-A1B2C3",
+            ".com.brave.Browser.a1b2c3",
+            ".com.microsoft.Edge.abcdef",
+            ".com.vivaldi.Vivaldi.abcdef",
+            ".com.operasoftware.Opera.abcdef",
+            ".a.pdf.icloud",
+            ".smbdeleteAAA12",
+            ".~$a.xlsx",
+            "Word Work File A_1234.tmp",
+            "lu1234abcd.tmp",
+            "a.laccdb",
+            "a.ldb",
+            "a.dwl",
+            "a.txt.sb-8f3b2c1a-AbCdEf",
+            "a.ffs_tmp",
+            "a.PART",
+            ".a.txt.x7k2p9",
         ] {
             assert_eq!(why(name), Some(LeftOut::Temporary), "{name}");
         }
-        for name in [".DS_Store", "a/Thumbs.db", "desktop.ini", "._photo.jpg"] {
+        for name in [".DS_Store", "a/Thumbs.db", "THUMBS.DB", "DESKTOP.INI", "desktop.ini", "._photo.jpg", ".localized"]
+        {
             assert_eq!(why(name), Some(LeftOut::System), "{name}");
         }
         assert_eq!(left_out(b"a/.Trash-1000", true), Some(LeftOut::System));
+        for name in [".dropbox.cache", ".tmp.drivedownload", ".tmp.driveupload", ".stfolder", ".stversions"] {
+            assert_eq!(left_out(name.as_bytes(), true), Some(LeftOut::Temporary), "{name}");
+            assert_eq!(why(name), None, "{name}");
+        }
+        for name in [".git", ".hg", "a/.svn"] {
+            assert_eq!(left_out(name.as_bytes(), true), Some(LeftOut::VersionControl), "{name}");
+        }
+        assert_eq!((why(".git"), why(".filemillignore")), (Some(LeftOut::VersionControl), Some(LeftOut::Rules)));
         assert_eq!(left_out(b"page.download", true), Some(LeftOut::Temporary), "a browser's folder");
         for name in [
             "report.tmp",
@@ -161,6 +218,11 @@ mod tests {
             "lock.odt#",
             "a.db",
             ".hidden",
+            ".gitignore",
+            "lure.tmp",
+            "a.sha256",
+            ".a.sha256",
+            ".x.base64",
         ] {
             assert_eq!(why(name), None, "{name}");
         }

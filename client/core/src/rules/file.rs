@@ -7,8 +7,8 @@ use std::path::Path;
 use crate::error::io_detail;
 use crate::tree::{Tree, is_absent, link_met};
 
-/// Longest rule file, in bytes. Those of large projects have a few hundred lines.
-pub(crate) const RULE_FILE_MAX_BYTES: u64 = 256 << 10;
+/// Longest rule file, in bytes. Those of large projects have a few hundred lines; git takes any, and a list of names may be long.
+pub(crate) const RULE_FILE_MAX_BYTES: u64 = 4 << 20;
 
 /// Why a rule file is not read, for people.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub(crate) fn read_rule_file(tree: &Tree, below: &Path) -> Result<Vec<u8>, NotRe
 }
 
 fn too_long() -> NotRead {
-    NotRead::Refused(format!("it is longer than {} KiB", RULE_FILE_MAX_BYTES >> 10))
+    NotRead::Refused(format!("it is longer than {} MiB", RULE_FILE_MAX_BYTES >> 20))
 }
 
 #[cfg(all(test, unix))]
@@ -86,7 +86,7 @@ mod tests {
         fs::create_dir(path.join("folder")).unwrap();
         assert_eq!(read("folder"), refused("it is a folder"));
         fs::File::create(path.join("long")).unwrap().set_len(50 << 30).unwrap();
-        assert_eq!(read("long"), refused("it is longer than 256 KiB"));
+        assert_eq!(read("long"), refused("it is longer than 4 MiB"));
         fs::File::create(path.join("longest")).unwrap().set_len(RULE_FILE_MAX_BYTES).unwrap();
         assert!(read("longest").is_ok());
     }

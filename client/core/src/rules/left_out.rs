@@ -12,16 +12,28 @@ pub(crate) enum LeftOut {
     Temporary,
     /// A desktop keeps it for itself.
     System,
+    /// A version control system keeps it for itself: former versions, and how to reach servers, perhaps with passwords.
+    VersionControl,
+    /// It says what is sent.
+    Rules,
     /// A pattern, and the rule file that it stands in; `None` for one that the user gave with the command.
     Pattern { pattern: Vec<u8>, file: Option<PathBuf> },
-    /// This rule file, which may leave it out, cannot be read now.
-    Unknown { file: PathBuf },
+    /// Nobody knows whether this rule file leaves it out, for this reason: it waits until that is known.
+    Unknown { file: PathBuf, reason: String },
 }
 
 impl LeftOut {
     /// Whether no pattern of the user's asks for it.
     pub(crate) fn is_built_in(&self) -> bool {
-        matches!(self, Self::Temporary | Self::System)
+        matches!(self, Self::Temporary | Self::System | Self::VersionControl | Self::Rules)
+    }
+
+    /// What to say of a file, for people.
+    pub(crate) fn said(&self) -> String {
+        match self {
+            Self::Unknown { .. } => format!("waiting: {self}"),
+            _ => format!("ignored: {self}"),
+        }
     }
 }
 
@@ -30,7 +42,11 @@ impl fmt::Display for LeftOut {
         match self {
             Self::Temporary => f.write_str("temporary file"),
             Self::System => f.write_str("system file"),
-            Self::Unknown { file } => write!(f, "the rules of `{}` cannot be read now", shown_path(file)),
+            Self::VersionControl => f.write_str("version control"),
+            Self::Rules => f.write_str("rules for filemill"),
+            Self::Unknown { file, reason } => {
+                write!(f, "the rules of `{}` cannot be followed: {}", shown_path(file), shown(reason))
+            }
             Self::Pattern { pattern, file } => {
                 let pattern = shown(&String::from_utf8_lossy(pattern));
                 match file {

@@ -34,7 +34,7 @@ enum Node {
     /// Any byte but a slash.
     Any,
     /// One of these bytes, by their bits.
-    Class([u64; 4]),
+    Class(Box<[u64; 4]>),
     /// `*`: any number of bytes but slashes.
     Star,
     /// `**`: any number of bytes.
@@ -116,9 +116,21 @@ impl Pattern {
         self.negated
     }
 
+    /// What it takes in memory, in bytes.
+    pub(crate) fn size_bytes(&self) -> usize {
+        let form = match &self.form {
+            Form::Literal(text) | Form::EndsWith(text) => text.len(),
+            Form::Wild { prefix, nodes } => {
+                let classes = nodes.iter().filter(|node| matches!(node, Node::Class(_))).count();
+                prefix.len() + size_of_val(nodes.as_slice()) + classes * size_of::<[u64; 4]>()
+            }
+        };
+        size_of::<Self>() + self.text.len() + form
+    }
+
     /// Whether it holds for `path`, whose parts are divided by slashes, from the folder of the rule file on; `name` is
-    /// [`name_of`] it.
-    pub(crate) fn matches(&self, path: &[u8], name: &[u8], is_folder: bool) -> bool {
+    /// [`name_of`] it. As long as there are `steps`, of which it takes some.
+    pub(crate) fn matches(&self, path: &[u8], name: &[u8], is_folder: bool, steps: &mut u64) -> bool {
         if self.only_folders && !is_folder {
             return false;
         }
@@ -127,7 +139,7 @@ impl Pattern {
             Form::Literal(literal) => literal == subject,
             Form::EndsWith(tail) => subject.ends_with(tail),
             Form::Wild { prefix, nodes } => {
-                subject.strip_prefix(prefix.as_slice()).is_some_and(|rest| matches_wild(nodes, rest))
+                subject.strip_prefix(prefix.as_slice()).is_some_and(|rest| matches_wild(nodes, rest, steps))
             }
         }
     }
@@ -199,7 +211,7 @@ fn nodes(pattern: &[u8]) -> Vec<Node> {
             }
             b'[' => {
                 let (class, length) = class(&pattern[begin..]);
-                nodes.push(class.map_or(Node::Never, Node::Class));
+                nodes.push(class.map_or(Node::Never, |bits| Node::Class(Box::new(bits))));
                 position = begin + length;
             }
             byte => nodes.push(Node::Byte(byte)),
@@ -403,7 +415,7 @@ impl Node {
     }
 }
 
-fn matches_wild(nodes: &[Node], text: &[u8]) -> bool {
+fn matches_wild(nodes: &[Node], text: &[u8], steps: &mut u64) -> bool {
     // Many patterns are an ending.
     if let Some((Node::Star, ending)) = nodes.split_first()
         && ending.iter().all(Node::is_one)
@@ -418,14 +430,26 @@ fn matches_wild(nodes: &[Node], text: &[u8]) -> bool {
     {
         return false;
     }
-    if nodes.len() < 64 { matches_by::<FewStates>(nodes, text) } else { matches_by::<ManyStates>(nodes, text) }
+    // Or from the last.
+    if let (Some(Node::Byte(wanted)), end) = (nodes.last(), text.last())
+        && end != Some(wanted)
+    {
+        return false;
+    }
+    match nodes.len() < 64 {
+        true => matches_by::<FewStates>(nodes, text, steps),
+        false => matches_by::<ManyStates>(nodes, text, steps),
+    }
 }
 
-fn matches_by<S: States>(nodes: &[Node], text: &[u8]) -> bool {
+fn matches_by<S: States>(nodes: &[Node], text: &[u8], steps: &mut u64) -> bool {
     let (mut now, mut next) = (S::default(), S::default());
     now.reach(nodes, 0);
     for byte in text {
+        // Going through the words of many states is work, too.
+        *steps = steps.saturating_sub(nodes.len() as u64 / 64);
         now.drain(|state| {
+            *steps = steps.saturating_sub(1);
             let Some(node) = nodes.get(state) else { return };
             if node.goes_on(*byte) {
                 next.reach(nodes, state + 1);
@@ -434,7 +458,7 @@ fn matches_by<S: States>(nodes: &[Node], text: &[u8]) -> bool {
                 next.reach(nodes, state);
             }
         });
-        if next.is_empty() {
+        if next.is_empty() || *steps == 0 {
             return false;
         }
         std::mem::swap(&mut now, &mut next);
@@ -506,7 +530,8 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, path: &str) -> bool {
-        Pattern::parse(pattern.as_bytes()).unwrap().matches(path.as_bytes(), name_of(path.as_bytes()), false)
+        let pattern = Pattern::parse(pattern.as_bytes()).unwrap();
+        pattern.matches(path.as_bytes(), name_of(path.as_bytes()), false, &mut u64::MAX.clone())
     }
 
     #[test]
@@ -517,6 +542,14 @@ mod tests {
         let hostile = format!("/{}b", "**/".repeat(1300));
         assert!(!matches(&hostile, &"a/".repeat(2000)));
         assert!(begin.elapsed() < std::time::Duration::from_secs(30), "{:?}", begin.elapsed());
+    }
+
+    #[test]
+    fn no_more_steps_are_taken_than_there_are() {
+        let pattern = Pattern::parse(format!("/{}b", "*?".repeat(20)).as_bytes()).unwrap();
+        let path = format!("{}b", "a".repeat(240));
+        let mut steps = 1000;
+        assert!(!pattern.matches(path.as_bytes(), path.as_bytes(), false, &mut steps) && steps == 0);
     }
 
     #[test]

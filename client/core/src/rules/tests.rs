@@ -245,13 +245,12 @@ fn a_bad_pattern_of_the_user_is_named() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn rules_that_cannot_be_read_for_a_while_hold_on_and_nothing_is_taken_where_they_never_could_be() {
+fn where_rules_cannot_be_read_nothing_is_taken_unless_they_were_known_a_moment_ago() {
     use std::os::unix::fs::PermissionsExt;
 
     use crate::unprivileged::{unprivileged, with_nothing_opened};
 
-    let test =
-        "rules::tests::rules_that_cannot_be_read_for_a_while_hold_on_and_nothing_is_taken_where_they_never_could_be";
+    let test = "rules::tests::where_rules_cannot_be_read_nothing_is_taken_unless_they_were_known_a_moment_ago";
     unprivileged(test, || {
         let folder = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(folder.path()).unwrap();
@@ -270,17 +269,25 @@ fn rules_that_cannot_be_read_for_a_while_hold_on_and_nothing_is_taken_where_they
             let former = if path == &file { "a.secret" } else { "a.other" };
             fs::write(&file, text).unwrap();
             allow(path, 0);
-            assert!(left_out(&rules, former).is_some(), "they were forgotten");
-            assert_eq!(rules.unknown(), None);
-            assert!(rules.unread()[0].1.ends_with("permission denied"), "{:?}", rules.unread());
-            // Whoever plants such a file does not keep the others back.
             let new = Rules::new(&root, &[]).unwrap();
-            assert!(left_out(&new, former).is_none() && new.unknown().is_none() && !new.unread().is_empty());
+            for rules in [&rules, &new] {
+                for name in [former, "a"] {
+                    let why = left_out(rules, name);
+                    assert!(
+                        matches!(why, Some(LeftOut::Unknown { .. })),
+                        "what may be left out by now was sent: {why:?}"
+                    );
+                }
+                // That its rights change is told.
+                assert_eq!(rules.unknown(), None);
+                assert!(rules.unread()[0].1.ends_with("permission denied"), "{:?}", rules.unread());
+            }
             allow(path, mode);
-            assert!(left_out(&new, "a").is_none() && left_out(&new, next).is_some());
-            assert_eq!(new.changed(), std::slice::from_ref(&sub));
-            assert!(left_out(&rules, next).is_some() && left_out(&rules, former).is_none());
-            assert_eq!(rules.unread(), []);
+            for rules in [&rules, &new] {
+                assert!(left_out(rules, "a").is_none() && left_out(rules, next).is_some());
+                assert!(left_out(rules, former).is_none());
+                assert!(rules.changed().contains(&sub) && rules.unread().is_empty());
+            }
         }
         // Nothing can be opened at all for a while, which nobody can bring about by a file.
         let new = Rules::new(&root, &[]).unwrap();
@@ -291,4 +298,76 @@ fn rules_that_cannot_be_read_for_a_while_hold_on_and_nothing_is_taken_where_they
         assert!(left_out(&new, "a").is_none() && left_out(&new, "a.third").is_some());
         assert!(new.changed().contains(&sub) && new.unread().is_empty());
     });
+}
+
+#[test]
+#[cfg(unix)]
+fn what_a_rule_file_may_leave_out_waits_as_long_as_it_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = fs::canonicalize(folder.path()).unwrap();
+    let (file, other) = (root.join("sub/.gitignore"), root.join("other"));
+    fs::create_dir(root.join("sub")).unwrap();
+    fs::write(&file, "*.secret\n").unwrap();
+    let rules = Rules::new(&root, &[]).unwrap();
+    let why = |name: &str| {
+        rules.read_again();
+        rules.left_out(&root.join(name), false).map(|why| why.to_string())
+    };
+    let is_said = |reason: &str| {
+        let said = why("sub/deep/a.secret").unwrap_or_default();
+        assert!(said.ends_with(&format!("cannot be followed: {reason}")), "{said}");
+        assert!(why("sub/a").is_some() && why("other").is_none());
+        assert!(rules.unread().iter().any(|(path, said)| *path == file && said.ends_with(reason)));
+    };
+    assert!(why("sub/a.secret").is_some() && why("sub/a").is_none());
+    fs::remove_file(&file).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &file, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    is_said("it is a named pipe");
+    fs::remove_file(&file).unwrap();
+    fs::write(&other, "").unwrap();
+    std::os::unix::fs::symlink(&other, &file).unwrap();
+    is_said(crate::tree::LINK);
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    is_said("it is a folder");
+    fs::remove_dir(&file).unwrap();
+    fs::write(&file, "a\n".repeat(20_000)).unwrap();
+    is_said("it has more than 10000 patterns");
+    rules.changed();
+    fs::write(&file, format!("*.secret\n{}", "#".repeat(300_000))).unwrap();
+    assert!(why("sub/a.secret").is_some() && why("sub/a").is_none() && rules.unread().is_empty());
+    assert_eq!(rules.changed(), [root.join("sub")], "nobody looks for what waited");
+}
+
+#[test]
+fn rules_take_no_more_memory_and_time_than_they_may() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = fs::canonicalize(folder.path()).unwrap();
+    let heavy = format!("/{}\n", "?".repeat(900)).repeat(900);
+    let mut deep = root.clone();
+    for number in 0..30 {
+        for at in [&root.join(number.to_string()), &deep.join("deep")] {
+            fs::create_dir(at).unwrap();
+            fs::write(at.join(".gitignore"), &heavy).unwrap();
+        }
+        deep.push("deep");
+    }
+    let rules = Rules::new(&root, &[]).unwrap();
+    for number in 0..30 {
+        assert!(rules.left_out(&root.join(number.to_string()).join("a"), false).is_none());
+        let state = rules.state();
+        let lists = state.folders.values().flat_map(|folder| folder.own.iter().flat_map(|own| &own.list));
+        let size_bytes: usize = lists.map(|list| list.size_bytes).sum();
+        assert!(size_bytes <= 2 * LISTS_MAX_BYTES, "{size_bytes}");
+    }
+    let why = rules.left_out(&deep.join("a"), false).unwrap().to_string();
+    assert!(why.ends_with("its patterns and those above it take too much memory"), "{why}");
+    fs::write(root.join(".gitignore"), format!("/{}?\n", "*?".repeat(20)).repeat(9000)).unwrap();
+    rules.read_again();
+    let begun = std::time::Instant::now();
+    for number in 0..20 {
+        let why = rules.left_out(&root.join(format!("{number}/{}", "a".repeat(240))), false).unwrap().to_string();
+        assert!(why.ends_with("its patterns take too long"), "{why}");
+    }
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
 }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use super::Run;
 use crate::error::Error;
 use crate::notice::Notice;
-use crate::rules::LeftOut;
 use crate::source::Found;
-use crate::walk::root_of;
 
 impl Run {
     /// Those of `files` that the rules, as they are now, do not leave out. A watcher's file may have waited for hours: for an
@@ -16,21 +14,9 @@ impl Run {
         if !self.shared.is_watching() {
             return Ok(files);
         }
-        let shared = Arc::clone(&self.shared);
-        let judged = tokio::task::spawn_blocking(move || {
-            for rules in &shared.rules {
-                rules.read_again();
-            }
-            // As when it was taken in: what leaves a root out of another one says nothing of what lies in the root.
-            let judge = |found: Found| {
-                let rules = root_of(shared.roots.iter(), &found.path).and_then(|root| shared.rules.get(root));
-                let why = rules.and_then(|rules| rules.left_out(&found.path, false));
-                (found, why)
-            };
-            files.into_iter().map(judge).collect::<Vec<(Found, Option<LeftOut>)>>()
-        });
+        let (files, judged) = self.shared.rules.judge(files).await?;
         let mut kept = Vec::new();
-        for (found, why) in judged.await.map_err(|_| Error::Stopped)? {
+        for (found, why) in files.into_iter().zip(judged) {
             let Some(why) = why else {
                 kept.push(found);
                 continue;
@@ -38,7 +24,7 @@ impl Run {
             if let Some((upload, index)) = found.replaces {
                 Arc::clone(&self.shared.inbox.journal).leave_out(upload, index).await?;
             }
-            let notice = Notice::Skipped { path: self.shared.named(&found.path), reason: format!("ignored: {why}") };
+            let notice = Notice::Skipped { path: self.shared.named(&found.path), reason: why.said() };
             self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
             // When the rule is gone, the watcher hands it on again.
             self.shared.taken.forget(&found.path);

@@ -114,8 +114,15 @@ struct Judged {
     copies: Vec<(Found, Known)>,
     /// Their content was found to be that of the row, their stat was not.
     touched: Vec<(i64, Found)>,
-    /// Versions of watched files that have grown since, whose results are still to come.
+    /// Versions of watched files that were written to since, whose results are still to come.
     outgrown: Vec<Known>,
+}
+
+impl Judged {
+    /// `file` is another than it was; if its writer went on, nobody waits for the result of that any more.
+    fn outgrow(&mut self, file: &Found, known: Option<&Known>) {
+        self.outgrown.extend(known.filter(|known| file.former.is_some() && former(known) == Former::UnderWay).cloned());
+    }
 }
 
 impl Selector {
@@ -214,15 +221,17 @@ impl Selector {
         let mut compare = Vec::new();
         for file in files {
             let latest = by_path.remove(&file.path);
-            let grown =
-                latest.as_ref().filter(|known| self.shared.is_watching() && has_grown(&known.file.stat, &file.stat));
-            let file = Found { former: grown.map(|known| (known.upload, known.index)), ..file };
-            judged.outgrown.extend(grown.filter(|known| former(known) == Former::UnderWay).cloned());
+            let is_watching = self.shared.is_watching();
+            let outgrown = latest.as_ref().filter(|known| is_watching && went_on(&known.file.stat, &file.stat));
+            let file = Found { former: outgrown.map(|known| (known.upload, known.index)), ..file };
             let known = latest.filter(|known| former(known) != Former::Useless);
             match &known {
                 Some(known) if is_same(&file, known) => judged.known.push((file, known.clone())),
                 _ if sizes.contains(&file.stat.size) => compare.push((file, known)),
-                _ => judged.new.push(in_place_of(file, known.as_ref())),
+                _ => {
+                    judged.outgrow(&file, known.as_ref());
+                    judged.new.push(in_place_of(file, known.as_ref()));
+                }
             }
         }
         let (compare, hashes) = hash_all(compare).await?;
@@ -231,10 +240,12 @@ impl Selector {
         for ((file, known), sha256) in compare.into_iter().zip(hashes) {
             let same_path = known.as_ref().filter(|known| sha256.is_some() && known.sha256 == sha256);
             if let Some(known) = same_path.filter(|known| is_of_use(known)) {
+                let file = Found { former: None, ..file };
                 judged.touched.push((known.row, file.clone()));
                 judged.known.push((file, known.clone()));
                 continue;
             }
+            judged.outgrow(&file, known.as_ref());
             let others = sha256.and_then(|sha256| by_content.get(&sha256)).map(Vec::as_slice).unwrap_or_default();
             let done = others.iter().find(|known| former(known) == Former::Done);
             match done.or_else(|| others.iter().find(|known| former(known) == Former::UnderWay)) {
@@ -250,14 +261,14 @@ impl Selector {
         Ok(judged)
     }
 
-    /// Nobody waits for the results of these any more: those of what they have grown to come instead.
+    /// Nobody waits for the results of these any more: those of what became of them come instead.
     async fn outgrow(&self, outgrown: Vec<Known>) -> Result<(), Error> {
         for known in outgrown {
             let path = known.file.path;
             if self.shared.awaited.claim(known.upload, known.index, &path, known.reused) {
                 let notice = Notice::SentAgain {
                     path: self.shared.named(&path),
-                    reason: "it has grown, and the result of what it was is superseded".to_owned(),
+                    reason: "its writer went on, and the result of what it was is superseded".to_owned(),
                 };
                 self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
                 self.shared.forget_file(known.file.stat.size);
@@ -357,10 +368,11 @@ fn is_same(file: &Found, known: &Known) -> bool {
     unchanged && proven && is_of_use(known)
 }
 
-/// Whether it is the file that was sent from the same path, and its writer went on since. Where files have no number that tells
-/// them apart, a longer one may be any other.
-fn has_grown(former: &FileStat, now: &FileStat) -> bool {
-    now.inode != 0 && former.device == now.device && former.inode == now.inode && former.size < now.size
+/// Whether it is the file that was sent from the same path, and its writer went on since: one that is filled in parts may be as long as
+/// it was, or shorter. Where files have no number that tells them apart, it may be any other.
+fn went_on(former: &FileStat, now: &FileStat) -> bool {
+    let is_same = now.inode != 0 && former.device == now.device && former.inode == now.inode;
+    is_same && (former.size, former.modified_ns) != (now.size, now.modified_ns)
 }
 
 fn is_of_use(known: &Known) -> bool {
@@ -431,10 +443,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_same_file_has_grown() {
-        let stat = |inode, size| FileStat { size, modified_ns: 0, changed_ns: 0, inode, device: 1 };
-        assert!(has_grown(&stat(7, 1), &stat(7, 2)));
-        assert!(!has_grown(&stat(7, 1), &stat(8, 2)) && !has_grown(&stat(7, 2), &stat(7, 1)));
-        assert!(!has_grown(&stat(0, 1), &stat(0, 2)), "on Windows every file has this number");
+    fn only_a_writer_of_the_same_file_went_on() {
+        let stat = |inode, size, modified_ns| FileStat { size, modified_ns, changed_ns: 0, inode, device: 1 };
+        for (size, modified_ns) in [(2, 1), (1, 2), (0, 2)] {
+            assert!(went_on(&stat(7, 1, 1), &stat(7, size, modified_ns)));
+        }
+        assert!(!went_on(&stat(7, 1, 1), &stat(8, 2, 2)) && !went_on(&stat(7, 1, 1), &stat(7, 1, 1)));
+        assert!(!went_on(&stat(0, 1, 1), &stat(0, 2, 2)), "on Windows every file has this number");
     }
 }

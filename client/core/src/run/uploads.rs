@@ -20,7 +20,7 @@ use crate::journal::FilePlace;
 use crate::notice::{Ending, Notice};
 use crate::pack;
 use crate::parameters::Parameters;
-use crate::pipeline::{self, Transfer, TransferEnd, Transferred, Voided};
+use crate::pipeline::{self, Judged, Transfer, TransferEnd, Transferred, Voided};
 use crate::source::{FileKind, Found, Seen, now_s};
 use crate::tree::{LINK, link_met};
 
@@ -90,7 +90,8 @@ impl Run {
             return Ok(());
         }
         let (pipeline, recipe, engine) = (Arc::clone(&self.shared.pipeline), self.recipe.clone(), Arc::clone(engine));
-        let begun = move || pipeline::begin(pipeline, &recipe, &engine, parameters, files);
+        let rules = Judged::now(&self.shared.rules);
+        let begun = move || pipeline::begin(pipeline, &recipe, &engine, parameters, files, rules);
         let transfer = tokio::task::spawn_blocking(begun).await.map_err(|_| Error::Stopped)??;
         for index in (0..).take(transfer.files().len()) {
             self.shared.awaited.expect(transfer.id(), index);
@@ -261,7 +262,8 @@ impl Run {
         if judged && stored.upload.not_after < now_s().saturating_add(TIME_LEFT_MIN_S) {
             return self.abandon(upload, "its time is over").await;
         }
-        let transfer = pipeline::resume(Arc::clone(&self.shared.pipeline), stored)?;
+        let rules = Judged::long_ago(&self.shared.rules);
+        let transfer = pipeline::resume(Arc::clone(&self.shared.pipeline), stored, rules)?;
         self.start(transfer, attempts);
         Ok(())
     }

@@ -449,13 +449,21 @@ impl Folders {
         if ready.is_empty() {
             return ControlFlow::Continue(());
         }
+        // What is watched and held open is a folder, whatever it is called by now: what lies in it was not asked for any more.
+        let moved: Vec<bool> =
+            self.watched.iter().map(|watched| crate::tree::close_if_moved(&watched.root.path)).collect();
+        if moved.contains(&true) {
+            self.mounts_at = self.mounts_at.checked_sub(MOUNTS_EVERY).unwrap_or(self.mounts_at);
+        }
         // Rules may have been written a moment before the file.
         for watched in &self.watched {
             watched.rules.read_again();
         }
         ready.retain(|found| {
             let position = root_of(self.watched.iter().map(|watched| &watched.root), &found.path);
-            position.is_some_and(|position| self.watched[position].rules.left_out(&found.path, false).is_none())
+            position.is_some_and(|position| {
+                !moved[position] && self.watched[position].rules.left_out(&found.path, false).is_none()
+            })
         });
         self.tell_unread_rules();
         for found in &ready {

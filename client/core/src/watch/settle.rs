@@ -1,12 +1,12 @@
 //! Files that are new or changed, until they have come to rest.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::rest::{REST_MAX, Rests};
-use super::writers::{Writers, writers_now};
+use super::rest::{AFTER_CLOSE, REST_MAX, Rests};
+use super::writers::{Writers, identity, writers_now};
 use crate::source::{FileStat, Found};
 use crate::tree::{is_absent, link_met};
 
@@ -38,7 +38,7 @@ pub(super) enum Sign {
 pub(super) struct Settling {
     files: HashMap<PathBuf, Restless>,
     rests: Rests,
-    /// What was handed on last, oldest first: if it grows, its writer had only paused.
+    /// What was handed on last, oldest first: if it is written to again, its writer had only paused.
     recent: VecDeque<(PathBuf, Instant)>,
     handed_on: HashMap<PathBuf, (FileStat, Instant)>,
     /// When writers were looked for last, and how long they are not looked for again.
@@ -54,6 +54,8 @@ struct Restless {
     closed: bool,
     /// The system told of a writer, and not that it has closed the file.
     written: bool,
+    /// It was found open for writing as it is now: whoever waits for that needs no rest time.
+    is_open: bool,
 }
 
 impl Settling {
@@ -78,6 +80,7 @@ impl Settling {
 
     /// Takes in a file that was met.
     pub(super) fn met(&mut self, found: Found, sign: Sign, now: Instant) {
+        let sign = if sign == Sign::Closed && self.is_written_elsewhere(&found) { Sign::Written } else { sign };
         let closed = sign == Sign::Closed;
         match self.files.get_mut(&found.path) {
             Some(file) => {
@@ -91,12 +94,26 @@ impl Settling {
                 }
             }
             None => {
-                self.has_it_grown(&found, now);
+                self.was_it_paused(&found, now);
                 let written = sign == Sign::Written;
-                let file = Restless { unchanged_since: now, looked: now, restless_since: now, closed, written, found };
+                let file = Restless {
+                    unchanged_since: now,
+                    looked: now,
+                    restless_since: now,
+                    closed,
+                    written,
+                    is_open: false,
+                    found,
+                };
                 self.files.insert(file.found.path.clone(), file);
             }
         }
+    }
+
+    /// Whether it came here under another name while somebody wrote to it, who has not closed it.
+    fn is_written_elsewhere(&self, found: &Found) -> bool {
+        let is_it = |file: &Restless| file.written && identity(&file.found.stat) == identity(&found.stat);
+        !self.files.contains_key(&found.path) && self.files.values().any(is_it)
     }
 
     /// Looks at each file again, and takes out those that have come to rest. Files that are gone are forgotten, not those that
@@ -105,8 +122,8 @@ impl Settling {
         self.take_ready_unless(now, writers_now)
     }
 
-    /// As [`Self::take_ready`]; `search` finds who has some files (device, inode) open for writing.
-    fn take_ready_unless(&mut self, now: Instant, search: impl FnOnce(&HashSet<(u64, u64)>) -> Writers) -> Vec<Found> {
+    /// As [`Self::take_ready`]; `search` finds who has some files open for writing.
+    fn take_ready_unless(&mut self, now: Instant, search: impl FnOnce(&[&Found]) -> Writers) -> Vec<Found> {
         let mut perhaps = Vec::new();
         let rests = &mut self.rests;
         let searched = self.searched;
@@ -145,18 +162,22 @@ impl Settling {
         if perhaps.is_empty() {
             return Vec::new();
         }
-        let asked = perhaps.iter().map(|(found, ..)| identity(&found.stat)).collect();
+        let asked: Vec<&Found> = perhaps.iter().map(|(found, ..)| found).collect();
         let begun = Instant::now();
-        let Writers { written, others } = search(&asked);
+        let Writers { written, unknown } = search(&asked);
         // From the time that the caller has: what it took is over when it asks again.
         self.searched = Some((now, begun.elapsed() * SEARCH_SHARE));
         let mut ready = Vec::new();
         for (found, closed, is_written, waited) in perhaps {
-            if written.contains(&identity(&found.stat)) {
+            let id = identity(&found.stat);
+            if written.contains(&id) {
+                if let Some(file) = self.files.get_mut(&found.path) {
+                    file.is_open = true;
+                }
                 continue;
             }
             // Its writer may be somebody whose files nobody may see: the system would tell if it had closed it.
-            if !closed && others && is_written && waited < REST_MAX {
+            if !closed && is_written && waited < REST_MAX && unknown.contains(&id) {
                 continue;
             }
             // Its writer may have written and closed it before the writers were looked for, which takes a while.
@@ -185,11 +206,15 @@ impl Settling {
         self.recent.push_back((found.path.clone(), now));
     }
 
-    /// Learns from a file that was handed on and grew again: its writer had only paused.
-    fn has_it_grown(&mut self, found: &Found, now: Instant) {
-        if let Some((former, _)) = self.handed_on.get(&found.path)
-            && let (Some(pause), Some(folder)) = (pause_between(former, &found.stat), found.path.parent())
-        {
+    /// Learns from a file that was handed on and is written to again: its writer had only paused.
+    fn was_it_paused(&mut self, found: &Found, now: Instant) {
+        let (Some((former, at)), Some(folder)) = (self.handed_on.get(&found.path), found.path.parent()) else { return };
+        let pause = match identity(former) == identity(&found.stat) {
+            true => pause_between(former, &found.stat),
+            // A program that saves by putting a new file in the place of the former; the times of that may be any.
+            false => Some(now.saturating_duration_since(*at) + AFTER_CLOSE),
+        };
+        if let Some(pause) = pause {
             self.rests.paused(folder, pause, now);
         }
     }
@@ -198,12 +223,14 @@ impl Settling {
 impl Restless {
     /// It is another now.
     fn changed(&mut self, rests: &mut Rests, found: Found, now: Instant) {
-        if let (Some(pause), Some(folder)) = (pause_between(&self.found.stat, &found.stat), found.path.parent()) {
+        if let (Some(pause), Some(folder)) = (pause_between(&self.found.stat, &found.stat), found.path.parent())
+            && !self.is_open
+        {
             // For so long it is known to have been as it was; what lies between two looks may have been slow writing.
             let seen = self.looked.saturating_duration_since(self.unchanged_since) + LOOK_EVERY;
             rests.paused(folder, pause.min(seen), now);
         }
-        *self = Self { found, unchanged_since: now, looked: now, closed: false, ..*self };
+        *self = Self { found, unchanged_since: now, looked: now, closed: false, is_open: false, ..*self };
     }
 
     fn rest(&self, rests: &Rests, now: Instant) -> Duration {
@@ -214,11 +241,11 @@ impl Restless {
     }
 }
 
-/// For how long a file was not written to, if it is the same one and has grown.
+/// For how long a file was not written to, if it is the same one and was written to since. It need not have grown: one that has all of
+/// its length from the beginning is filled in parts.
 fn pause_between(former: &FileStat, now: &FileStat) -> Option<Duration> {
-    let is_same = former.device == now.device && former.inode == now.inode;
     let pause_ns = u64::try_from(now.modified_ns.saturating_sub(former.modified_ns)).ok()?;
-    (is_same && now.size > former.size).then(|| Duration::from_nanos(pause_ns))
+    (identity(former) == identity(now)).then(|| Duration::from_nanos(pause_ns))
 }
 
 /// Whether a file that cannot be looked at may be as it was: too many files are open, a disk or a network does not answer, …
@@ -227,16 +254,12 @@ fn may_pass(error: &io::Error) -> bool {
     !is_absent(error) && link_met(error).is_none() && error.kind() != io::ErrorKind::PermissionDenied
 }
 
-fn identity(stat: &FileStat) -> (u64, u64) {
-    (stat.device, stat.inode)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::io::Write;
 
-    use super::super::rest::{AFTER_CHANGE, AFTER_CLOSE};
+    use super::super::rest::AFTER_CHANGE;
     use super::*;
 
     fn found(path: &Path) -> Found {
@@ -259,8 +282,10 @@ mod tests {
         (folder, path)
     }
 
-    fn nobody(others: bool) -> impl FnOnce(&HashSet<(u64, u64)>) -> Writers {
-        move |_| Writers { written: HashSet::new(), others }
+    fn nobody(others: bool) -> impl FnOnce(&[&Found]) -> Writers {
+        let unknown =
+            move |files: &[&Found]| files.iter().filter(|_| others).map(|file| identity(&file.stat)).collect();
+        move |files| Writers { unknown: unknown(files), ..Writers::default() }
     }
 
     #[test]
@@ -349,6 +374,21 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_renamed_by_its_writer_is_not_closed_by_that() {
+        let (_folder, folder) = folder();
+        let (former, path) = (folder.join("file.new"), folder.join("file"));
+        fs::write(&former, "1").unwrap();
+        let start = Instant::now();
+        let mut settling = settling();
+        settling.met(found(&former), Sign::Written, start);
+        fs::rename(&former, &path).unwrap();
+        settling.met(found(&path), Sign::Closed, start);
+        assert!(settling.take_ready_unless(start + Duration::from_secs(50), nobody(true)).is_empty());
+        settling.met(found(&path), Sign::Closed, start);
+        assert_eq!(settling.take_ready_unless(start + Duration::from_secs(51), nobody(true)).len(), 1);
+    }
+
+    #[test]
     fn a_file_that_grows_after_it_was_handed_on_makes_its_folder_wait() {
         let (_folder, folder) = folder();
         let (path, other) = (folder.join("file"), folder.join("other"));
@@ -367,6 +407,89 @@ mod tests {
         settling.met(found(&other), Sign::Closed, now);
         assert!(settling.take_ready_unless(now + Duration::from_secs(4), nobody(false)).is_empty());
         assert_eq!(settling.take_ready_unless(now + Duration::from_secs(6), nobody(false)).len(), 2);
+    }
+
+    /// Writes to the file at `path` without making it longer, as if that were so much later than the last time.
+    fn fill(path: &Path, later: Duration) {
+        let mut file = fs::File::options().write(true).open(path).unwrap();
+        let time = file.metadata().unwrap().modified().unwrap() + later;
+        file.write_all(b"2").unwrap();
+        file.set_modified(time).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_filled_or_replaced_in_parts_makes_its_folder_wait_too() {
+        let (_folder, folder) = folder();
+        let pause = Duration::from_secs(4);
+        let fill_it = |path: &Path| fill(path, pause);
+        let replace_it = |path: &Path| {
+            let new = path.with_file_name("new");
+            fs::write(&new, "1").unwrap();
+            fs::rename(new, path).unwrap();
+        };
+        for (name, write_again) in [("filled", &fill_it as &dyn Fn(&Path)), ("replaced", &replace_it)] {
+            let path = folder.join(name).join("file");
+            fs::create_dir(path.parent().unwrap()).unwrap();
+            fs::write(&path, "1000").unwrap();
+            let start = Instant::now();
+            let mut settling = settling();
+            settling.met(found(&path), Sign::Closed, start);
+            assert_eq!(settling.take_ready_unless(start + AFTER_CLOSE, nobody(false)).len(), 1);
+            write_again(&path);
+            settling.met(found(&path), Sign::Closed, start + pause);
+            assert!(
+                settling.take_ready_unless(start + pause * 2, nobody(false)).is_empty(),
+                "{name}: nothing was learned"
+            );
+            assert_eq!(settling.take_ready_unless(start + pause * 5 / 2, nobody(false)).len(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn nobody_waits_longer_because_of_a_writer_who_was_seen() {
+        let (_folder, folder) = folder();
+        let (path, other) = (folder.join("file"), folder.join("other"));
+        fs::write(&path, "1").unwrap();
+        let start = Instant::now();
+        let mut settling = settling();
+        settling.met(found(&path), Sign::None, start);
+        let seen = |files: &[&Found]| Writers {
+            written: files.iter().map(|file| identity(&file.stat)).collect(),
+            ..Writers::default()
+        };
+        for second in 2..20 {
+            assert!(settling.take_ready_unless(start + Duration::from_secs(second), seen).is_empty());
+        }
+        fill(&path, Duration::from_secs(20));
+        fs::write(&other, "1").unwrap();
+        let now = start + Duration::from_secs(20);
+        settling.met(found(&path), Sign::Closed, now);
+        settling.met(found(&other), Sign::Closed, now);
+        assert_eq!(settling.take_ready_unless(now + AFTER_CLOSE, nobody(false)).len(), 2, "a pause was learned");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_that_is_written_through_a_map_is_not_taken_from_under_its_writer() {
+        let (_folder, folder) = folder();
+        let path = folder.join("file");
+        fs::write(&path, [0; 8192]).unwrap();
+        // Python because mapping a file is nothing that safe code can do.
+        let program = "import mmap, sys; f = open(sys.argv[1], 'r+b'); m = mmap.mmap(f.fileno(), 0); f.close(); print(1, flush=True); sys.stdin.read()";
+        let mut writer = std::process::Command::new("python3");
+        let writer = writer.args(["-c", program]).arg(&path);
+        let (input, output) = (std::process::Stdio::piped(), std::process::Stdio::piped());
+        let Ok(mut writer) = writer.stdin(input).stdout(output).spawn() else {
+            return filemill_text::tell!("skipped: there is no `python3`");
+        };
+        std::io::Read::read_exact(writer.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+        let start = Instant::now();
+        let mut settling = settling();
+        settling.met(found(&path), Sign::Closed, start);
+        assert!(settling.take_ready(start + Duration::from_secs(50)).is_empty(), "half of it would have been sent");
+        drop(writer.stdin.take());
+        writer.wait().unwrap();
+        assert_eq!(settling.take_ready(start + Duration::from_secs(100)).len(), 1);
     }
 
     #[test]

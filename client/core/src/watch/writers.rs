@@ -2,25 +2,65 @@
 
 use std::collections::HashSet;
 
+use crate::source::{FileStat, Found};
+
+/// Device and inode.
+pub(super) type FileId = (u64, u64);
+
 /// Who has files open for writing.
 #[derive(Debug, Default)]
 pub(super) struct Writers {
-    /// Files (device, inode) that a process has open for writing.
-    pub(super) written: HashSet<(u64, u64)>,
-    /// Whether there may be others, of processes that this one may not look into.
-    pub(super) others: bool,
+    /// Files that a process has open for writing.
+    pub(super) written: HashSet<FileId>,
+    /// Files that another may have open so, which this one cannot see.
+    pub(super) unknown: HashSet<FileId>,
 }
 
-/// Looks who has any of `files` (device, inode) open for writing. Blocks for some milliseconds, more with many processes.
+pub(super) fn identity(stat: &FileStat) -> FileId {
+    (stat.device, stat.inode)
+}
+
+/// Looks who has any of `files` open for writing. Blocks for some milliseconds, more with many processes, where the system does not
+/// say it of each file.
 #[cfg(target_os = "linux")]
-pub(super) fn writers_now(files: &HashSet<(u64, u64)>) -> Writers {
+pub(super) fn writers_now(files: &[&Found]) -> Writers {
+    let mut found = Writers::default();
+    let mut to_search = HashSet::new();
+    for file in files {
+        let said = file.open().ok().and_then(|(open, stat)| Some((super::lease::is_unwritten(&open)?, stat)));
+        match said {
+            Some((is_unwritten, stat)) if stat == file.stat => {
+                if !is_unwritten {
+                    found.written.insert(identity(&file.stat));
+                }
+            }
+            _ => {
+                to_search.insert(identity(&file.stat));
+            }
+        }
+    }
+    if !to_search.is_empty() {
+        search_processes(to_search, &mut found);
+    }
+    found
+}
+
+/// Elsewhere only the time without a change tells.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn writers_now(files: &[&Found]) -> Writers {
+    Writers { written: HashSet::new(), unknown: files.iter().map(|file| identity(&file.stat)).collect() }
+}
+
+/// Looks through the processes that this one may look into.
+#[cfg(target_os = "linux")]
+fn search_processes(files: HashSet<FileId>, found: &mut Writers) {
     use std::fs;
-    use std::io::ErrorKind;
     use std::os::unix::fs::MetadataExt;
 
-    let mut found = Writers { written: HashSet::new(), others: !sees_all_processes() };
+    let mut sees_all = sees_all_processes();
     let Ok(processes) = fs::read_dir("/proc") else {
-        return Writers { others: true, ..found };
+        found.unknown = files;
+        return;
     };
     for process in processes.flatten() {
         if !process.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit) {
@@ -30,7 +70,7 @@ pub(super) fn writers_now(files: &HashSet<(u64, u64)>) -> Writers {
             Ok(descriptors) => descriptors,
             // One that has just ended has nothing open.
             Err(error) => {
-                found.others |= error.kind() == ErrorKind::PermissionDenied;
+                sees_all &= error.kind() != std::io::ErrorKind::PermissionDenied;
                 continue;
             }
         };
@@ -47,14 +87,14 @@ pub(super) fn writers_now(files: &HashSet<(u64, u64)>) -> Writers {
                 found.written.insert(identity);
             }
         }
+        // What is mapped may be written to though it was closed.
+        if let Ok(maps) = fs::read_to_string(process.path().join("maps")) {
+            found.written.extend(maps.lines().filter_map(written_by_map).filter(|mapped| files.contains(mapped)));
+        }
     }
-    found
-}
-
-/// Elsewhere only the time without a change tells.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn writers_now(_files: &HashSet<(u64, u64)>) -> Writers {
-    Writers { written: HashSet::new(), others: true }
+    if !sees_all {
+        found.unknown = files;
+    }
 }
 
 /// Whether /proc lists every process of the machine: not within a container, nor where it hides those of others.
@@ -76,6 +116,17 @@ fn may_write(info: &str) -> bool {
     flags.and_then(|flags| u32::from_str_radix(flags, 8).ok()).is_some_and(|flags| flags & ACCESS_MODE != 0)
 }
 
+/// The file of a line of /proc/PID/maps if what is written there is written to it.
+#[cfg(target_os = "linux")]
+fn written_by_map(line: &str) -> Option<FileId> {
+    let mut fields = line.split_ascii_whitespace().skip(1);
+    let rights = fields.next()?.as_bytes();
+    let (major, minor) = fields.nth(1)?.split_once(':')?;
+    let device = rustix::fs::makedev(u32::from_str_radix(major, 16).ok()?, u32::from_str_radix(minor, 16).ok()?);
+    let inode: u64 = fields.next()?.parse().ok()?;
+    (rights.get(1) == Some(&b'w') && rights.get(3) == Some(&b's') && inode != 0).then_some((device, inode))
+}
+
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
@@ -87,5 +138,16 @@ mod tests {
         assert!(may_write("pos:\t0\nflags:\t0100002\n"));
         assert!(!may_write("pos:\t0\nflags:\t0100000\n"));
         assert!(!may_write(""));
+    }
+
+    #[test]
+    fn a_shared_map_that_may_be_written_to_is_told_from_others() {
+        let line =
+            |rights: &str| format!("7f3a000-7f3b000 {rights} 00000000 fe:01 1234                       /data/a b");
+        assert_eq!(written_by_map(&line("rw-s")), Some((rustix::fs::makedev(0xfe, 1), 1234)));
+        for rights in ["r--s", "rw-p", "r-xp"] {
+            assert_eq!(written_by_map(&line(rights)), None, "{rights}");
+        }
+        assert_eq!(written_by_map("7ffd000-7ffe000 rw-p 00000000 00:00 0 [stack]"), None);
     }
 }

@@ -170,15 +170,19 @@ async fn a_link_that_the_user_named_is_followed_and_those_below_it_are_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rule_file_that_is_none_keeps_nobody_waiting_and_is_said() {
+async fn what_lies_below_a_rule_file_that_is_none_waits_which_is_said_and_nothing_else_does() {
     let world = World::new().await;
-    let pipe = world.files().join(".filemillignore");
+    world.write("pipe/waits-for-pipe", "1");
+    world.write("long/waits-for-long", "22");
+    world.write("read/a.secret", "secret");
+    world.write("read/.gitignore", format!("*.secret\n{}", "#".repeat(300_000)));
+    let (pipe, long) = (world.files().join("pipe/.filemillignore"), world.files().join("long/.gitignore"));
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-    fs::File::create(world.files().join(".gitignore")).unwrap().set_len(1 << 20).unwrap();
+    fs::File::create(&long).unwrap().set_len(5 << 20).unwrap();
     world.write("before", "1");
     let mut reasons = Vec::new();
     let (finished, skipped) = watch(&world, |mut finished| {
-        let (world, reasons) = (&world, &mut reasons);
+        let (world, reasons, pipe, long) = (&world, &mut reasons, &pipe, &long);
         async move {
             until(&mut finished, "before").await;
             let (client, _told) = world.client().await;
@@ -186,13 +190,26 @@ async fn a_rule_file_that_is_none_keeps_nobody_waiting_and_is_said() {
             client.close().await;
             world.write("next", "1");
             until(&mut finished, "next").await;
+            fs::remove_file(pipe).unwrap();
+            until(&mut finished, "pipe/waits-for-pipe").await;
+            fs::write(long, "").unwrap();
+            until(&mut finished, "long/waits-for-long").await;
         }
     })
     .await;
-    assert!(finished.contains(&"before".to_owned()) && finished.contains(&"next".to_owned()));
-    for (name, why) in [(".filemillignore", "it is a named pipe"), (".gitignore", "it is longer than 256 KiB")] {
-        let reason = format!("its rules do not hold: {why}");
-        assert!(skipped.contains(&(name.to_owned(), reason.clone())), "{skipped:?}");
-        assert!(reasons.contains(&(world.files().join(name), Reason::Skipped(reason))), "{reasons:?}");
+    assert!(!finished.contains(&"read/a.secret".to_owned()), "{finished:?}");
+    let position = |name: &str| finished.iter().position(|other| other == name);
+    assert!(position("next") < position("pipe/waits-for-pipe") && position("next") < position("long/waits-for-long"));
+    for (file, waits, why) in
+        [(&pipe, "waits-for-pipe", "it is a named pipe"), (&long, "waits-for-long", "it is longer than 4 MiB")]
+    {
+        let said = format!("what lies beside and below it waits, because its rules cannot be followed: {why}");
+        let name = file.strip_prefix(world.files()).unwrap().display().to_string();
+        assert!(skipped.contains(&(name, said.clone())), "{skipped:?}");
+        assert!(reasons.contains(&(file.clone(), Reason::Skipped(said))), "{reasons:?}");
+        let waiting = |(path, reason): &(PathBuf, Reason)| {
+            path.ends_with(waits) && matches!(reason, Reason::RulesUnread(said) if said.ends_with(why))
+        };
+        assert!(reasons.iter().any(waiting), "{reasons:?}");
     }
 }

@@ -16,6 +16,8 @@ mod parameters;
 mod recovery;
 mod resuming;
 mod sending;
+#[cfg(unix)]
+mod standing;
 mod unplaced;
 mod watching;
 mod world;

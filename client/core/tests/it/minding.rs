@@ -1,7 +1,7 @@
 //! A watcher that does what a person means: rules, pauses of writers, full disks.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 use crate::world::{LIMIT, World, eventually};
 
 /// A watcher, and what it told so far.
-struct Watching {
+pub(crate) struct Watching {
     told: Mutex<Vec<Notice>>,
     stop: CancellationToken,
 }
 
 impl Watching {
-    fn finished(&self) -> Vec<Finished> {
+    pub(crate) fn finished(&self) -> Vec<Finished> {
         let told = self.told.lock().unwrap();
         told.iter()
             .filter_map(|notice| if let Notice::Finished(file) = notice { Some((**file).clone()) } else { None })
@@ -27,22 +27,22 @@ impl Watching {
     }
 
     /// Names below the folder, in the order in which they were finished.
-    fn names(&self, world: &World) -> Vec<String> {
+    pub(crate) fn names(&self, world: &World) -> Vec<String> {
         let name = |file: &Finished| file.path.strip_prefix(world.files()).unwrap().to_string_lossy().into_owned();
         self.finished().iter().map(name).collect()
     }
 
-    async fn until(&self, what: &str, mut holds: impl FnMut(&[Notice]) -> bool) {
+    pub(crate) async fn until(&self, what: &str, mut holds: impl FnMut(&[Notice]) -> bool) {
         eventually(what, || holds(&self.told.lock().unwrap())).await;
     }
 
-    async fn until_finished(&self, world: &World, name: &str) {
+    pub(crate) async fn until_finished(&self, world: &World, name: &str) {
         eventually(&format!("`{name}` to finish"), || self.names(world).iter().any(|other| other == name)).await;
     }
 }
 
 /// Runs a watcher while `act` goes on.
-async fn watching<F: Future<Output = ()>>(
+pub(crate) async fn watching<F: Future<Output = ()>>(
     world: &World,
     options: WatchOptions,
     act: impl FnOnce(std::sync::Arc<Watching>) -> F,
@@ -77,7 +77,7 @@ async fn watching_by<F: Future<Output = ()>>(
     result.unwrap();
 }
 
-fn in_folder(world: &World) -> WatchOptions {
+pub(crate) fn in_folder(world: &World) -> WatchOptions {
     WatchOptions { folders: vec![world.files()], ..WatchOptions::default() }
 }
 
@@ -246,6 +246,35 @@ async fn a_file_that_grows_again_and_again_has_one_newest_result() {
     );
     let kept: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(kept, ["log.txt.age"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_filled_in_parts_without_growing_has_one_newest_result() {
+    let world = World::new().await;
+    let path = world.write("image", [0; 5000]);
+    watching(&world, in_folder(&world), |watching| {
+        let (world, path) = (&world, &path);
+        async move {
+            watching.until_finished(world, "image").await;
+            for part in 0..4 {
+                tokio::time::sleep(Duration::from_millis(1200)).await;
+                let mut file = fs::File::options().write(true).open(path).unwrap();
+                file.seek(SeekFrom::Start(part * 1000)).unwrap();
+                file.write_all(&[b'x'; 1000]).unwrap();
+            }
+            world.write("after", "after");
+            watching.until_finished(world, "after").await;
+            let ends = watching.finished().iter().filter(|file| file.path.ends_with("image")).count();
+            assert!(ends < 5, "each part was taken for the whole");
+        }
+    })
+    .await;
+    let (client, _told) = world.client().await;
+    let page = client.results(0).await.unwrap();
+    client.close().await;
+    let mut names: Vec<_> = page.files.iter().map(|file| file.path.file_name().unwrap().to_owned()).collect();
+    names.sort();
+    assert_eq!(names, ["after", "image"], "more than the newest result is shown");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -194,7 +194,7 @@ fn what_nobody_could_be_told_of_is_told_the_next_time() {
     let (mut test, mut folders) = Test::new(|path| {
         fs::create_dir(path.join("b")).unwrap();
         for name in ["1", "2", "3"] {
-            write(&path.join("a").join(name).join(".gitignore"), &"a".repeat(1 << 20));
+            write(&path.join("a").join(name).join(".gitignore"), &"a".repeat(5 << 20));
             std::os::unix::fs::symlink("x", path.join("b").join(name)).unwrap();
         }
     });
@@ -276,4 +276,22 @@ fn what_cannot_be_looked_at_for_a_moment_is_not_forgotten() {
         test.until_found("1/new", 2);
         test.end(looking);
     });
+}
+
+#[test]
+fn what_is_written_to_a_folder_that_was_moved_away_is_not_found_under_its_former_name() {
+    let (mut test, folders) = Test::new(|_| {});
+    let looking = test.look(folders);
+    test.write("a/before", "1");
+    // So that it is held open.
+    test.write("a/open", "1");
+    let _writer = fs::File::options().append(true).open(test.path("a/open")).unwrap();
+    test.until_found("before", 1);
+    fs::rename(test.path("a"), test.path("moved")).unwrap();
+    fs::create_dir(test.path("a")).unwrap();
+    test.write("moved/late", "22");
+    test.write("a/new", "333");
+    test.until_found("new", 3);
+    assert!(!test.found.iter().any(|(name, _)| name == "late"), "{:?}", test.found);
+    test.end(looking);
 }

@@ -1,0 +1,82 @@
+//! Rules that are written while a watcher's files wait for the server.
+
+use std::fs;
+
+use filemill_api::ErrorCode;
+use filemill_client::{Notice, WatchOptions};
+use tokio_util::sync::CancellationToken;
+
+use crate::minding::{in_folder, watching};
+use crate::world::{World, eventually};
+
+/// Names of what was stored, or is about to be.
+fn uploads_that_live(world: &World) -> usize {
+    world.fake.lock().uploads.values().filter(|upload| !upload.cancelled && !upload.stored.is_empty()).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_is_written_while_the_server_is_away_keeps_what_waits_for_it() {
+    let world = World::new().await;
+    world.fake.lock().faults.refused_opens = (u32::MAX, Some(ErrorCode::Unavailable));
+    world.write("a.secret", "secret");
+    world.write("other", "other");
+    watching(&world, in_folder(&world), |watching| {
+        let world = &world;
+        async move {
+            eventually("the upload", || world.fake.lock().seen.opens > 0).await;
+            tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+            world.write(".gitignore", "*.secret\n");
+            let left_out = |notice: &Notice| {
+                matches!(notice, Notice::Skipped { path, reason } if path.ends_with("a.secret") && reason.contains("*.secret"))
+            };
+            watching.until("the rule to hold", |told| told.iter().any(left_out)).await;
+            world.fake.lock().faults.refused_opens = (0, None);
+            watching.until_finished(world, "other").await;
+            world.write("after", "after");
+            watching.until_finished(world, "after").await;
+            assert!(!watching.names(world).iter().any(|name| name.ends_with(".secret")));
+            fs::remove_file(world.files().join(".gitignore")).unwrap();
+            watching.until_finished(world, "a.secret").await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_is_written_while_no_watcher_runs_keeps_what_the_last_one_began() {
+    let by_file = |world: &World| {
+        world.write(".gitignore", "*.secret\n");
+        in_folder(world)
+    };
+    let by_pattern = |world: &World| WatchOptions { ignore: vec!["*.secret".to_owned()], ..in_folder(world) };
+    for options in [&by_file as &dyn Fn(&World) -> WatchOptions, &by_pattern] {
+        let world = World::new().await;
+        world.fake.lock().faults.hang_puts_from = Some(0);
+        world.write("a.secret", "secret");
+        let (client, mut told) = world.client().await;
+        tokio::select! {
+            result = async { client.watch(in_folder(&world), &CancellationToken::new()).await } => {
+                panic!("ended before it could be killed: {result:?}")
+            }
+            () = async { while told.recv().await.is_some() {} } => unreachable!(),
+            () = eventually("a PUT", || world.fake.lock().seen.puts > 0) => {}
+        }
+        drop(client);
+        world.fake.lock().faults.hang_puts_from = None;
+        watching(&world, options(&world), |watching| {
+            let world = &world;
+            async move {
+                world.write("after", "after");
+                watching.until_finished(world, "after").await;
+                eventually("the upload to be cancelled", || {
+                    world.fake.lock().uploads.values().any(|upload| upload.cancelled)
+                })
+                .await;
+                assert!(!watching.names(world).iter().any(|name| name.ends_with(".secret")));
+            }
+        })
+        .await;
+        // The rule file is one of its own.
+        assert!(uploads_that_live(&world) <= 2);
+    }
+}
