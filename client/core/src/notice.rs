@@ -71,7 +71,7 @@ pub struct Finished {
     pub place: Option<(UploadId, u32)>,
     /// Whether the result is that of the same content, sent before.
     pub reused: bool,
-    /// Whether the file has grown since it was sent before: the result of what it was counts no more.
+    /// Whether its writer went on since it was sent before: the result of what it was counts no more.
     pub supersedes: bool,
     /// What came of it.
     pub ending: Ending,

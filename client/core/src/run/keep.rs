@@ -30,7 +30,7 @@ pub(super) struct ToKeep {
     /// The file's name in the header.
     pub(super) name: Vec<u8>,
     pub(super) place: Option<(UploadId, u32)>,
-    /// Of a file that has grown: where it is. Its former results are replaced.
+    /// Of a file whose writer went on: where it is. Its former results are replaced.
     pub(super) path: Option<PathBuf>,
 }
 
