@@ -178,7 +178,8 @@ fn storage_that_stays_busy_is_named_and_the_file_goes_out_later() -> Result<()> 
     let line = said.lines()?.into_iter().next().context("no report")?;
     let message = line.message.clone().unwrap_or_default();
     let origin = between.storage.origin();
-    assert!(message.contains(&format!("storage `{origin}` keeps failing: SlowDown (503")), "{line:?}");
+    assert!(message.starts_with(&format!("storage `{origin}` keeps failing: SlowDown: ")), "{line:?}");
+    assert!(message.ends_with(" (503 Service Unavailable)"), "{line:?}");
     assert!(between.storage.answered().len() >= 5, "it gave up at once");
     between.storage.pass();
     let lines = ada.send([&file])?.well()?.lines()?;
