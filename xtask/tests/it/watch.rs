@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -100,6 +101,8 @@ fn half_a_file_of_another_user_who_pauses_is_never_sent() -> Result<()> {
             for folder in person.home().ancestors().take_while(|folder| *folder != std::env::temp_dir()) {
                 fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
             }
+            // They may not get to where the programs were built.
+            command = of_program(&command, &person.home().join("filemill"))?;
             give_to(person.home(), user)?;
             command.uid(user).gid(user);
         }
@@ -120,6 +123,20 @@ fn half_a_file_of_another_user_who_pauses_is_never_sent() -> Result<()> {
         watching.interrupt()?;
     }
     stage.end()
+}
+
+/// The same call of a copy of the program.
+fn of_program(command: &Command, copy: &Path) -> Result<Command> {
+    fs::copy(command.get_program(), copy)?;
+    let mut of_copy = Command::new(copy);
+    of_copy.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => of_copy.env(name, value),
+            None => of_copy.env_remove(name),
+        };
+    }
+    Ok(of_copy)
 }
 
 /// Makes `folder` and all in it a user's own.
