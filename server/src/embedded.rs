@@ -1,9 +1,11 @@
 //! The embedded default: everything under one folder, storage included, so that on one machine too every byte takes the
 //! real path (presigned URL, SigV4, PUT, GET).
 
+mod blocks;
 mod folder;
 mod listing;
 mod place;
+mod reading;
 mod refusals;
 mod transfers;
 

@@ -7,27 +7,27 @@
 //! Results and components are synced to the device, because a row says that they are there and nobody could make them again.
 //! Nothing else is: a chunk that a power cut takes with it is found missing and sent again.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use bytes::{Bytes, BytesMut};
 use data_encoding::{BASE64, HEXLOWER};
-use futures::StreamExt;
+use futures::StreamExt as _;
 use s3s::dto::{
     CreateBucketInput, CreateBucketOutput, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput,
     DeleteObjectsOutput, DeletedObject, ETag, GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput,
     HeadObjectInput, HeadObjectOutput, ListObjectsV2Input, ListObjectsV2Output, Object, PutObjectInput,
-    PutObjectOutput, StreamingBlob, Timestamp,
+    PutObjectOutput, Timestamp,
 };
-use s3s::{Body, S3, S3Error, S3Request, S3Response, S3Result, s3_error};
-use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
-use tokio_util::io::ReaderStream;
+use s3s::{S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 
+use super::blocks::Blocks;
 use super::listing::list;
+use super::reading::Reading;
 use super::transfers::{Transfer, Transfers};
 use crate::listen::Exchange;
 
@@ -44,6 +44,7 @@ pub(super) struct Folder {
     root: PathBuf,
     arrivals: AtomicU64,
     transfers: Arc<Transfers>,
+    blocks: Arc<Blocks>,
 }
 
 impl Folder {
@@ -54,7 +55,8 @@ impl Folder {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => std::fs::create_dir_all(&incoming)?,
         }
-        Ok(Self { root, arrivals: AtomicU64::new(0), transfers: Transfers::new(most_transfers) })
+        let transfers = Transfers::new(most_transfers);
+        Ok(Self { root, arrivals: AtomicU64::new(0), transfers, blocks: Arc::default() })
     }
 
     fn bucket(&self, bucket: &str) -> S3Result<PathBuf> {
@@ -91,19 +93,32 @@ impl Folder {
 
     fn arrival(&self) -> Arrival {
         let number = self.arrivals.fetch_add(1, Ordering::Relaxed);
-        Arrival { path: self.root.join(INCOMING).join(number.to_string()), placed: false }
+        Arrival { path: self.root.join(INCOMING).join(number.to_string()), file: None, placed: false }
     }
 }
 
 /// A file that is not an object yet; it is removed unless it becomes one.
 struct Arrival {
     path: PathBuf,
+    /// None before anything is written.
+    file: Option<File>,
     placed: bool,
 }
 
 impl Arrival {
-    /// Moves it to where the object belongs, at once or not at all.
-    fn place(mut self, object: &Path) -> io::Result<()> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(File::create_new(&self.path)?),
+        };
+        file.write_all(bytes)
+    }
+
+    /// Moves it to where the object belongs, at once or not at all; where `synced`, a power cut does not take it away any more.
+    fn place(mut self, object: &Path, synced: bool) -> io::Result<()> {
+        if let Some(file) = self.file.take().filter(|_| synced) {
+            file.sync_all()?;
+        }
         let folder = object.parent().ok_or(io::ErrorKind::InvalidInput)?;
         let mut attempt = 0;
         loop {
@@ -112,12 +127,16 @@ impl Arrival {
             match std::fs::rename(&self.path, object) {
                 Ok(()) => {
                     self.placed = true;
-                    return Ok(());
+                    break;
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound && attempt < PLACE_ATTEMPTS => {}
                 Err(error) => return Err(error),
             }
         }
+        if synced {
+            File::open(folder)?.sync_all()?;
+        }
+        Ok(())
     }
 }
 
@@ -153,13 +172,12 @@ impl S3 for Folder {
         self.existing_bucket(&req.input.bucket)?;
         let expected = req.input.checksum_sha256.as_deref().map(digest_of).transpose()?;
 
-        let transfer = self.transfer(&req)?;
+        let _transfer = self.transfer(&req)?;
         let input = req.input;
-        let arrival = self.arrival();
+        let mut arrival = self.arrival();
         let mut context = Context::new(&SHA256);
         let mut length = 0_u64;
-        let mut block = BytesMut::new();
-        let mut file = None;
+        let mut block = self.blocks.empty();
         let mut body = input.body.ok_or_else(|| s3_error!(IncompleteBody))?;
         while let Some(piece) = body.next().await {
             let piece = piece.map_err(|error| {
@@ -169,15 +187,15 @@ impl S3 for Folder {
             })?;
             context.update(&piece);
             length += piece.len() as u64;
-            block.extend_from_slice(&piece);
-            if block.len() >= transfer.block_bytes {
-                if file.is_none() {
-                    file = Some(tokio::fs::File::create_new(&arrival.path).await.map_err(fault)?);
-                }
-                if let Some(file) = &mut file {
-                    file.write_all(&block).await.map_err(fault)?;
-                }
-                block.clear();
+            block.add(&piece);
+            drop(piece);
+            if block.is_full() {
+                (arrival, block) = blocking(move || {
+                    arrival.write(block.bytes()).map_err(fault)?;
+                    block.clear();
+                    Ok((arrival, block))
+                })
+                .await?;
             }
         }
         if input.content_length.is_some_and(|announced| u64::try_from(announced) != Ok(length)) {
@@ -187,26 +205,10 @@ impl S3 for Folder {
         if expected.is_some_and(|expected| found.as_ref() != expected.as_slice()) {
             return Err(s3_error!(BadDigest, "the body's SHA-256 is not the one in x-amz-checksum-sha256"));
         }
-        if let Some(file) = &mut file {
-            file.flush().await.map_err(fault)?;
-        }
-        let written = match file {
-            Some(file) => Some(file.into_std().await),
-            None => None,
-        };
         let synced = !input.key.starts_with("uploads/");
         blocking(move || {
-            let mut file = written.map_or_else(|| std::fs::File::create_new(&arrival.path), Ok)?;
-            io::Write::write_all(&mut file, &block)?;
-            if synced {
-                file.sync_all()?;
-            }
-            drop(file);
-            arrival.place(&object)?;
-            if synced && let Some(folder) = object.parent() {
-                std::fs::File::open(folder)?.sync_all()?;
-            }
-            Ok(())
+            let written = arrival.write(block.bytes());
+            written.and_then(|()| arrival.place(&object, synced)).map_err(fault)
         })
         .await?;
         Ok(S3Response::new(PutObjectOutput {
@@ -218,30 +220,22 @@ impl S3 for Folder {
 
     async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
         let path = self.object(&req.input.bucket, &req.input.key)?;
-        let mut file = tokio::fs::File::open(&path).await.map_err(missing)?;
-        let (size, modified) = describe(&file.metadata().await.map_err(fault)?)?;
-        let range = match req.input.range {
-            Some(range) => range.check(size)?,
-            None => 0..size,
-        };
-        let length = range.end - range.start;
         let transfer = self.transfer(&req)?;
-        if range.start > 0 {
-            file.seek(io::SeekFrom::Start(range.start)).await.map_err(fault)?;
-        }
-        let block_bytes = transfer.block_bytes;
-        let body = if length <= block_bytes as u64 {
-            let mut block = Vec::with_capacity(usize::try_from(length).map_err(|_| s3_error!(InvalidRange))?);
-            file.take(length).read_to_end(&mut block).await.map_err(fault)?;
-            StreamingBlob::from(Body::from(Bytes::from_owner(Block { block, _transfer: transfer })))
-        } else {
-            let blocks = ReaderStream::with_capacity(file.take(length), block_bytes);
-            // It lasts as long as its blocks come.
-            StreamingBlob::wrap(blocks.inspect(move |_| _ = &transfer))
-        };
+        let (blocks, wanted) = (Arc::clone(&self.blocks), req.input.range);
+        let (body, range, size, modified) = blocking(move || {
+            let file = File::open(&path).map_err(missing)?;
+            let (size, modified) = describe(&file.metadata().map_err(fault)?)?;
+            let range = match wanted {
+                Some(range) => range.check(size)?,
+                None => 0..size,
+            };
+            let (reading, first) = Reading::begin(file, range.clone(), blocks, transfer).map_err(fault)?;
+            Ok((reading.into_body(first), range, size, modified))
+        })
+        .await?;
         Ok(S3Response::new(GetObjectOutput {
             body: Some(body),
-            content_length: Some(signed(length)?),
+            content_length: Some(signed(range.end - range.start)?),
             content_range: req.input.range.map(|_| format!("bytes {}-{}/{size}", range.start, range.end - 1)),
             last_modified: Some(modified),
             ..Default::default()
@@ -261,7 +255,7 @@ impl S3 for Folder {
     async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
         let bucket = self.existing_bucket(&req.input.bucket)?;
         let object = self.object(&req.input.bucket, &req.input.key)?;
-        blocking(move || remove(&bucket, &object)).await?;
+        blocking(move || remove(&bucket, &object).map_err(fault)).await?;
         Ok(S3Response::new(DeleteObjectOutput::default()))
     }
 
@@ -283,6 +277,7 @@ impl S3 for Folder {
                     Ok(DeletedObject { key: Some(key), ..Default::default() })
                 })
                 .collect::<io::Result<Vec<_>>>()
+                .map_err(fault)
         })
         .await?;
         let deleted = (input.delete.quiet != Some(true)).then_some(deleted);
@@ -302,7 +297,7 @@ impl S3 for Folder {
         }
         let after = input.continuation_token.clone().max(input.start_after.clone()).unwrap_or_default();
         let most = usize::try_from(input.max_keys.unwrap_or(1000)).unwrap_or(0).min(1000);
-        let mut found = blocking(move || list(&bucket, &prefix, &after, most + 1)).await?;
+        let mut found = blocking(move || list(&bucket, &prefix, &after, most + 1).map_err(fault)).await?;
         let truncated = found.len() > most;
         found.truncate(most);
         let next = truncated.then(|| found.last().map(|(key, _)| key.clone())).flatten();
@@ -330,18 +325,6 @@ impl S3 for Folder {
             max_keys: i32::try_from(most).ok(),
             ..Default::default()
         }))
-    }
-}
-
-/// An object that is read at once, on its way.
-struct Block {
-    block: Vec<u8>,
-    _transfer: Transfer,
-}
-
-impl AsRef<[u8]> for Block {
-    fn as_ref(&self) -> &[u8] {
-        &self.block
     }
 }
 
@@ -386,9 +369,8 @@ fn signed(length: u64) -> S3Result<i64> {
     i64::try_from(length).map_err(|_| s3_error!(EntityTooLarge))
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> S3Result<T> {
-    let joined = tokio::task::spawn_blocking(work).await;
-    joined.map_err(|error| s3_error!(error, InternalError))?.map_err(fault)
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> S3Result<T> + Send + 'static) -> S3Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| s3_error!(error, InternalError))?
 }
 
 fn missing(error: io::Error) -> S3Error {

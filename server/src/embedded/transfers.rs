@@ -5,14 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::listen::Exchange;
 
-/// What is gathered before it is written, or read at once: also the largest object that takes a single trip to the
-/// disk.
-const BLOCK_BYTES: usize = 256 << 10;
-/// The same where many objects are on their way: nobody's slow links should fill the memory.
-const SMALL_BLOCK_BYTES: usize = 16 << 10;
-/// Transfers from which on that is so.
-const MANY_TRANSFERS: usize = 64;
-
 /// All that are under way, by number.
 #[derive(Debug)]
 pub(super) struct Transfers {
@@ -26,12 +18,11 @@ struct UnderWay {
     transfers: HashMap<u64, Option<Arc<Exchange>>>,
 }
 
-/// One of them, in blocks of a size that depends on how many there are.
+/// One of them, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Transfer {
     all: Arc<Transfers>,
     number: u64,
-    pub(super) block_bytes: usize,
 }
 
 impl Transfers {
@@ -43,8 +34,7 @@ impl Transfers {
     /// than those who really send something. Whose an object is, a presigned URL does not say. None: all of them have just begun.
     pub(super) fn begin(self: &Arc<Self>, exchange: Option<Arc<Exchange>>) -> Option<Transfer> {
         let mut under_way = self.under_way();
-        let before = under_way.transfers.len();
-        if before >= self.most {
+        if under_way.transfers.len() >= self.most {
             let judged = under_way
                 .transfers
                 .iter()
@@ -57,8 +47,7 @@ impl Transfers {
         under_way.last += 1;
         let number = under_way.last;
         under_way.transfers.insert(number, exchange);
-        let block_bytes = if before < MANY_TRANSFERS { BLOCK_BYTES } else { SMALL_BLOCK_BYTES };
-        Some(Transfer { all: Arc::clone(self), number, block_bytes })
+        Some(Transfer { all: Arc::clone(self), number })
     }
 
     fn under_way(&self) -> MutexGuard<'_, UnderWay> {

@@ -65,12 +65,7 @@ impl Turns {
     pub(super) fn compact(&mut self, in_use: impl Fn(&str) -> bool, is_waiting: impl Fn(&str, i64) -> bool) {
         self.pools.retain(|pool, _| in_use(pool));
         for (pool, turns) in &mut self.pools {
-            let now = turns.now;
-            turns.organisations.retain(|&id, organisation| {
-                let reached = organisation.now;
-                organisation.starts.retain(|_, start| *start > reached);
-                organisation.start > now || is_waiting(pool, id)
-            });
+            turns.compact(|id| is_waiting(pool, id));
         }
     }
 }
@@ -88,13 +83,24 @@ impl PoolTurns {
             .map_or(0, |one| one.starts.get(&owner.member).map_or(one.now, |start| one.now.max(*start)))
     }
 
-    fn charge(&mut self, owner: Owner, weight: i64, cost: i64) {
+    /// Work of this cost was leased.
+    pub(super) fn charge(&mut self, owner: Owner, weight: i64, cost: i64) {
         let (start, within) = (self.organisation(owner.organisation), self.member(owner));
         self.now = start;
         let organisation = self.organisations.entry(owner.organisation).or_default();
         organisation.now = within;
         organisation.start = start.saturating_add(length(cost, weight));
         organisation.starts.insert(owner.member, within.saturating_add(length(cost, 1)));
+    }
+
+    /// As [`Turns::compact`].
+    pub(super) fn compact(&mut self, is_waiting: impl Fn(i64) -> bool) {
+        let now = self.now;
+        self.organisations.retain(|&id, organisation| {
+            let reached = organisation.now;
+            organisation.starts.retain(|_, start| *start > reached);
+            organisation.start > now || is_waiting(id)
+        });
     }
 }
 

@@ -5,10 +5,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use filemill_api::ErrorBody;
 use tokio::sync::oneshot;
 
-use crate::rules::turns::{Owner, Turns};
-
-/// The turns are those of one queue.
-const TURNS: &str = "";
+use crate::rules::turns::{Owner, PoolTurns};
 
 /// Where the answers to all parts of an ask go.
 type Answers<R> = oneshot::Sender<Result<Vec<R>, ErrorBody>>;
@@ -24,7 +21,7 @@ pub(super) struct Batch<A> {
 
 /// What was asked and is not answered.
 pub(super) struct Queue<A, R> {
-    turns: Turns,
+    turns: PoolTurns,
     /// What is to be done, in the order in which each member asked for it.
     waiting: HashMap<i64, HashMap<i64, VecDeque<(u64, A)>>>,
     asks: HashMap<u64, Ask<R>>,
@@ -42,7 +39,7 @@ struct Ask<R> {
 
 impl<A, R> Default for Queue<A, R> {
     fn default() -> Self {
-        Self { turns: Turns::default(), waiting: HashMap::new(), asks: HashMap::new(), next: 0, closed: false }
+        Self { turns: PoolTurns::default(), waiting: HashMap::new(), asks: HashMap::new(), next: 0, closed: false }
     }
 }
 
@@ -63,15 +60,15 @@ impl<A, R> Queue<A, R> {
     /// Takes what is next, up to this weight, or one part that weighs more.
     pub(super) fn take(&mut self, full: usize, weigh: impl Fn(&A) -> usize) -> Batch<A> {
         let (mut asks, mut numbers) = (Vec::new(), Vec::new());
-        self.turns.compact(|_| true, |_, organisation| self.waiting.contains_key(&organisation));
-        let mut organisations: BTreeSet<_> = self.waiting.keys().map(|&id| (self.organisation(id), id)).collect();
+        self.turns.compact(|organisation| self.waiting.contains_key(&organisation));
+        let mut organisations: BTreeSet<_> = self.waiting.keys().map(|&id| (self.turns.organisation(id), id)).collect();
         // Of the organisations whose turn has come.
         let mut members: HashMap<i64, BTreeSet<(i64, i64)>> = HashMap::new();
         let mut weight = 0;
         while let Some(&(_, organisation)) = organisations.first() {
             let members = members.entry(organisation).or_insert_with(|| {
                 let waiting = self.waiting.get(&organisation).into_iter().flat_map(HashMap::keys);
-                waiting.map(|&member| (self.member(Owner { organisation, member }), member)).collect()
+                waiting.map(|&member| (self.turns.member(Owner { organisation, member }), member)).collect()
             });
             let Some((_, member)) = members.pop_first() else {
                 organisations.pop_first();
@@ -89,9 +86,9 @@ impl<A, R> Queue<A, R> {
             }
             weight += more;
             self.charge(owner, more);
-            members.insert((self.member(owner), member));
+            members.insert((self.turns.member(owner), member));
             organisations.pop_first();
-            organisations.insert((self.organisation(organisation), organisation));
+            organisations.insert((self.turns.organisation(organisation), organisation));
         }
         self.waiting.retain(|_, members| {
             members.retain(|_, waiting| !waiting.is_empty());
@@ -155,15 +152,7 @@ impl<A, R> Queue<A, R> {
         self.waiting.entry(owner.organisation).or_default().entry(owner.member).or_default()
     }
 
-    fn organisation(&self, id: i64) -> i64 {
-        self.turns.of(TURNS).map_or(0, |turns| turns.organisation(id))
-    }
-
-    fn member(&self, owner: Owner) -> i64 {
-        self.turns.of(TURNS).map_or(0, |turns| turns.member(owner))
-    }
-
     fn charge(&mut self, owner: Owner, weight: usize) {
-        self.turns.charge(TURNS, owner, 1, i64::try_from(weight).unwrap_or(i64::MAX));
+        self.turns.charge(owner, 1, i64::try_from(weight).unwrap_or(i64::MAX));
     }
 }

@@ -15,10 +15,8 @@ use super::{Attack, TokenKind, count};
 const ECHO_BYTES: usize = 8 << 20;
 const ECHOES: usize = 12;
 const PAGES: usize = 200;
-/// More than a server may accept in all; half of each kind.
+/// More than the API may accept in all, and as many to the storage; half of each kind.
 const SILENT: usize = 4_200;
-/// To the storage.
-const SILENT_STORAGE: usize = 1_000;
 /// New silent connections at once, so that the other parts get their turn.
 const SILENT_AT_ONCE: usize = 200;
 const STREAM_CONNECTIONS: usize = 22;
@@ -130,7 +128,7 @@ pub(super) fn silent(attack: &Attack) {
     let (mut api, mut storage) = (Vec::new(), Vec::new());
     while attack.goes_on() {
         fill(attack, &mut api, SILENT, attack.api.address);
-        fill(attack, &mut storage, SILENT_STORAGE, attack.storage);
+        fill(attack, &mut storage, SILENT, attack.storage);
         attack.sleep(PAUSE);
     }
 }
