@@ -12,12 +12,16 @@ use std::time::Duration;
 pub struct Bounds {
     /// Connections at once, of each listener. Beyond them the oldest that nothing happens on are closed.
     pub connections: usize,
+    /// Of these, connections of one caller; of the embedded storage, of one address. What is beyond that is ended within a second.
+    pub connections_each: usize,
     /// Of these, connections on which nobody has shown who it is. Beyond them the oldest of the address that has most are closed.
     pub newcomers: usize,
     /// Of those, connections from one address. Beyond them its oldest are closed.
     pub newcomers_each: usize,
-    /// Objects at once on their way into the embedded storage or out of it. Beyond them the slowest is cut.
+    /// Objects at once on their way into the embedded storage or out of it. Beyond them the slowest is cut of the address that has most.
     pub transfers: usize,
+    /// Of those, of one address. Beyond them its slowest is cut.
+    pub transfers_each: usize,
     /// What a newcomer gets before it is closed for another rather than a connection on which somebody has shown who it is.
     pub newcomer_stay: Duration,
     /// Until the first request of a connection has come, the HTTP/2 preface included.
@@ -92,9 +96,11 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             connections: 4096,
+            connections_each: 2048,
             newcomers: 1024,
             newcomers_each: 256,
             transfers: 2048,
+            transfers_each: 1024,
             newcomer_stay: Duration::from_secs(1),
             head: Duration::from_secs(30),
             // Longer than clients keep one: theirs is the end that knows when it will be used again.

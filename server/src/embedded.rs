@@ -67,7 +67,7 @@ pub(crate) async fn start_storage(
     bounds: &Bounds,
 ) -> Result<StorageConfig, StorageStartError> {
     let secrets = place::secrets(dir).map_err(StorageStartError::Dir)?;
-    let folder = Folder::open(dir.join(OBJECTS), bounds.transfers).map_err(StorageStartError::Dir)?;
+    let folder = Folder::open(dir.join(OBJECTS), bounds).map_err(StorageStartError::Dir)?;
     let (listener, address) = listen::bind(listen, may_move).await.map_err(StorageStartError::Listen)?;
     let mut builder = S3ServiceBuilder::new(folder);
     builder.set_auth(SimpleAuth::from_single(secrets.access_key_id.clone(), secrets.secret_access_key.clone()));

@@ -13,6 +13,15 @@ pub(crate) const FILES_PER_BUNDLE: usize = 4096;
 /// Most bytes of a bundle; a larger file is an upload of its own.
 pub(crate) const BYTES_PER_BUNDLE: u64 = 256 << 20;
 
+/// When a bundle is closed though there is room in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Nothing came for so long.
+    pub(crate) pause: Duration,
+    /// Its first file has waited for so long: files that keep coming, a few at a time, wait no longer for each other.
+    pub(crate) wait: Duration,
+}
+
 /// Collects files for several targets. All of them together hold no more than one bundle may: what is known of each file is held
 /// in memory, and how many targets there are is for others to say.
 pub(crate) struct Packers<T> {
@@ -25,7 +34,8 @@ struct Packer {
     files: Vec<Found>,
     bytes: u64,
     encoded_bytes: usize,
-    last: Option<Instant>,
+    /// When its first and its last file came.
+    came: Option<(Instant, Instant)>,
 }
 
 impl<T: Clone + Eq + Hash> Packers<T> {
@@ -46,15 +56,16 @@ impl<T: Clone + Eq + Hash> Packers<T> {
         Some((target.clone(), fullest.take()?))
     }
 
-    /// Hands out the bundles that nothing more is to come into: `all` of them, or those into which nothing came for `pause`.
-    pub(crate) fn closed(&mut self, all: bool, pause: Duration) -> Vec<(T, Vec<Found>)> {
-        let closed = self.packers.extract_if(|_, packer| all || packer.last.is_none_or(|last| last.elapsed() >= pause));
+    /// Hands out the bundles that nothing more is to come into: `all` of them, or those for which nobody is to wait any longer.
+    pub(crate) fn closed(&mut self, all: bool, patience: Patience) -> Vec<(T, Vec<Found>)> {
+        let now = Instant::now();
+        let closed = self.packers.extract_if(|_, packer| all || packer.due(patience).is_none_or(|due| due <= now));
         closed.filter_map(|(target, mut packer)| Some((target, packer.take()?))).collect()
     }
 
-    /// When the bundle into which nothing came for longest got its last file.
-    pub(crate) fn oldest(&self) -> Option<Instant> {
-        self.packers.values().filter_map(|packer| packer.last).min()
+    /// When the next bundle is to be closed.
+    pub(crate) fn due(&self, patience: Patience) -> Option<Instant> {
+        self.packers.values().filter_map(|packer| packer.due(patience)).min()
     }
 }
 
@@ -72,15 +83,20 @@ impl Packer {
         self.bytes += file.stat.size;
         self.encoded_bytes += encoded;
         self.files.push(file);
-        self.last = Some(Instant::now());
+        let now = Instant::now();
+        self.came = Some((self.came.map_or(now, |(first, _)| first), now));
         bundle.or_else(|| if self.files.len() == FILES_PER_BUNDLE { self.take() } else { None })
+    }
+
+    fn due(&self, patience: Patience) -> Option<Instant> {
+        self.came.map(|(first, last)| (last + patience.pause).min(first + patience.wait))
     }
 
     /// Hands out what there is.
     fn take(&mut self) -> Option<Vec<Found>> {
         self.bytes = 0;
         self.encoded_bytes = 0;
-        self.last = None;
+        self.came = None;
         let files = std::mem::take(&mut self.files);
         if files.is_empty() { None } else { Some(files) }
     }
@@ -106,6 +122,8 @@ mod tests {
     use super::*;
     use crate::source::FileStat;
 
+    const FOR_LONG: Patience = Patience { pause: Duration::from_secs(3600), wait: Duration::from_secs(3600) };
+
     fn file(name_bytes: usize, size: u64) -> Found {
         Found {
             path: PathBuf::from("/x"),
@@ -130,7 +148,7 @@ mod tests {
         assert_eq!(packer.push(file(10, BYTES_PER_BUNDLE + 1)).map(|bundle| bundle.len()), Some(1));
         assert_eq!(packer.push(file(10, BYTES_PER_BUNDLE)).map(|bundle| bundle.len()), Some(1));
         assert_eq!(packer.take().map(|bundle| bundle.len()), Some(1));
-        assert!(packer.take().is_none() && packer.last.is_none());
+        assert!(packer.take().is_none() && packer.came.is_none());
     }
 
     #[test]
@@ -150,9 +168,27 @@ mod tests {
             most = most.max(waiting);
         }
         assert!(most < FILES_PER_BUNDLE, "{most} files waited");
-        assert!(packers.closed(false, Duration::from_secs(3600)).is_empty());
-        handed_out += packers.closed(true, Duration::ZERO).iter().map(|(_, bundle)| bundle.len()).sum::<usize>();
-        assert_eq!((handed_out, packers.oldest()), (20 * FILES_PER_BUNDLE, None));
+        assert!(packers.closed(false, FOR_LONG).is_empty());
+        handed_out += packers.closed(true, FOR_LONG).iter().map(|(_, bundle)| bundle.len()).sum::<usize>();
+        assert_eq!((handed_out, packers.due(FOR_LONG)), (20 * FILES_PER_BUNDLE, None));
+    }
+
+    #[test]
+    fn a_bundle_into_which_something_comes_all_the_time_is_closed_when_its_first_file_has_waited() {
+        const PATIENCE: Patience = Patience { wait: Duration::from_millis(50), ..FOR_LONG };
+        let begun = Instant::now();
+        let mut packers = Packers::new();
+        let bundle = loop {
+            assert!(packers.push((), file(10, 1)).is_none(), "it is full");
+            if let Some((_, bundle)) = packers.closed(false, PATIENCE).pop() {
+                break bundle;
+            }
+            let due = packers.due(PATIENCE).unwrap();
+            assert!(due <= Instant::now() + PATIENCE.wait);
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        assert!(begun.elapsed() >= PATIENCE.wait && !bundle.is_empty());
+        assert!(packers.due(PATIENCE).is_none());
     }
 
     #[test]

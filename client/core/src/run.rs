@@ -28,7 +28,7 @@ use crate::home::Home;
 use crate::inbox::Inbox;
 use crate::notice::{Notice, Progress};
 use crate::out::Out;
-use crate::pack::Packers;
+use crate::pack::{Packers, Patience};
 use crate::parameters::Parameters;
 use crate::pipeline::{Pipeline, Recipe, Transferred};
 use crate::recipe::Recipes;
@@ -42,6 +42,12 @@ use unplaced::Pause;
 
 /// A bundle is closed when nothing came for this long.
 const BUNDLE_PAUSE: Duration = Duration::from_millis(200);
+/// Or when its first file has waited for so long: files that come all the time, a few at once, are not to wait for each other.
+const BUNDLE_WAIT: Duration = Duration::from_millis(500);
+/// Uploads under way of this weight double that wait: while the server is slow, or away, bundles get longer instead of more.
+const WEIGHT_PER_DOUBLING: usize = 8;
+/// At most so often.
+const DOUBLINGS_MAX: usize = 6;
 /// Weight of uploads under way, at most: what is known of their files is held in memory.
 const WEIGHT_MAX: usize = 64;
 /// Files that weigh as much as an upload itself.
@@ -276,7 +282,7 @@ impl Run {
         let (mut all_selected, mut is_selecting) = (false, true);
         let mut last_words: Option<Instant> = None;
         loop {
-            for (target, bundle) in self.packers.closed(all_selected && !self.gave_back, BUNDLE_PAUSE) {
+            for (target, bundle) in self.packers.closed(all_selected && !self.gave_back, self.patience()) {
                 self.begin(target, bundle).await?;
             }
             self.start_held().await?;
@@ -328,9 +334,14 @@ impl Run {
         self.active.values().map(|active| active.weight).sum()
     }
 
+    fn patience(&self) -> Patience {
+        let doublings = (self.weight() / WEIGHT_PER_DOUBLING).min(DOUBLINGS_MAX);
+        Patience { pause: BUNDLE_PAUSE, wait: BUNDLE_WAIT * (1 << doublings) }
+    }
+
     /// When something is to be done that nobody asks for.
     fn wake_at(&self) -> Option<Instant> {
-        let bundle = self.packers.oldest().map(|last| last + BUNDLE_PAUSE);
+        let bundle = self.packers.due(self.patience());
         let later = self.later.iter().map(|(at, _)| *at).min();
         bundle.into_iter().chain(later).chain(self.held_until).chain(self.look_again).min()
     }

@@ -29,6 +29,7 @@ use super::blocks::Blocks;
 use super::listing::list;
 use super::reading::Reading;
 use super::transfers::{Transfer, Transfers};
+use crate::bounds::Bounds;
 use crate::listen::Exchange;
 
 /// Deepest key: `results/UPLOAD/INDEX/FENCE/SHA256`.
@@ -49,13 +50,13 @@ pub(super) struct Folder {
 
 impl Folder {
     /// Takes the folder, making it if needed, and clears what an earlier process left half-written.
-    pub(super) fn open(root: PathBuf, most_transfers: usize) -> io::Result<Self> {
+    pub(super) fn open(root: PathBuf, bounds: &Bounds) -> io::Result<Self> {
         let incoming = root.join(INCOMING);
         match std::fs::remove_dir_all(&incoming) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => std::fs::create_dir_all(&incoming)?,
         }
-        let transfers = Transfers::new(most_transfers);
+        let transfers = Transfers::new(bounds);
         Ok(Self { root, arrivals: AtomicU64::new(0), transfers, blocks: Arc::default() })
     }
 

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::bounds::Bounds;
 use crate::listen::Exchange;
 
 /// All that are under way, by number.
 #[derive(Debug)]
 pub(super) struct Transfers {
     most: usize,
+    most_each: usize,
     under_way: Mutex<UnderWay>,
 }
 
@@ -26,32 +28,56 @@ pub(super) struct Transfer {
 }
 
 impl Transfers {
-    pub(super) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, under_way: Mutex::default() })
+    pub(super) fn new(bounds: &Bounds) -> Arc<Self> {
+        let (most, most_each) = (bounds.transfers, bounds.transfers_each);
+        Arc::new(Self { most, most_each, under_way: Mutex::default() })
     }
 
-    /// Begins one. Where there are too many, the one that has moved slowest gives way: whoever wants to keep all places has to be faster
-    /// than those who really send something. Whose an object is, a presigned URL does not say. None: all of them have just begun.
+    /// Begins one. Where there are too many, of its address or in all, one gives way of its address, or of the one that has most: whose
+    /// an object is, a presigned URL does not say. It is the slowest, and among equals the eldest: whoever wants to keep all places, be it
+    /// with objects that are always new, has to be faster than those who really send something. None: nobody knows how fast any of them is.
     pub(super) fn begin(self: &Arc<Self>, exchange: Option<Arc<Exchange>>) -> Option<Transfer> {
         let mut under_way = self.under_way();
-        if under_way.transfers.len() >= self.most {
-            let judged = under_way
-                .transfers
-                .iter()
-                .filter_map(|(number, exchange)| Some((*number, exchange.as_ref()?.bytes_per_s()?)));
-            let (slowest, _) = judged.min_by(|(_, one), (_, other)| one.total_cmp(other))?;
-            if let Some(Some(exchange)) = under_way.transfers.remove(&slowest) {
-                exchange.cut();
+        let network = exchange.as_ref().map(|exchange| exchange.line().network());
+        let mut ended = None;
+        if under_way.transfers.len() >= self.most_each.min(self.most) {
+            let of = under_way.by_network();
+            let own = network.filter(|network| of.get(network).is_some_and(|count| *count >= self.most_each));
+            let most = || of.iter().max_by_key(|(_, count)| **count).map(|(network, _)| *network);
+            if own.is_some() || under_way.transfers.len() >= self.most {
+                let slowest = under_way.slowest_of(own.or_else(most)?)?;
+                ended = under_way.transfers.remove(&slowest).flatten();
             }
         }
         under_way.last += 1;
         let number = under_way.last;
         under_way.transfers.insert(number, exchange);
+        drop(under_way);
+        if let Some(ended) = ended {
+            ended.cut();
+        }
         Some(Transfer { all: Arc::clone(self), number })
     }
 
     fn under_way(&self) -> MutexGuard<'_, UnderWay> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl UnderWay {
+    /// How many of each address are known.
+    fn by_network(&self) -> HashMap<u128, usize> {
+        let mut of = HashMap::new();
+        for exchange in self.transfers.values().flatten() {
+            *of.entry(exchange.line().network()).or_default() += 1;
+        }
+        of
+    }
+
+    fn slowest_of(&self, network: u128) -> Option<u64> {
+        let known = self.transfers.iter().filter_map(|(number, exchange)| Some((*number, exchange.as_ref()?)));
+        let own = known.filter(|(_, exchange)| exchange.line().network() == network);
+        own.min_by_key(|(number, exchange)| (exchange.level(), *number)).map(|(number, _)| number)
     }
 }
 

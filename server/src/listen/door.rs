@@ -1,5 +1,6 @@
 //! Which connections there are, who may come in, and who has to go.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::net::IpAddr;
@@ -10,14 +11,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, level};
 use super::pace::{Pace, Rate};
 use crate::bounds::Bounds;
 use crate::callers::network;
 
 /// How long a connection may take to end by itself before it is cut.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// Connections beyond the bound: those that have been ended and are not gone yet, or newer ones where on all a request has just begun.
+/// Connections beyond the bound: those that have been ended and are not gone yet.
 const BEYOND: usize = 64;
 /// Between two looks at what nobody else notices, where the bounds are those of production.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -151,8 +152,27 @@ impl Door {
             // A machine that slept has not waited for anybody.
             let passed = std::mem::replace(&mut last, Instant::now()).elapsed().min(every * 3);
             let lines: Vec<_> = self.lines().values().cloned().collect();
+            self.end_excess(&lines);
             for line in lines {
                 line.look(&self.bounds, rate, passed);
+            }
+        }
+    }
+
+    /// Ends what callers have beyond the bound of each: what is idle first, then that on which least moves, the eldest first.
+    fn end_excess(&self, lines: &[Arc<Line>]) {
+        let most = self.bounds.connections_each;
+        if lines.len() <= most {
+            return;
+        }
+        let mut of = HashMap::<u64, Vec<&Arc<Line>>>::new();
+        for line in lines.iter().filter(|line| line.is_known() && !line.cut.is_cancelled()) {
+            of.entry(line.owner.load(Ordering::Relaxed)).or_default().push(line);
+        }
+        for own in of.values_mut().filter(|own| own.len() > most) {
+            own.sort_by_cached_key(|line| (line.idle_since().is_none(), level(line.bytes_per_s()), line.number));
+            for line in &own[..own.len() - most] {
+                line.cut.cancel();
             }
         }
     }
@@ -194,7 +214,7 @@ impl<'a> Newcomers<'a> {
 }
 
 /// Of the caller that has the most connections, the one on which nothing has happened for the longest time. Where something is under
-/// way on all connections, the one on which least moves: who hardly uses a place should not keep it for ever.
+/// way on all connections, the one on which least moves, and of those the eldest: who hardly uses a place should not keep it for ever.
 fn least_needed_of_the_most(lines: &Lines) -> Option<&Arc<Line>> {
     let mut of = HashMap::<u64, usize>::new();
     for line in lines.values() {
@@ -203,15 +223,11 @@ fn least_needed_of_the_most(lines: &Lines) -> Option<&Arc<Line>> {
     let count_of = |line: &Line| of.get(&line.owner.load(Ordering::Relaxed)).copied();
     let staying = || lines.values().filter(|line| !line.cut.is_cancelled());
     let idle = staying().filter_map(|line| Some((line.idle_since()?, line)));
-    let idle = idle.max_by_key(|(since, line)| (count_of(line), std::cmp::Reverse(*since)));
+    let idle = idle.max_by_key(|(since, line)| (count_of(line), Reverse(*since)));
     if let Some((_, line)) = idle {
         return Some(line);
     }
-    let busy = staying().filter_map(|line| Some((line.bytes_per_s()?, line)));
-    let slowest = busy.max_by(|(one, of_one), (other, of_other)| {
-        count_of(of_one).cmp(&count_of(of_other)).then_with(|| other.total_cmp(one))
-    });
-    slowest.map(|(_, line)| line)
+    staying().max_by_key(|line| (count_of(line), Reverse(level(line.bytes_per_s())), Reverse(line.number)))
 }
 
 /// A connection's place; free again when it is dropped.
@@ -256,6 +272,11 @@ impl Line {
                 surplus: 0.0,
             }),
         }
+    }
+
+    /// What of its address counts.
+    pub(crate) fn network(&self) -> u128 {
+        self.network
     }
 
     /// Where it comes from.
@@ -347,10 +368,9 @@ impl Line {
         self.came.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// How much moves of what is under way on it; none if all of that has just begun.
-    fn bytes_per_s(&self) -> Option<f64> {
-        let exchanges = self.state().under_way();
-        exchanges.iter().filter_map(|exchange| exchange.bytes_per_s()).reduce(|one, other| one + other)
+    /// How much moves of what is under way on it.
+    fn bytes_per_s(&self) -> f64 {
+        self.state().under_way().iter().map(|exchange| exchange.bytes_per_s()).sum()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -437,7 +457,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_on_all_a_request_has_just_begun_one_gives_way_in_a_moment() {
+    async fn where_on_all_a_request_has_just_begun_one_gives_way() {
         let door = door(Bounds { connections: 4, newcomers: 2, ..Bounds::default() });
         for _ in 0..4 + BEYOND {
             let entry = door.admit([10, 0, 0, 1].into()).await;
@@ -450,5 +470,37 @@ mod tests {
         }
         let fresh = tokio::time::timeout(Duration::from_secs(20), door.admit([10, 0, 0, 2].into())).await;
         assert!(!fresh.expect("it waits for ever").line.cut.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn no_caller_keeps_more_connections_than_each_may_and_those_that_are_used_stay() {
+        let door = door(Bounds { connections_each: 2, ..Bounds::default() });
+        let mut entries = Vec::new();
+        for owner in [1, 2, 2, 2, 2] {
+            entries.extend(admit(&door, "10.0.0.1", 1).await);
+            entries[entries.len() - 1].line.belongs_to(owner);
+        }
+        let _newcomers = admit(&door, "10.0.0.1", 3).await;
+        let _asks = Exchange::begin(&entries[1].line, CancellationToken::new());
+        door.end_excess(&door.lines().values().cloned().collect::<Vec<_>>());
+        let cut: Vec<bool> = entries.iter().map(|entry| entry.line.cut.is_cancelled()).collect();
+        assert_eq!(cut, [false, false, true, true, false]);
+    }
+
+    #[tokio::test]
+    async fn requests_that_have_just_begun_are_no_shield_of_who_has_most() {
+        let door = door(Bounds { connections: 4, newcomers: 2, ..Bounds::default() });
+        let mut busy = Vec::new();
+        for owner in [1, 2, 2, 2] {
+            let entry = door.admit([10, 0, 0, 1].into()).await;
+            entry.line.belongs_to(owner);
+            // That of who has one takes longer than all of the others'.
+            let age = Duration::from_secs(if owner == 1 { 60 } else { 0 });
+            let asks = Exchange::begun_at(&entry.line, CancellationToken::new(), Instant::now() - age);
+            busy.push((asks, entry));
+        }
+        let fresh = door.admit([10, 0, 0, 2].into()).await;
+        let cut: Vec<bool> = busy.iter().map(|(_, entry)| entry.line.cut.is_cancelled()).collect();
+        assert_eq!((cut, fresh.line.cut.is_cancelled()), (vec![false, true, false, false], false));
     }
 }

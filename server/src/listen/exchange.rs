@@ -16,8 +16,10 @@ use tokio_util::sync::CancellationToken;
 use super::door::Line;
 use super::pace::{Pace, Rate};
 
-/// From when on it tells something how much has moved of a request.
-const JUDGED_AFTER: Duration = Duration::from_secs(1);
+/// A request counts as at least so old: what moves in its first moments says little.
+const JUDGED_OVER: Duration = Duration::from_secs(1);
+/// Below this rate all are alike.
+const LEAST_BYTES_PER_S: f64 = 512.0;
 /// What an HTTP/2 connection is given of an answer at once.
 const PIECE_BYTES: usize = 16 << 10;
 
@@ -42,10 +44,14 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     pub(super) fn begin(line: &Arc<Line>, cut: CancellationToken) -> Arc<Self> {
+        Self::begun_at(line, cut, Instant::now())
+    }
+
+    pub(super) fn begun_at(line: &Arc<Line>, cut: CancellationToken, begun: Instant) -> Arc<Self> {
         let exchange = Arc::new(Self {
             line: Arc::clone(line),
             number: AtomicU64::new(0),
-            begun: Instant::now(),
+            begun,
             cut,
             reading: Pace::default(),
             writing: Pace::of_taking(),
@@ -78,10 +84,14 @@ impl Exchange {
         self.cut.cancel();
     }
 
-    /// How much has moved of it on average; none while it has just begun.
-    pub(crate) fn bytes_per_s(&self) -> Option<f64> {
-        let age = self.begun.elapsed();
-        (age >= JUDGED_AFTER).then(|| (self.reading.total() + self.writing.total()) as f64 / age.as_secs_f64())
+    /// How much has moved of it on average.
+    pub(super) fn bytes_per_s(&self) -> f64 {
+        (self.reading.total() + self.writing.total()) as f64 / self.begun.elapsed().max(JUDGED_OVER).as_secs_f64()
+    }
+
+    /// How fast it is, for who has to give way: see [`level`].
+    pub(crate) fn level(&self) -> u32 {
+        level(self.bytes_per_s())
     }
 
     /// Whether its body is waited for.
@@ -108,6 +118,12 @@ impl Exchange {
             self.cut.cancel();
         }
     }
+}
+
+/// A rate as a power of two. It is so coarse that nobody stays before others by a byte: among equals the eldest gives way, so that
+/// whoever keeps places with little has to be faster than who has just come.
+pub(super) fn level(bytes_per_s: f64) -> u32 {
+    bytes_per_s.max(LEAST_BYTES_PER_S).log2() as u32
 }
 
 impl Drop for Exchange {

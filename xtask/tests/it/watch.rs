@@ -82,6 +82,27 @@ fn every_way_into_a_watched_folder_is_noticed(backend: Backend) -> Result<()> {
     stage.end()
 }
 
+#[test]
+fn files_that_keep_coming_do_not_wait_for_each_other() -> Result<()> {
+    let mut stage = Stage::complete(Backend::Sqlite)?;
+    let watched = stage.folder("watched")?;
+    let ada = stage.person("ada")?;
+    let mut watching = watch(&ada, watched.path(), &[])?;
+    let mut count = 0;
+    // One with every look: fewer in all than a bundle has room for.
+    wait::until("the first report", Duration::from_secs(30), || {
+        watching.expect_running()?;
+        watched.write(format!("{count}"), "one more\n")?;
+        count += 1;
+        Ok((!watching.lines()?.is_empty()).then_some(()))
+    })
+    .with_context(|| format!("{count} files came"))?;
+    let expected = (0..count).map(|number| (watched.path().join(number.to_string()), 9)).collect();
+    until_reported(&mut watching, &expected)?;
+    watching.interrupt()?;
+    stage.end()
+}
+
 /// Nobody but root can become another user, and only another user's files are closed to a client.
 const NOBODY: u32 = 65534;
 

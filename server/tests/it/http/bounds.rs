@@ -21,7 +21,8 @@ fn the_bounds_of_production_are_those_of_the_documents() {
     let bounds = Bounds::default();
     assert_eq!((bounds.bytes_per_s, bounds.pace_over), (512, Duration::from_secs(30)));
     assert_eq!((bounds.head, bounds.idle), (Duration::from_secs(30), Duration::from_secs(75)));
-    assert_eq!((bounds.connections, bounds.newcomers, bounds.newcomers_each), (4096, 1024, 256));
+    assert_eq!((bounds.connections, bounds.connections_each), (4096, 2048));
+    assert_eq!((bounds.newcomers, bounds.newcomers_each), (1024, 256));
     assert_eq!(bounds.streams, 128);
     assert_eq!(bounds.users, Share { caller: 256, group: 1024, all: 4096, always: 16 });
     assert_eq!(bounds.reports, Share { caller: 1024, group: 1024, all: 4096, always: 64 });
@@ -29,7 +30,7 @@ fn the_bounds_of_production_are_those_of_the_documents() {
     assert_eq!(bounds.open, bounds.strangers);
     assert_eq!(bounds.worked_on, Share { caller: 32 << 20, group: 48 << 20, all: 64 << 20, always: 1 << 20 });
     assert_eq!(bounds.answers, Share { caller: 12 << 20, group: 24 << 20, all: 48 << 20, always: 256 << 10 });
-    assert_eq!(bounds.transfers, 2048);
+    assert_eq!((bounds.transfers, bounds.transfers_each), (2048, 1024));
     // The largest body of one caller has to fit.
     assert!(bounds.bodies.caller + bounds.eldest_bodies.caller >= filemill_api::limits::MAX_BODY_BYTES);
 }

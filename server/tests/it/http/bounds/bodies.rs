@@ -226,6 +226,40 @@ async fn objects_that_hardly_move_give_way_to_others() {
     mill.stop().await;
 }
 
+#[tokio::test]
+async fn objects_that_are_always_new_push_out_none_that_takes_its_time() {
+    let mill = Mill::start_with(|config| config.bounds.transfers = 4).await;
+    let chunk = vec![7; 64 << 10];
+    let put = async |sample| {
+        let mut sample = mill.upload(sample);
+        sample.open.want = vec![super::super::want(0, &chunk)];
+        mill.open(&sample.open).await.chunks.remove(0)
+    };
+    let mut slow = raw::send(raw::storage(&mill), &raw::put_head(&mill, &put(3).await)).await;
+    let (head, address) = (raw::put_head(&mill, &put(4).await), raw::storage(&mill));
+    let others = tokio::spawn(async move {
+        loop {
+            // More than there are places for, each gone before it is a second old.
+            let mut held = Vec::new();
+            for _ in 0..8 {
+                let mut stream = raw::send(address, &head).await;
+                // It may have been cut already.
+                let _ = stream.write_all(&[7]).await;
+                held.push(stream);
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+    });
+    for piece in chunk.chunks(1280) {
+        slow.write_all(piece).await.unwrap();
+        sleep(Duration::from_millis(100)).await;
+    }
+    let answer = raw::closed(&mut slow).await;
+    others.abort();
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    mill.stop().await;
+}
+
 /// Sends a body in pieces on one of many streams.
 async fn drip_stream(mut body: h2::SendStream<bytes::Bytes>, bytes_per_s: usize, seconds: u64) {
     let rest = br#"{"uploads":[]}"#;
