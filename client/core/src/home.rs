@@ -108,7 +108,7 @@ impl Home {
 }
 
 /// Opens a file. A pipe in its place would keep this program waiting, and no signal would end it.
-fn open_regular(options: &mut OpenOptions, path: &Path) -> std::io::Result<File> {
+pub(crate) fn open_regular(options: &mut OpenOptions, path: &Path) -> std::io::Result<File> {
     #[cfg(unix)]
     {
         let flags = rustix::fs::OFlags::NONBLOCK.bits();
