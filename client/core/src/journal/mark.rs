@@ -38,7 +38,7 @@ pub(super) async fn check(home: &Home, journal: &SqlitePool) -> Result<(), Error
     if found.is_none() {
         set(journal, mark).await.map_err(failed)?;
     }
-    if noted.is_none() { note_journal(home, Some(mark)) } else { Ok(()) }
+    if noted.is_none() { note_journal(home, mark) } else { Ok(()) }
 }
 
 /// Makes the journal bear this mark.
