@@ -1,13 +1,20 @@
 //! What a login pinned: server, token, pool and storage origins.
 
+use std::fs;
+use std::io::ErrorKind;
+
 use filemill_seal::Enrolment;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use crate::error::Error;
-use crate::home::{Home, read_text, write_private};
+use crate::home::{Home, prepare_private, read_text, write_private};
 use crate::keys::KeyPlace;
+
+/// Held while the files are changed, by a login or for a note, and while they are read: else the one would write over what the other
+/// has written, or one login's token be read with another's server.
+const LOCK: &str = "config.lock";
 
 /// What a login pinned. The token and the pool's root are compared, never asked for again.
 #[derive(Clone)]
@@ -51,12 +58,15 @@ struct Notes {
 }
 
 impl Config {
-    /// Reads what the last login left.
+    /// Reads what the last login left. Blocks.
     ///
     /// # Errors
     ///
     /// [`Error::NotLoggedIn`] if there was none, [`Error::File`] or [`Error::Malformed`] if it cannot be read.
     pub fn load(home: &Home) -> Result<Self, Error> {
+        // Between the two files another login may come, whose token is for no server but its own. Where nothing can be locked, as on
+        // a disk that was full before there was a lock, they are read nevertheless.
+        let _lock = home.lock(LOCK).ok();
         let not_logged_in = || Error::NotLoggedIn { home: home.path().to_owned() };
         let path = home.config();
         let text = read_text(&path)?.ok_or_else(not_logged_in)?;
@@ -79,12 +89,16 @@ impl Config {
         })
     }
 
-    /// Keeps it, the token in a file of its own.
+    /// Keeps it, the token in a file of its own. Never do one login's token and another's server lie there together: if this ends in
+    /// between, the home is logged in nowhere. Blocks.
     ///
     /// # Errors
     ///
     /// [`Error::File`] if it cannot be written.
     pub(crate) fn save(&self, home: &Home) -> Result<(), Error> {
+        let _lock = home.lock(LOCK)?;
+        let former = read_text(&home.config())?.and_then(|text| serde_json::from_str::<Text>(&text).ok());
+        let is_same = |former: Text| former.server == self.server && former.organisation == self.organisation;
         let text = Text {
             version: 1,
             server: self.server.clone(),
@@ -97,8 +111,19 @@ impl Config {
         };
         let text = serde_json::to_string_pretty(&text)
             .map_err(|error| Error::Malformed { path: home.config(), detail: error.to_string() })?;
-        write_private(&home.token(), &self.token)?;
-        write_private(&home.config(), &text)
+        // What may lack room comes first.
+        let token = prepare_private(&home.token(), &self.token)?;
+        let config = prepare_private(&home.config(), &text)?;
+        if !former.is_some_and(is_same) {
+            match fs::remove_file(home.token()) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(Error::file("remove", &home.token(), &error));
+                }
+                _ => {}
+            }
+        }
+        config.put()?;
+        token.put()
     }
 
     /// Names server and organisation: cursors and uploads of one mean nothing to another.
@@ -124,8 +149,9 @@ fn notes(home: &Home) -> Result<Notes, Error> {
     Ok(read_text(&home.config())?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
 
-/// Changes a note, if there is a config to note it in.
+/// Changes a note, if there is a config to note it in. Blocks.
 fn note(home: &Home, change: impl FnOnce(&mut Notes)) -> Result<(), Error> {
+    let _lock = home.lock(LOCK)?;
     let text = read_text(&home.config())?.unwrap_or_default();
     let Ok(mut text) = serde_json::from_str::<Text>(&text) else { return Ok(()) };
     change(&mut text.notes);
@@ -139,9 +165,9 @@ pub(crate) fn noted_key_place(home: &Home) -> Option<KeyPlace> {
     notes(home).ok()?.key_store
 }
 
-/// Notes where the secret key is now.
-pub(crate) fn note_key_place(home: &Home) -> Result<(), Error> {
-    note(home, |notes| notes.key_store = Some(KeyPlace::of(home)))
+/// Notes where the secret key is.
+pub(crate) fn note_key_place(home: &Home, place: KeyPlace) -> Result<(), Error> {
+    note(home, |notes| notes.key_store = Some(place))
 }
 
 /// The mark that the journal of `home` bears; `None` if it was not noted, or there was none yet.
@@ -149,9 +175,9 @@ pub(crate) fn noted_journal(home: &Home) -> Result<Option<u32>, Error> {
     Ok(notes(home)?.journal)
 }
 
-/// Notes the mark that the journal bears from now on.
-pub(crate) fn note_journal(home: &Home, mark: Option<u32>) -> Result<(), Error> {
-    note(home, |notes| notes.journal = mark)
+/// Notes the mark that the journal bears.
+pub(crate) fn note_journal(home: &Home, mark: u32) -> Result<(), Error> {
+    note(home, |notes| notes.journal = Some(mark))
 }
 
 /// Parses a server's address: http or https, a host, nothing behind it.
@@ -186,6 +212,8 @@ pub(crate) fn is_private(url: &Url) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     #[test]
@@ -208,20 +236,72 @@ mod tests {
         }
     }
 
+    fn config(server: &str, token: &str) -> Config {
+        let enrolment = format!(r#"{{"filemill_enrolment":1,"pool":"main","root":"{}"}}"#, "ab".repeat(32));
+        Config {
+            server: parse_server(server).unwrap(),
+            organisation: "acme".into(),
+            user: "ada".into(),
+            enrolment: Enrolment::from_json(&enrolment).unwrap(),
+            storage_origins: vec!["http://127.0.0.1:2".into()],
+            token: Zeroizing::new(token.into()),
+        }
+    }
+
+    #[test]
+    fn no_note_and_no_reader_brings_one_logins_token_to_anothers_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        let logins = ["http://127.0.0.1:1", "http://127.0.0.1:2"].map(|server| config(server, server));
+        logins[0].save(&home).unwrap();
+        let done = AtomicBool::new(false);
+        let until_done = |act: &dyn Fn()| {
+            while !done.load(Ordering::Relaxed) {
+                act();
+            }
+        };
+        let (home, until_done) = (&home, &until_done);
+        std::thread::scope(|threads| {
+            threads.spawn(move || until_done(&|| note_journal(home, 7).unwrap()));
+            threads.spawn(move || {
+                until_done(&|| {
+                    let loaded = Config::load(home).unwrap();
+                    assert_eq!(loaded.server.as_str().trim_end_matches('/'), *loaded.token);
+                })
+            });
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                for login in logins.iter().cycle().take(50) {
+                    login.save(home).unwrap();
+                    assert_eq!(Config::load(home).unwrap().server, login.server);
+                }
+            }));
+            done.store(true, Ordering::Relaxed);
+            ended.unwrap();
+        });
+        assert_eq!(noted_journal(home).unwrap(), Some(7), "a login lost what was noted");
+    }
+
+    #[test]
+    fn a_login_that_cannot_be_written_leaves_the_former_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        config("http://127.0.0.1:1", "one").save(&home).unwrap();
+        for part in [home.token(), home.config()].map(|path| path.with_extension("part")) {
+            // In the way of what is written first.
+            fs::create_dir(&part).unwrap();
+            config("http://127.0.0.1:2", "two").save(&home).unwrap_err();
+            let loaded = Config::load(&home).unwrap();
+            assert_eq!((loaded.server.port(), loaded.token.as_str()), (Some(1), "one"));
+            fs::remove_dir(&part).unwrap();
+        }
+    }
+
     #[test]
     fn a_config_survives_its_file() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path()).unwrap();
         assert!(matches!(Config::load(&home), Err(Error::NotLoggedIn { .. })));
-        let enrolment = format!(r#"{{"filemill_enrolment":1,"pool":"main","root":"{}"}}"#, "ab".repeat(32));
-        let config = Config {
-            server: parse_server("http://127.0.0.1:1").unwrap(),
-            organisation: "acme".into(),
-            user: "ada".into(),
-            enrolment: Enrolment::from_json(&enrolment).unwrap(),
-            storage_origins: vec!["http://127.0.0.1:2".into()],
-            token: Zeroizing::new("secret-token".into()),
-        };
+        let config = config("http://127.0.0.1:1", "secret-token");
         config.save(&home).unwrap();
         let loaded = Config::load(&home).unwrap();
         assert_eq!(format!("{loaded:?}"), format!("{config:?}"));

@@ -108,7 +108,7 @@ impl Home {
 }
 
 /// Opens a file. A pipe in its place would keep this program waiting, and no signal would end it.
-fn open_regular(options: &mut OpenOptions, path: &Path) -> std::io::Result<File> {
+pub(crate) fn open_regular(options: &mut OpenOptions, path: &Path) -> std::io::Result<File> {
     #[cfg(unix)]
     {
         let flags = rustix::fs::OFlags::NONBLOCK.bits();
@@ -153,8 +153,26 @@ fn read_bounded(file: File, path: &Path, bytes_max: u64) -> Result<String, Error
     String::from_utf8(bytes).map_err(|_| failed("it is not text in UTF-8".to_owned()))
 }
 
+/// What is to lie at a path, whole and on the disk.
+pub(crate) struct Prepared {
+    part: PathBuf,
+    path: PathBuf,
+}
+
+impl Prepared {
+    /// Puts it there.
+    pub(crate) fn put(self) -> Result<(), Error> {
+        fs::rename(&self.part, &self.path).map_err(|error| Error::file("write", &self.path, &error))
+    }
+}
+
 /// Puts `text` in the place of a file that only its owner may read: all of it, or what was there before.
 pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
+    prepare_private(path, text)?.put()
+}
+
+/// Writes beside it what is to take the place of a file that only its owner may read.
+pub(crate) fn prepare_private(path: &Path, text: &str) -> Result<Prepared, Error> {
     let failed = |error: std::io::Error| Error::file("write", path, &error);
     let part = path.with_extension("part");
     match fs::remove_file(&part) {
@@ -167,7 +185,7 @@ pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&part).map_err(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-    fs::rename(&part, path).map_err(failed)
+    Ok(Prepared { part, path: path.to_owned() })
 }
 
 #[cfg(all(unix, not(target_vendor = "apple")))]

@@ -9,6 +9,7 @@ mod lookup;
 mod mark;
 mod out_folders;
 mod results;
+mod room;
 mod sessions;
 mod unfetched;
 mod uploads;
@@ -27,6 +28,7 @@ pub use anew::{NewJournal, begin_new_journal};
 pub(crate) use files::{FilePlace, FileState, Known, Waiting};
 pub(crate) use lookup::Asked;
 pub(crate) use results::{Arrived, Kept, Missing};
+use room::{Failure, ROOM_BYTES, is_no_room};
 pub(crate) use sessions::{Session, Watched, is_running};
 pub(crate) use unfetched::Unfetched;
 pub(crate) use uploads::{ChunkRecord, Ended, NewFile, NewUpload, StoredChunk, StoredUpload, UploadKeys};
@@ -37,9 +39,6 @@ const ROWS_PER_STATEMENT: usize = 256;
 
 /// How long to wait for another program of the same home that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Room without which nothing is begun, in bytes.
-const ROOM_BYTES: usize = 256 << 10;
 
 /// The journal of one home.
 pub(crate) struct Journal {
@@ -148,28 +147,21 @@ fn make_private(path: &Path) -> Result<(), Error> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
-            Err(Error::JournalFull { path: path.to_owned() })
-        }
+        Err(error) if is_no_room(error.kind()) => Err(Error::JournalFull { path: path.to_owned() }),
         Err(error) => Err(Error::file("open", path, &error)),
     }
 }
 
 fn journal_error(path: &Path, error: &sqlx::Error) -> Error {
-    // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE: no room for the index of the write-ahead log.
-    const FULL: [&str; 2] = ["13", "4874"];
-
-    // SQLITE_CORRUPT with its index, sequence and virtual tables; SQLITE_NOTADB; SQLITE_IOERR_SHORT_READ.
-    const DAMAGED: [&str; 6] = ["11", "267", "523", "779", "26", "522"];
-
-    let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
-    match code.as_deref() {
-        Some(code) if FULL.contains(&code) => Error::JournalFull { path: path.to_owned() },
-        Some(code) if DAMAGED.contains(&code) => {
+    match Failure::of(path, error) {
+        Failure::Full => Error::JournalFull { path: path.to_owned() },
+        Failure::Damaged => {
             let detail = error.as_database_error().map(|error| error.message().to_owned()).unwrap_or_default();
             Error::JournalDamaged { path: path.to_owned(), detail }
         }
-        _ => Error::Journal { path: path.to_owned(), detail: error.to_string() },
+        Failure::Unwritten | Failure::Other | Failure::Foreign => {
+            Error::Journal { path: path.to_owned(), detail: error.to_string() }
+        }
     }
 }
 

@@ -113,8 +113,7 @@ pub fn import_identity(home: &Home, place: KeyPlace, identity: &Identity, replac
         Err(Error::NoKeychain { .. }) if place == KeyPlace::File => {}
         Err(error) => return Err(error),
     }
-    keep(home, place, identity)?;
-    note_key_place(home)
+    keep(home, place, identity)
 }
 
 /// Parses what [`Identity::expose_secret`] or `age-keygen` wrote: comments, and one line with the key.
@@ -127,23 +126,28 @@ pub fn parse_identity(text: &str) -> Result<Identity, KeyError> {
     line.parse()
 }
 
+/// Keeps the key, and notes where.
 fn keep(home: &Home, place: KeyPlace, identity: &Identity) -> Result<(), Error> {
-    let secret = identity.expose_secret();
     match place {
         KeyPlace::File => {
+            let secret = identity.expose_secret();
             let text = Zeroizing::new(format!("# public key: {}\n{}\n", identity.recipient(), *secret));
-            write_private(&home.key(), &text)
+            write_private(&home.key(), &text)?;
+            note_key_place(home, place)
         }
-        KeyPlace::Keychain => {
-            keychain_entry(home)?
-                .set_password(&secret)
-                .map_err(|error| Error::Keychain { detail: error.to_string() })?;
-            // A key in a file would be found first.
-            match std::fs::remove_file(home.key()) {
-                Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::file("remove", &home.key(), &error)),
-                _ => Ok(()),
-            }
-        }
+        KeyPlace::Keychain => keep_in(&keychain_entry(home)?, home, identity),
+    }
+}
+
+/// Keeps the key in the keychain. Only when that is noted does the one in a file go, which is found first: without either, the key
+/// would count as lost.
+fn keep_in(keychain: &Entry, home: &Home, identity: &Identity) -> Result<(), Error> {
+    let secret = identity.expose_secret();
+    keychain.set_password(&secret).map_err(|error| Error::Keychain { detail: error.to_string() })?;
+    note_key_place(home, KeyPlace::Keychain)?;
+    match std::fs::remove_file(home.key()) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::file("remove", &home.key(), &error)),
+        _ => Ok(()),
     }
 }
 
@@ -225,6 +229,30 @@ mod tests {
         assert_eq!(load_identity(&home).unwrap().recipient(), first.recipient());
         import_identity(&home, KeyPlace::File, &second, true).unwrap();
         assert_eq!(load_identity(&home).unwrap().recipient(), second.recipient());
+    }
+
+    #[test]
+    fn a_key_in_a_file_goes_only_when_it_is_noted_that_another_is_in_the_keychain() {
+        let (_folder, home) = home();
+        let enrolment = format!(r#"{{"filemill_enrolment":1,"pool":"main","root":"{}"}}"#, "ab".repeat(32));
+        let config = serde_json::json!({
+            "version": 1, "server": "http://127.0.0.1:1", "organisation": "acme", "user": "ada",
+            "enrolment": enrolment, "storage_origins": [], "key_store": "file",
+        });
+        write_private(&home.config(), &config.to_string()).unwrap();
+        let former = Identity::generate();
+        keep(&home, KeyPlace::File, &former).unwrap();
+        let store: Arc<CredentialStore> = keyring_core::mock::Store::new().unwrap();
+        let keychain = store.build(SERVICE, "home", None).unwrap();
+        // In the way of what is written.
+        let part = home.config().with_extension("part");
+        std::fs::create_dir(&part).unwrap();
+        keep_in(&keychain, &home, &Identity::generate()).unwrap_err();
+        assert_eq!(load_identity(&home).unwrap().recipient(), former.recipient());
+        std::fs::remove_dir(&part).unwrap();
+        keep_in(&keychain, &home, &Identity::generate()).unwrap();
+        assert!(!home.key().exists());
+        assert_eq!(noted_key_place(&home), Some(KeyPlace::Keychain));
     }
 
     #[test]

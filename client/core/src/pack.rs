@@ -132,6 +132,7 @@ mod tests {
             seen_ns: 0,
             attempt: 0,
             replaces: None,
+            watched: false,
             former: None,
             content: None,
         }

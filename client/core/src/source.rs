@@ -59,6 +59,8 @@ pub(crate) struct Found {
     pub(crate) attempt: u32,
     /// Where it was sent before.
     pub(crate) replaces: Option<(UploadId, u32)>,
+    /// A watcher took it in, whose rules hold for it until it is stored; not what was named by hand, whoever sends it in the end.
+    pub(crate) watched: bool,
     /// Where it was sent before it grew.
     pub(crate) former: Option<(UploadId, u32)>,
     /// What a look into it said, if one was taken.
@@ -175,6 +177,7 @@ impl Found {
             seen_ns: now_ns(),
             attempt: 0,
             replaces: None,
+            watched: false,
             former: None,
             content: None,
         })
@@ -277,7 +280,17 @@ mod tests {
         let found = |path: PathBuf| {
             let name = path_bytes(Path::new(path.file_name().unwrap()));
             let stat = FileStat::of(&std::fs::symlink_metadata(&path).unwrap());
-            Found { path, name, stat, seen_ns: 0, attempt: 0, replaces: None, former: None, content: None }
+            Found {
+                path,
+                name,
+                stat,
+                seen_ns: 0,
+                attempt: 0,
+                replaces: None,
+                watched: false,
+                former: None,
+                content: None,
+            }
         };
         assert_eq!(found(path.join("file")).open().unwrap().1.size, 1);
         rustix::fs::mknodat(rustix::fs::CWD, path.join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
@@ -297,7 +310,17 @@ mod tests {
             ("/root/a/b", "../b", "/", "root/a/b"),
         ] {
             let (path, name) = (PathBuf::from(path), name.as_bytes().to_vec());
-            let found = Found { path, name, stat, seen_ns: 0, attempt: 0, replaces: None, former: None, content: None };
+            let found = Found {
+                path,
+                name,
+                stat,
+                seen_ns: 0,
+                attempt: 0,
+                replaces: None,
+                watched: false,
+                former: None,
+                content: None,
+            };
             assert_eq!(found.place(), (Path::new(tree), Path::new(below)));
         }
     }

@@ -23,8 +23,8 @@ impl StandingRules {
         self.watched.is_empty()
     }
 
-    /// Why each of `files` is left out by the rules as they are now, if it is. As when it was taken in: what leaves a root out of
-    /// another one says nothing of what lies in the root.
+    /// Why each of `files` is left out by the rules as they are now, if it is; none that was named by hand is. As when it was taken
+    /// in: what leaves a root out of another one says nothing of what lies in the root.
     pub(crate) async fn judge<F: AsRef<[Found]> + Send + 'static>(
         self: &Arc<Self>,
         files: F,
@@ -35,6 +35,9 @@ impl StandingRules {
                 rules.read_again();
             }
             let judge = |found: &Found| {
+                if !found.watched {
+                    return None;
+                }
                 let position = root_of(this.watched.iter().map(|(root, _)| root), &found.path)?;
                 this.watched[position].1.left_out(&found.path, false)
             };

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
-use filemill_api::{ErrorCode, OfferAnswer, OfferRequest, paths};
+use filemill_api::{OfferAnswer, OfferRequest, paths};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -190,8 +190,9 @@ async fn let_in(server: &Server, config: &NodeConfig, pool: &str, stop: &Cancell
             Err(error) => {
                 let server = Origin::of(&config.server).to_string();
                 return Err(match error {
-                    CallError::Refused { status, body } if body.code == ErrorCode::Unknown => {
-                        NodeError::NoServer { server, why: format!("it answers {status} {}", body.message) }
+                    CallError::Foreign(status) => {
+                        let why = format!("it answers {status} without a reason that this program can read");
+                        NodeError::NoServer { server, why }
                     }
                     // Without the server's hint: the error has its own.
                     CallError::Refused { status, body } => {

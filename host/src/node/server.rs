@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use filemill_api::{ErrorBody, ErrorCode, Problem, WhoAmI, paths};
+use filemill_api::{ErrorBody, Problem, WhoAmI, paths};
 use reqwest::{Client, Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -37,6 +37,11 @@ pub(super) enum CallError {
     /// The server's own answer.
     #[error("it answers {status}: {body}")]
     Refused { status: StatusCode, body: ErrorBody },
+    /// Something else answered in the server's place, or something before it, such as a proxy.
+    #[error(
+        "it answers {0} without a reason that this program can read (hint: check that the address is a filemill server's)"
+    )]
+    Foreign(StatusCode),
     /// An answer that breaks the protocol.
     #[error("its answer breaks the protocol: {0}")]
     Malformed(String),
@@ -47,7 +52,7 @@ impl CallError {
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Away(_) => true,
-            Self::Refused { status, .. } => {
+            Self::Refused { status, .. } | Self::Foreign(status) => {
                 status.is_server_error()
                     || matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
                     // A token may be made valid again, and work in hand is worth the wait.
@@ -59,7 +64,11 @@ impl CallError {
 
     /// Whether the token is not (or no longer) good.
     pub(super) fn is_unauthorised(&self) -> bool {
-        matches!(self, Self::Refused { status, .. } if matches!(*status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
+        matches!(
+            self,
+            Self::Refused { status, .. } | Self::Foreign(status)
+                if matches!(*status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+        )
     }
 }
 
@@ -185,15 +194,10 @@ impl Server {
     }
 }
 
-/// The server's error, or what stands in for it where a proxy answered instead.
+/// The server's error, whatever its code: a newer one may have others. What has not its form is no word of the server's.
 fn refusal(status: StatusCode, body: &[u8]) -> CallError {
-    let body = match serde_json::from_slice::<Problem>(body) {
-        Ok(problem) => problem.error,
-        Err(_) => ErrorBody {
-            code: ErrorCode::Unknown,
-            message: "without a reason that this program can read".to_owned(),
-            hint: Some("check that the address is a filemill server's".to_owned()),
-        },
-    };
-    CallError::Refused { status, body }
+    match serde_json::from_slice::<Problem>(body) {
+        Ok(problem) => CallError::Refused { status, body: problem.error },
+        Err(_) => CallError::Foreign(status),
+    }
 }

@@ -1,14 +1,16 @@
 //! A new journal in the place of one that cannot be used any more, with what can still be read of that one.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
-use super::found::{LOCK, PARTS, has_log, part};
-use super::{BUSY_TIMEOUT, Journal, is_running, journal_error};
-use crate::config::note_journal;
+use super::found::{PARTS, has_log, part};
+use super::room::Failure;
+use super::{BUSY_TIMEOUT, Journal, is_running, journal_error, make_private, mark};
+use crate::config::noted_journal;
 use crate::error::Error;
 use crate::home::Home;
 use crate::source::now_s;
@@ -30,6 +32,10 @@ const TABLES: [(&str, &[&str]); 8] = [
 const SMALLEST_PAGE_BYTES: usize = 512;
 /// Rows that are copied at once.
 const ROWS_AT_ONCE: i64 = 256;
+/// Folder of the home in which the new journal is made, until it is whole.
+const MAKING: &str = "journal.new";
+/// Held meanwhile: two programs at once would make it in the same place.
+const LOCK: &str = "journal-new.lock";
 
 /// What became of a journal that could not be used any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,15 +50,17 @@ pub struct NewJournal {
     pub results: u64,
 }
 
-/// Puts a journal that cannot be used any more aside, and begins a new one with what can still be read of it. What was sent and
-/// is not in it any more counts as never sent. Key, login and pool stay as they are.
+/// Begins a new journal with what can still be read of one that cannot be used any more, and puts that one aside. What was sent and
+/// is not in it any more counts as never sent. Key, login and pool stay as they are. The former stays in its place until the new one
+/// is whole: after an error this can be done again.
 ///
 /// # Errors
 ///
 /// [`Error::JournalInOrder`] if nothing is wrong with it, [`Error::JournalInUse`] while a program of this home runs,
-/// [`Error::File`] if it cannot be moved; errors of the new journal.
+/// [`Error::JournalFull`] if there is no room for another, [`Error::File`] if it cannot be moved; errors of the new journal.
 pub async fn begin_new_journal(home: &Home) -> Result<NewJournal, Error> {
     let path = home.journal();
+    let _lock = on_thread(home, |home| home.lock(LOCK)).await?;
     match Journal::open(home).await {
         Ok(journal) => {
             // Opening reads a few pages only: the damage may lie in any other.
@@ -67,65 +75,152 @@ pub async fn begin_new_journal(home: &Home) -> Result<NewJournal, Error> {
         Err(Error::JournalDamaged { .. }) => {}
         Err(error) => return Err(error),
     }
-    let moving = home.clone();
-    let aside = tokio::task::spawn_blocking(move || put_aside(&moving)).await.map_err(|_| Error::Stopped)??;
-    Journal::open(home).await?.close().await;
-    let mut new = NewJournal { aside, uploads: 0, files: 0, results: 0 };
-    if let Some(aside) = &new.aside {
-        let mut connection = (SqliteConnectOptions::new().filename(&path).busy_timeout(BUSY_TIMEOUT).connect())
-            .await
-            .map_err(|error| journal_error(&path, &error))?;
-        // One that is no database at all has nothing to be read.
-        let counts = take_over(&mut connection, aside).await.unwrap_or_default();
-        connection.close().await.map_err(|error| journal_error(&path, &error))?;
-        (new.uploads, new.files, new.results) = counts;
-    }
-    Ok(new)
+    let made = match make(home).await {
+        Ok(counts) => on_thread(home, put_in_place).await.map(|aside| (aside, counts)),
+        // Where it is made concerns nobody.
+        Err(Error::JournalFull { .. }) => Err(Error::JournalFull { path }),
+        Err(error) => Err(error),
+    };
+    // Whatever is left of it is no journal.
+    let _ = on_thread(home, clear).await;
+    let (aside, (uploads, files, results)) = made?;
+    Ok(NewJournal { aside, uploads, files, results })
 }
 
-/// Renames what there is. Blocks.
-fn put_aside(home: &Home) -> Result<Option<PathBuf>, Error> {
-    let path = home.journal();
+async fn on_thread<T: Send + 'static>(
+    home: &Home,
+    work: impl FnOnce(&Home) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let home = home.clone();
+    tokio::task::spawn_blocking(move || work(&home)).await.map_err(|_| Error::Stopped)?
+}
+
+/// Makes the new journal, with what can still be read of the former. Says how many uploads, files and results that were.
+async fn make(home: &Home) -> Result<(u64, u64, u64), Error> {
+    let (making, is_there) = on_thread(home, |home| {
+        check_unused(home)?;
+        clear(home)?;
+        Ok((Home::at(home.path().join(MAKING))?, make_readable(&home.journal())?))
+    })
+    .await?;
+    Journal::open(&making).await?.close().await;
+    let path = making.journal();
+    let failed = |error: sqlx::Error| journal_error(&path, &error);
+    let options = SqliteConnectOptions::new().filename(&path).busy_timeout(BUSY_TIMEOUT);
+    let mut connection = options.connect().await.map_err(failed)?;
+    let counts = match is_there {
+        true => take_over(&mut connection, &home.journal()).await.map_err(failed)?,
+        false => (0, 0, 0),
+    };
+    // Then it is this home's.
+    if let Some(mark) = noted_journal(home)? {
+        mark::set(&mut connection, mark).await.map_err(failed)?;
+    }
+    // Only the database itself is put into its place.
+    sqlx::query("pragma main.wal_checkpoint(truncate)").execute(&mut connection).await.map_err(failed)?;
+    connection.close().await.map_err(failed)?;
+    if has_log(&path) {
+        return Err(Error::Journal { path, detail: "its log cannot be written into it".to_owned() });
+    }
+    Ok(counts)
+}
+
+fn check_unused(home: &Home) -> Result<(), Error> {
     let sessions = fs::read_dir(home.sessions()).map_err(|error| Error::file("read", &home.sessions(), &error))?;
     for session in sessions.flatten() {
         if session.file_name().to_str().is_some_and(|id| is_running(home, id)) {
-            return Err(Error::JournalInUse { path });
+            return Err(Error::JournalInUse { path: home.journal() });
         }
     }
-    let aside = part(&path, &format!(".lost-{}", now_s()));
-    // SQLite throws the log of a database away that is shorter than the smallest page, although all of it may be in there.
-    let is_empty = fs::metadata(&path).map_or(true, |metadata| metadata.len() < SMALLEST_PAGE_BYTES as u64);
-    if is_empty && has_log(&path) {
-        fs::write(&path, [0; SMALLEST_PAGE_BYTES]).map_err(|error| Error::file("write", &path, &error))?;
+    Ok(())
+}
+
+/// Removes what was left of making one before.
+fn clear(home: &Home) -> Result<(), Error> {
+    let making = home.path().join(MAKING);
+    match fs::remove_dir_all(&making) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::file("remove", &making, &error)),
+        _ => Ok(()),
     }
-    let mut moved = None;
-    for ending in PARTS {
-        let (from, to) = (part(&path, ending), part(&aside, ending));
-        match fs::rename(&from, &to) {
-            Ok(()) if moved.is_none() => moved = Some(aside.clone()),
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::file("put aside", &from, &error)),
+}
+
+/// Makes SQLite read what there is of the former; says whether there is anything. SQLite throws the log of a database away that is
+/// shorter than the smallest page, although all of it may be in there.
+fn make_readable(path: &Path) -> Result<bool, Error> {
+    let length = fs::metadata(path).ok().map(|metadata| metadata.len());
+    if length.is_none_or(|length| length < SMALLEST_PAGE_BYTES as u64) && has_log(path) {
+        make_private(path)?;
+        let written = OpenOptions::new().write(true).open(path).and_then(|mut file| {
+            file.write_all(&[0; SMALLEST_PAGE_BYTES])?;
+            file.sync_all()
+        });
+        written.map_err(|error| Error::file("write", path, &error))?;
+        return Ok(true);
+    }
+    Ok(length.is_some())
+}
+
+/// Puts the former aside, and the new one into its place; if that fails, the former back. Says where the former lies, if there was
+/// anything.
+fn put_in_place(home: &Home) -> Result<Option<PathBuf>, Error> {
+    check_unused(home)?;
+    let path = home.journal();
+    let is_free = |aside: &PathBuf| fs::symlink_metadata(aside).is_err();
+    let aside = (now_s()..).map(|now| part(&path, &format!(".lost-{now}"))).find(is_free).ok_or(Error::Stopped)?;
+    let mut moved = Vec::new();
+    let placed = (|| {
+        // The database last: if this program is killed meanwhile, it is looked at again. And never may the former's log lie beside
+        // the new one.
+        for ending in PARTS.into_iter().rev() {
+            let (from, to) = (part(&path, ending), part(&aside, ending));
+            // With both names there is a journal in its place all the time, where the file system knows that.
+            let linked = if ending.is_empty() { fs::hard_link(&from, &to) } else { Err(ErrorKind::Unsupported.into()) };
+            match linked.or_else(|_| fs::rename(&from, &to)) {
+                Ok(()) => moved.push((from, to)),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::file("put aside", &from, &error)),
+            }
         }
-    }
-    // Now it may be made.
-    note_journal(home, None)?;
-    let lock = home.path().join(LOCK);
-    match fs::remove_file(&lock) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", &lock, &error)),
-        _ => Ok(moved),
+        let made = home.path().join(MAKING).join(path.file_name().unwrap_or_default());
+        fs::rename(&made, &path).map_err(|error| Error::file("write", &path, &error))
+    })();
+    match placed {
+        Ok(()) => Ok((!moved.is_empty()).then_some(aside)),
+        Err(error) => {
+            for (from, to) in moved.into_iter().rev() {
+                // What has both names needs only one.
+                let _ = if fs::symlink_metadata(&from).is_ok() { fs::remove_file(&to) } else { fs::rename(&to, &from) };
+            }
+            Err(error)
+        }
     }
 }
 
 /// Copies what can be read. Says how many uploads, files and results that were.
-async fn take_over(connection: &mut SqliteConnection, aside: &Path) -> Result<(u64, u64, u64), sqlx::Error> {
-    let name = aside.to_str().ok_or_else(|| sqlx::Error::Configuration("its path is no text".into()))?;
-    sqlx::query("attach database $1 as lost").bind(name).execute(&mut *connection).await?;
-    for (table, order) in TABLES {
-        // A damaged table keeps no other from being read; and what lies behind the damage is reached from the other end.
-        if copy(connection, table, &order.join(", ")).await.is_err() {
-            let _ = copy(connection, table, &format!("{} desc", order.join(" desc, "))).await;
+///
+/// # Errors
+///
+/// What is not of the former, damaged database: no room for the new one.
+async fn take_over(connection: &mut SqliteConnection, lost: &Path) -> Result<(u64, u64, u64), sqlx::Error> {
+    let name = lost.to_str().ok_or_else(|| sqlx::Error::Configuration("its path is no text".into()))?;
+    let of_the_former = |error: sqlx::Error| match Failure::of(lost, &error) {
+        Failure::Damaged | Failure::Other => Ok(()),
+        Failure::Full | Failure::Unwritten | Failure::Foreign => Err(error),
+    };
+    match sqlx::query("attach database $1 as lost").bind(name).execute(&mut *connection).await {
+        Ok(_) => {
+            for (table, order) in TABLES {
+                // A damaged table keeps no other from being read; and what lies behind the damage is reached from the other end.
+                if let Err(error) = copy(connection, table, &order.join(", ")).await {
+                    of_the_former(error)?;
+                    let from_the_end = copy(connection, table, &format!("{} desc", order.join(" desc, "))).await;
+                    from_the_end.or_else(of_the_former)?;
+                }
+            }
+            sqlx::query("detach database lost").execute(&mut *connection).await?;
         }
+        // One that is no database at all has nothing to be read.
+        Err(error) => of_the_former(error)?,
     }
     // What only belongs to something that could not be read would be waited for in vain.
     for orphans in [
@@ -135,7 +230,6 @@ async fn take_over(connection: &mut SqliteConnection, aside: &Path) -> Result<(u
     ] {
         sqlx::query(orphans).execute(&mut *connection).await?;
     }
-    sqlx::query("detach database lost").execute(&mut *connection).await?;
     let mut counts = [0; 3];
     for (table, count) in ["uploads", "files", "results"].into_iter().zip(&mut counts) {
         let sql = AssertSqlSafe(format!("select count(*) from main.{table}"));
@@ -258,6 +352,38 @@ mod tests {
             assert_eq!(stored.upload.parameters, Some(parameters(number)), "{number}");
         }
         journal.close().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_full_disk_while_a_journal_is_taken_over_is_no_damage_of_the_former() {
+        let (former, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let former = home_with_uploads(former.path(), 64).await;
+        let new = home_with_uploads(new.path(), 0).await;
+        let options = SqliteConnectOptions::new().filename(new.journal());
+        let mut connection = options.connect().await.unwrap();
+        // SQLite says the same of this bound as of a full disk.
+        let pages: i64 = sqlx::query_scalar("pragma page_count").fetch_one(&mut connection).await.unwrap();
+        let bound = format!("pragma max_page_count = {}", pages + 8);
+        sqlx::query(AssertSqlSafe(bound)).execute(&mut connection).await.unwrap();
+        let error = take_over(&mut connection, &former.journal()).await.unwrap_err();
+        assert!(matches!(journal_error(&new.journal(), &error), Error::JournalFull { .. }), "{error:?}");
+        connection.close().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_journal_that_another_cannot_take_the_place_of_stays_where_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = home_with_uploads(folder.path(), 64).await;
+        let whole = fs::read(home.journal()).unwrap();
+        // Nothing was made.
+        assert!(matches!(put_in_place(&home), Err(Error::File { action: "write", .. })));
+        assert_eq!(fs::read(home.journal()).unwrap(), whole);
+        let names = || fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert!(!names().any(|name| name.to_string_lossy().contains("lost")), "{:?}", names().collect::<Vec<_>>());
+        damage(&home, b"upload 032");
+        let new = begin_new_journal(&home).await.unwrap();
+        assert!(new.uploads >= 56, "{new:?}");
+        assert!(!home.path().join(MAKING).exists());
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -131,6 +131,23 @@ impl Journal {
             .await
     }
 
+    /// Writes down that somebody named files by hand that a watcher took in before: its rules hold for them no more.
+    pub(crate) async fn named_by_hand(&self, rows: Vec<i64>) -> Result<(), Error> {
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    for row in rows {
+                        sqlx::query("update files set watched = 0 where id = $1")
+                            .bind(row)
+                            .execute(&mut *connection)
+                            .await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
+    }
+
     /// Writes down how files look that were found to hold what they held.
     pub(crate) async fn same_again(&self, files: Vec<(i64, Found)>) -> Result<(), Error> {
         self.writer
@@ -165,7 +182,7 @@ impl Journal {
                     for rows in files.chunks(ROWS_PER_STATEMENT) {
                         let mut query = QueryBuilder::<Sqlite>::new(
                             "insert into files (upload, idx, reused, path, name, size, modified_ns, changed_ns, inode, \
-                             device, seen_ns, sha256, verdict, attempt, state, former_upload, former_idx) ",
+                             device, seen_ns, sha256, verdict, attempt, watched, state, former_upload, former_idx) ",
                         );
                         query.push_values(rows, |mut row, (file, known)| {
                             row.push_bind(known.upload.as_bytes().to_vec())
@@ -182,6 +199,7 @@ impl Journal {
                                 .push_bind(known.sha256.map(|sha256| sha256.as_bytes().to_vec()))
                                 .push_bind(0_i64)
                                 .push_bind(0_i64)
+                                .push_bind(i64::from(file.watched))
                                 .push_bind(if known.state == FileState::Done { "done" } else { "open" })
                                 .push_bind(file.former.map(|(upload, _)| upload.as_bytes().to_vec()))
                                 .push_bind(file.former.map(|(_, idx)| i64::from(idx)));
@@ -438,6 +456,7 @@ mod tests {
             seen_ns: 0,
             attempt: 0,
             replaces: None,
+            watched: false,
             former: None,
             content: None,
         };

@@ -15,8 +15,8 @@ use crate::config::noted_journal;
 use crate::error::Error;
 use crate::home::Home;
 
-/// Held while the tables are made. It is made after the first of them was written, and nobody removes it but whoever begins a
-/// new journal: where it is, there was a journal.
+/// Held while the tables are made. It is made after the first of them was written, and nobody removes it: where it is, there was a
+/// journal.
 pub(super) const LOCK: &str = "journal.lock";
 
 /// Files that belong to a SQLite database, by what is put behind its name.

@@ -4,8 +4,8 @@
 //! home waits for is not in it. It comes by restoring the wrong backup, or half of one.
 
 use filemill_seal::UploadId;
-use sqlx::AssertSqlSafe;
-use sqlx::sqlite::SqlitePool;
+use sqlx::sqlite::{Sqlite, SqlitePool};
+use sqlx::{AssertSqlSafe, Executor};
 
 use super::journal_error;
 use crate::config::{note_journal, noted_journal};
@@ -36,10 +36,15 @@ pub(super) async fn check(home: &Home, journal: &SqlitePool) -> Result<(), Error
         (None, None) => random(),
     };
     if found.is_none() {
-        let sql = AssertSqlSafe(format!("pragma application_id = {mark}"));
-        sqlx::query(sql).execute(journal).await.map_err(failed)?;
+        set(journal, mark).await.map_err(failed)?;
     }
-    if noted.is_none() { note_journal(home, Some(mark)) } else { Ok(()) }
+    if noted.is_none() { note_journal(home, mark) } else { Ok(()) }
+}
+
+/// Makes the journal bear this mark.
+pub(super) async fn set<'c>(journal: impl Executor<'c, Database = Sqlite>, mark: u32) -> Result<(), sqlx::Error> {
+    let sql = AssertSqlSafe(format!("pragma application_id = {mark}"));
+    sqlx::query(sql).execute(journal).await.map(drop)
 }
 
 /// Positive for SQLite, whose number has a sign, and not 0.

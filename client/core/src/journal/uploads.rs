@@ -402,6 +402,7 @@ pub(super) fn found(row: &sqlx::sqlite::SqliteRow) -> Result<Found, sqlx::Error>
         seen_ns: row.try_get("seen_ns")?,
         attempt: index(row.try_get("attempt")?)?,
         replaces: None,
+        watched: row.try_get::<i64, _>("watched")? != 0,
         former: former_place(row)?,
         content: None,
     })
@@ -480,7 +481,7 @@ async fn insert_files(
     for rows in files.chunks(ROWS_PER_STATEMENT) {
         let mut query = QueryBuilder::<Sqlite>::new(
             "insert into files (upload, idx, path, name, size, modified_ns, changed_ns, inode, device, seen_ns, \
-             sha256, verdict, attempt, former_upload, former_idx) ",
+             sha256, verdict, attempt, watched, former_upload, former_idx) ",
         );
         query.push_values((first..).zip(rows), |mut row, (idx, file)| {
             let sha256 = match &file.verdict {
@@ -500,6 +501,7 @@ async fn insert_files(
                 .push_bind(sha256)
                 .push_bind(file.verdict.as_ref().map(verdict_code))
                 .push_bind(i64::from(file.found.attempt))
+                .push_bind(i64::from(file.found.watched))
                 .push_bind(file.found.former.map(|(upload, _)| upload.as_bytes().to_vec()))
                 .push_bind(file.found.former.map(|(_, idx)| i64::from(idx)));
         });

@@ -93,6 +93,8 @@ pub(crate) enum TransferEnd {
     Stored,
     /// What was stored does not fit the files any more, or the server has forgotten it: send the files again.
     Abandoned(String),
+    /// A rule that was written meanwhile leaves out a file of it, which says nothing of the others: send those again.
+    LeftOut(String),
     /// The server has less than it was told of: resume.
     Incomplete,
     /// Somebody cancelled it. The server says so of each file.

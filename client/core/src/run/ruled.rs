@@ -9,7 +9,7 @@ use crate::source::Found;
 
 impl Run {
     /// Those of `files` that the rules, as they are now, do not leave out. A watcher's file may have waited for hours: for an
-    /// engine, or for a recipient that may be used.
+    /// engine, or for a recipient that may be used. What was named by hand is under no rules, also if a watcher goes on with it.
     pub(super) async fn without_left_out(&self, files: Vec<Found>) -> Result<Vec<Found>, Error> {
         if !self.shared.is_watching() {
             return Ok(files);

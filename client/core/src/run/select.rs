@@ -175,7 +175,7 @@ impl Selector {
             match met {
                 Met::File(found) => {
                     self.shared.expect_file(found.stat.size);
-                    files.push(found);
+                    files.push(Found { watched: self.shared.is_watching(), ..found });
                 }
                 Met::Skipped { path, reason } => {
                     let path = self.shared.named(&path);
@@ -282,6 +282,13 @@ impl Selector {
         let (done, under_way): (Vec<_>, Vec<_>) =
             known.into_iter().partition(|(_, known)| former(known) == Former::Done);
         self.conclude(release, done).await?;
+        if !self.shared.is_watching() {
+            let watched: Vec<i64> =
+                under_way.iter().filter(|(_, known)| known.file.watched).map(|(_, known)| known.row).collect();
+            if !watched.is_empty() {
+                self.shared.inbox.journal.named_by_hand(watched).await?;
+            }
+        }
         for (file, known) in &under_way {
             // First of all: the result may arrive at any moment.
             let waits = if known.reused {

@@ -170,10 +170,8 @@ impl Run {
         file.content = None;
         let is_new = !self.unplaced.contains_key(&file.path);
         // Where nothing can be sent at all, no more files are taken; and few have to be sent again.
-        let may_be_left = matches!(error, Error::NoEngineFits | Error::Undescribed { .. })
-            && file.replaces.is_none()
-            && self.is_watched(&file);
-        if self.unplaced.len() >= UNPLACED_MAX && is_new && may_be_left {
+        let may_be_left = matches!(error, Error::NoEngineFits | Error::Undescribed { .. }) && file.replaces.is_none();
+        if self.unplaced.len() >= UNPLACED_MAX && is_new && may_be_left && self.is_handed_on(&file).await? {
             // It is found again where it is when there are other engines.
             self.shared.taken.leave(&file.path);
             self.shared.forget_file(file.stat.size);
@@ -258,7 +256,9 @@ impl Run {
         for (file, now) in placed.await.map_err(|_| Error::Stopped)? {
             match now {
                 // The watcher hands it on as it is now.
-                Ok(now) if now != file.stat && self.is_watched(&file) => self.shared.forget_file(file.stat.size),
+                Ok(now) if now != file.stat && self.is_handed_on(&file).await? => {
+                    self.shared.forget_file(file.stat.size);
+                }
                 Ok(_) if self.is_looked_up_first(&file) => self.given_back.push(file),
                 Ok(_) => self.pack(file).await?,
                 Err(message) => {

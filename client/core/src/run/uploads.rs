@@ -23,6 +23,7 @@ use crate::parameters::Parameters;
 use crate::pipeline::{self, Judged, Transfer, TransferEnd, Transferred, Voided};
 use crate::source::{FileKind, Found, Seen, now_s};
 use crate::tree::{LINK, link_met};
+use crate::walk::Root;
 
 /// Times that a file which keeps changing is sent, before it counts as failed.
 const ATTEMPTS_MAX: u32 = 5;
@@ -38,6 +39,23 @@ const TRY_AGAIN: Duration = Duration::from_secs(60);
 const LOOK_AFTER_OTHERS: Duration = Duration::from_secs(5);
 /// An upload that has less time left is given up, and its files are sent again.
 const TIME_LEFT_MIN_S: u64 = 3600;
+
+/// Why a file is sent again.
+#[derive(Clone, Copy)]
+enum Cause<'a> {
+    /// It was sent in vain: after the last attempt it is given up, and its end is of this kind.
+    InVain { kind: &'a str, reason: &'a str },
+    /// A rule leaves out a file of the same upload. That may be as often as somebody writes rules.
+    Rule { reason: &'a str },
+}
+
+impl<'a> Cause<'a> {
+    fn reason(self) -> &'a str {
+        match self {
+            Self::InVain { reason, .. } | Self::Rule { reason } => reason,
+        }
+    }
+}
 
 impl Run {
     /// Makes an upload of `files` for `target`, and starts it.
@@ -260,7 +278,8 @@ impl Run {
         // By a clock that is ahead everything is over.
         let judged = self.shared.pipeline.api.clock_ahead().is_none();
         if judged && stored.upload.not_after < now_s().saturating_add(TIME_LEFT_MIN_S) {
-            return self.abandon(upload, "its time is over").await;
+            let cause = Cause::InVain { kind: "abandoned", reason: "its time is over" };
+            return self.abandon(upload, cause).await;
         }
         let rules = Judged::long_ago(&self.shared.rules);
         let transfer = pipeline::resume(Arc::clone(&self.shared.pipeline), stored, rules)?;
@@ -276,7 +295,8 @@ impl Run {
             let void = |place: &FilePlace| place.verdict.is_some_and(|verdict| !verdict.is_intact());
             if let Some(place) = places.iter().find(|place| !place.reused && (place.abandoned || void(place))) {
                 let found = journal.found(place.row).await?;
-                self.again(upload, index, found, "abandoned", "another program could not send it").await?;
+                let cause = Cause::InVain { kind: "abandoned", reason: "another program could not send it" };
+                self.again(upload, index, found, cause).await?;
             }
         }
         Ok(())
@@ -302,8 +322,9 @@ impl Run {
             }
             Ok(TransferEnd::Abandoned(reason)) => {
                 self.recipe.outdated = true;
-                self.abandon(upload, &reason).await?;
+                self.abandon(upload, Cause::InVain { kind: "abandoned", reason: &reason }).await?;
             }
+            Ok(TransferEnd::LeftOut(reason)) => self.abandon(upload, Cause::Rule { reason: &reason }).await?,
             Ok(TransferEnd::Incomplete) if active.attempts < RESUMES_MAX => {
                 self.resume_upload(upload, active.attempts + 1).await?;
             }
@@ -350,10 +371,10 @@ impl Run {
     }
 
     /// Gives an upload up, and sends what is open of it again.
-    async fn abandon(&mut self, upload: UploadId, reason: &str) -> Result<(), Error> {
+    async fn abandon(&mut self, upload: UploadId, cause: Cause<'_>) -> Result<(), Error> {
         let journal = Arc::clone(&self.shared.inbox.journal);
         journal.abandon_upload(upload).await?;
-        let message = format!("upload `{upload}` is given up, its files are sent again: {reason}");
+        let message = format!("upload `{upload}` is given up, its files are sent again: {}", cause.reason());
         self.shared.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
         let shared = Arc::clone(&self.shared);
         self.chores.spawn(async move {
@@ -366,7 +387,7 @@ impl Run {
                 continue;
             };
             let found = journal.found(place.row).await?;
-            self.again(upload, index, found, "abandoned", reason).await?;
+            self.again(upload, index, found, cause).await?;
         }
         Ok(())
     }
@@ -398,29 +419,27 @@ impl Run {
             VoidReason::Vanished => self.give_up(upload, voided.index, &found, "vanished", voided.detail).await,
             VoidReason::Unreadable => self.give_up(upload, voided.index, &found, "unreadable", voided.detail).await,
             VoidReason::Changed | VoidReason::Shrank => {
-                self.again(upload, voided.index, found, "changing", &voided.detail).await
+                let cause = Cause::InVain { kind: "changing", reason: &voided.detail };
+                self.again(upload, voided.index, found, cause).await
             }
         }
     }
 
-    /// Sends a file again, in a while; unless it was sent too often already, or nobody waits for it.
-    async fn again(
-        &mut self,
-        upload: UploadId,
-        index: u32,
-        mut found: Found,
-        kind: &str,
-        reason: &str,
-    ) -> Result<(), Error> {
+    /// Sends a file again, in a while; unless it was sent in vain too often, or nobody waits for it.
+    async fn again(&mut self, upload: UploadId, index: u32, mut found: Found, cause: Cause<'_>) -> Result<(), Error> {
+        let reason = cause.reason();
         let seen = look(&found).await?;
         // A watcher of this run sees that the file has changed, and hands it on when it has come to rest.
-        if self.is_watched(&found) && seen.as_ref().is_ok_and(|now| now.stat != found.stat) {
+        if seen.as_ref().is_ok_and(|now| now.stat != found.stat) && self.is_handed_on(&found).await? {
             return self.leave_to_watcher(upload, index, &found, reason).await;
         }
-        let attempt = found.attempt + 1;
-        if attempt >= ATTEMPTS_MAX {
-            let message = format!("it was sent {ATTEMPTS_MAX} times in vain, the last time because of this: {reason}");
-            return self.give_up(upload, index, &found, kind, message).await;
+        if let Cause::InVain { kind, .. } = cause {
+            found.attempt += 1;
+            if found.attempt >= ATTEMPTS_MAX {
+                let message =
+                    format!("it was sent {ATTEMPTS_MAX} times in vain, the last time because of this: {reason}");
+                return self.give_up(upload, index, &found, kind, message).await;
+            }
         }
         if !self.sent_again.insert((upload, index)) {
             return Ok(());
@@ -437,15 +456,23 @@ impl Run {
         let path = self.shared.named(&found.path);
         let notice = Notice::SentAgain { path, reason: reason.to_owned() };
         self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
-        found.attempt = attempt;
         found.replaces = Some((upload, index));
-        self.later.push((Instant::now() + SETTLE * (1 << attempt.min(8)), Later::File(Box::new(found))));
+        self.later.push((Instant::now() + SETTLE * (1 << found.attempt.min(8)), Later::File(Box::new(found))));
         Ok(())
     }
 
-    /// Whether it is in a folder that a watcher of this run looks through.
-    pub(super) fn is_watched(&self, found: &Found) -> bool {
-        self.kind == Kind::Watch && self.shared.roots.iter().any(|root| found.path.starts_with(&root.path))
+    /// Whether a watcher of this run hands the file on when it has changed: it is in a folder that is looked through, and if it was
+    /// named by hand, no rule leaves it out there.
+    pub(super) async fn is_handed_on(&self, found: &Found) -> Result<bool, Error> {
+        let is_below = |root: &Root| found.path.starts_with(&root.path);
+        if self.kind != Kind::Watch || !self.shared.roots.iter().any(is_below) {
+            return Ok(false);
+        }
+        if found.watched {
+            return Ok(true);
+        }
+        let (_, judged) = self.shared.rules.judge(vec![Found { watched: true, ..found.clone() }]).await?;
+        Ok(judged.iter().all(Option::is_none))
     }
 
     /// The watcher sends the file again, as it is then: nothing else is said of this version.
@@ -525,7 +552,10 @@ impl Run {
             Err(error) => Err(io_detail(&error)),
         };
         match again {
-            Ok(found) => self.pack(Found { attempt: former.attempt, replaces: former.replaces, ..found }).await,
+            Ok(found) => {
+                let Found { attempt, replaces, watched, .. } = former;
+                self.pack(Found { attempt, replaces, watched, ..found }).await
+            }
             Err(message) => {
                 if let Some((upload, index)) = former.replaces {
                     self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;

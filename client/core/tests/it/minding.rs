@@ -297,10 +297,10 @@ async fn a_rest_time_that_was_asked_for_is_kept() {
 }
 
 /// A file system of its own, as long as it is not dropped.
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn mount(at: &Path, kib: u32) -> Option<Self> {
+    pub(crate) fn mount(at: &Path, kib: u32) -> Option<Self> {
         Self::of_kind("tmpfs", &format!("size={kib}k,mode=700"), at)
     }
 
@@ -318,13 +318,13 @@ impl SmallDisk {
     }
 
     /// Leaves no room at all.
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let mut filler = fs::File::create(self.0.join("filler")).unwrap();
         while filler.write_all(&[1; 4096]).is_ok() {}
         while filler.write_all(&[1]).is_ok() {}
     }
 
-    fn free(&self) {
+    pub(crate) fn free(&self) {
         fs::remove_file(self.0.join("filler")).unwrap();
     }
 

@@ -403,3 +403,41 @@ async fn a_captive_portal_before_the_server_ends_no_run_and_loses_nothing() {
     world.send().await.assert_sizes(&[("a", 7)]);
     assert_eq!(world.fake.lock().faults.portal, 0);
 }
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_journal_that_has_no_room_costs_no_key_of_what_is_on_its_way() {
+    use std::process::Command;
+
+    use filemill_client::{Error, begin_new_journal};
+
+    use crate::minding::SmallDisk;
+
+    let world = World::new().await;
+    let (home, aside) = (world.path("home"), world.path("aside"));
+    std::fs::rename(&home, &aside).unwrap();
+    let Some(disk) = SmallDisk::mount(&home, 8192) else { return };
+    assert!(Command::new("cp").arg("-a").arg(aside.join(".")).arg(&home).status().unwrap().success());
+    for number in 0..300 {
+        world.write(&format!("{number:03}-{}", "name".repeat(50)), format!("{number}"));
+    }
+    world.fake.lock().faults.hold_results = true;
+    world.send_and_die(|fake| fake.lock().uploads.values().any(|upload| !upload.stored.is_empty())).await;
+    let journal = home.join("journal.db");
+    // All of it lies in one file then.
+    let (client, _told) = world.client().await;
+    client.close().await;
+    let mut bytes = std::fs::read(&journal).unwrap();
+    let at = bytes.windows(7).position(|window| window == b"200-nam").expect("a file's name is there") / 4096 * 4096;
+    bytes[at..at + 4096].fill(0x5a);
+    std::fs::write(&journal, bytes).unwrap();
+    disk.fill();
+    for _ in 0..2 {
+        let error = begin_new_journal(&world.home()).await.unwrap_err();
+        assert!(matches!(error, Error::JournalFull { .. }), "{error:?}");
+    }
+    disk.free();
+    let new = begin_new_journal(&world.home()).await.unwrap();
+    assert!(new.uploads > 0 && new.files > 200, "{new:?}");
+    assert!(new.aside.is_some_and(|aside| aside.exists()));
+}

@@ -3,7 +3,7 @@
 use std::fs;
 
 use filemill_api::ErrorCode;
-use filemill_client::{Notice, WatchOptions};
+use filemill_client::{Ending, Notice, WatchOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::minding::{in_folder, watching};
@@ -43,6 +43,94 @@ async fn a_rule_that_is_written_while_the_server_is_away_keeps_what_waits_for_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn files_that_no_rule_names_outlive_any_number_of_new_rules() {
+    const RULES: u32 = 6;
+
+    let world = World::new().await;
+    world.fake.lock().faults.refused_opens = (u32::MAX, Some(ErrorCode::Unavailable));
+    for number in 0..RULES {
+        world.write(&format!("{number}.secret"), format!("secret {number}"));
+    }
+    world.write("other", "other");
+    watching(&world, in_folder(&world), |watching| {
+        let world = &world;
+        async move {
+            let mut rules = String::new();
+            for number in 0..RULES {
+                let opens = world.fake.lock().seen.opens;
+                eventually("the upload", || world.fake.lock().seen.opens > opens).await;
+                rules.push_str(&format!("{number}.secret\n"));
+                // It is not sent itself.
+                world.write(".filemillignore", &rules);
+                let name = format!("{number}.secret");
+                let left_out =
+                    |notice: &Notice| matches!(notice, Notice::Skipped { path, .. } if path.ends_with(&name));
+                watching.until("the rule to hold", |told| told.iter().any(left_out)).await;
+            }
+            world.fake.lock().faults.refused_opens = (0, None);
+            watching.until_finished(world, "other").await;
+            let other = watching.finished().remove(0);
+            assert!(matches!(other.ending, Ending::Succeeded { .. }), "{:?}", other.ending);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_by_hand_is_under_no_rules_of_a_watcher_that_goes_on_with_it() {
+    for changes in [false, true] {
+        let world = World::new().await;
+        world.fake.lock().faults.hang_puts_from = Some(0);
+        world.write("private.log", "private");
+        world.send_and_die(|fake| fake.lock().seen.puts > 0).await;
+        if changes {
+            world.write("private.log", "private, and longer");
+        }
+        world.write(".gitignore", "*.log\n");
+        world.fake.lock().faults.hang_puts_from = None;
+        watching(&world, in_folder(&world), |watching| {
+            let world = &world;
+            async move {
+                watching.until_finished(world, "private.log").await;
+                let is_it = |file: &filemill_client::Finished| file.path.ends_with("private.log");
+                let file = watching.finished().into_iter().find(is_it).unwrap();
+                assert!(file.ending.succeeded(), "{:?}", file.ending);
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_watcher_began_and_somebody_sends_by_hand_is_under_no_rules_any_more() {
+    let world = World::new().await;
+    world.fake.lock().faults.hang_puts_from = Some(0);
+    world.write("private.log", "private");
+    watch_and_die(&world).await;
+    let puts = world.fake.lock().seen.puts;
+    world.send_and_die(|fake| fake.lock().seen.puts > puts).await;
+    world.write(".gitignore", "*.log\n");
+    world.fake.lock().faults.hang_puts_from = None;
+    watching(&world, in_folder(&world), |watching| {
+        let world = &world;
+        async move { watching.until_finished(world, "private.log").await }
+    })
+    .await;
+}
+
+/// A watcher that is killed as soon as it stores something.
+async fn watch_and_die(world: &World) {
+    let (client, mut told) = world.client().await;
+    tokio::select! {
+        result = async { client.watch(in_folder(world), &CancellationToken::new()).await } => {
+            panic!("ended before it could be killed: {result:?}")
+        }
+        () = async { while told.recv().await.is_some() {} } => unreachable!(),
+        () = eventually("a PUT", || world.fake.lock().seen.puts > 0) => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rule_that_is_written_while_no_watcher_runs_keeps_what_the_last_one_began() {
     let by_file = |world: &World| {
         world.write(".gitignore", "*.secret\n");
@@ -53,15 +141,7 @@ async fn a_rule_that_is_written_while_no_watcher_runs_keeps_what_the_last_one_be
         let world = World::new().await;
         world.fake.lock().faults.hang_puts_from = Some(0);
         world.write("a.secret", "secret");
-        let (client, mut told) = world.client().await;
-        tokio::select! {
-            result = async { client.watch(in_folder(&world), &CancellationToken::new()).await } => {
-                panic!("ended before it could be killed: {result:?}")
-            }
-            () = async { while told.recv().await.is_some() {} } => unreachable!(),
-            () = eventually("a PUT", || world.fake.lock().seen.puts > 0) => {}
-        }
-        drop(client);
+        watch_and_die(&world).await;
         world.fake.lock().faults.hang_puts_from = None;
         watching(&world, options(&world), |watching| {
             let world = &world;

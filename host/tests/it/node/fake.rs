@@ -67,6 +67,8 @@ pub(crate) struct World {
     pub(crate) unavailable: HashMap<String, u32>,
     /// Calls to the API that are answered with 409.
     pub(crate) conflicts: HashSet<String>,
+    /// The code of these answers, if it is one of a newer server's.
+    pub(crate) newer_code: Option<&'static str>,
     /// What storage answers whoever puts something, if not 200.
     pub(crate) put_status: Option<u16>,
     /// Where large results are to be put, if not to the storage that is configured.
@@ -310,6 +312,10 @@ impl Handle {
         }
         if self.lock().conflicts.contains(path) {
             self.change(|world| world.said.push(Said::Refused(path.to_owned())));
+            if let Some(code) = self.lock().newer_code {
+                let error = serde_json::json!({ "code": code, "message": "it is too old", "request_id": "1" });
+                return Answer::json(409, &error);
+            }
             return problem(409, ErrorCode::Conflict, "it exists and differs");
         }
         match path {

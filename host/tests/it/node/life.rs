@@ -234,6 +234,15 @@ async fn a_node_that_cannot_work_says_why_and_what_to_do() {
     assert!(error.to_string().contains("does not answer as a filemill server"), "{error}");
     assert!(error.hint().contains("`listening`"), "{}", error.hint());
 
+    // A newer server refuses for a reason of which this version does not know.
+    mill.fake.world(|world| {
+        world.conflicts.insert(paths::WHOAMI.to_owned());
+        world.newer_code = Some("outdated");
+    });
+    let error = refusal(&mill, |_| {}).await;
+    assert!(error.to_string().ends_with("it answers 409 Conflict: it is too old"), "{error}");
+    mill.fake.world(|world| world.conflicts.clear());
+
     let error = refusal(&mill, |config| config.slots = 0).await;
     assert_eq!(error.to_string(), "--slots takes 1 to 1024");
 

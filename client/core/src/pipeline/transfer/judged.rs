@@ -30,7 +30,7 @@ impl Judged {
 
 impl Transfer {
     /// Asks the rules again if that was a while ago. An upload of which they leave out a file by now is given up, whatever of it is
-    /// stored, so that the server throws it away; the other files are sent anew.
+    /// stored, so that the server throws it away; the other files are sent anew. What was named by hand is under no rules.
     pub(super) async fn left_out_meanwhile(&mut self) -> Result<Option<TransferEnd>, Error> {
         let Judged { rules, at } = &mut self.rules;
         if rules.is_empty() || at.is_some_and(|at| at.elapsed() < HOLDS_FOR) {
@@ -39,6 +39,6 @@ impl Transfer {
         let (_, judged) = rules.judge(Arc::clone(&self.files)).await?;
         *at = Some(Instant::now());
         let why = judged.into_iter().flatten().next();
-        Ok(why.map(|why| TransferEnd::Abandoned(format!("a file of it is left out by now: {}", why.said()))))
+        Ok(why.map(|why| TransferEnd::LeftOut(format!("a file of it is left out by now: {}", why.said()))))
     }
 }
