@@ -66,6 +66,7 @@ pub use kinds::{
     Object, Offered, Opened, PoolService, Position, RecordedEvent, RecordedEvents, RecordedKind, RecordedResult, Scope,
     Serves, TokenSummary,
 };
+pub use open::STORED_RANGES;
 pub use pools::{NewPools, PoolSummary};
 pub use roots::PoolRoot;
 
