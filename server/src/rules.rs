@@ -184,6 +184,7 @@ impl Rules {
         });
         let leasing = lease::start(Arc::clone(&core), tracker, stop.clone());
         tracker.spawn(clock::run(Arc::clone(&core), stop.clone()));
+        tracker.spawn(clock::run_slow(Arc::clone(&core), stop.clone()));
         tracker.spawn(steady::run(Arc::clone(&core), stop.clone()));
         tracker.spawn(unrenewed::run(Arc::clone(&core), stop.clone()));
         tracker.spawn(descriptions::run(Arc::clone(&core), stop.clone()));
