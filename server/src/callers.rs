@@ -180,6 +180,11 @@ impl Callers {
         }
     }
 
+    /// The same if there is room now.
+    pub(crate) fn answer_in_any_case_now(&self, account: &Arc<Account>, bytes: usize) -> Option<Permit> {
+        self.answer_now(account, bytes).or_else(|| self.answer_now(account, bytes.min(self.shares[ANSWERS].always)))
+    }
+
     /// Room for a body that comes.
     pub(crate) fn body(&self, account: &Arc<Account>, kind: Kind) -> BodyRoom {
         BodyRoom {

@@ -66,6 +66,7 @@ pub use kinds::{
     Object, Offered, Opened, PoolService, Position, RecordedEvent, RecordedEvents, RecordedKind, RecordedResult, Scope,
     Serves, TokenSummary,
 };
+pub use open::STORED_RANGES;
 pub use pools::{NewPools, PoolSummary};
 pub use roots::PoolRoot;
 
@@ -183,6 +184,7 @@ impl Rules {
         });
         let leasing = lease::start(Arc::clone(&core), tracker, stop.clone());
         tracker.spawn(clock::run(Arc::clone(&core), stop.clone()));
+        tracker.spawn(clock::run_slow(Arc::clone(&core), stop.clone()));
         tracker.spawn(steady::run(Arc::clone(&core), stop.clone()));
         tracker.spawn(unrenewed::run(Arc::clone(&core), stop.clone()));
         tracker.spawn(descriptions::run(Arc::clone(&core), stop.clone()));

@@ -106,7 +106,8 @@ pub struct OpenedUpload {
     pub header: Option<SignedPut>,
     /// Where each wanted chunk goes, in the order asked.
     pub chunks: Vec<SignedPut>,
-    /// Chunks that count as stored, as sorted ranges `[first, last]`: a client that resumes skips them.
+    /// Chunks that count as stored, as sorted ranges `[first, last]`: a client that resumes skips them. Of very many ranges not all are
+    /// told, and their chunks are stored again.
     pub stored: Vec<(u32, u32)>,
     /// What the upload is doing.
     pub state: UploadState,

@@ -89,7 +89,11 @@ impl Ticket {
     /// # Errors
     /// As those of [`Self::reserve`].
     pub(super) async fn reserve_some(&self, app: &App, bytes: usize) -> Result<Permit, Refusal> {
-        app.callers.answer_in_any_case(&self.account, bytes).await.ok_or_else(no_room_for_answer)
+        let room = match self.has_turn() {
+            true => app.callers.answer_in_any_case_now(&self.account, bytes),
+            false => app.callers.answer_in_any_case(&self.account, bytes).await,
+        };
+        room.ok_or_else(no_room_for_answer)
     }
 
     fn has_turn(&self) -> bool {

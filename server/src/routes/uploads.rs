@@ -13,12 +13,14 @@ use super::auth::User;
 use super::body::{JsonBody, PathParts, QueryParts};
 use super::caller::Ticket;
 use super::{App, Refusal, fault};
-use crate::rules::{Advanced, Object, Opened};
+use crate::rules::{Advanced, Object, Opened, STORED_RANGES};
 use crate::storage::Signer;
 
 /// What is taken for a presigned URL with its headers, and for the rest of an item.
 const URL_BYTES: usize = 1 << 10;
 const ITEM_BYTES: usize = 512;
+/// What is taken for a range of stored chunks beyond an upload's first gap: itself, and what it is in JSON.
+const RANGE_BYTES: usize = 32;
 /// What a list of uploads may take while it is made, and the states of one upload's jobs.
 const LIST_ROOM_BYTES: usize = 512 << 10;
 const STATES_ROOM_BYTES: usize = 4 << 20;
@@ -43,7 +45,9 @@ pub(super) async fn open(
     let mut urls = Urls::default();
     let admit = |upload: &OpenUpload| app.plan.admit(upload).and_then(|()| urls.take(1 + upload.want.len()));
     let verdicts: Vec<_> = request.uploads.iter().map(admit).collect();
-    let room = ticket.reserve(&app, urls.bytes(verdicts.len())).await?;
+    // Between two ranges a chunk is not stored.
+    let ranges = request.uploads.iter().map(|upload| upload.chunks as usize / 2).sum::<usize>().min(STORED_RANGES);
+    let room = ticket.reserve(&app, urls.bytes(verdicts.len()) + ranges * RANGE_BYTES).await?;
     let within = request.uploads.into_iter().zip(&verdicts).filter(|(_, verdict)| verdict.is_ok());
     let request = OpenRequest { uploads: within.map(|(upload, _)| upload).collect() };
     let mut opened = app.rules.open(&caller, request).await?.into_iter();

@@ -108,13 +108,13 @@ impl Step {
 }
 
 impl Core {
-    /// Cancels uploads, in as many steps as it takes.
-    pub(super) async fn cancel(&self, uploads: &[(i64,)]) -> Result<(), StoreError> {
-        while retried(|| self.cancel_some(uploads)).await?.goes_on_at.is_some() {}
-        Ok(())
+    /// One step of cancelling an upload, a transaction. True: something is left of it.
+    pub(super) async fn cancel_step(&self, upload: i64) -> Result<bool, StoreError> {
+        let uploads = [(upload,)];
+        Ok(retried(|| self.cancel_some(&uploads)).await?.goes_on_at.is_some())
     }
 
-    /// One step of it, a transaction.
+    /// The same for several uploads at once.
     async fn cancel_some(&self, uploads: &[(i64,)]) -> Result<Step, StoreError> {
         let mut tx = self.store.begin().await?;
         let rows = tx.lock_uploads(uploads).await?;

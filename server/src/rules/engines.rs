@@ -16,6 +16,9 @@ use super::{Core, Object, Offered, Rules, ms, retried};
 use crate::storage::ObjectKey;
 use crate::store::{ComponentRow, KnownComponent, StoreError};
 
+/// Bytes of a pool's own engines in a list, with what is said of them, after which it ends.
+const LISTED_BYTES: i64 = 1 << 20;
+
 impl Rules {
     /// Replaces the engines that a node offers to its pool. Each is visible once its component is stored. One that stops offers
     /// nothing, and is not there any more.
@@ -167,13 +170,14 @@ impl Core {
         Ok(Taken::Each(each.collect()))
     }
 
-    /// The engines that clients of the pool see: of each name the one that was offered last.
+    /// The engines that clients of the pool see: of each name the one that was offered last, by name, up to some 1 MiB of what is said of
+    /// them.
     pub(super) async fn local_releases(&self, pool: &str) -> Result<Vec<Release>, StoreError> {
-        let mut names = HashSet::new();
-        let rows = self.store.local_engines(pool, ms(self.config.node_present)).await?;
+        let mut rows = self.store.local_engines(pool, ms(self.config.node_present), LISTED_BYTES).await?;
+        // Of two descriptions that were given in the same moment neither is the newer one.
+        rows.dedup_by(|one, other| one.name == other.name);
         Ok(rows
             .into_iter()
-            .filter(|row| names.insert(row.name.clone()))
             .map(|row| Release {
                 engine: format!("{LOCAL_PREFIX}{}", row.name),
                 version: row.version.unwrap_or_default(),

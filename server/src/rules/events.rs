@@ -23,6 +23,8 @@ const PAGE_BYTES: (i64, i64) = (1 << 20, 32 << 10);
 const RENUMBERED_BEYOND: i64 = 1 << 32;
 /// Nor past this: not every implementation of JSON keeps a larger integer exactly, and the database's come to an end.
 const FURTHEST: i64 = 1 << 53;
+/// Nor are more events moved than these, with so many bytes of results: they are one transaction, for which all others wait.
+const RENUMBERED: (i64, i64) = (2048, 8 << 20);
 /// How often a member's events may be given new cursors.
 const RENUMBER_PAUSE: Duration = Duration::from_secs(60);
 
@@ -125,7 +127,11 @@ impl Core {
         }
         // It is of another life of the database, and its reader does not understand that: it would wait until there are as many
         // events again, and not see those before. They come behind what it has read.
-        if after <= FURTHEST && after - place.furthest <= RENUMBERED_BEYOND && self.may_renumber(caller.member) {
+        if after <= FURTHEST
+            && after - place.furthest <= RENUMBERED_BEYOND
+            && self.may_renumber(caller.member)
+            && self.store.has_few_events(caller.member, RENUMBERED).await?
+        {
             tracing::info!(member = caller.member, after, furthest = place.furthest, "giving events new cursors");
             let mut tx = self.store.begin().await?;
             tx.renumber_events(caller.organisation, caller.member, after).await?;

@@ -129,7 +129,8 @@ pub struct Opened {
     pub header: Option<Object>,
     /// The wanted chunks, in the order asked.
     pub chunks: Vec<Object>,
-    /// Chunks that count as stored, as sorted ranges `[first, last]`.
+    /// Chunks that count as stored, as sorted ranges `[first, last]`: all before the first gap, and beyond it as far as the request has
+    /// no more than [`super::STORED_RANGES`] of them.
     pub stored: Vec<(u32, u32)>,
     /// What the upload is doing.
     pub state: UploadState,

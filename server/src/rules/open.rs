@@ -20,8 +20,11 @@ use crate::store::{NewRun, NewUpload, RunState, Store, StoreError, UploadRow};
 /// database was restored, and a node may still hold a lease of that one.
 const FIRST_FENCES: i64 = 1 << 40;
 
-/// Chunks beyond the first gap that a resuming client is told of. Clients store them nearly in order.
-const STORED_TOLD: i64 = 1 << 16;
+/// Ranges of stored chunks beyond first gaps that one request is told of, for all its uploads together. Clients store chunks nearly in
+/// order; those that are not told of are stored again.
+pub const STORED_RANGES: usize = 1024;
+/// Chunks that are read for that.
+const STORED_READ: i64 = 1 << 16;
 
 impl Rules {
     /// Opens uploads for the caller, each by itself. One that is open with the same content is answered as it is.
@@ -47,13 +50,14 @@ impl Rules {
         let asks = openings.map(|opening| OpenAsk { owner, opening: Arc::clone(opening) }).collect();
         let mut opened = self.inner.opening.ask(owner, asks).await?.into_iter();
         let mut answers = Vec::with_capacity(checked.len());
+        let mut beyond = BeyondGaps { ranges: STORED_RANGES, chunks: STORED_READ };
         for opening in checked {
             let answer = match opening {
                 Err(refusal) => Err(refusal),
                 Ok(opening) => match opened.next() {
                     None => Err(super::refusal::unavailable()),
                     Some(None) => self::opened(&opening, false, Vec::new(), UploadState::Uploading),
-                    Some(Some(row)) => self.reopened(owner, &opening, &row).await,
+                    Some(Some(row)) => self.reopened(owner, &opening, &row, &mut beyond).await,
                 },
             };
             answers.push(answer);
@@ -62,9 +66,16 @@ impl Rules {
     }
 
     /// Answers for an upload that was there: the same as the first time, if it is the same.
-    async fn reopened(&self, owner: Owner, opening: &OneOpening, row: &UploadRow) -> Result<Opened, ErrorBody> {
+    async fn reopened(
+        &self,
+        owner: Owner,
+        opening: &OneOpening,
+        row: &UploadRow,
+        beyond: &mut BeyondGaps,
+    ) -> Result<Opened, ErrorBody> {
         check_same(owner, opening, row)?;
-        let stored = stored_ranges(&self.core().store, row).await.map_err(|error| from_store("open", &error))?;
+        let stored =
+            stored_ranges(&self.core().store, row, beyond).await.map_err(|error| from_store("open", &error))?;
         opened(opening, row.header_stored, stored, state_of(row))
     }
 
@@ -291,19 +302,33 @@ pub(super) fn state_of(row: &UploadRow) -> UploadState {
     }
 }
 
-/// The stored chunks of an upload, as sorted ranges. Of very many beyond the first gap not all are told; they are stored again then.
-async fn stored_ranges(store: &Store, row: &UploadRow) -> Result<Vec<(u32, u32)>, StoreError> {
+/// What a request may still be told of stored chunks beyond the first gaps of its uploads, however many it names and however often.
+struct BeyondGaps {
+    /// Ranges that are told.
+    ranges: usize,
+    /// Chunks that are read.
+    chunks: i64,
+}
+
+/// The stored chunks of an upload, as sorted ranges; beyond the first gap no more of them than `beyond` allows, from which they are taken.
+async fn stored_ranges(store: &Store, row: &UploadRow, beyond: &mut BeyondGaps) -> Result<Vec<(u32, u32)>, StoreError> {
     let narrow = |sequence: i64| u32::try_from(sequence).unwrap_or(u32::MAX);
     let mut ranges = Vec::new();
     if row.prefix > 0 {
         ranges.push((0, narrow(row.prefix - 1)));
     }
-    if row.stored > row.prefix {
-        for (sequence,) in store.sequences_from(row.number, row.prefix, STORED_TOLD).await? {
+    if row.stored > row.prefix && beyond.ranges > 0 && beyond.chunks > 0 {
+        let sequences = store.sequences_from(row.number, row.prefix, beyond.chunks).await?;
+        beyond.chunks -= sequences.len() as i64;
+        for (sequence,) in sequences {
             let sequence = narrow(sequence);
             match ranges.last_mut() {
                 Some((_, last)) if *last + 1 == sequence => *last = sequence,
-                _ => ranges.push((sequence, sequence)),
+                _ if beyond.ranges == 0 => break,
+                _ => {
+                    beyond.ranges -= 1;
+                    ranges.push((sequence, sequence));
+                }
             }
         }
     }

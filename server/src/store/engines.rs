@@ -9,6 +9,9 @@ pub(crate) type OfferRow<'a> = (&'a str, &'a str);
 /// A component that a node lists: digest, contract, needs, length, and 1 if it is stored. Each once.
 pub(crate) type ComponentRow<'a> = (&'a str, i64, i64, i64, i64);
 
+/// What an engine takes in a list beside its name and what is said of it.
+const ENTRY_BYTES: i64 = 256;
+
 /// What is known of a component.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct KnownComponent {
@@ -182,21 +185,44 @@ impl Tx {
 }
 
 impl Store {
-    /// The engines that nodes of the pool offer which were seen lately, by name, and the newest of a name first.
-    pub(crate) async fn local_engines(&self, pool: &str, within_ms: i64) -> Result<Vec<LocalRow>, StoreError> {
+    /// The engines that nodes of the pool offer which were seen lately: the newest of each name, by name, until they and what is said of
+    /// them have so many bytes.
+    pub(crate) async fn local_engines(
+        &self,
+        pool: &str,
+        within_ms: i64,
+        bytes: i64,
+    ) -> Result<Vec<LocalRow>, StoreError> {
+        // What is said is added up first, and read of those only that are told: of all it may be hundreds of megabytes.
         Ok(read!(
             self,
             LocalRow,
-            "select o.name, o.digest, c.contract, c.length, d.version, d.summary, d.media_types, x.extensions
-             from offers o join nodes n on n.id = o.node and n.pool = o.pool
-             join components c on c.pool = o.pool and c.digest = o.digest
-             left join descriptions d on d.pool = o.pool and d.digest = o.digest and d.said_at =
-                 (select max(l.said_at) from descriptions l where l.pool = o.pool and l.digest = o.digest)
-             left join described_extensions x on x.pool = d.pool and x.digest = d.digest and x.sha256 = d.sha256
-             where o.pool = $1 and n.seen_at >= {steady} - $2 and c.stored and not c.doomed
-             order by o.name, o.since desc, o.node",
+            "with offered as (
+                 select o.name, o.digest, c.contract, c.length,
+                     row_number() over (partition by o.name order by o.since desc, o.node) as place
+                 from offers o join nodes n on n.id = o.node and n.pool = o.pool
+                 join components c on c.pool = o.pool and c.digest = o.digest
+                 where o.pool = $1 and n.seen_at >= {steady} - $2 and c.stored and not c.doomed),
+             told as (
+                 select o.name, o.digest, o.contract, o.length, d.sha256,
+                     sum($4 + octet_length(o.name) + coalesce(octet_length(d.version), 0)
+                         + coalesce(octet_length(d.summary), 0) + coalesce(octet_length(d.media_types), 0)
+                         + coalesce(octet_length(x.extensions), 0)) over (order by o.name) as bytes
+                 from offered o
+                 left join descriptions d on d.pool = $1 and d.digest = o.digest and d.said_at =
+                     (select max(l.said_at) from descriptions l where l.pool = $1 and l.digest = o.digest)
+                 left join described_extensions x on x.pool = d.pool and x.digest = d.digest and x.sha256 = d.sha256
+                 where o.place = 1)
+             select t.name, t.digest, t.contract, t.length, d.version, d.summary, d.media_types, x.extensions
+             from told t
+             left join descriptions d on d.pool = $1 and d.digest = t.digest and d.sha256 = t.sha256
+             left join described_extensions x on x.pool = $1 and x.digest = t.digest and x.sha256 = t.sha256
+             where t.bytes <= $3
+             order by t.name",
             pool,
-            within_ms
+            within_ms,
+            bytes,
+            ENTRY_BYTES
         )?)
     }
 

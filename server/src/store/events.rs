@@ -97,7 +97,7 @@ impl Tx {
     }
 
     /// Gives all events of a member new cursors, the next ones behind `cursor` and all that the organisation gave before. None of them
-    /// counts as taken in.
+    /// counts as taken in. All of it is one statement: see that there are few ([`Store::has_few_events`]).
     pub(crate) async fn renumber_events(
         &mut self,
         organisation: i64,
@@ -260,6 +260,19 @@ impl Store {
             limit,
             bytes
         )?)
+    }
+
+    /// Whether a member has at most so many events, whose results have at most so many bytes.
+    pub(crate) async fn has_few_events(&self, member: i64, (most, bytes): (i64, i64)) -> Result<bool, StoreError> {
+        let found = read!(
+            self,
+            (i64, i64),
+            "select count(*), coalesce(sum(v.bytes), 0)
+             from (select length(body) as bytes from events where member = $1 limit $2) as v",
+            member,
+            most + 1
+        )?;
+        Ok(found.first().is_none_or(|(count, sum)| *count <= most && *sum <= bytes))
     }
 
     /// What there is at a member's cursor; nothing if there is no such member.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use filemill_api::{
-    Complete, CompleteRequest, Completion, ErrorCode, FetchRequest, Offer, OfferRequest, Outcome, ResultKey,
-    SealedBody, SignedStatement, Told, limits,
+    CancelRequest, Complete, CompleteRequest, Completion, ErrorCode, FetchRequest, Offer, OfferRequest, Outcome,
+    ResultKey, SealedBody, SignedStatement, Told, limits,
 };
 use filemill_server::rules::{Caller, Mark, Position, RecordedEvent, RecordedKind, Rules, RulesConfig};
 
 use super::site::{
-    POOL, Site, code, complete_all, events, eventually, key, lease, only, release, results, runs, send, wish,
+    POOL, Site, code, complete_all, events, eventually, key, lease, only, open_one, release, results, runs, send, wish,
 };
 
 super::on_both!(
@@ -19,6 +19,7 @@ super::on_both!(
     a_cursor_that_was_never_given_marks_nothing_as_taken_in,
     a_reader_without_marks_beyond_all_events_gets_them_behind_its_cursor,
     invented_cursors_do_not_use_up_those_that_there_are,
+    a_request_gives_no_more_events_new_cursors_than_a_short_transaction_can,
     what_was_taken_in_is_written_down_when_the_database_takes_it_again,
     events_from_before_there_were_marks_are_known_by_their_number,
     a_result_that_is_still_to_be_fetched_is_kept_though_it_was_read,
@@ -189,6 +190,36 @@ async fn invented_cursors_do_not_use_up_those_that_there_are(site: Arc<Site>) {
     let bob = site.user(&rules, "acme", "bob").await;
     rules.events(&bob, (1 << 53) + 1000, None).await.expect("events");
     assert_eq!(site.number("select cursor from organisations where name = 'acme'").await, 1 << 53);
+}
+
+async fn a_request_gives_no_more_events_new_cursors_than_a_short_transaction_can(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let bob = site.user(&rules, "acme", "bob").await;
+    analysed(&site, &rules, &bob, 3).await;
+    let large = "decode(repeat('00', 3000000), 'hex')";
+    site.sql("update events set body = zeroblob(3000000)", &format!("update events set body = {large}")).await;
+    let upload = site.bundle(2049);
+    open_one(&rules, &ann, &upload).await.expect("opened");
+    rules.cancel(&ann, CancelRequest { uploads: vec![upload.id] }).await.expect("cancelled");
+    let furthest = 3 + 2049;
+    assert_eq!(site.number("select cursor from organisations where name = 'acme'").await, furthest);
+
+    for (member, first) in [(&ann, 4), (&bob, 1)] {
+        let page = rules.events(member, furthest + 1, None).await.expect("events");
+        assert_eq!(page.events[0].cursor, first, "it is read from the beginning");
+        let there = format!("select count(*) from events where cursor = {first}");
+        assert_eq!(site.number(&there).await, 1, "and where it was");
+    }
+    assert_eq!(site.number("select cursor from organisations where name = 'acme'").await, furthest);
+
+    // Those of whom there is less get theirs behind the cursor.
+    let eve = site.user(&rules, "acme", "eve").await;
+    let upload = site.bundle(2048);
+    open_one(&rules, &eve, &upload).await.expect("opened");
+    rules.cancel(&eve, CancelRequest { uploads: vec![upload.id] }).await.expect("cancelled");
+    let page = rules.events(&eve, 10_000, Some(1)).await.expect("events");
+    assert_eq!(page.events[0].cursor, 10_001);
 }
 
 async fn what_was_taken_in_is_written_down_when_the_database_takes_it_again(site: Arc<Site>) {

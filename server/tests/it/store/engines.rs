@@ -23,6 +23,7 @@ super::on_both!(
     a_description_counts_once_its_component_is_stored,
     a_component_that_storage_has_lost_is_asked_for_again,
     a_pool_keeps_so_many_components,
+    a_list_of_a_pools_engines_ends_where_it_is_long,
     a_node_that_only_reports_keeps_its_offers,
     offers_of_nodes_that_are_gone_take_no_room,
     a_node_that_stops_is_gone_at_once_and_what_it_runs_goes_on,
@@ -340,6 +341,26 @@ async fn a_pool_keeps_so_many_components(site: Arc<Site>) {
     let mut told = list(&rules, "n", &[offer("a", 1, true), offer("b", 2, true)]).await;
     assert_eq!(code(told.remove(1)), ErrorCode::OverQuota);
     assert!(told.remove(0).expect("it is there").visible);
+}
+
+async fn a_list_of_a_pools_engines_ends_where_it_is_long(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    let media_types = vec![format!("x/{}", "y".repeat(125)); 64];
+    let description = serde_json::json!({"version": "1", "summary": "s", "media_types": media_types}).to_string();
+    // One component, under as many names as a node may give.
+    for node in 0..4 {
+        let offers: Vec<_> = (0..64)
+            .map(|engine| Offer { description: description.clone(), ..offer(&format!("e{node}{engine:02}"), 1, true) })
+            .collect();
+        assert!(list(&rules, &format!("n{node}"), &offers).await.iter().all(Result::is_ok));
+    }
+    let listed = rules.releases(&ann, Some(POOL)).await.expect("a list");
+    let bytes = serde_json::to_vec(&listed).expect("JSON").len();
+    assert!((900 << 10..1100 << 10).contains(&bytes), "{bytes} bytes");
+    let names: Vec<_> = listed.releases.iter().filter_map(|one| one.engine.strip_prefix("local/")).collect();
+    assert_eq!((names[0], names[64]), ("e000", "e100"), "by name");
+    assert!(listed.releases.iter().any(|one| one.engine == "size"), "what is published is told in any case");
 }
 
 async fn a_node_that_only_reports_keeps_its_offers(site: Arc<Site>) {

@@ -1,10 +1,12 @@
 //! A request of a few bytes that is much work: others do not wait for all of it, and nobody does what was given up.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use filemill_api::{AdvanceRequest, AdvanceUpload, CancelRequest, OpenRequest, OpenUpload, UploadState};
-use filemill_server::rules::{Caller, Rules};
+use filemill_server::rules::{Caller, Rules, RulesConfig};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::site::{Site, advance, chunk, complete_all, eventually, lease, open_one, report, results, runs, send};
 
@@ -15,6 +17,7 @@ super::on_both!(
     a_small_opening_does_not_wait_until_a_large_upload_is_cancelled,
     a_cancel_that_was_given_up_goes_on_when_it_is_asked_for_again,
     what_is_leased_when_a_large_upload_is_cancelled_ends_too,
+    what_comes_through_another_server_is_heard_while_many_large_uploads_are_abandoned,
 );
 
 /// 65,536 files: 1,024 runs from one range.
@@ -146,4 +149,23 @@ async fn what_is_leased_when_a_large_upload_is_cancelled_ends_too(site: Arc<Site
     complete_all(&rules, &leased).await;
     assert_eq!(results(&rules, &ann).await.len(), 5000);
     assert!(rules.uploads(&ann, None).await.expect("a list").uploads.is_empty());
+}
+
+async fn what_comes_through_another_server_is_heard_while_many_large_uploads_are_abandoned(site: Arc<Site>) {
+    let other = site.server();
+    let (eve, bob) = (site.user(&other, "evil", "eve").await, site.user(&other, "acme", "bob").await);
+    send(&other, &bob, &site.bundle(1)).await;
+    let leased = lease(&other, "n", 1).await;
+    for _ in 0..6 {
+        open_one(&other, &eve, &large(&site)).await.expect("opened");
+    }
+    let rules = site.server_with(RulesConfig { abandoned_after: Duration::ZERO, ..RulesConfig::default() });
+    let mut listener = rules.watch_events(&bob);
+    more_than(&site, EVENTS, 0).await;
+    // It begins to look at what is listened to, and hears of what comes after that.
+    let heard = Duration::from_secs(5);
+    timeout(heard, listener.changed()).await.expect("nothing is looked at");
+    complete_all(&other, &leased).await;
+    timeout(heard, listener.changed()).await.expect("it is not heard of");
+    assert!(!rules.uploads(&eve, None).await.expect("a list").uploads.is_empty(), "all of them were cancelled first");
 }

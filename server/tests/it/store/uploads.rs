@@ -16,6 +16,7 @@ super::on_both!(
     one_bad_upload_does_not_refuse_the_others,
     jobs_are_ready_when_header_and_all_their_chunks_are_stored,
     a_resuming_client_is_told_what_is_stored,
+    a_request_is_told_of_so_many_ranges_of_stored_chunks_in_all,
     a_chunk_stored_again_with_other_content_counts,
     many_clients_at_once_get_an_answer_each,
     the_reason_of_every_wait_is_told,
@@ -119,6 +120,31 @@ async fn a_resuming_client_is_told_what_is_stored(site: Arc<Site>) {
     assert_eq!(open_one(&rules, &ann, &upload).await.expect("opened again").stored, [(0, 8)]);
     let beyond = advance(&rules, &ann, &upload.id, false, vec![chunk(10)]).await;
     assert_eq!(code(beyond), ErrorCode::BadRequest);
+}
+
+async fn a_request_is_told_of_so_many_ranges_of_stored_chunks_in_all(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    // Every second chunk, so that no two are neighbours.
+    let (sparse, other) = (site.large(3000), site.large(3));
+    open_one(&rules, &ann, &sparse).await.expect("opened");
+    open_one(&rules, &ann, &other).await.expect("opened");
+    let stored = (0..3000).filter(|sequence| sequence % 2 == 0).map(chunk).collect();
+    advance(&rules, &ann, &sparse.id, true, stored).await.expect("advanced");
+    advance(&rules, &ann, &other.id, true, [0, 2].map(chunk).to_vec()).await.expect("advanced");
+
+    let mut uploads = vec![other.clone()];
+    uploads.extend(std::iter::repeat_n(sparse.clone(), 100));
+    uploads.push(other);
+    let answers = rules.open(&ann, OpenRequest { uploads }).await.expect("answers");
+    let told: Vec<_> = answers.into_iter().map(|answer| answer.expect("opened again").stored).collect();
+    assert_eq!(told[0], [(0, 0), (2, 2)]);
+    assert_eq!(told[1].len(), 1024, "the first one in the first gap is not counted");
+    assert!(told[1].iter().copied().eq((0..1024).map(|range| (2 * range, 2 * range))), "in order");
+    assert!(told[2..].iter().all(|told| *told == [(0, 0)]), "what comes before the first gap is always told");
+    // The next request is told of the others.
+    let again = open_one(&rules, &ann, &sparse).await.expect("opened again");
+    assert_eq!(again.stored.len(), 1025);
 }
 
 async fn a_chunk_stored_again_with_other_content_counts(site: Arc<Site>) {

@@ -185,6 +185,35 @@ async fn results_that_are_asked_for_again_come_as_far_as_there_is_room() {
 }
 
 #[tokio::test]
+async fn who_sends_a_large_body_does_not_wait_for_room_for_an_answer() {
+    let mill = Mill::start_with(|config| {
+        config.bounds.answers = Share { caller: 3 << 20, group: 3 << 20, all: 3 << 20, always: 2 << 20 };
+        config.bounds.room_wait = Duration::from_secs(5);
+    })
+    .await;
+    results(&mill, 60 << 10).await;
+    let unread = ask(mill.server.listening(), paths::EVENTS, &mill.user).await;
+    super::super::until("there is no more room", async || {
+        mill.get(&mill.user, paths::EVENTS).await.status() == StatusCode::SERVICE_UNAVAILABLE
+    })
+    .await;
+    // Its body holds a turn that others wait for.
+    let upload = mill.upload(9).open.id;
+    let want: Vec<_> = (0..64).map(|index| serde_json::json!({"upload": upload, "index": index})).collect();
+    let request = serde_json::json!({"after": 0, "want": want, "fetched": [], "unknown": "x".repeat(100 << 10)});
+    let begin = Instant::now();
+    let refused = mill.post(&mill.user, paths::FETCH, &request).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(begin.elapsed() < Duration::from_secs(2), "it waited for {:?}", begin.elapsed());
+    drop(unread);
+    super::super::until("there is room again", async || {
+        mill.post(&mill.user, paths::FETCH, &request).await.status() == StatusCode::OK
+    })
+    .await;
+    mill.stop().await;
+}
+
+#[tokio::test]
 async fn pages_that_nobody_reads_do_not_fill_the_memory() {
     let mill = Mill::start_with(|config| config.bounds.room_wait = Duration::from_millis(500)).await;
     results(&mill, 60 << 10).await;
