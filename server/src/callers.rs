@@ -185,6 +185,14 @@ impl Callers {
         self.answer_now(account, bytes).or_else(|| self.answer_now(account, bytes.min(self.shares[ANSWERS].always)))
     }
 
+    /// Whether an answer of so many bytes would have room now.
+    pub(crate) fn has_room_for_answer(&self, account: &Account, bytes: usize) -> bool {
+        let share = self.shares[ANSWERS];
+        let bytes = bytes.min(share.caller);
+        let fits = |held: &Held, most| held[ANSWERS].load(Ordering::Acquire).saturating_add(bytes) <= most;
+        fits(&account.held, share.caller) && fits(&account.group, share.group) && fits(&account.all, share.all)
+    }
+
     /// Room for a body that comes.
     pub(crate) fn body(&self, account: &Arc<Account>, kind: Kind) -> BodyRoom {
         BodyRoom {

@@ -24,6 +24,7 @@ mod engines;
 mod events;
 mod expire;
 mod fetch;
+mod gates;
 mod hear;
 mod kinds;
 mod lease;
@@ -150,6 +151,11 @@ struct Core {
     signed: Mutex<std::collections::HashSet<[u8; 32]>>,
     /// When each node that asked for work was last written down, with what it runs.
     seen: Mutex<HashMap<hear::Node, (Instant, i64)>>,
+    /// Pools in which there was no room for another node a moment ago.
+    full: recent::Recent<String>,
+    /// What nodes of a pool, and members, have written beside the queues.
+    pools_writing: gates::Gates<String>,
+    members_writing: gates::Gates<i64>,
     /// Which releases lack a description, and who was asked for one.
     describing: Mutex<descriptions::Describing>,
     /// What is remembered of the database's clock.
@@ -178,6 +184,9 @@ impl Rules {
             taken: Mutex::default(),
             renumbered: Mutex::default(),
             seen: Mutex::default(),
+            full: recent::Recent::default(),
+            pools_writing: gates::Gates::default(),
+            members_writing: gates::Gates::default(),
             describing: Mutex::default(),
             looks: deletable::Looks::default(),
             listing: tokio::sync::Mutex::default(),

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
+use filemill_api::limits::MAX_LEASED_JOBS;
 use filemill_api::{
     ChunkUrl, ChunksAnswer, ChunksRequest, ErrorBody, LeaseAnswer, LeaseRequest, LeasedUpload, MissingRequest,
     ReportAnswer, ReportRequest, ReturnRequest, SignedGet,
@@ -10,7 +11,7 @@ use filemill_api::{
 
 use super::auth::Processor;
 use super::body::JsonBody;
-use super::caller::Ticket;
+use super::caller::{Ticket, no_room_for_answer};
 use super::{App, Refusal, fault};
 use crate::rules::{Leased, LeasedUploadWork, Object};
 use crate::storage::Signer;
@@ -21,6 +22,8 @@ const FIRST_CHUNKS: usize = filemill_api::limits::MAX_WANTED_CHUNKS;
 /// What is taken for a presigned URL with its headers, and for a run.
 const URL_BYTES: usize = 1 << 10;
 const RUN_BYTES: usize = 512;
+/// The least that an upload takes: its header, one chunk, and one run.
+const UPLOAD_BYTES: usize = 2 * URL_BYTES + RUN_BYTES;
 
 /// Leases jobs to the caller's node, waiting for them up to the time it says; empty when none came, or the server
 /// stops. May ask the node to describe releases, and does not wait then.
@@ -37,15 +40,20 @@ pub(super) async fn lease(
     State(app): State<App>,
     Processor(own): Processor,
     ticket: Ticket,
-    JsonBody(request): JsonBody<LeaseRequest>,
+    JsonBody(mut request): JsonBody<LeaseRequest>,
 ) -> Result<Response, Refusal> {
+    // Where there is no room for an answer of so many uploads of one file, no more is leased than has room in any case.
+    let jobs = usize::try_from(request.max_jobs.min(MAX_LEASED_JOBS)).unwrap_or(usize::MAX);
+    if !app.callers.has_room_for_answer(&ticket.account, jobs.saturating_mul(UPLOAD_BYTES)) {
+        let fitting = (app.bounds.answers.always / UPLOAD_BYTES).max(1);
+        request.max_jobs = request.max_jobs.min(u32::try_from(fitting).unwrap_or(u32::MAX));
+    }
     // Dropping the rule's future hands back what it may have leased meanwhile.
     let leased =
         app.stop.run_until_cancelled(app.rules.lease(&own, request)).await.unwrap_or_else(|| Ok(Default::default()))?;
-    let urls: usize = leased.uploads.iter().map(|work| 1 + work.chunks.len().min(FIRST_CHUNKS)).sum();
-    let runs: usize = leased.uploads.iter().map(|work| work.runs.len()).sum();
+    let bytes = leased.uploads.iter().map(bytes_of).sum();
     let ready = async {
-        let room = ticket.reserve(&app, urls * URL_BYTES + runs * RUN_BYTES).await?;
+        let room = ticket.reserve_some(&app, bytes).await?;
         Ok((room, app.storage.signer().await.map_err(Refusal::fault)?))
     };
     let (room, signer) = match ready.await {
@@ -57,8 +65,44 @@ pub(super) async fn lease(
         }
     };
     let Leased { uploads, lease_ms, describe, lacks } = leased;
+    let (uploads, beyond) = fitting(uploads, room.held());
+    if !beyond.is_empty() {
+        let nothing_fits = uploads.is_empty();
+        app.rules.take_back(&own, &Leased { uploads: beyond, ..Leased::default() }).await;
+        if nothing_fits {
+            return Err(no_room_for_answer());
+        }
+    }
     let uploads = uploads.into_iter().map(|work| sign_work(&signer, work)).collect::<Result<_, _>>()?;
     ticket.answer(room, &LeaseAnswer { uploads, lease_ms, describe, lacks })
+}
+
+/// What an answer takes for this.
+fn bytes_of(work: &LeasedUploadWork) -> usize {
+    (1 + work.chunks.len().min(FIRST_CHUNKS)) * URL_BYTES + work.runs.len() * RUN_BYTES
+}
+
+/// What of leased work fits into so many bytes, and what does not. Chunks that do not fit are left out: a node asks for them when it
+/// comes to them.
+fn fitting(leased: Vec<LeasedUploadWork>, bytes: usize) -> (Vec<LeasedUploadWork>, Vec<LeasedUploadWork>) {
+    let (mut within, mut beyond, mut left) = (Vec::with_capacity(leased.len()), Vec::new(), bytes);
+    for mut work in leased {
+        if bytes_of(&work) > left {
+            let least = (1 + work.chunks.len().min(1)) * URL_BYTES;
+            let runs = left.saturating_sub(least) / RUN_BYTES;
+            if runs < work.runs.len() {
+                let runs = work.runs.split_off(runs);
+                beyond.push(LeasedUploadWork { runs, chunks: Vec::new(), ..work.clone() });
+            }
+            if work.runs.is_empty() {
+                continue;
+            }
+            work.chunks.truncate((left - work.runs.len() * RUN_BYTES) / URL_BYTES - 1);
+        }
+        left -= bytes_of(&work);
+        within.push(work);
+    }
+    (within, beyond)
 }
 
 /// Signs GETs of an upload's stored chunks, waiting for the first of them up to the time asked; empty when it did not
@@ -157,4 +201,66 @@ fn sign_chunks(signer: &Signer, chunks: &[(u32, Object)]) -> Result<Vec<ChunkUrl
 /// A GET of this object.
 pub(super) fn get(signer: &Signer, object: &Object) -> Result<SignedGet, ErrorBody> {
     signer.get(&object.key, object.length, &object.sha256).map_err(fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use filemill_api::LeasedRun;
+
+    use super::*;
+    use crate::storage::ObjectKey;
+
+    fn work(number: u8, chunks: u32, runs: i64) -> LeasedUploadWork {
+        let (id, sha256) = (format!("{number:032x}"), "0".repeat(64));
+        let object = |key: ObjectKey| Object { key, length: 1, sha256: sha256.clone() };
+        let chunk = |sequence| (sequence, object(ObjectKey::chunk(&id, sequence, &sha256).unwrap()));
+        let run = |run| LeasedRun {
+            run,
+            fence: 1,
+            indexes: vec![0],
+            first_chunk: 0,
+            last_chunk: 0,
+            attempt: 1,
+            alone: false,
+        };
+        LeasedUploadWork {
+            upload: id.clone(),
+            release: String::new(),
+            header: object(ObjectKey::header(&id, &sha256).unwrap()),
+            chunks: (0..chunks).map(chunk).collect(),
+            chunks_expected: chunks,
+            runs: (0..runs).map(run).collect(),
+        }
+    }
+
+    /// (upload, chunks, runs) each.
+    fn shape(leased: &[LeasedUploadWork]) -> Vec<(String, usize, usize)> {
+        let last = |id: &str| id.trim_start_matches('0').to_owned();
+        leased.iter().map(|work| (last(&work.upload), work.chunks.len(), work.runs.len())).collect()
+    }
+
+    #[test]
+    fn as_much_of_a_lease_is_told_as_there_is_room_for_and_the_rest_goes_back() {
+        let all = vec![work(1, 1, 1), work(2, 64, 100), work(3, 1, 1)];
+        let bytes: usize = all.iter().map(bytes_of).sum();
+        let one = |id: &str, chunks, runs| (id.to_owned(), chunks, runs);
+        let tell = |bytes| {
+            let (within, beyond) = fitting(all.clone(), bytes);
+            assert!(within.iter().map(bytes_of).sum::<usize>() <= bytes);
+            let runs = within.iter().chain(&beyond).map(|work| work.runs.len()).sum::<usize>();
+            assert_eq!(runs, 102, "every run is told of or goes back");
+            assert!(within.iter().all(|work| !work.runs.is_empty() && !work.chunks.is_empty()));
+            (shape(&within), shape(&beyond))
+        };
+        assert_eq!(tell(bytes), (shape(&all), vec![]));
+        assert_eq!(tell(60 << 10), (vec![one("1", 1, 1), one("2", 6, 100)], vec![one("3", 0, 1)]));
+        assert_eq!(tell(10 << 10), (vec![one("1", 1, 1), one("2", 1, 11)], vec![one("2", 0, 89), one("3", 0, 1)]));
+        assert_eq!(tell(0), (vec![], vec![one("1", 0, 1), one("2", 0, 100), one("3", 0, 1)]));
+    }
+
+    #[test]
+    fn what_nothing_is_stored_of_takes_the_room_of_its_header() {
+        let (within, beyond) = fitting(vec![work(1, 0, 1)], URL_BYTES + RUN_BYTES);
+        assert_eq!((within.len(), beyond.len()), (1, 0));
+    }
 }

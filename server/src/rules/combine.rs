@@ -34,8 +34,10 @@ pub(super) trait Combined: Send + Sync + 'static {
     const NAME: &'static str;
     /// A batch weighs no more, unless it is a single part.
     const FULL: usize;
+    /// How much may weigh what one organisation has queued, where that is not bounded by how many requests it may have under way.
+    const MOST_QUEUED: Option<usize> = None;
 
-    /// How much one adds to a batch, and takes of its owner's turn.
+    /// How much one adds to a batch, and takes of its owner's turn when it is done.
     fn weight(ask: &Self::Ask) -> usize;
 
     /// What more it took of its owner's turn than its weight, as it turned out.
@@ -43,8 +45,9 @@ pub(super) trait Combined: Send + Sync + 'static {
         0
     }
 
-    /// Does it for all, in one transaction, and answers each in order. It may answer the first ones only, or none: the others
-    /// are asked again when it is their owners' turn. On an error nothing may have happened.
+    /// Does it for all, in one transaction, and answers each in order. It may answer the first ones only: the others, of which it has
+    /// done nothing, are asked again when it is their owners' turn. It answers none where it has worked on the first one and not
+    /// finished it, which takes a turn. On an error nothing may have happened.
     fn run(&self, asks: &[Self::Ask]) -> impl Future<Output = Result<Vec<Self::Answer>, StoreError>> + Send;
 }
 
@@ -86,13 +89,20 @@ impl<C: Combined> Combiner<C> {
     }
 
     /// Asks, and waits for the answers, one for each part. Who drops the future gives up what was not begun: it is forgotten at once,
-    /// with all the memory that it took. So there are never more parts in the queue than requests are under way.
+    /// with all the memory that it took. So there is never more in the queue than what requests ask that are under way.
+    ///
+    /// # Errors
+    /// `unavailable`: the server stops, or the owner's organisation has as much in the queue as it may; and what came of it.
     pub(super) async fn ask(&self, owner: Owner, asks: Vec<C::Ask>) -> Result<Vec<C::Answer>, ErrorBody> {
         if asks.is_empty() {
             return Ok(Vec::new());
         }
         let (answer, answered) = oneshot::channel();
-        let number = self.shared.queue().add(owner, asks, answer).ok_or_else(refusal::unavailable)?;
+        let (weight, most) = match C::MOST_QUEUED {
+            Some(most) => (asks.iter().map(C::weight).sum(), most),
+            None => (0, usize::MAX),
+        };
+        let number = self.shared.queue().add(owner, asks, weight, most, answer)?;
         self.shared.asked.notify_one();
         let _waits = Waits { shared: &self.shared, number };
         answered.await.map_err(|_| refusal::unavailable())?
@@ -153,8 +163,11 @@ async fn answer_all<C: Combined>(work: &C, shared: &Shared<C>, mut batch: Batch<
             Ok(done) => {
                 let answered = done.len();
                 let mut queue = shared.queue();
-                for (&number, done) in batch.numbers[begin..].iter().zip(done) {
-                    queue.answer(number, C::beyond_weight(&done), done);
+                for (&taken, done) in batch.taken[begin..].iter().zip(done) {
+                    queue.answer(taken, C::beyond_weight(&done), done);
+                }
+                if answered == 0 {
+                    queue.worked_on(batch.taken[begin]);
                 }
                 begin += answered;
                 if begin < end {
@@ -165,8 +178,8 @@ async fn answer_all<C: Combined>(work: &C, shared: &Shared<C>, mut batch: Batch<
             Err(error) if end - begin == 1 || error.is_unavailable() => {
                 let refusal = refusal::from_store(C::NAME, &error);
                 let mut queue = shared.queue();
-                for &number in &batch.numbers[begin..end] {
-                    queue.refuse(number, refusal.clone());
+                for &taken in &batch.taken[begin..end] {
+                    queue.refuse(taken, refusal.clone());
                 }
                 begin = end;
                 ends.pop();
@@ -184,7 +197,7 @@ async fn answer_all<C: Combined>(work: &C, shared: &Shared<C>, mut batch: Batch<
             }
         }
     }
-    shared.queue().put_back(batch.asks.split_off(begin), &batch.numbers[begin..]);
+    shared.queue().put_back(batch.asks.split_off(begin), &batch.taken[begin..]);
 }
 
 async fn attempt<C: Combined>(work: &C, asks: &[C::Ask]) -> Result<Vec<C::Answer>, StoreError> {

@@ -24,8 +24,8 @@ impl Rules {
     /// recorded.
     ///
     /// # Errors
-    /// `bad_request` for the whole: too many. For a lease: `bad_request`, and then nothing of it is recorded; `fenced`: it is
-    /// not held in the caller's `own` pool.
+    /// For the whole `bad_request`: too many; `unavailable`: too many results of the pool wait to be written. For a lease: `bad_request`,
+    /// and then nothing of it is recorded; `fenced`: it is not held in the caller's `own` pool.
     pub async fn complete(&self, own: &str, request: CompleteRequest) -> Result<CompleteAnswer, ErrorBody> {
         check_node(&request.node)?;
         if request.leases.len() > MAX_LEASES_PER_REQUEST {
@@ -161,6 +161,7 @@ impl Combined for Completing {
     const NAME: &'static str = "complete jobs";
     /// KiB: of sealed results, and a flat part for each job and each lease.
     const FULL: usize = 8 << 10;
+    const MOST_QUEUED: Option<usize> = Some(64 << 10);
 
     fn weight(ask: &CompleteAsk) -> usize {
         let weigh = |sealed: &Option<SealedBody>| match sealed {

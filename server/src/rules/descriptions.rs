@@ -198,6 +198,7 @@ impl Rules {
             if !is_hex(digest, 64) || !store.is_describable(own, digest).await? {
                 return Ok(false);
             }
+            let _turn = self.core().pools_writing.pass(own.to_owned()).await;
             let mut tx = store.begin().await?;
             said.keep(&mut tx, own, digest, document).await?;
             tx.commit().await?;

@@ -44,6 +44,7 @@ impl Rules {
             return Err(not_found(format!("there is no pool `{}`", shown(pool)), "publish the pool's statement first"));
         }
         if request.stopping {
+            let _turn = core.pools_writing.pass(pool.to_owned()).await;
             let parted = retried(|| core.part_with(pool, &request.node)).await;
             parted.map_err(|error| from_store("part with a node", &error))?;
             return Ok(Vec::new());
@@ -61,7 +62,14 @@ impl Rules {
             })
             .collect();
         let good: Vec<_> = checked.iter().filter_map(|checked| checked.as_ref().ok()).collect();
-        let taken = retried(|| core.offer(pool, &request.node, &good)).await;
+        let turned_away = core.is_turned_away(pool, &request.node).await;
+        if turned_away.map_err(|error| from_store("offer engines", &error))? {
+            return Err(too_many_nodes(pool));
+        }
+        let taken = {
+            let _turn = core.pools_writing.pass(pool.to_owned()).await;
+            retried(|| core.offer(pool, &request.node, &good)).await
+        };
         let taken = match taken.map_err(|error| from_store("offer engines", &error))? {
             Taken::Each(taken) => taken,
             Taken::TooManyNodes => return Err(too_many_nodes(pool)),
@@ -123,6 +131,7 @@ impl Core {
         digests.dedup();
         let mut tx = self.store.begin().await?;
         if !tx.touch_node(pool, node).await? && !tx.meet_node(pool, node, 0, ms(self.config.node_present)).await? {
+            self.full.found(pool.to_owned(), true);
             return Ok(Taken::TooManyNodes);
         }
         let others = tx.offers_of_others(pool, node, ms(self.config.node_present)).await?;

@@ -33,6 +33,7 @@ impl Rules {
             }
             let (want, fetched) = (keys(&request.want), keys(&request.fetched));
             if !want.is_empty() || !fetched.is_empty() {
+                let _turn = self.core().members_writing.pass(caller.member).await;
                 let mut tx = self.core().store.begin().await?;
                 if !fetched.is_empty() {
                     tx.forget_unfetched(caller.member, &fetched).await?;

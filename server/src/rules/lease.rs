@@ -14,7 +14,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use filemill_api::limits::{MAX_LEASED_JOBS, MAX_WAIT_MS};
-use filemill_api::{ErrorBody, LeaseRequest, ReturnReason, RunKey};
+use filemill_api::{ErrorBody, LeaseRequest, RunKey};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -25,9 +25,9 @@ use self::waiting::Classes;
 pub(super) use self::waiting::{Waking, Woken};
 use super::refusal::{check_pool, from_store, own_pool, too_many_nodes, unavailable};
 use super::releases::abilities;
-use super::rest::check_node;
+use super::rest::{Why, check_node};
 use super::turns::Turns;
-use super::{Core, Leased, Rules, masks, ms, retried};
+use super::{Core, Leased, Rules, masks, ms, retried, told};
 use crate::store::{Candidate, Needs, StoreError, lo_of};
 
 /// Nodes that wait in the queue before the next one waits outside.
@@ -60,10 +60,13 @@ impl Rules {
             pool: request.pool,
             runs: abilities(&request.contracts, &request.backends, request.parameters_bytes),
         };
+        // Many may wait here for long, with lists that were never counted.
+        drop((request.contracts, request.backends));
+        let told = request.told.map(told::shorten);
         if !self.core().see(&request.node, &needs).await.map_err(|error| from_store("lease", &error))? {
             return Err(too_many_nodes(&needs.pool));
         }
-        if let Some(told) = &request.told {
+        if let Some(told) = &told {
             let lacking = self.core().lacks(&needs.pool, &request.node, told).await;
             if let Some(lacking) = lacking.map_err(|error| from_store("look what nodes told", &error))? {
                 return Ok(lacking);
@@ -81,7 +84,7 @@ impl Rules {
         answered.await.map_err(|_| unavailable())?
     }
 
-    /// Hands back what a node of the pool was leased and cannot be told of.
+    /// Hands back what a node of the pool was leased and cannot be told of: nobody has tried to run it.
     pub async fn take_back(&self, pool: &str, leased: &Leased) {
         self.core().take_back(pool, leased).await;
     }
@@ -95,9 +98,16 @@ impl Core {
         if written.is_some_and(|(when, runs)| runs == needs.runs && when.elapsed() < SEE) {
             return Ok(true);
         }
+        if self.is_turned_away(&node.0, &node.1).await? {
+            return Ok(false);
+        }
+        let _turn = self.pools_writing.pass(node.0.clone()).await;
         let mut tx = self.store.begin().await?;
-        let known = tx.see_node(&node.0, &node.1, needs.runs).await?
-            || tx.meet_node(&node.0, &node.1, needs.runs, ms(self.config.node_present)).await?;
+        let mut known = tx.see_node(&node.0, &node.1, needs.runs).await?;
+        if !known {
+            known = tx.meet_node(&node.0, &node.1, needs.runs, ms(self.config.node_present)).await?;
+            self.full.found(node.0.clone(), !known);
+        }
         tx.commit().await?;
         if known {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,6 +115,12 @@ impl Core {
             seen.insert(node, (std::time::Instant::now(), needs.runs));
         }
         Ok(known)
+    }
+
+    /// Whether it is a node that there was no room for in its pool a moment ago: it is not written down again and again that there is
+    /// none.
+    pub(super) async fn is_turned_away(&self, pool: &str, node: &str) -> Result<bool, StoreError> {
+        Ok(self.full.has(pool) && !self.store.is_known_node(pool, node).await?)
     }
 }
 
@@ -251,7 +267,7 @@ impl Core {
             .uploads
             .iter()
             .flat_map(|work| &work.runs)
-            .map(|run| (RunKey { run: run.run, fence: run.fence }, ReturnReason::ShuttingDown))
+            .map(|run| (RunKey { run: run.run, fence: run.fence }, Why::Untold))
             .collect();
         if let Err(error) = retried(|| self.rest(pool, &leases)).await {
             // They come back when the leases end.

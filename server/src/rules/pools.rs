@@ -75,6 +75,7 @@ impl Rules {
         let said = read_unsigned(signed)?;
         own_pool(own, &said.pool)?;
         let claimed = claimed.map(|root| PoolRoot::new(&said.pool, root)).transpose()?;
+        let _turn = self.core().pools_writing.pass(own.to_owned()).await;
         let taken = retried(|| self.try_publish(&said, signed, claimed.as_ref())).await;
         match taken.map_err(|error| from_store("publish pool", &error))?? {
             Taken::There => {}

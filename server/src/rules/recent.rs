@@ -1,5 +1,6 @@
 //! What was found in the database a moment ago, so that it is not asked for the same again and again.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,7 +23,10 @@ impl<K> Default for Recent<K> {
 
 impl<K: Eq + Hash> Recent<K> {
     /// Whether that was found lately.
-    pub(super) fn has(&self, key: &K) -> bool {
+    pub(super) fn has<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
         self.lock().get(key).is_some_and(|since| since.elapsed() < REMEMBERED)
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use filemill_api::limits::MAX_LEASES_PER_REQUEST;
-use filemill_api::{ErrorBody, LeaseReport, ReportAnswer, ReportRequest};
+use filemill_api::{ErrorBody, LeaseReport, ReportAnswer, ReportRequest, RunKey};
 
 use super::combine::{self, Combined};
 use super::refusal::too_many;
@@ -20,7 +20,8 @@ impl Rules {
     /// suspect if its node dies. An index that is not in the lease is ignored.
     ///
     /// # Errors
-    /// `bad_request`, and those of the database. Leases that are not held in the caller's `own` pool are answered as lost.
+    /// `bad_request`; `unavailable`: of too many leases of the pool reports wait to be written; those of the database. Leases that are
+    /// not held in the caller's `own` pool are answered as lost.
     pub async fn report(&self, own: &str, request: ReportRequest) -> Result<ReportAnswer, ErrorBody> {
         check_node(&request.node)?;
         if request.leases.len() > MAX_LEASES_PER_REQUEST {
@@ -33,7 +34,8 @@ impl Rules {
         self.hear(own, &request.node);
         let pool: Arc<str> = own.into();
         let leases: Vec<_> = request.leases.iter().map(|report| report.lease).collect();
-        let asks = request.leases.into_iter().map(|report| ReportAsk { pool: Arc::clone(&pool), report }).collect();
+        let asks = request.leases.iter().map(|report| ReportAsk::new(&pool, report)).collect();
+        drop(request.leases);
         let held = self.inner.reporting.ask(combine::owner_of_node(own, &request.node), asks).await?;
         for (lease, held) in leases.into_iter().zip(held) {
             match held {
@@ -46,10 +48,21 @@ impl Rules {
     }
 }
 
-/// What a node reports of one lease.
+/// What a node reports of one lease: no longer than that, whatever was sent.
 pub(super) struct ReportAsk {
     pool: Arc<str>,
-    report: LeaseReport,
+    lease: RunKey,
+    /// Jobs that are about to run.
+    started: u64,
+    per_mille: u32,
+}
+
+impl ReportAsk {
+    fn new(pool: &Arc<str>, report: &LeaseReport) -> Self {
+        let lo = lo_of(report.lease.run);
+        let started = report.started.iter().filter_map(|&index| masks::bit(lo, index)).fold(0, |set, bit| set | bit);
+        Self { pool: Arc::clone(pool), lease: report.lease, started, per_mille: report.per_mille.min(WHOLE_PER_MILLE) }
+    }
 }
 
 /// Records what many nodes report; answers whether each lease was cancelled, if it is held.
@@ -59,7 +72,10 @@ impl Combined for Reporting {
     type Ask = ReportAsk;
     type Answer = Option<bool>;
     const NAME: &'static str = "report leases";
+    /// Leases.
     const FULL: usize = 4096;
+    /// 128 leases for each of the requests that a pool may have under way. They take some 10 MiB.
+    const MOST_QUEUED: Option<usize> = Some(128 << 10);
 
     fn weight(_ask: &ReportAsk) -> usize {
         1
@@ -69,13 +85,10 @@ impl Combined for Reporting {
         let core = &self.0;
         // One row a lease, however often it was reported: an update takes only one of several rows for its target.
         let mut reports = BTreeMap::<(i64, i64, &str), (u64, u32)>::new();
-        for ReportAsk { pool, report } in asks {
-            let lo = lo_of(report.lease.run);
-            let started =
-                report.started.iter().filter_map(|&index| masks::bit(lo, index)).fold(0, |set, bit| set | bit);
-            let one = reports.entry((report.lease.run, report.lease.fence, &**pool)).or_default();
+        for ReportAsk { pool, lease, started, per_mille } in asks {
+            let one = reports.entry((lease.run, lease.fence, &**pool)).or_default();
             one.0 |= started;
-            one.1 = report.per_mille.min(WHOLE_PER_MILLE);
+            one.1 = *per_mille;
         }
         let rows: Vec<_> = reports
             .into_iter()
@@ -92,7 +105,7 @@ impl Combined for Reporting {
             .collect();
         tx.commit().await?;
         let held = |ask: &ReportAsk| {
-            let (pool, cancelled) = held.get(&(ask.report.lease.run, ask.report.lease.fence))?;
+            let (pool, cancelled) = held.get(&(ask.lease.run, ask.lease.fence))?;
             (**pool == *ask.pool).then_some(*cancelled)
         };
         Ok(asks.iter().map(held).collect())

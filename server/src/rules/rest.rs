@@ -87,8 +87,10 @@ struct Ended<'a> {
 
 /// Why a lease ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Why {
+pub(super) enum Why {
     Returned(ReturnReason),
+    /// Its node was never told of it.
+    Untold,
     /// What it needs was not where it was said to be.
     Missing,
 }
@@ -133,7 +135,8 @@ impl<'a> Ended<'a> {
         if state != RunState::WAITING {
             self.waking.add(upload, vstart);
         }
-        self.rest.push((run.id, state.0, vstart, patient, missed, pause_ms));
+        let attempt = run.attempt - i64::from(why == Why::Untold);
+        self.rest.push((run.id, state.0, vstart, patient, missed, pause_ms, attempt));
     }
 
     async fn write(&self, tx: &mut Tx) -> Result<Vec<i64>, StoreError> {
@@ -149,17 +152,23 @@ impl<'a> Ended<'a> {
 
 impl Core {
     /// Ends leases of the pool's without blame; answers those that were not held.
-    pub(super) async fn rest(&self, pool: &str, leases: &[(RunKey, ReturnReason)]) -> Result<Vec<RunKey>, StoreError> {
+    pub(super) async fn rest(&self, pool: &str, leases: &[(RunKey, Why)]) -> Result<Vec<RunKey>, StoreError> {
+        // What nobody holds any more keeps nobody else from writing.
+        let keys: Vec<_> = leases.iter().map(|(lease, _)| (lease.run, lease.fence)).collect();
+        let held = self.store.held(pool, &keys).await?;
+        if held.is_empty() {
+            return Ok(leases.iter().map(|&(lease, _)| lease).collect());
+        }
         let mut tx = self.store.begin().await?;
-        let locked = Locked::take(&mut tx, leases.iter().map(|(lease, _)| lease.run)).await?;
+        let locked = Locked::take(&mut tx, held.into_iter().map(|(run, ..)| run)).await?;
         let mut ended = Ended::default();
         let mut lost = Vec::new();
         let mut seen = BTreeSet::new();
-        for &(lease, reason) in leases {
+        for &(lease, why) in leases {
             match locked.held(pool, lease) {
                 Some((run, upload)) => {
                     if seen.insert(run.id) {
-                        ended.add(run, upload, upload.prefix, Why::Returned(reason));
+                        ended.add(run, upload, upload.prefix, why);
                     }
                 }
                 None => lost.push(lease),
@@ -180,6 +189,9 @@ impl Core {
     async fn missing(&self, pool: &str, request: &MissingRequest) -> Result<bool, StoreError> {
         let MissingRequest { lease, chunks, header, .. } = request;
         let lease = *lease;
+        if self.store.held(pool, &[(lease.run, lease.fence)]).await?.is_empty() {
+            return Ok(false);
+        }
         let mut tx = self.store.begin().await?;
         let mut locked = Locked::take(&mut tx, std::iter::once(lease.run)).await?;
         let Some((run, upload)) = locked.held(pool, lease) else {
@@ -275,7 +287,8 @@ impl Rules {
             return Err(too_many("leases", MAX_LEASES_PER_REQUEST));
         }
         check_node(&request.node)?;
-        let leases: Vec<_> = request.leases.iter().map(|back| (back.lease, back.reason)).collect();
+        let leases: Vec<_> = request.leases.into_iter().map(|back| (back.lease, Why::Returned(back.reason))).collect();
+        let _turn = self.core().pools_writing.pass(own.to_owned()).await;
         let lost =
             retried(|| self.core().rest(own, &leases)).await.map_err(|error| from_store("return leases", &error))?;
         Ok(ReportAnswer { cancelled: Vec::new(), lost, lease_ms: self.core().lease_ms() })
@@ -297,6 +310,7 @@ impl Rules {
                 shown(sha256)
             )));
         }
+        let _turn = self.core().pools_writing.pass(own.to_owned()).await;
         let held = retried(|| self.core().missing(own, &request))
             .await
             .map_err(|error| from_store("missing chunks", &error))?;

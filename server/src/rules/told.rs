@@ -7,8 +7,16 @@ use super::refusal::is_hex;
 use super::{Core, Leased};
 use crate::store::StoreError;
 
+/// Keeps what is looked at of it, and nothing else that was sent, for as long as its node waits.
+pub(super) fn shorten(mut told: Told) -> Told {
+    told.descriptions.truncate(MAX_TOLD);
+    told.descriptions.retain(|(digest, sha256)| is_hex(digest, 64) && is_hex(sha256, 64));
+    told.descriptions.shrink_to_fit();
+    told
+}
+
 impl Core {
-    /// What a node of the pool is to tell again, if anything.
+    /// What a node of the pool is to tell again, if anything, of what was shortened.
     pub(super) async fn lacks(&self, pool: &str, node: &str, told: &Told) -> Result<Option<Leased>, StoreError> {
         let mut lacks = Vec::new();
         if let Some(serial) = told.statement
@@ -19,13 +27,8 @@ impl Core {
         if told.offers > 0 && !self.store.has_offers(pool, node).await? {
             lacks.push("offers".to_owned());
         }
-        let descriptions: Vec<_> = told
-            .descriptions
-            .iter()
-            .take(MAX_TOLD)
-            .filter(|(digest, sha256)| is_hex(digest, 64) && is_hex(sha256, 64))
-            .map(|(digest, sha256)| (digest.as_str(), sha256.as_str()))
-            .collect();
+        let descriptions: Vec<_> =
+            told.descriptions.iter().map(|(digest, sha256)| (digest.as_str(), sha256.as_str())).collect();
         let describe: Vec<_> = if descriptions.is_empty() {
             Vec::new()
         } else {
@@ -35,5 +38,20 @@ impl Core {
             return Ok(None);
         }
         Ok(Some(Leased { uploads: Vec::new(), lease_ms: self.lease_ms(), describe, lacks }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_kept_of_what_is_not_looked_at() {
+        let (good, long) = ("a".repeat(64), "b".repeat(10_000));
+        let mut descriptions = vec![(good.clone(), good.clone()), (good.clone(), long), (String::new(), good)];
+        descriptions.resize(20_000, (String::new(), String::new()));
+        let told = shorten(Told { descriptions, ..Told::default() });
+        assert_eq!(told.descriptions.len(), 1);
+        assert!(told.descriptions.capacity() <= MAX_TOLD);
     }
 }

@@ -87,8 +87,15 @@ impl PoolTurns {
     pub(super) fn charge(&mut self, owner: Owner, weight: i64, cost: i64) {
         let (start, within) = (self.organisation(owner.organisation), self.member(owner));
         self.now = start;
+        self.organisations.entry(owner.organisation).or_default().now = within;
+        self.charge_more(owner, weight, cost);
+    }
+
+    /// What was charged before took so much more. That moves its owner on and nothing else: what this pool has reached is the start
+    /// of what was taken up, or a part that turns out to be large would take from all others what they have waited.
+    pub(super) fn charge_more(&mut self, owner: Owner, weight: i64, cost: i64) {
+        let (start, within) = (self.organisation(owner.organisation), self.member(owner));
         let organisation = self.organisations.entry(owner.organisation).or_default();
-        organisation.now = within;
         organisation.start = start.saturating_add(length(cost, weight));
         organisation.starts.insert(owner.member, within.saturating_add(length(cost, 1)));
     }
@@ -146,6 +153,19 @@ mod tests {
         turns.charge("q", ANN, 1, 1_000_000);
         turns.charge("p", EVE, 1, 1);
         assert_eq!(starts(&turns, ANN), (0, 0));
+    }
+
+    #[test]
+    fn what_took_more_than_was_charged_moves_nobody_else_on() {
+        let mut turns = PoolTurns::default();
+        turns.charge(EVE, 1, 500);
+        turns.charge(ANN, 1, 10);
+        turns.charge_more(ANN, 1, 1000);
+        turns.charge_more(ANN, 1, 1000);
+        assert_eq!(turns.organisation(ANN.organisation), 2010 * SCALE);
+        assert_eq!(turns.member(ANN), 2010 * SCALE);
+        assert_eq!(turns.organisation(EVE.organisation), 500 * SCALE, "she owes what she owed");
+        assert_eq!((turns.organisation(3), turns.member(BOB)), (0, 0), "who comes new is first");
     }
 
     #[test]

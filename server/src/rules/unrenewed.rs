@@ -21,7 +21,8 @@ const LOOKS: u32 = 10;
 const LOOK: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(3);
 /// Leases read in one statement.
 const PAGE: i64 = 4096;
-/// Leases that are watched. Of more than these, those that were prolonged last wait for room.
+/// Leases that are watched. Of more than these, those that were prolonged last are not, or whoever has many that are prolonged again and
+/// again would keep all others' from ending.
 const MOST: usize = 1 << 18;
 /// Leases ended in one transaction.
 const BATCH: usize = 256;
@@ -100,8 +101,12 @@ struct Watched {
     /// Longest time between two answers of the database in which nodes could be heard.
     longest_gap: Duration,
     seen: HashMap<i64, Seen>,
+    /// How many of them there are at most.
+    most: usize,
     /// Number of the look that is under way.
     look: u64,
+    /// How many leases it has seen that are watched.
+    count: usize,
     /// When the database answered last.
     heard: Option<Instant>,
     over: Vec<LeaseMark>,
@@ -121,12 +126,13 @@ impl Watched {
         // A node reports within a third of the lease: a shorter absence makes no lease look as if it was not prolonged.
         let longest_gap = every + lease / 3;
         let (seen, over) = (HashMap::new(), Vec::new());
-        Self { lease, longest_gap, seen, look: 0, heard: None, over }
+        Self { lease, longest_gap, seen, most: MOST, look: 0, count: 0, heard: None, over }
     }
 
     /// A look begins.
     fn begin(&mut self) {
         self.look += 1;
+        self.count = 0;
         self.over.clear();
     }
 
@@ -142,6 +148,7 @@ impl Watched {
                 "this server was absent: leases that nobody prolonged meanwhile are given time to be reported"
             );
             self.seen.clear();
+            self.count = 0;
             self.over.clear();
         }
         self.heard = Some(now);
@@ -153,20 +160,31 @@ impl Watched {
         self.heard.is_some_and(|heard| now.duration_since(heard) > self.longest_gap)
     }
 
-    /// The database was asked at `asked`, and has answered by `answered` that the lease has this mark.
+    /// The database was asked at `asked`, and has answered by `answered` that the lease has this mark. Marks come in their order: those
+    /// that were not prolonged for longest come first.
     fn see(&mut self, mark: LeaseMark, asked: Instant, answered: Instant) {
-        let (look, lease, full) = (self.look, self.lease, self.seen.len() >= MOST);
-        match self.seen.get_mut(&mark.id) {
-            Some(seen) if (seen.fence, seen.lease_until) == (mark.fence, mark.lease_until) => {
+        let LeaseMark { id, fence, lease_until } = mark;
+        let (look, lease) = (self.look, self.lease);
+        match self.seen.get_mut(&id) {
+            Some(seen) => {
+                // One that is prolonged between two pages comes twice.
+                self.count += usize::from(seen.look != look);
                 seen.look = look;
-                if asked.duration_since(seen.since) >= lease {
+                if (seen.fence, seen.lease_until) != (fence, lease_until) {
+                    *seen = Seen { fence, lease_until, since: answered, look };
+                } else if asked.duration_since(seen.since) >= lease {
                     self.over.push(mark);
                 }
             }
-            None if full => {}
-            _ => {
-                let LeaseMark { id, fence, lease_until } = mark;
-                self.seen.insert(id, Seen { fence, lease_until, since: answered, look });
+            None => {
+                if self.seen.len() >= self.most && self.count < self.most {
+                    // What this look has not come to was prolonged after this one, or has ended.
+                    self.seen.retain(|_, seen| seen.look == look);
+                }
+                if self.seen.len() < self.most {
+                    self.count += 1;
+                    self.seen.insert(id, Seen { fence, lease_until, since: answered, look });
+                }
             }
         }
     }
@@ -318,12 +336,46 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_what_waits_for_room_is_watched_later() {
         let mut server = Server::new();
-        let many: Vec<_> = (0..MOST as i64 + 10).map(|id| (id, 1, id)).collect();
+        server.watched.most = 100;
+        let many: Vec<_> = (0..110).map(|id| (id, 1, id)).collect();
         server.look(EVERY, &many);
-        assert_eq!(server.watched.seen.len(), MOST);
-        server.look(EVERY, &many[MOST..]);
-        assert_eq!(server.watched.seen.len(), 0, "those that ended are forgotten");
-        server.look(EVERY, &many[MOST..]);
-        assert_eq!(server.watched.seen.len(), 10);
+        assert_eq!(server.watched.seen.len(), 100);
+        server.look(EVERY, &many[100..]);
+        assert_eq!(server.watched.seen.len(), 10, "those that ended are forgotten");
+    }
+
+    #[test]
+    fn many_leases_that_are_prolonged_again_and_again_keep_no_other_from_ending() {
+        let mut server = Server::new();
+        server.watched.most = 100;
+        // All room is theirs, and they are prolonged in turn, every sixth look.
+        let theirs = |look: i64| (0..120).map(move |id| (id, 1, 1000 + (look + id % 6) / 6 * 6 - id % 6));
+        for look in 0..30 {
+            let mut marks: Vec<_> = theirs(look).collect();
+            if look >= 10 {
+                // A node that died then.
+                marks.push((500, 1, 1010));
+            }
+            marks.sort_by_key(|&(id, _, lease_until)| (lease_until, id));
+            let over = server.look(EVERY, &marks);
+            assert!(server.watched.seen.len() <= 100);
+            assert!(over.iter().all(|&id| id == 500), "look {look}: {over:?}");
+            if over == [500] {
+                assert!(look >= 20, "look {look}");
+                return;
+            }
+        }
+        panic!("it never ends");
+    }
+
+    #[test]
+    fn a_lease_that_is_prolonged_while_it_is_looked_at_is_watched_once() {
+        let mut server = Server::new();
+        server.watched.most = 3;
+        for _ in 0..3 {
+            server.look(EVERY, &[(1, 1, 500), (2, 1, 501), (1, 1, 502), (3, 1, 503), (4, 1, 504)]);
+            assert_eq!(server.watched.seen.len(), 3);
+            assert!(!server.watched.seen.contains_key(&4));
+        }
     }
 }

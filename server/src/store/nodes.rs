@@ -80,6 +80,12 @@ impl Tx {
 }
 
 impl Store {
+    /// Whether a node is known, whenever it was seen.
+    pub(crate) async fn is_known_node(&self, pool: &str, id: &str) -> Result<bool, StoreError> {
+        let found = read!(self, (String,), "select id from nodes where pool = $1 and id = $2", pool, id)?;
+        Ok(!found.is_empty())
+    }
+
     /// Whether a node of the pool that has what is needed was seen lately.
     pub(crate) async fn node_seen(&self, pool: &str, needs: i64, within_ms: i64) -> Result<bool, StoreError> {
         let found = read!(

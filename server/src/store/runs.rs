@@ -158,9 +158,9 @@ impl WaitingRun {
     }
 }
 
-/// A run that rests again after a lease: id, state, vstart, patient, how often it was missed, and for how long it rests at
-/// least, in milliseconds; 0: not at all.
-pub(crate) type Resting = (i64, i64, i64, bool, i64, i64);
+/// A run that rests again after a lease: id, state, vstart, patient, how often it was missed, for how long it rests at
+/// least, in milliseconds (0: not at all), and how often it was tried.
+pub(crate) type Resting = (i64, i64, i64, bool, i64, i64, i64);
 
 /// A run of which another part was cut off: id, end, gone, state, vstart, alone, deaths.
 pub(crate) type Cut = (i64, u32, i64, i64, i64, bool, i64);
@@ -254,6 +254,7 @@ impl Tx {
             "update runs set state = cast(e.value ->> 1 as bigint), vstart = cast(e.value ->> 2 as bigint),
                  patient = cast(e.value ->> 3 as boolean), missed = cast(e.value ->> 4 as bigint),
                  due_at = case when cast(e.value ->> 5 as bigint) > 0 then {now} + cast(e.value ->> 5 as bigint) end,
+                 attempt = cast(e.value ->> 6 as bigint),
                  started = 0, per_mille = 0, lease_until = null, holder = null
              from {rows $1} where runs.id = cast(e.value ->> 0 as bigint)",
             json(runs)?

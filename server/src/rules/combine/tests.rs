@@ -24,6 +24,9 @@ struct Work {
     at_most: usize,
     /// A part of this weight breaks its transaction.
     breaks: Option<usize>,
+    /// A part of this weight is worked on in three transactions, of which the first two do not finish it.
+    long: Option<usize>,
+    steps: AtomicUsize,
 }
 
 impl Default for Work {
@@ -34,6 +37,8 @@ impl Default for Work {
             permits: Semaphore::new(0),
             at_most: 0,
             breaks: None,
+            long: None,
+            steps: AtomicUsize::new(0),
         }
     }
 }
@@ -43,6 +48,7 @@ impl Combined for Arc<Work> {
     type Answer = usize;
     const NAME: &'static str = "test";
     const FULL: usize = 100;
+    const MOST_QUEUED: Option<usize> = Some(20_000);
 
     fn weight(ask: &Ask) -> usize {
         ask.1
@@ -53,6 +59,10 @@ impl Combined for Arc<Work> {
         self.permits.acquire().await.map_err(|_| sqlx::Error::WorkerCrashed)?.forget();
         if asks.iter().any(|ask| Some(ask.1) == self.breaks) {
             return Err(sqlx::Error::RowNotFound.into());
+        }
+        if asks.first().is_some_and(|ask| Some(ask.1) == self.long) && self.steps.fetch_add(1, Ordering::SeqCst) < 2 {
+            self.done.lock().unwrap().push(Vec::new());
+            return Ok(Vec::new());
         }
         let count = if self.at_most == 0 { asks.len() } else { asks.len().min(self.at_most) };
         let asks = &asks[..count];
@@ -167,6 +177,98 @@ async fn what_is_put_off_is_done_in_the_order_in_which_it_was_asked() {
     assert!(done.iter().all(|batch| batch.len() <= 3), "{done:?}");
     assert_eq!(ann.await.unwrap().unwrap(), weights);
     assert_eq!(eve.await.unwrap().unwrap(), weights);
+}
+
+/// Turns are taken by what is done: were they taken by what is taken up, who is put off would be behind again each time.
+#[tokio::test]
+async fn who_is_put_off_is_served_beside_somebody_who_asks_again_and_again() {
+    for asks_again in [EVE, BOB] {
+        let bench = Bench::new(Work { at_most: 1, ..Work::default() }).await;
+        let kept = Arc::default();
+        let mut again = Vec::new();
+        for _ in 0..3 {
+            again.push(bench.ask(asks_again, &[10], &kept).await);
+        }
+        let anns = bench.ask(ANN, &[10, 10, 10], &kept).await;
+        for _ in 0..20 {
+            let begun = bench.work.begun.load(Ordering::SeqCst);
+            bench.work.permits.add_permits(1);
+            while bench.work.begun.load(Ordering::SeqCst) == begun {
+                tokio::task::yield_now().await;
+            }
+            again.push(bench.ask(asks_again, &[10], &kept).await);
+        }
+        assert!(anns.is_finished(), "{:?}", bench.work.done.lock().unwrap());
+        bench.end().await;
+    }
+}
+
+#[tokio::test]
+async fn each_step_of_what_takes_several_is_a_turn() {
+    let bench = Bench::new(Work { long: Some(90), ..Work::default() }).await;
+    let kept = Arc::default();
+    bench.ask(EVE, &[90], &kept).await;
+    for _ in 0..3 {
+        bench.ask(ANN, &[80], &kept).await;
+    }
+    // Eve's first step, and Ann's turn comes before the next one.
+    assert_eq!(bench.end().await, [vec![(11, 80)], vec![], vec![(11, 80)], vec![], vec![(11, 80)], vec![(21, 90)]]);
+}
+
+#[tokio::test]
+async fn what_is_given_up_while_it_is_written_has_had_its_turn() {
+    let bench = Bench::new(Work::default()).await;
+    let kept = Arc::default();
+    let hers = bench.ask(EVE, &[80], &kept).await;
+    bench.work.permits.add_permits(1);
+    while bench.work.begun.load(Ordering::SeqCst) < 2 {
+        tokio::task::yield_now().await;
+    }
+    bench.ask(EVE, &[70], &kept).await;
+    let newcomer = bench.ask(ANN, &[60], &kept).await;
+    hers.abort();
+    assert!(hers.await.expect_err("it was given up").is_cancelled());
+    assert_eq!(bench.end().await, [[(21, 80)], [(11, 60)], [(21, 70)]]);
+    newcomer.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn one_organisation_has_so_much_queued_and_others_are_not_refused() {
+    let bench = Bench::new(Work::default()).await;
+    let kept = Arc::default();
+    let colleague = Owner { organisation: 2, member: 22 };
+    let mut hers = Vec::new();
+    for _ in 0..99 {
+        hers.push(bench.ask(EVE, &[100, 100], &kept).await);
+    }
+    hers.push(bench.ask(colleague, &[100, 98], &kept).await);
+    let refused = bench.combiner.ask(colleague, vec![(colleague, 3, Arc::clone(&kept))]).await;
+    assert_eq!(refused.expect_err("there is no room").code, filemill_api::ErrorCode::Unavailable);
+    assert_eq!(Arc::strong_count(&kept), 201, "and nothing is kept of it");
+    let anns = bench.ask(ANN, &[30_000], &kept).await;
+    let given_up = hers.pop().unwrap();
+    given_up.abort();
+    assert!(given_up.await.expect_err("it was given up").is_cancelled());
+    hers.push(bench.ask(colleague, &[100, 98], &kept).await);
+    bench.end().await;
+    anns.await.unwrap().unwrap();
+    for asked in hers {
+        asked.await.unwrap().unwrap();
+    }
+}
+
+#[test]
+fn what_is_given_up_costs_no_more_where_much_else_waits() {
+    let mut queue = queue::Queue::<u32, ()>::default();
+    let ask = |queue: &mut queue::Queue<u32, ()>| queue.add(EVE, vec![7; 1024], 0, 0, oneshot::channel().0).unwrap();
+    let numbers: Vec<_> = (0..2048).map(|_| ask(&mut queue)).collect();
+    let begin = std::time::Instant::now();
+    for number in numbers {
+        assert!(queue.give_up(number).is_some());
+    }
+    // Looking at all that waits each time would be two billion steps.
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    assert!(queue.take(100, |_| 1).asks.is_empty());
 }
 
 #[tokio::test]

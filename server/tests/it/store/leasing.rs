@@ -24,6 +24,9 @@ super::on_both!(
     a_stalled_job_waits_until_it_is_complete,
     a_returned_lease_goes_to_the_next_without_blame,
     a_fault_of_nodes_does_not_go_on_for_ever,
+    what_a_node_was_not_told_of_is_no_attempt,
+    what_nobody_holds_is_told_without_a_turn_to_write,
+    nodes_that_a_full_pool_has_no_room_for_take_no_turn_to_write,
     a_lease_of_many_uploads_names_few_chunks_of_each,
     a_report_prolongs_and_names_what_is_lost,
     missing_chunks_are_asked_for_and_the_job_runs_again,
@@ -174,6 +177,73 @@ async fn a_fault_of_nodes_does_not_go_on_for_ever(site: Arc<Site>) {
     }
     assert!(attempts > 5, "given up after {attempts} attempts");
     assert_eq!(results(&rules, &ann).await, [(0, Outcome::HostFailed), (1, Outcome::HostFailed)]);
+}
+
+async fn what_a_node_was_not_told_of_is_no_attempt(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    send(&rules, &ann, &site.bundle(2)).await;
+    let mut fences = Vec::new();
+    for _ in 0..3 {
+        let leased = lease(&rules, "n", 2).await;
+        let run = only(&leased);
+        assert_eq!(run.attempt, 1);
+        fences.push(run.fence);
+        rules.take_back(POOL, &leased).await;
+    }
+    assert!(fences.is_sorted_by(|one, next| one < next), "each is a lease of its own: {fences:?}");
+    give_back(&rules, &only(&lease(&rules, "n", 2).await), ReturnReason::NodeFault).await;
+    assert_eq!(only(&lease(&rules, "n", 2).await).attempt, 2, "what was handed back was tried");
+}
+
+async fn what_nobody_holds_is_told_without_a_turn_to_write(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    send(&rules, &ann, &site.bundle(2)).await;
+    let run = only(&lease(&rules, "n", 2).await);
+    give_back(&rules, &run, ReturnReason::ShuttingDown).await;
+    let writing = site.keep_writing().await;
+    let answers = async {
+        assert_eq!(give_back(&rules, &run, ReturnReason::ShuttingDown).await.lost, [key(&run)]);
+        let missing = MissingRequest {
+            node: "n".to_owned(),
+            lease: key(&run),
+            chunks: vec![(0, chunk(0).sha256)],
+            header: false,
+        };
+        assert_eq!(rules.missing(POOL, missing).await.expect("an answer").lost, [key(&run)]);
+    };
+    // Who waits for a turn to write does so for 10 s.
+    tokio::time::timeout(Duration::from_secs(5), answers).await.expect("it waits");
+    drop(writing);
+}
+
+async fn nodes_that_a_full_pool_has_no_room_for_take_no_turn_to_write(site: Arc<Site>) {
+    let rules = site.server();
+    let ann = site.user(&rules, "acme", "ann").await;
+    lease_now(&rules, "known", 1, 0).await;
+    let most = filemill_api::limits::MAX_POOL_NODES;
+    let copy = |numbers: &str| {
+        format!(
+            "insert into nodes (pool, id, runs, seen_at)
+             select n.pool, 'node-' || s.i, n.runs, n.seen_at from nodes n cross join {numbers}
+             where n.pool = '{POOL}' and n.id = 'known'"
+        )
+    };
+    let sqlite = format!("with recursive s(i) as (select 1 union all select i + 1 from s where i < {most}) ");
+    site.sql(&(sqlite + &copy("s")), &copy(&format!("generate_series(1, {most}) as s(i)"))).await;
+    assert_eq!(code(rules.lease(POOL, wish("new", 1, 0, 0)).await), ErrorCode::OverQuota);
+    let writing = site.keep_writing().await;
+    let answers = async {
+        for node in ["new", "newer"] {
+            assert_eq!(code(rules.lease(POOL, wish(node, 1, 0, 0)).await), ErrorCode::OverQuota);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(1), answers).await.expect("it waits");
+    drop(writing);
+    // A node that is known goes on.
+    send(&rules, &ann, &site.bundle(1)).await;
+    lease(&rules, "node-7", 1).await;
 }
 
 async fn a_lease_of_many_uploads_names_few_chunks_of_each(site: Arc<Site>) {

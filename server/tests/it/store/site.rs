@@ -153,6 +153,15 @@ impl Site {
         }
     }
 
+    /// Has the only turn to write, with SQLite, until what this answers is dropped. With PostgreSQL there are many.
+    pub(crate) async fn keep_writing(&self) -> Option<SqliteConnection> {
+        let Place::Sqlite(folder) = &self.place else { return None };
+        let url = format!("sqlite:{}", folder.path().join("db").display());
+        let mut connection = SqliteConnection::connect(&url).await.expect("the database");
+        sqlx::raw_sql("begin immediate").execute(&mut connection).await.expect("a transaction");
+        Some(connection)
+    }
+
     /// The number that a statement answers.
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         let sql = AssertSqlSafe(sql.to_owned());
