@@ -125,7 +125,7 @@ impl Client {
         let out = options.out.as_deref().map(Out::new).transpose()?;
         let results = out.as_ref().map(Out::folder);
         if let Some(root) = roots.iter().find(|root| Some(&*root.path) == results) {
-            let detail = "it is watched itself, and they would be sent again".to_owned();
+            let detail = "it is watched itself; a folder in it may be named".to_owned();
             return Err(Error::File { action: "keep results in", path: root.given.clone(), detail });
         }
         let outs = self.journal.out_folders(results).await?;

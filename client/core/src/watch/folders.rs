@@ -283,8 +283,10 @@ impl Folders {
         let others_waited = std::mem::take(&mut self.waited);
         let mut pace = Pace::new();
         let walked = walk(&root, &rules, |met| {
-            self.note_closed(position, &met);
-            self.consider(met, Sign::None);
+            if let Some(met) = met {
+                self.note_closed(position, &met);
+                self.consider(met, Sign::None);
+            }
             if self.stop.is_cancelled() {
                 return ControlFlow::Break(());
             }
