@@ -68,7 +68,7 @@ pub struct SendOptions {
     pub ignore: Vec<String>,
     /// Where to keep sealed results as `NAME.age`.
     pub out: Option<PathBuf>,
-    /// Send what programs and desktops leave in folders, too: temporary and system files.
+    /// Send what programs and desktops leave in folders, too: temporary and system files, and what version control keeps there.
     pub temporary: bool,
     /// What to set of the engine's parameters; one engine's only.
     pub parameters: GivenParameters,

@@ -51,7 +51,7 @@ pub struct WatchOptions {
     pub out: Option<PathBuf>,
     /// How long a file must stay as it is before it is sent. If absent, what is seen of whoever writes into its folder decides.
     pub settle: Option<Duration>,
-    /// Send what programs and desktops leave in folders, too: temporary and system files.
+    /// Send what programs and desktops leave in folders, too: temporary and system files, and what version control keeps there.
     pub temporary: bool,
     /// What to set of the engine's parameters; one engine's only.
     pub parameters: GivenParameters,
