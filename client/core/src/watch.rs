@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::client::{Client, Work, check_wanted};
+use crate::client::{Client, Work, check_wanted, wait_for};
 use crate::engines::Wanted;
 use crate::error::Error;
 use crate::notice::Notice;
@@ -180,7 +180,7 @@ impl Client {
             () = self.note_looks(looked) => Err(Error::Stopped),
         };
         drop(guard);
-        looking.wait().await;
+        wait_for(&looking, stop).await;
         result
     }
 
