@@ -165,7 +165,8 @@ pub(crate) struct Analysis {
     /// Leave out what matches the pattern, as in .gitignore; may be given several times
     #[arg(long, value_name = "GLOB")]
     pub(crate) ignore: Vec<String>,
-    /// Send what browsers, office programs, editors and desktops leave in folders, too: temporary and system files
+    /// Send what browsers, office programs, editors and desktops leave in folders, too: temporary and system files; and `.git`,
+    /// `.hg` and `.svn`, in which version control keeps former versions and perhaps passwords
     #[arg(long)]
     pub(crate) temporary: bool,
     #[command(flatten)]

@@ -35,6 +35,8 @@ use crate::watch::Taken;
 /// Files that are to be sent again are read from the journal in pages of this many.
 const AGAIN_PER_PAGE: u32 = 1024;
 
+/// How long somebody who wants this program to end waits for a thread that looks through folders.
+const THREADS_WITHIN: Duration = Duration::from_secs(1);
 /// How long the end waits for requests under way.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -68,7 +70,7 @@ pub struct SendOptions {
     pub ignore: Vec<String>,
     /// Where to keep sealed results as `NAME.age`.
     pub out: Option<PathBuf>,
-    /// Send what programs and desktops leave in folders, too: temporary and system files.
+    /// Send what programs and desktops leave in folders, too: temporary and system files, and what version control keeps there.
     pub temporary: bool,
     /// What to set of the engine's parameters; one engine's only.
     pub parameters: GivenParameters,
@@ -225,7 +227,7 @@ impl Client {
         });
         walks.close();
         let result = Run::new(shared, Kind::Send, recipe, Arc::clone(&self.recipes)).run(found).await;
-        walks.wait().await;
+        wait_for(&walks, stop).await;
         result
     }
 
@@ -393,4 +395,16 @@ impl Client {
 /// Refuses parameters that several engines would get, before anything is asked of anybody.
 pub(crate) fn check_wanted(wanted: &Wanted, given: &GivenParameters) -> Result<(), Error> {
     if *wanted == Wanted::Auto && !given.is_empty() { Err(Error::WhichParameters) } else { Ok(()) }
+}
+
+/// Waits until the `threads` have ended; not for long once `stop` is cancelled, as a disk that does not answer may hold them.
+pub(crate) async fn wait_for(threads: &TaskTracker, stop: &CancellationToken) {
+    let patience = async {
+        stop.cancelled().await;
+        tokio::time::sleep(THREADS_WITHIN).await;
+    };
+    tokio::select! {
+        () = threads.wait() => {}
+        () = patience => {}
+    }
 }

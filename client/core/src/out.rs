@@ -20,6 +20,10 @@ const NAMES_MAX: u32 = 10_000;
 /// Longest name before its ending, in bytes: most file systems take 255 for all of it, and `.10000.artifacts` has 16.
 const STEM_MAX_BYTES: usize = 255 - 16;
 
+/// Endings of a sealed result and of the folder with its artifacts.
+const SEALED_ENDING: &str = ".age";
+const ARTIFACTS_ENDING: &str = ".artifacts";
+
 /// A folder for sealed results.
 #[derive(Clone, Debug)]
 pub(crate) struct Out {
@@ -106,7 +110,7 @@ impl Out {
         if artifacts.is_empty() {
             return Ok(Some(Kept::default()));
         }
-        let beside = with_ending(stem, ".artifacts");
+        let beside = with_ending(stem, ARTIFACTS_ENDING);
         let path = target.with_file_name(&beside);
         let kept = folder.enter(&beside).and_then(|folder| artifacts::keep(&folder, artifacts));
         Ok(Some(match kept {
@@ -130,6 +134,13 @@ impl Out {
         }?;
         below.components().try_fold(top, |folder, part| folder.enter(Path::new(&part)))
     }
+}
+
+/// Whether the last part of `path` is a name under which a sealed result is kept, or the folder with its artifacts.
+pub(crate) fn is_result(path: &Path, is_folder: bool) -> bool {
+    let name = path.file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
+    let ending = if is_folder { ARTIFACTS_ENDING } else { SEALED_ENDING };
+    name.len() > ending.len() && name.ends_with(ending.as_bytes())
 }
 
 /// The parts of a name that lead down: a result never lands outside of its folder.
@@ -176,10 +187,10 @@ fn take_place(
 ) -> std::io::Result<Option<PathBuf>> {
     for number in 1..=NAMES_MAX {
         let stem = numbered(name, number);
-        match folder.swap(&with_ending(stem.clone(), ".age"), former, sealed)? {
+        match folder.swap(&with_ending(stem.clone(), SEALED_ENDING), former, sealed)? {
             Some(true) => {
                 if !artifacts.is_empty() {
-                    let beside = folder.enter(&with_ending(stem.clone(), ".artifacts"))?;
+                    let beside = folder.enter(&with_ending(stem.clone(), ARTIFACTS_ENDING))?;
                     artifacts::remove(&beside, artifacts);
                 }
                 return Ok(Some(stem));
@@ -203,7 +214,7 @@ fn numbered(name: &Path, number: u32) -> PathBuf {
 fn place(folder: &Folder, name: &Path, sealed: &[u8]) -> std::io::Result<PathBuf> {
     for number in 1..=NAMES_MAX {
         let stem = numbered(name, number);
-        if folder.add(&with_ending(stem.clone(), ".age"), sealed, Readers::Usual)? {
+        if folder.add(&with_ending(stem.clone(), SEALED_ENDING), sealed, Readers::Usual)? {
             return Ok(stem);
         }
     }

@@ -3,7 +3,8 @@
 //! Rules come from four places, the first that says anything of a path decides: patterns that the user gave with the command;
 //! `.filemillignore` files and then `.gitignore` files, each from the path's own folder up to the one that is watched; and what
 //! programs and desktops are known to leave. Each is read as git reads it: the last pattern of a file that matches decides, and
-//! nothing below a folder that is left out can be brought back unless the folder is.
+//! nothing below a folder that is left out can be brought back unless the folder is. What version control keeps for itself goes
+//! before `.gitignore` files: git applies none of them to its own folder, so that a `!` in one does not speak of it.
 
 mod built_in;
 mod file;
@@ -16,6 +17,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use filemill_text::shown_path;
+
 use crate::error::Error;
 use crate::source::{FileStat, now_ns, what_else};
 use crate::tree::{Tree, is_absent, link_met};
@@ -26,8 +29,8 @@ use pattern::Pattern;
 
 /// Files of a folder that hold rules, the earlier ones over the later.
 const RULE_FILES: [&str; 2] = [".filemillignore", ".gitignore"];
-/// The one in which braces list alternatives; git knows none.
-const WITH_BRACES: usize = 0;
+/// The one that is ours: in it braces list alternatives, which git does not know, and it speaks of what git keeps for itself, too.
+const OURS: usize = 0;
 /// Folders whose rules are kept at hand; all are forgotten when there are more, or their rules take more than those of one may.
 const FOLDERS_MAX: usize = 8192;
 /// Steps to find out what rule files say of one path: some milliseconds.
@@ -51,13 +54,15 @@ pub(crate) struct Rules {
 struct State {
     /// Grows when everything is to be looked at again.
     round: u64,
-    folders: HashMap<PathBuf, Folder>,
+    folders: HashMap<PathBuf, Arc<Folder>>,
     /// What was read of their rules, in bytes of memory.
     size_bytes: usize,
     /// Folders whose rule files were found to have changed.
     changed: Vec<PathBuf>,
     /// Rule files that cannot be read, and why.
     unread: HashMap<PathBuf, String>,
+    /// Rule files whose patterns took too long for a path, what came of that, and how they looked.
+    too_slow: HashMap<PathBuf, (FileStat, String)>,
     /// One of them that the system cannot read now, so that nobody knows what stands in it.
     unknown: Option<PathBuf>,
 }
@@ -81,7 +86,9 @@ struct RuleFile {
     /// How it looked, and when; `None` if there was none.
     stat: Option<(FileStat, i64)>,
     list: Option<Arc<List>>,
-    /// Why its rules cannot be followed as long as it looks so.
+    /// What the patterns of the rule files above it took in memory then, in bytes.
+    above_bytes: usize,
+    /// Why its rules cannot be followed as long as it and that are so.
     refused: Option<String>,
     /// The last attempt to look at it failed, for a reason that may pass.
     failed: bool,
@@ -128,12 +135,8 @@ impl Rules {
     /// nothing outside of it.
     pub(crate) fn left_out(&self, path: &Path, is_folder: bool) -> Option<LeftOut> {
         let folder = path.parent().filter(|_| path != self.root && path.starts_with(&self.root))?;
-        let mut state = self.state();
-        let folder = self.folder(&mut state, folder);
-        if folder.left_out.is_some() {
-            return folder.left_out.clone();
-        }
-        self.decide(&folder.lists, path, is_folder)
+        let folder = self.folder(folder);
+        folder.left_out.clone().or_else(|| self.decide(&folder.lists, path, is_folder))
     }
 
     /// Everything that is asked from now on is answered by rule files as they are then.
@@ -149,7 +152,7 @@ impl Rules {
     /// Looks at the rules of `folder`.
     pub(crate) fn look_at(&self, folder: &Path) {
         if folder.starts_with(&self.root) {
-            self.folder(&mut self.state(), folder);
+            self.folder(folder);
         }
     }
 
@@ -161,95 +164,77 @@ impl Rules {
     /// Rule files whose rules cannot be read or followed, and what comes of that: whoever put them there has to know.
     pub(crate) fn unread(&self) -> Vec<(PathBuf, String)> {
         let state = self.state();
-        let mut unread: Vec<_> = state.unread.iter().map(|(path, said)| (path.clone(), said.clone())).collect();
+        let too_slow = state.too_slow.iter().map(|(path, (_, said))| (path, said));
+        let unread = state.unread.iter().chain(too_slow.filter(|(path, _)| !state.unread.contains_key(*path)));
+        let mut unread: Vec<_> = unread.map(|(path, said)| (path.clone(), said.clone())).collect();
         unread.sort();
         unread
     }
 
-    /// What is known of `folder`, which lies below the root or is it; brought up to date if need be.
-    fn folder<'a>(&self, state: &'a mut State, folder: &Path) -> &'a Folder {
-        let fresh =
-            |state: &State, folder: &Path| state.folders.get(folder).is_some_and(|known| known.round == state.round);
-        if !fresh(state, folder) {
+    /// What is known of `folder`, which lies below the root or is it; brought up to date if need be. Nobody else waits while that
+    /// is: a file system that does not answer keeps only those who ask of what lies in it.
+    fn folder(&self, folder: &Path) -> Arc<Folder> {
+        // What is known of a folder is as new as what is known of those above it: it may be another round when they were looked at.
+        let round = {
+            let mut state = self.state();
+            if let Some(known) = state.known_since(state.round, folder) {
+                return known;
+            }
             if state.folders.len() >= FOLDERS_MAX || state.size_bytes > LISTS_MAX_BYTES {
                 state.folders.clear();
                 state.size_bytes = 0;
             }
-            let below = folder.strip_prefix(&self.root).unwrap_or(Path::new(""));
-            let mut at = self.root.clone();
-            let mut above: Option<Folder> = None;
-            for part in std::iter::once(Path::new("")).chain(below.iter().map(Path::new)) {
-                if !part.as_os_str().is_empty() {
-                    at.push(part);
-                }
-                if !fresh(state, &at) {
-                    let known = self.renewed(state, &at, above.as_ref());
-                    state.folders.insert(at.clone(), known);
-                }
-                above = state.folders.get(&at).cloned();
-            }
+            state.round
+        };
+        let below = folder.strip_prefix(&self.root).unwrap_or(Path::new(""));
+        let mut at = self.root.clone();
+        let mut known = self.known(round, &at, None);
+        for part in below.iter() {
+            at.push(part);
+            known = self.known(round, &at, Some(&known));
         }
-        if !state.folders.contains_key(folder) {
-            state.folders.insert(folder.to_owned(), Folder::default());
-        }
-        &state.folders[folder]
+        known
     }
 
-    /// What is to be known of the folder `at`, which lies in `above`.
-    fn renewed(&self, state: &mut State, at: &Path, above: Option<&Folder>) -> Folder {
-        let former = state.folders.remove(at);
+    /// What is known of the folder `at`, which lies in `above`, since that round.
+    fn known(&self, round: u64, at: &Path, above: Option<&Folder>) -> Arc<Folder> {
+        let known = self.state().known_since(round, at);
+        known.unwrap_or_else(|| self.renewed(round, at, above))
+    }
+
+    /// What is to be known of the folder `at`, which lies in `above`, after a look at its rule files.
+    fn renewed(&self, round: u64, at: &Path, above: Option<&Folder>) -> Arc<Folder> {
+        let former = self.state().folders.get(at).cloned();
         let was_known = former.is_some();
-        let mut known = former.unwrap_or_default();
-        known.round = state.round;
+        let mut known = former.map(Arc::unwrap_or_clone).unwrap_or_default();
+        known.round = round;
         known.left_out = above.and_then(|above| above.left_out.clone().or_else(|| self.decide(&above.lists, at, true)));
+        let (mut changed, mut added_bytes) = (false, 0);
         // As in git, rules in a folder that is left out do not count.
         if !self.with_files || known.left_out.is_some() {
             known.own = <[RuleFile; RULE_FILES.len()]>::default();
             known.lists = <[Lists; RULE_FILES.len()]>::default();
-            return known;
-        }
-        let mut changed = false;
-        for (kind, own) in known.own.iter_mut().enumerate() {
-            let file = at.join(RULE_FILES[kind]);
-            match self.look_at_file(at, above, kind, own) {
-                Ok(is_another) => {
-                    state.unread.remove(&file);
-                    changed |= is_another | std::mem::take(&mut own.is_unknown);
-                }
-                Err(not_read) => {
-                    // What is known holds on where the reason may pass. Else nothing is taken that it may leave out.
-                    let may_pass = matches!(not_read, NotRead::Now(_));
-                    own.is_unknown |= !may_pass || !was_known;
-                    own.failed = !matches!(not_read, NotRead::Refused(_));
-                    let (NotRead::Refused(reason) | NotRead::Denied(reason) | NotRead::Now(reason)) = not_read;
-                    let said = if own.is_unknown {
-                        if may_pass {
-                            state.unknown = Some(file.clone());
+        } else {
+            for kind in 0..RULE_FILES.len() {
+                changed |= self.renew(at, above, kind, &mut known, was_known);
+                let inherited = above.and_then(|above| above.lists[kind].clone());
+                known.lists[kind] = match (&known.own[kind].list, inherited) {
+                    (None, inherited) => inherited,
+                    (Some(own), inherited) => {
+                        let own_bytes = own.size_bytes;
+                        let others = inherited.iter().flat_map(|lists| lists.iter().cloned());
+                        let lists: Vec<Arc<List>> = std::iter::once(Arc::clone(own)).chain(others).collect();
+                        if changed || !was_known {
+                            added_bytes += size_of_val(lists.as_slice()) + own_bytes;
                         }
-                        known.left_out = Some(LeftOut::Unknown { file: file.clone(), reason: reason.clone() });
-                        format!("what lies beside and below it waits, because its rules cannot be followed: {reason}")
-                    } else {
-                        format!("its rules hold as they were: {reason}")
-                    };
-                    if state.unread.len() < FOLDERS_MAX {
-                        state.unread.insert(file, said);
+                        Some(Arc::new(lists))
                     }
-                }
+                };
             }
-            let inherited = above.and_then(|above| above.lists[kind].clone());
-            known.lists[kind] = match (&own.list, inherited) {
-                (None, inherited) => inherited,
-                (Some(own), inherited) => {
-                    let own_bytes = own.size_bytes;
-                    let others = inherited.iter().flat_map(|lists| lists.iter().cloned());
-                    let lists: Vec<Arc<List>> = std::iter::once(Arc::clone(own)).chain(others).collect();
-                    if changed || !was_known {
-                        state.size_bytes += size_of_val(lists.as_slice()) + own_bytes;
-                    }
-                    Some(Arc::new(lists))
-                }
-            };
         }
+        let known = Arc::new(known);
+        let mut state = self.state();
+        state.size_bytes += added_bytes;
         if changed && was_known && !state.changed.iter().any(|folder| folder == at) {
             if state.changed.len() < CHANGED_MAX {
                 state.changed.push(at.to_owned());
@@ -257,7 +242,48 @@ impl Rules {
                 state.changed = vec![self.root.clone()];
             }
         }
+        // Somebody may have looked later, and been done before.
+        if state.folders.get(at).is_none_or(|other| other.round <= round) {
+            state.folders.insert(at.to_owned(), Arc::clone(&known));
+        }
         known
+    }
+
+    /// Brings what is known of a rule file of the folder `at` up to date, and says whether it has changed.
+    fn renew(&self, at: &Path, above: Option<&Folder>, kind: usize, known: &mut Folder, was_known: bool) -> bool {
+        let file = at.join(RULE_FILES[kind]);
+        let own = &mut known.own[kind];
+        let looked = self.look_at_file(at, above, kind, own);
+        let stat = own.stat.map(|(stat, _)| stat);
+        let mut state = self.state();
+        if state.too_slow.get(&file).is_some_and(|(former, _)| Some(*former) != stat) {
+            state.too_slow.remove(&file);
+        }
+        let not_read = match looked {
+            Ok(is_another) => {
+                state.unread.remove(&file);
+                return is_another | std::mem::take(&mut own.is_unknown);
+            }
+            Err(not_read) => not_read,
+        };
+        // What is known holds on where the reason may pass. Else nothing is taken that it may leave out.
+        let may_pass = matches!(not_read, NotRead::Now(_));
+        own.is_unknown |= !may_pass || !was_known;
+        own.failed = !matches!(not_read, NotRead::Refused(_));
+        let (NotRead::Refused(reason) | NotRead::Denied(reason) | NotRead::Now(reason)) = not_read;
+        let said = if own.is_unknown {
+            if may_pass {
+                state.unknown = Some(file.clone());
+            }
+            known.left_out = Some(LeftOut::Unknown { file: file.clone(), reason: reason.clone() });
+            format!("what lies beside and below it waits, because its rules cannot be followed: {reason}")
+        } else {
+            format!("its rules hold as they were: {reason}")
+        };
+        if state.unread.len() < FOLDERS_MAX {
+            state.unread.insert(file, said);
+        }
+        false
     }
 
     /// Reads a rule file of the folder `at`, which lies in `above`, again if it has changed, and says whether it has.
@@ -275,6 +301,8 @@ impl Rules {
         let below = at.strip_prefix(&self.root).unwrap_or(Path::new("")).join(RULE_FILES[kind]);
         let path = at.join(RULE_FILES[kind]);
         let seen_ns = now_ns();
+        #[cfg(test)]
+        tests::hang(at);
         let seen = match Tree::at(&self.root).and_then(|tree| tree.look(&below)) {
             Ok(seen) => Some(seen),
             // Behind a link nothing is read at all.
@@ -287,7 +315,9 @@ impl Rules {
             (Some((former, seen_ns)), Some(now)) => former == now && former.is_settled_at(*seen_ns),
             _ => false,
         };
-        if same && !own.failed {
+        let lists = above.iter().flat_map(|above| above.lists.iter().flatten()).flat_map(|lists| lists.iter());
+        let above_bytes: usize = lists.map(|list| list.size_bytes).sum();
+        if same && !own.failed && own.above_bytes == above_bytes {
             return own.refused.clone().map_or(Ok(false), |reason| Err(NotRead::Refused(reason)));
         }
         let read = || Tree::at(&self.root).map_err(NotRead::of).and_then(|tree| read_rule_file(&tree, &below));
@@ -296,20 +326,16 @@ impl Rules {
             (_, Some(refused)) => Err(NotRead::Refused(refused.to_owned())),
             (Some(_), None) => read(),
         };
-        let list = read.and_then(|text| {
-            let list = List::parse(at, path, kind == WITH_BRACES, &text).map_err(NotRead::Refused)?;
-            let lists = above.iter().flat_map(|above| above.lists.iter().flatten()).flat_map(|lists| lists.iter());
-            let above_bytes: usize = lists.map(|list| list.size_bytes).sum();
-            match list {
+        let list =
+            read.and_then(|text| match List::parse(at, path, kind == OURS, stat, &text).map_err(NotRead::Refused)? {
                 Some(list) if list.size_bytes + above_bytes > LISTS_MAX_BYTES => {
                     Err(NotRead::Refused("its patterns and those above it take too much memory".to_owned()))
                 }
                 other => Ok(other),
-            }
-        });
+            });
         let is_same = own.stat.map(|(former, _)| former) == stat;
         if !matches!(list, Err(NotRead::Denied(_) | NotRead::Now(_))) {
-            (own.stat, own.failed) = (stat.map(|stat| (stat, seen_ns)), false);
+            (own.stat, own.above_bytes, own.failed) = (stat.map(|stat| (stat, seen_ns)), above_bytes, false);
         }
         own.refused = None;
         let list = match list {
@@ -337,22 +363,48 @@ impl Rules {
         if let Ok(Some(pattern)) = last_match(&self.globs, &below(&self.root), is_folder, &mut u64::MAX.clone()) {
             return why(pattern, None);
         }
+        let built_in = if self.with_built_in { built_in::left_out(&below(&self.root), is_folder) } else { None };
         let mut steps = STEPS_MAX;
-        for list in lists.iter().flatten().flat_map(|lists| lists.iter()) {
-            match last_match(&list.patterns, &below(&list.folder), is_folder, &mut steps) {
-                Ok(None) => {}
-                Ok(Some(pattern)) => return why(pattern, Some(&list.file)),
-                Err(TooSlow) => {
-                    let reason = "its patterns take too long".to_owned();
-                    return Some(LeftOut::Unknown { file: list.file.clone(), reason });
+        for (kind, lists) in lists.iter().enumerate() {
+            if kind != OURS && built_in == Some(LeftOut::VersionControl) {
+                break;
+            }
+            for list in lists.iter().flat_map(|lists| lists.iter()) {
+                match last_match(&list.patterns, &below(&list.folder), is_folder, &mut steps) {
+                    Ok(None) => {}
+                    Ok(Some(pattern)) => return why(pattern, Some(&list.file)),
+                    Err(TooSlow) => {
+                        self.note_too_slow(list, path);
+                        let reason = "its patterns take too long".to_owned();
+                        return Some(LeftOut::Unknown { file: list.file.clone(), reason });
+                    }
                 }
             }
         }
-        if self.with_built_in { built_in::left_out(&below(&self.root), is_folder) } else { None }
+        built_in
+    }
+
+    /// The patterns of `list` took too long for `path`, and so they may for any that is as long.
+    fn note_too_slow(&self, list: &List, path: &Path) {
+        let mut state = self.state();
+        if let Some(stat) = list.stat
+            && state.too_slow.len() < FOLDERS_MAX
+        {
+            let said =
+                || format!("`{}` waits, and whatever has as long a name: its patterns take too long", shown_path(path));
+            state.too_slow.entry(list.file.clone()).or_insert_with(|| (stat, said()));
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// What is known of `folder`, if it was looked at in that round or later.
+    fn known_since(&self, round: u64, folder: &Path) -> Option<Arc<Folder>> {
+        self.folders.get(folder).filter(|known| known.round >= round).cloned()
     }
 }
 

@@ -37,6 +37,7 @@ use crate::standing::StandingRules;
 use crate::walk::{MET_AT_ONCE, Met, Root};
 use crate::watch::Taken;
 pub(crate) use keep::Unkept;
+use ruled::JudgedBundle;
 use select::Handed;
 use unplaced::Pause;
 
@@ -150,6 +151,9 @@ pub(crate) struct Run {
     gave_back: bool,
     /// Why nothing can be sent, as it was told last.
     told: Option<String>,
+    /// Bundles whose files the rules are asked of, and what they weigh.
+    judging: JoinSet<JudgedBundle>,
+    judging_weight: usize,
     transfers: JoinSet<(UploadId, Transferred)>,
     active: HashMap<UploadId, Active>,
     /// Uploads to go on with when there is room.
@@ -208,6 +212,8 @@ impl Run {
             given_back: Vec::new(),
             gave_back: false,
             told: None,
+            judging: JoinSet::new(),
+            judging_weight: 0,
             transfers: JoinSet::new(),
             active: HashMap::new(),
             resumes: VecDeque::new(),
@@ -252,7 +258,11 @@ impl Run {
         parts.spawn(keep::keep_later(Arc::clone(&shared), stop.clone()));
         parts.spawn(select::select(Arc::clone(&shared), ways, stop.clone()));
 
-        let result = self.work(&mut parts, &mut requested, &mut new_files, &give_back).await;
+        let result = tokio::select! {
+            result = self.work(&mut parts, &mut requested, &mut new_files, &give_back) => result,
+            // Whatever it waits for: a file that lies on a disk that does not answer is looked at, too.
+            () = shared.stop.cancelled() => Err(Error::Stopped),
+        };
         stop.cancel();
         while parts.join_next().await.is_some() {}
         self.transfers.shutdown().await;
@@ -303,7 +313,6 @@ impl Run {
                 && self.weight() < WEIGHT_MAX
                 && self.later.len() < LATER_MAX;
             tokio::select! {
-                () = shared.stop.cancelled() => return Err(Error::Stopped),
                 files = new_files.recv(), if room => match files {
                     Some(Handed::Files(files)) => for file in files {
                         self.take_in(file).await?;
@@ -319,6 +328,7 @@ impl Run {
                     self.gave_back = true;
                 }
                 Some(Request::Resume(upload)) = requested.recv() => self.asked_to_resume(upload),
+                Some(bundle) = self.judging.join_next() => self.judged(bundle.map_err(|_| Error::Stopped)?).await?,
                 Some(ended) = self.transfers.join_next() => {
                     let (upload, end) = ended.map_err(|_| Error::Stopped)?;
                     self.ended(upload, end).await?;
@@ -331,7 +341,7 @@ impl Run {
     }
 
     fn weight(&self) -> usize {
-        self.active.values().map(|active| active.weight).sum()
+        self.judging_weight + self.active.values().map(|active| active.weight).sum::<usize>()
     }
 
     fn patience(&self) -> Patience {

@@ -294,10 +294,9 @@ impl Client {
             let is_offline = matches!(blocked, Some(Some(Reason::Offline(_))));
             let mut engines: Option<Option<Engines>> = is_offline.then_some(None);
             let (met, mut walked) = mpsc::channel(4);
-            let (home, outs) = (self.home.clone(), outs.clone());
+            let (home, outs) = (self.home.clone(), Arc::clone(&outs));
             let walking = tokio::task::spawn_blocking(move || {
-                let root =
-                    Root { given: folder.clone(), path: folder, own: Arc::default() }.without(home.path(), &outs);
+                let root = Root::resolved(folder).without(home.path(), &outs);
                 // Whoever watches the folder checked them.
                 let Ok(mut rules) = Rules::new(&root.path, &ignore) else { return };
                 if !temporary {

@@ -1,5 +1,6 @@
 //! Finding files below what the user named, without ever holding more than one folder's worth of them.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::error::{Error, io_detail};
-use crate::out::is_part;
+use crate::out::{is_part, is_result};
 use crate::rules::{LeftOut, Rules};
 use crate::source::{Found, Seen, path_bytes};
 use crate::tree::{LINK, Tree, link_met};
@@ -24,13 +25,16 @@ pub(crate) struct Root {
     pub(crate) given: PathBuf,
     /// Absolute, with symbolic links resolved: the user meant what they lead to.
     pub(crate) path: PathBuf,
-    /// Filemill's own folders, as absolute paths without links: nothing in them is sent.
-    pub(crate) own: Arc<[PathBuf]>,
+    /// Filemill's home, as an absolute path without links: nothing in it is sent.
+    pub(crate) home: PathBuf,
+    /// Folders that results were kept in, likewise: the results are not sent.
+    pub(crate) outs: Arc<HashSet<PathBuf>>,
 }
 
-/// Why a file in one of filemill's own folders is not sent: keys and journal are nobody else's, and results of results
-/// would have no end.
+/// Why a file in filemill's home is not sent: keys and journal are nobody else's.
 const OWN: &str = "it is filemill's own folder";
+/// What is not sent of a folder that results were kept in, and why: results of results would have no end.
+const RESULTS: &str = "only NAME.age and NAME.artifacts in it, because results were kept here with --out";
 
 /// Something that a walk met.
 #[derive(Debug)]
@@ -59,9 +63,14 @@ impl Root {
     /// Says, for people, why there is nothing to be found.
     pub(crate) fn new(given: &Path) -> Result<Self, String> {
         match fs::canonicalize(given) {
-            Ok(path) => Ok(Self { given: given.to_owned(), path, own: Arc::default() }),
+            Ok(path) => Ok(Self { given: given.to_owned(), ..Self::resolved(path) }),
             Err(error) => Err(io_detail(&error)),
         }
+    }
+
+    /// The one at the absolute `path`, which has no links and which the user calls so.
+    pub(crate) fn resolved(path: PathBuf) -> Self {
+        Self { given: path.clone(), path, home: PathBuf::new(), outs: Arc::default() }
     }
 
     /// The opened folder, and the absolute `path` below it.
@@ -74,17 +83,42 @@ impl Root {
         Ok((Tree::at(&self.path)?, below))
     }
 
-    /// Leaves out the home, and the folders for results that lie below this one.
-    pub(crate) fn without(mut self, home: &Path, outs: &[PathBuf]) -> Self {
-        let home = fs::canonicalize(home).unwrap_or_else(|_| home.to_owned());
-        let outs = outs.iter().filter(|out| out.starts_with(&self.path) && **out != self.path);
-        self.own = std::iter::once(home).chain(outs.cloned()).collect();
+    /// Leaves out the home, and results that were kept in one of `outs`.
+    pub(crate) fn without(mut self, home: &Path, outs: &Arc<HashSet<PathBuf>>) -> Self {
+        self.home = fs::canonicalize(home).unwrap_or_else(|_| home.to_owned());
+        self.outs = Arc::clone(outs);
         self
     }
 
-    /// Whether the absolute `path` lies in one of filemill's own folders or is one.
+    /// Whether the absolute `path` lies in filemill's home or is it.
     pub(crate) fn is_own(&self, path: &Path) -> bool {
-        self.own.iter().any(|own| path.starts_with(own))
+        // Without a home nothing is.
+        !self.home.as_os_str().is_empty() && path.starts_with(&self.home)
+    }
+
+    /// Whether the absolute `path` below this root is what was kept of a result, or lies in it. What the user named is
+    /// not, whatever it is called.
+    pub(crate) fn is_result(&self, path: &Path, is_folder: bool) -> bool {
+        if self.outs.is_empty() {
+            return false;
+        }
+        let (mut is_folder, mut has_such_a_name) = (is_folder, false);
+        for at in path.ancestors() {
+            // Results may have been kept in a folder above the root, too.
+            if has_such_a_name && self.outs.contains(at) {
+                return true;
+            }
+            has_such_a_name |= at != self.path && at.starts_with(&self.path) && is_result(at, is_folder);
+            is_folder = true;
+        }
+        false
+    }
+
+    /// Whether it is to be said of the absolute `folder` that results in it are left out: they were kept there, or, if it is the root,
+    /// in one that it lies in.
+    fn keeps_results(&self, folder: &Path) -> bool {
+        let is_out = |folder: &Path| self.outs.contains(folder);
+        is_out(folder) || folder == self.path && !self.outs.is_empty() && folder.ancestors().any(is_out)
     }
 
     /// A path below it, as the user would name it; `None` if it is not below it.
@@ -106,17 +140,21 @@ pub(crate) fn root_of<'a>(roots: impl Iterator<Item = &'a Root>, path: &Path) ->
     found.max_by_key(|(_, root)| depth(root)).map(|(position, _)| position)
 }
 
-/// Walks everything below `root`, and hands each thing it meets to `meet` until that breaks off. Symbolic links are not
-/// followed, so that there are no loops. Blocks.
-pub(crate) fn walk(root: &Root, rules: &Rules, mut meet: impl FnMut(Met) -> ControlFlow<()>) -> ControlFlow<()> {
+/// Walks everything below `root`, and hands each thing it meets to `meet` until that breaks off; `None` for what nothing is to
+/// be said of, such as a folder that is looked through. Symbolic links are not followed, so that there are no loops. Blocks.
+pub(crate) fn walk(
+    root: &Root,
+    rules: &Rules,
+    mut meet: impl FnMut(Option<Met>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
     if root.is_own(&root.path) {
-        return meet(Met::Skipped { path: root.path.clone(), reason: OWN.to_owned() });
+        return meet(Some(Met::Skipped { path: root.path.clone(), reason: OWN.to_owned() }));
     }
     // Another folder may have been given its name since.
     match Tree::anew(&root.path) {
         Ok(_) => return walk_folder(root, &root.path, rules, &mut meet),
         Err(error) if error.kind() == ErrorKind::NotADirectory => {}
-        Err(error) => return meet(Met::Unreadable { path: root.path.clone(), reason: io_detail(&error) }),
+        Err(error) => return meet(Some(Met::Unreadable { path: root.path.clone(), reason: io_detail(&error) })),
     }
     let name = root.path.file_name().map(Path::new).unwrap_or(Path::new(""));
     let seen = Tree::anew(root.path.parent().unwrap_or(&root.path)).and_then(|folder| folder.look(name));
@@ -124,8 +162,8 @@ pub(crate) fn walk(root: &Root, rules: &Rules, mut meet: impl FnMut(Met) -> Cont
         seen.map_err(|error| io_detail(&error)).and_then(|seen| Found::at(root.path.clone(), path_bytes(name), seen));
     // The user named it: that it cannot be analysed is a failure, not a remark.
     match found {
-        Ok(found) => meet(Met::File(found)),
-        Err(reason) => meet(Met::Unreadable { path: root.path.clone(), reason }),
+        Ok(found) => meet(Some(Met::File(found))),
+        Err(reason) => meet(Some(Met::Unreadable { path: root.path.clone(), reason })),
     }
 }
 
@@ -137,27 +175,32 @@ pub(crate) fn walk_into(root: &Root, rules: &Rules, met: &mpsc::Sender<Vec<Met>>
         Err(_) => ControlFlow::Break(()),
     };
     walk(root, rules, |thing| {
-        batch.push(thing);
+        batch.extend(thing);
         if batch.len() >= MET_AT_ONCE { send(&mut batch) } else { ControlFlow::Continue(()) }
     })?;
     if batch.is_empty() { ControlFlow::Continue(()) } else { send(&mut batch) }
 }
 
-/// Walks everything in `folder`, which lies below `root` or is it. Blocks.
+/// Walks everything in `folder`, which lies below `root` or is it, as [`walk`] does. Blocks.
 pub(crate) fn walk_folder(
     root: &Root,
     folder: &Path,
     rules: &Rules,
-    meet: &mut impl FnMut(Met) -> ControlFlow<()>,
+    meet: &mut impl FnMut(Option<Met>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     // Folders are named here, not kept open: their depth is bounded by nothing but the length of a path.
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
+        // One that holds nothing takes time, too.
+        meet(None)?;
+        if root.keeps_results(&folder) {
+            meet(Some(Met::Skipped { path: folder.clone(), reason: RESULTS.to_owned() }))?;
+        }
         let entries = match root.below(&folder).and_then(|(tree, below)| tree.list(below)) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => {
-                meet(unreachable(root, folder, &error))?;
+                meet(Some(unreachable(root, folder, &error)))?;
                 continue;
             }
         };
@@ -165,7 +208,7 @@ pub(crate) fn walk_folder(
             let (name, seen) = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
-                    meet(Met::Unreadable { path: folder.clone(), reason: io_detail(&error) })?;
+                    meet(Some(Met::Unreadable { path: folder.clone(), reason: io_detail(&error) }))?;
                     break;
                 }
             };
@@ -173,35 +216,40 @@ pub(crate) fn walk_folder(
             match seen {
                 Ok(seen) if seen.is_folder() => {
                     if let Some(why) = rules.left_out(&path, true) {
-                        meet(Met::Ignored { path, why })?;
+                        meet(Some(Met::Ignored { path, why }))?;
                     } else if root.is_own(&path) {
-                        meet(Met::Skipped { path, reason: OWN.to_owned() })?;
+                        meet(Some(Met::Skipped { path, reason: OWN.to_owned() }))?;
+                    } else if root.is_result(&path, true) {
+                        meet(None)?;
                     } else {
                         folders.push(path);
                     }
                 }
                 Ok(seen) => meet(classify(root, path, seen, rules))?,
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => meet(Met::Unreadable { path, reason: io_detail(&error) })?,
+                Err(error) => meet(Some(Met::Unreadable { path, reason: io_detail(&error) }))?,
             }
         }
     }
     ControlFlow::Continue(())
 }
 
-/// What one path below `root`, which is no folder, is.
-pub(crate) fn classify(root: &Root, path: PathBuf, seen: Seen, rules: &Rules) -> Met {
+/// What one path below `root`, which is no folder, is; `None` for a result that was kept there, which is said of the folder.
+pub(crate) fn classify(root: &Root, path: PathBuf, seen: Seen, rules: &Rules) -> Option<Met> {
     if is_part(&path) {
-        return Met::Ignored { path, why: LeftOut::Temporary };
+        return Some(Met::Ignored { path, why: LeftOut::Temporary });
     }
     if let Some(why) = rules.left_out(&path, false) {
-        return Met::Ignored { path, why };
+        return Some(Met::Ignored { path, why });
+    }
+    if root.is_result(&path, false) {
+        return None;
     }
     let name = path.strip_prefix(&root.path).map(path_bytes).unwrap_or_default();
-    match Found::at(path.clone(), name, seen) {
+    Some(match Found::at(path.clone(), name, seen) {
         Ok(found) => Met::File(found),
         Err(reason) => Met::Skipped { path, reason },
-    }
+    })
 }
 
 /// What to say of a path below `root` that could not be looked at: if a link is in its way, that is what was met.
@@ -236,6 +284,7 @@ mod tests {
         let rules = Rules::new(&root.path, &globs).expect("rules");
         let (mut files, mut others) = (Vec::new(), Vec::new());
         let _ = walk(&root, &rules, |met| {
+            let Some(met) = met else { return ControlFlow::Continue(()) };
             match met {
                 Met::File(found) => files.push(String::from_utf8_lossy(&found.name).into_owned()),
                 Met::Skipped { path, reason } | Met::Unreadable { path, reason } => {
@@ -290,52 +339,94 @@ mod tests {
         let root = Root::new(&pipe).unwrap();
         let mut met = Vec::new();
         let _ = walk(&root, &Rules::none(), |thing| {
-            met.push(thing);
+            met.extend(thing);
             ControlFlow::Continue(())
         });
         assert!(matches!(&met[..], [Met::Unreadable { .. }]), "{met:?}");
         assert!(Root::new(&folder.path().join("missing")).is_err());
     }
 
+    /// What is sent of `root`, and what is said to be left out, by the names of files and the reasons.
+    fn sent(root: &Root) -> (String, String) {
+        let (mut files, mut skipped) = (Vec::new(), Vec::new());
+        let _ = walk(root, &Rules::none(), |thing| {
+            match thing {
+                Some(Met::File(found)) => files.push(String::from_utf8_lossy(&found.name).into_owned()),
+                Some(Met::Skipped { path, reason }) => {
+                    let why = if reason == OWN { "own" } else { "results" };
+                    assert!([OWN, RESULTS].contains(&&*reason), "{reason}");
+                    skipped.push(format!("{}: {why}", path.file_name().unwrap().to_string_lossy()));
+                }
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        });
+        files.sort();
+        skipped.sort();
+        (files.join(" "), skipped.join(" "))
+    }
+
     #[test]
-    fn filemills_own_folders_are_left_out_and_said() {
+    fn the_home_is_left_out_and_so_are_results_and_that_is_said() {
         let folder = tempfile::tempdir().unwrap();
         let path = fs::canonicalize(folder.path()).unwrap();
-        for name in ["home/token", "results/file.age", "home-made/file"] {
+        for name in [
+            "home/token",
+            "results/file.age",
+            "results/sub/file.2.age",
+            "results/sub/file.artifacts/deep/plot",
+            "results/letter",
+            "results/of.age/file",
+            "results/file.artifacts.txt",
+            "home-made/file",
+            "home-made/mine.age",
+            "home-made/mine.artifacts/plot",
+        ] {
             fs::create_dir_all(path.join(name).parent().unwrap()).unwrap();
             fs::write(path.join(name), "1").unwrap();
         }
         fs::write(path.join(".filemill-0123.part"), "half").unwrap();
-        let met = |root: &Path, out: &str| {
-            let root = Root::new(root).unwrap().without(&path.join("home"), &[path.join(out)]);
-            let (mut files, mut skipped) = (Vec::new(), Vec::new());
-            let _ = walk(&root, &Rules::none(), |thing| {
-                match thing {
-                    Met::File(found) => files.push(String::from_utf8_lossy(&found.name).into_owned()),
-                    Met::Skipped { path, reason } => {
-                        assert_eq!(reason, OWN);
-                        skipped.push(path.file_name().unwrap().to_string_lossy().into_owned());
-                    }
-                    _ => {}
-                }
-                ControlFlow::Continue(())
-            });
-            files.sort();
-            skipped.sort();
-            (files.join(" "), skipped.join(" "))
+        let sent = |root: &str, out: &str| {
+            let outs = Arc::new(HashSet::from([path.join(out), path.join("gone")]));
+            let root = Root::new(&path.join(root)).unwrap().without(&path.join("home"), &outs);
+            let (files, skipped) = sent(&root);
+            (files, skipped.replace(&*path.file_name().unwrap().to_string_lossy(), "all"))
         };
-        assert_eq!(met(&path, "results"), ("home-made/file".to_owned(), "home results".to_owned()));
-        assert_eq!(met(&path.join("home/token"), "results"), (String::new(), "token".to_owned()));
-        // Results that land above or beside what is sent are in nobody's way.
-        assert_eq!(met(&path.join("home-made"), ""), ("file".to_owned(), String::new()));
+        let said = |files: &str, skipped: &str| (files.to_owned(), skipped.to_owned());
+        let mine = "home-made/file home-made/mine.age home-made/mine.artifacts/plot";
+        let others = "results/file.artifacts.txt results/letter results/of.age/file";
+        assert_eq!(sent("", "results"), said(&format!("{mine} {others}"), "home: own results: results"));
+        assert_eq!(sent("home/token", "results"), said("", "token: own"));
+        // The folder itself, and one in it.
+        assert_eq!(sent("results", "results"), said("file.artifacts.txt letter of.age/file", "results: results"));
+        assert_eq!(sent("results/sub", "results"), said("", "sub: results"));
+        assert_eq!(sent("", ""), said(&format!("home-made/file {others}"), "all: results home: own"));
+        // What was named is meant.
+        assert_eq!(sent("results/file.age", "results"), said("file.age", ""));
+        assert_eq!(sent("results/sub/file.artifacts", "results"), said("deep/plot", "file.artifacts: results"));
+        assert_eq!(sent("home-made", "results"), said("file mine.age mine.artifacts/plot", ""));
+    }
+
+    #[test]
+    fn every_folder_is_met_even_one_that_holds_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..100 {
+            fs::create_dir_all(folder.path().join(format!("{number}/empty"))).unwrap();
+        }
+        let mut met = 0;
+        let _ = walk(&Root::new(folder.path()).unwrap(), &Rules::none(), |_| {
+            met += 1;
+            ControlFlow::Continue(())
+        });
+        assert_eq!(met, 201, "a look in small steps would take no pause in them");
     }
 
     #[test]
     fn paths_are_called_what_the_user_called_them() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("file"), "").unwrap();
-        let root = Root { given: PathBuf::from("here"), path: folder.path().to_owned(), own: Arc::default() };
-        assert_eq!(as_given(std::slice::from_ref(&root), &folder.path().join("a/b")), Path::new("here/a/b"));
+        let root = Root { given: PathBuf::from("here"), ..Root::new(folder.path()).unwrap() };
+        assert_eq!(as_given(std::slice::from_ref(&root), &root.path.join("a/b")), Path::new("here/a/b"));
         assert_eq!(as_given(&[root], Path::new("/elsewhere")), Path::new("/elsewhere"));
     }
 }

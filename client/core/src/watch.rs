@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::client::{Client, Work, check_wanted};
+use crate::client::{Client, Work, check_wanted, wait_for};
 use crate::engines::Wanted;
 use crate::error::Error;
 use crate::notice::Notice;
@@ -51,7 +51,7 @@ pub struct WatchOptions {
     pub out: Option<PathBuf>,
     /// How long a file must stay as it is before it is sent. If absent, what is seen of whoever writes into its folder decides.
     pub settle: Option<Duration>,
-    /// Send what programs and desktops leave in folders, too: temporary and system files.
+    /// Send what programs and desktops leave in folders, too: temporary and system files, and what version control keeps there.
     pub temporary: bool,
     /// What to set of the engine's parameters; one engine's only.
     pub parameters: GivenParameters,
@@ -125,7 +125,7 @@ impl Client {
         let out = options.out.as_deref().map(Out::new).transpose()?;
         let results = out.as_ref().map(Out::folder);
         if let Some(root) = roots.iter().find(|root| Some(&*root.path) == results) {
-            let detail = "it is watched itself, and they would be sent again".to_owned();
+            let detail = "it is watched itself; a folder in it may be named".to_owned();
             return Err(Error::File { action: "keep results in", path: root.given.clone(), detail });
         }
         let outs = self.journal.out_folders(results).await?;
@@ -180,7 +180,7 @@ impl Client {
             () = self.note_looks(looked) => Err(Error::Stopped),
         };
         drop(guard);
-        looking.wait().await;
+        wait_for(&looking, stop).await;
         result
     }
 

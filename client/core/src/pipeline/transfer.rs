@@ -31,6 +31,7 @@ use crate::api::{Backoff, Put};
 use crate::error::Error;
 use crate::journal::{ChunkRecord, Ended, NewFile, NewUpload, StoredChunk};
 use crate::read::Reader;
+use crate::rules::LeftOut;
 use crate::source::Found;
 pub(crate) use judged::Judged;
 
@@ -116,6 +117,8 @@ enum Done {
     Sealed(ReadyChunk),
     Opened(Vec<ReadyChunk>, Instant, Result<OpenedUpload, ErrorBody>),
     Advanced(Box<Asked>, Instant, Result<AdvancedUpload, ErrorBody>),
+    /// One of these two, when rule files were read since, and why a file is left out by them.
+    Judged(Box<Done>, Instant, Option<LeftOut>),
     Header(Put),
     Chunk(ReadyChunk, Put),
     /// What was refused may be asked again.
@@ -198,12 +201,14 @@ impl Transfer {
                 () = reached(going.tell_at), if !going.asking => continue,
             };
             let Some(done) = done.transpose()? else { break };
-            // What is sealed leaves this machine after these; the server may have been away for as long as it likes.
-            if matches!(done, Done::Opened(..) | Done::Advanced(..))
-                && let Some(end) = self.left_out_meanwhile().await?
-            {
-                return Ok(end);
-            }
+            let done = match done {
+                // What is sealed leaves this machine after these; the server may have been away for as long as it likes.
+                answer @ (Done::Opened(..) | Done::Advanced(..)) => match self.judge_first(going, answer) {
+                    Some(answer) => answer,
+                    None => continue,
+                },
+                other => other,
+            };
             if let Some(end) = self.take(going, done)? {
                 return Ok(end);
             }
@@ -399,6 +404,10 @@ impl Transfer {
                     }
                 }
             }
+            Done::Judged(answer, at, why) => match self.judged(at, why) {
+                Some(end) => return Ok(Some(end)),
+                None => return self.take(going, *answer),
+            },
             // The backoff stays: only an answer shows that the server takes it again.
             Done::Waited => going.asking = false,
             Done::Header(put) => {

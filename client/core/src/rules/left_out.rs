@@ -23,11 +23,6 @@ pub(crate) enum LeftOut {
 }
 
 impl LeftOut {
-    /// Whether no pattern of the user's asks for it.
-    pub(crate) fn is_built_in(&self) -> bool {
-        matches!(self, Self::Temporary | Self::System | Self::VersionControl | Self::Rules)
-    }
-
     /// What to say of a file, for people.
     pub(crate) fn said(&self) -> String {
         match self {

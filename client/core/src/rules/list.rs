@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::pattern::{Pattern, name_of};
+use crate::source::FileStat;
 
 /// Patterns of one rule file, its braces counted as what they stand for.
 pub(super) const PATTERNS_MAX: usize = 10_000;
@@ -16,6 +17,8 @@ pub(super) const LISTS_MAX_BYTES: usize = 32 << 20;
 pub(super) struct List {
     pub(super) folder: PathBuf,
     pub(super) file: PathBuf,
+    /// How it looked before it was read, if it was there.
+    pub(super) stat: Option<FileStat>,
     pub(super) patterns: Vec<Pattern>,
     /// What they take in memory, in bytes.
     pub(super) size_bytes: usize,
@@ -25,13 +28,19 @@ pub(super) struct List {
 pub(super) struct TooSlow;
 
 impl List {
-    /// The patterns in `text`, of the rule file `file` in `folder`; `None` if there are none. A line that is no pattern is passed over, as
-    /// git does.
+    /// The patterns in `text`, of the rule file `file` in `folder`, which looked like `stat`; `None` if there are none. A line that is no
+    /// pattern is passed over, as git does.
     ///
     /// # Errors
     ///
     /// Says, for people, why they are too many.
-    pub(super) fn parse(folder: &Path, file: PathBuf, with_braces: bool, text: &[u8]) -> Result<Option<Self>, String> {
+    pub(super) fn parse(
+        folder: &Path,
+        file: PathBuf,
+        with_braces: bool,
+        stat: Option<FileStat>,
+        text: &[u8],
+    ) -> Result<Option<Self>, String> {
         let (mut patterns, mut size_bytes, mut counted) = (Vec::new(), 0, 0);
         for line in text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)) {
             let before = patterns.len();
@@ -54,7 +63,7 @@ impl List {
         if patterns.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Self { folder: folder.to_owned(), file, patterns, size_bytes }))
+        Ok(Some(Self { folder: folder.to_owned(), file, stat, patterns, size_bytes }))
     }
 }
 
@@ -75,7 +84,7 @@ mod tests {
     use super::*;
 
     fn parse(with_braces: bool, text: &str) -> Result<usize, String> {
-        let list = List::parse(Path::new("/a"), PathBuf::from("/a/rules"), with_braces, text.as_bytes());
+        let list = List::parse(Path::new("/a"), PathBuf::from("/a/rules"), with_braces, None, text.as_bytes());
         list.map(|list| list.map_or(0, |list| list.patterns.len()))
     }
 

@@ -4,8 +4,22 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::sync::{Barrier, mpsc};
+use std::time::Duration;
 
 use super::*;
+
+/// A folder at which the next look hangs: from the first meeting to the second.
+static HANGING: Mutex<Option<(PathBuf, Arc<Barrier>)>> = Mutex::new(None);
+
+/// Hangs if the folder `at` is to.
+pub(super) fn hang(at: &Path) {
+    let hanging = HANGING.lock().unwrap().take_if(|(folder, _)| folder == at);
+    if let Some((_, meeting)) = hanging {
+        meeting.wait();
+        meeting.wait();
+    }
+}
 
 /// A small generator of numbers that are the same each time.
 struct Dice(u64);
@@ -235,6 +249,103 @@ fn a_pattern_brings_back_what_programs_leave() {
     assert_eq!(why("Thumbs.db").as_deref(), Some("system file"));
     let all = Rules::new(&root, &[]).unwrap();
     assert!(all.left_out(&root.join("a.crdownload"), false).is_none());
+}
+
+#[test]
+fn no_gitignore_brings_back_what_git_keeps_for_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = fs::canonicalize(folder.path()).unwrap();
+    let rules = Rules::new(&root, &[]).unwrap().without_temporary();
+    let why = |rules: &Rules, name: &str| {
+        rules.read_again();
+        rules.left_out(&root.join(name), true).map(|why| why.to_string())
+    };
+    for text in [".*\n!.git*\n", "*\n!*/\n", "!.git\n!.git/\n!.hg/\n!.svn/\n", "!*\n!.GIT\n"] {
+        fs::write(root.join(".gitignore"), text).unwrap();
+        for name in [".git", ".git/config", ".GIT", ".hg", ".svn"] {
+            assert_eq!(why(&rules, name).as_deref(), Some("version control"), "{name} by {text:?}");
+        }
+    }
+    let named = Rules::new(&root, &["!.git".to_owned()]).unwrap().without_temporary();
+    let all = Rules::new(&root, &[]).unwrap();
+    fs::write(root.join(".filemillignore"), "!.hg/\n").unwrap();
+    assert_eq!((why(&named, ".git"), why(&named, ".hg"), why(&all, ".git")), (None, None, None));
+    assert!(why(&named, ".svn").is_some() && why(&rules, ".git").is_some());
+}
+
+#[test]
+fn a_folder_that_does_not_answer_keeps_nobody_from_asking_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = fs::canonicalize(folder.path()).unwrap();
+    fs::write(root.join(".gitignore"), "*.secret\n").unwrap();
+    let rules = Rules::new(&root, &[]).unwrap();
+    let meeting = Arc::new(Barrier::new(2));
+    *HANGING.lock().unwrap() = Some((root.join("dead"), Arc::clone(&meeting)));
+    std::thread::scope(|threads| {
+        let hanging = threads.spawn(|| rules.left_out(&root.join("dead/a.secret"), false));
+        meeting.wait();
+        let (say, said) = mpsc::channel();
+        let (rules, root) = (&rules, &root);
+        threads.spawn(move || {
+            rules.read_again();
+            say.send((rules.left_out(&root.join("other/a.secret"), false), rules.unread()))
+        });
+        let said = said.recv_timeout(Duration::from_secs(10));
+        meeting.wait();
+        assert!(said.expect("it waited for the folder that hangs").0.is_some());
+        assert!(hanging.join().unwrap().is_some());
+    });
+}
+
+#[test]
+fn patterns_that_take_too_long_are_told_until_they_are_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = fs::canonicalize(folder.path()).unwrap();
+    let (file, long) = (root.join(".gitignore"), root.join("a".repeat(240)));
+    fs::write(&file, "*word*\n".repeat(10_000)).unwrap();
+    let rules = Rules::new(&root, &[]).unwrap();
+    assert!(rules.left_out(&root.join("short"), false).is_none() && rules.unread().is_empty());
+    assert!(matches!(rules.left_out(&long, true), Some(LeftOut::Unknown { .. })));
+    let said = format!("`{}` waits, and whatever has as long a name: its patterns take too long", long.display());
+    // As long as it is so, whatever is asked of meanwhile: else it would be told again and again.
+    for name in ["short", "other"] {
+        rules.read_again();
+        assert!(rules.left_out(&root.join(name), false).is_none());
+        assert_eq!(rules.unread(), [(file.clone(), said.clone())]);
+    }
+    fs::write(&file, "*word*\n").unwrap();
+    rules.read_again();
+    assert!(rules.left_out(&long, true).is_none() && rules.unread().is_empty());
+}
+
+#[test]
+fn a_rule_file_that_those_above_it_leave_no_memory_for_is_read_when_they_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = fs::canonicalize(folder.path()).unwrap();
+    let heavy = format!("/{}\n", "?".repeat(900)).repeat(900);
+    // Two of these fit, three do not.
+    let folders = [root.clone(), root.join("deep"), root.join("deep/deep")];
+    fs::create_dir_all(&folders[2]).unwrap();
+    for at in &folders {
+        fs::write(at.join(".gitignore"), &heavy).unwrap();
+    }
+    // What was written just now is read each time.
+    let stat = FileStat::of(&fs::symlink_metadata(folders[2].join(".gitignore")).unwrap());
+    while !stat.is_settled_at(now_ns()) {
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    let rules = Rules::new(&root, &[]).unwrap();
+    let why = || {
+        rules.read_again();
+        rules.left_out(&folders[2].join("a"), false).map(|why| why.to_string())
+    };
+    let too_much = |why: Option<String>| why.is_some_and(|why| why.ends_with("above it take too much memory"));
+    assert!(too_much(why()) && too_much(why()));
+    fs::write(root.join(".gitignore"), "").unwrap();
+    assert_eq!(why(), None, "it waits for ever");
+    assert_eq!(rules.unread(), []);
+    fs::write(root.join(".gitignore"), &heavy).unwrap();
+    assert!(too_much(why()), "they take more memory than they may");
 }
 
 #[test]

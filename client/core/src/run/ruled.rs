@@ -1,22 +1,55 @@
 //! Rules that were written while a file waited to be sent.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::Run;
+use super::{Run, Target, weight};
 use crate::error::Error;
 use crate::notice::Notice;
+use crate::rules::LeftOut;
 use crate::source::Found;
 
+/// A bundle, and what the rules say of its files.
+pub(super) struct JudgedBundle {
+    target: Target,
+    judged: Result<(Vec<Found>, Vec<Option<LeftOut>>), Error>,
+    /// They are asked from then on.
+    at: Instant,
+    weight: usize,
+}
+
 impl Run {
-    /// Those of `files` that the rules, as they are now, do not leave out. A watcher's file may have waited for hours: for an
-    /// engine, or for a recipient that may be used. What was named by hand is under no rules, also if a watcher goes on with it.
-    pub(super) async fn without_left_out(&self, files: Vec<Found>) -> Result<Vec<Found>, Error> {
-        if !self.shared.is_watching() {
-            return Ok(files);
+    /// Asks the rules, as they are now, which of `files` they leave out: a watcher's file may have waited for hours, for an engine, or
+    /// for a recipient that may be used. What was named by hand is under no rules, also if a watcher goes on with it. Everything else
+    /// goes on meanwhile, as a file system may not answer.
+    pub(super) fn judge(&mut self, target: Target, files: Vec<Found>) {
+        let (rules, weight) = (Arc::clone(&self.shared.rules), weight(files.len()));
+        self.judging_weight += weight;
+        self.judging.spawn(async move {
+            let at = Instant::now();
+            JudgedBundle { target, judged: rules.judge(files).await, at, weight }
+        });
+    }
+
+    /// Begins what the rules do not leave out.
+    pub(super) async fn judged(&mut self, bundle: JudgedBundle) -> Result<(), Error> {
+        let JudgedBundle { target, judged, at, weight } = bundle;
+        self.judging_weight -= weight;
+        let (files, left_out) = judged?;
+        let files = self.without_left_out(files, left_out).await?;
+        if files.is_empty() {
+            return Ok(());
         }
-        let (files, judged) = self.shared.rules.judge(files).await?;
+        if self.held_until.is_some() {
+            self.held.push((target, files));
+            return Ok(());
+        }
+        self.begin_judged(target, files, at).await
+    }
+
+    async fn without_left_out(&self, files: Vec<Found>, left_out: Vec<Option<LeftOut>>) -> Result<Vec<Found>, Error> {
         let mut kept = Vec::new();
-        for (found, why) in files.into_iter().zip(judged) {
+        for (found, why) in files.into_iter().zip(left_out) {
             let Some(why) = why else {
                 kept.push(found);
                 continue;

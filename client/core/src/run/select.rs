@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::inbox::Reopened;
 use crate::journal::{Asked, FileState, Known};
 use crate::notice::{Ending, Notice};
+use crate::rules::LeftOut;
 use crate::source::{FileStat, Found, now_s};
 use crate::walk::Met;
 
@@ -53,7 +54,8 @@ pub(super) struct Ways {
 pub(super) async fn select(shared: Arc<Shared>, ways: Ways, stop: CancellationToken) -> Result<(), Error> {
     let Ways { mut met, mut given_back, selected, requests } = ways;
     let work = async {
-        let mut selector = Selector { shared, selected, requests, attached: HashSet::new(), built_in: 0 };
+        let mut selector =
+            Selector { shared, selected, requests, attached: HashSet::new(), left_out: BuiltIn::default() };
         let mut all_met = false;
         loop {
             tokio::select! {
@@ -86,8 +88,39 @@ struct Selector {
     requests: mpsc::Sender<Request>,
     /// Uploads that the run was asked to go on with.
     attached: HashSet<UploadId>,
-    /// Temporary and system files that were left out without anybody asking for it.
-    built_in: u64,
+    left_out: BuiltIn,
+}
+
+/// How much was left out without anybody asking for it.
+#[derive(Default)]
+struct BuiltIn {
+    temporary: u64,
+    version_control: u64,
+}
+
+impl BuiltIn {
+    fn count(&mut self, why: &LeftOut) {
+        match why {
+            LeftOut::Temporary | LeftOut::System => self.temporary += 1,
+            LeftOut::VersionControl => self.version_control += 1,
+            // Whoever wrote these knows.
+            LeftOut::Rules | LeftOut::Pattern { .. } | LeftOut::Unknown { .. } => {}
+        }
+    }
+
+    /// What to say of it, for people.
+    fn said(&self) -> Vec<String> {
+        let mut said = Vec::new();
+        if self.temporary > 0 {
+            said.push(format!("left out: {} temporary or system files; `--temporary` sends them, too", self.temporary));
+        }
+        if self.version_control > 0 {
+            let number = self.version_control;
+            let what = "`.git`, `.hg` and `.svn`, which may hold passwords";
+            said.push(format!("left out: {number} of {what}; `--temporary` would send these, too"));
+        }
+        said
+    }
 }
 
 /// What a file that was sent before is good for.
@@ -185,7 +218,7 @@ impl Selector {
                     self.shared.expect_file(0);
                     self.shared.conclude(Conclusion::not_sent(path, 0, "unreadable", reason)).await?;
                 }
-                Met::Ignored { why, .. } => self.built_in += u64::from(why.is_built_in()),
+                Met::Ignored { why, .. } => self.left_out.count(&why),
             }
         }
         Ok(files)
@@ -201,9 +234,7 @@ impl Selector {
 
     async fn all_met(&self) -> Result<(), Error> {
         self.shared.progress.all_found();
-        if self.built_in > 0 {
-            let message =
-                format!("left out: {} temporary or system files; `--temporary` sends them, too", self.built_in);
+        for message in self.left_out.said() {
             self.shared.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
         }
         self.selected.send(Handed::AllMet).await.map_err(|_| Error::Stopped)
@@ -448,6 +479,18 @@ fn hash(file: &Found, buffer: &mut [u8]) -> Option<Digest> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_follows_what_is_said_of_temporary_files_does_not_send_what_version_control_keeps() {
+        let mut left_out = BuiltIn::default();
+        for why in [LeftOut::Rules, LeftOut::VersionControl, LeftOut::VersionControl] {
+            left_out.count(&why);
+        }
+        let said = left_out.said();
+        assert!(matches!(&said[..], [one] if one.starts_with("left out: 2 of `.git`")), "{said:?}");
+        left_out.count(&LeftOut::System);
+        assert_eq!(left_out.said()[0], "left out: 1 temporary or system files; `--temporary` sends them, too");
+    }
 
     #[test]
     fn only_a_writer_of_the_same_file_went_on() {

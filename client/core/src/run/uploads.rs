@@ -64,6 +64,20 @@ impl Run {
             self.held.push((target, files));
             return Ok(());
         }
+        if self.shared.is_watching() {
+            self.judge(target, files);
+            return Ok(());
+        }
+        self.begin_judged(target, files, Instant::now()).await
+    }
+
+    /// The same, when the rules have been asked, as they were read then.
+    pub(super) async fn begin_judged(
+        &mut self,
+        target: Target,
+        files: Vec<Found>,
+        judged_at: Instant,
+    ) -> Result<(), Error> {
         match self.refresh().await {
             Ok(()) => {}
             Err(error) if error.is_of_the_recipient() => return self.hold(target, files, &error).await,
@@ -73,7 +87,7 @@ impl Run {
         if let Some(release) = resolve(&engines, &target.to)
             && self.fits(&target.to, &target.parameters).await?.is_ok()
         {
-            return self.begin_for(release, target.parameters, files).await;
+            return self.begin_for(release, target.parameters, files, judged_at).await;
         }
         // It is gone meanwhile, or takes other parameters now: whatever fits.
         let mut groups: HashMap<_, (_, _, Vec<_>)> = HashMap::new();
@@ -92,7 +106,7 @@ impl Run {
             }
         }
         for (release, parameters, files) in groups.into_values() {
-            self.begin_for(release, parameters, files).await?;
+            self.begin_for(release, parameters, files, judged_at).await?;
         }
         Ok(())
     }
@@ -102,13 +116,10 @@ impl Run {
         engine: &Arc<EngineRelease>,
         parameters: Parameters,
         files: Vec<Found>,
+        judged_at: Instant,
     ) -> Result<(), Error> {
-        let files = self.without_left_out(files).await?;
-        if files.is_empty() {
-            return Ok(());
-        }
         let (pipeline, recipe, engine) = (Arc::clone(&self.shared.pipeline), self.recipe.clone(), Arc::clone(engine));
-        let rules = Judged::now(&self.shared.rules);
+        let rules = Judged::at(&self.shared.rules, judged_at);
         let begun = move || pipeline::begin(pipeline, &recipe, &engine, parameters, files, rules);
         let transfer = tokio::task::spawn_blocking(begun).await.map_err(|_| Error::Stopped)??;
         for index in (0..).take(transfer.files().len()) {

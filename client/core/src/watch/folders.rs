@@ -283,8 +283,10 @@ impl Folders {
         let others_waited = std::mem::take(&mut self.waited);
         let mut pace = Pace::new();
         let walked = walk(&root, &rules, |met| {
-            self.note_closed(position, &met);
-            self.consider(met, Sign::None);
+            if let Some(met) = met {
+                self.note_closed(position, &met);
+                self.consider(met, Sign::None);
+            }
             if self.stop.is_cancelled() {
                 return ControlFlow::Break(());
             }
@@ -452,8 +454,10 @@ impl Folders {
         // What is watched and held open is a folder, whatever it is called by now: what lies in it was not asked for any more.
         let moved: Vec<bool> =
             self.watched.iter().map(|watched| crate::tree::close_if_moved(&watched.root.path)).collect();
-        if moved.contains(&true) {
+        for position in (0..moved.len()).filter(|position| moved[*position]) {
             self.mounts_at = self.mounts_at.checked_sub(MOUNTS_EVERY).unwrap_or(self.mounts_at);
+            // It may be back a moment later, and what was about to be handed on is not kept in mind any more.
+            self.look_soon(position);
         }
         // Rules may have been written a moment before the file.
         for watched in &self.watched {

@@ -161,28 +161,36 @@ async fn sealed_results_are_kept_and_open_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn results_that_were_kept_below_a_folder_are_not_sent_with_it_by_a_later_command() {
+async fn results_that_were_kept_in_a_folder_are_not_sent_by_a_later_command_and_everything_else_there_is() {
     let world = World::new().await;
     world.write("file", "content");
     let out = Some(world.files().join("results"));
     let options = SendOptions { paths: vec![world.files()], out, ..SendOptions::default() };
     world.send_with(options).await.assert_sizes(&[("file", 7)]);
-    let ran = world.send().await;
-    ran.assert_sizes(&[("file", 7)]);
-    let own = |notice: &Notice| matches!(notice, Notice::Skipped { reason, .. } if reason.contains("own folder"));
-    assert!(ran.notices.iter().any(own), "{:?}", ran.notices);
+    world.write("results/letter", "in it, too");
+    let results = |notice: &Notice| matches!(notice, Notice::Skipped { reason, .. } if reason.contains("with --out"));
+    // Also if it is named itself.
+    let named = SendOptions { paths: vec![world.files().join("results")], ..SendOptions::default() };
+    for ran in [world.send_with(named).await, world.send().await] {
+        assert!(ran.finished.iter().all(|file| !file.path.to_string_lossy().ends_with(".age")), "{:?}", ran.finished);
+        assert!(ran.finished.iter().any(|file| file.path.ends_with("results/letter")), "{:?}", ran.finished);
+        assert!(ran.notices.iter().any(results), "{:?}", ran.notices);
+    }
     // And the status of a watcher gives the same reason.
     let (client, mut told) = world.client().await;
     let stop = CancellationToken::new();
     let options = WatchOptions { folders: vec![world.files()], ..WatchOptions::default() };
     let read = async {
+        let mut finished = 0;
         while let Some(notice) = told.recv().await {
-            if matches!(notice, Notice::Finished(_)) {
+            finished += usize::from(matches!(notice, Notice::Finished(_)));
+            if finished == 2 {
                 let (other, _told) = world.client().await;
                 let mut reasons = Vec::new();
-                other.status(|file| reasons.push(file.reason.to_string())).await.unwrap();
+                other.status(|file| reasons.push((file.path, file.reason.to_string()))).await.unwrap();
                 other.close().await;
-                assert_eq!(reasons, ["skipped: it is filemill's own folder"]);
+                let why = "only NAME.age and NAME.artifacts in it, because results were kept here with --out";
+                assert_eq!(reasons, [(world.files().join("results"), format!("skipped: {why}"))]);
                 stop.cancel();
             }
         }

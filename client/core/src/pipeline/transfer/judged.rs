@@ -3,28 +3,33 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Transfer, TransferEnd};
+use super::{Done, Going, Transfer, TransferEnd};
 use crate::error::Error;
+use crate::rules::LeftOut;
 use crate::standing::StandingRules;
 
 /// For so long what was judged is not judged again.
 const HOLDS_FOR: Duration = Duration::from_secs(1);
 
-/// The rules that the files of an upload are under, and when they were asked last.
+/// The rules that the files of an upload are under, and when they were read for it last.
 pub(crate) struct Judged {
     rules: Arc<StandingRules>,
     at: Option<Instant>,
 }
 
 impl Judged {
-    /// By rules that were just asked.
-    pub(crate) fn now(rules: &Arc<StandingRules>) -> Self {
-        Self { rules: Arc::clone(rules), at: Some(Instant::now()) }
+    /// By rules as they were read then.
+    pub(crate) fn at(rules: &Arc<StandingRules>, at: Instant) -> Self {
+        Self { rules: Arc::clone(rules), at: Some(at) }
     }
 
     /// By rules that nobody asked since the program was started.
     pub(crate) fn long_ago(rules: &Arc<StandingRules>) -> Self {
         Self { rules: Arc::clone(rules), at: None }
+    }
+
+    fn is_due(&self) -> bool {
+        !self.rules.is_empty() && self.at.is_none_or(|at| at.elapsed() >= HOLDS_FOR)
     }
 }
 
@@ -32,13 +37,30 @@ impl Transfer {
     /// Asks the rules again if that was a while ago. An upload of which they leave out a file by now is given up, whatever of it is
     /// stored, so that the server throws it away; the other files are sent anew. What was named by hand is under no rules.
     pub(super) async fn left_out_meanwhile(&mut self) -> Result<Option<TransferEnd>, Error> {
-        let Judged { rules, at } = &mut self.rules;
-        if rules.is_empty() || at.is_some_and(|at| at.elapsed() < HOLDS_FOR) {
+        if !self.rules.is_due() {
             return Ok(None);
         }
-        let (_, judged) = rules.judge(Arc::clone(&self.files)).await?;
-        *at = Some(Instant::now());
-        let why = judged.into_iter().flatten().next();
-        Ok(why.map(|why| TransferEnd::LeftOut(format!("a file of it is left out by now: {}", why.said()))))
+        let (_, left_out, at) = self.rules.rules.judge_as_of(Arc::clone(&self.files), HOLDS_FOR).await?;
+        Ok(self.judged(at, left_out.into_iter().flatten().next()))
+    }
+
+    /// The same before the server's answer is taken in, while everything else goes on: `answer` comes back with what the rules say
+    /// of it, which may take as long as a file system does not answer. The answer if the rules need not be asked.
+    pub(super) fn judge_first(&self, going: &mut Going, answer: Done) -> Option<Done> {
+        if !self.rules.is_due() {
+            return Some(answer);
+        }
+        let (rules, files) = (Arc::clone(&self.rules.rules), Arc::clone(&self.files));
+        going.steps.push(Box::pin(async move {
+            let (_, left_out, at) = rules.judge_as_of(files, HOLDS_FOR).await?;
+            Ok(Done::Judged(Box::new(answer), at, left_out.into_iter().flatten().next()))
+        }));
+        None
+    }
+
+    /// Takes in what the rules said; `Some` if the upload ends with it.
+    pub(super) fn judged(&mut self, at: Instant, why: Option<LeftOut>) -> Option<TransferEnd> {
+        self.rules.at = Some(at);
+        why.map(|why| TransferEnd::LeftOut(format!("a file of it is left out by now: {}", why.said())))
     }
 }

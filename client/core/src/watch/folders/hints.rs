@@ -42,7 +42,7 @@ impl Folders {
         };
         let (root, rules) = (self.watched[position].root.clone(), Arc::clone(&self.watched[position].rules));
         // Said when the folders are looked through.
-        if root.is_own(&hint.path) {
+        if root.is_own(&hint.path) || root.is_result(hint.path.parent().unwrap_or(&hint.path), true) {
             return ControlFlow::Continue(());
         }
         if is_rule_file(&hint.path)
@@ -71,7 +71,9 @@ impl Folders {
             // Whoever made it may not have written a byte yet, and is to be waited for.
             let is_made = hint.is_new && seen.stat.size == 0;
             let sign = if is_made && hint.sign == Sign::None { Sign::Written } else { hint.sign };
-            self.consider(classify(&root, hint.path.clone(), seen, &rules), sign);
+            if let Some(met) = classify(&root, hint.path.clone(), seen, &rules) {
+                self.consider(met, sign);
+            }
             let made = self.make_room();
             if made.is_break() {
                 self.look_soon(position);
@@ -87,14 +89,16 @@ impl Folders {
     /// Looks through one folder of the root at `position`.
     fn look_into(&mut self, position: usize, folder: &Path) -> ControlFlow<()> {
         let (root, rules) = (self.watched[position].root.clone(), Arc::clone(&self.watched[position].rules));
-        if root.is_own(folder) || rules.left_out(folder, true).is_some() {
+        if root.is_own(folder) || root.is_result(folder, true) || rules.left_out(folder, true).is_some() {
             return ControlFlow::Continue(());
         }
         let mut is_closed = false;
         // Files may have been put into a new folder before it was watched.
         let walked = walk_folder(&root, folder, &rules, &mut |met| {
-            is_closed |= self.note_closed(position, &met);
-            self.consider(met, Sign::None);
+            if let Some(met) = met {
+                is_closed |= self.note_closed(position, &met);
+                self.consider(met, Sign::None);
+            }
             self.make_room()
         });
         if is_closed || walked.is_break() {

@@ -295,3 +295,45 @@ fn what_is_written_to_a_folder_that_was_moved_away_is_not_found_under_its_former
     assert!(!test.found.iter().any(|(name, _)| name == "late"), "{:?}", test.found);
     test.end(looking);
 }
+
+#[test]
+fn what_was_about_to_be_handed_on_is_found_soon_where_a_folder_was_away_for_a_moment() {
+    let (mut test, mut folders) = Test::new(|_| {});
+    folders.settling = Settling::new(Some(Duration::ZERO));
+    for position in [0, 1] {
+        assert!(folders.look_through(position).is_continue());
+    }
+    test.write("a/file", "1");
+    let begun = Instant::now();
+    while folders.settling.is_empty() {
+        assert!(folders.take_hints(Duration::from_millis(5)).is_continue() && begun.elapsed() < LIMIT);
+    }
+    let later = Instant::now() + LIMIT * 10;
+    for watched in &mut folders.watched {
+        watched.next_look = later;
+    }
+    fs::rename(test.path("a"), test.path("away")).unwrap();
+    while !folders.settling.is_empty() {
+        assert!(folders.hand_on().is_continue() && begun.elapsed() < LIMIT);
+    }
+    fs::rename(test.path("away"), test.path("a")).unwrap();
+    assert!(test.met.try_recv().is_err(), "it was handed on from a folder that had another name");
+    assert!(!folders.watched[0].is_known && folders.watched[0].next_look < later, "it is found at the next rare look");
+    assert!(folders.watched[1].is_known);
+    let looking = test.look(folders);
+    test.until_found("file", 1);
+    test.end(looking);
+}
+
+#[test]
+fn patterns_that_take_too_long_are_told() {
+    let (mut test, mut folders) = Test::new(|path| {
+        write(&path.join("a/.gitignore"), &"*word*\n".repeat(10_000));
+        write(&path.join("a").join("a".repeat(200)), "1");
+    });
+    assert!(folders.look_through(0).is_continue());
+    let told = test.notices.try_recv();
+    let is_it = |reason: &str| reason.ends_with("its patterns take too long");
+    assert!(matches!(&told, Ok(Notice::Skipped { reason, .. }) if is_it(reason)), "{told:?}");
+    assert!(folders.look_through(0).is_continue() && test.notices.try_recv().is_err(), "once");
+}
