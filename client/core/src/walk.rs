@@ -355,7 +355,7 @@ mod tests {
                 Some(Met::Skipped { path, reason }) => {
                     let why = if reason == OWN { "own" } else { "results" };
                     assert!([OWN, RESULTS].contains(&&*reason), "{reason}");
-                    skipped.push(format!("{}: {why}", path.file_name().unwrap().to_string_lossy()));
+                    skipped.push(format!("{}: {why}", path.file_name().unwrap_or_default().to_string_lossy()));
                 }
                 _ => {}
             }

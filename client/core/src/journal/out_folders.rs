@@ -74,7 +74,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_gone_is_forgotten_when_another_is_noted() {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(&Home::at(&folder.path().join("home")).unwrap()).await.unwrap();
+        let journal = Journal::open(&Home::at(folder.path().join("home")).unwrap()).await.unwrap();
         let out = |name: &str| folder.path().join(name);
         for name in ["1", "2", "3"] {
             std::fs::create_dir(out(name)).unwrap();
