@@ -15,6 +15,7 @@ mod unfetched;
 mod uploads;
 mod writer;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -66,10 +67,12 @@ impl Journal {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT);
         make_private(&path)?;
+        // Whoever begins a write-ahead log while another does is told at once that the database is locked.
+        let begins = locked(home, found::BEGIN_LOCK).await?;
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(failed)?;
-        let place = home.clone();
         // With SQLite, sqlx locks nothing: of two programs that start at once, one found the tables of the other.
-        let lock = tokio::task::spawn_blocking(move || place.lock(found::LOCK)).await.map_err(|_| Error::Stopped)??;
+        let lock = locked(home, found::LOCK).await?;
+        drop(begins);
         sqlx::migrate!("./migrations").run(&writer).await.map_err(|error| migration_error(&path, error))?;
         mark::check(home, &writer).await?;
         drop(lock);
@@ -137,6 +140,11 @@ impl Journal {
     fn failed(&self, error: &sqlx::Error) -> Error {
         journal_error(&self.path, error)
     }
+}
+
+async fn locked(home: &Home, name: &'static str) -> Result<File, Error> {
+    let home = home.clone();
+    tokio::task::spawn_blocking(move || home.lock(name)).await.map_err(|_| Error::Stopped)?
 }
 
 /// The file holds data keys: nobody else may read it, whatever the umask says. SQLite gives its other files the same mode.
@@ -225,7 +233,7 @@ mod tests {
     async fn programs_that_start_at_once_make_one_journal() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path()).unwrap();
-        let opened = (0..8).map(|_| {
+        let opened = (0..32).map(|_| {
             let home = home.clone();
             tokio::spawn(async move { Journal::open(&home).await })
         });

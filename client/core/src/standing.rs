@@ -93,6 +93,7 @@ mod tests {
             files.extend(met.and_then(|met| if let Met::File(found) = met { Some(found) } else { None }));
             std::ops::ControlFlow::Continue(())
         });
+        files.iter_mut().for_each(|found| found.watched = true);
         let standing = Arc::new(StandingRules::new(vec![(root.clone(), rules)]));
         let judge = async |age_max| standing.judge_as_of(files.clone(), age_max).await.unwrap();
         let long = Duration::from_secs(3600);

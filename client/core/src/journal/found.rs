@@ -19,6 +19,9 @@ use crate::home::Home;
 /// journal.
 pub(super) const LOCK: &str = "journal.lock";
 
+/// Held while the database is opened. That it is there says nothing.
+pub(super) const BEGIN_LOCK: &str = "journal.begin.lock";
+
 /// Files that belong to a SQLite database, by what is put behind its name.
 pub(super) const PARTS: [&str; 3] = ["", "-wal", "-shm"];
 
