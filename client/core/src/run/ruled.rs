@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Run, Target, weight};
+use super::{Kind, Run, Target, weight};
 use crate::error::Error;
 use crate::notice::Notice;
 use crate::rules::LeftOut;
 use crate::source::Found;
+use crate::walk::Root;
 
 /// A bundle, and what the rules say of its files.
 pub(super) struct JudgedBundle {
@@ -64,5 +65,19 @@ impl Run {
             self.shared.forget_file(found.stat.size);
         }
         Ok(kept)
+    }
+
+    /// Whether a watcher of this run hands the file on when it has changed: it is in a folder that is looked through, and if it was
+    /// named by hand, no rule leaves it out there.
+    pub(super) async fn is_handed_on(&self, found: &Found) -> Result<bool, Error> {
+        let is_below = |root: &Root| found.path.starts_with(&root.path);
+        if self.kind != Kind::Watch || !self.shared.roots.iter().any(is_below) {
+            return Ok(false);
+        }
+        if found.watched {
+            return Ok(true);
+        }
+        let (_, judged) = self.shared.rules.judge(vec![Found { watched: true, ..found.clone() }]).await?;
+        Ok(judged.iter().all(Option::is_none))
     }
 }

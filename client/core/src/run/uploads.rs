@@ -23,7 +23,6 @@ use crate::parameters::Parameters;
 use crate::pipeline::{self, Judged, Transfer, TransferEnd, Transferred, Voided};
 use crate::source::{FileKind, Found, Seen, now_s};
 use crate::tree::{LINK, link_met};
-use crate::walk::Root;
 
 /// Times that a file which keeps changing is sent, before it counts as failed.
 const ATTEMPTS_MAX: u32 = 5;
@@ -470,20 +469,6 @@ impl Run {
         found.replaces = Some((upload, index));
         self.later.push((Instant::now() + SETTLE * (1 << found.attempt.min(8)), Later::File(Box::new(found))));
         Ok(())
-    }
-
-    /// Whether a watcher of this run hands the file on when it has changed: it is in a folder that is looked through, and if it was
-    /// named by hand, no rule leaves it out there.
-    pub(super) async fn is_handed_on(&self, found: &Found) -> Result<bool, Error> {
-        let is_below = |root: &Root| found.path.starts_with(&root.path);
-        if self.kind != Kind::Watch || !self.shared.roots.iter().any(is_below) {
-            return Ok(false);
-        }
-        if found.watched {
-            return Ok(true);
-        }
-        let (_, judged) = self.shared.rules.judge(vec![Found { watched: true, ..found.clone() }]).await?;
-        Ok(judged.iter().all(Option::is_none))
     }
 
     /// The watcher sends the file again, as it is then: nothing else is said of this version.
