@@ -125,17 +125,8 @@ mod tests {
     const FOR_LONG: Patience = Patience { pause: Duration::from_secs(3600), wait: Duration::from_secs(3600) };
 
     fn file(name_bytes: usize, size: u64) -> Found {
-        Found {
-            path: PathBuf::from("/x"),
-            name: vec![b'n'; name_bytes],
-            stat: FileStat { size, modified_ns: 0, changed_ns: 0, inode: 0, device: 0 },
-            seen_ns: 0,
-            attempt: 0,
-            replaces: None,
-            watched: false,
-            former: None,
-            content: None,
-        }
+        let stat = FileStat { size, modified_ns: 0, changed_ns: 0, inode: 0, device: 0 };
+        Found::seen(PathBuf::from("/x"), vec![b'n'; name_bytes], stat, 0)
     }
 
     #[test]

@@ -170,17 +170,12 @@ impl Found {
         if name.is_empty() || name.len() > NAME_MAX_BYTES {
             return Err(format!("its path below the folder has {} bytes, more than {NAME_MAX_BYTES}", name.len()));
         }
-        Ok(Self {
-            path,
-            name,
-            stat: seen.stat,
-            seen_ns: now_ns(),
-            attempt: 0,
-            replaces: None,
-            watched: false,
-            former: None,
-            content: None,
-        })
+        Ok(Self::seen(path, name, seen.stat, now_ns()))
+    }
+
+    /// One that was seen for the first time, at a time in nanoseconds since 1970-01-01 UTC.
+    pub(crate) fn seen(path: PathBuf, name: Vec<u8>, stat: FileStat, seen_ns: i64) -> Self {
+        Self { path, name, stat, seen_ns, attempt: 0, replaces: None, watched: false, former: None, content: None }
     }
 
     /// What lies at its path now; no link is followed below the folder that the user named.
@@ -280,17 +275,7 @@ mod tests {
         let found = |path: PathBuf| {
             let name = path_bytes(Path::new(path.file_name().unwrap()));
             let stat = FileStat::of(&std::fs::symlink_metadata(&path).unwrap());
-            Found {
-                path,
-                name,
-                stat,
-                seen_ns: 0,
-                attempt: 0,
-                replaces: None,
-                watched: false,
-                former: None,
-                content: None,
-            }
+            Found::seen(path, name, stat, 0)
         };
         assert_eq!(found(path.join("file")).open().unwrap().1.size, 1);
         rustix::fs::mknodat(rustix::fs::CWD, path.join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
@@ -310,17 +295,7 @@ mod tests {
             ("/root/a/b", "../b", "/", "root/a/b"),
         ] {
             let (path, name) = (PathBuf::from(path), name.as_bytes().to_vec());
-            let found = Found {
-                path,
-                name,
-                stat,
-                seen_ns: 0,
-                attempt: 0,
-                replaces: None,
-                watched: false,
-                former: None,
-                content: None,
-            };
+            let found = Found::seen(path, name, stat, 0);
             assert_eq!(found.place(), (Path::new(tree), Path::new(below)));
         }
     }

@@ -449,17 +449,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::open(&Home::at(folder.path()).unwrap()).await.unwrap();
         let (former, other) = (UploadId::random(), UploadId::random());
-        let found = |path: &str| Found {
-            path: path.into(),
-            name: path.into(),
-            stat: FileStat { size: 1, modified_ns: 0, changed_ns: 0, inode: 1, device: 1 },
-            seen_ns: 0,
-            attempt: 0,
-            replaces: None,
-            watched: false,
-            former: None,
-            content: None,
-        };
+        let stat = FileStat { size: 1, modified_ns: 0, changed_ns: 0, inode: 1, device: 1 };
+        let found = |path: &str| Found::seen(path.into(), path.into(), stat, 0);
         for (upload, path) in [(former, "/grows"), (other, "/other")] {
             let file = NewFile { found: found(path), verdict: Some(Verdict::Intact(Digest::of(b"content"))) };
             journal.begin_upload(NewUpload::sample(upload), vec![file], Vec::new()).await.unwrap();
