@@ -15,7 +15,6 @@ mod unfetched;
 mod uploads;
 mod writer;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -68,10 +67,10 @@ impl Journal {
             .busy_timeout(BUSY_TIMEOUT);
         make_private(&path)?;
         // Whoever begins a write-ahead log while another does is told at once that the database is locked.
-        let begins = locked(home, found::BEGIN_LOCK).await?;
+        let begins = on_thread(home, |home| home.lock(found::BEGIN_LOCK)).await?;
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(failed)?;
         // With SQLite, sqlx locks nothing: of two programs that start at once, one found the tables of the other.
-        let lock = locked(home, found::LOCK).await?;
+        let lock = on_thread(home, |home| home.lock(found::LOCK)).await?;
         drop(begins);
         sqlx::migrate!("./migrations").run(&writer).await.map_err(|error| migration_error(&path, error))?;
         mark::check(home, &writer).await?;
@@ -142,9 +141,13 @@ impl Journal {
     }
 }
 
-async fn locked(home: &Home, name: &'static str) -> Result<File, Error> {
+/// Does what may block, on a thread for that.
+async fn on_thread<T: Send + 'static>(
+    home: &Home,
+    work: impl FnOnce(&Home) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
     let home = home.clone();
-    tokio::task::spawn_blocking(move || home.lock(name)).await.map_err(|_| Error::Stopped)?
+    tokio::task::spawn_blocking(move || work(&home)).await.map_err(|_| Error::Stopped)?
 }
 
 /// The file holds data keys: nobody else may read it, whatever the umask says. SQLite gives its other files the same mode.

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use super::found::{PARTS, has_log, part};
 use super::room::Failure;
-use super::{BUSY_TIMEOUT, Journal, is_running, journal_error, make_private, mark};
+use super::{BUSY_TIMEOUT, Journal, is_running, journal_error, make_private, mark, on_thread};
 use crate::config::noted_journal;
 use crate::error::Error;
 use crate::home::Home;
@@ -85,14 +85,6 @@ pub async fn begin_new_journal(home: &Home) -> Result<NewJournal, Error> {
     let _ = on_thread(home, clear).await;
     let (aside, (uploads, files, results)) = made?;
     Ok(NewJournal { aside, uploads, files, results })
-}
-
-async fn on_thread<T: Send + 'static>(
-    home: &Home,
-    work: impl FnOnce(&Home) -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let home = home.clone();
-    tokio::task::spawn_blocking(move || work(&home)).await.map_err(|_| Error::Stopped)?
 }
 
 /// Makes the new journal, with what can still be read of the former. Says how many uploads, files and results that were.

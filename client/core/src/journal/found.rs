@@ -43,11 +43,7 @@ const MIGRATIONS: &str = "_sqlx_migrations";
 pub(super) async fn look(home: &Home) -> Result<(), Error> {
     let path = home.journal();
     let damaged = |detail: String| Error::JournalDamaged { path: path.clone(), detail };
-    let header = {
-        let home = home.clone();
-        tokio::task::spawn_blocking(move || header(&home)).await.map_err(|_| Error::Stopped)??
-    };
-    if header.is_none() {
+    if super::on_thread(home, header).await?.is_none() {
         return Ok(());
     }
     let tables = tables(&path).await.map_err(|error| super::journal_error(&path, &error))?;
