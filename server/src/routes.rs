@@ -13,6 +13,7 @@ mod problem;
 mod releases;
 mod results;
 mod status;
+mod texts;
 mod uploads;
 
 use std::sync::Arc;

@@ -10,6 +10,7 @@ use futures::StreamExt;
 use serde::de::DeserializeOwned;
 
 use super::caller::Ticket;
+use super::texts::{MAX_TEXT_BYTES, has_overlong};
 use super::{App, Refusal};
 use crate::shown::shown_error;
 
@@ -32,6 +33,12 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
     async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
         let most = most_bytes(request.uri().path());
         read(request, app, most, |bytes| {
+            if has_overlong(bytes) {
+                let message = format!("a text in the body is longer than {MAX_TEXT_BYTES} bytes");
+                return Err(Refusal::new(ErrorCode::BadRequest, message)
+                    .with_status(StatusCode::PAYLOAD_TOO_LARGE)
+                    .hint("`/v1/openapi.json` describes what this call takes"));
+            }
             serde_json::from_slice(bytes).map(Self).map_err(|error| {
                 let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
                 Refusal::new(ErrorCode::BadRequest, says(&error))

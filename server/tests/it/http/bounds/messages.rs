@@ -13,9 +13,12 @@ use super::super::{LIMIT, Mill, POOL, ok, problem};
 /// What a message may have, whatever it is about.
 const MESSAGE_BYTES: usize = 500;
 
-/// Long texts of characters that take more room when they are escaped.
-fn long() -> [String; 4] {
-    ["x", "\"", "\u{1}", "\u{10ffff}"].map(|text| text.repeat((1 << 20) / text.len()))
+/// Long texts of characters that take more room when they are escaped: longer than any text may be, and just within that.
+fn long() -> impl Iterator<Item = String> {
+    ["x", "\"", "\u{1}", "\u{10ffff}"].into_iter().flat_map(|text| {
+        let escaped = serde_json::to_string(text).unwrap().len() - 2;
+        [(1 << 20) / text.len(), (128 << 10) / escaped].map(|count| text.repeat(count))
+    })
 }
 
 #[tokio::test]
@@ -83,6 +86,18 @@ async fn an_error_quotes_a_part_only() {
     assert!(problem(long_token, StatusCode::UNAUTHORIZED).await.error.message.len() < MESSAGE_BYTES);
     let storage = mill.http.get(format!("{}/filemill/{long}?{long}", mill.server.addresses().storage)).send().await;
     assert!(storage.unwrap().bytes().await.unwrap().len() < 2 * MESSAGE_BYTES);
+    mill.stop().await;
+}
+
+/// A parser that does not expect a text makes a message with all of it, six times as long if it is of characters like these: 48 MiB.
+#[tokio::test]
+async fn a_text_that_is_longer_than_any_is_refused_before_a_parser_repeats_it() {
+    let mill = Mill::start().await;
+    for text in ["\u{7f}", "x"] {
+        let body = json!({"uploads": text.repeat(8 << 20)});
+        let told = problem(mill.post(&mill.user, paths::UPLOADS, &body).await, StatusCode::PAYLOAD_TOO_LARGE).await;
+        assert_eq!(told.error.message, "a text in the body is longer than 131072 bytes");
+    }
     mill.stop().await;
 }
 
