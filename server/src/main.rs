@@ -5,6 +5,12 @@ mod cli;
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// Gives back what was freed. The system's allocator keeps more and more of it in pieces beside thousands of connections that come and
+/// go (`docs/decisions.md`).
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// For threads that are still at work when everything else has ended.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 
