@@ -93,7 +93,13 @@ impl StartError {
                 "restore them from a backup; to go on without them make that folder, empty, and publish the releases again: files that \
                  are not done are then sent again, and results that nobody has fetched yet are lost",
             ),
-            Self::Listen { .. } => Some("choose another port, or 0 for any"),
+            Self::Listen { source, .. } => Some(match source.kind() {
+                io::ErrorKind::AddrNotAvailable => {
+                    "this machine has no such address: 127.0.0.1 is its own alone, 0.0.0.0 each that it has"
+                }
+                io::ErrorKind::PermissionDenied => "ports below 1024 are the system's: choose another port",
+                _ => "choose another port, or 0 for any",
+            }),
             Self::Database(error) => error.hint(),
             Self::Storage(_) => Some("check bucket, endpoint and credentials"),
             _ => None,

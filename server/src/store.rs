@@ -29,9 +29,10 @@ mod views;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Connection as _, Postgres, SqlSafeStr, Sqlite, Transaction};
+use tokio::time::timeout;
 
 pub use options::StoreOptions;
 pub(crate) use {
@@ -50,6 +51,8 @@ pub(crate) use {
 };
 
 /// Every migration, in order.
+/// How long a PostgreSQL that cannot be used is asked for the reason.
+const REASON_WITHIN: Duration = Duration::from_secs(2);
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "queue", include_str!("../migrations/0001_queue.sql")),
     (2, "turns", include_str!("../migrations/0002_turns.sql")),
@@ -149,6 +152,9 @@ impl StoreError {
             {
                 Some("it is no SQLite database, or a damaged one: restore it from a backup")
             }
+            Self::Open { source: sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut, .. } => Some(
+                "check that the database server runs there and takes connections, and its address in --database-url",
+            ),
             error if error.is_full() => Some("make room on the disk of the database"),
             _ => None,
         }
@@ -304,15 +310,24 @@ async fn open_sqlite(path: &std::path::Path) -> Result<Pools, sqlx::Error> {
     Ok(Pools::Sqlite { writer, readers })
 }
 
+/// A server that starts is waited for as long as a connection may take.
 async fn open_postgres(options: &PgConnectOptions, connections: u32) -> Result<Pools, sqlx::Error> {
     // A generic plan takes `limit $1` for a tenth of the table and sorts it.
     let options = options.clone().options([("plan_cache_mode", "force_custom_plan")]).statement_cache_capacity(200);
     let pool = PgPoolOptions::new()
         .max_connections(connections.max(2))
         .acquire_timeout(Duration::from_secs(10))
-        .connect_with(options)
-        .await?;
-    Ok(Pools::Postgres(pool))
+        .connect_with(options.clone())
+        .await;
+    match pool {
+        Ok(pool) => Ok(Pools::Postgres(pool)),
+        // The pool keeps the reason to itself: one more connection tells it.
+        Err(sqlx::Error::PoolTimedOut) => {
+            let told = timeout(REASON_WITHIN, PgConnection::connect_with(&options)).await;
+            Err(told.ok().and_then(Result::err).unwrap_or(sqlx::Error::PoolTimedOut))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// With SQLite, sqlx locks nothing: of two programs that start at once, one may find the tables of the other, and sees that

@@ -39,16 +39,17 @@ pub(super) struct Root {
 }
 
 #[derive(Debug, Args)]
+#[group(id = "whom", required = true, args = ["organisation", "all"])]
 pub(super) struct Serve {
     #[command(flatten)]
     place: PlaceArguments,
     /// Name of the pool.
     pool: String,
     /// An organisation that it serves; give it again for each one more.
-    #[arg(long, value_name = "NAME", required_unless_present = "all")]
+    #[arg(long, value_name = "NAME")]
     organisation: Vec<String>,
     /// It serves every organisation, those too that are made later.
-    #[arg(long, conflicts_with = "organisation")]
+    #[arg(long)]
     all: bool,
 }
 

@@ -15,7 +15,7 @@ use super::pool::read_enrolment;
 pub(super) enum Token {
     /// Make a token and print it, alone; it is not kept anywhere. Organisation and user are made when they are new.
     Create(Create),
-    /// List the tokens, without their texts.
+    /// List the tokens, without their texts: number, organisation, user or node, scope, pool, and `valid` or `revoked`.
     List(List),
     /// Revoke a token; a running server refuses it within two seconds.
     Revoke(Revoke),
@@ -90,7 +90,10 @@ impl Token {
                 let revoked = admin.revoke_token(revoke.id).await;
                 admin.close().await;
                 if !revoked? {
-                    bail!("there is no valid token `{}`", revoke.id);
+                    bail!(
+                        "there is no valid token `{}`\nhint: `filemill-server token list` has the numbers",
+                        revoke.id
+                    );
                 }
                 Ok(())
             }

@@ -17,6 +17,7 @@ use crate::shown::shown_error;
 /// Least room that is taken for a body, and up to which it is free again when it is understood.
 const FIRST_BYTES: usize = 1 << 10;
 const SMALL_BYTES: usize = 64 << 10;
+const DESCRIBED: &str = "`/v1/openapi.json` describes what this call takes";
 
 /// A JSON body, as long as its call needs: at most [`MAX_BODY_BYTES`].
 ///
@@ -37,13 +38,11 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
                 let message = format!("a text in the body is longer than {MAX_TEXT_BYTES} bytes");
                 return Err(Refusal::new(ErrorCode::BadRequest, message)
                     .with_status(StatusCode::PAYLOAD_TOO_LARGE)
-                    .hint("`/v1/openapi.json` describes what this call takes"));
+                    .hint(DESCRIBED));
             }
             serde_json::from_slice(bytes).map(Self).map_err(|error| {
                 let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
-                Refusal::new(ErrorCode::BadRequest, says(&error))
-                    .with_status(status)
-                    .hint("`/v1/openapi.json` describes it")
+                Refusal::new(ErrorCode::BadRequest, says(&error)).with_status(status).hint(DESCRIBED)
             })
         })
         .await
@@ -72,11 +71,11 @@ async fn read<T>(
 ) -> Result<T, Refusal> {
     let is_json =
         request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|text| {
-            let kind = text.split(';').next().unwrap_or_default().trim();
-            kind.eq_ignore_ascii_case("application/json")
+            let mut parts = text.split(';').map(str::trim);
+            parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) && parts.all(is_utf8)
         });
     if !is_json {
-        return Err(Refusal::new(ErrorCode::BadRequest, "the body must be JSON")
+        return Err(Refusal::new(ErrorCode::BadRequest, "the body must be JSON, in UTF-8")
             .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
             .hint("send `content-type: application/json`"));
     }
@@ -128,6 +127,12 @@ async fn read<T>(
     taken
 }
 
+/// Whether this parameter of a media type names no other encoding.
+fn is_utf8(parameter: &str) -> bool {
+    let Some((name, value)) = parameter.split_once('=') else { return true };
+    !name.trim().eq_ignore_ascii_case("charset") || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+}
+
 /// How long a call's body may be: what its lists may hold takes no more.
 fn most_bytes(path: &str) -> usize {
     match path {
@@ -169,9 +174,9 @@ impl<T: DeserializeOwned> FromRequestParts<App> for QueryParts<T> {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
         let found: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, app).await;
-        found
-            .map(|Query(value)| Self(value))
-            .map_err(|error| Refusal::new(ErrorCode::BadRequest, lower(&shown_error(&error.body_text()))))
+        found.map(|Query(value)| Self(value)).map_err(|error| {
+            Refusal::new(ErrorCode::BadRequest, lower(&shown_error(&error.body_text()))).hint(DESCRIBED)
+        })
     }
 }
 

@@ -66,7 +66,7 @@ pub(crate) struct RunArgs {
     /// Where metrics are pushed to: an OTLP endpoint, for example https://otel.example.org/v1/metrics.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", value_name = "URL")]
     metrics_url: Option<Url>,
-    /// The node's name in the server's log; this machine's name if not given.
+    /// The node's name in the server's log, to which each start adds a number of its own; this machine's name if not given.
     #[arg(long)]
     node: Option<String>,
     /// How long running jobs may take to end after SIGTERM, in seconds.

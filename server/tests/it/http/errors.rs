@@ -112,11 +112,17 @@ async fn every_status_has_the_one_shape() {
     let post = |body: &'static str, kind: &'static str| {
         mill.http.post(mill.url(paths::UPLOADS)).bearer_auth(&mill.user).header("content-type", kind).body(body).send()
     };
-    problem(post("{}", "text/plain").await.unwrap(), StatusCode::UNSUPPORTED_MEDIA_TYPE).await;
+    for other in ["text/plain", "application/json; charset=utf-16", "application/json;q=1; Charset=\"latin1\""] {
+        problem(post("{}", other).await.unwrap(), StatusCode::UNSUPPORTED_MEDIA_TYPE).await;
+    }
+    for utf8 in ["application/json; charset=UTF-8", "application/json ;charset=\"utf-8\"", "Application/JSON;"] {
+        problem(post("{", utf8).await.unwrap(), StatusCode::BAD_REQUEST).await;
+    }
     problem(post("{", "application/json").await.unwrap(), StatusCode::BAD_REQUEST).await;
     let missing = problem(post("{}", "application/json").await.unwrap(), StatusCode::UNPROCESSABLE_ENTITY).await;
     assert!(missing.error.message.contains("uploads"), "{}", missing.error.message);
-    problem(mill.get(&mill.user, "/v1/events?after=x").await, StatusCode::BAD_REQUEST).await;
+    let query = problem(mill.get(&mill.user, "/v1/events?after=x").await, StatusCode::BAD_REQUEST).await;
+    assert!(query.error.hint.is_some_and(|hint| hint.contains("/v1/openapi.json")));
     let path = paths::UPLOAD.replace("{upload}", "%ff");
     problem(mill.get(&mill.user, &path).await, StatusCode::BAD_REQUEST).await;
 
