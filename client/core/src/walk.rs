@@ -55,6 +55,11 @@ pub(crate) enum Met {
         path: PathBuf,
         why: LeftOut,
     },
+    /// A file of which nobody knows whether a rule leaves it out.
+    Unruled {
+        found: Found,
+        why: LeftOut,
+    },
 }
 
 impl Root {
@@ -157,12 +162,14 @@ pub(crate) struct Walk {
     folders: Vec<PathBuf>,
     /// The folder that is walked now, and what is left of it.
     open: Option<(PathBuf, Listing)>,
+    /// Folders are walked, too, of which nobody knows whether a rule leaves them out.
+    is_into_unruled: bool,
 }
 
 impl Walk {
     /// Through everything below `root`, or the file that it is. Blocks.
     pub(crate) fn new(root: &Root) -> Self {
-        let only = |first| Self { first: Some(first), folders: Vec::new(), open: None };
+        let only = |first| Self { first: Some(first), ..Self::of_folders(Vec::new()) };
         if root.is_own(&root.path) {
             return only(Met::Skipped { path: root.path.clone(), reason: OWN.to_owned() });
         }
@@ -186,7 +193,16 @@ impl Walk {
 
     /// Through everything in `folder`, which lies below the root or is it.
     pub(crate) fn of_folder(folder: PathBuf) -> Self {
-        Self { first: None, folders: vec![folder], open: None }
+        Self::of_folders(vec![folder])
+    }
+
+    fn of_folders(folders: Vec<PathBuf>) -> Self {
+        Self { first: None, folders, open: None, is_into_unruled: false }
+    }
+
+    /// Walks folders, too, of which nobody knows whether a rule leaves them out: each file in them is [`Met::Unruled`].
+    pub(crate) fn into_unruled(self) -> Self {
+        Self { is_into_unruled: true, ..self }
     }
 
     /// The next step below `root`; `None` at the end. Blocks.
@@ -226,7 +242,8 @@ impl Walk {
     fn meet(&mut self, root: &Root, rules: &Rules, path: PathBuf, seen: io::Result<Seen>) -> Step {
         Step::Met(match seen {
             Ok(seen) if seen.is_folder() => {
-                if let Some(why) = rules.left_out(&path, true) {
+                let is_walked = |why: &LeftOut| self.is_into_unruled && matches!(why, LeftOut::Unknown { .. });
+                if let Some(why) = rules.left_out(&path, true).filter(|why| !is_walked(why)) {
                     Some(Met::Ignored { path, why })
                 } else if root.is_own(&path) {
                     Some(Met::Skipped { path, reason: OWN.to_owned() })
@@ -246,6 +263,7 @@ impl Walk {
 
 /// Walks everything below `root`, and hands each thing it meets to `meet` until that breaks off; `None` for what nothing is to
 /// be said of, such as a folder that is looked through. Blocks.
+#[cfg(test)]
 pub(crate) fn walk(
     root: &Root,
     rules: &Rules,
@@ -260,17 +278,21 @@ pub(crate) fn walk(
     ControlFlow::Continue(())
 }
 
-/// Walks everything below `root` and hands it on in batches, until nobody takes them any more. Blocks.
-pub(crate) fn walk_into(root: &Root, rules: &Rules, met: &mpsc::Sender<Vec<Met>>) -> ControlFlow<()> {
+/// Goes on with a walk below `root` to its end and hands on what it meets in batches, until nobody takes them any more. Blocks.
+pub(crate) fn walk_into(mut walk: Walk, root: &Root, rules: &Rules, met: &mpsc::Sender<Vec<Met>>) -> ControlFlow<()> {
     let mut batch = Vec::with_capacity(MET_AT_ONCE);
     let send = |batch: &mut Vec<Met>| match met.blocking_send(std::mem::take(batch)) {
         Ok(()) => ControlFlow::Continue(()),
         Err(_) => ControlFlow::Break(()),
     };
-    walk(root, rules, |thing| {
-        batch.extend(thing);
-        if batch.len() >= MET_AT_ONCE { send(&mut batch) } else { ControlFlow::Continue(()) }
-    })?;
+    while let Some(step) = walk.next(root, rules) {
+        if let Step::Met(thing) = step {
+            batch.extend(thing);
+        }
+        if batch.len() >= MET_AT_ONCE {
+            send(&mut batch)?;
+        }
+    }
     if batch.is_empty() { ControlFlow::Continue(()) } else { send(&mut batch) }
 }
 
@@ -279,16 +301,20 @@ pub(crate) fn classify(root: &Root, path: PathBuf, seen: Seen, rules: &Rules) ->
     if is_part(&path) {
         return Some(Met::Ignored { path, why: LeftOut::Temporary });
     }
-    if let Some(why) = rules.left_out(&path, false) {
-        return Some(Met::Ignored { path, why });
-    }
+    let unknown = match rules.left_out(&path, false) {
+        Some(why @ LeftOut::Unknown { .. }) => Some(why),
+        Some(why) => return Some(Met::Ignored { path, why }),
+        None => None,
+    };
     if root.is_result(&path, false) {
         return None;
     }
     let name = path.strip_prefix(&root.path).map(path_bytes).unwrap_or_default();
-    Some(match Found::at(path.clone(), name, seen) {
-        Ok(found) => Met::File(found),
-        Err(reason) => Met::Skipped { path, reason },
+    Some(match (Found::at(path.clone(), name, seen), unknown) {
+        (Ok(found), None) => Met::File(found),
+        (Ok(found), Some(why)) => Met::Unruled { found, why },
+        (Err(_), Some(why)) => Met::Ignored { path, why },
+        (Err(reason), None) => Met::Skipped { path, reason },
     })
 }
 
@@ -330,6 +356,7 @@ mod tests {
                 Met::Skipped { path, reason } | Met::Unreadable { path, reason } => {
                     others.push(format!("{}: {reason}", path.file_name().unwrap_or_default().to_string_lossy()));
                 }
+                Met::Unruled { found, .. } => others.push(format!("{}: unruled", found.path.display())),
                 Met::Ignored { path, .. } => {
                     others.push(format!("{}: ignored", path.file_name().expect("a name").to_string_lossy()))
                 }

@@ -403,7 +403,7 @@ impl Folders {
                     }
                 }
             }
-            Met::Ignored { .. } => {}
+            Met::Ignored { .. } | Met::Unruled { .. } => {}
         }
     }
 
