@@ -22,6 +22,7 @@ use crate::error::Error;
 use crate::notice::Notice;
 use crate::rules::Rules;
 use crate::source::{FileStat, Found, Seen};
+use crate::tree::is_absent;
 use crate::walk::{MET_AT_ONCE, Met, Root, root_of};
 use looks::{Part, Whole};
 
@@ -301,7 +302,8 @@ impl Folders {
             let Some(detail) = detail.filter(|detail| !self.told_deaf.contains(&(position, detail.clone()))) else {
                 continue;
             };
-            let error = Error::Watch { path: self.watched[position].root.path.clone(), detail: detail.clone() };
+            let (path, is_denied) = (self.watched[position].root.path.clone(), self.listener.is_denied(position));
+            let error = Error::Watch { path, detail: detail.clone(), is_denied };
             let notice = Notice::Trouble { message: error.to_string(), hint: error.hint() };
             // If nobody takes it now, it is said the next time.
             if self.notices.try_send(notice).is_ok() {
@@ -332,6 +334,12 @@ impl Folders {
     /// Why the system's word about a folder is not trusted, if it is not.
     fn distrust(&self, position: usize, is_complete: bool) -> Option<String> {
         let watched = &self.watched[position];
+        if let Some(why) = why_not_there(&watched.root.path) {
+            return Some(why);
+        }
+        if let Some((_, reason)) = watched.closed.as_ref().filter(|(path, _)| *path == watched.root.path) {
+            return Some(format!("it cannot be looked into: {reason}"));
+        }
         if let Some(why) = self.listener.is_deaf(position) {
             return Some(why);
         }
@@ -500,6 +508,17 @@ fn is_told_of(root: &Root, path: &Path) -> io::Result<bool> {
         // The folder that a file system is mounted in is not told of its rights.
         Ok(own) => Ok(own == device(below.parent().unwrap_or(below))?),
         Err(error) => Ok(is_denied(&error)),
+    }
+}
+
+/// Why nothing can be found below the root at `path`, if it is not there.
+fn why_not_there(path: &Path) -> Option<String> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => None,
+        Ok(_) => Some("it is no folder any more".to_owned()),
+        Err(error) if is_absent(&error) => Some("it is gone: removed, or moved away".to_owned()),
+        // Said by whoever looks into it.
+        Err(_) => None,
     }
 }
 

@@ -44,8 +44,8 @@ pub(super) struct Listener {
     woken: Receiver<()>,
     lost: Arc<Lost>,
     watcher: Option<RecommendedWatcher>,
-    /// Why the system does not tell of all of a root, by their places.
-    deaf: Vec<Option<String>>,
+    /// Why the system does not tell of all of a root, by their places, and whether this user may not look into it.
+    deaf: Vec<Option<(String, bool)>>,
 }
 
 #[derive(Default)]
@@ -75,12 +75,12 @@ impl Listener {
         let watcher = match RecommendedWatcher::new(on_event, config) {
             Ok(mut watcher) => {
                 for root in roots {
-                    deaf.push(watch_all(&mut watcher, &root.path).err().map(|error| said(&error)));
+                    deaf.push(watch_all(&mut watcher, &root.path).err().map(|error| (said(&error), is_shut(&error))));
                 }
                 Some(watcher)
             }
             Err(error) => {
-                deaf.resize(roots.len(), Some(said(&error)));
+                deaf.resize(roots.len(), Some((said(&error), false)));
                 None
             }
         };
@@ -112,7 +112,12 @@ impl Listener {
         if self.lost.limit.load(Ordering::Relaxed) {
             return Some(said(&notify::Error::new(ErrorKind::MaxFilesWatch)));
         }
-        self.deaf.get(position).cloned().flatten()
+        Some(self.deaf.get(position)?.as_ref()?.0.clone())
+    }
+
+    /// Whether that is because this user may not look into it.
+    pub(super) fn is_denied(&self, position: usize) -> bool {
+        matches!(self.deaf.get(position), Some(Some((_, true))))
     }
 
     /// Whether hints of the root at `position` were lost since this was asked last.

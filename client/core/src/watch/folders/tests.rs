@@ -283,6 +283,35 @@ fn hints_that_come_without_end_keep_nothing_else_from_being_done() {
 }
 
 #[test]
+fn of_a_folder_that_may_not_be_read_or_is_gone_just_that_is_said() {
+    let name = "of_a_folder_that_may_not_be_read_or_is_gone_just_that_is_said";
+    unprivileged(&format!("watch::folders::tests::{name}"), || {
+        let (mut test, folders) = Test::new(|path| {
+            write(&path.join("a/file"), "1");
+            allow(&path.join("a"), 0);
+        });
+        let looking = test.look(folders);
+        let told = test.notices.blocking_recv();
+        let is_it = |hint: &Option<String>| hint.as_ref().is_some_and(|hint| hint.starts_with("let this user read it"));
+        assert!(matches!(&told, Some(Notice::Trouble { hint, .. }) if is_it(hint)), "{told:?}");
+        let until_said = |test: &mut Test, name: &str, why: &str| {
+            test.until(why, |test| {
+                let is_it = |(path, look): &(PathBuf, Look)| {
+                    path.ends_with(name) && look.as_ref().is_some_and(|look| look.contains(why))
+                };
+                test.looks.borrow().iter().any(is_it)
+            });
+        };
+        until_said(&mut test, "a", "cannot be looked into: permission denied");
+        fs::rename(test.path("b"), test.path("moved")).unwrap();
+        until_said(&mut test, "b", "it is gone");
+        allow(&test.path("a"), 0o755);
+        test.until_found("file", 1);
+        test.end(looking);
+    });
+}
+
+#[test]
 fn what_nobody_could_be_told_of_is_told_the_next_time() {
     let (mut test, mut folders) = Test::new(|path| {
         fs::create_dir(path.join("b")).unwrap();
