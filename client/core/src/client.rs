@@ -29,7 +29,7 @@ use crate::recipe::{Recipes, Verdicts};
 use crate::rules::Rules;
 use crate::run::{Kind, Run, Shared, Unkept};
 use crate::standing::StandingRules;
-use crate::walk::{Met, Root, walk_into};
+use crate::walk::{Met, Root, Walk, walk_into};
 use crate::watch::Taken;
 
 /// Files that are to be sent again are read from the journal in pages of this many.
@@ -220,7 +220,7 @@ impl Client {
                 if !options.temporary {
                     rules = rules.without_temporary();
                 }
-                if walk_into(root, &rules, &met).is_break() {
+                if walk_into(Walk::new(root), root, &rules, &met).is_break() {
                     return;
                 }
             }

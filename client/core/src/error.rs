@@ -363,6 +363,8 @@ pub enum Error {
         path: PathBuf,
         /// What the system said.
         detail: String,
+        /// This user may not look into it.
+        is_denied: bool,
     },
     /// What was named to be watched is no folder.
     #[error("cannot watch `{path}`: {detail}")]
@@ -503,6 +505,9 @@ impl Error {
                 "`filemill results` fetches results and lists them, `filemill status` what is not done"
             }
             Self::OtherDescription { .. } => "the report is right, and is shown without titles and units",
+            Self::Watch { is_denied: true, .. } => {
+                "let this user read it: nothing in it can be found before; this program goes on by itself"
+            }
             Self::Watch { .. } => "raise the limit, if it is one; changes are still found by looking every few seconds",
             Self::NoFolder { is_file: true, .. } => "name the folder that holds it, or send it with `filemill send`",
             Self::NoFolder { is_file: false, .. } => "make the folder first, or name another",

@@ -1,7 +1,10 @@
 //! What an application is told while a command runs.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use filemill_seal::{Artifact, Digest, LogLine, Outcome, Resources, ResultBody, UploadId};
 
@@ -196,6 +199,16 @@ pub struct Progress {
     /// Plaintext bytes of the chunks that are stored.
     stored_bytes: AtomicU64,
     all_found: AtomicU64,
+    /// Of files that are done, by the hashes of their paths.
+    ends: Mutex<HashMap<u64, End>>,
+    hash: RandomState,
+}
+
+/// What became of a file the last time.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    has_failed: bool,
+    is_reused: bool,
 }
 
 /// [`Progress`] at one moment.
@@ -258,15 +271,20 @@ impl Progress {
         self.found_bytes.store(self.done_bytes.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
+    /// A file is done. One that was done before, and has changed or was mended since, is one file, and counts as it ended now.
     pub(crate) fn done(&self, file: &Finished) {
-        self.done_files.fetch_add(1, Ordering::Relaxed);
+        let now = End { has_failed: !file.ending.succeeded(), is_reused: file.reused };
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         self.done_bytes.fetch_add(file.size, Ordering::Relaxed);
-        if !file.ending.succeeded() {
-            self.failed_files.fetch_add(1, Ordering::Relaxed);
+        if let Some(former) = ends.insert(self.hash.hash_one(&file.path), now) {
+            less(&self.found_files, 1);
+            less(&self.failed_files, former.has_failed.into());
+            less(&self.reused_files, former.is_reused.into());
+        } else {
+            self.done_files.fetch_add(1, Ordering::Relaxed);
         }
-        if file.reused {
-            self.reused_files.fetch_add(1, Ordering::Relaxed);
-        }
+        self.failed_files.fetch_add(now.has_failed.into(), Ordering::Relaxed);
+        self.reused_files.fetch_add(now.is_reused.into(), Ordering::Relaxed);
     }
 
     pub(crate) fn read(&self, bytes: u64) {
@@ -285,4 +303,47 @@ impl Progress {
 fn less(number: &AtomicU64, by: u64) {
     // What was counted with another size than it has now must not make it endless.
     let _ = number.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |number| Some(number.saturating_sub(by)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_done_again_is_one_file_and_counts_as_it_ended_the_last_time() {
+        let progress = Progress::default();
+        let end = |path: &str, succeeds: bool, reused: bool| {
+            let report = Report {
+                json: filemill_seal::JsonObject::from_text("{}".to_owned()).unwrap(),
+                summary: String::new(),
+                findings: Vec::new(),
+                artifacts: Vec::new(),
+                description: None,
+            };
+            let ending = if succeeds {
+                Ending::Succeeded { report, log: Vec::new(), resources: Resources::default() }
+            } else {
+                Ending::NotSent { kind: "unreadable".to_owned(), message: String::new() }
+            };
+            progress.found(2);
+            progress.done(&Finished {
+                path: PathBuf::from(path),
+                size: 2,
+                sha256: None,
+                engine: String::new(),
+                parameters: Vec::new(),
+                place: None,
+                reused,
+                supersedes: false,
+                ending,
+            });
+            let now = progress.now();
+            (now.found_files, now.done_files, now.failed_files, now.reused_files)
+        };
+        assert_eq!(end("mended", false, false), (1, 1, 1, 0));
+        assert_eq!(end("changed", true, true), (2, 2, 1, 1));
+        assert_eq!(end("mended", true, false), (2, 2, 0, 1));
+        assert_eq!(end("changed", true, false), (2, 2, 0, 0));
+        assert_eq!(end("changed", false, false), (2, 2, 1, 0));
+    }
 }

@@ -13,7 +13,7 @@ use filemill_seal::{Artifact, Digest};
 use crate::error::Error;
 use crate::source::{path_bytes, path_from_bytes};
 pub(crate) use folder::is_part;
-use folder::{Folder, Readers, is_obstacle};
+use folder::{Folder, Obstacle, Readers, obstacle_of};
 
 /// Names that are tried for one result before it counts as a failure.
 const NAMES_MAX: u32 = 10_000;
@@ -101,9 +101,9 @@ impl Out {
         let (folder, stem) = match placed {
             Ok(Some(placed)) => placed,
             Ok(None) => return Ok(None),
-            Err(error) if !is_passing(&error) => {
+            Err(error) if !is_passing(&error) || obstacle_of(&error).is_some() => {
                 let trouble = Some(Error::file("write", &target, &error));
-                return Ok(Some(Kept { artifacts: Vec::new(), trouble, is_passing: false }));
+                return Ok(Some(Kept { artifacts: Vec::new(), trouble, is_passing: is_passing(&error) }));
             }
             Err(error) => return Err(Error::file("write", &target, &error)),
         };
@@ -174,7 +174,10 @@ fn short_enough(path: PathBuf) -> PathBuf {
 /// Whether it may be otherwise later, by itself or when there is room. Not where it is the name that cannot be had.
 fn is_passing(error: &std::io::Error) -> bool {
     let of_the_name = [ErrorKind::InvalidInput, ErrorKind::InvalidFilename, ErrorKind::AlreadyExists];
-    !is_obstacle(error) && !of_the_name.contains(&error.kind())
+    match obstacle_of(error) {
+        Some(obstacle) => matches!(obstacle, Obstacle::InsteadOfAll),
+        None => !of_the_name.contains(&error.kind()),
+    }
 }
 
 /// Puts the result in the place of a former one, if that is there, and takes the former's artifacts away; says what that is called
@@ -263,6 +266,27 @@ mod tests {
             ["out/a/x.txt.2.age", "out/a/x.txt.age", "out/escape.age", "out/etc/passwd.age"]
         );
         assert_eq!(fs::read(folder.path().join("out/a/x.txt.2.age")).unwrap(), b"two");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_result_is_kept_later_where_a_link_took_the_folders_place_and_not_where_one_is_below_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, elsewhere, away) =
+            (folder.path().join("out"), folder.path().join("else"), folder.path().join("away"));
+        fs::create_dir(&elsewhere).unwrap();
+        let out = Out::new(&path).unwrap();
+        fs::rename(&path, &away).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        let kept = out.keep(Path::new("x"), b"one", &[]).unwrap();
+        assert!(kept.trouble.is_some() && kept.is_passing, "it was not to be tried again: {kept:?}");
+        fs::remove_file(&path).unwrap();
+        fs::rename(&away, &path).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, path.join("link")).unwrap();
+        let kept = out.keep(Path::new("link/x"), b"one", &[]).unwrap();
+        assert!(kept.trouble.is_some() && !kept.is_passing, "{kept:?}");
+        assert!(out.keep(Path::new("x"), b"one", &[]).unwrap().trouble.is_none());
+        assert_eq!((tree(&elsewhere), tree(&path)), (vec![], vec!["x.age".to_owned()]));
     }
 
     fn artifact(name: &str, data: &[u8]) -> Artifact {

@@ -15,10 +15,10 @@ use crate::content::look_into;
 use crate::engines::{Engines, Wanted};
 use crate::error::Error;
 use crate::journal::{Waiting, Watched, is_running};
-use crate::rules::{LeftOut, Rules};
+use crate::rules::{LeftOut, Rules, is_rule_file};
 use crate::source::Found;
 use crate::tree::LINK;
-use crate::walk::{Met, Root, walk_into};
+use crate::walk::{Met, Root, Walk, walk_into};
 
 /// Files that are read from the journal at once.
 const PER_PAGE: u32 = 512;
@@ -302,18 +302,27 @@ impl Client {
                 if !temporary {
                     rules = rules.without_temporary();
                 }
-                if walk_into(&root, &rules, &met).is_break() {
+                if walk_into(Walk::new(&root).into_unruled(), &root, &rules, &met).is_break() {
                     return;
                 }
+                // Each file of which they cannot be followed is named by itself, if it has no result.
                 let unread: Vec<Met> =
                     rules.unread().into_iter().map(|(path, reason)| Met::Skipped { path, reason }).collect();
                 let _ = met.blocking_send(unread);
             });
             while let Some(batch) = walked.recv().await {
-                let mut files: Vec<Found> = Vec::new();
+                let (mut files, mut unruled) = (Vec::new(), HashMap::new());
                 for met in batch {
                     let (path, reason) = match met {
+                        // Said of the rule files themselves, after everything else.
+                        Met::Ignored { path, why: LeftOut::Unknown { .. } } if is_rule_file(&path) => continue,
+                        Met::Unruled { found, why: LeftOut::Unknown { file, .. } } if file == found.path => continue,
                         Met::File(found) => {
+                            files.push(found);
+                            continue;
+                        }
+                        Met::Unruled { found, why } => {
+                            unruled.insert(found.path.clone(), why);
                             files.push(found);
                             continue;
                         }
@@ -329,6 +338,12 @@ impl Client {
                 }
                 let taken = self.journal.taken(&files).await?;
                 for found in files.into_iter().filter(|found| !taken.contains(&found.path)) {
+                    if let Some(why) = unruled.remove(&found.path) {
+                        let (path, size, reason) =
+                            (found.path, Some(found.stat.size), Reason::RulesUnread(why.to_string()));
+                        tell(WaitingFile { path, size, place: None, parameters: Vec::new(), reason });
+                        continue;
+                    }
                     if engines.is_none() {
                         engines = Some(self.recipes.engines(&wanted, Patience::Brief).await.ok());
                     }

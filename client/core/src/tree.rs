@@ -51,7 +51,7 @@ pub(crate) struct LinkMet {
 }
 
 /// What a folder holds, in no order; the same error as often as it is asked ends it.
-pub(crate) type Listing = Box<dyn Iterator<Item = io::Result<(OsString, io::Result<Seen>)>>>;
+pub(crate) type Listing = Box<dyn Iterator<Item = io::Result<(OsString, io::Result<Seen>)>> + Send>;
 
 impl Tree {
     /// The folder at the absolute `path`, no part of which may be a link: as it was opened before, if it still is open.

@@ -13,7 +13,7 @@ use crate::error::{Error, io_detail};
 use crate::out::{is_part, is_result};
 use crate::rules::{LeftOut, Rules};
 use crate::source::{Found, Seen, path_bytes};
-use crate::tree::{LINK, Tree, link_met};
+use crate::tree::{LINK, Listing, Tree, link_met};
 
 /// Walks hand on what they meet in batches of at most this many.
 pub(crate) const MET_AT_ONCE: usize = 256;
@@ -53,6 +53,11 @@ pub(crate) enum Met {
     /// A rule leaves it out.
     Ignored {
         path: PathBuf,
+        why: LeftOut,
+    },
+    /// A file of which nobody knows whether a rule leaves it out.
+    Unruled {
+        found: Found,
         why: LeftOut,
     },
 }
@@ -140,98 +145,155 @@ pub(crate) fn root_of<'a>(roots: impl Iterator<Item = &'a Root>, path: &Path) ->
     found.max_by_key(|(_, root)| depth(root)).map(|(position, _)| position)
 }
 
+/// What a step of a [`Walk`] came to.
+pub(crate) enum Step {
+    /// Something was met; `None` for what nothing is to be said of, such as a folder that is looked through.
+    Met(Option<Met>),
+    /// A folder that is walked later, and met then.
+    Later,
+}
+
+/// A walk through what lies below a root, which goes on as far as it is asked to. Symbolic links are not followed, so that there are
+/// no loops.
+pub(crate) struct Walk {
+    /// Met before anything else.
+    first: Option<Met>,
+    /// Folders that are yet to be walked. They are named here, not kept open: their depth is bounded by nothing but the length of a path.
+    folders: Vec<PathBuf>,
+    /// The folder that is walked now, and what is left of it.
+    open: Option<(PathBuf, Listing)>,
+    /// Folders are walked, too, of which nobody knows whether a rule leaves them out.
+    is_into_unruled: bool,
+}
+
+impl Walk {
+    /// Through everything below `root`, or the file that it is. Blocks.
+    pub(crate) fn new(root: &Root) -> Self {
+        let only = |first| Self { first: Some(first), ..Self::of_folders(Vec::new()) };
+        if root.is_own(&root.path) {
+            return only(Met::Skipped { path: root.path.clone(), reason: OWN.to_owned() });
+        }
+        // Another folder may have been given its name since.
+        match Tree::anew(&root.path) {
+            Ok(_) => return Self::of_folder(root.path.clone()),
+            Err(error) if error.kind() == ErrorKind::NotADirectory => {}
+            Err(error) => return only(Met::Unreadable { path: root.path.clone(), reason: io_detail(&error) }),
+        }
+        let name = root.path.file_name().map(Path::new).unwrap_or(Path::new(""));
+        let seen = Tree::anew(root.path.parent().unwrap_or(&root.path)).and_then(|folder| folder.look(name));
+        let found = seen
+            .map_err(|error| io_detail(&error))
+            .and_then(|seen| Found::at(root.path.clone(), path_bytes(name), seen));
+        // The user named it: that it cannot be analysed is a failure, not a remark.
+        only(match found {
+            Ok(found) => Met::File(found),
+            Err(reason) => Met::Unreadable { path: root.path.clone(), reason },
+        })
+    }
+
+    /// Through everything in `folder`, which lies below the root or is it.
+    pub(crate) fn of_folder(folder: PathBuf) -> Self {
+        Self::of_folders(vec![folder])
+    }
+
+    fn of_folders(folders: Vec<PathBuf>) -> Self {
+        Self { first: None, folders, open: None, is_into_unruled: false }
+    }
+
+    /// Walks folders, too, of which nobody knows whether a rule leaves them out: each file in them is [`Met::Unruled`].
+    pub(crate) fn into_unruled(self) -> Self {
+        Self { is_into_unruled: true, ..self }
+    }
+
+    /// The next step below `root`; `None` at the end. Blocks.
+    pub(crate) fn next(&mut self, root: &Root, rules: &Rules) -> Option<Step> {
+        if let Some(met) = self.first.take() {
+            return Some(Step::Met(Some(met)));
+        }
+        if let Some((folder, entries)) = &mut self.open {
+            match entries.next() {
+                Some(Ok((name, seen))) => {
+                    let path = folder.join(name);
+                    return Some(self.meet(root, rules, path, seen));
+                }
+                Some(Err(error)) => {
+                    let met = Met::Unreadable { path: folder.clone(), reason: io_detail(&error) };
+                    self.open = None;
+                    return Some(Step::Met(Some(met)));
+                }
+                None => self.open = None,
+            }
+        }
+        let folder = self.folders.pop()?;
+        // One that holds nothing takes time, too.
+        Some(Step::Met(match root.below(&folder).and_then(|(tree, below)| tree.list(below)) {
+            Ok(entries) => {
+                let said = || Met::Skipped { path: folder.clone(), reason: RESULTS.to_owned() };
+                let met = root.keeps_results(&folder).then(said);
+                self.open = Some((folder, entries));
+                met
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => Some(unreachable(root, folder, &error)),
+        }))
+    }
+
+    /// What is at `path`, which looked like `seen`.
+    fn meet(&mut self, root: &Root, rules: &Rules, path: PathBuf, seen: io::Result<Seen>) -> Step {
+        Step::Met(match seen {
+            Ok(seen) if seen.is_folder() => {
+                let is_walked = |why: &LeftOut| self.is_into_unruled && matches!(why, LeftOut::Unknown { .. });
+                if let Some(why) = rules.left_out(&path, true).filter(|why| !is_walked(why)) {
+                    Some(Met::Ignored { path, why })
+                } else if root.is_own(&path) {
+                    Some(Met::Skipped { path, reason: OWN.to_owned() })
+                } else if root.is_result(&path, true) {
+                    None
+                } else {
+                    self.folders.push(path);
+                    return Step::Later;
+                }
+            }
+            Ok(seen) => classify(root, path, seen, rules),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => Some(Met::Unreadable { path, reason: io_detail(&error) }),
+        })
+    }
+}
+
 /// Walks everything below `root`, and hands each thing it meets to `meet` until that breaks off; `None` for what nothing is to
-/// be said of, such as a folder that is looked through. Symbolic links are not followed, so that there are no loops. Blocks.
+/// be said of, such as a folder that is looked through. Blocks.
+#[cfg(test)]
 pub(crate) fn walk(
     root: &Root,
     rules: &Rules,
     mut meet: impl FnMut(Option<Met>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    if root.is_own(&root.path) {
-        return meet(Some(Met::Skipped { path: root.path.clone(), reason: OWN.to_owned() }));
+    let mut walk = Walk::new(root);
+    while let Some(step) = walk.next(root, rules) {
+        if let Step::Met(met) = step {
+            meet(met)?;
+        }
     }
-    // Another folder may have been given its name since.
-    match Tree::anew(&root.path) {
-        Ok(_) => return walk_folder(root, &root.path, rules, &mut meet),
-        Err(error) if error.kind() == ErrorKind::NotADirectory => {}
-        Err(error) => return meet(Some(Met::Unreadable { path: root.path.clone(), reason: io_detail(&error) })),
-    }
-    let name = root.path.file_name().map(Path::new).unwrap_or(Path::new(""));
-    let seen = Tree::anew(root.path.parent().unwrap_or(&root.path)).and_then(|folder| folder.look(name));
-    let found =
-        seen.map_err(|error| io_detail(&error)).and_then(|seen| Found::at(root.path.clone(), path_bytes(name), seen));
-    // The user named it: that it cannot be analysed is a failure, not a remark.
-    match found {
-        Ok(found) => meet(Some(Met::File(found))),
-        Err(reason) => meet(Some(Met::Unreadable { path: root.path.clone(), reason })),
-    }
+    ControlFlow::Continue(())
 }
 
-/// Walks everything below `root` and hands it on in batches, until nobody takes them any more. Blocks.
-pub(crate) fn walk_into(root: &Root, rules: &Rules, met: &mpsc::Sender<Vec<Met>>) -> ControlFlow<()> {
+/// Goes on with a walk below `root` to its end and hands on what it meets in batches, until nobody takes them any more. Blocks.
+pub(crate) fn walk_into(mut walk: Walk, root: &Root, rules: &Rules, met: &mpsc::Sender<Vec<Met>>) -> ControlFlow<()> {
     let mut batch = Vec::with_capacity(MET_AT_ONCE);
     let send = |batch: &mut Vec<Met>| match met.blocking_send(std::mem::take(batch)) {
         Ok(()) => ControlFlow::Continue(()),
         Err(_) => ControlFlow::Break(()),
     };
-    walk(root, rules, |thing| {
-        batch.extend(thing);
-        if batch.len() >= MET_AT_ONCE { send(&mut batch) } else { ControlFlow::Continue(()) }
-    })?;
-    if batch.is_empty() { ControlFlow::Continue(()) } else { send(&mut batch) }
-}
-
-/// Walks everything in `folder`, which lies below `root` or is it, as [`walk`] does. Blocks.
-pub(crate) fn walk_folder(
-    root: &Root,
-    folder: &Path,
-    rules: &Rules,
-    meet: &mut impl FnMut(Option<Met>) -> ControlFlow<()>,
-) -> ControlFlow<()> {
-    // Folders are named here, not kept open: their depth is bounded by nothing but the length of a path.
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        // One that holds nothing takes time, too.
-        meet(None)?;
-        if root.keeps_results(&folder) {
-            meet(Some(Met::Skipped { path: folder.clone(), reason: RESULTS.to_owned() }))?;
+    while let Some(step) = walk.next(root, rules) {
+        if let Step::Met(thing) = step {
+            batch.extend(thing);
         }
-        let entries = match root.below(&folder).and_then(|(tree, below)| tree.list(below)) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            Err(error) => {
-                meet(Some(unreachable(root, folder, &error)))?;
-                continue;
-            }
-        };
-        for entry in entries {
-            let (name, seen) = match entry {
-                Ok(entry) => entry,
-                Err(error) => {
-                    meet(Some(Met::Unreadable { path: folder.clone(), reason: io_detail(&error) }))?;
-                    break;
-                }
-            };
-            let path = folder.join(name);
-            match seen {
-                Ok(seen) if seen.is_folder() => {
-                    if let Some(why) = rules.left_out(&path, true) {
-                        meet(Some(Met::Ignored { path, why }))?;
-                    } else if root.is_own(&path) {
-                        meet(Some(Met::Skipped { path, reason: OWN.to_owned() }))?;
-                    } else if root.is_result(&path, true) {
-                        meet(None)?;
-                    } else {
-                        folders.push(path);
-                    }
-                }
-                Ok(seen) => meet(classify(root, path, seen, rules))?,
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => meet(Some(Met::Unreadable { path, reason: io_detail(&error) }))?,
-            }
+        if batch.len() >= MET_AT_ONCE {
+            send(&mut batch)?;
         }
     }
-    ControlFlow::Continue(())
+    if batch.is_empty() { ControlFlow::Continue(()) } else { send(&mut batch) }
 }
 
 /// What one path below `root`, which is no folder, is; `None` for a result that was kept there, which is said of the folder.
@@ -239,16 +301,20 @@ pub(crate) fn classify(root: &Root, path: PathBuf, seen: Seen, rules: &Rules) ->
     if is_part(&path) {
         return Some(Met::Ignored { path, why: LeftOut::Temporary });
     }
-    if let Some(why) = rules.left_out(&path, false) {
-        return Some(Met::Ignored { path, why });
-    }
+    let unknown = match rules.left_out(&path, false) {
+        Some(why @ LeftOut::Unknown { .. }) => Some(why),
+        Some(why) => return Some(Met::Ignored { path, why }),
+        None => None,
+    };
     if root.is_result(&path, false) {
         return None;
     }
     let name = path.strip_prefix(&root.path).map(path_bytes).unwrap_or_default();
-    Some(match Found::at(path.clone(), name, seen) {
-        Ok(found) => Met::File(found),
-        Err(reason) => Met::Skipped { path, reason },
+    Some(match (Found::at(path.clone(), name, seen), unknown) {
+        (Ok(found), None) => Met::File(found),
+        (Ok(found), Some(why)) => Met::Unruled { found, why },
+        (Err(_), Some(why)) => Met::Ignored { path, why },
+        (Err(reason), None) => Met::Skipped { path, reason },
     })
 }
 
@@ -290,6 +356,7 @@ mod tests {
                 Met::Skipped { path, reason } | Met::Unreadable { path, reason } => {
                     others.push(format!("{}: {reason}", path.file_name().unwrap_or_default().to_string_lossy()));
                 }
+                Met::Unruled { found, .. } => others.push(format!("{}: unruled", found.path.display())),
                 Met::Ignored { path, .. } => {
                     others.push(format!("{}: ignored", path.file_name().expect("a name").to_string_lossy()))
                 }

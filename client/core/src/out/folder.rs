@@ -33,6 +33,9 @@ pub(super) enum Obstacle {
     Link,
     #[error("something is in its way that is no folder")]
     NoFolder,
+    /// The folder that the user named may be back later.
+    #[error("a link took the folder's place, which is not followed")]
+    InsteadOfAll,
 }
 
 /// Whether this is a file that is being written.
@@ -41,9 +44,9 @@ pub(crate) fn is_part(path: &Path) -> bool {
     name.starts_with(PART_PREFIX.as_bytes()) && name.ends_with(PART_SUFFIX.as_bytes())
 }
 
-/// Whether `error` is an [`Obstacle`].
-pub(super) fn is_obstacle(error: &Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<Obstacle>())
+/// The [`Obstacle`] that `error` is, if it is one.
+pub(super) fn obstacle_of(error: &Error) -> Option<&Obstacle> {
+    error.get_ref()?.downcast_ref()
 }
 
 fn obstacle(obstacle: Obstacle) -> Error {
@@ -94,7 +97,7 @@ mod opened {
         pub(crate) fn open(path: &Path) -> Result<Self> {
             match open_folder(path) {
                 Ok(folder) => Ok(Self(folder)),
-                Err(error) if link_met(&error).is_some() => Err(obstacle(Obstacle::Link)),
+                Err(error) if link_met(&error).is_some() => Err(obstacle(Obstacle::InsteadOfAll)),
                 Err(error) => Err(error),
             }
         }
@@ -206,10 +209,14 @@ mod named {
 
     impl Folder {
         pub(crate) fn open(path: &Path) -> Result<Self> {
+            Self::open_unless_link(path, Obstacle::InsteadOfAll)
+        }
+
+        fn open_unless_link(path: &Path, link: Obstacle) -> Result<Self> {
             let metadata = std::fs::symlink_metadata(path)?;
             match metadata.file_type() {
                 kind if kind.is_dir() => Ok(Self(path.to_owned())),
-                kind if kind.is_symlink() => Err(obstacle(Obstacle::Link)),
+                kind if kind.is_symlink() => Err(obstacle(link)),
                 _ => Err(obstacle(Obstacle::NoFolder)),
             }
         }
@@ -218,7 +225,7 @@ mod named {
             let path = self.0.join(name);
             match std::fs::create_dir(&path) {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-                _ => Self::open(&path),
+                _ => Self::open_unless_link(&path, Obstacle::Link),
             }
         }
 

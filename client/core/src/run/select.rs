@@ -218,7 +218,7 @@ impl Selector {
                     self.shared.expect_file(0);
                     self.shared.conclude(Conclusion::not_sent(path, 0, "unreadable", reason)).await?;
                 }
-                Met::Ignored { why, .. } => self.left_out.count(&why),
+                Met::Ignored { why, .. } | Met::Unruled { why, .. } => self.left_out.count(&why),
             }
         }
         Ok(files)

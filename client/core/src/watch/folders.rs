@@ -1,11 +1,12 @@
 //! Looking at watched folders, on a thread of its own: what the system tells is a hint, and how rarely everything is looked
-//! through depends on how far its word may be trusted.
+//! through depends on how far its word may be trusted. Each folder that the user named has its turn: whoever writes to one, however
+//! much, keeps the others from nothing.
 
 mod hints;
+mod looks;
 
 use std::collections::{HashSet, VecDeque};
 use std::io::{self, ErrorKind};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,14 +16,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::listen::Listener;
 use super::mounts::{distrust, mounts_now, relevant};
-use super::pace::Pace;
 use super::settle::{Settling, Sign};
 use super::taken::Taken;
 use crate::error::Error;
 use crate::notice::Notice;
 use crate::rules::Rules;
-use crate::source::{FileStat, Seen};
-use crate::walk::{MET_AT_ONCE, Met, Root, root_of, walk};
+use crate::source::{FileStat, Found, Seen};
+use crate::tree::is_absent;
+use crate::walk::{MET_AT_ONCE, Met, Root, root_of};
+use looks::{Part, Whole};
 
 /// Where the system's word is not trusted, folders are looked through this often, or as seldom as makes that a twentieth of the
 /// time.
@@ -44,10 +46,16 @@ const TICK: Duration = Duration::from_millis(100);
 /// How soon a request to stop is noticed.
 const STOP_CHECK: Duration = Duration::from_millis(250);
 
-/// Files that have not come to rest and are kept in mind, at most; while there are more, no others are looked for.
-const SETTLING_MAX: usize = 8192;
-/// How long to wait until they are fewer.
-const ROOM_WITHIN: Duration = Duration::from_secs(10);
+/// How long a root has its turn to follow hints, then to look through folders, and then to hand on files; a step that is begun is
+/// ended. Patterns of rule files take some milliseconds a file.
+const TURN: Duration = Duration::from_millis(20);
+/// Files that have come to rest and wait until the rules are asked and somebody takes them, at most; while there are more, no others
+/// of that root are looked for.
+const READY_MAX: usize = 4096;
+
+/// Why a folder is not looked through rarely in which some files gave way.
+const MANY_RESTLESS: &str =
+    "so many files in it are written to or held open at once that some are looked at only now and then";
 
 /// How a folder is looked through: `None` if rarely, because the system's word is trusted; else every few seconds, and why.
 pub(super) type Look = Option<String>;
@@ -70,7 +78,6 @@ pub(super) struct Folders {
     listen_again_after: Duration,
     /// Why it does not tell of everything, by the places of folders, as it was said.
     told_deaf: HashSet<(usize, String)>,
-    lost_at: Option<Instant>,
     /// A folder can be looked into that could not before: nobody watches it.
     has_opened: bool,
     /// The file systems that are mounted, and which folders the roots are; when that was seen.
@@ -81,8 +88,10 @@ pub(super) struct Folders {
     again: VecDeque<(Instant, PathBuf, usize)>,
     /// Rule files whose rules do not hold, and why: said once, and again when it has changed.
     unread_rules: HashSet<(PathBuf, String)>,
-    /// Time that looking through the folders did not take, but what was found in them.
-    waited: Duration,
+    /// When it was seen last what has come to rest.
+    rested_at: Option<Instant>,
+    /// Whose turn is the first of the next round.
+    first: usize,
 }
 
 /// One folder that the user named.
@@ -94,16 +103,33 @@ struct Watched {
     pause: Duration,
     /// Whether everything was looked at since hints come.
     is_known: bool,
-    /// A folder in it that cannot be looked into, and so cannot be watched; nobody tells when it can.
-    closed: Option<PathBuf>,
+    /// A folder in it that cannot be looked into, and so cannot be watched, and why; nobody tells when it can.
+    closed: Option<(PathBuf, String)>,
+    /// A rule file in it that the system cannot read.
+    unknown_rules: Option<PathBuf>,
     /// How it is looked through, once that is known.
     look: Option<Look>,
+    /// When some of what the system told was lost.
+    lost_at: Option<Instant>,
+    /// Something in it went unseen since the look through all of it began.
+    has_missed: bool,
+    /// The look through all of it that goes on.
+    whole: Option<Whole>,
+    /// Folders in it to be looked through, and the one of which that goes on.
+    parts: VecDeque<PathBuf>,
+    part: Option<Part>,
+    /// What has come to rest.
+    ready: VecDeque<Found>,
 }
 
 impl Watched {
     /// Whether it is looked through in small steps.
     fn is_rare(&self) -> bool {
         self.is_known && self.look == Some(None)
+    }
+
+    fn look_at_once(&mut self, now: Instant) {
+        (self.next_look, self.pause, self.is_known, self.has_missed) = (now, LOOK_EVERY, false, true);
     }
 }
 
@@ -129,7 +155,14 @@ impl Folders {
             pause: LOOK_EVERY,
             is_known: false,
             closed: None,
+            unknown_rules: None,
             look: None,
+            lost_at: None,
+            has_missed: false,
+            whole: None,
+            parts: VecDeque::new(),
+            part: None,
+            ready: VecDeque::new(),
         };
         let watched: Vec<Watched> = roots.into_iter().map(watched).collect();
         let identities = watched.iter().map(|watched| identity(&watched.root)).collect();
@@ -149,42 +182,48 @@ impl Folders {
             must_listen_again: false,
             listen_again_after: LISTEN_AGAIN_AFTER,
             told_deaf: HashSet::new(),
-            lost_at: None,
             has_opened: false,
             mounts,
             identities,
             mounts_at: now,
             again: VecDeque::new(),
             unread_rules: HashSet::new(),
-            waited: Duration::ZERO,
+            rested_at: None,
+            first: 0,
         }
     }
 
     /// Looks until it is stopped.
     pub(super) fn look(mut self) {
         self.tell_of_deaf();
-        while !self.stop.is_cancelled() {
+        while !self.has_ended() {
             self.heed_losses();
-            for position in 0..self.watched.len() {
-                if self.watched[position].next_look <= Instant::now() && self.look_through(position).is_break() {
-                    return;
-                }
+            if self.settling.is_empty() {
+                self.let_go();
             }
-            let pause = if self.settling.is_empty() { STOP_CHECK } else { TICK };
-            if self.attend(pause).is_break() && self.has_ended() {
-                return;
+            self.take_rested();
+            self.look_again();
+            if !self.take_turns() {
+                self.listener.wait(if self.settling.is_empty() { STOP_CHECK } else { TICK });
             }
         }
     }
 
-    /// Does what has to be done all the time, and waits for hints for so long.
-    fn attend(&mut self, wait: Duration) -> ControlFlow<()> {
-        if self.settling.is_empty() {
-            self.let_go();
+    /// Gives each root its turn, and says whether any did something.
+    fn take_turns(&mut self) -> bool {
+        // Where there is room for something of one only, it is not always the same.
+        self.first = (self.first + 1) % self.watched.len().max(1);
+        let mut did_something = false;
+        for position in (self.first..self.watched.len()).chain(0..self.first) {
+            if self.has_ended() {
+                break;
+            }
+            did_something |= self.follow_hints(position);
+            did_something |= self.look_into_parts(position);
+            did_something |= self.look_through(position);
+            did_something |= self.hand_on(position);
         }
-        self.hand_on()?;
-        self.take_hints(wait)?;
-        self.look_again()
+        did_something
     }
 
     /// Keeps no folder open, so that a file system that is only watched can be unmounted.
@@ -198,9 +237,11 @@ impl Folders {
     fn heed_losses(&mut self) {
         let now = Instant::now();
         let lost_events = self.listener.has_lost_events();
-        let has_lost = self.listener.has_lost_hints() || lost_events;
-        if has_lost {
-            self.lost_at = Some(now);
+        for position in 0..self.watched.len() {
+            if self.listener.has_lost_hints(position) || lost_events {
+                self.watched[position].lost_at = Some(now);
+                self.watched[position].look_at_once(now);
+            }
         }
         // Folders that it was not told of are not watched: all are, anew.
         let mut renew = lost_events | std::mem::take(&mut self.has_opened);
@@ -217,11 +258,12 @@ impl Folders {
         }
         let since = now.saturating_duration_since(self.listening_since);
         renew |= since >= self.listen_again_after && self.deaf().iter().any(Option::is_some);
-        if has_lost || renew || self.taken.has_let_go() {
+        if renew || self.taken.has_let_go() {
             self.look_at_once(now);
         }
         for position in 0..self.watched.len() {
-            if self.watched[position].rules.unknown().is_some() {
+            if let Some(file) = self.watched[position].rules.unknown() {
+                self.watched[position].unknown_rules = Some(file);
                 self.look_soon(position);
             }
         }
@@ -232,9 +274,7 @@ impl Folders {
     }
 
     fn look_at_once(&mut self, now: Instant) {
-        for watched in &mut self.watched {
-            (watched.next_look, watched.pause, watched.is_known) = (now, LOOK_EVERY, false);
-        }
+        self.watched.iter_mut().for_each(|watched| watched.look_at_once(now));
     }
 
     /// Has everything watched anew.
@@ -262,7 +302,8 @@ impl Folders {
             let Some(detail) = detail.filter(|detail| !self.told_deaf.contains(&(position, detail.clone()))) else {
                 continue;
             };
-            let error = Error::Watch { path: self.watched[position].root.path.clone(), detail: detail.clone() };
+            let (path, is_denied) = (self.watched[position].root.path.clone(), self.listener.is_denied(position));
+            let error = Error::Watch { path, detail: detail.clone(), is_denied };
             let notice = Notice::Trouble { message: error.to_string(), hint: error.hint() };
             // If nobody takes it now, it is said the next time.
             if self.notices.try_send(notice).is_ok() {
@@ -271,130 +312,61 @@ impl Folders {
         }
     }
 
-    /// Looks through everything: at once if the system's word is not to be trusted, or is not yet; else in small steps.
-    fn look_through(&mut self, position: usize) -> ControlFlow<()> {
-        let begun = Instant::now();
-        let watched = &mut self.watched[position];
-        let (root, rules) = (watched.root.clone(), Arc::clone(&watched.rules));
-        let is_rare = watched.is_rare();
-        let was_closed = watched.closed.take().is_some();
-        rules.read_again();
-        rules.unknown();
-        let others_waited = std::mem::take(&mut self.waited);
-        let mut pace = Pace::new();
-        let walked = walk(&root, &rules, |met| {
-            if let Some(met) = met {
-                self.note_closed(position, &met);
-                self.consider(met, Sign::None);
-            }
-            if self.stop.is_cancelled() {
-                return ControlFlow::Break(());
-            }
-            self.make_room()?;
-            match pace.step().filter(|_| is_rare) {
-                Some(pause) => self.rest_for(position, pause),
-                None => ControlFlow::Continue(()),
-            }
-        });
-        let took = begun.elapsed().saturating_sub(self.waited);
-        // It may have been a pause of another look.
-        self.waited = others_waited + begun.elapsed();
-        if walked.is_break() && self.has_ended() {
-            return ControlFlow::Break(());
-        }
-        if walked.is_break() && is_rare {
-            // There is a reason to look through everything, and at once.
-            let watched = &mut self.watched[position];
-            (watched.next_look, watched.is_known) = (Instant::now(), false);
-            return ControlFlow::Continue(());
-        }
-        // Those that have changed are looked through already.
-        rules.changed();
-        self.tell_unread_rules();
-        let now = Instant::now();
-        let why = self.distrust(position, walked.is_continue());
-        let watched = &mut self.watched[position];
-        self.has_opened |= was_closed && watched.closed.is_none();
-        watched.is_known = walked.is_continue();
-        watched.next_look = if why.is_none() {
-            watched.pause = if is_rare { (watched.pause * 2).min(LOOK_RARELY) } else { LOOK_EVERY };
-            (begun + watched.pause).max(now + LOOK_EVERY)
-        } else {
-            now + LOOK_EVERY.max(took * LOOK_SHARE)
-        };
-        if watched.look.as_ref() != Some(&why) {
-            watched.look = Some(why);
-            let look = |watched: &Watched| Some((watched.root.path.clone(), watched.look.clone()?));
-            self.looks.send_replace(self.watched.iter().filter_map(look).collect());
-        }
-        ControlFlow::Continue(())
-    }
-
     /// Notes a folder that nobody can look into, and so cannot watch, and says whether it is one. Not one that its rights keep
     /// shut: that these change is told by the folder that it lies in.
     fn note_closed(&mut self, position: usize, met: &Met) -> bool {
         let watched = &mut self.watched[position];
-        let Met::Unreadable { path, .. } = met else { return false };
+        let Met::Unreadable { path, reason } = met else { return false };
         if *path != watched.root.path && is_told_of(&watched.root, path).unwrap_or(false) {
             return false;
         }
-        watched.closed.get_or_insert_with(|| path.clone());
+        watched.closed.get_or_insert_with(|| (path.clone(), reason.clone()));
         true
     }
 
     /// Something in the folder went unseen: it is looked through soon, and not in small steps.
     fn look_soon(&mut self, position: usize) {
         let watched = &mut self.watched[position];
-        (watched.next_look, watched.is_known) = (watched.next_look.min(Instant::now() + LOOK_EVERY), false);
+        watched.next_look = watched.next_look.min(Instant::now() + LOOK_EVERY);
+        (watched.is_known, watched.has_missed) = (false, true);
     }
 
     /// Why the system's word about a folder is not trusted, if it is not.
     fn distrust(&self, position: usize, is_complete: bool) -> Option<String> {
         let watched = &self.watched[position];
+        if let Some(why) = why_not_there(&watched.root.path) {
+            return Some(why);
+        }
+        if let Some((_, reason)) = watched.closed.as_ref().filter(|(path, _)| *path == watched.root.path) {
+            return Some(format!("it cannot be looked into: {reason}"));
+        }
         if let Some(why) = self.listener.is_deaf(position) {
             return Some(why);
+        }
+        if self.settling.has_aside(position) {
+            return Some(MANY_RESTLESS.to_owned());
+        }
+        if self.must_listen_again || watched.lost_at.is_some_and(|at| at.elapsed() < DISTRUST_FOR) {
+            return Some("more changed than the system could tell".to_owned());
+        }
+        if let Some((closed, _)) = &watched.closed {
+            return Some(format!("`{}` in it cannot be looked into", filemill_text::shown_path(closed)));
+        }
+        if let Some(file) = watched.unknown_rules.clone().or_else(|| watched.rules.unknown()) {
+            return Some(format!("the rules of `{}` in it cannot be read", filemill_text::shown_path(&file)));
         }
         if !is_complete {
             return Some("there is more in it than could be looked at".to_owned());
         }
-        if self.must_listen_again || self.lost_at.is_some_and(|at| at.elapsed() < DISTRUST_FOR) {
-            return Some("more changed than the system could tell".to_owned());
-        }
-        if let Some(closed) = &watched.closed {
-            return Some(format!("`{}` in it cannot be looked into", filemill_text::shown_path(closed)));
-        }
-        if let Some(file) = watched.rules.unknown() {
-            return Some(format!("the rules of `{}` in it cannot be read", filemill_text::shown_path(&file)));
-        }
         distrust(&watched.root.path, self.mounts.as_deref())
     }
 
-    /// Attends to everything else for so long, while the folder at `position` is looked through in small steps. Breaks off when
-    /// there is a reason to look through it at once.
-    fn rest_for(&mut self, position: usize, pause: Duration) -> ControlFlow<()> {
-        let until = Instant::now() + pause;
-        loop {
-            self.heed_losses();
-            // These are not looked through in small steps, and do not come here again.
-            for other in 0..self.watched.len() {
-                if other != position
-                    && !self.watched[other].is_rare()
-                    && self.watched[other].next_look <= Instant::now()
-                {
-                    self.look_through(other)?;
-                }
-            }
-            if !self.watched[position].is_known {
-                return ControlFlow::Break(());
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return ControlFlow::Continue(());
-            }
-            let tick = if self.settling.is_empty() { STOP_CHECK } else { TICK };
-            if self.attend(left.min(tick)).is_break() && self.has_ended() {
-                return ControlFlow::Break(());
-            }
+    /// Notes how a folder is looked through, and why.
+    fn note_look(&mut self, position: usize, why: Look) {
+        if self.watched[position].look.as_ref() != Some(&why) {
+            self.watched[position].look = Some(why);
+            let look = |watched: &Watched| Some((watched.root.path.clone(), watched.look.clone()?));
+            self.looks.send_replace(self.watched.iter().filter_map(look).collect());
         }
     }
 
@@ -403,32 +375,30 @@ impl Folders {
         self.stop.is_cancelled() || self.met.is_closed()
     }
 
-    /// Hands on what has come to rest if very many files have not, until they are fewer. Breaks off when that does not
-    /// help: a look through the folders finds the others.
-    fn make_room(&mut self) -> ControlFlow<()> {
-        if self.settling.len() < SETTLING_MAX {
-            return ControlFlow::Continue(());
+    /// Whether there is room for one more file of this root.
+    fn has_room(&mut self, position: usize) -> bool {
+        if self.watched[position].ready.len() >= READY_MAX {
+            return false;
         }
-        let start = Instant::now();
-        let mut made = ControlFlow::Break(());
-        while start.elapsed() < ROOM_WITHIN && !self.stop.is_cancelled() {
-            self.hand_on()?;
-            if self.settling.len() < SETTLING_MAX / 2 {
-                made = ControlFlow::Continue(());
-                break;
-            }
-            std::thread::sleep(TICK);
+        let had_aside = self.settling.has_aside(position);
+        let has_room = self.settling.make_room(position, Instant::now());
+        if !had_aside && self.settling.has_aside(position) {
+            self.note_look(position, Some(MANY_RESTLESS.to_owned()));
+            self.look_soon(position);
         }
-        self.waited += start.elapsed();
-        made
+        has_room
     }
 
-    /// Takes in something that was met: a file that is new or has changed is watched until it has come to rest.
-    fn consider(&mut self, met: Met, sign: Sign) {
+    /// Takes in something that was met in a root: a file that is new or has changed is watched until it has come to rest.
+    fn consider(&mut self, position: usize, met: Met, sign: Sign) {
         match met {
             Met::File(found) => {
-                if !self.taken.is_taken(&found.path, found.stat) {
-                    self.settling.met(found, sign, Instant::now());
+                if self.taken.is_taken(&found.path, found.stat) {
+                    return;
+                }
+                let is_followed = self.settling.has(&found.path) || self.has_room(position);
+                if !is_followed || !self.settling.met(position, found, sign, Instant::now()) {
+                    self.look_soon(position);
                 }
             }
             // Said once, and again when it has changed.
@@ -441,46 +411,65 @@ impl Folders {
                     }
                 }
             }
-            Met::Ignored { .. } => {}
+            Met::Ignored { .. } | Met::Unruled { .. } => {}
         }
     }
 
-    /// Hands on what has come to rest, and what the rules, as they are now, do not leave out.
-    fn hand_on(&mut self) -> ControlFlow<()> {
-        let mut ready = self.settling.take_ready(Instant::now());
-        if ready.is_empty() {
-            return ControlFlow::Continue(());
+    /// Takes what has come to rest, every now and then.
+    fn take_rested(&mut self) {
+        let now = Instant::now();
+        if self.rested_at.is_some_and(|at| now.saturating_duration_since(at) < TICK) {
+            return;
         }
-        // What is watched and held open is a folder, whatever it is called by now: what lies in it was not asked for any more.
-        let moved: Vec<bool> =
-            self.watched.iter().map(|watched| crate::tree::close_if_moved(&watched.root.path)).collect();
-        for position in (0..moved.len()).filter(|position| moved[*position]) {
-            self.mounts_at = self.mounts_at.checked_sub(MOUNTS_EVERY).unwrap_or(self.mounts_at);
-            // It may be back a moment later, and what was about to be handed on is not kept in mind any more.
-            self.look_soon(position);
-        }
-        // Rules may have been written a moment before the file.
-        for watched in &self.watched {
-            watched.rules.read_again();
-        }
-        ready.retain(|found| {
-            let position = root_of(self.watched.iter().map(|watched| &watched.root), &found.path);
-            position.is_some_and(|position| {
-                !moved[position] && self.watched[position].rules.left_out(&found.path, false).is_none()
-            })
-        });
-        self.tell_unread_rules();
-        for found in &ready {
-            self.taken.hand_on(&found.path, found.stat);
-        }
-        let mut ready = ready.into_iter().map(Met::File).peekable();
-        while ready.peek().is_some() {
-            let batch: Vec<Met> = ready.by_ref().take(MET_AT_ONCE).collect();
-            if self.met.blocking_send(batch).is_err() {
-                return ControlFlow::Break(());
+        self.rested_at = Some(now);
+        for found in self.settling.take_ready(now) {
+            if let Some(position) = root_of(self.watched.iter().map(|watched| &watched.root), &found.path) {
+                self.watched[position].ready.push_back(found);
             }
         }
-        ControlFlow::Continue(())
+    }
+
+    /// Hands on what has come to rest in a root, and what the rules, as they are now, do not leave out, if somebody takes it now. Says
+    /// whether it did.
+    fn hand_on(&mut self, position: usize) -> bool {
+        let watched = &mut self.watched[position];
+        if watched.ready.is_empty() {
+            return false;
+        }
+        let Ok(permit) = self.met.try_reserve() else { return false };
+        // What is watched and held open is a folder, whatever it is called by now: what lies in it was not asked for any more.
+        if crate::tree::close_if_moved(&watched.root.path) {
+            watched.ready.clear();
+            self.mounts_at = self.mounts_at.checked_sub(MOUNTS_EVERY).unwrap_or(self.mounts_at);
+            // It may be back a moment later, and what was about to be handed on is not kept in mind any more.
+            drop(permit);
+            self.look_soon(position);
+            return true;
+        }
+        // Rules may have been written a moment before the file.
+        watched.rules.read_again();
+        let until = Instant::now() + TURN;
+        let mut batch = Vec::new();
+        while let Some(found) = watched.ready.pop_front() {
+            // One that has changed meanwhile is kept in mind again.
+            if !self.settling.has(&found.path)
+                && !self.taken.is_taken(&found.path, found.stat)
+                && watched.rules.left_out(&found.path, false).is_none()
+            {
+                self.taken.hand_on(&found.path, found.stat);
+                batch.push(Met::File(found));
+            }
+            if batch.len() >= MET_AT_ONCE || Instant::now() >= until {
+                break;
+            }
+        }
+        if batch.is_empty() {
+            drop(permit);
+        } else {
+            permit.send(batch);
+        }
+        self.tell_unread_rules();
+        true
     }
 
     fn tell_unread_rules(&mut self) {
@@ -519,6 +508,17 @@ fn is_told_of(root: &Root, path: &Path) -> io::Result<bool> {
         // The folder that a file system is mounted in is not told of its rights.
         Ok(own) => Ok(own == device(below.parent().unwrap_or(below))?),
         Err(error) => Ok(is_denied(&error)),
+    }
+}
+
+/// Why nothing can be found below the root at `path`, if it is not there.
+fn why_not_there(path: &Path) -> Option<String> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => None,
+        Ok(_) => Some("it is no folder any more".to_owned()),
+        Err(error) if is_absent(&error) => Some("it is gone: removed, or moved away".to_owned()),
+        // Said by whoever looks into it.
+        Err(_) => None,
     }
 }
 

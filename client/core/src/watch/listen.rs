@@ -13,10 +13,13 @@ use notify::{ErrorKind, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::settle::Sign;
 use crate::rules::is_rule_file;
-use crate::walk::Root;
+use crate::walk::{Root, root_of};
 
-/// Hints that wait to be looked at; more are answered by looking through everything.
+/// Hints that wait to be looked at, of one root and of all, and those that each has room for however many roots there are; more are
+/// answered by looking through all of the root.
 const HINTS_MAX: usize = 16 << 10;
+const HINTS_MAX_ALL: usize = 4 * HINTS_MAX;
+const HINTS_MIN: usize = 1 << 10;
 /// Letting go of all watches takes no longer; else it is not waited for.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
@@ -35,17 +38,20 @@ pub(super) struct Hint {
 
 /// Listens to the system. Without it everything is found all the same, only later.
 pub(super) struct Listener {
-    hints: Receiver<Hint>,
+    /// By the places of roots: what one has many of keeps the others' from nothing.
+    hints: Vec<Receiver<Hint>>,
+    /// Has something when there may be a hint.
+    woken: Receiver<()>,
     lost: Arc<Lost>,
     watcher: Option<RecommendedWatcher>,
-    /// Why the system does not tell of all of a root, by their places.
-    deaf: Vec<Option<String>>,
+    /// Why the system does not tell of all of a root, by their places, and whether this user may not look into it.
+    deaf: Vec<Option<(String, bool)>>,
 }
 
 #[derive(Default)]
 struct Lost {
-    /// Some hints that were not taken in time.
-    hints: AtomicBool,
+    /// Some hints that were not taken in time, by the places of roots.
+    hints: Vec<AtomicBool>,
     /// Some of what the system had to tell.
     events: AtomicBool,
     /// No more folders can be watched.
@@ -55,28 +61,30 @@ struct Lost {
 impl Listener {
     /// Asks the system for hints of what happens below `roots`.
     pub(super) fn start(roots: &[Root]) -> Self {
-        let (sender, hints) = sync_channel(HINTS_MAX);
-        let lost = Arc::<Lost>::default();
+        let room = (HINTS_MAX_ALL / roots.len().max(1)).clamp(HINTS_MIN, HINTS_MAX);
+        let (senders, hints) = roots.iter().map(|_| sync_channel(room)).unzip();
+        let (wake, woken) = sync_channel(1);
+        let lost = Arc::new(Lost { hints: roots.iter().map(|_| AtomicBool::new(false)).collect(), ..Lost::default() });
         // Whoever can write to a folder would else have another one watched.
         let config = notify::Config::default().with_follow_symlinks(false);
         let on_event = {
-            let lost = Arc::clone(&lost);
-            move |event| take(event, &sender, &lost)
+            let way = Way { roots: roots.to_vec(), senders, wake, lost: Arc::clone(&lost) };
+            move |event| way.take(event)
         };
         let mut deaf = Vec::with_capacity(roots.len());
         let watcher = match RecommendedWatcher::new(on_event, config) {
             Ok(mut watcher) => {
                 for root in roots {
-                    deaf.push(watch_all(&mut watcher, &root.path).err().map(|error| said(&error)));
+                    deaf.push(watch_all(&mut watcher, &root.path).err().map(|error| (said(&error), is_shut(&error))));
                 }
                 Some(watcher)
             }
             Err(error) => {
-                deaf.resize(roots.len(), Some(said(&error)));
+                deaf.resize(roots.len(), Some((said(&error), false)));
                 None
             }
         };
-        Self { hints, lost, watcher, deaf }
+        Self { hints, woken, lost, watcher, deaf }
     }
 
     /// Has the folder at `path` watched, and what lies in it, if it is not yet. Does nothing where the system watches what
@@ -95,7 +103,8 @@ impl Listener {
         drop(self.watcher.take());
         // Whoever takes events keeps its end until all watches are gone.
         let until = Instant::now() + STOP_WITHIN;
-        while self.hints.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
+        while self.woken.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
+        self.hints.clear();
     }
 
     /// Why the system does not tell of everything below the root at `position`, if so.
@@ -103,12 +112,17 @@ impl Listener {
         if self.lost.limit.load(Ordering::Relaxed) {
             return Some(said(&notify::Error::new(ErrorKind::MaxFilesWatch)));
         }
-        self.deaf.get(position).cloned().flatten()
+        Some(self.deaf.get(position)?.as_ref()?.0.clone())
     }
 
-    /// Whether hints were lost since this was asked last.
-    pub(super) fn has_lost_hints(&self) -> bool {
-        self.lost.hints.swap(false, Ordering::Relaxed)
+    /// Whether that is because this user may not look into it.
+    pub(super) fn is_denied(&self, position: usize) -> bool {
+        matches!(self.deaf.get(position), Some(Some((_, true))))
+    }
+
+    /// Whether hints of the root at `position` were lost since this was asked last.
+    pub(super) fn has_lost_hints(&self, position: usize) -> bool {
+        self.lost.hints[position].swap(false, Ordering::Relaxed)
     }
 
     /// Whether the system could not tell of everything since this was asked last: folders that are new since may not be watched.
@@ -116,22 +130,17 @@ impl Listener {
         self.lost.events.swap(false, Ordering::Relaxed)
     }
 
-    /// The next hint, if one comes within `wait`.
-    pub(super) fn next(&self, wait: Duration) -> Option<Hint> {
-        match self.hints.recv_timeout(wait) {
-            Ok(hint) => Some(hint),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => {
-                // No watcher: only looking through is left.
-                std::thread::park_timeout(wait);
-                None
-            }
+    /// Waits until there may be a hint, but for so long at most.
+    pub(super) fn wait(&self, wait: Duration) {
+        if self.woken.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
+            // No watcher: only looking through is left.
+            std::thread::park_timeout(wait);
         }
     }
 
-    /// The next hint, if there is one.
-    pub(super) fn next_now(&self) -> Option<Hint> {
-        self.hints.try_recv().ok()
+    /// The next hint of the root at `position`, if there is one.
+    pub(super) fn next(&self, position: usize) -> Option<Hint> {
+        self.hints.get(position)?.try_recv().ok()
     }
 }
 
@@ -176,37 +185,50 @@ fn note_loss(error: &notify::Error, lost: &Lost) {
     lost.events.store(true, Ordering::Relaxed);
 }
 
-fn take(event: notify::Result<notify::Event>, hints: &SyncSender<Hint>, lost: &Lost) {
-    let event = match event {
-        Ok(event) => event,
-        Err(error) => {
-            return note_loss(&error, lost);
+/// The way of hints from the system.
+struct Way {
+    roots: Vec<Root>,
+    senders: Vec<SyncSender<Hint>>,
+    wake: SyncSender<()>,
+    lost: Arc<Lost>,
+}
+
+impl Way {
+    fn take(&self, event: notify::Result<notify::Event>) {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => {
+                return note_loss(&error, &self.lost);
+            }
+        };
+        if event.need_rescan() {
+            self.lost.events.store(true, Ordering::Relaxed);
         }
-    };
-    if event.need_rescan() {
-        lost.events.store(true, Ordering::Relaxed);
-    }
-    let sign = match event.kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Modify(ModifyKind::Name(_)) => {
-            Sign::Closed
+        let sign = match event.kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Modify(ModifyKind::Name(_)) => {
+                Sign::Closed
+            }
+            EventKind::Modify(ModifyKind::Data(_)) => Sign::Written,
+            EventKind::Create(_) | EventKind::Modify(_) | EventKind::Any | EventKind::Other | EventKind::Remove(_) => {
+                Sign::None
+            }
+            EventKind::Access(_) => return,
+        };
+        let is_gone = matches!(event.kind, EventKind::Remove(_));
+        // Elsewhere nobody tells when it is closed.
+        let is_new = cfg!(target_os = "linux") && matches!(event.kind, EventKind::Create(_));
+        for path in event.paths {
+            if is_gone && !is_rule_file(&path) {
+                continue;
+            }
+            let Some(position) = root_of(self.roots.iter(), &path) else { continue };
+            match self.senders[position].try_send(Hint { path, sign, is_gone, is_new }) {
+                Err(TrySendError::Full(_)) => self.lost.hints[position].store(true, Ordering::Relaxed),
+                Ok(()) | Err(TrySendError::Disconnected(_)) => {}
+            }
         }
-        EventKind::Modify(ModifyKind::Data(_)) => Sign::Written,
-        EventKind::Create(_) | EventKind::Modify(_) | EventKind::Any | EventKind::Other | EventKind::Remove(_) => {
-            Sign::None
-        }
-        EventKind::Access(_) => return,
-    };
-    let is_gone = matches!(event.kind, EventKind::Remove(_));
-    // Elsewhere nobody tells when it is closed.
-    let is_new = cfg!(target_os = "linux") && matches!(event.kind, EventKind::Create(_));
-    for path in event.paths {
-        if is_gone && !is_rule_file(&path) {
-            continue;
-        }
-        match hints.try_send(Hint { path, sign, is_gone, is_new }) {
-            Err(TrySendError::Full(_)) => lost.hints.store(true, Ordering::Relaxed),
-            Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-        }
+        // Whoever was woken and has not looked yet sees this one, too.
+        let _ = self.wake.try_send(());
     }
 }
 
@@ -251,7 +273,8 @@ mod tests {
             assert_eq!(listener.is_deaf(0), None);
             let until = |listener: &Listener, wanted: &Path| {
                 let begun = Instant::now();
-                while listener.next(Duration::from_secs(1)).is_none_or(|hint| hint.path != wanted) {
+                while listener.next(0).is_none_or(|hint| hint.path != wanted) {
+                    listener.wait(Duration::from_millis(5));
                     assert!(begun.elapsed() < Duration::from_secs(30), "nobody told of {}", wanted.display());
                 }
             };
@@ -269,7 +292,7 @@ mod tests {
             assert!(!listener.has_lost_events());
             listener.stop();
             fs::write(path.join("1/b"), "").unwrap();
-            assert!(listener.next_now().is_none(), "it was still watched");
+            assert!(listener.next(0).is_none(), "it was still watched");
         });
     }
 

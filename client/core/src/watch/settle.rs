@@ -1,5 +1,7 @@
 //! Files that are new or changed, until they have come to rest.
 
+mod aside;
+
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,11 +11,23 @@ use super::rest::{AFTER_CLOSE, REST_MAX, Rests};
 use super::writers::{Writers, identity, writers_now};
 use crate::source::{FileStat, Found};
 use crate::tree::{is_absent, link_met};
+use aside::Aside;
 
 /// A file that must rest for longer is looked at this often meanwhile, so that a pause is told from slow writing.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Nobody is waited for longer because of pauses that others make: a file that is written to for ever is sent now and then.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// Files that have not come to rest and are kept in mind, at most: of one root, and of all; and those that each root has room for
+/// however many these are. Where there are more, those give way that do not come to rest.
+pub(super) const SETTLING_MAX: usize = 8192;
+const SETTLING_MAX_ALL: usize = 4 * SETTLING_MAX;
+const SETTLING_MIN: usize = 1024;
+/// Of these, those that are looked at again after they gave way, at most.
+const AGAIN_MAX: usize = SETTLING_MAX / 2;
+/// How long a file is looked at before it gives way.
+const GIVES_WAY_AFTER: Duration = Duration::from_secs(10);
+/// How often to see whether any give way.
+const ROOM_CHECK: Duration = Duration::from_millis(100);
 /// Files that were handed on and may still grow, at most.
 const RECENT_MAX: usize = 8192;
 /// Looking for writers is this part of the time at most.
@@ -37,6 +51,11 @@ pub(super) enum Sign {
 /// Files that have not come to rest.
 pub(super) struct Settling {
     files: HashMap<PathBuf, Restless>,
+    /// How many of these are kept in mind for each root.
+    kept: HashMap<usize, usize>,
+    aside: Aside,
+    /// When it was seen last whether files of a root give way.
+    room_checked: HashMap<usize, Instant>,
     rests: Rests,
     /// What was handed on last, oldest first: if it is written to again, its writer had only paused.
     recent: VecDeque<(PathBuf, Instant)>,
@@ -47,6 +66,11 @@ pub(super) struct Settling {
 
 struct Restless {
     found: Found,
+    /// The place of the root that it was met in.
+    root: usize,
+    /// Since when it is kept in mind, and how long it had given way before.
+    kept_since: Instant,
+    gave_way_for: Option<Duration>,
     unchanged_since: Instant,
     /// When it was last seen to be as it is.
     looked: Instant,
@@ -63,6 +87,9 @@ impl Settling {
     pub(super) fn new(rest: Option<Duration>) -> Self {
         Self {
             files: HashMap::new(),
+            kept: HashMap::new(),
+            aside: Aside::default(),
+            room_checked: HashMap::new(),
             rests: Rests::new(rest),
             recent: VecDeque::new(),
             handed_on: HashMap::new(),
@@ -74,40 +101,115 @@ impl Settling {
         self.files.is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.files.len()
+    /// Whether the file at `path` is kept in mind.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        self.files.contains_key(path)
     }
 
-    /// Takes in a file that was met.
-    pub(super) fn met(&mut self, found: Found, sign: Sign, now: Instant) {
+    /// Whether files of the root at this place gave way, and are looked at only now and then.
+    pub(super) fn has_aside(&self, root: usize) -> bool {
+        self.aside.has(root)
+    }
+
+    /// Files of the root at this place that gave way before that time were met since if they are still there.
+    pub(super) fn forget_aside(&mut self, root: usize, before: Instant) {
+        self.aside.forget(root, before);
+    }
+
+    /// Whether one more file of the root at this place can be kept in mind. If there is no room, those give way that were seen not to
+    /// come to rest.
+    pub(super) fn make_room(&mut self, root: usize, now: Instant) -> bool {
+        if self.has_room(root, SETTLING_MAX) {
+            return true;
+        }
+        let checked = self.room_checked.get(&root);
+        if checked.is_some_and(|at| now.saturating_duration_since(*at) < ROOM_CHECK) {
+            return false;
+        }
+        self.room_checked.insert(root, now);
+        let rests = &self.rests;
+        let gives_way = |file: &Restless| file.root == root && file.gives_way(file.rest(rests, now), now);
+        let mut giving: Vec<(Instant, PathBuf)> = (self.files.iter())
+            .filter(|(_, file)| gives_way(file))
+            .map(|(path, file)| (file.kept_since, path.clone()))
+            .collect();
+        // Half of them, so that it is not as before a moment later; who came first has had its turn.
+        giving.sort_unstable();
+        giving.truncate(self.kept(root).div_ceil(2));
+        for (_, path) in giving {
+            self.give_way(&path, now);
+        }
+        self.has_room(root, SETTLING_MAX)
+    }
+
+    /// How many files of the root at this place are kept in mind.
+    pub(super) fn kept(&self, root: usize) -> usize {
+        self.kept.get(&root).copied().unwrap_or_default()
+    }
+
+    fn has_room(&self, root: usize, most: usize) -> bool {
+        let kept = self.kept(root);
+        kept < most && (kept < SETTLING_MIN || self.files.len() < SETTLING_MAX_ALL)
+    }
+
+    fn give_way(&mut self, path: &Path, now: Instant) {
+        if let Some(file) = self.remove(path) {
+            self.aside.put(path, file.root, (file.written, file.restless_since, file.gave_way_for), now);
+        }
+    }
+
+    fn remove(&mut self, path: &Path) -> Option<Restless> {
+        let file = self.files.remove(path)?;
+        forget_one(&mut self.kept, file.root);
+        Some(file)
+    }
+
+    /// Takes in a file that was met in the root at this place. `false` if there is no room for it.
+    pub(super) fn met(&mut self, root: usize, found: Found, sign: Sign, now: Instant) -> bool {
         let sign = if sign == Sign::Closed && self.is_written_elsewhere(&found) { Sign::Written } else { sign };
         let closed = sign == Sign::Closed;
-        match self.files.get_mut(&found.path) {
-            Some(file) => {
-                if file.found.stat != found.stat {
-                    file.changed(&mut self.rests, found, now);
-                }
-                match sign {
-                    Sign::None => {}
-                    Sign::Written => (file.closed, file.written) = (false, true),
-                    Sign::Closed => (file.closed, file.written) = (true, false),
-                }
+        if let Some(file) = self.files.get_mut(&found.path) {
+            if file.found.stat != found.stat {
+                file.changed(&mut self.rests, found, now);
             }
-            None => {
-                self.was_it_paused(&found, now);
-                let written = sign == Sign::Written;
-                let file = Restless {
-                    unchanged_since: now,
-                    looked: now,
-                    restless_since: now,
-                    closed,
-                    written,
-                    is_open: false,
-                    found,
-                };
-                self.files.insert(file.found.path.clone(), file);
+            match sign {
+                Sign::None => {}
+                Sign::Written => (file.closed, file.written) = (false, true),
+                Sign::Closed => (file.closed, file.written) = (true, false),
             }
+            return true;
         }
+        let mut written = sign == Sign::Written;
+        let (mut restless_since, mut gave_way_for) = (now, None);
+        if closed {
+            // Whoever kept it from coming to rest has let go of it.
+            self.aside.take(&found.path);
+        } else if let Some(aside) = self.aside.met(&found.path, written, now) {
+            if now < aside.until || !self.has_room(root, AGAIN_MAX) {
+                return true;
+            }
+            (written, restless_since, gave_way_for) = (aside.written, aside.restless_since, Some(aside.wait));
+            self.aside.take(&found.path);
+        }
+        if gave_way_for.is_none() && !self.make_room(root, now) {
+            return false;
+        }
+        self.was_it_paused(&found, now);
+        let file = Restless {
+            root,
+            kept_since: now,
+            gave_way_for,
+            unchanged_since: now,
+            looked: now,
+            restless_since,
+            closed,
+            written,
+            is_open: false,
+            found,
+        };
+        self.files.insert(file.found.path.clone(), file);
+        *self.kept.entry(root).or_default() += 1;
+        true
     }
 
     /// Whether it came here under another name while somebody wrote to it, who has not closed it.
@@ -132,7 +234,13 @@ impl Settling {
             let most = if closed { SEARCH_PAUSE_CLOSED_MAX } else { SEARCH_PAUSE_MAX };
             searched.is_none_or(|(at, pause)| now.saturating_duration_since(at) >= pause.min(most))
         };
+        let (kept, mut giving) = (&mut self.kept, Vec::new());
         self.files.retain(|path, file| {
+            let root = file.root;
+            let mut forget = || {
+                forget_one(kept, root);
+                false
+            };
             let rest = file.rest(rests, now);
             let waited = now.saturating_duration_since(file.unchanged_since);
             let is_due = waited >= rest && may_search(file.closed);
@@ -143,22 +251,42 @@ impl Settling {
                 Ok(seen) => seen,
                 Err(error) => {
                     file.looked = now;
-                    return may_pass(&error) && now.saturating_duration_since(file.restless_since) < PATIENCE;
+                    let is_kept = may_pass(&error) && now.saturating_duration_since(file.restless_since) < PATIENCE;
+                    return is_kept || forget();
                 }
             };
             let Ok(found) = Found::at(path.clone(), file.found.name.clone(), seen) else {
-                return false;
+                return forget();
             };
             if found.stat != file.found.stat {
                 file.changed(rests, found, now);
                 return true;
             }
             file.looked = now;
+            if file.gave_way_for.is_some() && file.gives_way(rest, now) {
+                giving.push(path.clone());
+            }
             if is_due {
                 perhaps.push((found, file.closed, file.written, waited));
             }
             true
         });
+        let ready = self.without_writer(perhaps, now, search);
+        // Those of them that are ready are not kept in mind any more.
+        for path in giving {
+            self.give_way(&path, now);
+        }
+        ready
+    }
+
+    /// Those of files that rested for long enough, each with whether it was closed, was written to, and how long it rested, that nobody
+    /// has open for writing. They are taken out.
+    fn without_writer(
+        &mut self,
+        perhaps: Vec<(Found, bool, bool, Duration)>,
+        now: Instant,
+        search: impl FnOnce(&[&Found]) -> Writers,
+    ) -> Vec<Found> {
         if perhaps.is_empty() {
             return Vec::new();
         }
@@ -185,7 +313,7 @@ impl Settling {
             if !closed && !still() {
                 continue;
             }
-            self.files.remove(&found.path);
+            self.remove(&found.path);
             self.remember(&found, now);
             ready.push(found);
         }
@@ -233,11 +361,27 @@ impl Restless {
         *self = Self { found, unchanged_since: now, looked: now, closed: false, is_open: false, ..*self };
     }
 
+    /// Whether it is to give way: it was looked at for a while, and somebody has it open, changed it meanwhile, or it should have come to
+    /// rest long ago. A file that only has to rest for a long time does not.
+    fn gives_way(&self, rest: Duration, now: Instant) -> bool {
+        let since = |then: Instant| now.saturating_duration_since(then);
+        since(self.kept_since) >= GIVES_WAY_AFTER
+            && (self.is_open
+                || self.unchanged_since > self.kept_since
+                || since(self.unchanged_since) >= rest + GIVES_WAY_AFTER)
+    }
+
     fn rest(&self, rests: &Rests, now: Instant) -> Duration {
         if now.saturating_duration_since(self.restless_since) > PATIENCE {
             return rests.least(self.closed);
         }
         rests.of(self.found.path.parent().unwrap_or(Path::new("")), self.closed, now)
+    }
+}
+
+fn forget_one(kept: &mut HashMap<usize, usize>, root: usize) {
+    if let Some(kept) = kept.get_mut(&root) {
+        *kept = kept.saturating_sub(1);
     }
 }
 
@@ -255,297 +399,4 @@ fn may_pass(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::io::Write;
-
-    use super::super::rest::AFTER_CHANGE;
-    use super::*;
-
-    fn found(path: &Path) -> Found {
-        Found::at(
-            path.to_owned(),
-            path.file_name().unwrap().as_encoded_bytes().to_vec(),
-            &fs::symlink_metadata(path).unwrap(),
-        )
-        .unwrap()
-    }
-
-    fn settling() -> Settling {
-        Settling::new(None)
-    }
-
-    /// A folder as the client knows it: without links.
-    fn folder() -> (tempfile::TempDir, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = fs::canonicalize(folder.path()).unwrap();
-        (folder, path)
-    }
-
-    fn nobody(others: bool) -> impl FnOnce(&[&Found]) -> Writers {
-        let unknown =
-            move |files: &[&Found]| files.iter().filter(|_| others).map(|file| identity(&file.stat)).collect();
-        move |files| Writers { unknown: unknown(files), ..Writers::default() }
-    }
-
-    #[test]
-    fn a_closed_file_is_ready_soon_and_an_open_one_only_without_a_writer() {
-        let (_folder, folder) = folder();
-        let closed = folder.join("closed");
-        fs::write(&closed, "1").unwrap();
-        let open = folder.join("open");
-        let mut writer = fs::File::create(&open).unwrap();
-        writer.write_all(b"1").unwrap();
-        let start = Instant::now();
-        let mut settling = settling();
-        settling.met(found(&closed), Sign::Closed, start);
-        settling.met(found(&open), Sign::None, start);
-        assert!(settling.take_ready(start + AFTER_CLOSE / 2).is_empty());
-        let ready = settling.take_ready(start + AFTER_CLOSE);
-        assert_eq!(ready.len(), 1);
-        assert_eq!(ready[0].path, closed);
-        if cfg!(target_os = "linux") {
-            assert!(settling.take_ready(start + AFTER_CHANGE * 10).is_empty(), "taken from under its writer");
-        }
-        drop(writer);
-        assert_eq!(settling.take_ready(start + AFTER_CHANGE * 20).len(), 1);
-        assert!(settling.is_empty());
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn a_file_that_another_writer_has_closed_waits_for_the_one_who_has_not() {
-        let (_folder, folder) = folder();
-        let path = folder.join("file");
-        let mut writer = fs::File::create(&path).unwrap();
-        writer.write_all(b"1").unwrap();
-        let start = Instant::now();
-        let mut settling = settling();
-        settling.met(found(&path), Sign::Closed, start);
-        assert!(settling.take_ready(start + Duration::from_secs(50)).is_empty(), "half of it would have been sent");
-        drop(writer);
-        assert_eq!(settling.take_ready(start + Duration::from_secs(100)).len(), 1);
-    }
-
-    #[test]
-    fn where_it_takes_long_to_look_for_writers_a_closed_file_hardly_waits_and_none_is_looked_at_for_nothing() {
-        let (_folder, folder) = folder();
-        let start = Instant::now();
-        let mut settling = settling();
-        let mut met = |name: &str, sign| {
-            let path = folder.join(name);
-            fs::write(&path, "1").unwrap();
-            settling.met(found(&path), sign, start);
-            path
-        };
-        let (closed, other) = (met("closed", Sign::Closed), met("other", Sign::None));
-        let now = start + AFTER_CHANGE;
-        settling.searched = Some((now, SEARCH_PAUSE_MAX * 10));
-        settling.files.values_mut().for_each(|file| file.looked = now);
-        let soon = now + SEARCH_PAUSE_CLOSED_MAX;
-        fs::remove_file(&other).unwrap();
-        assert!(settling.take_ready_unless(soon - Duration::from_millis(1), |_| unreachable!()).is_empty());
-        assert_eq!(settling.len(), 2, "a file was looked at");
-        let ready = settling.take_ready_unless(soon, nobody(false));
-        assert_eq!(ready.iter().map(|found| &found.path).collect::<Vec<_>>(), [&closed]);
-    }
-
-    #[test]
-    fn half_a_file_is_not_taken_from_a_writer_whom_only_the_system_sees() {
-        let (_folder, folder) = folder();
-        let path = folder.join("file");
-        fs::write(&path, "1").unwrap();
-        let start = Instant::now();
-        let mut settling = settling();
-        settling.met(found(&path), Sign::Written, start);
-        assert!(settling.take_ready_unless(start + Duration::from_secs(59), nobody(true)).is_empty());
-        // Who sees all writers needs not wait.
-        assert_eq!(settling.take_ready_unless(start + Duration::from_millis(59_500), nobody(false)).len(), 1);
-        settling.met(found(&path), Sign::Written, start);
-        assert_eq!(
-            settling.take_ready_unless(start + REST_MAX, nobody(true)).len(),
-            1,
-            "nobody is waited for for ever"
-        );
-        let later = start + REST_MAX * 2;
-        settling.met(found(&path), Sign::Written, later);
-        settling.met(found(&path), Sign::Closed, later);
-        assert_eq!(settling.take_ready_unless(later + AFTER_CLOSE, nobody(true)).len(), 1);
-    }
-
-    #[test]
-    fn a_file_that_is_renamed_by_its_writer_is_not_closed_by_that() {
-        let (_folder, folder) = folder();
-        let (former, path) = (folder.join("file.new"), folder.join("file"));
-        fs::write(&former, "1").unwrap();
-        let start = Instant::now();
-        let mut settling = settling();
-        settling.met(found(&former), Sign::Written, start);
-        fs::rename(&former, &path).unwrap();
-        settling.met(found(&path), Sign::Closed, start);
-        assert!(settling.take_ready_unless(start + Duration::from_secs(50), nobody(true)).is_empty());
-        settling.met(found(&path), Sign::Closed, start);
-        assert_eq!(settling.take_ready_unless(start + Duration::from_secs(51), nobody(true)).len(), 1);
-    }
-
-    #[test]
-    fn a_file_that_grows_after_it_was_handed_on_makes_its_folder_wait() {
-        let (_folder, folder) = folder();
-        let (path, other) = (folder.join("file"), folder.join("other"));
-        fs::write(&path, "1").unwrap();
-        let start = Instant::now();
-        let mut settling = settling();
-        settling.met(found(&path), Sign::Closed, start);
-        assert_eq!(settling.take_ready_unless(start + AFTER_CLOSE, nobody(false)).len(), 1);
-        let mut file = fs::File::options().append(true).open(&path).unwrap();
-        file.write_all(b"2").unwrap();
-        let later = fs::metadata(&path).unwrap().modified().unwrap() + Duration::from_secs(4);
-        file.set_modified(later).unwrap();
-        fs::write(&other, "1").unwrap();
-        let now = start + Duration::from_secs(4);
-        settling.met(found(&path), Sign::Closed, now);
-        settling.met(found(&other), Sign::Closed, now);
-        assert!(settling.take_ready_unless(now + Duration::from_secs(4), nobody(false)).is_empty());
-        assert_eq!(settling.take_ready_unless(now + Duration::from_secs(6), nobody(false)).len(), 2);
-    }
-
-    /// Writes to the file at `path` without making it longer, as if that were so much later than the last time.
-    fn fill(path: &Path, later: Duration) {
-        let mut file = fs::File::options().write(true).open(path).unwrap();
-        let time = file.metadata().unwrap().modified().unwrap() + later;
-        file.write_all(b"2").unwrap();
-        file.set_modified(time).unwrap();
-    }
-
-    #[test]
-    fn a_file_that_is_filled_or_replaced_in_parts_makes_its_folder_wait_too() {
-        let (_folder, folder) = folder();
-        let pause = Duration::from_secs(4);
-        let fill_it = |path: &Path| fill(path, pause);
-        let replace_it = |path: &Path| {
-            let new = path.with_file_name("new");
-            fs::write(&new, "1").unwrap();
-            fs::rename(new, path).unwrap();
-        };
-        for (name, write_again) in [("filled", &fill_it as &dyn Fn(&Path)), ("replaced", &replace_it)] {
-            let path = folder.join(name).join("file");
-            fs::create_dir(path.parent().unwrap()).unwrap();
-            fs::write(&path, "1000").unwrap();
-            let start = Instant::now();
-            let mut settling = settling();
-            settling.met(found(&path), Sign::Closed, start);
-            assert_eq!(settling.take_ready_unless(start + AFTER_CLOSE, nobody(false)).len(), 1);
-            write_again(&path);
-            settling.met(found(&path), Sign::Closed, start + pause);
-            assert!(
-                settling.take_ready_unless(start + pause * 2, nobody(false)).is_empty(),
-                "{name}: nothing was learned"
-            );
-            assert_eq!(settling.take_ready_unless(start + pause * 5 / 2, nobody(false)).len(), 1, "{name}");
-        }
-    }
-
-    #[test]
-    fn nobody_waits_longer_because_of_a_writer_who_was_seen() {
-        let (_folder, folder) = folder();
-        let (path, other) = (folder.join("file"), folder.join("other"));
-        fs::write(&path, "1").unwrap();
-        let start = Instant::now();
-        let mut settling = settling();
-        settling.met(found(&path), Sign::None, start);
-        let seen = |files: &[&Found]| Writers {
-            written: files.iter().map(|file| identity(&file.stat)).collect(),
-            ..Writers::default()
-        };
-        for second in 2..20 {
-            assert!(settling.take_ready_unless(start + Duration::from_secs(second), seen).is_empty());
-        }
-        fill(&path, Duration::from_secs(20));
-        fs::write(&other, "1").unwrap();
-        let now = start + Duration::from_secs(20);
-        settling.met(found(&path), Sign::Closed, now);
-        settling.met(found(&other), Sign::Closed, now);
-        assert_eq!(settling.take_ready_unless(now + AFTER_CLOSE, nobody(false)).len(), 2, "a pause was learned");
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn a_file_that_is_written_through_a_map_is_not_taken_from_under_its_writer() {
-        let (_folder, folder) = folder();
-        let path = folder.join("file");
-        fs::write(&path, [0; 8192]).unwrap();
-        // Python because mapping a file is nothing that safe code can do.
-        let program = "import mmap, sys; f = open(sys.argv[1], 'r+b'); m = mmap.mmap(f.fileno(), 0); f.close(); print(1, flush=True); sys.stdin.read()";
-        let mut writer = std::process::Command::new("python3");
-        let writer = writer.args(["-c", program]).arg(&path);
-        let (input, output) = (std::process::Stdio::piped(), std::process::Stdio::piped());
-        let Ok(mut writer) = writer.stdin(input).stdout(output).spawn() else {
-            return filemill_text::tell!("skipped: there is no `python3`");
-        };
-        std::io::Read::read_exact(writer.stdout.as_mut().unwrap(), &mut [0]).unwrap();
-        let start = Instant::now();
-        let mut settling = settling();
-        settling.met(found(&path), Sign::Closed, start);
-        assert!(settling.take_ready(start + Duration::from_secs(50)).is_empty(), "half of it would have been sent");
-        drop(writer.stdin.take());
-        writer.wait().unwrap();
-        assert_eq!(settling.take_ready(start + Duration::from_secs(100)).len(), 1);
-    }
-
-    #[test]
-    fn a_file_that_is_written_for_ever_is_sent_now_and_then() {
-        let (_folder, folder) = folder();
-        let path = folder.join("log");
-        fs::write(&path, "1").unwrap();
-        let start = Instant::now();
-        let mut settling = settling();
-        settling.rests.paused(&folder, Duration::from_secs(40), start);
-        let mut now = start;
-        let mut taken_after = None;
-        while now < start + PATIENCE * 2 && taken_after.is_none() {
-            let mut file = fs::File::options().append(true).open(&path).unwrap();
-            file.write_all(b"2").unwrap();
-            settling.met(found(&path), Sign::Closed, now);
-            now += Duration::from_secs(20);
-            if !settling.take_ready_unless(now, nobody(false)).is_empty() {
-                taken_after = Some(now - start);
-            }
-        }
-        assert!(taken_after.is_some_and(|after| after >= PATIENCE), "{taken_after:?}");
-    }
-
-    #[test]
-    fn a_file_that_is_written_and_closed_while_its_writer_is_looked_for_is_not_ready() {
-        let (_folder, folder) = folder();
-        let path = folder.join("file");
-        fs::write(&path, "1").unwrap();
-        let start = Instant::now();
-        let mut settling = settling();
-        settling.met(found(&path), Sign::None, start);
-        let ready = settling.take_ready_unless(start + AFTER_CHANGE, |_| {
-            fs::write(&path, "12").unwrap();
-            Writers::default()
-        });
-        assert!(ready.is_empty(), "{ready:?}");
-        let later = start + Duration::from_secs(100);
-        assert!(settling.take_ready(later).is_empty(), "its change went unnoticed");
-        assert_eq!(settling.take_ready(later + REST_MAX * 2).len(), 1);
-    }
-
-    #[test]
-    fn a_file_that_changes_starts_anew_and_one_that_goes_is_forgotten() {
-        let (_folder, folder) = folder();
-        let path = folder.join("file");
-        fs::write(&path, "1").unwrap();
-        let start = Instant::now();
-        let mut settling = settling();
-        settling.met(found(&path), Sign::Closed, start);
-        fs::write(&path, "12").unwrap();
-        assert!(settling.take_ready_unless(start + AFTER_CHANGE, nobody(false)).is_empty());
-        assert_eq!(settling.take_ready_unless(start + AFTER_CHANGE * 4, nobody(false)).len(), 1);
-        settling.met(found(&path), Sign::Closed, start);
-        fs::remove_file(&path).unwrap();
-        assert!(settling.take_ready_unless(start + REST_MAX, nobody(false)).is_empty());
-        assert!(settling.is_empty());
-    }
-}
+mod tests;

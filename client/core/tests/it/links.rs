@@ -180,11 +180,16 @@ async fn what_lies_below_a_rule_file_that_is_none_waits_which_is_said_and_nothin
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     fs::File::create(&long).unwrap().set_len(5 << 20).unwrap();
     world.write("before", "1");
+    let was = world.files().join("was/.filemillignore");
     let mut reasons = Vec::new();
     let (finished, skipped) = watch(&world, |mut finished| {
-        let (world, reasons, pipe, long) = (&world, &mut reasons, &pipe, &long);
+        let (world, reasons, pipe, long, was) = (&world, &mut reasons, &pipe, &long, &was);
         async move {
             until(&mut finished, "before").await;
+            world.write("was/deep/before-its-pipe", "1");
+            until(&mut finished, "was/deep/before-its-pipe").await;
+            rustix::fs::mknodat(rustix::fs::CWD, was, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+            world.write("was/deep/after-its-pipe", "1");
             let (client, _told) = world.client().await;
             client.status(|file| reasons.push((file.path, file.reason))).await.unwrap();
             client.close().await;
@@ -200,6 +205,10 @@ async fn what_lies_below_a_rule_file_that_is_none_waits_which_is_said_and_nothin
     assert!(!finished.contains(&"read/a.secret".to_owned()), "{finished:?}");
     let position = |name: &str| finished.iter().position(|other| other == name);
     assert!(position("next") < position("pipe/waits-for-pipe") && position("next") < position("long/waits-for-long"));
+    let names = |path: &Path| reasons.iter().filter(|(other, _)| other == path).count();
+    assert_eq!(names(&world.files().join("was/deep/before-its-pipe")), 0, "it has its result: {reasons:?}");
+    assert_eq!(names(&world.files().join("was/deep/after-its-pipe")), 1, "{reasons:?}");
+    assert_eq!((names(&was), names(&pipe), names(&long)), (1, 1, 1), "{reasons:?}");
     for (file, waits, why) in
         [(&pipe, "waits-for-pipe", "it is a named pipe"), (&long, "waits-for-long", "it is longer than 4 MiB")]
     {

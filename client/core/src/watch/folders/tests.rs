@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 use tempfile::TempDir;
 
 use super::*;
-use crate::source::Found;
 use crate::unprivileged::{unprivileged, with_nothing_opened};
+use crate::watch::settle::SETTLING_MAX;
 
 /// No step of a test takes longer, on however busy a machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -89,6 +89,29 @@ impl Test {
     }
 }
 
+/// Looks through all of a root.
+fn look_through(folders: &mut Folders, position: usize) {
+    let begun = Instant::now();
+    folders.watched[position].next_look = begun;
+    folders.look_through(position);
+    while folders.watched[position].whole.is_some() {
+        assert!(begun.elapsed() < LIMIT, "it had no end");
+        folders.look_through(position);
+    }
+}
+
+/// Follows the hints that there are, and those that come while nothing is expected.
+fn follow_until(folders: &mut Folders, holds: impl Fn(&Folders) -> bool) {
+    let begun = Instant::now();
+    while !holds(folders) {
+        assert!(begun.elapsed() < LIMIT, "nobody told of it");
+        folders.listener.wait(Duration::from_millis(5));
+        for position in [0, 1] {
+            folders.follow_hints(position);
+        }
+    }
+}
+
 fn allow(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
@@ -131,13 +154,16 @@ fn while_one_folder_is_looked_through_in_small_steps_the_others_are_looked_throu
         }
     });
     for position in [0, 1] {
-        assert!(folders.look_through(position).is_continue());
+        look_through(&mut folders, position);
         assert_eq!(folders.watched[position].look, Some(None));
     }
     // Nobody tells of what changes there.
     let long_ago = Instant::now();
     (folders.watched[1].look, folders.watched[1].next_look) = (Some(Some("of a network".to_owned())), long_ago);
-    assert!(folders.look_through(0).is_continue());
+    folders.watched[0].next_look = long_ago;
+    while folders.watched[0].whole.as_ref().is_none_or(|whole| !whole.pauses()) {
+        assert!(folders.take_turns());
+    }
     assert!(folders.watched[1].next_look > long_ago, "nothing that is new in it would have been found");
     assert!(folders.watched[0].is_rare(), "it was no reason to look through the other one at once");
     drop(test);
@@ -145,28 +171,95 @@ fn while_one_folder_is_looked_through_in_small_steps_the_others_are_looked_throu
 
 #[test]
 fn what_there_was_no_room_for_is_looked_for_soon_and_so_is_what_was_let_go() {
-    let (test, mut folders) = Test::new(|_| {});
+    let (test, mut folders) = Test::new(|path| {
+        for number in 0..SETTLING_MAX {
+            write(&path.join(format!("a/{number}")), "");
+        }
+    });
     for number in 0..SETTLING_MAX {
-        test.write(&format!("a/{number}"), "");
         let path = test.path(&format!("a/{number}"));
         let seen = fs::symlink_metadata(&path).unwrap();
         let found = Found::at(path, format!("{number}").into_bytes(), &seen).unwrap();
         // For so long nobody can be said to have closed it.
-        folders.settling.met(found, Sign::None, Instant::now() + LIMIT);
+        assert!(folders.settling.met(0, found, Sign::None, Instant::now() + LIMIT));
     }
-    test.write("b/more/1", "");
     let later = Instant::now() + LIMIT * 10;
     for watched in &mut folders.watched {
         (watched.is_known, watched.next_look) = (true, later);
     }
-    folders.look_again_at(test.path("b/more"), Duration::ZERO, 9);
-    assert!(folders.look_again().is_continue());
-    assert!(!folders.watched[1].is_known && folders.watched[1].next_look < later);
-    assert!(folders.watched[0].is_known, "it was all looked at");
+    test.write("a/more", "");
+    test.write("b/more", "");
+    let is_missed = |watched: &Watched| !watched.is_known && watched.next_look < later;
+    let other = test.path("b/more");
+    follow_until(&mut folders, |folders| is_missed(&folders.watched[0]) && folders.settling.has(&other));
+    assert!(folders.watched[1].is_known, "it was all looked at");
     test.taken.leave(&test.path("a/1"));
     test.taken.find_again();
     folders.heed_losses();
-    assert!(!folders.watched[0].is_known && folders.watched[0].next_look < later);
+    assert!(is_missed(&folders.watched[1]));
+}
+
+#[test]
+fn files_that_never_come_to_rest_keep_neither_another_folder_nor_the_rest_of_theirs_waiting() {
+    let held = SETTLING_MAX + 800;
+    let (mut test, folders) = Test::new(|path| {
+        for number in 0..held {
+            write(&path.join(format!("a/held/{number}")), "1234567890");
+        }
+    });
+    // Python because mapping a file is nothing that safe code can do.
+    let program = "import mmap, os, sys\nmaps = []\nfor name in os.listdir(sys.argv[1]):\n  with open(sys.argv[1] + '/' + name, 'r+b') as f: maps.append(mmap.mmap(f.fileno(), 0))\nprint(1, flush=True)\nsys.stdin.read()";
+    let mut writer = Command::new("python3");
+    let writer = writer.args(["-c", program]).arg(test.path("a/held")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let Ok(mut writer) = writer.spawn() else {
+        return filemill_text::tell!("skipped: there is no `python3`");
+    };
+    if std::io::Read::read_exact(writer.stdout.as_mut().unwrap(), &mut [0]).is_err() {
+        writer.wait().unwrap();
+        return filemill_text::tell!("skipped: so many files cannot be mapped");
+    }
+    let looking = test.look(folders);
+    test.write("b/new", "22");
+    test.until_found("new", 2);
+    test.write("a/new", "333");
+    test.until_found("new", 3);
+    let is_said = |look: &Look| look.as_deref() == Some(MANY_RESTLESS);
+    test.until("the reason", |test| {
+        test.looks.borrow().iter().any(|(path, look)| path.ends_with("a") && is_said(look))
+    });
+    assert_eq!(test.found.len(), 2, "it was taken from under its writer");
+    drop(writer.stdin.take());
+    writer.wait().unwrap();
+    // Those that gave way come some looks later.
+    test.until("most of them", |test| test.found.len() > held / 2);
+    test.until("all of them", |test| test.found.len() == held + 2);
+    test.end(looking);
+}
+
+#[test]
+fn a_folder_whose_patterns_take_long_keeps_no_other_waiting() {
+    let (test, mut folders) = Test::new(|path| {
+        let patterns: String = (0..9000).map(|number| format!("*a*b{number}\n")).collect();
+        write(&path.join("a/.gitignore"), &patterns);
+        for number in 0..500 {
+            write(&path.join(format!("a/{}{number}", "a".repeat(60))), "1");
+        }
+    });
+    while folders.watched[1].look.is_none() {
+        assert!(folders.take_turns());
+    }
+    assert!(folders.watched[0].look.is_none(), "it was looked through as a whole before the other one");
+    for number in 0..500 {
+        test.write(&format!("a/{}{number}", "a".repeat(60)), "22");
+    }
+    test.write("b/new", "1");
+    let new = test.path("b/new");
+    let begun = Instant::now();
+    while !folders.settling.has(&new) {
+        assert!(begun.elapsed() < LIMIT, "nobody told of it");
+        folders.take_turns();
+    }
+    assert!(folders.listener.next(0).is_some(), "all that was told of the former was followed before");
 }
 
 #[test]
@@ -177,16 +270,45 @@ fn hints_that_come_without_end_keep_nothing_else_from_being_done() {
     }
     let (begun, mut before) = (Instant::now(), 0);
     while before < 3000 {
-        assert!(folders.take_hints(Duration::from_millis(50)).is_continue() && begun.elapsed() < LIMIT);
-        let now = folders.settling.len();
+        folders.listener.wait(Duration::from_millis(50));
+        folders.follow_hints(0);
+        assert!(begun.elapsed() < LIMIT);
+        let now = folders.settling.kept(0);
         assert!(now - before <= 1024, "{now} after {before}");
         before = now;
-        // All of them are there.
-        std::thread::park_timeout(Duration::from_millis(50));
     }
     test.stop.cancel();
     test.write("a/more", "1");
-    assert!(folders.take_hints(Duration::from_secs(1)).is_break());
+    assert!(!folders.take_turns() && folders.has_ended());
+}
+
+#[test]
+fn of_a_folder_that_may_not_be_read_or_is_gone_just_that_is_said() {
+    let name = "of_a_folder_that_may_not_be_read_or_is_gone_just_that_is_said";
+    unprivileged(&format!("watch::folders::tests::{name}"), || {
+        let (mut test, folders) = Test::new(|path| {
+            write(&path.join("a/file"), "1");
+            allow(&path.join("a"), 0);
+        });
+        let looking = test.look(folders);
+        let told = test.notices.blocking_recv();
+        let is_it = |hint: &Option<String>| hint.as_ref().is_some_and(|hint| hint.starts_with("let this user read it"));
+        assert!(matches!(&told, Some(Notice::Trouble { hint, .. }) if is_it(hint)), "{told:?}");
+        let until_said = |test: &mut Test, name: &str, why: &str| {
+            test.until(why, |test| {
+                let is_it = |(path, look): &(PathBuf, Look)| {
+                    path.ends_with(name) && look.as_ref().is_some_and(|look| look.contains(why))
+                };
+                test.looks.borrow().iter().any(is_it)
+            });
+        };
+        until_said(&mut test, "a", "cannot be looked into: permission denied");
+        fs::rename(test.path("b"), test.path("moved")).unwrap();
+        until_said(&mut test, "b", "it is gone");
+        allow(&test.path("a"), 0o755);
+        test.until_found("file", 1);
+        test.end(looking);
+    });
 }
 
 #[test]
@@ -201,7 +323,7 @@ fn what_nobody_could_be_told_of_is_told_the_next_time() {
     let mut told = HashSet::new();
     for _ in 0..6 {
         for position in [0, 1] {
-            assert!(folders.look_through(position).is_continue());
+            look_through(&mut folders, position);
         }
         if let Ok(Notice::Skipped { path, .. }) = test.notices.try_recv() {
             assert!(told.insert(path.clone()), "told twice: {path:?}");
@@ -255,21 +377,15 @@ fn what_cannot_be_looked_at_for_a_moment_is_not_forgotten() {
             }
         });
         for position in [0, 1] {
-            assert!(folders.look_through(position).is_continue());
+            look_through(&mut folders, position);
         }
         test.write("a/1/settling", "1");
-        let until = |folders: &mut Folders, holds: fn(&Folders) -> bool| {
-            let begun = Instant::now();
-            while !holds(folders) {
-                assert!(folders.take_hints(Duration::from_millis(5)).is_continue() && begun.elapsed() < LIMIT);
-            }
-        };
-        until(&mut folders, |folders| folders.settling.len() == 1);
+        follow_until(&mut folders, |folders| folders.settling.kept(0) == 1);
         test.write("b/1/new", "22");
         with_nothing_opened(|| {
-            until(&mut folders, |folders| !folders.watched[1].is_known);
+            follow_until(&mut folders, |folders| !folders.watched[1].is_known);
             let later = Instant::now() + Duration::from_secs(30);
-            assert!(folders.settling.take_ready(later).is_empty() && folders.settling.len() == 1);
+            assert!(folders.settling.take_ready(later).is_empty() && folders.settling.kept(0) == 1);
         });
         let looking = test.look(folders);
         test.until_found("1/settling", 1);
@@ -301,21 +417,19 @@ fn what_was_about_to_be_handed_on_is_found_soon_where_a_folder_was_away_for_a_mo
     let (mut test, mut folders) = Test::new(|_| {});
     folders.settling = Settling::new(Some(Duration::ZERO));
     for position in [0, 1] {
-        assert!(folders.look_through(position).is_continue());
+        look_through(&mut folders, position);
     }
     test.write("a/file", "1");
-    let begun = Instant::now();
-    while folders.settling.is_empty() {
-        assert!(folders.take_hints(Duration::from_millis(5)).is_continue() && begun.elapsed() < LIMIT);
-    }
+    follow_until(&mut folders, |folders| !folders.settling.is_empty());
     let later = Instant::now() + LIMIT * 10;
     for watched in &mut folders.watched {
         watched.next_look = later;
     }
     fs::rename(test.path("a"), test.path("away")).unwrap();
     while !folders.settling.is_empty() {
-        assert!(folders.hand_on().is_continue() && begun.elapsed() < LIMIT);
+        folders.take_rested();
     }
+    assert!(folders.hand_on(0));
     fs::rename(test.path("away"), test.path("a")).unwrap();
     assert!(test.met.try_recv().is_err(), "it was handed on from a folder that had another name");
     assert!(!folders.watched[0].is_known && folders.watched[0].next_look < later, "it is found at the next rare look");
@@ -331,9 +445,10 @@ fn patterns_that_take_too_long_are_told() {
         write(&path.join("a/.gitignore"), &"*word*\n".repeat(10_000));
         write(&path.join("a").join("a".repeat(200)), "1");
     });
-    assert!(folders.look_through(0).is_continue());
+    look_through(&mut folders, 0);
     let told = test.notices.try_recv();
     let is_it = |reason: &str| reason.ends_with("its patterns take too long");
     assert!(matches!(&told, Ok(Notice::Skipped { reason, .. }) if is_it(reason)), "{told:?}");
-    assert!(folders.look_through(0).is_continue() && test.notices.try_recv().is_err(), "once");
+    look_through(&mut folders, 0);
+    assert!(test.notices.try_recv().is_err(), "once");
 }
