@@ -104,7 +104,7 @@ pub enum Error {
         /// What was unexpected.
         detail: String,
     },
-    /// Storage keeps failing.
+    /// Storage fails, or something in its place.
     #[error("storage `{origin}` keeps failing: {detail}")]
     Storage {
         /// Its origin.
@@ -514,7 +514,10 @@ impl Error {
     pub(crate) fn hint_while_trying(&self) -> Option<String> {
         match self {
             Self::Unreachable { why, .. } => Some(format!("{}; this program goes on by itself", why.advice())),
-            Self::Storage { .. } => Some("its operator's log says why; this program goes on by itself".to_owned()),
+            Self::Storage { .. } => Some(
+                "its operator's log says why, and a network's own page goes away by logging in there; this program goes on by itself"
+                    .to_owned(),
+            ),
             other => other.hint(),
         }
     }

@@ -116,7 +116,7 @@ pub enum Ending {
     },
     /// It could not be sent.
     NotSent {
-        /// A short word for the kind of failure: `unreadable`, `vanished`, `changing`, `storage`, …
+        /// A short word for the kind of failure: `unreadable`, `vanished`, `changing`, `server`, …
         kind: String,
         /// A sentence for people.
         message: String,

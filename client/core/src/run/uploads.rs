@@ -32,8 +32,6 @@ const SETTLE: Duration = Duration::from_millis(200);
 const RESUMES_MAX: u32 = 3;
 /// How long to wait before asking again for a recipient that may be used.
 pub(super) const HELD_FOR: Duration = Duration::from_secs(10);
-/// When a watcher tries again what could not be sent.
-const TRY_AGAIN: Duration = Duration::from_secs(60);
 /// How often to look whether another program still works on an upload that this one waits for.
 const LOOK_AFTER_OTHERS: Duration = Duration::from_secs(5);
 /// An upload that has less time left is given up, and its files are sent again.
@@ -343,39 +341,13 @@ impl Run {
                     server: self.shared.pipeline.api.server().to_owned(),
                     detail: "it keeps forgetting chunks that storage confirmed".to_owned(),
                 };
-                self.not_sent(upload, &error).await?;
+                self.not_sent(upload, error).await?;
             }
             Err(error @ (Error::Storage { .. } | Error::Refused { .. } | Error::Protocol { .. })) => {
-                self.not_sent(upload, &error).await?;
+                self.not_sent(upload, error).await?;
             }
             // What concerns one upload of the kind concerns all.
             Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
-    /// An upload that does not go on. The journal keeps it for the next time.
-    async fn not_sent(&mut self, upload: UploadId, error: &Error) -> Result<(), Error> {
-        if self.kind == Kind::Watch {
-            let message = format!("upload `{upload}` does not go on: {error}; trying again in a minute");
-            self.shared
-                .notices
-                .send(Notice::Trouble { message, hint: error.hint() })
-                .await
-                .map_err(|_| Error::Stopped)?;
-            self.later.push((Instant::now() + TRY_AGAIN, Later::Upload(upload)));
-            return Ok(());
-        }
-        let indexes = self.shared.awaited.of_upload(upload);
-        let asked: Vec<_> = indexes.into_iter().map(|index| (upload, index)).collect();
-        for place in self.shared.inbox.journal.places(&asked).await?.into_iter().filter(|place| !place.reused) {
-            let waiters = self.shared.awaited.arrived(upload, place.index);
-            let others = waiters.others.into_iter().map(|path| (path, place.size));
-            let itself = waiters.itself.then(|| (place.path.clone(), place.size));
-            for (path, size) in itself.into_iter().chain(others) {
-                let kind = if matches!(error, Error::Storage { .. }) { "storage" } else { "server" };
-                self.shared.conclude(Conclusion::not_sent(path, size, kind, error.to_string())).await?;
-            }
         }
         Ok(())
     }
