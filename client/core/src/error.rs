@@ -432,7 +432,7 @@ impl Error {
             }
             Self::WrongObject { .. } => "tell the server's operator",
             Self::NotKept { .. } => {
-                "free some space there and run the same command again: what is analysed already is only written down"
+                "free some space there, let it be written to, or take away what is in the way, as the warning says; then run the same command again: what is analysed already is only written down"
             }
             Self::JournalFull { .. } => "free some space and run the command again: it goes on where it stopped",
             Self::Journal { .. } => "check that the disk works and that the home is yours alone",

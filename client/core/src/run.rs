@@ -270,11 +270,11 @@ impl Run {
         stop.cancel();
         while parts.join_next().await.is_some() {}
         self.transfers.shutdown().await;
-        if let Some(out) = &shared.out
-            && !shared.unkept.is_empty()
-        {
-            shared.keep_waiting(out).await?;
-            if self.kind != Kind::Watch && result.is_ok() && !shared.unkept.is_empty() {
+        if let Some(out) = &shared.out {
+            if !shared.unkept.is_empty() {
+                shared.keep_waiting(out).await?;
+            }
+            if self.kind != Kind::Watch && result.is_ok() && !shared.unkept.is_none() {
                 return Err(Error::NotKept { folder: out.folder().to_owned() });
             }
         }

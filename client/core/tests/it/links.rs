@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use filemill_client::{Finished, Notice, Reason, SendOptions, WatchOptions};
+use filemill_client::{Error, Finished, Notice, Reason, SendOptions, WatchOptions};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -212,4 +212,27 @@ async fn what_lies_below_a_rule_file_that_is_none_waits_which_is_said_and_nothin
         };
         assert!(reasons.iter().any(waiting), "{reasons:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_a_link_keeps_from_being_saved_is_a_failure_at_the_end() {
+    let world = World::new().await;
+    world.write("sub/x", "1");
+    world.write("y", "22");
+    let out = world.path("out");
+    fs::create_dir(&out).unwrap();
+    symlink("../elsewhere", out.join("sub")).unwrap();
+    let send = || {
+        world.send_with(SendOptions { paths: vec![world.files()], out: Some(out.clone()), ..SendOptions::default() })
+    };
+    let ran = send().await;
+    let Err(error @ Error::NotKept { .. }) = &ran.result else { panic!("{:?}", ran.result) };
+    assert!(error.hint().is_some_and(|hint| hint.contains("take away what is in the way")), "{error}");
+    assert!(ran.finished.iter().all(|file| file.ending.succeeded()) && out.join("y.age").exists());
+    let said =
+        |notice: &Notice| matches!(notice, Notice::Trouble { message, .. } if message.contains("sub/x.age`: a link"));
+    assert!(ran.notices.iter().any(said), "{:?}", ran.notices);
+    fs::remove_file(out.join("sub")).unwrap();
+    send().await.assert_sizes(&[("x", 1), ("y", 2)]);
+    assert!(out.join("sub/x.age").exists());
 }
