@@ -193,6 +193,7 @@ impl Client {
         let parameters = self.parameters(&options.parameters, &recipe, stop).await?;
         let account = self.config.account();
         self.journal.adopt(&self.home, &account, &self.session).await?;
+        self.catch_up_with_the_begun(stop).await?;
         let outs = self.journal.out_folders(out.as_ref().map(Out::folder)).await?;
         let (mut roots, mut unreadable) = (Vec::new(), Vec::new());
         for path in &options.paths {
@@ -229,6 +230,21 @@ impl Client {
         let result = Run::new(shared, Kind::Send, recipe, Arc::clone(&self.recipes)).run(found).await;
         wait_for(&walks, stop).await;
         result
+    }
+
+    /// Learns what became meanwhile of what earlier programs began: what was cancelled since is sent anew, not waited for.
+    async fn catch_up_with_the_begun(&self, stop: &CancellationToken) -> Result<(), Error> {
+        if self.journal.unfinished_uploads(&self.config.account(), self.session.id()).await?.is_empty() {
+            return Ok(());
+        }
+        tokio::select! {
+            caught_up = self.inbox.read_on() => match caught_up {
+                // Whoever follows the events waits for the server, and reads them from the beginning where it must.
+                Err(Error::Unreachable { .. } | Error::Refused { .. } | Error::Protocol { .. }) | Ok(_) => Ok(()),
+                Err(error) => Err(error),
+            },
+            () = stop.cancelled() => Err(Error::Stopped),
+        }
     }
 
     /// Goes on with everything that earlier programs of this home began and did not finish, and returns when each file

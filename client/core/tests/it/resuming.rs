@@ -189,3 +189,18 @@ async fn copies_each_get_a_last_word_however_slowly_they_are_read() {
     client.close().await;
     assert_eq!(world.fake.lock().uploads.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_cancelled_is_sent_anew_by_whoever_sends_it_then() {
+    let world = World::new().await;
+    world.write("file", "content");
+    world.fake.lock().faults.hold_results = true;
+    world.send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.stored.len() == 1)).await;
+    let upload = world.fake.lock().order[0].parse().unwrap();
+    let (client, _told) = world.client().await;
+    assert_eq!(client.cancel(&[upload], |_, cancelled| assert!(cancelled.is_ok())).await.unwrap(), 1);
+    client.close().await;
+    world.fake.lock().faults.hold_results = false;
+    world.send().await.assert_sizes(&[("file", 7)]);
+    assert_eq!(world.fake.lock().uploads.len(), 2);
+}
