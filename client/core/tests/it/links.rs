@@ -125,6 +125,39 @@ async fn swapped(world: &World) -> (Ran, PathBuf) {
     (ran, secret)
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_whose_place_a_pipe_or_a_folder_takes_is_left_out_as_where_it_was_so_before() {
+    let world = World::new().await;
+    world.write("first", noise(40));
+    let (pipe, folder) = (world.write("pipe", "1"), world.write("sub/folder", "22"));
+    world.fake.lock().faults.hang_puts_from = Some(1);
+    let (client, told) = world.client().await;
+    let stop = CancellationToken::new();
+    let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let replace = async {
+        eventually("a PUT", || world.fake.lock().seen.puts > 1).await;
+        fs::remove_file(&pipe).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        fs::remove_file(&folder).unwrap();
+        fs::create_dir(&folder).unwrap();
+        world.fake.lock().faults.hang_puts_from = None;
+    };
+    let (ran, ()) = tokio::join!(collect(client.send(options, &stop), told), replace);
+    assert_eq!(client.progress().now().found_files, 1);
+    client.close().await;
+    ran.assert_sizes(&[("first", 40 << 16)]);
+    let mut skipped: Vec<_> = ran
+        .notices
+        .iter()
+        .filter_map(|notice| match notice {
+            Notice::Skipped { path, reason } => Some((path.clone(), reason.as_str())),
+            _ => None,
+        })
+        .collect();
+    skipped.sort();
+    assert_eq!(skipped, [(pipe, "it is a named pipe"), (folder, "it is a folder")]);
+}
+
 #[track_caller]
 fn assert_left_out(ran: &Ran, secret: &Path) {
     let content = filemill_seal::Digest::of(&fs::read(secret.join("file")).unwrap());
