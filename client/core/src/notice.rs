@@ -189,6 +189,7 @@ pub struct Progress {
     found_bytes: AtomicU64,
     done_files: AtomicU64,
     done_bytes: AtomicU64,
+    needless_bytes: AtomicU64,
     reused_files: AtomicU64,
     failed_files: AtomicU64,
     read_bytes: AtomicU64,
@@ -217,6 +218,8 @@ pub struct ProgressNow {
     pub sent_bytes: u64,
     /// Bytes of files that storage has, before compression.
     pub stored_bytes: u64,
+    /// Bytes of files that are done and were not to be stored: their content had its result before, or they could not be sent.
+    pub needless_bytes: u64,
     /// Whether no more files will be found.
     pub all_found: bool,
 }
@@ -233,6 +236,7 @@ impl Progress {
             read_bytes: self.read_bytes.load(Ordering::Relaxed),
             sent_bytes: self.sent_bytes.load(Ordering::Relaxed),
             stored_bytes: self.stored_bytes.load(Ordering::Relaxed),
+            needless_bytes: self.needless_bytes.load(Ordering::Relaxed),
             all_found: self.all_found.load(Ordering::Relaxed) != 0,
         }
     }
@@ -263,6 +267,9 @@ impl Progress {
         self.done_bytes.fetch_add(file.size, Ordering::Relaxed);
         if !file.ending.succeeded() {
             self.failed_files.fetch_add(1, Ordering::Relaxed);
+        }
+        if file.reused || matches!(file.ending, Ending::NotSent { .. }) {
+            self.needless_bytes.fetch_add(file.size, Ordering::Relaxed);
         }
         if file.reused {
             self.reused_files.fetch_add(1, Ordering::Relaxed);

@@ -61,6 +61,8 @@ pub(crate) struct Known {
     /// Read in full and found to have changed.
     pub(crate) void: bool,
     pub(crate) abandoned: bool,
+    /// All of its upload is stored.
+    pub(crate) stored: bool,
     pub(crate) not_after: u64,
     pub(crate) outcome: Option<String>,
     pub(crate) refused: bool,
@@ -469,6 +471,7 @@ mod tests {
             state: FileState::Open,
             void: false,
             abandoned: false,
+            stored: true,
             not_after: 0,
             outcome: None,
             refused: false,

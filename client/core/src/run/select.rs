@@ -358,6 +358,9 @@ impl Selector {
             if !waits {
                 // Named twice by the user: one last word is enough.
                 self.shared.forget_file(file.stat.size);
+            } else if known.stored && !known.reused {
+                // Of what is still to be stored, the transfer says how much there is already.
+                self.shared.progress.stored(file.stat.size);
             }
             if self.attached.insert(known.upload) {
                 self.requests.send(Request::Resume(known.upload)).await.map_err(|_| Error::Stopped)?;
