@@ -200,7 +200,10 @@ pub(crate) fn walk_folder(
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => {
-                meet(Some(unreachable(root, folder, &error)))?;
+                meet(Some(match unreachable(root, folder, &error) {
+                    Met::Unreadable { path, reason } => Met::Unreadable { path, reason: unreadable_folder(&reason) },
+                    other => other,
+                }))?;
                 continue;
             }
         };
@@ -208,7 +211,8 @@ pub(crate) fn walk_folder(
             let (name, seen) = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
-                    meet(Some(Met::Unreadable { path: folder.clone(), reason: io_detail(&error) }))?;
+                    let reason = unreadable_folder(&io_detail(&error));
+                    meet(Some(Met::Unreadable { path: folder.clone(), reason }))?;
                     break;
                 }
             };
@@ -232,6 +236,10 @@ pub(crate) fn walk_folder(
         }
     }
     ControlFlow::Continue(())
+}
+
+fn unreadable_folder(why: &str) -> String {
+    format!("it is a folder that cannot be read: {why}")
 }
 
 /// What one path below `root`, which is no folder, is; `None` for a result that was kept there, which is said of the folder.

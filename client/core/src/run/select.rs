@@ -225,7 +225,10 @@ impl Selector {
                 }
                 Met::Unreadable { path, reason } => {
                     self.shared.expect_file(0);
-                    self.shared.conclude(Conclusion::not_sent(path, 0, "unreadable", reason)).await?;
+                    // Nobody knows what would have been sent, and to which engine: it may be a folder, or nothing.
+                    let engine = Some(String::new());
+                    let conclusion = Conclusion { engine, ..Conclusion::not_sent(path, 0, "unreadable", reason) };
+                    self.shared.conclude(conclusion).await?;
                 }
                 Met::Ignored { why, .. } => self.left_out.count(&why),
             }
