@@ -63,7 +63,7 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Cancel uploads that are not finished
+    /// Cancel uploads that are not finished, and forget what of them has failed
     #[command(override_usage = "filemill cancel <UPLOAD>...\n       filemill cancel --all")]
     Cancel {
         /// Ids of uploads, which `filemill status` prints

@@ -339,6 +339,23 @@ impl Client {
         }
     }
 
+    /// Lists files of these uploads no more that were given up, of all if none is named. Returns how many those were.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the journal.
+    pub async fn forget_failed(&self, uploads: &[UploadId]) -> Result<u64, Error> {
+        let account = self.config.account();
+        if uploads.is_empty() {
+            return self.journal.forget_failed(account, None).await;
+        }
+        let mut forgotten = 0;
+        for upload in uploads {
+            forgotten += self.journal.forget_failed(account.clone(), Some(*upload)).await?;
+        }
+        Ok(forgotten)
+    }
+
     /// Ends in order: what is written is written. Dropping a client loses nothing either.
     pub async fn close(self) {
         let Self { journal, session, pipeline, inbox, recipes, tasks, .. } = self;

@@ -114,6 +114,25 @@ impl Journal {
             .await
     }
 
+    /// Lists files no more that were given up, of one upload or of all; says how many.
+    pub(crate) async fn forget_failed(&self, account: String, upload: Option<UploadId>) -> Result<u64, Error> {
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    let forgotten = sqlx::query(
+                        "update files set state = 'replaced' where state = 'failed' \
+                         and upload in (select id from uploads where account = $1 and ($2 is null or id = $2))",
+                    )
+                    .bind(account)
+                    .bind(upload.map(|upload| upload.as_bytes().to_vec()))
+                    .execute(connection)
+                    .await?;
+                    Ok(forgotten.rows_affected())
+                })
+            })
+            .await
+    }
+
     /// Ends a file without a result, and without a failure: it is none any more that was asked for.
     pub(crate) async fn leave_out(&self, upload: UploadId, idx: u32) -> Result<(), Error> {
         self.writer
