@@ -63,7 +63,7 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Cancel uploads that are not finished
+    /// Cancel uploads that are not finished, and forget what of them has failed
     #[command(override_usage = "filemill cancel <UPLOAD>...\n       filemill cancel --all")]
     Cancel {
         /// Ids of uploads, which `filemill status` prints
@@ -127,7 +127,8 @@ impl From<KeyStore> for KeyPlace {
 
 #[derive(Debug, Args)]
 pub(crate) struct Send {
-    /// Files and folders; symbolic links below them are not followed
+    /// Files and folders; symbolic links below them are not followed, and rule files in them (`.filemillignore`, `.gitignore`)
+    /// leave nothing out: those are for `watch`
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
@@ -136,7 +137,7 @@ pub(crate) struct Send {
 
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
-    /// Folders
+    /// Folders; what rule files in them leave out (`.filemillignore`, `.gitignore`) is not sent
     #[arg(required = true, value_name = "DIR")]
     pub(crate) folders: Vec<PathBuf>,
     /// How long a file must stay as it is before it is sent, in seconds; if absent, as long as whoever writes into its folder

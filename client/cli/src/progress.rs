@@ -123,8 +123,8 @@ impl Bars {
     }
 
     fn draw(&self, now: &ProgressNow, (stored, sent): (f64, f64)) {
-        self.bytes.set_length(now.found_bytes);
-        self.bytes.set_position(now.stored_bytes.min(now.found_bytes));
+        self.bytes.set_length(to_store(now));
+        self.bytes.set_position(now.stored_bytes.min(to_store(now)));
         let left = time_left(now, stored).map(|left| format!(", {} left", HumanDuration(left))).unwrap_or_default();
         self.bytes.set_message(format!("{}/s up{left}", HumanBytes(sent as u64)));
         self.files.set_length(now.found_files);
@@ -157,25 +157,34 @@ fn were(count: u64) -> String {
 
 /// Whether only results are still to come.
 fn waits(now: &ProgressNow) -> bool {
-    now.done_files < now.found_files && now.stored_bytes >= now.found_bytes
+    now.done_files < now.found_files && now.stored_bytes >= to_store(now)
+}
+
+/// Bytes of files that storage is to have in the end.
+fn to_store(now: &ProgressNow) -> u64 {
+    now.found_bytes.saturating_sub(now.needless_bytes)
 }
 
 fn line(now: &ProgressNow, (stored, sent): (f64, f64)) -> String {
     let failed = if now.failed_files > 0 { format!(", {} failed", now.failed_files) } else { String::new() };
     let left = time_left(now, stored).map(|left| format!(", {} left", HumanDuration(left))).unwrap_or_default();
+    let (stored, to_store) = (now.stored_bytes.min(to_store(now)), to_store(now));
+    let stored = if to_store == 0 && now.needless_bytes > 0 {
+        "nothing to store".to_owned()
+    } else {
+        format!("{} of {} stored", HumanBytes(stored), HumanBytes(to_store))
+    };
     format!(
-        "{} of {} done{failed}; {} of {} stored, {}/s up{left}",
+        "{} of {} done{failed}; {stored}, {}/s up{left}",
         now.done_files,
         files(now.found_files),
-        HumanBytes(now.stored_bytes.min(now.found_bytes)),
-        HumanBytes(now.found_bytes),
         HumanBytes(sent as u64),
     )
 }
 
 /// How long storing the rest takes at this rate; `None` if that cannot be known.
 fn time_left(now: &ProgressNow, stored_per_s: f64) -> Option<Duration> {
-    let rest = now.found_bytes.saturating_sub(now.stored_bytes);
+    let rest = to_store(now).saturating_sub(now.stored_bytes);
     if !now.all_found || rest == 0 || stored_per_s < 1.0 {
         return None;
     }
@@ -214,5 +223,22 @@ mod tests {
         assert!(!waits(&now) && !waits(&one));
         assert!(waits(&ProgressNow { done_files: 0, ..one }), "it is stored, and has no result");
         assert_eq!(time_left(&ProgressNow { all_found: false, ..now }, 1e6), None);
+    }
+
+    #[test]
+    fn what_was_analysed_before_is_not_to_be_stored() {
+        let now = ProgressNow {
+            found_files: 2,
+            found_bytes: 5,
+            done_files: 1,
+            needless_bytes: 2,
+            stored_bytes: 3,
+            all_found: true,
+            ..ProgressNow::default()
+        };
+        insta::assert_snapshot!(line(&now, (0.0, 0.0)), @"1 of 2 files done; 3 B of 3 B stored, 0 B/s up");
+        assert!(waits(&now), "only a result is still to come");
+        let now = ProgressNow { found_files: 1, found_bytes: 2, stored_bytes: 0, ..now };
+        insta::assert_snapshot!(line(&now, (0.0, 0.0)), @"1 of 1 file done; nothing to store, 0 B/s up");
     }
 }

@@ -193,6 +193,7 @@ impl Client {
         let parameters = self.parameters(&options.parameters, &recipe, stop).await?;
         let account = self.config.account();
         self.journal.adopt(&self.home, &account, &self.session).await?;
+        self.catch_up_with_the_begun(stop).await?;
         let outs = self.journal.out_folders(out.as_ref().map(Out::folder)).await?;
         let (mut roots, mut unreadable) = (Vec::new(), Vec::new());
         for path in &options.paths {
@@ -229,6 +230,21 @@ impl Client {
         let result = Run::new(shared, Kind::Send, recipe, Arc::clone(&self.recipes)).run(found).await;
         wait_for(&walks, stop).await;
         result
+    }
+
+    /// Learns what became meanwhile of what earlier programs began: what was cancelled since is sent anew, not waited for.
+    async fn catch_up_with_the_begun(&self, stop: &CancellationToken) -> Result<(), Error> {
+        if self.journal.unfinished_uploads(&self.config.account(), self.session.id()).await?.is_empty() {
+            return Ok(());
+        }
+        tokio::select! {
+            caught_up = self.inbox.read_on() => match caught_up {
+                // Whoever follows the events waits for the server, and reads them from the beginning where it must.
+                Err(Error::Unreachable { .. } | Error::Refused { .. } | Error::Protocol { .. }) | Ok(_) => Ok(()),
+                Err(error) => Err(error),
+            },
+            () = stop.cancelled() => Err(Error::Stopped),
+        }
     }
 
     /// Goes on with everything that earlier programs of this home began and did not finish, and returns when each file
@@ -321,6 +337,23 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// Lists files of these uploads no more that were given up, of all if none is named. Returns how many those were.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the journal.
+    pub async fn forget_failed(&self, uploads: &[UploadId]) -> Result<u64, Error> {
+        let account = self.config.account();
+        if uploads.is_empty() {
+            return self.journal.forget_failed(account, None).await;
+        }
+        let mut forgotten = 0;
+        for upload in uploads {
+            forgotten += self.journal.forget_failed(account.clone(), Some(*upload)).await?;
+        }
+        Ok(forgotten)
     }
 
     /// Ends in order: what is written is written. Dropping a client loses nothing either.

@@ -104,7 +104,7 @@ pub enum Error {
         /// What was unexpected.
         detail: String,
     },
-    /// Storage keeps failing.
+    /// Storage fails, or something in its place.
     #[error("storage `{origin}` keeps failing: {detail}")]
     Storage {
         /// Its origin.
@@ -434,7 +434,7 @@ impl Error {
             }
             Self::WrongObject { .. } => "tell the server's operator",
             Self::NotKept { .. } => {
-                "free some space there and run the same command again: what is analysed already is only written down"
+                "free some space there, let it be written to, or take away what is in the way, as the warning says; then run the same command again: what is analysed already is only written down"
             }
             Self::JournalFull { .. } => "free some space and run the command again: it goes on where it stopped",
             Self::Journal { .. } => "check that the disk works and that the home is yours alone",
@@ -519,7 +519,10 @@ impl Error {
     pub(crate) fn hint_while_trying(&self) -> Option<String> {
         match self {
             Self::Unreachable { why, .. } => Some(format!("{}; this program goes on by itself", why.advice())),
-            Self::Storage { .. } => Some("its operator's log says why; this program goes on by itself".to_owned()),
+            Self::Storage { .. } => Some(
+                "its operator's log says why, and a network's own page goes away by logging in there; this program goes on by itself"
+                    .to_owned(),
+            ),
             other => other.hint(),
         }
     }

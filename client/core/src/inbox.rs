@@ -103,18 +103,24 @@ impl Inbox {
     /// Asks for all events that there are now, and takes them in. Returns how many results among them are of uploads that the
     /// journal does not know. What could not be fetched is [still to be fetched](Self::fetch_again).
     pub(crate) async fn catch_up(&self) -> Result<u64, Error> {
+        if let Some(unknown) = self.read_on().await? {
+            return Ok(unknown);
+        }
+        self.journal.start_over(self.account.clone()).await?;
+        Ok(self.read_on().await?.unwrap_or(0))
+    }
+
+    /// The same; `None` where the server says that its events are to be read from the beginning, which is left to the caller.
+    pub(crate) async fn read_on(&self) -> Result<Option<u64>, Error> {
         let mut position = self.journal.position(&self.account).await?;
-        let mut may_start_over = true;
         let mut unknown = 0;
         loop {
             let page = self.api.events(&position, EVENTS_PER_PAGE, Patience::Brief).await?;
-            if page.reset && std::mem::take(&mut may_start_over) {
-                self.journal.start_over(self.account.clone()).await?;
-                position = Position::default();
-                continue;
+            if page.reset {
+                return Ok(None);
             }
             let Some(next) = page.events.last().map(Position::of) else {
-                return Ok(unknown);
+                return Ok(Some(unknown));
             };
             if next.cursor <= position.cursor {
                 let detail = "its events do not go on".to_owned();

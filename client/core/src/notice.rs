@@ -119,7 +119,7 @@ pub enum Ending {
     },
     /// It could not be sent.
     NotSent {
-        /// A short word for the kind of failure: `unreadable`, `vanished`, `changing`, `storage`, …
+        /// A short word for the kind of failure: `unreadable`, `vanished`, `changing`, `server`, …
         kind: String,
         /// A sentence for people.
         message: String,
@@ -192,6 +192,7 @@ pub struct Progress {
     found_bytes: AtomicU64,
     done_files: AtomicU64,
     done_bytes: AtomicU64,
+    needless_bytes: AtomicU64,
     reused_files: AtomicU64,
     failed_files: AtomicU64,
     read_bytes: AtomicU64,
@@ -200,7 +201,7 @@ pub struct Progress {
     stored_bytes: AtomicU64,
     all_found: AtomicU64,
     /// Of files that are done, by the hashes of their paths.
-    ends: Mutex<HashMap<u64, End>>,
+    ends: Mutex<Ends>,
     hash: RandomState,
 }
 
@@ -209,6 +210,27 @@ pub struct Progress {
 struct End {
     has_failed: bool,
     is_reused: bool,
+}
+
+/// How the files that were done last have ended, [`ENDS_MAX`] or up to twice as many: a watcher may go on for months.
+#[derive(Debug, Default)]
+struct Ends {
+    young: HashMap<u64, End>,
+    old: HashMap<u64, End>,
+}
+
+/// What is kept in mind of how files ended takes some 4 MiB with it.
+const ENDS_MAX: usize = 1 << 16;
+
+impl Ends {
+    /// Notes how a file has ended, and answers how it had before, if that is kept in mind.
+    fn replace(&mut self, path: u64, now: End) -> Option<End> {
+        let former = self.young.insert(path, now).or_else(|| self.old.remove(&path));
+        if self.young.len() >= ENDS_MAX {
+            self.old = std::mem::take(&mut self.young);
+        }
+        former
+    }
 }
 
 /// [`Progress`] at one moment.
@@ -230,6 +252,8 @@ pub struct ProgressNow {
     pub sent_bytes: u64,
     /// Bytes of files that storage has, before compression.
     pub stored_bytes: u64,
+    /// Bytes of files that are done and were not to be stored: their content had its result before, or they could not be sent.
+    pub needless_bytes: u64,
     /// Whether no more files will be found.
     pub all_found: bool,
 }
@@ -246,6 +270,7 @@ impl Progress {
             read_bytes: self.read_bytes.load(Ordering::Relaxed),
             sent_bytes: self.sent_bytes.load(Ordering::Relaxed),
             stored_bytes: self.stored_bytes.load(Ordering::Relaxed),
+            needless_bytes: self.needless_bytes.load(Ordering::Relaxed),
             all_found: self.all_found.load(Ordering::Relaxed) != 0,
         }
     }
@@ -276,7 +301,10 @@ impl Progress {
         let now = End { has_failed: !file.ending.succeeded(), is_reused: file.reused };
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         self.done_bytes.fetch_add(file.size, Ordering::Relaxed);
-        if let Some(former) = ends.insert(self.hash.hash_one(&file.path), now) {
+        if file.reused || matches!(file.ending, Ending::NotSent { .. }) {
+            self.needless_bytes.fetch_add(file.size, Ordering::Relaxed);
+        }
+        if let Some(former) = ends.replace(self.hash.hash_one(&file.path), now) {
             less(&self.found_files, 1);
             less(&self.failed_files, former.has_failed.into());
             less(&self.reused_files, former.is_reused.into());
@@ -345,5 +373,18 @@ mod tests {
         assert_eq!(end("mended", true, false), (2, 2, 0, 1));
         assert_eq!(end("changed", true, false), (2, 2, 0, 0));
         assert_eq!(end("changed", false, false), (2, 2, 1, 0));
+    }
+
+    #[test]
+    fn what_is_kept_in_mind_of_files_that_are_done_is_bounded() {
+        let mut ends = Ends::default();
+        let end = End { has_failed: true, is_reused: false };
+        for path in 0..5 * ENDS_MAX as u64 {
+            assert!(ends.replace(path, end).is_none());
+            assert!(ends.young.len() + ends.old.len() < 2 * ENDS_MAX);
+        }
+        let [last, one_of_the_last] = [1, ENDS_MAX as u64].map(|back| 5 * ENDS_MAX as u64 - back);
+        assert!(ends.replace(last, end).is_some() && ends.replace(one_of_the_last, end).is_some());
+        assert!(ends.replace(0, end).is_none(), "it is long ago");
     }
 }

@@ -94,6 +94,7 @@ impl Out {
     ) -> Result<Option<Kept>, Error> {
         let below = short_enough(inside(name));
         let target = self.folder.join(&below);
+        let sealed = with_ending(target.clone(), SEALED_ENDING);
         let name = below.file_name().unwrap_or(OsStr::new("result"));
         let placed = self
             .enter(below.parent().unwrap_or(Path::new("")))
@@ -102,10 +103,10 @@ impl Out {
             Ok(Some(placed)) => placed,
             Ok(None) => return Ok(None),
             Err(error) if !is_passing(&error) || obstacle_of(&error).is_some() => {
-                let trouble = Some(Error::file("write", &target, &error));
+                let trouble = Some(Error::file("write", &sealed, &error));
                 return Ok(Some(Kept { artifacts: Vec::new(), trouble, is_passing: is_passing(&error) }));
             }
-            Err(error) => return Err(Error::file("write", &target, &error)),
+            Err(error) => return Err(Error::file("write", &sealed, &error)),
         };
         if artifacts.is_empty() {
             return Ok(Some(Kept::default()));
@@ -470,7 +471,8 @@ mod tests {
         ] {
             let kept = out.keep(Path::new(name), b"one", &[artifact("plot", b"1")]).expect("the run goes on");
             let said = kept.trouble.expect("it is said").to_string();
-            let expected = format!("cannot write `{}`: {reason}", out.folder().join(name).display());
+            let expected =
+                format!("cannot write `{}`: {reason}", out.folder().join(name).with_extension("age").display());
             assert_eq!((said, kept.artifacts), (expected, Vec::<PathBuf>::new()));
         }
         // A link in the place of the result itself is something else of that name.

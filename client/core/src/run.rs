@@ -8,6 +8,7 @@ mod refetch;
 mod ruled;
 mod select;
 mod unplaced;
+mod unsent;
 mod uploads;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -163,6 +164,8 @@ pub(crate) struct Run {
     /// Places whose files are in `later` or were sent again.
     sent_again: HashSet<(UploadId, u32)>,
     chores: JoinSet<()>,
+    /// Why an upload does not go on whose files are left to the next time.
+    unsent: Option<Error>,
 }
 
 enum Later {
@@ -220,6 +223,7 @@ impl Run {
             later: Vec::new(),
             sent_again: HashSet::new(),
             chores: JoinSet::new(),
+            unsent: None,
         }
     }
 
@@ -241,7 +245,7 @@ impl Run {
     /// # Errors
     ///
     /// What concerns all files: [`Error::Unauthenticated`], errors of the journal, … Nothing is lost: the journal knows
-    /// what to go on with. [`Error::Stopped`] if it was stopped before.
+    /// what to go on with, and so it does of uploads that storage does not take. [`Error::Stopped`] if it was stopped before.
     pub(crate) async fn run(mut self, found: mpsc::Receiver<Vec<Met>>) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);
         // Before anything is looked up: a result is either in the journal then or comes by this stream.
@@ -266,18 +270,18 @@ impl Run {
         stop.cancel();
         while parts.join_next().await.is_some() {}
         self.transfers.shutdown().await;
-        if let Some(out) = &shared.out
-            && !shared.unkept.is_empty()
-        {
-            shared.keep_waiting(out).await?;
-            if self.kind != Kind::Watch && result.is_ok() && !shared.unkept.is_empty() {
+        if let Some(out) = &shared.out {
+            if !shared.unkept.is_empty() {
+                shared.keep_waiting(out).await?;
+            }
+            if self.kind != Kind::Watch && result.is_ok() && !shared.unkept.is_none() {
                 return Err(Error::NotKept { folder: out.folder().to_owned() });
             }
         }
         // Whoever stopped it does not want to wait for what the server would find out by itself.
         let limit = if shared.stop.is_cancelled() { LAST_WORDS_STOPPED } else { LAST_WORDS };
         let _ = tokio::time::timeout(limit, async { while self.chores.join_next().await.is_some() {} }).await;
-        result
+        result.and(self.unsent.map_or(Ok(()), Err))
     }
 
     async fn work(

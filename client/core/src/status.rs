@@ -150,7 +150,9 @@ impl fmt::Display for Reason {
             Self::Arriving => f.write_str("done: `filemill results` fetches the result"),
             Self::StillToFetch(why) => write!(f, "result still to fetch: {why}"),
             Self::Forgotten => f.write_str("the server does not know the upload: `filemill resume` sends it again"),
-            Self::Failed(why) => write!(f, "failed because {why}"),
+            Self::Failed(why) => {
+                write!(f, "failed because {why}; `filemill send` tries it again, `filemill cancel` forgets it")
+            }
             Self::Skipped(why) => write!(f, "skipped: {why}"),
             Self::Unreadable(why) => write!(f, "unreadable: {why}"),
             Self::Unknown => f.write_str("for a reason that this version does not know"),

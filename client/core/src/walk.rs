@@ -217,7 +217,7 @@ impl Walk {
                     return Some(self.meet(root, rules, path, seen));
                 }
                 Some(Err(error)) => {
-                    let met = Met::Unreadable { path: folder.clone(), reason: io_detail(&error) };
+                    let met = Met::Unreadable { path: folder.clone(), reason: unreadable_folder(&io_detail(&error)) };
                     self.open = None;
                     return Some(Step::Met(Some(met)));
                 }
@@ -234,7 +234,10 @@ impl Walk {
                 met
             }
             Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => Some(unreachable(root, folder, &error)),
+            Err(error) => Some(match unreachable(root, folder, &error) {
+                Met::Unreadable { path, reason } => Met::Unreadable { path, reason: unreadable_folder(&reason) },
+                other => other,
+            }),
         }))
     }
 
@@ -294,6 +297,10 @@ pub(crate) fn walk_into(mut walk: Walk, root: &Root, rules: &Rules, met: &mpsc::
         }
     }
     if batch.is_empty() { ControlFlow::Continue(()) } else { send(&mut batch) }
+}
+
+fn unreadable_folder(why: &str) -> String {
+    format!("it is a folder that cannot be read: {why}")
 }
 
 /// What one path below `root`, which is no folder, is; `None` for a result that was kept there, which is said of the folder.

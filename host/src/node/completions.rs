@@ -206,7 +206,7 @@ async fn store(node: &Node, done: Done) -> Option<Ready> {
     let want = WantResult { lease: done.lease.key, index: done.index, length, sha256: sha256.clone() };
     let request = ResultUrlRequest { results: vec![want] };
     let mut backoff = retries();
-    let mut tried = 0;
+    let (mut tried, mut is_away) = (0, false);
     while done.lease.ended().is_none() {
         let answer: Result<ResultUrls, _> = node.server.post(paths::RESULT_URLS, &request, Duration::ZERO).await;
         let why = match answer.map(|answer| answer.results.into_iter().next().map(Item::into_result)) {
@@ -217,6 +217,7 @@ async fn store(node: &Node, done: Done) -> Option<Ready> {
                     return Some(Ready { lease: done.lease, completion, _taken: None });
                 }
                 Err(error) => {
+                    is_away = matches!(error, StorageError::Away(_));
                     tried = match error {
                         // The next URL would point there as well.
                         StorageError::Foreign(_) | StorageError::Redirect => STORES_TRIED,
@@ -244,6 +245,9 @@ async fn store(node: &Node, done: Done) -> Option<Ready> {
         if tried >= STORES_TRIED {
             tracing::warn!(upload, index, "a large result cannot be stored, its job is given up: {why}");
             node.faults.fault();
+            if is_away {
+                done.lease.storage_is_away();
+            }
             return None;
         }
         tracing::debug!(%upload, index, "a large result cannot be stored yet: {why}");

@@ -158,7 +158,14 @@ impl Fetcher {
                     let what = Missing::Chunk { sequence, sha256: get.sha256.clone() };
                     return Err(Stop::Missing { what, why: error.to_string() });
                 }
-                Err(error) => return Err(Stop::Fault(format!("chunk {sequence} cannot be fetched: {error}"))),
+                Err(error) => {
+                    let why = format!("chunk {sequence} cannot be fetched: {error}");
+                    return Err(if matches!(error, StorageError::Away(_)) {
+                        Stop::Away(why)
+                    } else {
+                        Stop::Fault(why)
+                    });
+                }
             }
         }
         Err(Stop::Fault(format!("chunk {sequence} cannot be fetched: storage refused {URLS_TRIED} presigned URLs")))

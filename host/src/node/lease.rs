@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -33,6 +33,8 @@ pub(super) struct Lease {
     /// Completions that the server has not answered yet.
     completing: AtomicU32,
     settled: Notify,
+    /// A result of it could not be stored, because storage does not answer this node.
+    lacks_storage: AtomicBool,
     in_hand: Arc<InHand>,
     /// Whether its jobs are not counted as in hand, because they wait for something that keeps no slot busy.
     aside: Mutex<bool>,
@@ -127,6 +129,7 @@ impl Leases {
             open_jobs: AtomicU32::new(jobs),
             completing: AtomicU32::new(0),
             settled: Notify::new(),
+            lacks_storage: AtomicBool::new(false),
             in_hand: Arc::clone(&self.in_hand),
             aside: Mutex::new(false),
         });
@@ -287,6 +290,15 @@ impl Lease {
                 () = self.over.cancelled() => {}
             }
         }
+    }
+
+    /// Storage does not answer this node, so that a result of it cannot be stored.
+    pub(super) fn storage_is_away(&self) {
+        self.lacks_storage.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn lacks_storage(&self) -> bool {
+        self.lacks_storage.load(Ordering::SeqCst)
     }
 
     /// When the lease passes to another unless it is reported, on [`clock::now`].

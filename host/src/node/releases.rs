@@ -58,6 +58,8 @@ pub(super) enum NoRelease {
     NotNow { why: String, after: Duration, it_may_be: bool },
     /// What came in its place was damaged each time, on its way or in storage: another processor may get it whole.
     Damaged(String),
+    /// Storage does not answer this node.
+    Away(String),
     /// It cannot be had at the moment.
     Fault(String),
 }
@@ -69,6 +71,7 @@ impl NoRelease {
         | Self::Suspect { why, .. }
         | Self::NotNow { why, .. }
         | Self::Damaged(why)
+        | Self::Away(why)
         | Self::Fault(why)) = self;
         why
     }
@@ -347,6 +350,9 @@ async fn fetch_once(
     let component = match storage.get(&url.get, COMPONENT_MAX_BYTES, 0).await {
         Ok(component) => component,
         Err(error @ StorageError::Other(_)) => return Ok(Err(error.to_string())),
+        Err(error @ StorageError::Away(_)) => {
+            return Err(NoRelease::Away(format!("release `{digest}` cannot be fetched: {error}")));
+        }
         Err(error) => return Err(fault(error.to_string())),
     };
     // Some MiB to hash: not on a thread that answers heartbeats.

@@ -44,6 +44,7 @@ async fn begin(node: &Arc<Node>, leased: &LeasedUpload, leases: &[Arc<Lease>], u
     };
     let upload = match admitted {
         Ok(upload) => upload,
+        Err(NotAdmitted::Away(why)) => return stop_all(node, leases, || Stop::Away(why.clone())).await,
         Err(NotAdmitted::Fault(why)) => return stop_all(node, leases, || Stop::Fault(why.clone())).await,
         Err(NotAdmitted::UnknownKey) => {
             let why = format!(
@@ -80,6 +81,7 @@ async fn begin(node: &Arc<Node>, leased: &LeasedUpload, leases: &[Arc<Lease>], u
     };
     let ready = match found {
         Ok(ready) => ready,
+        Err(NoRelease::Away(why)) => return stop_all(node, leases, || Stop::Away(why.clone())).await,
         Err(NoRelease::Fault(why)) => return stop_all(node, leases, || Stop::Fault(why.clone())).await,
         Err(NoRelease::Refused(why)) => {
             tracing::warn!(upload = leased.upload, "refused: {why}");
@@ -192,11 +194,18 @@ async fn conclude(node: &Node, lease: &Arc<Lease>, ended: Result<(), Stop>) {
         Ok(()) => {
             lease.settled().await;
             // The server does not count as many jobs as we have run: it may go on without us.
-            node.returns.hand_back(node, lease, ReturnReason::NodeFault).await;
+            let reason = if lease.lacks_storage() { ReturnReason::Stalled } else { ReturnReason::NodeFault };
+            node.returns.hand_back(node, lease, reason).await;
         }
         Err(Stop::Over) => {}
         Err(Stop::Stalled) => {
             tracing::info!(upload, run, "handed back: no new chunk came in time");
+            node.returns.hand_back(node, lease, ReturnReason::Stalled).await;
+        }
+        Err(Stop::Away(why)) => {
+            tracing::warn!(upload, run, "handed back: {why}");
+            node.faults.fault();
+            // As where an uploader stalls, what it needs does not come; that says nothing of its jobs, however often it is said.
             node.returns.hand_back(node, lease, ReturnReason::Stalled).await;
         }
         Err(Stop::ShuttingDown) => node.returns.hand_back(node, lease, ReturnReason::ShuttingDown).await,

@@ -9,6 +9,8 @@ pub(super) enum Stop {
     Over,
     /// No new chunk came in time.
     Stalled,
+    /// Storage does not answer this node, for this reason: nothing that it leases gets on.
+    Away(String),
     /// The node is to end.
     ShuttingDown,
     /// This node is at fault.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use filemill_api::{SignedGet, SignedPut};
 use filemill_seal::Digest;
-use reqwest::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response, StatusCode};
 
 use super::backoff::Backoff;
@@ -13,6 +13,8 @@ use super::origins::{ForeignUrl, StorageOrigins};
 
 /// How often a request is made before storage counts as out of order.
 const ATTEMPTS: u32 = 6;
+/// Longest error document that is read.
+const PROBLEM_MAX_BYTES: usize = 16 << 10;
 /// How often an object is fetched that is not there or not what was stored, before that is believed.
 pub(super) const ASKED_AGAIN: u32 = 3;
 
@@ -28,7 +30,7 @@ pub(super) enum StorageError {
     /// The URL is not one to follow. No request was made.
     #[error(transparent)]
     Foreign(#[from] ForeignUrl),
-    /// Storage sends the request elsewhere. It was not followed.
+    /// Storage itself sends the request elsewhere. It was not followed.
     #[error("storage redirects the request, which is never followed")]
     Redirect,
     /// The URL does not hold any more (or never did): ask for another.
@@ -40,7 +42,7 @@ pub(super) enum StorageError {
     /// Another object than the one that was named.
     #[error("the object is not the one that was stored: {0}")]
     Other(String),
-    /// Storage cannot be reached or is out of order, also after several attempts.
+    /// Storage cannot be reached or is out of order, or something answers in its place, also after several attempts.
     #[error("storage cannot be used: {0}")]
     Away(String),
 }
@@ -71,11 +73,11 @@ impl Storage {
         loop {
             let why = match self.http.get(url.clone()).send().await {
                 Err(error) => describe(error),
-                Ok(response) => match checked(response) {
+                Ok(response) => match checked(response).await {
                     // Something on the way may answer in storage's place, or damage what it answers.
                     Err(StorageError::NotFound) if attempt < ASKED_AGAIN => "the object is not there".to_owned(),
                     Err(error) => return Err(error),
-                    Ok(Err(status)) => format!("it answers {status}"),
+                    Ok(Err(why)) => why,
                     Ok(Ok(response)) => match read_exactly(response, length, room_bytes).await {
                         Err(StorageError::Other(why)) if attempt < ASKED_AGAIN => why,
                         Err(error) => return Err(error),
@@ -101,8 +103,8 @@ impl Storage {
         loop {
             let why = match self.http.put(url.clone()).headers(headers.clone()).body(bytes.clone()).send().await {
                 Err(error) => describe(error),
-                Ok(response) => match checked(response)? {
-                    Err(status) => format!("it answers {status}"),
+                Ok(response) => match checked(response).await? {
+                    Err(why) => why,
                     Ok(_) => return Ok(()),
                 },
             };
@@ -125,16 +127,39 @@ pub(super) fn backoff() -> Backoff {
     Backoff::new(Duration::from_millis(100), Duration::from_secs(4))
 }
 
-/// What an answer's status means: go on, try again (`Err` within), or stop.
-fn checked(response: Response) -> Result<Result<Response, StatusCode>, StorageError> {
+/// What an answer means: go on, try again (`Err` within, which says why), or stop.
+async fn checked(response: Response) -> Result<Result<Response, String>, StorageError> {
     let status = response.status();
+    if status.is_success() {
+        let page = Err("something answers in its place, with a page".to_owned());
+        return Ok(if is_page(&response) { page } else { Ok(response) });
+    }
+    if status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) {
+        return Ok(Err(format!("it answers {status}")));
+    }
+    // Not storage but something on the way to it, such as a captive portal, which says nothing of the object or its URL.
+    if !is_storages_own(response).await {
+        return Ok(Err(format!("something answers in its place, with {status}")));
+    }
     match status {
-        _ if status.is_success() => Ok(Ok(response)),
         _ if status.is_redirection() => Err(StorageError::Redirect),
         StatusCode::NOT_FOUND | StatusCode::GONE => Err(StorageError::NotFound),
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Ok(Err(status)),
         _ if status.is_client_error() => Err(StorageError::Expired(status)),
-        _ => Ok(Err(status)),
+        _ => Ok(Err(format!("it answers {status}"))),
+    }
+}
+
+/// Whether the answer is a page for people, which no object is.
+fn is_page(response: &Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.trim_start().to_ascii_lowercase().starts_with("text/html")
+}
+
+/// Whether a refusal is in S3's form, which has a code: docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html.
+async fn is_storages_own(response: Response) -> bool {
+    match read_body(response, PROBLEM_MAX_BYTES, 0).await {
+        Ok(body) => body.windows(b"<Code>".len()).any(|part| part == b"<Code>"),
+        Err(_) => false,
     }
 }
 

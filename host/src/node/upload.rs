@@ -57,6 +57,8 @@ pub(super) enum NotAdmitted {
     UnknownKey,
     /// By one of two clocks its time is over, this machine's and the server's.
     Disputed(String),
+    /// Storage does not answer this node.
+    Away(String),
     /// This node cannot tell.
     Fault(String),
 }
@@ -234,7 +236,10 @@ async fn get_header(leased: &LeasedUpload, storage: &Storage) -> Result<Vec<u8>,
     match storage.get(&leased.header, limits::MAX_HEADER_BYTES as usize, 0).await {
         Ok(bytes) => Ok(bytes),
         Err(error @ (StorageError::NotFound | StorageError::Other(_))) => Err(NotAdmitted::Missing(error.to_string())),
-        Err(error) => Err(NotAdmitted::Fault(format!("the header cannot be fetched: {error}"))),
+        Err(error) => {
+            let why = format!("the header cannot be fetched: {error}");
+            Err(if matches!(error, StorageError::Away(_)) { NotAdmitted::Away(why) } else { NotAdmitted::Fault(why) })
+        }
     }
 }
 

@@ -181,7 +181,7 @@ async fn a_large_result_goes_to_storage() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_result_that_cannot_be_stored_is_handed_back() {
     let mill = Mill::start_with(floods_log(), |config| config.limits.default.log_lines = 10_000).await;
-    mill.fake.world(|world| world.put_status = Some(403));
+    mill.fake.world(|world| world.put_reply = Some(Reply::Status(403)));
     let sent = mill.upload(&[noise(100, 1)]).seal(&mill.fake);
     sent.offer(&mill.fake);
     assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::NodeFault);

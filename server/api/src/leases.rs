@@ -215,7 +215,7 @@ pub struct LeaseReturn {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ReturnReason {
-    /// No new chunk came in time: it waits until all its chunks are stored.
+    /// No new chunk came in time, or storage does not answer the node: it waits until all its chunks are stored, and was not tried.
     Stalled,
     /// The node is shutting down.
     ShuttingDown,

@@ -135,7 +135,9 @@ impl<'a> Ended<'a> {
         if state != RunState::WAITING {
             self.waking.add(upload, vstart);
         }
-        let attempt = run.attempt - i64::from(why == Why::Untold);
+        // Nobody tried what stalled.
+        let untried = matches!(why, Why::Untold | Why::Returned(ReturnReason::Stalled));
+        let attempt = run.attempt - i64::from(untried);
         self.rest.push((run.id, state.0, vstart, patient, missed, pause_ms, attempt));
     }
 

@@ -110,8 +110,20 @@ pub(crate) async fn cancel(home: Home, uploads: &[UploadId], all: bool) -> Resul
             }
         })
         .await;
+    let forgotten = match &cancelled {
+        Ok(_) => client.forget_failed(if all { &[] } else { uploads }).await,
+        Err(_) => Ok(0),
+    };
     client.close().await;
     tell(&format!("{} cancelled", files(cancelled?)));
+    match forgotten? {
+        0 => {}
+        number => tell(&format!(
+            "{} that had failed {} listed no more",
+            files(number),
+            if number == 1 { "is" } else { "are" }
+        )),
+    }
     Ok(code)
 }
 

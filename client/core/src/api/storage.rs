@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use filemill_api::{SignedGet, SignedPut};
 use filemill_seal::Digest;
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Response, StatusCode};
 use tokio::sync::mpsc;
 use url::Url;
@@ -14,8 +15,6 @@ use super::{Backoff, Reach, read_body, transport_detail};
 use crate::error::Error;
 use crate::notice::{Notice, Progress};
 
-/// Attempts at one object, and so about a minute of trouble, before it counts as failed.
-const ATTEMPTS_MAX: u32 = 12;
 /// A request that is this slow is dead: bytes a second.
 const SLOWEST_BYTES_PER_S: u64 = 16 << 10;
 /// Added to what the slowest rate allows.
@@ -69,11 +68,12 @@ impl Storage {
         Self { http, origins, progress, reach: Arc::new(Reach::new(notices)) }
     }
 
-    /// Stores `body`, which was presigned at `signed_at`.
+    /// Stores `body`, which was presigned at `signed_at`. Tries again for as long as the URL holds where storage cannot be reached, is out
+    /// of order, or something answers in its place.
     ///
     /// # Errors
     ///
-    /// [`Error::ForeignOrigin`], [`Error::Storage`] after [`ATTEMPTS_MAX`] attempts or at once if trying again is no use.
+    /// [`Error::ForeignOrigin`], [`Error::Storage`] if storage itself says that it does not take it.
     pub(crate) async fn put(&self, put: &SignedPut, signed_at: Instant, body: Bytes) -> Result<Put, Error> {
         let url = self.check(&put.url)?;
         let mut backoff = Backoff::new();
@@ -91,13 +91,9 @@ impl Storage {
                 Err(Attempt::Expired) => return Ok(Put::Expired),
                 Err(Attempt::Again(detail)) => {
                     let wait = backoff.next_wait();
-                    let error = Error::Storage { origin: origin(&url), detail };
-                    if backoff.attempts() >= ATTEMPTS_MAX {
-                        return Err(error);
-                    }
                     // One that failed once is no news.
                     if backoff.attempts() > 1 {
-                        self.reach.in_trouble(&error);
+                        self.reach.in_trouble(&Error::Storage { origin: origin(&url), detail });
                     }
                     tokio::time::sleep(wait).await;
                 }
@@ -171,7 +167,11 @@ impl Storage {
         });
         let request = request.body(reqwest::Body::wrap_stream(futures::stream::iter(pieces)));
         let response = request.send().await.map_err(|error| Attempt::Again(transport_detail(&error)))?;
-        if response.status().is_success() { Ok(()) } else { Err(problem(url, response).await) }
+        if !response.status().is_success() {
+            return Err(problem(url, response).await);
+        }
+        // Storage has nothing to show to whoever stores.
+        if is_page(&response) { Err(Attempt::Again(in_its_place("a page"))) } else { Ok(()) }
     }
 
     async fn try_get(&self, url: &Url, length: usize) -> Result<Option<Vec<u8>>, Attempt> {
@@ -213,12 +213,25 @@ async fn problem(url: &Url, mut response: Response) -> Attempt {
     if status == StatusCode::FORBIDDEN && expired {
         return Attempt::Expired;
     }
-    let detail = if status.is_redirection() {
-        format!("it points elsewhere ({status}), which is never followed")
-    } else {
-        detail
-    };
-    Attempt::Final(Error::Storage { origin: origin(url), detail })
+    let elsewhere = format!("it points elsewhere ({status}), which is never followed");
+    match (code, status.is_redirection()) {
+        // Storage always has a code for it: this is a captive portal, for one, which goes away.
+        ("", true) => Attempt::Again(elsewhere),
+        ("", false) => Attempt::Again(in_its_place(&status.to_string())),
+        (_, true) => Attempt::Final(Error::Storage { origin: origin(url), detail: elsewhere }),
+        (_, false) => Attempt::Final(Error::Storage { origin: origin(url), detail }),
+    }
+}
+
+/// What is said of an answer that is not storage's own.
+fn in_its_place(answer: &str) -> String {
+    format!("something answers in its place, with {answer}")
+}
+
+/// Whether the answer is a page for people.
+fn is_page(response: &Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.trim_start().to_ascii_lowercase().starts_with("text/html")
 }
 
 /// The text of the first such element of S3's flat error document.

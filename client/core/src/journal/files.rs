@@ -61,6 +61,8 @@ pub(crate) struct Known {
     /// Read in full and found to have changed.
     pub(crate) void: bool,
     pub(crate) abandoned: bool,
+    /// All of its upload is stored.
+    pub(crate) stored: bool,
     pub(crate) not_after: u64,
     pub(crate) outcome: Option<String>,
     pub(crate) refused: bool,
@@ -107,6 +109,25 @@ impl Journal {
                     .execute(connection)
                     .await?;
                     Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Lists files no more that were given up, of one upload or of all; says how many.
+    pub(crate) async fn forget_failed(&self, account: String, upload: Option<UploadId>) -> Result<u64, Error> {
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    let forgotten = sqlx::query(
+                        "update files set state = 'replaced' where state = 'failed' \
+                         and upload in (select id from uploads where account = $1 and ($2 is null or id = $2))",
+                    )
+                    .bind(account)
+                    .bind(upload.map(|upload| upload.as_bytes().to_vec()))
+                    .execute(connection)
+                    .await?;
+                    Ok(forgotten.rows_affected())
                 })
             })
             .await
@@ -469,6 +490,7 @@ mod tests {
             state: FileState::Open,
             void: false,
             abandoned: false,
+            stored: true,
             not_after: 0,
             outcome: None,
             refused: false,

@@ -161,6 +161,7 @@ fn known(row: &SqliteRow) -> Result<Known, sqlx::Error> {
         state: file_state(row.try_get("state")?)?,
         void: row.try_get::<Option<i64>, _>("verdict")?.is_some_and(|code| code != 0),
         abandoned: row.try_get::<&str, _>("upload_state")? == "abandoned",
+        stored: !matches!(row.try_get("upload_state")?, "uploading" | "abandoned"),
         not_after: unsigned(row.try_get("not_after")?),
         outcome: row.try_get("outcome")?,
         refused: row.try_get::<Option<&str>, _>("refusal")?.is_some(),

@@ -260,6 +260,7 @@ impl Transfer {
         self.opened = true;
         going.state = answer.state;
         if answer.state != UploadState::Uploading {
+            self.pipeline.progress.stored(self.files.iter().map(|found| found.stat.size).sum());
             self.header = HeaderState::Told;
             self.untold.clear();
             return Ok(None);

@@ -98,6 +98,11 @@ impl Shared {
         self.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
     }
 
+    /// Waits no longer for a file that is not finished.
+    pub(super) fn leave_open(&self) {
+        self.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
+    }
+
     /// Says the last of a file.
     ///
     /// # Errors

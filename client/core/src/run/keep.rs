@@ -48,6 +48,8 @@ struct Inner {
     /// Whether it was said that some wait, and how many there were since.
     told: bool,
     count: u64,
+    /// Something is in the way of one, so that it does not wait: whoever put it there has to take it away.
+    is_any_blocked: bool,
 }
 
 impl Unkept {
@@ -58,6 +60,12 @@ impl Unkept {
     /// Whether some wait.
     pub(super) fn is_empty(&self) -> bool {
         self.lock().waiting.is_empty()
+    }
+
+    /// Whether all were kept.
+    pub(super) fn is_none(&self) -> bool {
+        let unkept = self.lock();
+        unkept.waiting.is_empty() && !unkept.is_any_blocked
     }
 
     /// Says how many wait, if some do, now that nobody tries any more.
@@ -95,7 +103,7 @@ impl Shared {
             Ok(Kept { artifacts, trouble: Some(error), is_passing: true }) => (artifacts, error),
             Ok(Kept { artifacts, trouble, .. }) => {
                 if let Some(error) = trouble {
-                    self.tell_trouble(&error).await?;
+                    self.tell_blocked(&error).await?;
                 }
                 return Ok(artifacts);
             }
@@ -106,8 +114,10 @@ impl Shared {
         Ok(paths)
     }
 
-    /// An engine chooses what its artifacts are called, and anybody may put something in the way: that must not end the run.
-    async fn tell_trouble(&self, error: &Error) -> Result<(), Error> {
+    /// An engine chooses what its artifacts are called, and anybody may put something in the way: that must not end the run before
+    /// everything else is kept.
+    async fn tell_blocked(&self, error: &Error) -> Result<(), Error> {
+        self.unkept.lock().is_any_blocked = true;
         let trouble = Notice::Trouble { message: error.to_string(), hint: error.hint() };
         self.notices.send(trouble).await.map_err(|_| Error::Stopped)
     }
@@ -192,7 +202,10 @@ impl Shared {
         let done = {
             let mut unkept = self.unkept.lock();
             let is_done = unkept.told && unkept.waiting.is_empty();
-            is_done.then(|| std::mem::take(&mut *unkept).count)
+            is_done.then(|| {
+                unkept.told = false;
+                std::mem::take(&mut unkept.count)
+            })
         };
         if let Some(count) = done {
             let folder = filemill_text::shown_path(out.folder());
@@ -214,7 +227,7 @@ impl Shared {
         match self.keep_now(out, result, sealed, artifacts).await {
             Ok(Kept { trouble: Some(error), is_passing, .. }) => {
                 if !is_passing {
-                    self.tell_trouble(&error).await?;
+                    self.tell_blocked(&error).await?;
                 }
                 Ok(!is_passing)
             }

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::inbox::Reopened;
 use crate::journal::{Asked, FileState, Known};
 use crate::notice::{Ending, Notice};
-use crate::rules::LeftOut;
+use crate::rules::{LeftOut, is_rule_file};
 use crate::source::{FileStat, Found, now_s};
 use crate::walk::Met;
 
@@ -54,8 +54,14 @@ pub(super) struct Ways {
 pub(super) async fn select(shared: Arc<Shared>, ways: Ways, stop: CancellationToken) -> Result<(), Error> {
     let Ways { mut met, mut given_back, selected, requests } = ways;
     let work = async {
-        let mut selector =
-            Selector { shared, selected, requests, attached: HashSet::new(), left_out: BuiltIn::default() };
+        let mut selector = Selector {
+            shared,
+            selected,
+            requests,
+            attached: HashSet::new(),
+            left_out: BuiltIn::default(),
+            rules_told: false,
+        };
         let mut all_met = false;
         loop {
             tokio::select! {
@@ -89,6 +95,8 @@ struct Selector {
     /// Uploads that the run was asked to go on with.
     attached: HashSet<UploadId>,
     left_out: BuiltIn,
+    /// It was said that rule files do not count.
+    rules_told: bool,
 }
 
 /// How much was left out without anybody asking for it.
@@ -205,6 +213,7 @@ impl Selector {
     async fn files_of(&mut self, met: Vec<Met>) -> Result<Vec<Found>, Error> {
         let mut files = Vec::with_capacity(met.len());
         for met in met {
+            self.tell_of_rules(&met).await?;
             match met {
                 Met::File(found) => {
                     self.shared.expect_file(found.stat.size);
@@ -216,12 +225,34 @@ impl Selector {
                 }
                 Met::Unreadable { path, reason } => {
                     self.shared.expect_file(0);
-                    self.shared.conclude(Conclusion::not_sent(path, 0, "unreadable", reason)).await?;
+                    // Nobody knows what would have been sent, and to which engine: it may be a folder, or nothing.
+                    let engine = Some(String::new());
+                    let conclusion = Conclusion { engine, ..Conclusion::not_sent(path, 0, "unreadable", reason) };
+                    self.shared.conclude(conclusion).await?;
                 }
                 Met::Ignored { why, .. } | Met::Unruled { why, .. } => self.left_out.count(&why),
             }
         }
         Ok(files)
+    }
+
+    /// Says once that a folder which is sent has rules: whoever wrote them may count on them, and they are a watcher's.
+    async fn tell_of_rules(&mut self, met: &Met) -> Result<(), Error> {
+        let path = match met {
+            Met::File(found) => &found.path,
+            Met::Ignored { path, why: LeftOut::Rules } => path,
+            _ => return Ok(()),
+        };
+        let is_named = || self.shared.roots.iter().any(|root| root.path == *path);
+        if self.rules_told || self.shared.is_watching() || !is_rule_file(path) || is_named() {
+            return Ok(());
+        }
+        self.rules_told = true;
+        let path = filemill_text::shown_path(&self.shared.named(path));
+        let message = format!(
+            "note: `{path}` counts for `filemill watch`, not for `filemill send`, which sends what it leaves out: leave that out with `--ignore`"
+        );
+        self.shared.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)
     }
 
     async fn hand_on(&self, files: Vec<Found>, looked_up: Option<Digest>) -> Result<(), Error> {
@@ -330,6 +361,9 @@ impl Selector {
             if !waits {
                 // Named twice by the user: one last word is enough.
                 self.shared.forget_file(file.stat.size);
+            } else if known.stored && !known.reused {
+                // Of what is still to be stored, the transfer says how much there is already.
+                self.shared.progress.stored(file.stat.size);
             }
             if self.attached.insert(known.upload) {
                 self.requests.send(Request::Resume(known.upload)).await.map_err(|_| Error::Stopped)?;

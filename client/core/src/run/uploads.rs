@@ -21,7 +21,7 @@ use crate::notice::{Ending, Notice};
 use crate::pack;
 use crate::parameters::Parameters;
 use crate::pipeline::{self, Judged, Transfer, TransferEnd, Transferred, Voided};
-use crate::source::{FileKind, Found, Seen, now_s};
+use crate::source::{FileKind, Found, Seen, now_s, what_else};
 use crate::tree::{LINK, link_met};
 
 /// Times that a file which keeps changing is sent, before it counts as failed.
@@ -32,8 +32,6 @@ const SETTLE: Duration = Duration::from_millis(200);
 const RESUMES_MAX: u32 = 3;
 /// How long to wait before asking again for a recipient that may be used.
 pub(super) const HELD_FOR: Duration = Duration::from_secs(10);
-/// When a watcher tries again what could not be sent.
-const TRY_AGAIN: Duration = Duration::from_secs(60);
 /// How often to look whether another program still works on an upload that this one waits for.
 const LOOK_AFTER_OTHERS: Duration = Duration::from_secs(5);
 /// An upload that has less time left is given up, and its files are sent again.
@@ -343,39 +341,13 @@ impl Run {
                     server: self.shared.pipeline.api.server().to_owned(),
                     detail: "it keeps forgetting chunks that storage confirmed".to_owned(),
                 };
-                self.not_sent(upload, &error).await?;
+                self.not_sent(upload, error).await?;
             }
             Err(error @ (Error::Storage { .. } | Error::Refused { .. } | Error::Protocol { .. })) => {
-                self.not_sent(upload, &error).await?;
+                self.not_sent(upload, error).await?;
             }
             // What concerns one upload of the kind concerns all.
             Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
-    /// An upload that does not go on. The journal keeps it for the next time.
-    async fn not_sent(&mut self, upload: UploadId, error: &Error) -> Result<(), Error> {
-        if self.kind == Kind::Watch {
-            let message = format!("upload `{upload}` does not go on: {error}; trying again in a minute");
-            self.shared
-                .notices
-                .send(Notice::Trouble { message, hint: error.hint() })
-                .await
-                .map_err(|_| Error::Stopped)?;
-            self.later.push((Instant::now() + TRY_AGAIN, Later::Upload(upload)));
-            return Ok(());
-        }
-        let indexes = self.shared.awaited.of_upload(upload);
-        let asked: Vec<_> = indexes.into_iter().map(|index| (upload, index)).collect();
-        for place in self.shared.inbox.journal.places(&asked).await?.into_iter().filter(|place| !place.reused) {
-            let waiters = self.shared.awaited.arrived(upload, place.index);
-            let others = waiters.others.into_iter().map(|path| (path, place.size));
-            let itself = waiters.itself.then(|| (place.path.clone(), place.size));
-            for (path, size) in itself.into_iter().chain(others) {
-                let kind = if matches!(error, Error::Storage { .. }) { "storage" } else { "server" };
-                self.shared.conclude(Conclusion::not_sent(path, size, kind, error.to_string())).await?;
-            }
         }
         Ok(())
     }
@@ -427,8 +399,10 @@ impl Run {
         };
         match voided.reason {
             VoidReason::Vanished => self.give_up(upload, voided.index, &found, "vanished", voided.detail).await,
-            VoidReason::Unreadable => self.give_up(upload, voided.index, &found, "unreadable", voided.detail).await,
-            VoidReason::Changed | VoidReason::Shrank => {
+            VoidReason::Unreadable if self.no_file(&found, &look(&found).await?).is_none() => {
+                self.give_up(upload, voided.index, &found, "unreadable", voided.detail).await
+            }
+            VoidReason::Changed | VoidReason::Shrank | VoidReason::Unreadable => {
                 let cause = Cause::InVain { kind: "changing", reason: &voided.detail };
                 self.again(upload, voided.index, found, cause).await
             }
@@ -459,9 +433,9 @@ impl Run {
         if !waiters.itself {
             return Ok(());
         }
-        if is_link(&seen) {
+        if let Some(reason) = self.no_file(&found, &seen) {
             found.replaces = Some((upload, index));
-            return self.leave_out(found).await;
+            return self.leave_out(found, reason).await;
         }
         let path = self.shared.named(&found.path);
         let notice = Notice::SentAgain { path, reason: reason.to_owned() };
@@ -540,8 +514,8 @@ impl Run {
     /// Takes a file in again as it is now.
     async fn pack_again(&mut self, former: Found) -> Result<(), Error> {
         let seen = look(&former).await?;
-        if is_link(&seen) {
-            return self.leave_out(former).await;
+        if let Some(reason) = self.no_file(&former, &seen) {
+            return self.leave_out(former, reason).await;
         }
         let again = match seen {
             Ok(seen) => Found::at(former.path.clone(), former.name.clone(), seen),
@@ -561,12 +535,24 @@ impl Run {
         }
     }
 
-    /// A link took the place of a file, or of a folder on the way to it: what lies behind it was never asked for.
-    async fn leave_out(&mut self, former: Found) -> Result<(), Error> {
+    /// What took the place of a file, if a walk would have left that out: a pipe, a folder, a link, or one on the way to it, behind
+    /// which lies what was never asked for. It is a failure where the user named the file itself, unless it is a link.
+    fn no_file(&self, former: &Found, seen: &io::Result<Seen>) -> Option<&'static str> {
+        match seen {
+            Ok(seen) => {
+                let is_named = || self.shared.roots.iter().any(|root| root.path == former.path);
+                what_else(seen.kind).filter(|_| seen.kind == FileKind::Link || !is_named())
+            }
+            Err(error) => link_met(error).map(|_| LINK),
+        }
+    }
+
+    /// Says that it is left out, as a walk does.
+    async fn leave_out(&mut self, former: Found, reason: &str) -> Result<(), Error> {
         if let Some((upload, index)) = former.replaces {
             self.shared.inbox.journal.leave_out(upload, index).await?;
         }
-        let notice = Notice::Skipped { path: self.shared.named(&former.path), reason: LINK.to_owned() };
+        let notice = Notice::Skipped { path: self.shared.named(&former.path), reason: reason.to_owned() };
         self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
         self.shared.forget_file(former.stat.size);
         Ok(())
@@ -577,12 +563,4 @@ impl Run {
 async fn look(found: &Found) -> Result<io::Result<Seen>, Error> {
     let found = found.clone();
     tokio::task::spawn_blocking(move || found.look()).await.map_err(|_| Error::Stopped)
-}
-
-/// Whether it is a link that was met, or one on the way.
-fn is_link(seen: &io::Result<Seen>) -> bool {
-    match seen {
-        Ok(seen) => seen.kind == FileKind::Link,
-        Err(error) => link_met(error).is_some(),
-    }
 }

@@ -338,7 +338,7 @@ impl Folders {
             return Some(why);
         }
         if let Some((_, reason)) = watched.closed.as_ref().filter(|(path, _)| *path == watched.root.path) {
-            return Some(format!("it cannot be looked into: {reason}"));
+            return Some(reason.clone());
         }
         if let Some(why) = self.listener.is_deaf(position) {
             return Some(why);

@@ -162,3 +162,32 @@ async fn storage_that_takes_nothing_is_said_and_so_is_that_it_takes_again() {
     assert!(trouble.contains("keeps failing: SlowDown") && trouble.ends_with("trying again"), "{trouble}");
     assert!(recovered.contains("takes what is sent again"), "{recovered}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_need_not_be_stored_counts_as_such() {
+    let world = World::new().await;
+    world.write("same", "content");
+    world.send().await.assert_sizes(&[("same", 7)]);
+    let (client, told) = world.client().await;
+    let stop = CancellationToken::new();
+    let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    collect(client.send(options, &stop), told).await.assert_sizes(&[("same", 7)]);
+    let now = client.progress().now();
+    client.close().await;
+    assert_eq!((now.found_bytes, now.needless_bytes, now.stored_bytes), (7, 7, 0));
+    // What a program that was killed has stored is stored.
+    world.write("other", "others");
+    world.fake.lock().faults.hold_results = true;
+    world.send_and_die(|fake| fake.lock().uploads.values().filter(|upload| upload.told_header).count() == 2).await;
+    let (client, told) = world.client().await;
+    let stop = CancellationToken::new();
+    let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let process = async {
+        eventually("it to count as stored", || client.progress().now().stored_bytes == 6).await;
+        world.fake.process_all();
+    };
+    let (ran, ()) = tokio::join!(collect(client.send(options, &stop), told), process);
+    ran.assert_sizes(&[("other", 6), ("same", 7)]);
+    assert_eq!(client.progress().now().stored_bytes, 6);
+    client.close().await;
+}

@@ -572,14 +572,8 @@ async fn put(
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let mut inner = fake.lock();
-    if inner.faults.busy_puts > 0 {
-        inner.faults.busy_puts -= 1;
-        return (StatusCode::SERVICE_UNAVAILABLE, "<Error><Code>SlowDown</Code></Error>").into_response();
-    }
-    if inner.faults.expired_puts > 0 {
-        inner.faults.expired_puts -= 1;
-        let document = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
-        return (StatusCode::FORBIDDEN, document).into_response();
+    if let Some(answer) = inner.faults.instead_of_storing() {
+        return answer;
     }
     if Digest::of(&body).to_string() != digest {
         return (StatusCode::BAD_REQUEST, "<Error><Code>BadDigest</Code></Error>").into_response();

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use filemill_client::{Finished, Notice, Reason, SendOptions, WatchOptions};
+use filemill_client::{Error, Finished, Notice, Reason, SendOptions, WatchOptions};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -125,6 +125,39 @@ async fn swapped(world: &World) -> (Ran, PathBuf) {
     (ran, secret)
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_whose_place_a_pipe_or_a_folder_takes_is_left_out_as_where_it_was_so_before() {
+    let world = World::new().await;
+    world.write("first", noise(40));
+    let (pipe, folder) = (world.write("pipe", "1"), world.write("sub/folder", "22"));
+    world.fake.lock().faults.hang_puts_from = Some(1);
+    let (client, told) = world.client().await;
+    let stop = CancellationToken::new();
+    let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let replace = async {
+        eventually("a PUT", || world.fake.lock().seen.puts > 1).await;
+        fs::remove_file(&pipe).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        fs::remove_file(&folder).unwrap();
+        fs::create_dir(&folder).unwrap();
+        world.fake.lock().faults.hang_puts_from = None;
+    };
+    let (ran, ()) = tokio::join!(collect(client.send(options, &stop), told), replace);
+    assert_eq!(client.progress().now().found_files, 1);
+    client.close().await;
+    ran.assert_sizes(&[("first", 40 << 16)]);
+    let mut skipped: Vec<_> = ran
+        .notices
+        .iter()
+        .filter_map(|notice| match notice {
+            Notice::Skipped { path, reason } => Some((path.clone(), reason.as_str())),
+            _ => None,
+        })
+        .collect();
+    skipped.sort();
+    assert_eq!(skipped, [(pipe, "it is a named pipe"), (folder, "it is a folder")]);
+}
+
 #[track_caller]
 fn assert_left_out(ran: &Ran, secret: &Path) {
     let content = filemill_seal::Digest::of(&fs::read(secret.join("file")).unwrap());
@@ -221,4 +254,27 @@ async fn what_lies_below_a_rule_file_that_is_none_waits_which_is_said_and_nothin
         };
         assert!(reasons.iter().any(waiting), "{reasons:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_a_link_keeps_from_being_saved_is_a_failure_at_the_end() {
+    let world = World::new().await;
+    world.write("sub/x", "1");
+    world.write("y", "22");
+    let out = world.path("out");
+    fs::create_dir(&out).unwrap();
+    symlink("../elsewhere", out.join("sub")).unwrap();
+    let send = || {
+        world.send_with(SendOptions { paths: vec![world.files()], out: Some(out.clone()), ..SendOptions::default() })
+    };
+    let ran = send().await;
+    let Err(error @ Error::NotKept { .. }) = &ran.result else { panic!("{:?}", ran.result) };
+    assert!(error.hint().is_some_and(|hint| hint.contains("take away what is in the way")), "{error}");
+    assert!(ran.finished.iter().all(|file| file.ending.succeeded()) && out.join("y.age").exists());
+    let said =
+        |notice: &Notice| matches!(notice, Notice::Trouble { message, .. } if message.contains("sub/x.age`: a link"));
+    assert!(ran.notices.iter().any(said), "{:?}", ran.notices);
+    fs::remove_file(out.join("sub")).unwrap();
+    send().await.assert_sizes(&[("x", 1), ("y", 2)]);
+    assert!(out.join("sub/x.age").exists());
 }

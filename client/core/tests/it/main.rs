@@ -18,6 +18,7 @@ mod resuming;
 mod sending;
 #[cfg(unix)]
 mod standing;
+mod storage;
 mod unplaced;
 mod watching;
 mod world;

@@ -189,3 +189,47 @@ async fn copies_each_get_a_last_word_however_slowly_they_are_read() {
     client.close().await;
     assert_eq!(world.fake.lock().uploads.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_cancelled_is_sent_anew_by_whoever_sends_it_then() {
+    let world = World::new().await;
+    world.write("file", "content");
+    world.fake.lock().faults.hold_results = true;
+    world.send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.stored.len() == 1)).await;
+    let upload = world.fake.lock().order[0].parse().unwrap();
+    let (client, _told) = world.client().await;
+    assert_eq!(client.cancel(&[upload], |_, cancelled| assert!(cancelled.is_ok())).await.unwrap(), 1);
+    client.close().await;
+    world.fake.lock().faults.hold_results = false;
+    world.send().await.assert_sizes(&[("file", 7)]);
+    assert_eq!(world.fake.lock().uploads.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_failed_says_what_helps_and_is_forgotten_on_request() {
+    let world = World::new().await;
+    world.write("first", noise(40));
+    let gone = world.write("gone", "content");
+    // The first chunks hang in storage: the rest is not read before they are through, for lack of buffers.
+    world.fake.lock().faults.hang_puts_from = Some(1);
+    let (client, told) = world.client().await;
+    let stop = CancellationToken::new();
+    let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let remove = async {
+        eventually("a PUT", || world.fake.lock().seen.puts > 1).await;
+        fs::remove_file(&gone).unwrap();
+        world.fake.lock().faults.hang_puts_from = None;
+    };
+    let (ran, ()) = tokio::join!(collect(client.send(options, &stop), told), remove);
+    assert!(ran.summary(&world.files()).contains("gone: it vanished"), "{ran:?}");
+    let mut waiting = Vec::new();
+    client.status(|file| waiting.push(file)).await.unwrap();
+    let [file] = &waiting[..] else { panic!("{waiting:?}") };
+    let said = file.reason.to_string();
+    assert!(said.contains("`filemill send` tries it again") && said.contains("`filemill cancel`"), "{said}");
+    let upload = file.place.unwrap().0;
+    assert_eq!(client.forget_failed(&[filemill_seal::UploadId::random()]).await.unwrap(), 0);
+    assert_eq!(client.forget_failed(&[upload]).await.unwrap(), 1);
+    client.status(|file| panic!("{file:?}")).await.unwrap();
+    client.close().await;
+}

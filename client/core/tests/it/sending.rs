@@ -89,6 +89,8 @@ async fn what_cannot_be_read_fails_by_itself() {
     ran.result.as_ref().unwrap();
     let summary = ran.summary(&world.files());
     assert!(summary.contains("good: {\"bytes\":7}") && summary.contains("missing: it does not exist"), "{summary}");
+    let engines: Vec<&str> = ran.finished.iter().map(|file| file.engine.as_str()).collect();
+    assert_eq!(engines, ["size", ""], "what does not exist goes to no engine");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use std::fs;
 
 use filemill_api::ErrorCode;
-use filemill_client::{Ending, Notice, WatchOptions};
+use filemill_client::{Ending, Notice, SendOptions, WatchOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::minding::{in_folder, watching};
@@ -107,8 +107,9 @@ async fn what_a_watcher_began_and_somebody_sends_by_hand_is_under_no_rules_any_m
     world.fake.lock().faults.hang_puts_from = Some(0);
     world.write("private.log", "private");
     watch_and_die(&world).await;
-    let puts = world.fake.lock().seen.puts;
-    world.send_and_die(|fake| fake.lock().seen.puts > puts).await;
+    // Not the PUTs: some of the watcher's may be counted only now.
+    let opens = world.fake.lock().seen.opens;
+    world.send_and_die(|fake| fake.lock().seen.opens > opens).await;
     world.write(".gitignore", "*.log\n");
     world.fake.lock().faults.hang_puts_from = None;
     watching(&world, in_folder(&world), |watching| {
@@ -159,4 +160,24 @@ async fn a_rule_that_is_written_while_no_watcher_runs_keeps_what_the_last_one_be
         // The rule file is one of its own.
         assert!(uploads_that_live(&world) <= 2);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_sends_a_folder_by_hand_is_told_once_that_its_rule_files_do_not_count() {
+    let world = World::new().await;
+    world.write("a/.gitignore", "*.secret\n");
+    world.write("a/b.secret", "1");
+    world.write("c/.filemillignore", "*.secret\n");
+    world.write("c/d.secret", "22");
+    let ran = world.send().await;
+    ran.assert_sizes(&[(".gitignore", 9), ("b.secret", 1), ("d.secret", 2)]);
+    let notes = |ran: &crate::world::Ran| {
+        let is_note = |notice: &&Notice| matches!(notice, Notice::Remark { message } if message.contains("counts for `filemill watch`"));
+        ran.notices.iter().filter(is_note).count()
+    };
+    assert_eq!(notes(&ran), 1, "{:?}", ran.notices);
+    // What was named itself is a file like others.
+    let paths = vec![world.files().join("a/.gitignore")];
+    let ran = world.send_with(SendOptions { paths, ..SendOptions::default() }).await;
+    assert_eq!(notes(&ran), 0, "{:?}", ran.notices);
 }

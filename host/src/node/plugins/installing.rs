@@ -59,7 +59,9 @@ impl Source {
             Err(NoRelease::NotNow { why, after, .. } | NoRelease::Suspect { why, after }) => {
                 Taken::NotNow { why, after }
             }
-            Err(NoRelease::Fault(why) | NoRelease::Damaged(why)) => Taken::NotNow { why, after: Duration::ZERO },
+            Err(NoRelease::Fault(why) | NoRelease::Away(why) | NoRelease::Damaged(why)) => {
+                Taken::NotNow { why, after: Duration::ZERO }
+            }
         }
     }
 

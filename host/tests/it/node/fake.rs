@@ -22,7 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(crate) enum Reply {
     Bytes(Vec<u8>),
+    /// Storage's own.
     Status(u16),
+    /// Something in storage's place.
+    Portal(u16),
     Redirect(String),
     /// Announces the length and breaks off before it.
     CutOff(Vec<u8>),
@@ -70,7 +73,7 @@ pub(crate) struct World {
     /// The code of these answers, if it is one of a newer server's.
     pub(crate) newer_code: Option<&'static str>,
     /// What storage answers whoever puts something, if not 200.
-    pub(crate) put_status: Option<u16>,
+    pub(crate) put_reply: Option<Reply>,
     /// Where large results are to be put, if not to the storage that is configured.
     pub(crate) results_to: Option<String>,
     pub(crate) said: Vec<Said>,
@@ -484,8 +487,8 @@ impl Handle {
         let reply = self.change(|world| {
             *world.fetched.entry(key.clone()).or_default() += 1;
             if request.method == "PUT" {
-                if let Some(status) = world.put_status {
-                    return Some(Reply::Status(status));
+                if let Some(reply) = &world.put_reply {
+                    return Some(reply.clone());
                 }
                 world.stored.insert(key.clone(), request.body);
                 return Some(Reply::Status(200));
@@ -495,7 +498,10 @@ impl Handle {
         });
         match reply.unwrap_or(Reply::Status(404)) {
             Reply::Bytes(body) => Answer { body, ..Answer::status(200) },
-            Reply::Status(status) => Answer::status(status),
+            Reply::Status(status) => {
+                Answer { body: b"<Error><Code>Fake</Code></Error>".to_vec(), ..Answer::status(status) }
+            }
+            Reply::Portal(status) => Answer { is_page: true, body: b"log in".to_vec(), ..Answer::status(status) },
             Reply::Redirect(to) => Answer { location: Some(to), ..Answer::status(307) },
             Reply::CutOff(body) => Answer { body, cut_off: true, ..Answer::status(200) },
         }

@@ -204,8 +204,33 @@ async fn a_redirect_is_not_followed() {
     let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
     mill.fake.replies(&sent.key(0), [Reply::Redirect(format!("{}/chunk", mill.fake.elsewhere))]);
     sent.offer(&mill.fake);
-    assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::NodeFault);
+    assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::Stalled);
     nobody_came_elsewhere(&mill);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_captive_portal_answers_before_storage_counts_against_no_job() {
+    let mill = Mill::start_with(super::floods_log(), |config| config.limits.default.log_lines = 10_000).await;
+    for (what, status) in [("component", 200), ("header", 403), ("chunk", 404), ("result", 403)] {
+        let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
+        let portal = [Reply::Portal(status)];
+        match what {
+            "chunk" => mill.fake.replies(&sent.key(0), portal),
+            "header" => mill.fake.replies(&format!("{}/header", sent.leased.upload), portal),
+            "component" => {
+                let get = mill.fake.put("hidden", &mill.component);
+                mill.fake.replies("hidden", portal);
+                mill.fake.world(|world| world.component = Some(get));
+            }
+            _ => mill.fake.world(|world| world.put_reply = Some(Reply::Portal(status))),
+        }
+        // At an attempt at which a fault of the node's would end it.
+        sent.offer_with(&mill.fake, |leased| leased.runs[0].attempt = 16);
+        assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::Stalled, "{what}");
+        mill.fake.replies("hidden", [Reply::Bytes(mill.component.clone())]);
+    }
+    let totals = mill.end().await;
+    assert_eq!((totals.objects_missing, totals.jobs_completed), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

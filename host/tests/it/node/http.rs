@@ -27,6 +27,8 @@ pub(crate) struct Answer {
     /// The header `Date`.
     pub(crate) date: Option<String>,
     pub(crate) body: Vec<u8>,
+    /// It is HTML.
+    pub(crate) is_page: bool,
     /// Closes the connection after half of the body.
     pub(crate) cut_off: bool,
 }
@@ -64,6 +66,9 @@ async fn converse<F: Future<Output = Answer>>(stream: TcpStream, answer: impl Fn
         let mut head = format!("HTTP/1.1 {} x\r\ncontent-length: {}\r\n", answer.status, answer.body.len());
         if let Some(location) = &answer.location {
             head += &format!("location: {location}\r\n");
+        }
+        if answer.is_page {
+            head += "content-type: text/html\r\n";
         }
         if let Some(date) = &answer.date {
             head += &format!("date: {date}\r\n");

@@ -302,7 +302,7 @@ fn of_a_folder_that_may_not_be_read_or_is_gone_just_that_is_said() {
                 test.looks.borrow().iter().any(is_it)
             });
         };
-        until_said(&mut test, "a", "cannot be looked into: permission denied");
+        until_said(&mut test, "a", "it is a folder that cannot be read: permission denied");
         fs::rename(test.path("b"), test.path("moved")).unwrap();
         until_said(&mut test, "b", "it is gone");
         allow(&test.path("a"), 0o755);

@@ -11,6 +11,10 @@ pub(crate) struct Faults {
     pub(crate) busy_puts: u32,
     /// So many PUTs are answered as if the URL had expired.
     pub(crate) expired_puts: u32,
+    /// So many PUTs are answered by a captive portal.
+    pub(crate) portal_puts: u32,
+    /// PUTs are refused, by storage itself.
+    pub(crate) refused_puts: bool,
     /// So many API calls are answered with 503.
     pub(crate) busy_calls: u32,
     /// PUTs from this one on are not answered, until this is taken away.
@@ -55,6 +59,29 @@ pub(crate) struct Faults {
     pub(crate) refused_fetches: u32,
     /// So many streams of events say without end that they are another database's.
     pub(crate) resets: u32,
+}
+
+impl Faults {
+    /// What a PUT is answered that is not to succeed.
+    pub(super) fn instead_of_storing(&mut self) -> Option<Response> {
+        let counted = |count: &mut u32| {
+            let is_left = *count > 0;
+            *count -= u32::from(is_left);
+            is_left
+        };
+        if counted(&mut self.busy_puts) {
+            return Some((StatusCode::SERVICE_UNAVAILABLE, "<Error><Code>SlowDown</Code></Error>").into_response());
+        }
+        if counted(&mut self.expired_puts) {
+            let document = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
+            return Some((StatusCode::FORBIDDEN, document).into_response());
+        }
+        if counted(&mut self.portal_puts) {
+            return Some(portal(self.portal_puts));
+        }
+        let document = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
+        self.refused_puts.then(|| (StatusCode::FORBIDDEN, document).into_response())
+    }
 }
 
 /// What a captive portal answers in the server's place, one after the other.
