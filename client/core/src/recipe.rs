@@ -255,7 +255,7 @@ impl Recipes {
         let lowest = self.journal.pool_serial(&self.enrolment).await.ok()?;
         let pools = self.api.pools(Patience::Brief).await.ok()?.pools;
         let verified = verify_pool(&self.enrolment, &pools, lowest, self.api.server());
-        verified.err().map(|error| by_this_clock(error, &self.api))
+        verified.and_then(|_| self.check_clock()).err().map(|error| by_this_clock(error, &self.api))
     }
 }
 
