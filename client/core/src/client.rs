@@ -17,7 +17,7 @@ use crate::awaited::Awaited;
 use crate::config::Config;
 use crate::engines::Wanted;
 use crate::error::Error;
-use crate::home::Home;
+use crate::home::{Home, on_thread};
 use crate::inbox::Inbox;
 use crate::journal::{Journal, Session};
 use crate::keys::load_identity;
@@ -114,15 +114,20 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::NotLoggedIn`], [`Error::NoKey`] or [`Error::NoKeychain`], errors of the journal.
+    /// [`Error::NotLoggedIn`], [`Error::NoKey`] or [`Error::NoKeychain`], errors of the journal; [`Error::Stopped`] as soon as nobody
+    /// is to [wait](Home::waiting) any more.
     pub async fn open(home: Home, options: ClientOptions, notices: mpsc::Sender<Notice>) -> Result<Self, Error> {
-        let config = Config::load(&home)?;
-        let identity = {
-            let home = home.clone();
-            // A keychain may ask its owner for a password.
-            tokio::task::spawn_blocking(move || load_identity(&home)).await.map_err(|_| Error::Stopped)??
-        };
-        let identity = Arc::new(identity);
+        let stopped = home.clone();
+        tokio::select! {
+            opened = Self::open_now(home, options, notices) => opened,
+            () = stopped.stopped() => Err(Error::Stopped),
+        }
+    }
+
+    async fn open_now(home: Home, options: ClientOptions, notices: mpsc::Sender<Notice>) -> Result<Self, Error> {
+        let config = on_thread(&home, Config::load).await?;
+        // A keychain may ask its owner for a password.
+        let identity = Arc::new(on_thread(&home, load_identity).await?);
         let journal = Arc::new(Journal::open(&home).await?);
         let session = Session::begin(&home)?;
         let api = Arc::new(Api::new(config.server.clone(), &config.token, notices.clone())?);

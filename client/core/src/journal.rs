@@ -23,7 +23,7 @@ use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::error::Error;
-use crate::home::Home;
+use crate::home::{Home, on_thread};
 pub use anew::{NewJournal, begin_new_journal};
 pub(crate) use files::{FilePlace, FileState, Known, Waiting};
 pub(crate) use lookup::Asked;
@@ -139,15 +139,6 @@ impl Journal {
     fn failed(&self, error: &sqlx::Error) -> Error {
         journal_error(&self.path, error)
     }
-}
-
-/// Does what may block, on a thread for that.
-async fn on_thread<T: Send + 'static>(
-    home: &Home,
-    work: impl FnOnce(&Home) -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let home = home.clone();
-    tokio::task::spawn_blocking(move || work(&home)).await.map_err(|_| Error::Stopped)?
 }
 
 /// The file holds data keys: nobody else may read it, whatever the umask says. SQLite gives its other files the same mode.

@@ -155,3 +155,25 @@ fn a_pipe_that_nobody_writes_to_does_not_keep_a_signal_from_ending_the_program()
     stopped
     ");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_program_that_hangs_in_its_start_keeps_no_other_of_its_home_from_being_interrupted() {
+    let place = Place::new();
+    std::fs::create_dir(place.path().join("home")).unwrap();
+    let lock = std::fs::File::create(place.path().join("home/config.lock")).unwrap();
+    lock.lock().unwrap();
+    let said = place.interrupt_when_it_speaks(&["status"]);
+    assert_snapshot!(said, @r"
+    exit: 130
+    ----- stdout
+    ----- stderr
+    waiting for another program that uses `[PLACE]/home`
+    stopped
+    ");
+    for command in [&["send", "file"][..], &["resume"], &["show", "file"]] {
+        assert_eq!(place.interrupt_when_it_speaks(command), said, "{command:?}");
+    }
+    let watched = place.interrupt_when_it_speaks(&["watch", "."]);
+    assert_eq!(watched, said.replace("exit: 130", "exit: 0").replace("stopped\n", ""));
+}

@@ -13,7 +13,7 @@ use sqlx::{ConnectOptions, Connection};
 
 use crate::config::noted_journal;
 use crate::error::Error;
-use crate::home::Home;
+use crate::home::{Home, on_thread};
 
 /// Held while the tables are made. It is made after the first of them was written, and nobody removes it: where it is, there was a
 /// journal.
@@ -43,7 +43,7 @@ const MIGRATIONS: &str = "_sqlx_migrations";
 pub(super) async fn look(home: &Home) -> Result<(), Error> {
     let path = home.journal();
     let damaged = |detail: String| Error::JournalDamaged { path: path.clone(), detail };
-    if super::on_thread(home, header).await?.is_none() {
+    if on_thread(home, header).await?.is_none() {
         return Ok(());
     }
     let tables = tables(&path).await.map_err(|error| super::journal_error(&path, &error))?;
