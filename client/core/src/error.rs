@@ -374,6 +374,16 @@ pub enum Error {
         /// Whether it is a file.
         is_file: bool,
     },
+    /// Another program of the home watches the folder, or one that holds it or lies in it.
+    #[error("cannot watch `{path}`: {} watches `{watched}` already", other_program(*.process))]
+    Watched {
+        /// What was named.
+        path: PathBuf,
+        /// What the other program watches.
+        watched: PathBuf,
+        /// That program's id, if it is known.
+        process: Option<u32>,
+    },
     /// The command was asked to end.
     #[error("stopped")]
     Stopped,
@@ -504,6 +514,9 @@ impl Error {
             }
             Self::OtherDescription { .. } => "the report is right, and is shown without titles and units",
             Self::Watch { .. } => "raise the limit, if it is one; changes are still found by looking every few seconds",
+            Self::Watched { .. } => {
+                "end that one first, or name another folder; two programs may send it to two engines: then name both with --engine"
+            }
             Self::NoFolder { is_file: true, .. } => "name the folder that holds it, or send it with `filemill send`",
             Self::NoFolder { is_file: false, .. } => "make the folder first, or name another",
         };
@@ -532,6 +545,10 @@ impl Error {
     pub(crate) fn file(action: &'static str, path: &Path, error: &std::io::Error) -> Self {
         Self::File { action, path: path.to_owned(), detail: io_detail(error) }
     }
+}
+
+fn other_program(process: Option<u32>) -> String {
+    process.map_or("another program of this home".to_owned(), |id| format!("process {id} of this home"))
 }
 
 /// How far a clock is ahead or behind, in words.

@@ -15,6 +15,7 @@ mod unfetched;
 mod uploads;
 mod writer;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -81,6 +82,16 @@ impl Journal {
             .await
             .map_err(failed)?;
         Ok(Self { writer: Writer::start(writer, path.clone()), reader, path })
+    }
+
+    /// Waits until no other program of the home compares what is written with what it is about to write, and keeps others from it
+    /// until the file is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stopped`] if it is not to be waited for any more, [`Error::File`] if it cannot be locked.
+    pub(crate) async fn lock(&self, home: &Home) -> Result<File, Error> {
+        on_thread(home, |home| home.lock(found::LOCK)).await
     }
 
     /// Waits until everything is written, and closes it.

@@ -6,6 +6,7 @@ mod folders;
 mod lease;
 mod listen;
 mod mounts;
+mod others;
 mod pace;
 mod rest;
 mod settle;
@@ -68,6 +69,8 @@ struct Begun {
     rules: Vec<Arc<Rules>>,
     out: Option<Out>,
     wanted: Wanted,
+    /// Whether other programs see that these folders are watched.
+    is_noted: bool,
     /// Once there was an engine to send files to, which took these.
     parameters: Option<Parameters>,
 }
@@ -89,8 +92,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::NoFolder`] for a folder that is none, [`Error::Glob`], and what concerns all files. Nothing is lost: the next
-    /// watcher goes on.
+    /// [`Error::NoFolder`] for a folder that is none, [`Error::Watched`] for one that another program of this home watches for the
+    /// same engine, [`Error::Glob`], and what concerns all files. Nothing is lost: the next watcher goes on.
     pub async fn watch(&self, options: WatchOptions, stop: &CancellationToken) -> Result<(), Error> {
         let unkept = Arc::<Unkept>::default();
         let result = self.watch_until_stopped(&options, &unkept, stop).await;
@@ -154,7 +157,7 @@ impl Client {
         }
         let wanted = Wanted::parse(options.engine.as_deref());
         check_wanted(&wanted, &options.parameters)?;
-        Ok(Begun { roots, rules, out, wanted, parameters: None })
+        Ok(Begun { roots, rules, out, wanted, is_noted: false, parameters: None })
     }
 
     async fn watch_while_there_is_room(
@@ -169,10 +172,17 @@ impl Client {
         let roots: Vec<Root> = begun.roots.iter().map(|root| root.clone().without(self.home.path(), &outs)).collect();
         let rules = begun.rules.clone();
         // First of all: whoever asks for the status sees what waits, and why, while server or pool are waited for.
+        // Of two programs that begin at once, one sees the other.
+        let lock = self.journal.lock(&self.home).await?;
+        if !begun.is_noted {
+            self.check_unwatched(begun, stop).await?;
+        }
         for root in &roots {
             self.journal.watch(self.session.id(), &root.path, &options.ignore, options.engine.as_deref()).await?;
             self.journal.watch_temporary(self.session.id(), &root.path, options.temporary).await?;
         }
+        begun.is_noted = true;
+        drop(lock);
         // Files wait for descriptions that are yet to come, each by itself.
         let recipe = self.recipe_in_time(begun, stop).await?;
         let parameters = match &begun.parameters {

@@ -1,6 +1,6 @@
 //! The one writer: what is asked for at the same time is committed together, with one flush to the disk.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::journal_error;
 use crate::error::Error;
+use crate::source::identity;
 
 /// Most changes in one transaction.
 const GROUP_MAX: usize = 64;
@@ -81,21 +82,6 @@ impl Place {
         }
         let detail = "it was removed or replaced while this program ran".to_owned();
         Err(Error::JournalDamaged { path: self.path.clone(), detail })
-    }
-}
-
-/// Device and inode; `None` if nothing is there, and where there are no such numbers.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-
-        std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = path;
-        None
     }
 }
 

@@ -3,7 +3,8 @@
 use std::fs;
 use std::process::Command;
 
-use filemill_client::{Notice, Reason, WatchOptions};
+use filemill_client::{Error, Notice, Reason, WatchOptions};
+use tokio_util::sync::CancellationToken;
 
 use crate::minding::{SmallDisk, in_folder, watching};
 use crate::world::World;
@@ -82,4 +83,65 @@ async fn what_was_right_when_a_watcher_began_ends_it_no_more_when_its_journal_ha
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_watcher_does_not_send_what_the_first_one_sends() {
+    let world = World::new().await;
+    world.write("file", "content");
+    world.write("sub/file", "22");
+    std::os::unix::fs::symlink("in", world.path("link")).unwrap();
+    let options = WatchOptions { ignore: vec!["/left-out".to_owned()], ..in_folder(&world) };
+    watching(&world, options, |watching| {
+        let world = &world;
+        async move {
+            watching.until_finished(world, "file").await;
+            let begun = async |options: WatchOptions| {
+                let (second, mut told) = world.client().await;
+                let stop = CancellationToken::new();
+                let result = {
+                    let watches = second.watch(options, &stop);
+                    tokio::pin!(watches);
+                    loop {
+                        tokio::select! {
+                            result = &mut watches => break result,
+                            // It has begun.
+                            Some(notice) = told.recv() => if matches!(notice, Notice::Remark { .. }) {
+                                stop.cancel();
+                            },
+                        }
+                    }
+                };
+                second.close().await;
+                result
+            };
+            for name in ["in", "link", "in/sub", ""] {
+                let folder = world.path(name);
+                let options = WatchOptions { folders: vec![folder.clone()], ..WatchOptions::default() };
+                let refused = begun(options.clone()).await.unwrap_err();
+                let (own, watched) = (std::process::id(), fs::canonicalize(world.files()).unwrap());
+                assert!(
+                    matches!(&refused, Error::Watched { path, watched: other, process }
+                        if *path == folder && *other == watched && *process == Some(own)),
+                    "{name}: {refused:?}"
+                );
+                let said = format!("process {own} of this home watches `{}` already", watched.display());
+                assert!(refused.to_string().ends_with(&said), "{refused}");
+            }
+            // What one of them leaves out, only the other one sends.
+            fs::create_dir(world.files().join("left-out")).unwrap();
+            let inner = WatchOptions { folders: vec![world.files().join("left-out")], ..WatchOptions::default() };
+            begun(inner).await.unwrap();
+            let around = WatchOptions {
+                folders: vec![world.path("")],
+                ignore: vec!["/in".to_owned()],
+                ..WatchOptions::default()
+            };
+            begun(around).await.unwrap();
+        }
+    })
+    .await;
+    // With the first one its hold on the folder ends.
+    let again = &world;
+    watching(again, in_folder(again), |watching| async move { watching.until_finished(again, "file").await }).await;
 }
