@@ -297,6 +297,8 @@ mod tests {
             let loaded = Config::load(&home).unwrap();
             assert_eq!((loaded.server.port(), loaded.token.as_str()), (Some(1), "one"));
             fs::remove_dir(&part).unwrap();
+            let is_part = |entry: fs::DirEntry| entry.path().extension().is_some_and(|ending| ending == "part");
+            assert!(!fs::read_dir(home.path()).unwrap().any(|entry| is_part(entry.unwrap())), "its token is left");
         }
     }
 

@@ -157,12 +157,24 @@ fn read_bounded(file: File, path: &Path, bytes_max: u64) -> Result<String, Error
 pub(crate) struct Prepared {
     part: PathBuf,
     path: PathBuf,
+    is_put: bool,
 }
 
 impl Prepared {
     /// Puts it there.
-    pub(crate) fn put(self) -> Result<(), Error> {
-        fs::rename(&self.part, &self.path).map_err(|error| Error::file("write", &self.path, &error))
+    pub(crate) fn put(mut self) -> Result<(), Error> {
+        let put = fs::rename(&self.part, &self.path).map_err(|error| Error::file("write", &self.path, &error));
+        self.is_put = put.is_ok();
+        put
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if !self.is_put {
+            // It may hold a secret.
+            let _ = fs::remove_file(&self.part);
+        }
     }
 }
 
@@ -184,8 +196,9 @@ pub(crate) fn prepare_private(path: &Path, text: &str) -> Result<Prepared, Error
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&part).map_err(failed)?;
+    let prepared = Prepared { part, path: path.to_owned(), is_put: false };
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-    Ok(Prepared { part, path: path.to_owned() })
+    Ok(prepared)
 }
 
 #[cfg(all(unix, not(target_vendor = "apple")))]

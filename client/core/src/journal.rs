@@ -4,6 +4,7 @@ mod anew;
 mod descriptions;
 mod files;
 mod found;
+mod full;
 mod grown;
 mod lookup;
 mod mark;
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use filemill_seal::{Digest, UploadId, Verdict, VoidReason};
-use sqlx::migrate::MigrateError;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::error::Error;
@@ -46,6 +47,8 @@ pub(crate) struct Journal {
     path: PathBuf,
     reader: SqlitePool,
     writer: Writer,
+    /// Kept from others as long as it is only read, on a full disk.
+    alone: Option<File>,
 }
 
 impl Journal {
@@ -73,7 +76,7 @@ impl Journal {
         // With SQLite, sqlx locks nothing: of two programs that start at once, one found the tables of the other.
         let lock = on_thread(home, |home| home.lock(found::LOCK)).await?;
         drop(begins);
-        sqlx::migrate!("./migrations").run(&writer).await.map_err(|error| migration_error(&path, error))?;
+        migrations().run(&writer).await.map_err(|error| migration_error(&path, error))?;
         mark::check(home, &writer).await?;
         drop(lock);
         let reader = SqlitePoolOptions::new()
@@ -81,7 +84,7 @@ impl Journal {
             .connect_with(options.read_only(true).create_if_missing(false))
             .await
             .map_err(failed)?;
-        Ok(Self { writer: Writer::start(writer, path.clone()), reader, path })
+        Ok(Self { writer: Writer::start(writer, path.clone()), reader, path, alone: None })
     }
 
     /// Waits until no other program of the home compares what is written with what it is about to write, and keeps others from it
@@ -150,6 +153,11 @@ impl Journal {
     fn failed(&self, error: &sqlx::Error) -> Error {
         journal_error(&self.path, error)
     }
+}
+
+/// What makes its tables, and changes those of earlier versions.
+fn migrations() -> Migrator {
+    sqlx::migrate!("./migrations")
 }
 
 /// The file holds data keys: nobody else may read it, whatever the umask says. SQLite gives its other files the same mode.

@@ -62,7 +62,7 @@ pub(super) fn part(path: &Path, ending: &str) -> PathBuf {
 }
 
 /// The first bytes of the database; `None` if there is no journal yet.
-fn header(home: &Home) -> Result<Option<[u8; HEADER_BYTES]>, Error> {
+pub(super) fn header(home: &Home) -> Result<Option<[u8; HEADER_BYTES]>, Error> {
     let path = home.journal();
     let damaged = |detail: &str| Error::JournalDamaged { path: path.clone(), detail: detail.to_owned() };
     let failed = |error: std::io::Error| Error::file("open", &path, &error);

@@ -47,6 +47,11 @@ impl Session {
         Ok(Self { id, lock: Some((path, lock)) })
     }
 
+    /// One that owns nothing, and so needs no lock.
+    pub(crate) fn without_lock() -> Self {
+        Self { id: UploadId::random().to_string(), lock: None }
+    }
+
     pub(crate) fn id(&self) -> &str {
         &self.id
     }

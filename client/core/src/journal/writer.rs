@@ -26,6 +26,8 @@ struct Change {
 pub(super) struct Writer {
     changes: Mutex<Option<mpsc::Sender<Change>>>,
     tasks: TaskTracker,
+    /// The journal, if there is no room to write anything down.
+    full: Option<PathBuf>,
 }
 
 impl Writer {
@@ -35,7 +37,14 @@ impl Writer {
         let place = Place { identity: identity(&path), path };
         tasks.spawn(write_groups(pool, place, queue));
         tasks.close();
-        Self { changes: Mutex::new(Some(changes)), tasks }
+        Self { changes: Mutex::new(Some(changes)), tasks, full: None }
+    }
+
+    /// One that writes nothing to the journal at `path`: there is no room.
+    pub(super) fn without_room(path: PathBuf) -> Self {
+        let tasks = TaskTracker::new();
+        tasks.close();
+        Self { changes: Mutex::new(None), tasks, full: Some(path) }
     }
 
     /// Runs `work` in a transaction, and returns what it returned once that is committed. If the caller goes away, the
@@ -45,6 +54,9 @@ impl Writer {
         T: Send + 'static,
         W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
     {
+        if let Some(path) = &self.full {
+            return Err(Error::JournalFull { path: path.clone() });
+        }
         let value = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&value);
         let work: Work = Box::new(move |connection| {

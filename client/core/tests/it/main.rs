@@ -15,6 +15,8 @@ mod login;
 #[cfg(unix)]
 mod minding;
 mod parameters;
+#[cfg(unix)]
+mod reading;
 mod recovery;
 mod resuming;
 mod sending;
