@@ -231,12 +231,14 @@ pub enum Error {
         detail: String,
     },
     /// The server has no statement of the pool.
-    #[error("server `{server}` has no recipient of pool `{pool}`")]
+    #[error("server `{server}` has no recipient of pool `{pool}`{}", only_of(.others))]
     NoPool {
         /// The server.
         server: String,
         /// The pool that is pinned.
         pool: String,
+        /// The pools that it has recipients of, as a list for people.
+        others: String,
     },
     /// No such engine.
     #[error("there is no engine `{engine}`, only {known}")]
@@ -374,16 +376,6 @@ pub enum Error {
         /// Whether it is a file.
         is_file: bool,
     },
-    /// Another program of the home watches the folder, or one that holds it or lies in it.
-    #[error("cannot watch `{path}`: {} watches `{watched}` already", other_program(*.process))]
-    Watched {
-        /// What was named.
-        path: PathBuf,
-        /// What the other program watches.
-        watched: PathBuf,
-        /// That program's id, if it is known.
-        process: Option<u32>,
-    },
     /// The command was asked to end.
     #[error("stopped")]
     Stopped,
@@ -470,6 +462,9 @@ impl Error {
             Self::Clock { .. } => {
                 "set this machine's clock, and keep it by NTP; if it is right, tell the server's operator. Nothing is lost"
             }
+            Self::NoPool { others, .. } if !others.is_empty() => {
+                "log in with the enrolment of a pool that it has; a processor of this one announces it when it starts: ask its operator"
+            }
             Self::NoPool { .. } => {
                 "a processor announces it when it starts: is one running for this pool, and does the pool serve your organisation? ask its operator"
             }
@@ -545,6 +540,10 @@ impl Error {
     pub(crate) fn file(action: &'static str, path: &Path, error: &std::io::Error) -> Self {
         Self::File { action, path: path.to_owned(), detail: io_detail(error) }
     }
+}
+
+fn only_of(others: &str) -> String {
+    if others.is_empty() { String::new() } else { format!(", only of {others}") }
 }
 
 fn other_program(process: Option<u32>) -> String {

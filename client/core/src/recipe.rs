@@ -1,10 +1,13 @@
 //! What new uploads are made for: the releases that the organisation uses now, and the recipient of the pool.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use filemill_seal::{Digest, Enrolment, PARAMETERS_USUAL_BYTES, PoolError, Recipient, SignedStatement, Statement};
+use filemill_seal::{
+    Digest, Enrolment, PARAMETERS_USUAL_BYTES, POOL_NAME_MAX_BYTES, PoolError, Recipient, SignedStatement, Statement,
+};
+use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use crate::api::{Api, Patience};
@@ -282,7 +285,13 @@ pub(crate) fn verify_pool(
 ) -> Result<Statement, Error> {
     let mut best: Option<Statement> = None;
     let mut refusal = None;
+    let mut others = BTreeSet::new();
     for offered in pools {
+        // What is of another pool, as it says itself, is of no concern, whoever signed it.
+        if let Some(other) = pool_of(offered).filter(|pool| pool != enrolment.pool()) {
+            others.insert(other);
+            continue;
+        }
         let signed = serde_json::json!({"statement": offered.statement, "signature": offered.signature});
         let Ok(signed) = serde_json::from_value::<SignedStatement>(signed) else {
             continue;
@@ -296,6 +305,20 @@ pub(crate) fn verify_pool(
     match (best, refusal) {
         (Some(statement), _) => Ok(statement),
         (None, Some(error)) => Err(Error::Pool(error)),
-        (None, None) => Err(Error::NoPool { server: server.to_owned(), pool: enrolment.pool().to_owned() }),
+        (None, None) => {
+            let others = listed(&others.iter().map(String::as_str).collect::<Vec<_>>());
+            Err(Error::NoPool { server: server.to_owned(), pool: enrolment.pool().to_owned(), others })
+        }
     }
+}
+
+/// Which pool a statement says that it is of; `None` if it names none that can be.
+fn pool_of(offered: &filemill_api::SignedStatement) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        pool: String,
+    }
+
+    let named: Named = serde_json::from_str(&offered.statement).ok()?;
+    (named.pool.len() <= POOL_NAME_MAX_BYTES).then_some(named.pool)
 }
