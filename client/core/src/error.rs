@@ -270,6 +270,8 @@ pub enum Error {
         engine: String,
         /// What is wrong with them.
         detail: String,
+        /// Those that it takes, as a list for people; empty if it takes none, or does not name them.
+        known: String,
     },
     /// Parameters that several engines would get.
     #[error("parameters are one engine's, and `auto` sends files to several")]
@@ -376,6 +378,16 @@ pub enum Error {
         /// Whether it is a file.
         is_file: bool,
     },
+    /// Another program of the home watches the folder, or one that holds it or lies in it.
+    #[error("cannot watch `{path}`: {} watches `{watched}` already", other_program(*.process))]
+    Watched {
+        /// What was named.
+        path: PathBuf,
+        /// What the other program watches.
+        watched: PathBuf,
+        /// That program's id, if it is known.
+        process: Option<u32>,
+    },
     /// The command was asked to end.
     #[error("stopped")]
     Stopped,
@@ -478,7 +490,10 @@ impl Error {
             Self::Undescribed { .. } => {
                 "a processor says it within seconds of its start, and `filemill-server release publish` before; or choose an engine with --engine NAME"
             }
-            Self::Parameters { .. } => "the engine's schema says what there is to set; nothing was sent",
+            Self::Parameters { known, .. } if !known.is_empty() => {
+                return Some(format!("its parameters are {known}; nothing was sent"));
+            }
+            Self::Parameters { .. } => "nothing was sent",
             Self::WhichParameters => "choose the engine with --engine NAME",
             Self::ParametersUnknown { .. } => {
                 "a processor says it within seconds of its start, and `filemill-server release publish` before; nothing was sent"
@@ -500,6 +515,9 @@ impl Error {
                 "it was sealed for another key: restore that one with `filemill key import --replace FILE`, or send the file again"
             }
             Self::Result(error) => error.hint(),
+            Self::NotSealed { path } if path.extension().is_some_and(|ending| ending == "age") => {
+                "it is damaged, or something else was given such a name; `filemill results` lists those that the journal has"
+            }
             Self::NotSealed { .. } => "those end in `.age`, as `--out` keeps them",
             Self::UnknownUpload { .. } => {
                 "open it on the device that sent the file, with that device's FILEMILL_HOME; `filemill key export > key` and `age -d -i key FILE` show it unchecked"

@@ -15,7 +15,7 @@ use crate::engines::{EngineRelease, Engines, Wanted, listed};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::notice::Notice;
-use crate::parameters::{GivenParameters, Parameters};
+use crate::parameters::{GivenParameters, Parameters, names_in};
 use crate::pipeline::Recipe;
 use crate::source::now_s;
 
@@ -170,9 +170,11 @@ impl Recipes {
             }
         };
         let given = given.clone();
+        let known = names_in(schema.as_ref());
         let fitted = tokio::task::spawn_blocking(move || given.fitted(schema.as_ref()));
         let fitted = fitted.await.map_err(|_| Error::Stopped)?;
-        let parameters = fitted.map_err(|detail| Error::Parameters { engine: release.engine.clone(), detail })?;
+        let parameters =
+            fitted.map_err(|detail| Error::Parameters { engine: release.engine.clone(), detail, known })?;
         self.verdicts.remember(release.release, &parameters, Ok(()));
         self.check_length(&parameters, &recipe.engines)?;
         Ok(parameters)
@@ -203,7 +205,8 @@ impl Recipes {
                 verdict
             }
         };
-        verdict.map_err(|detail| Error::Parameters { engine: release.engine.clone(), detail })
+        let known = String::new();
+        verdict.map_err(|detail| Error::Parameters { engine: release.engine.clone(), detail, known })
     }
 
     fn check_length(&self, parameters: &Parameters, engines: &Engines) -> Result<(), Error> {

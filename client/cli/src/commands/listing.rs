@@ -48,6 +48,9 @@ pub(crate) async fn results(home: Home, json: bool, stop: &CancellationToken) ->
             }
             output.flush();
         }
+        if after == 0 && code == ExitCode::SUCCESS {
+            tell("the journal has no result yet: `filemill status` says what is not done");
+        }
         Ok(code)
     };
     let result = tokio::select! {

@@ -26,6 +26,16 @@ fn a_usage_error_exits_with_2() {
 }
 
 #[test]
+fn a_usage_error_asks_for_nothing_that_is_not_needed() {
+    let place = Place::new();
+    // The home is set in the environment.
+    let said = place.run(&["send"]);
+    assert!(said.contains("Usage: filemill send <PATH>...") && !said.contains("--home"), "{said}");
+    let said = place.run(&["watch", "--settle", "-1", "."]);
+    assert!(said.contains("not between 0 and 3600 seconds") && !said.contains("tip:"), "{said}");
+}
+
+#[test]
 fn without_a_login_each_command_says_how_to_log_in() {
     let place = Place::new();
     let said = place.run(&["send", "file"]);
