@@ -6,15 +6,23 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use filemill_client::{KeyPlace, UploadId};
 
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done: every file of `send` and `resume` has a report; `watch` was stopped
+  1    an error, or a file without a report: of `send`, `resume`, `open` and `show`
+  2    not a command line of this program
+  130  stopped by Ctrl-C or SIGTERM, all but `watch`; or at once, by a second one";
+
 /// Files in, private results out.
 ///
 /// Files are compressed and sealed on this machine, analysed by a processor that the server cannot look into, and the
 /// results come back sealed so that only you can open them.
 #[derive(Debug, Parser)]
-#[command(name = "filemill", version, max_term_width = 100)]
+#[command(name = "filemill", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub(crate) struct Arguments {
-    /// Folder with login, key and journal; the platform's folder for application data if absent
-    #[arg(long, env = "FILEMILL_HOME", global = true, value_name = "DIR", hide_env_values = true)]
+    /// Folder with login, key and journal; if absent, the one that FILEMILL_HOME names, else the platform's folder for application data
+    // Read there and not here: what is set in the environment would stand in the usage as if it had to be given.
+    #[arg(long, global = true, value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -142,7 +150,7 @@ pub(crate) struct Watch {
     pub(crate) folders: Vec<PathBuf>,
     /// How long a file must stay as it is before it is sent, in seconds; if absent, as long as whoever writes into its folder
     /// was seen to pause, up to 60
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) settle: Option<Duration>,
     #[command(flatten)]
     pub(crate) analysis: Analysis,

@@ -25,6 +25,16 @@ async fn open_client(home: Home) -> Result<(Client, mpsc::Receiver<Notice>), Err
     Ok((Client::open(home, ClientOptions::default(), notices).await?, told))
 }
 
+/// The same for a command that mainly reads: on a full disk it is said what is not kept.
+async fn open_to_read(home: Home) -> Result<(Client, mpsc::Receiver<Notice>), Error> {
+    let (notices, mut told) = mpsc::channel(NOTICES);
+    let client = Client::open_to_read(home, ClientOptions::default(), notices).await?;
+    while let Ok(notice) = told.try_recv() {
+        tell_notice(&notice);
+    }
+    Ok((client, told))
+}
+
 /// Says a notice that is not a file's last word.
 fn tell_notice(notice: &Notice) {
     match notice {

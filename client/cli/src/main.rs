@@ -64,11 +64,16 @@ async fn run(arguments: Arguments, stop: &CancellationToken) -> Result<ExitCode,
         Some(path) => Home::at(path)?,
         None => Home::from_environment()?,
     };
+    let home = home.waiting(stop.clone(), lines::tell);
     match arguments.command {
         Command::Login(login) => unless(stop, commands::login(&home, login)).await,
         // These say themselves what was stopped.
         Command::Send(send) => commands::send(home, send, stop).await,
-        Command::Watch(watch) => commands::watch(home, watch, stop).await,
+        Command::Watch(watch) => match commands::watch(home, watch, stop).await {
+            // Being stopped is how a watcher ends, whatever it waited for.
+            Err(Error::Stopped) if stop.is_cancelled() => Ok(ExitCode::SUCCESS),
+            other => other,
+        },
         Command::Resume { json } => commands::resume(home, json, stop).await,
         Command::Results { json } => commands::results(home, json, stop).await,
         Command::Open { file, json } => unless(stop, commands::open(home, &file, json)).await,

@@ -453,13 +453,11 @@ fn transport_detail(error: &reqwest::Error) -> String {
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    match cause.downcast_ref::<std::io::Error>() {
+    let text = match cause.downcast_ref::<std::io::Error>() {
         Some(error) => crate::error::io_detail(error),
         None if std::ptr::eq(cause, error as &dyn std::error::Error) => "the request failed".to_owned(),
-        None => match cause.to_string() {
-            // What rustls says of a server's answer in the clear.
-            text if text.contains("InvalidContentType") => "it does not speak TLS: is it `http://…`?".to_owned(),
-            text => text,
-        },
-    }
+        None => cause.to_string(),
+    };
+    // What rustls says of an answer in the clear.
+    if text.contains("InvalidContentType") { "it does not speak TLS: is it `http://…`?".to_owned() } else { text }
 }

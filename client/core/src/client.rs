@@ -17,7 +17,7 @@ use crate::awaited::Awaited;
 use crate::config::Config;
 use crate::engines::Wanted;
 use crate::error::Error;
-use crate::home::Home;
+use crate::home::{Home, on_thread};
 use crate::inbox::Inbox;
 use crate::journal::{Journal, Session};
 use crate::keys::load_identity;
@@ -114,17 +114,58 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::NotLoggedIn`], [`Error::NoKey`] or [`Error::NoKeychain`], errors of the journal.
+    /// [`Error::NotLoggedIn`], [`Error::NoKey`] or [`Error::NoKeychain`], errors of the journal; [`Error::Stopped`] as soon as nobody
+    /// is to [wait](Home::waiting) any more.
     pub async fn open(home: Home, options: ClientOptions, notices: mpsc::Sender<Notice>) -> Result<Self, Error> {
-        let config = Config::load(&home)?;
-        let identity = {
-            let home = home.clone();
-            // A keychain may ask its owner for a password.
-            tokio::task::spawn_blocking(move || load_identity(&home)).await.map_err(|_| Error::Stopped)??
-        };
-        let identity = Arc::new(identity);
-        let journal = Arc::new(Journal::open(&home).await?);
-        let session = Session::begin(&home)?;
+        Self::open_in_time(home, options, notices, false).await
+    }
+
+    /// The same for whoever mainly reads what is in the journal: on a full disk it is read as it is, which is told, and what would be
+    /// written is an [`Error::JournalFull`]. Other programs of the home wait then until this client is closed.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub async fn open_to_read(
+        home: Home,
+        options: ClientOptions,
+        notices: mpsc::Sender<Notice>,
+    ) -> Result<Self, Error> {
+        Self::open_in_time(home, options, notices, true).await
+    }
+
+    async fn open_in_time(
+        home: Home,
+        options: ClientOptions,
+        notices: mpsc::Sender<Notice>,
+        to_read: bool,
+    ) -> Result<Self, Error> {
+        let stopped = home.clone();
+        tokio::select! {
+            opened = Self::open_now(home, options, notices, to_read) => opened,
+            () = stopped.stopped() => Err(Error::Stopped),
+        }
+    }
+
+    async fn open_now(
+        home: Home,
+        options: ClientOptions,
+        notices: mpsc::Sender<Notice>,
+        to_read: bool,
+    ) -> Result<Self, Error> {
+        let config = on_thread(&home, Config::load).await?;
+        // A keychain may ask its owner for a password.
+        let identity = Arc::new(on_thread(&home, load_identity).await?);
+        let opened = if to_read { Journal::open_to_read(&home).await? } else { Journal::open(&home).await? };
+        let journal = Arc::new(opened);
+        let session = if journal.is_as_it_was() { Session::without_lock() } else { Session::begin(&home)? };
+        if journal.is_as_it_was() {
+            let full = Error::JournalFull { path: home.journal() };
+            let message = format!("{full}: it is read as it is, and nothing new is kept");
+            let hint = Some("free some space".to_owned());
+            // Nobody has told anything before.
+            let _ = notices.try_send(Notice::Trouble { message, hint });
+        }
         let api = Arc::new(Api::new(config.server.clone(), &config.token, notices.clone())?);
         let progress = Arc::new(Progress::default());
         let storage = Storage::new(api.http().clone(), &config.storage_origins, Arc::clone(&progress), notices.clone());

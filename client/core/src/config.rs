@@ -62,11 +62,15 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`Error::NotLoggedIn`] if there was none, [`Error::File`] or [`Error::Malformed`] if it cannot be read.
+    /// [`Error::NotLoggedIn`] if there was none, [`Error::File`] or [`Error::Malformed`] if it cannot be read, [`Error::Stopped`] if
+    /// another program is in the way and nobody is to wait for it any more.
     pub fn load(home: &Home) -> Result<Self, Error> {
         // Between the two files another login may come, whose token is for no server but its own. Where nothing can be locked, as on
         // a disk that was full before there was a lock, they are read nevertheless.
-        let _lock = home.lock(LOCK).ok();
+        let _lock = match home.lock(LOCK) {
+            Err(Error::Stopped) => return Err(Error::Stopped),
+            lock => lock.ok(),
+        };
         let not_logged_in = || Error::NotLoggedIn { home: home.path().to_owned() };
         let path = home.config();
         let text = read_text(&path)?.ok_or_else(not_logged_in)?;
@@ -293,6 +297,8 @@ mod tests {
             let loaded = Config::load(&home).unwrap();
             assert_eq!((loaded.server.port(), loaded.token.as_str()), (Some(1), "one"));
             fs::remove_dir(&part).unwrap();
+            let is_part = |entry: fs::DirEntry| entry.path().extension().is_some_and(|ending| ending == "part");
+            assert!(!fs::read_dir(home.path()).unwrap().any(|entry| is_part(entry.unwrap())), "its token is left");
         }
     }
 

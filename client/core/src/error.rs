@@ -231,12 +231,14 @@ pub enum Error {
         detail: String,
     },
     /// The server has no statement of the pool.
-    #[error("server `{server}` has no recipient of pool `{pool}`")]
+    #[error("server `{server}` has no recipient of pool `{pool}`{}", only_of(.others))]
     NoPool {
         /// The server.
         server: String,
         /// The pool that is pinned.
         pool: String,
+        /// The pools that it has recipients of, as a list for people.
+        others: String,
     },
     /// No such engine.
     #[error("there is no engine `{engine}`, only {known}")]
@@ -268,6 +270,8 @@ pub enum Error {
         engine: String,
         /// What is wrong with them.
         detail: String,
+        /// Those that it takes, as a list for people; empty if it takes none, or does not name them.
+        known: String,
     },
     /// Parameters that several engines would get.
     #[error("parameters are one engine's, and `auto` sends files to several")]
@@ -376,6 +380,16 @@ pub enum Error {
         /// Whether it is a file.
         is_file: bool,
     },
+    /// Another program of the home watches the folder, or one that holds it or lies in it.
+    #[error("cannot watch `{path}`: {} watches `{watched}` already", other_program(*.process))]
+    Watched {
+        /// What was named.
+        path: PathBuf,
+        /// What the other program watches.
+        watched: PathBuf,
+        /// That program's id, if it is known.
+        process: Option<u32>,
+    },
     /// The command was asked to end.
     #[error("stopped")]
     Stopped,
@@ -462,6 +476,9 @@ impl Error {
             Self::Clock { .. } => {
                 "set this machine's clock, and keep it by NTP; if it is right, tell the server's operator. Nothing is lost"
             }
+            Self::NoPool { others, .. } if !others.is_empty() => {
+                "log in with the enrolment of a pool that it has; a processor of this one announces it when it starts: ask its operator"
+            }
             Self::NoPool { .. } => {
                 "a processor announces it when it starts: is one running for this pool, and does the pool serve your organisation? ask its operator"
             }
@@ -475,7 +492,10 @@ impl Error {
             Self::Undescribed { .. } => {
                 "a processor says it within seconds of its start, and `filemill-server release publish` before; or choose an engine with --engine NAME"
             }
-            Self::Parameters { .. } => "the engine's schema says what there is to set; nothing was sent",
+            Self::Parameters { known, .. } if !known.is_empty() => {
+                return Some(format!("its parameters are {known}; nothing was sent"));
+            }
+            Self::Parameters { .. } => "nothing was sent",
             Self::WhichParameters => "choose the engine with --engine NAME",
             Self::ParametersUnknown { .. } => {
                 "a processor says it within seconds of its start, and `filemill-server release publish` before; nothing was sent"
@@ -497,6 +517,9 @@ impl Error {
                 "it was sealed for another key: restore that one with `filemill key import --replace FILE`, or send the file again"
             }
             Self::Result(error) => error.hint(),
+            Self::NotSealed { path } if path.extension().is_some_and(|ending| ending == "age") => {
+                "it is damaged, or something else was given such a name; `filemill results` lists those that the journal has"
+            }
             Self::NotSealed { .. } => "those end in `.age`, as `--out` keeps them",
             Self::UnknownUpload { .. } => {
                 "open it on the device that sent the file, with that device's FILEMILL_HOME; `filemill key export > key` and `age -d -i key FILE` show it unchecked"
@@ -509,6 +532,9 @@ impl Error {
                 "let this user read it: nothing in it can be found before; this program goes on by itself"
             }
             Self::Watch { .. } => "raise the limit, if it is one; changes are still found by looking every few seconds",
+            Self::Watched { .. } => {
+                "end that one first, or name another folder; two programs may send it to two engines: then name both with --engine"
+            }
             Self::NoFolder { is_file: true, .. } => "name the folder that holds it, or send it with `filemill send`",
             Self::NoFolder { is_file: false, .. } => "make the folder first, or name another",
         };
@@ -540,6 +566,14 @@ impl Error {
     pub(crate) fn file(action: &'static str, path: &Path, error: &std::io::Error) -> Self {
         Self::File { action, path: path.to_owned(), detail: io_detail(error) }
     }
+}
+
+fn only_of(others: &str) -> String {
+    if others.is_empty() { String::new() } else { format!(", only of {others}") }
+}
+
+fn other_program(process: Option<u32>) -> String {
+    process.map_or("another program of this home".to_owned(), |id| format!("process {id} of this home"))
 }
 
 /// How far a clock is ahead or behind, in words.

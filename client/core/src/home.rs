@@ -1,10 +1,13 @@
 //! The folder where a client keeps what it must remember.
 
+mod lock;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use lock::Waiting;
 
 /// Longest file of the home that is read whole, in bytes. What this program writes is far shorter.
 const FILE_MAX_BYTES: u64 = 1 << 20;
@@ -13,6 +16,7 @@ const FILE_MAX_BYTES: u64 = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct Home {
     path: PathBuf,
+    waiting: Option<Waiting>,
 }
 
 impl Home {
@@ -41,7 +45,7 @@ impl Home {
     pub fn at(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
         let path = std::path::absolute(&path).map_err(|error| Error::file("find", &path, &error))?;
-        let home = Self { path };
+        let home = Self { path, waiting: None };
         home.make_folder(&home.path)?;
         home.make_folder(&home.sessions())?;
         Ok(home)
@@ -73,19 +77,6 @@ impl Home {
         self.path.join("sessions")
     }
 
-    /// Waits until no other program holds the lock of this name, and holds it until the file is dropped. Blocks.
-    pub(crate) fn lock(&self, name: &str) -> Result<File, Error> {
-        let path = self.path.join(name);
-        let failed = |error: std::io::Error| Error::file("lock", &path, &error);
-        let mut options = OpenOptions::new();
-        options.create(true).read(true).append(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = open_regular(&mut options, &path).map_err(failed)?;
-        file.lock().map_err(failed)?;
-        Ok(file)
-    }
-
     fn make_folder(&self, path: &Path) -> Result<(), Error> {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true);
@@ -105,6 +96,15 @@ impl Home {
         }
         Ok(())
     }
+}
+
+/// Does what may block, on a thread for that.
+pub(crate) async fn on_thread<T: Send + 'static>(
+    home: &Home,
+    work: impl FnOnce(&Home) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let home = home.clone();
+    tokio::task::spawn_blocking(move || work(&home)).await.map_err(|_| Error::Stopped)?
 }
 
 /// Opens a file. A pipe in its place would keep this program waiting, and no signal would end it.
@@ -153,16 +153,28 @@ fn read_bounded(file: File, path: &Path, bytes_max: u64) -> Result<String, Error
     String::from_utf8(bytes).map_err(|_| failed("it is not text in UTF-8".to_owned()))
 }
 
-/// What is to lie at a path, whole and on the disk.
+/// What is to lie at a path, whole and on the disk. Nothing of it stays if it is dropped.
 pub(crate) struct Prepared {
     part: PathBuf,
     path: PathBuf,
+    is_put: bool,
 }
 
 impl Prepared {
     /// Puts it there.
-    pub(crate) fn put(self) -> Result<(), Error> {
-        fs::rename(&self.part, &self.path).map_err(|error| Error::file("write", &self.path, &error))
+    pub(crate) fn put(mut self) -> Result<(), Error> {
+        let put = fs::rename(&self.part, &self.path).map_err(|error| Error::file("write", &self.path, &error));
+        self.is_put = put.is_ok();
+        put
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if !self.is_put {
+            // It may hold a secret.
+            let _ = fs::remove_file(&self.part);
+        }
     }
 }
 
@@ -184,8 +196,9 @@ pub(crate) fn prepare_private(path: &Path, text: &str) -> Result<Prepared, Error
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&part).map_err(failed)?;
+    let prepared = Prepared { part, path: path.to_owned(), is_put: false };
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-    Ok(Prepared { part, path: path.to_owned() })
+    Ok(prepared)
 }
 
 #[cfg(all(unix, not(target_vendor = "apple")))]
@@ -221,16 +234,6 @@ mod tests {
         assert!(read.ends_with("it is no file"), "{read}");
         let locked = home.lock("key.lock").unwrap_err().to_string();
         assert!(locked.ends_with("it is no file"), "{locked}");
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_lock_is_as_private_as_what_lies_beside_it() {
-        use std::os::unix::fs::PermissionsExt;
-
-        let folder = tempfile::tempdir().unwrap();
-        let lock = Home::at(folder.path()).unwrap().lock("key.lock").unwrap();
-        assert_eq!(lock.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

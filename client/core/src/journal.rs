@@ -4,6 +4,7 @@ mod anew;
 mod descriptions;
 mod files;
 mod found;
+mod full;
 mod grown;
 mod lookup;
 mod mark;
@@ -15,15 +16,16 @@ mod unfetched;
 mod uploads;
 mod writer;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use filemill_seal::{Digest, UploadId, Verdict, VoidReason};
-use sqlx::migrate::MigrateError;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::error::Error;
-use crate::home::Home;
+use crate::home::{Home, on_thread};
 pub use anew::{NewJournal, begin_new_journal};
 pub(crate) use files::{FilePlace, FileState, Known, Waiting};
 pub(crate) use lookup::Asked;
@@ -45,6 +47,8 @@ pub(crate) struct Journal {
     path: PathBuf,
     reader: SqlitePool,
     writer: Writer,
+    /// Kept from others as long as it is only read, on a full disk.
+    alone: Option<File>,
 }
 
 impl Journal {
@@ -72,7 +76,7 @@ impl Journal {
         // With SQLite, sqlx locks nothing: of two programs that start at once, one found the tables of the other.
         let lock = on_thread(home, |home| home.lock(found::LOCK)).await?;
         drop(begins);
-        sqlx::migrate!("./migrations").run(&writer).await.map_err(|error| migration_error(&path, error))?;
+        migrations().run(&writer).await.map_err(|error| migration_error(&path, error))?;
         mark::check(home, &writer).await?;
         drop(lock);
         let reader = SqlitePoolOptions::new()
@@ -80,7 +84,17 @@ impl Journal {
             .connect_with(options.read_only(true).create_if_missing(false))
             .await
             .map_err(failed)?;
-        Ok(Self { writer: Writer::start(writer, path.clone()), reader, path })
+        Ok(Self { writer: Writer::start(writer, path.clone()), reader, path, alone: None })
+    }
+
+    /// Waits until no other program of the home compares what is written with what it is about to write, and keeps others from it
+    /// until the file is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stopped`] if it is not to be waited for any more, [`Error::File`] if it cannot be locked.
+    pub(crate) async fn lock(&self, home: &Home) -> Result<File, Error> {
+        on_thread(home, |home| home.lock(found::LOCK)).await
     }
 
     /// Waits until everything is written, and closes it.
@@ -141,13 +155,9 @@ impl Journal {
     }
 }
 
-/// Does what may block, on a thread for that.
-async fn on_thread<T: Send + 'static>(
-    home: &Home,
-    work: impl FnOnce(&Home) -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let home = home.clone();
-    tokio::task::spawn_blocking(move || work(&home)).await.map_err(|_| Error::Stopped)?
+/// What makes its tables, and changes those of earlier versions.
+fn migrations() -> Migrator {
+    sqlx::migrate!("./migrations")
 }
 
 /// The file holds data keys: nobody else may read it, whatever the umask says. SQLite gives its other files the same mode.

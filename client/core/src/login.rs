@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::api::{Api, Patience};
 use crate::config::{Config, is_private, parse_server};
 use crate::error::Error;
-use crate::home::{Home, read_given};
+use crate::home::{Home, on_thread, read_given};
 use crate::keys::{KeyPlace, load_or_create_identity};
 use crate::recipe::{by_this_clock, verify_pool};
 
@@ -67,17 +67,13 @@ pub async fn login(
     if let Some(origin) = who.storage_origins.iter().find(plain).filter(|_| !allow_plain_http) {
         return Err(Error::PlainHttp { origin: origin.clone() });
     }
-    let recipient = {
-        let home = home.clone();
-        tokio::task::spawn_blocking(move || load_or_create_identity(&home, place))
-            .await
-            .map_err(|_| Error::Stopped)??
-            .recipient()
-            .to_string()
-    };
+    let identity = on_thread(home, move |home| load_or_create_identity(home, place)).await?;
     let pools = api.pools(Patience::Brief).await?.pools;
     let pool_problem = verify_pool(&enrolment, &pools, 0, api.server()).err().map(|error| by_this_clock(error, &api));
-    let former = Config::load(home).ok().map(|former| former.enrolment).filter(|former| *former != enrolment);
+    let former = match on_thread(home, Config::load).await {
+        Err(Error::Stopped) => return Err(Error::Stopped),
+        former => former.ok().map(|former| former.enrolment).filter(|former| *former != enrolment),
+    };
     let former_pool = former.map(|former| former.pool().to_owned());
     let config = Config {
         server,
@@ -87,8 +83,9 @@ pub async fn login(
         storage_origins: who.storage_origins,
         token,
     };
-    config.save(home)?;
-    Ok(Login { config, recipient, former_pool, pool_problem })
+    let saved = config.clone();
+    on_thread(home, move |home| saved.save(home)).await?;
+    Ok(Login { config, recipient: identity.recipient().to_string(), former_pool, pool_problem })
 }
 
 /// Reads the token, and sends no other file's words to a server in its place.

@@ -14,6 +14,7 @@ use filemill_seal::{Digest, JSON_MAX_DEPTH, PARAMETERS_MAX_BYTES};
 use filemill_text::shown as shown_text;
 use serde_json::{Map, Value};
 
+use crate::engines::listed;
 use check::{Checker, Unfit};
 use once::EachOnce;
 
@@ -224,6 +225,13 @@ fn depth(value: &Value) -> usize {
         Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
         _ => 0,
     }
+}
+
+/// Parameters that a schema names, as people read a list of them.
+pub(crate) fn names_in(schema: Option<&Value>) -> String {
+    let properties = schema.and_then(|schema| schema.get("properties")?.as_object());
+    let names: Vec<String> = properties.into_iter().flat_map(Map::keys).map(|name| cut(name)).collect();
+    listed(&names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// A name as it is told: it may be long, and somebody else's.

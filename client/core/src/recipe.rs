@@ -1,10 +1,13 @@
 //! What new uploads are made for: the releases that the organisation uses now, and the recipient of the pool.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use filemill_seal::{Digest, Enrolment, PARAMETERS_USUAL_BYTES, PoolError, Recipient, SignedStatement, Statement};
+use filemill_seal::{
+    Digest, Enrolment, PARAMETERS_USUAL_BYTES, POOL_NAME_MAX_BYTES, PoolError, Recipient, SignedStatement, Statement,
+};
+use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use crate::api::{Api, Patience};
@@ -12,7 +15,7 @@ use crate::engines::{EngineRelease, Engines, Wanted, listed};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::notice::Notice;
-use crate::parameters::{GivenParameters, Parameters};
+use crate::parameters::{GivenParameters, Parameters, names_in};
 use crate::pipeline::Recipe;
 use crate::source::now_s;
 
@@ -167,9 +170,11 @@ impl Recipes {
             }
         };
         let given = given.clone();
+        let known = names_in(schema.as_ref());
         let fitted = tokio::task::spawn_blocking(move || given.fitted(schema.as_ref()));
         let fitted = fitted.await.map_err(|_| Error::Stopped)?;
-        let parameters = fitted.map_err(|detail| Error::Parameters { engine: release.engine.clone(), detail })?;
+        let parameters =
+            fitted.map_err(|detail| Error::Parameters { engine: release.engine.clone(), detail, known })?;
         self.verdicts.remember(release.release, &parameters, Ok(()));
         self.check_length(&parameters, &recipe.engines)?;
         Ok(parameters)
@@ -200,7 +205,8 @@ impl Recipes {
                 verdict
             }
         };
-        verdict.map_err(|detail| Error::Parameters { engine: release.engine.clone(), detail })
+        let known = String::new();
+        verdict.map_err(|detail| Error::Parameters { engine: release.engine.clone(), detail, known })
     }
 
     fn check_length(&self, parameters: &Parameters, engines: &Engines) -> Result<(), Error> {
@@ -255,7 +261,7 @@ impl Recipes {
         let lowest = self.journal.pool_serial(&self.enrolment).await.ok()?;
         let pools = self.api.pools(Patience::Brief).await.ok()?.pools;
         let verified = verify_pool(&self.enrolment, &pools, lowest, self.api.server());
-        verified.err().map(|error| by_this_clock(error, &self.api))
+        verified.and_then(|_| self.check_clock()).err().map(|error| by_this_clock(error, &self.api))
     }
 }
 
@@ -282,7 +288,13 @@ pub(crate) fn verify_pool(
 ) -> Result<Statement, Error> {
     let mut best: Option<Statement> = None;
     let mut refusal = None;
+    let mut others = BTreeSet::new();
     for offered in pools {
+        // What is of another pool, as it says itself, is of no concern, whoever signed it.
+        if let Some(other) = pool_of(offered).filter(|pool| pool != enrolment.pool()) {
+            others.insert(other);
+            continue;
+        }
         let signed = serde_json::json!({"statement": offered.statement, "signature": offered.signature});
         let Ok(signed) = serde_json::from_value::<SignedStatement>(signed) else {
             continue;
@@ -296,6 +308,20 @@ pub(crate) fn verify_pool(
     match (best, refusal) {
         (Some(statement), _) => Ok(statement),
         (None, Some(error)) => Err(Error::Pool(error)),
-        (None, None) => Err(Error::NoPool { server: server.to_owned(), pool: enrolment.pool().to_owned() }),
+        (None, None) => {
+            let others = listed(&others.iter().map(String::as_str).collect::<Vec<_>>());
+            Err(Error::NoPool { server: server.to_owned(), pool: enrolment.pool().to_owned(), others })
+        }
     }
+}
+
+/// Which pool a statement says that it is of; `None` if it names none that can be.
+fn pool_of(offered: &filemill_api::SignedStatement) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        pool: String,
+    }
+
+    let named: Named = serde_json::from_str(&offered.statement).ok()?;
+    (named.pool.len() <= POOL_NAME_MAX_BYTES).then_some(named.pool)
 }

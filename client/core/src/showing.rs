@@ -73,7 +73,10 @@ impl Client {
             return Err(Error::OtherDescription { engine: file.engine.clone() });
         }
         let description = Description::read(&document);
-        self.journal.keep_description(digest, document).await?;
-        Ok(description)
+        match self.journal.keep_description(digest, document).await {
+            // It is asked for again the next time.
+            Ok(()) | Err(Error::JournalFull { .. }) => Ok(description),
+            Err(error) => Err(error),
+        }
     }
 }

@@ -248,6 +248,21 @@ pub(crate) fn now_ns() -> i64 {
     wall_clock_ns(SystemTime::now())
 }
 
+/// Device and inode of what lies at `path`; `None` if nothing does, and where there are no such numbers.
+pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+
+        std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
+    }
+}
+
 /// The wall clock, in seconds since 1970-01-01 UTC.
 pub(crate) fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())

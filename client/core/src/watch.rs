@@ -6,6 +6,7 @@ mod folders;
 mod lease;
 mod listen;
 mod mounts;
+mod others;
 mod pace;
 mod rest;
 mod settle;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use filemill_seal::PoolError;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,7 +27,8 @@ use crate::engines::Wanted;
 use crate::error::Error;
 use crate::notice::Notice;
 use crate::out::Out;
-use crate::parameters::GivenParameters;
+use crate::parameters::{GivenParameters, Parameters};
+use crate::pipeline::Recipe;
 use crate::rules::Rules;
 use crate::run::{Kind, Run, Unkept};
 use crate::standing::StandingRules;
@@ -35,6 +38,8 @@ pub(crate) use taken::Taken;
 
 /// How often to see whether there is room for the journal again.
 const ROOM_CHECK: Duration = Duration::from_secs(5);
+/// How often to see whether there is something that may be sealed for.
+const RECIPIENT_CHECK: Duration = Duration::from_secs(2);
 
 /// What to watch.
 #[derive(Clone, Debug, Default)]
@@ -57,13 +62,38 @@ pub struct WatchOptions {
     pub parameters: GivenParameters,
 }
 
+/// What a watcher saw when it began. However often it begins again, as it does when the journal had no room: what was right at first
+/// is no error later, as it is none while it runs.
+struct Begun {
+    roots: Vec<Root>,
+    rules: Vec<Arc<Rules>>,
+    out: Option<Out>,
+    wanted: Wanted,
+    /// Whether other programs see that these folders are watched.
+    is_noted: bool,
+    /// Once there was an engine to send files to, which took these.
+    parameters: Option<Parameters>,
+}
+
+impl Begun {
+    /// Whether a watcher waits where this keeps everything from being sent. In the beginning somebody may have named the wrong pool;
+    /// not where only time is in the way, which may be this machine's clock before it is set.
+    fn may_wait_for(&self, error: &Error) -> bool {
+        let is_of_time = matches!(
+            error,
+            Error::Clock { .. } | Error::Pool(PoolError::NotYetValid { .. } | PoolError::Expired { .. })
+        );
+        is_of_time || self.parameters.is_some() && error.is_of_the_recipient()
+    }
+}
+
 impl Client {
     /// Sends what is in folders and what appears in them, until `stop` is cancelled.
     ///
     /// # Errors
     ///
-    /// [`Error::NoFolder`] for a folder that is none, [`Error::Glob`], and what concerns all files. Nothing is lost: the next
-    /// watcher goes on.
+    /// [`Error::NoFolder`] for a folder that is none, [`Error::Watched`] for one that another program of this home watches for the
+    /// same engine, [`Error::Glob`], and what concerns all files. Nothing is lost: the next watcher goes on.
     pub async fn watch(&self, options: WatchOptions, stop: &CancellationToken) -> Result<(), Error> {
         let unkept = Arc::<Unkept>::default();
         let result = self.watch_until_stopped(&options, &unkept, stop).await;
@@ -79,9 +109,10 @@ impl Client {
         unkept: &Arc<Unkept>,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
+        let mut begun = self.begin_watch(options)?;
         let taken = Arc::<Taken>::default();
         loop {
-            match self.watch_while_there_is_room(options, (&taken, unkept), stop).await {
+            match self.watch_while_there_is_room(&mut begun, options, (&taken, unkept), stop).await {
                 Err(Error::Stopped) if stop.is_cancelled() => return Ok(()),
                 // Nothing is lost, as if this program had ended here: what was begun goes on when there is room.
                 Err(error @ Error::JournalFull { .. }) => {
@@ -110,12 +141,8 @@ impl Client {
         }
     }
 
-    async fn watch_while_there_is_room(
-        &self,
-        options: &WatchOptions,
-        (taken, unkept): (&Arc<Taken>, &Arc<Unkept>),
-        stop: &CancellationToken,
-    ) -> Result<(), Error> {
+    /// Looks at what the user named.
+    fn begin_watch(&self, options: &WatchOptions) -> Result<Begun, Error> {
         let roots = options.folders.iter().map(|folder| folder_root(folder)).collect::<Result<Vec<_>, _>>()?;
         let rules = |root: &Root| {
             let rules = Rules::new(&root.path, &options.ignore)?;
@@ -128,21 +155,46 @@ impl Client {
             let detail = "it is watched itself; a folder in it may be named".to_owned();
             return Err(Error::File { action: "keep results in", path: root.given.clone(), detail });
         }
-        let outs = self.journal.out_folders(results).await?;
-        let roots: Vec<Root> = roots.into_iter().map(|root| root.without(self.home.path(), &outs)).collect();
         let wanted = Wanted::parse(options.engine.as_deref());
         check_wanted(&wanted, &options.parameters)?;
+        Ok(Begun { roots, rules, out, wanted, is_noted: false, parameters: None })
+    }
+
+    async fn watch_while_there_is_room(
+        &self,
+        begun: &mut Begun,
+        options: &WatchOptions,
+        (taken, unkept): (&Arc<Taken>, &Arc<Unkept>),
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
+        let out = begun.out.clone();
+        let outs = self.journal.out_folders(out.as_ref().map(Out::folder)).await?;
+        let roots: Vec<Root> = begun.roots.iter().map(|root| root.clone().without(self.home.path(), &outs)).collect();
+        let rules = begun.rules.clone();
         // First of all: whoever asks for the status sees what waits, and why, while server or pool are waited for.
+        // Of two programs that begin at once, one sees the other.
+        let lock = self.journal.lock(&self.home).await?;
+        if !begun.is_noted {
+            self.check_unwatched(begun, stop).await?;
+        }
         for root in &roots {
             self.journal.watch(self.session.id(), &root.path, &options.ignore, options.engine.as_deref()).await?;
             self.journal.watch_temporary(self.session.id(), &root.path, options.temporary).await?;
         }
+        begun.is_noted = true;
+        drop(lock);
         // Files wait for descriptions that are yet to come, each by itself.
-        let recipe = self.recipe(&wanted, false, stop).await?;
-        // Now somebody sits there who can name one; what happens to the releases later only makes files wait.
-        recipe.engines.check()?;
-        self.recipes.tell_undescribable(&recipe.engines).await?;
-        let parameters = self.parameters(&options.parameters, &recipe, stop).await?;
+        let recipe = self.recipe_in_time(begun, stop).await?;
+        let parameters = match &begun.parameters {
+            Some(parameters) => parameters.clone(),
+            None => {
+                // Now somebody sits there who can name one; what happens to the releases later only makes files wait.
+                recipe.engines.check()?;
+                self.recipes.tell_undescribable(&recipe.engines).await?;
+                let parameters = self.parameters(&options.parameters, &recipe, stop).await?;
+                begun.parameters.insert(parameters).clone()
+            }
+        };
         let work = Work {
             roots: roots.clone(),
             rules: Arc::new(StandingRules::new(roots.iter().cloned().zip(rules.iter().cloned()).collect())),
@@ -182,6 +234,29 @@ impl Client {
         drop(guard);
         wait_for(&looking, stop).await;
         result
+    }
+
+    /// Lists the releases, and checks the pool's recipient. While there is nothing that may be sealed for, and that may come right by
+    /// itself, it is said and waited for.
+    async fn recipe_in_time(&self, begun: &Begun, stop: &CancellationToken) -> Result<Recipe, Error> {
+        let mut told = None;
+        loop {
+            let error = match self.recipe(&begun.wanted, false, stop).await {
+                Err(error) if begun.may_wait_for(&error) => error,
+                other => return other,
+            };
+            // Its text may hold the time.
+            let kind = std::mem::discriminant(&error);
+            if told.replace(kind) != Some(kind) {
+                let message = format!("nothing can be sent now: {error}; what is to be sent waits");
+                let trouble = Notice::Trouble { message, hint: error.hint() };
+                self.notices.send(trouble).await.map_err(|_| Error::Stopped)?;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Err(Error::Stopped),
+                () = tokio::time::sleep(RECIPIENT_CHECK) => {}
+            }
+        }
     }
 
     /// Writes down how folders are looked through, for whoever asks for the status. Never ends.

@@ -10,7 +10,7 @@ use filemill_client::{
 };
 
 use crate::args;
-use crate::lines::{Output, tell, tell_error};
+use crate::lines::{Output, tell};
 
 /// Longest key file, in bytes.
 const KEY_MAX_BYTES: u64 = 64 << 10;
@@ -29,8 +29,11 @@ pub(crate) async fn login(home: &Home, login: args::Login) -> Result<ExitCode, E
     tell(&format!("storage: {}", config.storage_origins.join(", ")));
     tell(&format!("results are sealed for {}", done.recipient));
     if let Some(problem) = &done.pool_problem {
-        tell("nothing can be sent yet:");
-        tell_error(problem);
+        // Who it is and where are pinned all the same.
+        tell(&format!("warning: nothing can be sent yet: {problem}"));
+        if let Some(hint) = problem.hint() {
+            tell(&format!("hint: {hint}"));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use filemill_client::{Error, Fetched, Finished, Home, StillToFetch, UploadId};
 use tokio_util::sync::CancellationToken;
 
-use super::open_client;
+use super::open_to_read;
 use crate::lines::{Output, files, plain, tell, tell_error};
 use crate::report;
 
 pub(crate) async fn results(home: Home, json: bool, stop: &CancellationToken) -> Result<ExitCode, Error> {
-    let (client, _told) = open_client(home).await?;
+    let (client, _told) = open_to_read(home).await?;
     let work = async {
         // What is in the journal can be shown all the same.
         let mut code = ExitCode::SUCCESS;
@@ -48,6 +48,9 @@ pub(crate) async fn results(home: Home, json: bool, stop: &CancellationToken) ->
             }
             output.flush();
         }
+        if after == 0 && code == ExitCode::SUCCESS {
+            tell("the journal has no result yet: `filemill status` says what is not done");
+        }
         Ok(code)
     };
     let result = tokio::select! {
@@ -59,7 +62,7 @@ pub(crate) async fn results(home: Home, json: bool, stop: &CancellationToken) ->
 }
 
 pub(crate) async fn open(home: Home, file: &Path, json: bool) -> Result<ExitCode, Error> {
-    let (client, _told) = open_client(home).await?;
+    let (client, _told) = open_to_read(home).await?;
     let opened = client.open_file(file).await;
     client.close().await;
     let opened = opened?;
@@ -73,7 +76,7 @@ pub(crate) async fn open(home: Home, file: &Path, json: bool) -> Result<ExitCode
 }
 
 pub(crate) async fn status(home: Home, json: bool, stop: &CancellationToken) -> Result<ExitCode, Error> {
-    let (client, _told) = open_client(home).await?;
+    let (client, _told) = open_to_read(home).await?;
     let mut output = Output::new();
     let mut waiting = 0_u64;
     let work = client.status(|file| {
@@ -98,7 +101,7 @@ pub(crate) async fn status(home: Home, json: bool, stop: &CancellationToken) -> 
 }
 
 pub(crate) async fn cancel(home: Home, uploads: &[UploadId], all: bool) -> Result<ExitCode, Error> {
-    let (client, _told) = open_client(home).await?;
+    let (client, _told) = open_to_read(home).await?;
     let mut code = ExitCode::SUCCESS;
     let cancelled = client
         .cancel(if all { &[] } else { uploads }, |upload, cancelled| match cancelled {

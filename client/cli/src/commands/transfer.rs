@@ -51,7 +51,7 @@ pub(crate) async fn watch(home: Home, watch: args::Watch, stop: &CancellationTok
     };
     let printed = print(&client, told, watch.analysis.json, client.watch(options, stop)).await;
     client.close().await;
-    // Files that failed were said; being stopped is how a watcher ends.
+    // Files that failed were said.
     printed.map(|_| ExitCode::SUCCESS)
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -48,16 +48,33 @@ impl Place {
             }
             std::thread::sleep(Duration::from_millis(10));
         };
-        let pid = child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-        while child.try_wait().unwrap().is_none() {
-            if begun.elapsed() > Duration::from_secs(60) {
-                child.kill().unwrap();
-                panic!("it does not end");
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        interrupt(&mut child);
         self.said(&child.wait_with_output().unwrap())
+    }
+
+    /// The same for one that is interrupted once it has said something on standard error.
+    #[cfg(unix)]
+    pub(crate) fn interrupt_when_it_speaks(&self, arguments: &[&str]) -> String {
+        use std::io::Read;
+
+        let mut child = self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let (heard, says) = std::sync::mpsc::channel();
+        let listening = std::thread::spawn(move || {
+            let mut said = vec![0; 4096];
+            let first = stderr.read(&mut said).unwrap();
+            said.truncate(first);
+            let _ = heard.send(());
+            stderr.read_to_end(&mut said).unwrap();
+            said
+        });
+        if says.recv_timeout(Duration::from_secs(60)).is_err() {
+            child.kill().unwrap();
+            panic!("it says nothing");
+        }
+        interrupt(&mut child);
+        let output = child.wait_with_output().unwrap();
+        self.said(&Output { stderr: listening.join().unwrap(), ..output })
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -81,5 +98,20 @@ impl Place {
             String::from_utf8_lossy(&output.stderr),
         );
         text.replace(&*self.path().to_string_lossy(), "[PLACE]")
+    }
+}
+
+/// Interrupts it once, and waits until it has ended.
+#[cfg(unix)]
+fn interrupt(child: &mut std::process::Child) {
+    let begun = Instant::now();
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed() > Duration::from_secs(60) {
+            child.kill().unwrap();
+            panic!("it does not end");
+        }
+        std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -26,6 +26,16 @@ fn a_usage_error_exits_with_2() {
 }
 
 #[test]
+fn a_usage_error_asks_for_nothing_that_is_not_needed() {
+    let place = Place::new();
+    // The home is set in the environment.
+    let said = place.run(&["send"]);
+    assert!(said.contains("Usage: filemill send <PATH>...") && !said.contains("--home"), "{said}");
+    let said = place.run(&["watch", "--settle", "-1", "."]);
+    assert!(said.contains("not between 0 and 3600 seconds") && !said.contains("tip:"), "{said}");
+}
+
+#[test]
 fn without_a_login_each_command_says_how_to_log_in() {
     let place = Place::new();
     let said = place.run(&["send", "file"]);
@@ -154,4 +164,26 @@ fn a_pipe_that_nobody_writes_to_does_not_keep_a_signal_from_ending_the_program()
     ----- stderr
     stopped
     ");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_program_that_hangs_in_its_start_keeps_no_other_of_its_home_from_being_interrupted() {
+    let place = Place::new();
+    std::fs::create_dir(place.path().join("home")).unwrap();
+    let lock = std::fs::File::create(place.path().join("home/config.lock")).unwrap();
+    lock.lock().unwrap();
+    let said = place.interrupt_when_it_speaks(&["status"]);
+    assert_snapshot!(said, @r"
+    exit: 130
+    ----- stdout
+    ----- stderr
+    waiting for another program that uses `[PLACE]/home`
+    stopped
+    ");
+    for command in [&["send", "file"][..], &["resume"], &["show", "file"]] {
+        assert_eq!(place.interrupt_when_it_speaks(command), said, "{command:?}");
+    }
+    let watched = place.interrupt_when_it_speaks(&["watch", "."]);
+    assert_eq!(watched, said.replace("exit: 130", "exit: 0").replace("stopped\n", ""));
 }

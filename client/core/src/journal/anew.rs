@@ -9,10 +9,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use super::found::{PARTS, has_log, part};
 use super::room::Failure;
-use super::{BUSY_TIMEOUT, Journal, is_running, journal_error, make_private, mark, on_thread};
+use super::{BUSY_TIMEOUT, Journal, is_running, journal_error, make_private, mark};
 use crate::config::noted_journal;
 use crate::error::Error;
-use crate::home::Home;
+use crate::home::{Home, on_thread};
 use crate::source::now_s;
 
 /// Tables that are taken over, with the columns that their rows lie in the order of; those first without which others mean nothing.

@@ -13,9 +13,9 @@ use sqlx::{ConnectOptions, Connection};
 
 use crate::config::noted_journal;
 use crate::error::Error;
-use crate::home::Home;
+use crate::home::{Home, on_thread};
 
-/// Held while the tables are made. It is made after the first of them was written, and nobody removes it: where it is, there was a
+/// Held while the tables are made, and while a program looks which folders others watch. It is made after the first of them was written, and nobody removes it: where it is, there was a
 /// journal.
 pub(super) const LOCK: &str = "journal.lock";
 
@@ -43,7 +43,7 @@ const MIGRATIONS: &str = "_sqlx_migrations";
 pub(super) async fn look(home: &Home) -> Result<(), Error> {
     let path = home.journal();
     let damaged = |detail: String| Error::JournalDamaged { path: path.clone(), detail };
-    if super::on_thread(home, header).await?.is_none() {
+    if on_thread(home, header).await?.is_none() {
         return Ok(());
     }
     let tables = tables(&path).await.map_err(|error| super::journal_error(&path, &error))?;
@@ -62,7 +62,7 @@ pub(super) fn part(path: &Path, ending: &str) -> PathBuf {
 }
 
 /// The first bytes of the database; `None` if there is no journal yet.
-fn header(home: &Home) -> Result<Option<[u8; HEADER_BYTES]>, Error> {
+pub(super) fn header(home: &Home) -> Result<Option<[u8; HEADER_BYTES]>, Error> {
     let path = home.journal();
     let damaged = |detail: &str| Error::JournalDamaged { path: path.clone(), detail: detail.to_owned() };
     let failed = |error: std::io::Error| Error::file("open", &path, &error);

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Executor};
 use super::journal_error;
 use crate::config::{note_journal, noted_journal};
 use crate::error::Error;
-use crate::home::Home;
+use crate::home::{Home, on_thread};
 
 /// Compares the marks, and makes them where there are none. Nobody else does meanwhile: a lock is held.
 ///
@@ -19,26 +19,34 @@ use crate::home::Home;
 /// [`Error::JournalDamaged`] for the journal of another home.
 pub(super) async fn check(home: &Home, journal: &SqlitePool) -> Result<(), Error> {
     let path = home.journal();
-    let failed = |error: sqlx::Error| journal_error(&path, &error);
+    let (found, noted) = compare(home, journal).await?;
+    // Without one it may be a backup of a time when there were no marks.
+    let mark = found.or(noted).unwrap_or_else(random);
+    if found.is_none() {
+        set(journal, mark).await.map_err(|error| journal_error(&path, &error))?;
+    }
+    if noted.is_none() { on_thread(home, move |home| note_journal(home, mark)).await } else { Ok(()) }
+}
+
+/// The mark that the journal bears, and the one that was noted; `None` for one that there is not.
+///
+/// # Errors
+///
+/// [`Error::JournalDamaged`] if they differ: it is the journal of another home.
+pub(super) async fn compare(home: &Home, journal: &SqlitePool) -> Result<(Option<u32>, Option<u32>), Error> {
+    let path = home.journal();
     // SQLite keeps a number for programs to tell their databases by; 0 where nobody set it.
-    let found: i64 = sqlx::query_scalar("pragma application_id").fetch_one(journal).await.map_err(failed)?;
+    let found: i64 = sqlx::query_scalar("pragma application_id")
+        .fetch_one(journal)
+        .await
+        .map_err(|error| journal_error(&path, &error))?;
     let found = u32::try_from(found).ok().filter(|mark| *mark != 0);
     let noted = noted_journal(home)?;
-    let mark = match (found, noted) {
-        (Some(found), Some(noted)) if found != noted => {
-            let detail = "it is the journal of another home".to_owned();
-            return Err(Error::JournalDamaged { path, detail });
-        }
-        (Some(_), Some(_)) => return Ok(()),
-        (Some(mark), None) => mark,
-        // A backup of a time when there were no marks.
-        (None, Some(mark)) => mark,
-        (None, None) => random(),
-    };
-    if found.is_none() {
-        set(journal, mark).await.map_err(failed)?;
+    if found.zip(noted).is_some_and(|(found, noted)| found != noted) {
+        let detail = "it is the journal of another home".to_owned();
+        return Err(Error::JournalDamaged { path, detail });
     }
-    if noted.is_none() { note_journal(home, mark) } else { Ok(()) }
+    Ok((found, noted))
 }
 
 /// Makes the journal bear this mark.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +11,7 @@ use sqlx::Row;
 
 use super::{Journal, signed, unsigned, upload_id};
 use crate::error::Error;
-use crate::home::Home;
+use crate::home::{Home, read_text};
 use crate::source::{path_bytes, path_from_bytes};
 
 /// A lock file that nobody holds is swept after this time: a younger one may be about to be locked.
@@ -19,8 +20,7 @@ const SWEEP_AFTER: Duration = Duration::from_secs(3600);
 /// One running program. The operating system lets go of its lock when it ends, however it ends.
 pub(crate) struct Session {
     id: String,
-    path: PathBuf,
-    _lock: File,
+    lock: Option<(PathBuf, File)>,
 }
 
 /// How a program watches a folder.
@@ -40,9 +40,16 @@ impl Session {
         let id = UploadId::random().to_string();
         let path = home.sessions().join(&id);
         let failed = |error: std::io::Error| Error::file("lock", &path, &error);
-        let lock = OpenOptions::new().create_new(true).write(true).open(&path).map_err(failed)?;
+        let mut lock = OpenOptions::new().create_new(true).write(true).open(&path).map_err(failed)?;
         lock.lock().map_err(failed)?;
-        Ok(Self { id, _lock: lock, path })
+        // For people; on a full disk they do without.
+        let _ = write!(lock, "{}", std::process::id());
+        Ok(Self { id, lock: Some((path, lock)) })
+    }
+
+    /// One that owns nothing, and so needs no lock.
+    pub(crate) fn without_lock() -> Self {
+        Self { id: UploadId::random().to_string(), lock: None }
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -53,7 +60,9 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // What it still owns is an orphan either way.
-        let _ = fs::remove_file(&self.path);
+        if let Some((path, _)) = &self.lock {
+            let _ = fs::remove_file(path);
+        }
     }
 }
 
@@ -63,6 +72,11 @@ pub(crate) fn is_running(home: &Home, session: &str) -> bool {
         return false;
     };
     matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
+/// The id that the operating system has for the program that began the session, if it is known.
+fn process_of(home: &Home, session: &str) -> Option<u32> {
+    read_text(&home.sessions().join(session)).ok()??.parse().ok()
 }
 
 impl Journal {
@@ -237,11 +251,28 @@ impl Journal {
 
     /// The folders that running programs watch.
     pub(crate) async fn watched_folders(&self, home: &Home) -> Result<HashMap<PathBuf, Watched>, Error> {
+        let watches = self.watches(home).await?;
+        Ok(watches.into_iter().map(|(_, folder, watch)| (folder, watch)).collect())
+    }
+
+    /// The folders that programs other than `session` watch, with the id that the operating system has for each of them, if it is
+    /// known.
+    pub(crate) async fn watched_by_others(
+        &self,
+        home: &Home,
+        session: &str,
+    ) -> Result<Vec<(PathBuf, Watched, Option<u32>)>, Error> {
+        let others = self.watches(home).await?.into_iter().filter(|(other, ..)| other != session);
+        Ok(others.map(|(other, folder, watch)| (folder, watch, process_of(home, &other))).collect())
+    }
+
+    /// Which running program watches which folder.
+    async fn watches(&self, home: &Home) -> Result<Vec<(String, PathBuf, Watched)>, Error> {
         let rows = sqlx::query("select session, folder, ignore, engine, temporary, look from watches")
             .fetch_all(&self.reader)
             .await
             .map_err(|error| self.failed(&error))?;
-        let mut watched = HashMap::new();
+        let mut watches = Vec::new();
         for row in rows {
             let read = || -> Result<(String, Vec<u8>, String, Option<String>), sqlx::Error> {
                 Ok((row.try_get("session")?, row.try_get("folder")?, row.try_get("ignore")?, row.try_get("engine")?))
@@ -254,10 +285,10 @@ impl Journal {
                 };
                 let (temporary, look) = more().map_err(|error| self.failed(&error))?;
                 let watch = Watched { ignore, engine, temporary: temporary != 0, look };
-                watched.insert(path_from_bytes(folder), watch);
+                watches.push((session, path_from_bytes(folder), watch));
             }
         }
-        Ok(watched)
+        Ok(watches)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The one writer: what is asked for at the same time is committed together, with one flush to the disk.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::journal_error;
 use crate::error::Error;
+use crate::source::identity;
 
 /// Most changes in one transaction.
 const GROUP_MAX: usize = 64;
@@ -25,6 +26,8 @@ struct Change {
 pub(super) struct Writer {
     changes: Mutex<Option<mpsc::Sender<Change>>>,
     tasks: TaskTracker,
+    /// The journal, if there is no room to write anything down.
+    full: Option<PathBuf>,
 }
 
 impl Writer {
@@ -34,7 +37,14 @@ impl Writer {
         let place = Place { identity: identity(&path), path };
         tasks.spawn(write_groups(pool, place, queue));
         tasks.close();
-        Self { changes: Mutex::new(Some(changes)), tasks }
+        Self { changes: Mutex::new(Some(changes)), tasks, full: None }
+    }
+
+    /// One that writes nothing to the journal at `path`: there is no room.
+    pub(super) fn without_room(path: PathBuf) -> Self {
+        let tasks = TaskTracker::new();
+        tasks.close();
+        Self { changes: Mutex::new(None), tasks, full: Some(path) }
     }
 
     /// Runs `work` in a transaction, and returns what it returned once that is committed. If the caller goes away, the
@@ -44,6 +54,9 @@ impl Writer {
         T: Send + 'static,
         W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
     {
+        if let Some(path) = &self.full {
+            return Err(Error::JournalFull { path: path.clone() });
+        }
         let value = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&value);
         let work: Work = Box::new(move |connection| {
@@ -81,21 +94,6 @@ impl Place {
         }
         let detail = "it was removed or replaced while this program ran".to_owned();
         Err(Error::JournalDamaged { path: self.path.clone(), detail })
-    }
-}
-
-/// Device and inode; `None` if nothing is there, and where there are no such numbers.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-
-        std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = path;
-        None
     }
 }
 

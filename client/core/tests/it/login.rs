@@ -1,6 +1,7 @@
 //! What a login takes for a token, a pool and a key.
 
-use filemill_client::{Error, Identity, KeyPlace, SendOptions, import_identity, load_identity};
+use filemill_client::{Error, Identity, KeyPlace, SendOptions, import_identity, load_identity, login};
+use filemill_seal::PoolRoot;
 
 use crate::fake::TOKEN;
 use crate::world::World;
@@ -24,6 +25,27 @@ async fn a_login_says_that_it_replaces_the_pool() {
     let enrolment = world.fake.lock().root.enrolment("other").unwrap().to_json();
     std::fs::write(world.path("pool.json"), enrolment).unwrap();
     assert_eq!(world.login().await.unwrap().former_pool.as_deref(), Some("main"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_for_a_pool_that_the_server_does_not_have_says_which_it_has_and_accuses_nobody() {
+    let world = World::new().await;
+    // Another pool's operator has another root.
+    let enrolment = PoolRoot::generate().enrolment("other").unwrap().to_json();
+    std::fs::write(world.path("pool.json"), enrolment).unwrap();
+    let problem = world.login().await.unwrap().pool_problem.unwrap();
+    let said = format!("server `http://{}` has no recipient of pool `other`, only of `main`", world.fake.address);
+    assert_eq!(problem.to_string(), said);
+    assert!(problem.hint().is_some_and(|hint| hint.contains("log in with the enrolment of a pool that it has")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_says_that_a_server_speaks_no_tls() {
+    let world = World::new().await;
+    let server = format!("https://{}", world.fake.address);
+    let (token, pool) = (world.path("token"), world.path("pool.json"));
+    let error = login(&world.home(), &server, &token, &pool, KeyPlace::File, false).await.unwrap_err();
+    assert!(error.to_string().ends_with("it does not speak TLS: is it `http://…`?"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(unix)]
+mod beginning;
 mod clocks;
 mod ending;
 mod engines;
@@ -13,6 +15,8 @@ mod login;
 #[cfg(unix)]
 mod minding;
 mod parameters;
+#[cfg(unix)]
+mod reading;
 mod recovery;
 mod resuming;
 mod sending;

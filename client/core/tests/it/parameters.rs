@@ -69,9 +69,11 @@ async fn what_the_schema_does_not_take_is_refused_before_anything_is_sent() {
     {
         let error = send(&world, parameters).await.result.unwrap_err();
         assert!(
-            matches!(&error, Error::Parameters { engine, detail } if engine == "size" && detail.contains(said)),
+            matches!(&error, Error::Parameters { engine, detail, .. } if engine == "size" && detail.contains(said)),
             "{error}"
         );
+        let hint = error.hint().unwrap();
+        assert!(["`depth`", "`rules`", "`tags`"].iter().all(|name| hint.contains(name)), "{hint}");
     }
     let auto = SendOptions {
         paths: vec![world.files()],
