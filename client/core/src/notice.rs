@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::mem::Discriminant;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use filemill_seal::{Artifact, Digest, LogLine, Outcome, Resources, ResultBody, UploadId};
+use filemill_seal::{Artifact, Digest, LogLine, Outcome, PoolError, Resources, ResultBody, UploadId};
 
+use crate::error::Error;
 use crate::reported::Report;
 
 /// One thing that a person may want to see. They come over a bounded channel: an application that does not read them
@@ -212,6 +214,25 @@ struct End {
     is_reused: bool,
 }
 
+/// Why nothing can be sent, said once for each kind of reason, whose text may hold the time.
+#[derive(Debug, Default)]
+pub(crate) struct WhyNothing(Option<(Discriminant<Error>, Option<Discriminant<PoolError>>)>);
+
+impl WhyNothing {
+    /// What to say of it now, if it was not said before.
+    pub(crate) fn notice(&mut self, error: &Error) -> Option<Notice> {
+        let of_the_pool = match error {
+            Error::Pool(of_the_pool) => Some(std::mem::discriminant(of_the_pool)),
+            _ => None,
+        };
+        let kind = (std::mem::discriminant(error), of_the_pool);
+        (self.0.replace(kind) != Some(kind)).then(|| Notice::Trouble {
+            message: format!("nothing can be sent now: {error}; what is to be sent waits"),
+            hint: error.hint(),
+        })
+    }
+}
+
 /// How the files that were done last have ended, [`ENDS_MAX`] or up to twice as many: a watcher may go on for months.
 #[derive(Debug, Default)]
 struct Ends {
@@ -386,5 +407,17 @@ mod tests {
         let [last, one_of_the_last] = [1, ENDS_MAX as u64].map(|back| 5 * ENDS_MAX as u64 - back);
         assert!(ends.replace(last, end).is_some() && ends.replace(one_of_the_last, end).is_some());
         assert!(ends.replace(0, end).is_none(), "it is long ago");
+    }
+
+    #[test]
+    fn why_nothing_can_be_sent_is_said_once_though_its_text_changes_with_the_time() {
+        let mut why = WhyNothing::default();
+        let clock = |ahead_s| Error::Clock { server: String::new(), ahead_s, detail: String::new() };
+        assert!(
+            matches!(why.notice(&clock(700_000)), Some(Notice::Trouble { message, .. }) if message.contains("nothing can be sent now"))
+        );
+        assert!(why.notice(&clock(700_001)).is_none());
+        assert!(why.notice(&Error::NoEngineFits).is_some());
+        assert!(why.notice(&clock(700_002)).is_some());
     }
 }

@@ -27,7 +27,7 @@ use crate::engines::Engines;
 use crate::error::Error;
 use crate::home::Home;
 use crate::inbox::Inbox;
-use crate::notice::{Notice, Progress};
+use crate::notice::{Notice, Progress, WhyNothing};
 use crate::out::Out;
 use crate::pack::{Packers, Patience};
 use crate::parameters::Parameters;
@@ -151,7 +151,7 @@ pub(crate) struct Run {
     /// Some were: they come back in parts, for each of which a bundle would be too much.
     gave_back: bool,
     /// Why nothing can be sent, as it was told last.
-    told: Option<String>,
+    told: WhyNothing,
     /// Bundles whose files the rules are asked of, and what they weigh.
     judging: JoinSet<JudgedBundle>,
     judging_weight: usize,
@@ -214,7 +214,7 @@ impl Run {
             engines_changed: false,
             given_back: Vec::new(),
             gave_back: false,
-            told: None,
+            told: WhyNothing::default(),
             judging: JoinSet::new(),
             judging_weight: 0,
             transfers: JoinSet::new(),

@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 use crate::client::{Client, Work, check_wanted, wait_for};
 use crate::engines::Wanted;
 use crate::error::Error;
-use crate::notice::Notice;
+use crate::notice::{Notice, WhyNothing};
 use crate::out::Out;
 use crate::parameters::{GivenParameters, Parameters};
 use crate::pipeline::Recipe;
@@ -239,18 +239,14 @@ impl Client {
     /// Lists the releases, and checks the pool's recipient. While there is nothing that may be sealed for, and that may come right by
     /// itself, it is said and waited for.
     async fn recipe_in_time(&self, begun: &Begun, stop: &CancellationToken) -> Result<Recipe, Error> {
-        let mut told = None;
+        let mut told = WhyNothing::default();
         loop {
             let error = match self.recipe(&begun.wanted, false, stop).await {
                 Err(error) if begun.may_wait_for(&error) => error,
                 other => return other,
             };
-            // Its text may hold the time.
-            let kind = std::mem::discriminant(&error);
-            if told.replace(kind) != Some(kind) {
-                let message = format!("nothing can be sent now: {error}; what is to be sent waits");
-                let trouble = Notice::Trouble { message, hint: error.hint() };
-                self.notices.send(trouble).await.map_err(|_| Error::Stopped)?;
+            if let Some(notice) = told.notice(&error) {
+                self.notices.send(notice).await.map_err(|_| Error::Stopped)?;
             }
             tokio::select! {
                 () = stop.cancelled() => return Err(Error::Stopped),

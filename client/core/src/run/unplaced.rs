@@ -195,13 +195,10 @@ impl Run {
 
     /// Says it once, until something can be sent again.
     pub(super) async fn tell_why_nothing_is_sent(&mut self, error: &Error) -> Result<(), Error> {
-        let message = format!("nothing can be sent now: {error}; what is to be sent waits");
-        if self.told.as_ref() == Some(&message) {
-            return Ok(());
+        match self.told.notice(error) {
+            Some(notice) => self.shared.notices.send(notice).await.map_err(|_| Error::Stopped),
+            None => Ok(()),
         }
-        self.told = Some(message.clone());
-        let trouble = Notice::Trouble { message, hint: error.hint() };
-        self.shared.notices.send(trouble).await.map_err(|_| Error::Stopped)
     }
 
     /// Descriptions come within seconds of a processor, engines when somebody brings one.

@@ -17,7 +17,7 @@ use crate::engines::EngineRelease;
 use crate::error::{Error, io_detail};
 use crate::inbox::Reopened;
 use crate::journal::FilePlace;
-use crate::notice::{Ending, Notice};
+use crate::notice::{Ending, Notice, WhyNothing};
 use crate::pack;
 use crate::parameters::Parameters;
 use crate::pipeline::{self, Judged, Transfer, TransferEnd, Transferred, Voided};
@@ -150,7 +150,7 @@ impl Run {
         }
         if recipe.engines.check().is_ok() {
             // It is over: the next time is told again.
-            self.told = None;
+            self.told = WhyNothing::default();
         }
         self.shared.set_engines(Arc::clone(&recipe.engines));
         self.recipe = recipe;
