@@ -146,6 +146,7 @@ pub(crate) fn root_of<'a>(roots: impl Iterator<Item = &'a Root>, path: &Path) ->
 }
 
 /// What a step of a [`Walk`] came to.
+#[expect(clippy::large_enum_variant, reason = "nearly each is the large one, and used at once")]
 pub(crate) enum Step {
     /// Something was met; `None` for what nothing is to be said of, such as a folder that is looked through.
     Met(Option<Met>),
