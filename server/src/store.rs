@@ -51,6 +51,8 @@ pub(crate) use {
 };
 
 /// Every migration, in order.
+/// How much of an SQLite database is read through a mapping; the rest is read a page at a time.
+const MAPPED_BYTES: &str = "33554432";
 /// How long a PostgreSQL that cannot be used is asked for the reason.
 const REASON_WITHIN: Duration = Duration::from_secs(2);
 const MIGRATIONS: &[(i64, &str, &str)] = &[
@@ -288,7 +290,8 @@ async fn open_sqlite(path: &std::path::Path) -> Result<Pools, sqlx::Error> {
         .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(Duration::from_secs(10))
         .pragma("temp_store", "memory")
-        .pragma("mmap_size", "268435456")
+        // What is mapped counts as the server's own memory, although the system takes it back when it needs it.
+        .pragma("mmap_size", MAPPED_BYTES)
         .statement_cache_capacity(200);
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
