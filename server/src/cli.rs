@@ -90,6 +90,9 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
     if error.downcast_ref::<release::Renamed>().is_some() {
         return Some("leave --engine out, or say --rename if every user of that engine is to get this one".to_owned());
     }
+    if error.downcast_ref::<token::NoToken>().is_some() {
+        return Some("`filemill-server token list` has the numbers".to_owned());
+    }
     match error.downcast_ref::<AdminError>()? {
         AdminError::Start(error) => error.hint().map(ToOwned::to_owned),
         _ => None,

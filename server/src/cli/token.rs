@@ -58,6 +58,11 @@ pub(super) struct Revoke {
     id: i64,
 }
 
+/// Nobody has such a token, or no longer.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("there is no valid token `{0}`")]
+pub(super) struct NoToken(i64);
+
 impl Token {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         match self {
@@ -90,10 +95,7 @@ impl Token {
                 let revoked = admin.revoke_token(revoke.id).await;
                 admin.close().await;
                 if !revoked? {
-                    bail!(
-                        "there is no valid token `{}`\nhint: `filemill-server token list` has the numbers",
-                        revoke.id
-                    );
+                    bail!(NoToken(revoke.id));
                 }
                 Ok(())
             }

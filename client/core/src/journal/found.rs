@@ -15,8 +15,8 @@ use crate::config::noted_journal;
 use crate::error::Error;
 use crate::home::{Home, on_thread};
 
-/// Held while the tables are made, and while a program looks which folders others watch. It is made after the first of them was written, and nobody removes it: where it is, there was a
-/// journal.
+/// Held while the tables are made, and while a program looks which folders others watch. It is made after the first of them was
+/// written, and nobody removes it: where it is, there was a journal.
 pub(super) const LOCK: &str = "journal.lock";
 
 /// Held while the database is opened. That it is there says nothing.
