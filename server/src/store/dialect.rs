@@ -4,7 +4,7 @@
 //!
 //! | word | PostgreSQL | SQLite |
 //! | --- | --- | --- |
-//! | `{rows $n}` | the elements of the JSON array `$n`, as `e(value)` | the same, by `json_each` |
+//! | `{rows $n}` | the elements of the JSON array `$n`, as `e(value)` | the same, by `jsonb_each` |
 //! | `{lock}` | `for no key update` | nothing: there is one writer |
 //! | `{skip}` | `for no key update skip locked` | nothing |
 //! | `{each}` … `{end}` | runs `r` for each row before, chosen by what is between: `cross join lateral (select x.*` … `) as r` | `join runs r on r.id in (select x.id` … `)` |
@@ -45,7 +45,8 @@ pub(super) struct Dialect {
 }
 
 pub(super) const SQLITE: Dialect = Dialect {
-    rows: ("json_each(", ") as e"),
+    // Not `json_each`, which writes a whole row out as text whenever one of its fields is looked at.
+    rows: ("jsonb_each(", ") as e"),
     words: [
         ("{lock}", ""),
         ("{skip}", ""),
@@ -148,7 +149,7 @@ mod tests {
         let source = "select {greatest}(a, $1) from {rows $1} join t on t.id = e.value ->> 0 where u < {now} {skip}";
         assert_eq!(
             translate(source, &SQLITE),
-            "select max(a, $1) from json_each($1) as e join t on t.id = e.value ->> 0 \
+            "select max(a, $1) from jsonb_each($1) as e join t on t.id = e.value ->> 0 \
              where u < cast(unixepoch('subsec') * 1000 as integer) "
         );
         assert!(translate(source, &POSTGRES).contains("from jsonb_array_elements(cast($1 as jsonb)) as e(value) join"));
