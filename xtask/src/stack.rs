@@ -264,9 +264,13 @@ impl Stack {
     /// When the server's program refuses.
     pub fn publish(&self, engine: &Engine) -> Result<()> {
         let mut command = self.administer(&["release", "publish"]);
-        // It says itself what it is called: only tests call it otherwise.
-        command.arg(&engine.file).arg("--processor").arg(&self.binaries.processor);
-        command.args(["--engine", &engine.name, "--version", &engine.version, "--rename"]);
+        command.arg(&engine.file).args(["--engine", &engine.name, "--version", &engine.version]);
+        let help = program::output(Command::new(&self.binaries.server).args(["release", "publish", "--help"]))?;
+        // What a build from before components said their names lacks, which another one is compared with.
+        if help.contains("--rename") {
+            // It says itself what it is called: only tests call it otherwise.
+            command.arg("--rename").arg("--processor").arg(&self.binaries.processor);
+        }
         program::output(&mut command)?;
         Ok(())
     }
