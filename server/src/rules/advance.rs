@@ -53,6 +53,7 @@ pub(super) struct Advancing(pub(super) Arc<Core>);
 impl Combined for Advancing {
     type Ask = AdvanceAsk;
     type Answer = AdvanceAnswer;
+    type Begun = Tx;
     const NAME: &'static str = "advance uploads";
     /// Chunks, and a flat part for each upload; also the most runs that may become ready, which a request does not say.
     const FULL: usize = 2048;
@@ -65,9 +66,12 @@ impl Combined for Advancing {
         answer.runs
     }
 
-    async fn run(&self, asks: &[AdvanceAsk]) -> Result<Vec<AdvanceAnswer>, StoreError> {
+    async fn begin(&self) -> Result<Tx, StoreError> {
+        self.0.store.begin().await
+    }
+
+    async fn run(&self, mut tx: Tx, asks: &[AdvanceAsk]) -> Result<Vec<AdvanceAnswer>, StoreError> {
         let core = &self.0;
-        let mut tx = core.store.begin().await?;
         // Whatever else was sent as an id could make the statement fail, for everybody in the batch.
         let ids: HashSet<_> = asks.iter().map(|ask| ask.upload.id.as_str()).filter(|id| is_hex(id, 32)).collect();
         let ids: Vec<_> = ids.into_iter().map(|id| (id,)).collect();

@@ -14,7 +14,7 @@ use super::combine::{self, Combined};
 use super::record::{Happening, record};
 use super::refusal::{from_store, is_hex, no_upload, too_many};
 use super::{Caller, Core, Rules, masks, retried};
-use crate::store::{RunState, StoreError, UploadRow};
+use crate::store::{RunState, StoreError, Tx, UploadRow};
 
 /// Jobs after which a step ends, and runs that it reads at once.
 const STEP_JOBS: u32 = 2048;
@@ -75,6 +75,7 @@ pub(super) struct Cancelling(pub(super) Arc<Core>);
 impl Combined for Cancelling {
     type Ask = CancelAsk;
     type Answer = (i64, u32);
+    type Begun = Tx;
     const NAME: &'static str = "cancel uploads";
     const FULL: usize = STEP_JOBS as usize;
 
@@ -82,8 +83,12 @@ impl Combined for Cancelling {
         UPLOAD_COST + ask.jobs.min(Self::FULL)
     }
 
-    async fn run(&self, asks: &[CancelAsk]) -> Result<Vec<(i64, u32)>, StoreError> {
-        let mut step = self.0.cancel_some(&asks.iter().map(|ask| (ask.upload,)).collect::<Vec<_>>()).await?;
+    async fn begin(&self) -> Result<Tx, StoreError> {
+        self.0.store.begin().await
+    }
+
+    async fn run(&self, tx: Tx, asks: &[CancelAsk]) -> Result<Vec<(i64, u32)>, StoreError> {
+        let mut step = self.0.cancel_some(tx, &asks.iter().map(|ask| (ask.upload,)).collect::<Vec<_>>()).await?;
         for ask in asks {
             // Of two requests for one upload, the first tells of them.
             ask.ended.fetch_add(step.ended.remove(&ask.upload).unwrap_or(0), Ordering::Relaxed);
@@ -111,12 +116,14 @@ impl Core {
     /// One step of cancelling an upload, a transaction. True: something is left of it.
     pub(super) async fn cancel_step(&self, upload: i64) -> Result<bool, StoreError> {
         let uploads = [(upload,)];
-        Ok(retried(|| self.cancel_some(&uploads)).await?.goes_on_at.is_some())
+        Ok(retried(|| async { self.cancel_some(self.store.begin().await?, &uploads).await })
+            .await?
+            .goes_on_at
+            .is_some())
     }
 
     /// The same for several uploads at once.
-    async fn cancel_some(&self, uploads: &[(i64,)]) -> Result<Step, StoreError> {
-        let mut tx = self.store.begin().await?;
+    async fn cancel_some(&self, mut tx: Tx, uploads: &[(i64,)]) -> Result<Step, StoreError> {
         let rows = tx.lock_uploads(uploads).await?;
         let rows: HashMap<_, _> =
             rows.iter().filter(|row| row.finished_at.is_none()).map(|row| (row.number, row)).collect();

@@ -1,7 +1,8 @@
 //! What many callers ask in the same few milliseconds goes into one transaction.
 //!
 //! Nobody waits for company: a batch is what queued up while the one before it was written. Under load that makes
-//! batches as large as commits are slow, and without load a batch of one. But a batch ends where it would hold others up: what
+//! batches as large as commits are slow, and without load a batch of one. It is taken up when its transaction has begun: what is
+//! asked while other transactions are written goes along. But a batch ends where it would hold others up: what
 //! does not fit waits for the next one, in an order in which organisations and members take turns ([`queue`]).
 
 mod queue;
@@ -30,6 +31,8 @@ pub(super) trait Combined: Send + Sync + 'static {
     type Ask: Send + Sync + 'static;
     /// What it gets.
     type Answer: Send + 'static;
+    /// A transaction that has begun.
+    type Begun: Send;
     /// For the log.
     const NAME: &'static str;
     /// A batch weighs no more, unless it is a single part.
@@ -45,10 +48,17 @@ pub(super) trait Combined: Send + Sync + 'static {
         0
     }
 
-    /// Does it for all, in one transaction, and answers each in order. It may answer the first ones only: the others, of which it has
+    /// Begins a transaction, for which it may have to wait.
+    fn begin(&self) -> impl Future<Output = Result<Self::Begun, StoreError>> + Send;
+
+    /// Does it for all, in the one transaction, and answers each in order. It may answer the first ones only: the others, of which it has
     /// done nothing, are asked again when it is their owners' turn. It answers none where it has worked on the first one and not
     /// finished it, which takes a turn. On an error nothing may have happened.
-    fn run(&self, asks: &[Self::Ask]) -> impl Future<Output = Result<Vec<Self::Answer>, StoreError>> + Send;
+    fn run(
+        &self,
+        begun: Self::Begun,
+        asks: &[Self::Ask],
+    ) -> impl Future<Output = Result<Vec<Self::Answer>, StoreError>> + Send;
 }
 
 /// Who takes turns with others for what a user asks.
@@ -135,31 +145,42 @@ impl<C: Combined> Drop for Closes<'_, C> {
 async fn serve<C: Combined>(work: C, shared: Arc<Shared<C>>, stop: CancellationToken) {
     let _closes = Closes(&shared);
     loop {
-        let batch = {
+        let something = {
             let mut queue = shared.queue();
-            let batch = queue.take(C::FULL, C::weight);
-            if batch.asks.is_empty() && stop.is_cancelled() {
+            let something = queue.is_waiting();
+            if !something && stop.is_cancelled() {
                 queue.close();
                 return;
             }
-            batch
+            something
         };
-        if batch.asks.is_empty() {
+        if something {
+            let begun = work.begin().await;
+            let batch = shared.queue().take(C::FULL, C::weight);
+            // Whoever asked may have given up meanwhile.
+            if !batch.asks.is_empty() {
+                answer_all(&work, &shared, begun, batch).await;
+            }
+        } else {
             tokio::select! {
                 () = shared.asked.notified() => {}
                 () = stop.cancelled() => {}
             }
-        } else {
-            answer_all(&work, &shared, batch).await;
         }
     }
 }
 
-async fn answer_all<C: Combined>(work: &C, shared: &Shared<C>, mut batch: Batch<C::Ask>) {
+async fn answer_all<C: Combined>(
+    work: &C,
+    shared: &Shared<C>,
+    begun: Result<C::Begun, StoreError>,
+    mut batch: Batch<C::Ask>,
+) {
+    let mut begun = Some(begun);
     // Where the transactions end, the next one last.
     let (mut begin, mut ends) = (0, vec![batch.asks.len()]);
     while let Some(&end) = ends.last() {
-        match attempt(work, &batch.asks[begin..end]).await {
+        match attempt(work, begun.take(), &batch.asks[begin..end]).await {
             Ok(done) => {
                 let answered = done.len();
                 let mut queue = shared.queue();
@@ -200,10 +221,23 @@ async fn answer_all<C: Combined>(work: &C, shared: &Shared<C>, mut batch: Batch<
     shared.queue().put_back(batch.asks.split_off(begin), &batch.taken[begin..]);
 }
 
-async fn attempt<C: Combined>(work: &C, asks: &[C::Ask]) -> Result<Vec<C::Answer>, StoreError> {
+/// Does it in the transaction that has begun, if there is one, and in others where that met a conflict.
+async fn attempt<C: Combined>(
+    work: &C,
+    mut begun: Option<Result<C::Begun, StoreError>>,
+    asks: &[C::Ask],
+) -> Result<Vec<C::Answer>, StoreError> {
     let mut attempts = 1;
     loop {
-        match work.run(asks).await {
+        let begun = match begun.take() {
+            Some(begun) => begun,
+            None => work.begin().await,
+        };
+        let done = match begun {
+            Ok(begun) => work.run(begun, asks).await,
+            Err(error) => Err(error),
+        };
+        match done {
             Err(error) if error.is_transient() && attempts < ATTEMPTS => attempts += 1,
             done => return done,
         }

@@ -17,7 +17,7 @@ use super::refusal::{bad_request, fenced, from_store, is_hex, shown, too_many};
 use super::rest::{Locked, check_node};
 use super::{Core, Object, Rules, masks, outcomes};
 use crate::storage::ObjectKey;
-use crate::store::{StoreError, lo_of, upload_of};
+use crate::store::{StoreError, Tx, lo_of, upload_of};
 
 impl Rules {
     /// Records results under their leases, each lease by itself. One that was recorded under the same lease before is
@@ -158,6 +158,7 @@ pub(super) struct Completing(pub(super) Arc<Core>);
 impl Combined for Completing {
     type Ask = CompleteAsk;
     type Answer = Result<Completed, ErrorBody>;
+    type Begun = Tx;
     const NAME: &'static str = "complete jobs";
     /// KiB: of sealed results, and a flat part for each job and each lease.
     const FULL: usize = 8 << 10;
@@ -171,9 +172,12 @@ impl Combined for Completing {
         ask.complete.jobs.iter().map(|job| weigh(&job.sealed)).sum::<usize>() / 1024 + 1
     }
 
-    async fn run(&self, asks: &[CompleteAsk]) -> Result<Vec<Self::Answer>, StoreError> {
+    async fn begin(&self) -> Result<Tx, StoreError> {
+        self.0.store.begin().await
+    }
+
+    async fn run(&self, mut tx: Tx, asks: &[CompleteAsk]) -> Result<Vec<Self::Answer>, StoreError> {
         let core = &self.0;
-        let mut tx = core.store.begin().await?;
         let locked = Locked::take(&mut tx, asks.iter().map(|ask| ask.complete.lease.run)).await?;
 
         // What each lease completes now, and which of its jobs must have been recorded before.

@@ -28,7 +28,7 @@ use super::releases::abilities;
 use super::rest::{Why, check_node};
 use super::turns::Turns;
 use super::{Core, Leased, Rules, masks, ms, retried, told};
-use crate::store::{Candidate, Needs, StoreError, lo_of};
+use crate::store::{Candidate, Needs, StoreError, Tx, lo_of};
 
 /// Nodes that wait in the queue before the next one waits outside.
 const QUEUE: usize = 1024;
@@ -127,22 +127,32 @@ impl Core {
 /// Starts the leasing task, which runs until `stop`.
 pub(super) fn start(core: Arc<Core>, tracker: &TaskTracker, stop: CancellationToken) -> mpsc::Sender<LeaseAsk> {
     let (queue, asked) = mpsc::channel(QUEUE);
-    let desk = Desk { core, waiting: Vec::new(), classes: Classes::default(), turns: Turns::default() };
-    tracker.spawn(desk.run(asked, stop));
+    let desk = Desk {
+        core,
+        asked,
+        waiting: Vec::new(),
+        not_looked: false,
+        classes: Classes::default(),
+        turns: Turns::default(),
+    };
+    tracker.spawn(desk.run(stop));
     queue
 }
 
 /// Where nodes wait.
 struct Desk {
     core: Arc<Core>,
+    asked: mpsc::Receiver<LeaseAsk>,
     waiting: Vec<LeaseAsk>,
+    /// Some of them came during a look, for which they were too late.
+    not_looked: bool,
     /// For each class of nodes, who has what waiting for them.
     classes: Classes,
     turns: Turns,
 }
 
 impl Desk {
-    async fn run(mut self, mut asked: mpsc::Receiver<LeaseAsk>, stop: CancellationToken) {
+    async fn run(mut self, stop: CancellationToken) {
         let mut backstop = interval(BACKSTOP);
         backstop.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -150,7 +160,8 @@ impl Desk {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                ask = asked.recv() => match ask {
+                () = std::future::ready(()), if self.not_looked => {}
+                ask = self.asked.recv() => match ask {
                     Some(ask) => self.waiting.push(ask),
                     None => break,
                 },
@@ -159,9 +170,10 @@ impl Desk {
                 // In the far future when nobody waits: the branch is then disabled.
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
             }
-            while let Ok(ask) = asked.try_recv() {
+            while let Ok(ask) = self.asked.try_recv() {
                 self.waiting.push(ask);
             }
+            self.not_looked = false;
             self.waiting.retain(|ask| !ask.answer.is_closed());
             self.serve().await;
             self.ask_for_descriptions();
@@ -181,8 +193,7 @@ impl Desk {
 
     /// Leases for every class of nodes that wait.
     async fn serve(&mut self) {
-        let woken = std::mem::take(&mut *self.core.woken.lock().unwrap_or_else(PoisonError::into_inner));
-        self.classes.wake(&woken, &self.turns);
+        self.wake();
         let mut classes: HashMap<Needs, Vec<LeaseAsk>> = HashMap::new();
         for ask in self.waiting.drain(..) {
             classes.entry(ask.needs.clone()).or_default().push(ask);
@@ -200,16 +211,61 @@ impl Desk {
         }
     }
 
+    /// Takes in what became ready in this process.
+    fn wake(&mut self) {
+        let woken = std::mem::take(&mut *self.core.woken.lock().unwrap_or_else(PoisonError::into_inner));
+        self.classes.wake(&woken, &self.turns);
+    }
+
+    /// Who asked meanwhile of this class, and wants nothing that was not looked for: an `idle` one wants partial runs.
+    fn take_along(&mut self, needs: &Needs, idle: bool, asks: &mut Vec<LeaseAsk>) {
+        while let Ok(ask) = self.asked.try_recv() {
+            if ask.needs == *needs && (idle || ask.wish.idle == 0) {
+                asks.push(ask);
+            } else {
+                self.not_looked = true;
+                self.waiting.push(ask);
+            }
+        }
+    }
+
+    /// Begins what leases for a class, if it has something waiting.
+    async fn begin(&mut self, needs: &Needs, idle: bool) -> Result<Option<Tx>, StoreError> {
+        let class = self.classes.of(needs);
+        class.find(&self.core, needs, self.turns.of(&needs.pool), idle).await?;
+        if class.is_empty(idle) {
+            return Ok(None);
+        }
+        self.core.store.begin().await.map(Some)
+    }
+
     /// Looks once for the nodes of one class; answers who still waits, and whether another look may bring more.
-    async fn look(&mut self, needs: &Needs, asks: Vec<LeaseAsk>) -> (Vec<LeaseAsk>, bool) {
+    async fn look(&mut self, needs: &Needs, mut asks: Vec<LeaseAsk>) -> (Vec<LeaseAsk>, bool) {
+        let idle = asks.iter().any(|ask| ask.wish.idle > 0);
+        let begun = match self.begin(needs, idle).await {
+            Ok(None) => return (asks, false),
+            Ok(Some(begun)) => Ok(begun),
+            Err(error) => Err(error),
+        };
+        self.take_along(needs, idle, &mut asks);
+        self.wake();
         let wishes: Vec<_> = asks.iter().map(|ask| ask.wish.clone()).collect();
-        let idle = wishes.iter().any(|wish| wish.idle > 0);
         let class = self.classes.of(needs);
         let turns = self.turns.of(&needs.pool);
         let look = async {
-            class.find(&self.core, needs, turns, idle).await?;
+            let mut begun = Some(begun?);
             let class = &*class;
-            retried(|| self.core.lease(needs, &wishes, turns, class)).await
+            retried(|| {
+                let begun = begun.take();
+                async {
+                    let tx = match begun {
+                        Some(begun) => begun,
+                        None => self.core.store.begin().await?,
+                    };
+                    self.core.lease(tx, needs, &wishes, turns, class).await
+                }
+            })
+            .await
         };
         let look = match look.await {
             Ok(look) => look,

@@ -14,7 +14,7 @@ use super::service::NOWHERE;
 use super::turns::Owner;
 use super::{Caller, Core, Object, Opened, Rules, random};
 use crate::storage::ObjectKey;
-use crate::store::{NewRun, NewUpload, RunState, Store, StoreError, UploadRow};
+use crate::store::{NewRun, NewUpload, RunState, Store, StoreError, Tx, UploadRow};
 
 /// An upload's fences begin at a random number below this: the number that names its runs may have named another upload's before the
 /// database was restored, and a node may still hold a lease of that one.
@@ -132,6 +132,7 @@ pub(super) struct Opening(pub(super) Arc<Core>);
 impl Combined for Opening {
     type Ask = OpenAsk;
     type Answer = Option<UploadRow>;
+    type Begun = Tx;
     const NAME: &'static str = "open uploads";
     /// Runs, and a flat part for each upload: some 50 ms of SQLite's only writer.
     const FULL: usize = 2048;
@@ -140,8 +141,11 @@ impl Combined for Opening {
         10 + ask.opening.announced.runs
     }
 
-    async fn run(&self, asks: &[OpenAsk]) -> Result<Vec<Self::Answer>, StoreError> {
-        let mut tx = self.0.store.begin().await?;
+    async fn begin(&self) -> Result<Tx, StoreError> {
+        self.0.store.begin().await
+    }
+
+    async fn run(&self, mut tx: Tx, asks: &[OpenAsk]) -> Result<Vec<Self::Answer>, StoreError> {
         // An id that was asked for twice: the first is inserted, and the others are compared with it.
         let mut firsts = HashMap::new();
         for ask in asks {

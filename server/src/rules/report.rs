@@ -10,7 +10,7 @@ use super::combine::{self, Combined};
 use super::refusal::too_many;
 use super::rest::check_node;
 use super::{Core, Rules, masks, ms};
-use crate::store::{StoreError, lo_of};
+use crate::store::{StoreError, Tx, lo_of};
 
 /// Furthest a job's progress goes.
 const WHOLE_PER_MILLE: u32 = 1000;
@@ -71,6 +71,7 @@ pub(super) struct Reporting(pub(super) Arc<Core>);
 impl Combined for Reporting {
     type Ask = ReportAsk;
     type Answer = Option<bool>;
+    type Begun = Tx;
     const NAME: &'static str = "report leases";
     /// Leases.
     const FULL: usize = 4096;
@@ -81,7 +82,11 @@ impl Combined for Reporting {
         1
     }
 
-    async fn run(&self, asks: &[ReportAsk]) -> Result<Vec<Option<bool>>, StoreError> {
+    async fn begin(&self) -> Result<Tx, StoreError> {
+        self.0.store.begin().await
+    }
+
+    async fn run(&self, mut tx: Tx, asks: &[ReportAsk]) -> Result<Vec<Option<bool>>, StoreError> {
         let core = &self.0;
         // One row a lease, however often it was reported: an update takes only one of several rows for its target.
         let mut reports = BTreeMap::<(i64, i64, &str), (u64, u32)>::new();
@@ -96,7 +101,6 @@ impl Combined for Reporting {
                 (run, fence, started.cast_signed(), i64::from(per_mille), pool)
             })
             .collect();
-        let mut tx = core.store.begin().await?;
         let held: HashMap<_, _> = tx
             .report(&rows, ms(core.config.lease))
             .await?

@@ -104,6 +104,11 @@ impl<A, R> Queue<A, R> {
         Ok(number)
     }
 
+    /// Whether something is to be taken up.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Takes up what is next, up to this weight, or one part that weighs more.
     pub(super) fn take(&mut self, full: usize, weigh: impl Fn(&A) -> usize) -> Batch<A> {
         for (owner, weight) in self.beyond.drain(..) {

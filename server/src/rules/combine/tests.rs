@@ -46,6 +46,7 @@ impl Default for Work {
 impl Combined for Arc<Work> {
     type Ask = Ask;
     type Answer = usize;
+    type Begun = ();
     const NAME: &'static str = "test";
     const FULL: usize = 100;
     const MOST_QUEUED: Option<usize> = Some(20_000);
@@ -54,7 +55,11 @@ impl Combined for Arc<Work> {
         ask.1
     }
 
-    async fn run(&self, asks: &[Ask]) -> Result<Vec<usize>, StoreError> {
+    async fn begin(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn run(&self, (): (), asks: &[Ask]) -> Result<Vec<usize>, StoreError> {
         self.begun.fetch_add(1, Ordering::SeqCst);
         self.permits.acquire().await.map_err(|_| sqlx::Error::WorkerCrashed)?.forget();
         if asks.iter().any(|ask| Some(ask.1) == self.breaks) {

@@ -37,20 +37,15 @@ pub(super) struct Rest {
 }
 
 impl Core {
-    /// Leases for all wishes in one transaction, in the order of the pool's turns.
+    /// Leases for all wishes in this transaction, in the order of the pool's turns.
     pub(super) async fn lease(
         &self,
+        mut tx: Tx,
         needs: &Needs,
         wishes: &[Wish],
         turns: Option<&PoolTurns>,
         class: &Class,
     ) -> Result<Look, StoreError> {
-        let idle = wishes.iter().any(|wish| wish.idle > 0);
-        if class.ready().is_empty() && (!idle || class.partial().is_empty()) {
-            let leased = wishes.iter().map(|_| self.nothing()).collect();
-            return Ok(Look { leased, charges: Vec::new(), ready: Vec::new(), partial: Vec::new(), cut: false });
-        }
-        let mut tx = self.store.begin().await?;
         let wanted = wishes.iter().map(|wish| i64::from(wish.jobs)).sum();
         let mut ready = Order::new(class.ready(), turns, class.weights());
         let stored = candidates(&mut tx, needs, &mut ready, RunState::READY, wanted).await?;

@@ -299,6 +299,11 @@ impl Class {
         Ok(())
     }
 
+    /// Nobody has anything that these nodes could be given: incomplete uploads are for `idle` ones.
+    pub(super) fn is_empty(&self, idle: bool) -> bool {
+        self.ready.is_empty() && (!idle || self.partial.is_empty())
+    }
+
     /// Who has ready runs.
     pub(super) fn ready(&self) -> &Waiting {
         &self.ready
