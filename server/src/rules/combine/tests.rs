@@ -27,6 +27,8 @@ struct Work {
     /// A part of this weight is worked on in three transactions, of which the first two do not finish it.
     long: Option<usize>,
     steps: AtomicUsize,
+    /// Whoever begins waits for a permit, as others are writing.
+    writer: Semaphore,
 }
 
 impl Default for Work {
@@ -39,6 +41,7 @@ impl Default for Work {
             breaks: None,
             long: None,
             steps: AtomicUsize::new(0),
+            writer: Semaphore::new(1_000_000),
         }
     }
 }
@@ -56,6 +59,7 @@ impl Combined for Arc<Work> {
     }
 
     async fn begin(&self) -> Result<(), StoreError> {
+        self.writer.acquire().await.map_err(|_| sqlx::Error::WorkerCrashed)?.forget();
         Ok(())
     }
 
@@ -170,6 +174,26 @@ async fn a_batch_is_as_large_as_its_weight_allows() {
     bench.ask(ANN, &[500, 1], &kept).await;
     let weights: Vec<usize> = bench.end().await.iter().map(|batch| batch.iter().map(|ask| ask.1).sum()).collect();
     assert_eq!(weights, [100, 100, 500, 1]);
+}
+
+#[tokio::test]
+async fn what_is_asked_while_a_transaction_waits_to_begin_goes_along() {
+    // One for the bench's own, and none for the next.
+    let bench = Bench::new(Work { writer: Semaphore::new(1), ..Work::default() }).await;
+    let kept = Arc::default();
+    let given_up = bench.ask(BOB, &[9], &kept).await;
+    bench.work.permits.add_permits(1);
+    while bench.work.done.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    // Its second transaction waits to begin by now, or is about to.
+    for weight in 1..=3 {
+        bench.ask(EVE, &[weight], &kept).await;
+    }
+    given_up.abort();
+    assert!(given_up.await.expect_err("it was given up").is_cancelled());
+    bench.work.writer.add_permits(1_000_000);
+    assert_eq!(bench.end().await, [[(21, 1), (21, 2), (21, 3)]]);
 }
 
 #[tokio::test]
