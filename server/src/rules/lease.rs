@@ -160,13 +160,14 @@ impl Desk {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
+                // Before whoever asks: somebody may do so all the time.
+                _ = backstop.tick() => self.look_again(),
                 () = std::future::ready(()), if self.not_looked => {}
                 ask = self.asked.recv() => match ask {
                     Some(ask) => self.waiting.push(ask),
                     None => break,
                 },
                 () = self.core.ready.notified() => {}
-                _ = backstop.tick() => self.look_again(),
                 // In the far future when nobody waits: the branch is then disabled.
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
             }
