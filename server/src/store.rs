@@ -50,11 +50,11 @@ pub(crate) use {
     views::{ResultPlace, RunView},
 };
 
-/// Every migration, in order.
 /// How much of an SQLite database is read through a mapping; the rest is read a page at a time.
 const MAPPED_BYTES: &str = "33554432";
 /// How long a PostgreSQL that cannot be used is asked for the reason.
 const REASON_WITHIN: Duration = Duration::from_secs(2);
+/// Every migration, in order.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "queue", include_str!("../migrations/0001_queue.sql")),
     (2, "turns", include_str!("../migrations/0002_turns.sql")),

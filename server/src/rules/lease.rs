@@ -243,11 +243,7 @@ impl Desk {
     /// Looks once for the nodes of one class; answers who still waits, and whether another look may bring more.
     async fn look(&mut self, needs: &Needs, mut asks: Vec<LeaseAsk>) -> (Vec<LeaseAsk>, bool) {
         let idle = asks.iter().any(|ask| ask.wish.idle > 0);
-        let begun = match self.begin(needs, idle).await {
-            Ok(None) => return (asks, false),
-            Ok(Some(begun)) => Ok(begun),
-            Err(error) => Err(error),
-        };
+        let Some(begun) = self.begin(needs, idle).await.transpose() else { return (asks, false) };
         self.take_along(needs, idle, &mut asks);
         self.wake();
         let wishes: Vec<_> = asks.iter().map(|ask| ask.wish.clone()).collect();
