@@ -81,6 +81,10 @@ pub(crate) struct World {
     pub(crate) fetched: HashMap<String, u32>,
     pub(crate) stored: HashMap<String, Vec<u8>>,
     pub(crate) reports: u32,
+    /// How often the node asked who it is; its answer says what time it is, too.
+    pub(crate) whoami_calls: u32,
+    /// Whether a question for work is answered at once, with nothing if there is nothing.
+    pub(crate) never_held: bool,
     /// Each list of engines that the node offered.
     pub(crate) offered: Vec<Vec<Offer>>,
     /// Offers of these names are refused that often.
@@ -347,10 +351,10 @@ impl Handle {
     }
 
     fn whoami(&self) -> Answer {
-        let (scope, pool, storage_origins) = {
-            let world = self.lock();
+        let (scope, pool, storage_origins) = self.change(|world| {
+            world.whoami_calls += 1;
             (world.scope.clone(), world.pool.clone(), world.stores_on.clone())
-        };
+        });
         let (organisation, user, server) = ("lab".into(), "node".into(), "0.0.0".into());
         Answer::json(200, &WhoAmI { organisation, user, scope, pool, server, storage_origins })
     }
@@ -393,7 +397,7 @@ impl Handle {
     }
 
     async fn lease(&self, request: LeaseRequest) -> Answer {
-        let wait_ms = request.wait_ms;
+        let wait_ms = if self.lock().never_held { 0 } else { request.wait_ms };
         let has_told = request.told.is_some();
         let (lacks, describe, lease_ms) = self.change(|world| {
             world.said.push(Said::Leased(request));
