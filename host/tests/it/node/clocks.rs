@@ -42,6 +42,7 @@ async fn a_node_that_is_ahead_hands_back_what_is_over_by_its_clock_alone() {
     let again = lasts(&mill, -DAY);
     // The clocks agree: it asks for work again, and judges.
     mill.fake.world(|world| world.date_ahead = Some(0));
+    // However often it came back: that was no fault of the job.
     again.offer_with(&mill.fake, |leased| leased.runs[0].attempt = 9);
     assert_eq!(mill.result(&again, 0).await.outcome, Outcome::Refused);
     assert!(asked_for_work(&mill) > asked);
