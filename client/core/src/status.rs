@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use filemill_api::{JobStates, WaitReason};
 use filemill_seal::UploadId;
@@ -178,8 +179,13 @@ pub enum LookThrough {
     Unknown,
     /// Rarely, in small steps: the system tells of what changes.
     Rarely,
-    /// Every few seconds, because the system may not tell of everything, for this reason.
-    Often(String),
+    /// Often, because the system may not tell of everything.
+    Often {
+        /// What it may not tell of, and why.
+        why: String,
+        /// About so often; more rarely the longer it takes.
+        every: Duration,
+    },
 }
 
 impl fmt::Display for LookThrough {
@@ -187,7 +193,9 @@ impl fmt::Display for LookThrough {
         match self {
             Self::Unknown => f.write_str("is being looked through for the first time"),
             Self::Rarely => f.write_str("is watched by the system's events, and looked through rarely"),
-            Self::Often(why) => write!(f, "is looked through every few seconds: {why}"),
+            Self::Often { why, every } => {
+                write!(f, "is looked through about every {} seconds: {why}", every.as_secs())
+            }
         }
     }
 }
@@ -206,7 +214,7 @@ impl Client {
                 let look = match watch.look {
                     None => LookThrough::Unknown,
                     Some(why) if why.is_empty() => LookThrough::Rarely,
-                    Some(why) => LookThrough::Often(why),
+                    Some(why) => LookThrough::Often { why, every: Duration::from_secs(watch.look_every_s) },
                 };
                 WatchedFolder { path, look }
             })

@@ -260,8 +260,9 @@ impl Client {
         while looked.changed().await.is_ok() {
             let looks = looked.borrow_and_update().clone();
             for (folder, look) in looks {
+                let (why, every_s) = look.map_or_else(Default::default, |often| (often.why, often.every.as_secs()));
                 // Nothing depends on it; whatever else is written says that it cannot be.
-                let _ = self.journal.watch_look(self.session.id(), &folder, look.as_deref().unwrap_or_default()).await;
+                let _ = self.journal.watch_look(self.session.id(), &folder, &why, every_s).await;
             }
         }
         std::future::pending().await

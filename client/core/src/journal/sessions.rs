@@ -31,8 +31,10 @@ pub(crate) struct Watched {
     pub(crate) engine: Option<String>,
     /// Whether temporary and system files are sent, too.
     pub(crate) temporary: bool,
-    /// How it is looked through: empty if rarely, else why it is every few seconds; `None` as long as nobody knows.
+    /// How it is looked through: empty if rarely, else why it is often; `None` as long as nobody knows.
     pub(crate) look: Option<String>,
+    /// How often that is, in seconds; 0 if rarely.
+    pub(crate) look_every_s: u64,
 }
 
 impl Session {
@@ -231,14 +233,16 @@ impl Journal {
             .await
     }
 
-    /// Writes down how a program looks through a folder: empty if rarely, else why it is every few seconds.
-    pub(crate) async fn watch_look(&self, session: &str, folder: &Path, look: &str) -> Result<(), Error> {
+    /// Writes down how a program looks through a folder: empty if rarely, else why it is every so many seconds.
+    pub(crate) async fn watch_look(&self, session: &str, folder: &Path, look: &str, every_s: u64) -> Result<(), Error> {
         let (session, folder, look) = (session.to_owned(), path_bytes(folder), look.to_owned());
+        let every_s = i64::try_from(every_s).unwrap_or(i64::MAX);
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
-                    sqlx::query("update watches set look = $1 where session = $2 and folder = $3")
+                    sqlx::query("update watches set look = $1, look_every_s = $2 where session = $3 and folder = $4")
                         .bind(look)
+                        .bind(every_s)
                         .bind(session)
                         .bind(folder)
                         .execute(connection)
@@ -268,7 +272,7 @@ impl Journal {
 
     /// Which running program watches which folder.
     async fn watches(&self, home: &Home) -> Result<Vec<(String, PathBuf, Watched)>, Error> {
-        let rows = sqlx::query("select session, folder, ignore, engine, temporary, look from watches")
+        let rows = sqlx::query("select session, folder, ignore, engine, temporary, look, look_every_s from watches")
             .fetch_all(&self.reader)
             .await
             .map_err(|error| self.failed(&error))?;
@@ -280,11 +284,12 @@ impl Journal {
             let (session, folder, ignore, engine) = read().map_err(|error| self.failed(&error))?;
             if is_running(home, &session) {
                 let ignore = ignore.lines().map(str::to_owned).collect();
-                let more = || -> Result<(i64, Option<String>), sqlx::Error> {
-                    Ok((row.try_get("temporary")?, row.try_get("look")?))
+                let more = || -> Result<(i64, Option<String>, i64), sqlx::Error> {
+                    Ok((row.try_get("temporary")?, row.try_get("look")?, row.try_get("look_every_s")?))
                 };
-                let (temporary, look) = more().map_err(|error| self.failed(&error))?;
-                let watch = Watched { ignore, engine, temporary: temporary != 0, look };
+                let (temporary, look, every_s) = more().map_err(|error| self.failed(&error))?;
+                let look_every_s = u64::try_from(every_s).unwrap_or_default();
+                let watch = Watched { ignore, engine, temporary: temporary != 0, look, look_every_s };
                 watches.push((session, path_from_bytes(folder), watch));
             }
         }

@@ -57,8 +57,16 @@ const READY_MAX: usize = 4096;
 const MANY_RESTLESS: &str =
     "so many files in it are written to or held open at once that some are looked at only now and then";
 
-/// How a folder is looked through: `None` if rarely, because the system's word is trusted; else every few seconds, and why.
-pub(super) type Look = Option<String>;
+/// How a folder is looked through: `None` if rarely, because the system's word is trusted.
+pub(super) type Look = Option<Often>;
+
+/// That a folder is looked through often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Often {
+    pub(super) why: String,
+    /// About so often.
+    pub(super) every: Duration,
+}
 
 /// Folders that are watched.
 pub(super) struct Folders {
@@ -101,6 +109,8 @@ struct Watched {
     next_look: Instant,
     /// From the beginning of a look to that of the next.
     pause: Duration,
+    /// What the last look took.
+    took: Option<Duration>,
     /// Whether everything was looked at since hints come.
     is_known: bool,
     /// A folder in it that cannot be looked into, and so cannot be watched, and why; nobody tells when it can.
@@ -153,6 +163,7 @@ impl Folders {
             rules,
             next_look: now,
             pause: LOOK_EVERY,
+            took: None,
             is_known: false,
             closed: None,
             unknown_rules: None,
@@ -383,7 +394,7 @@ impl Folders {
         let had_aside = self.settling.has_aside(position);
         let has_room = self.settling.make_room(position, Instant::now());
         if !had_aside && self.settling.has_aside(position) {
-            self.note_look(position, Some(MANY_RESTLESS.to_owned()));
+            self.note_look(position, Some(Often { why: MANY_RESTLESS.to_owned(), every: LOOK_EVERY }));
             self.look_soon(position);
         }
         has_room

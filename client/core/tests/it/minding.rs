@@ -526,7 +526,7 @@ async fn folders_are_looked_through_rarely_where_the_system_tells_of_all_changes
             };
             assert_eq!(look(&world.files()), LookThrough::Rarely);
             let why = "it is on a file system of kind `overlay`".to_owned();
-            assert_eq!(look(overlay), LookThrough::Often(why));
+            assert_eq!(look(overlay), LookThrough::Often { why, every: Duration::from_secs(5) });
             // Nobody tells of what changes in the lower parts of an overlay.
             fs::write(world.path("upper/unseen"), "unseen").unwrap();
             let unseen = |notice: &Notice| matches!(notice, Notice::Finished(file) if file.path.ends_with("unseen"));

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Folders, LOOK_EVERY, LOOK_RARELY, LOOK_SHARE, TURN};
+use super::{Folders, LOOK_EVERY, LOOK_RARELY, LOOK_SHARE, Often, TURN, Watched};
+#[cfg(test)]
+use crate::walk::Root;
 use crate::walk::{Step, Walk};
 use crate::watch::pace::Pace;
 use crate::watch::settle::Sign;
@@ -32,12 +34,37 @@ pub(super) struct Part {
     is_closed: bool,
 }
 
+#[cfg(test)]
 impl Whole {
     /// Whether it pauses after a step.
-    #[cfg(test)]
     pub(super) fn pauses(&self) -> bool {
         self.goes_on_at > self.begun
     }
+
+    /// One that is at its end, and took so long.
+    pub(super) fn ended(root: &Root, took: Duration) -> Self {
+        let begun = Instant::now();
+        let (is_rare, was_closed) = (false, false);
+        Self { walk: Walk::new(root), begun, took, is_rare, was_closed, pace: Pace::new(), goes_on_at: begun }
+    }
+}
+
+impl Watched {
+    /// How long after a look that took so long the next begins, where the system's word is not trusted. One that took longer than
+    /// that before it decides nothing: as much as everything may have been sent meanwhile, as during the first.
+    fn often(&mut self, took: Duration) -> Duration {
+        let before = self.took.replace(took).unwrap_or_default();
+        LOOK_EVERY.max(before.min(took) * LOOK_SHARE)
+    }
+}
+
+/// For people: `every`, or up to twice that, so that it is told anew only if it has changed.
+fn rounded(every: Duration) -> Duration {
+    let mut rounded = LOOK_EVERY;
+    while rounded < every {
+        rounded *= 2;
+    }
+    rounded
 }
 
 impl Folders {
@@ -146,21 +173,22 @@ impl Folders {
     }
 
     /// Everything was looked through: says when it is again.
-    fn looked_through(&mut self, position: usize, whole: &Whole) {
+    pub(super) fn looked_through(&mut self, position: usize, whole: &Whole) {
         self.tell_unread_rules();
         self.settling.forget_aside(position, whole.begun);
         let now = Instant::now();
         let is_complete = !self.watched[position].has_missed;
         let why = self.distrust(position, is_complete);
         let watched = &mut self.watched[position];
+        let often = watched.often(whole.took);
         self.has_opened |= whole.was_closed && watched.closed.is_none();
         watched.is_known = is_complete;
         watched.next_look = if why.is_none() {
             watched.pause = if whole.is_rare { (watched.pause * 2).min(LOOK_RARELY) } else { LOOK_EVERY };
             (whole.begun + watched.pause).max(now + LOOK_EVERY)
         } else {
-            now + LOOK_EVERY.max(whole.took * LOOK_SHARE)
+            now + often
         };
-        self.note_look(position, why);
+        self.note_look(position, why.map(|why| Often { why, every: rounded(often) }));
     }
 }

@@ -159,7 +159,8 @@ fn while_one_folder_is_looked_through_in_small_steps_the_others_are_looked_throu
     }
     // Nobody tells of what changes there.
     let long_ago = Instant::now();
-    (folders.watched[1].look, folders.watched[1].next_look) = (Some(Some("of a network".to_owned())), long_ago);
+    let often = Often { why: "of a network".to_owned(), every: LOOK_EVERY };
+    (folders.watched[1].look, folders.watched[1].next_look) = (Some(Some(often)), long_ago);
     folders.watched[0].next_look = long_ago;
     while folders.watched[0].whole.as_ref().is_none_or(|whole| !whole.pauses()) {
         assert!(folders.take_turns());
@@ -223,7 +224,7 @@ fn files_that_never_come_to_rest_keep_neither_another_folder_nor_the_rest_of_the
     test.until_found("new", 2);
     test.write("a/new", "333");
     test.until_found("new", 3);
-    let is_said = |look: &Look| look.as_deref() == Some(MANY_RESTLESS);
+    let is_said = |look: &Look| look.as_ref().is_some_and(|often| often.why == MANY_RESTLESS);
     test.until("the reason", |test| {
         test.looks.borrow().iter().any(|(path, look)| path.ends_with("a") && is_said(look))
     });
@@ -297,7 +298,7 @@ fn of_a_folder_that_may_not_be_read_or_is_gone_just_that_is_said() {
         let until_said = |test: &mut Test, name: &str, why: &str| {
             test.until(why, |test| {
                 let is_it = |(path, look): &(PathBuf, Look)| {
-                    path.ends_with(name) && look.as_ref().is_some_and(|look| look.contains(why))
+                    path.ends_with(name) && look.as_ref().is_some_and(|look| look.why.contains(why))
                 };
                 test.looks.borrow().iter().any(is_it)
             });
@@ -451,4 +452,22 @@ fn patterns_that_take_too_long_are_told() {
     assert!(matches!(&told, Ok(Notice::Skipped { reason, .. }) if is_it(reason)), "{told:?}");
     look_through(&mut folders, 0);
     assert!(test.notices.try_recv().is_err(), "once");
+}
+
+#[test]
+fn one_look_that_took_long_as_everything_was_sent_does_not_put_off_the_next_and_it_is_told_how_often() {
+    let (test, mut folders) = Test::new(|_| {});
+    folders.watched[0].lost_at = Some(Instant::now());
+    let mut after = |took: u64| {
+        let whole = looks::Whole::ended(&folders.watched[0].root, Duration::from_secs(took));
+        let begun = Instant::now();
+        folders.looked_through(0, &whole);
+        let pause = folders.watched[0].next_look.saturating_duration_since(begun);
+        let told = test.looks.borrow()[0].1.clone().expect("the system's word is not trusted");
+        (pause.as_secs(), told.every.as_secs())
+    };
+    assert_eq!(after(62), (5, 5), "the first");
+    assert_eq!(after(1), (20, 20), "a twentieth of the time");
+    assert_eq!(after(62), (20, 20), "one of them");
+    assert_eq!(after(60), (1200, 1280), "as long again: that is what it takes");
 }
