@@ -4,6 +4,7 @@ mod attacker;
 mod compare;
 mod idle;
 mod inputs;
+mod processor;
 mod queue;
 mod record;
 mod soak;

@@ -11,6 +11,7 @@ use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use super::processor::seconds_of;
 use super::record::{Record, median};
 use crate::engine;
 use crate::program;
@@ -50,8 +51,6 @@ const QUIET: Duration = Duration::from_secs(20);
 const FOUND_LIMIT: Duration = Duration::from_secs(600);
 /// New files, whose median time counts.
 const NEW_FILES: usize = 5;
-/// Ticks of the clock in which the system counts processor time, a second.
-const TICKS_PER_S: f64 = 100.0;
 
 pub(super) fn run(options: &IdleOptions) -> Result<()> {
     let tree = Tree::locate()?;
@@ -108,9 +107,9 @@ fn measure(dir: &Path, stack: &Stack, options: &IdleOptions) -> Result<Value> {
     }
     thread::sleep(QUIET);
     let status = program_stderr(client.command().arg("status"))?;
-    let (before, begun) = (watcher.processor_seconds()?, Instant::now());
+    let (before, begun) = (seconds_of(watcher.child.id())?, Instant::now());
     thread::sleep(Duration::from_secs(options.seconds));
-    let (used, took) = (watcher.processor_seconds()? - before, begun.elapsed().as_secs_f64());
+    let (used, took) = (seconds_of(watcher.child.id())? - before, begun.elapsed().as_secs_f64());
     watcher.expect_running()?;
     let mut found = Vec::new();
     for number in 0..NEW_FILES {
@@ -171,15 +170,6 @@ impl Watcher {
             None => Ok(()),
             Some(status) => bail!("the watcher ended by itself ({status})"),
         }
-    }
-
-    /// What it has used so far, in user and kernel mode.
-    fn processor_seconds(&self) -> Result<f64> {
-        let text = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The name, in brackets, may hold anything.
-        let fields = text.rsplit_once(')').context("`stat` has no name")?.1.split_whitespace();
-        let used: Vec<u64> = fields.skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
-        Ok(used.iter().sum::<u64>() as f64 / TICKS_PER_S)
     }
 
     fn stop(mut self) -> Result<()> {

@@ -15,6 +15,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::attacker::{Kind, TokenKind};
+use super::processor::Machine;
 use super::record::Record;
 use crate::engine::Engine;
 use crate::postgres::Postgres;
@@ -211,6 +212,8 @@ impl Soak<'_> {
     /// Until the time is over: looks every second, tells every ten, records every minute.
     fn watch(&self, site: &mut Site, memory: &mut Memory, begin: Instant, time: Duration) -> Result<()> {
         let (mut told, mut minute) = (begin, begin);
+        let machine_now = |site: &Site| Machine::now(site.processes().into_iter().map(|(_, id)| id));
+        let mut machine = machine_now(site)?;
         while begin.elapsed() < time {
             thread::sleep(LOOK_EVERY);
             memory.look(&site.processes());
@@ -223,11 +226,13 @@ impl Soak<'_> {
             if now.duration_since(minute) >= Duration::from_secs(60) {
                 let (p50, p99) = waits(site, minute, now);
                 let counts = counts(site);
+                let before = std::mem::replace(&mut machine, machine_now(site)?);
                 self.record.add(&json!({
                     "attacker": name(self.attacker), "minute": now.duration_since(begin).as_secs() / 60,
                     "p50_s": p50, "p99_s": p99, "dropped": counts.dropped, "results": counts.results,
                     "server_mib": memory.now_mib("server"), "processors_mib": memory.now_mib("processor"),
                     "clients_mib": memory.now_mib("client"),
+                    "processor_time": machine.since(&before),
                 }))?;
                 minute = now;
             }
