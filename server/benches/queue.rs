@@ -6,6 +6,8 @@
 
 #[path = "queue/load.rs"]
 mod load;
+#[path = "queue/prepared.rs"]
+mod prepared;
 #[path = "queue/served.rs"]
 mod served;
 
@@ -24,6 +26,13 @@ struct Options {
     /// A PostgreSQL server to make a fresh database on; none: SQLite.
     #[arg(long)]
     database_url: Option<String>,
+    /// The server to measure; the one that was built with this if absent.
+    #[arg(long)]
+    server: Option<std::path::PathBuf>,
+    /// A folder that keeps what is made before each measurement, organisations and their tokens: each is of a copy of that. For one
+    /// server, one kind of database on one PostgreSQL, and one number of organisations.
+    #[arg(long)]
+    prepared: Option<std::path::PathBuf>,
     /// The component to publish as the release that the jobs name.
     #[arg(long)]
     component: std::path::PathBuf,

@@ -109,9 +109,9 @@ impl Load {
         Ok(Self {
             http: reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?,
             address: served.address.clone(),
-            users: served.users.clone(),
-            processor: served.processor.clone(),
-            release: served.release.clone(),
+            users: served.known.users.clone(),
+            processor: served.known.processor.clone(),
+            release: served.known.release.clone(),
             shape: options.shape,
             processors: options.processors,
             max_jobs: options.max_jobs,

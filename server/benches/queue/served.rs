@@ -5,10 +5,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::Options;
+use crate::{Options, prepared};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_filemill-server");
 
@@ -16,49 +17,38 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_filemill-server");
 pub(crate) struct Served {
     /// `http://127.0.0.1:PORT`.
     pub(crate) address: String,
+    pub(crate) known: Known,
+    child: Child,
+    dir: tempfile::TempDir,
+}
+
+/// What is made before a measurement.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Known {
     /// One user's token for each organisation, and one more for the small uploads.
     pub(crate) users: Vec<String>,
     /// A processor's token.
     pub(crate) processor: String,
     /// The release's digest.
     pub(crate) release: String,
-    child: Child,
-    dir: tempfile::TempDir,
 }
 
 impl Served {
-    /// Starts it on a fresh folder (and database), and waits until it is ready.
+    /// Starts it on a fresh folder (and database), or on a copy of what was prepared, and waits until it is ready.
     pub(crate) async fn start(options: &Options) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let place = Place { dir: dir.path(), database_url: options.database_url.as_deref() };
-        let mut child = place
-            .command("serve")
-            .args(["--listen", "127.0.0.1:0", "--s3-listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::from(std::fs::File::create(dir.path().join("server.log"))?))
-            .kill_on_drop(true)
-            .spawn()?;
-        let out = child.stdout.take().context("the server has no standard output")?;
-        let mut lines = BufReader::new(out).lines();
-        let ready = tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await??;
-        let ready: serde_json::Value = serde_json::from_str(&ready.context("the server ended before it was ready")?)?;
-        let address = ready["listening"].as_str().context("the ready line has no address")?.to_owned();
-        let published = place
-            .output(
-                "release",
-                &["publish", &options.component.to_string_lossy(), "--engine", "size", "--version", "0.1.0"],
-            )
-            .await?;
-        let published: serde_json::Value = serde_json::from_str(&published)?;
-        let release = published["digest"].as_str().context("no digest was printed")?.to_owned();
-        let processor = place.token("nodes", "bench", "processor").await?;
-        let mut users = Vec::new();
-        for number in 0..options.organisations {
-            users.push(place.token(&format!("organisation-{number}"), "bench", "user").await?);
-        }
-        let small = if options.colleague { 0 } else { options.organisations };
-        users.push(place.token(&format!("organisation-{small}"), "small", "user").await?);
-        Ok(Self { address, users, processor, release, child, dir })
+        let server = options.server.as_deref().unwrap_or(Path::new(PROGRAM));
+        let place = Place { server, dir: dir.path(), database_url: options.database_url.as_deref() };
+        let known = match &options.prepared {
+            Some(folder) => Some(prepared::copy(folder, &place, options).await?),
+            None => None,
+        };
+        let (address, child) = place.serve().await?;
+        let known = match known {
+            Some(known) => known,
+            None => place.make(options).await?,
+        };
+        Ok(Self { address, known, child, dir })
     }
 
     /// CPU time that the server has used, in seconds.
@@ -87,19 +77,54 @@ impl Served {
     }
 }
 
-struct Place<'a> {
-    dir: &'a Path,
-    database_url: Option<&'a str>,
+/// Which server, and where it keeps things.
+pub(crate) struct Place<'a> {
+    pub(crate) server: &'a Path,
+    pub(crate) dir: &'a Path,
+    pub(crate) database_url: Option<&'a str>,
 }
 
 impl Place<'_> {
     fn command(&self, command: &str) -> Command {
-        let mut program = Command::new(PROGRAM);
+        let mut program = Command::new(self.server);
         program.args(command.split(' ')).arg("--embedded").arg(self.dir);
         if let Some(url) = self.database_url {
             program.arg("--database-url").arg(url);
         }
         program
+    }
+
+    /// Starts it, waits until it is ready, and answers its address.
+    pub(crate) async fn serve(&self) -> Result<(String, Child)> {
+        let mut child = self
+            .command("serve")
+            .args(["--listen", "127.0.0.1:0", "--s3-listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::from(std::fs::File::create(self.dir.join("server.log"))?))
+            .kill_on_drop(true)
+            .spawn()?;
+        let out = child.stdout.take().context("the server has no standard output")?;
+        let mut lines = BufReader::new(out).lines();
+        let ready = tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await??;
+        let ready: serde_json::Value = serde_json::from_str(&ready.context("the server ended before it was ready")?)?;
+        let address = ready["listening"].as_str().context("the ready line has no address")?.to_owned();
+        Ok((address, child))
+    }
+
+    /// Makes organisations and their tokens, and publishes the release.
+    pub(crate) async fn make(&self, options: &Options) -> Result<Known> {
+        let component = options.component.to_string_lossy();
+        let publish = ["publish", &*component, "--engine", "size", "--version", "0.1.0"];
+        let published: serde_json::Value = serde_json::from_str(&self.output("release", &publish).await?)?;
+        let release = published["digest"].as_str().context("no digest was printed")?.to_owned();
+        let processor = self.token("nodes", "bench", "processor").await?;
+        let mut users = Vec::new();
+        for number in 0..options.organisations {
+            users.push(self.token(&format!("organisation-{number}"), "bench", "user").await?);
+        }
+        let small = if options.colleague { 0 } else { options.organisations };
+        users.push(self.token(&format!("organisation-{small}"), "small", "user").await?);
+        Ok(Known { users, processor, release })
     }
 
     async fn output(&self, command: &str, args: &[&str]) -> Result<String> {

@@ -56,7 +56,7 @@ pub(super) fn run(options: &CompareOptions) -> Result<()> {
     }
     let name = if options.quick { "compare-quick" } else { "compare" };
     let record = Record::begin(&tree, name, if options.dev { "dev" } else { "release" })?;
-    record.add(&json!({ "base": sides.base_commit()?, "pairs": options.pairs, "same_load": sides.same_load()? }))?;
+    record.add(&json!({ "base": sides.base_commit()?, "pairs": options.pairs }))?;
     let mut ratios = Ratios::new();
     for pair in 0..options.pairs {
         for (number, measurement) in measurements.iter().enumerate() {

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::record::{Record, median};
 use crate::engine;
@@ -93,29 +94,42 @@ impl Scenario {
     }
 }
 
-/// The load generator of one checkout, with the server that was built with it.
+/// The load generator, and a server that it measures.
 #[derive(Debug)]
 pub(super) struct Load {
     program: PathBuf,
+    /// The one that was built with it if absent.
+    server: Option<PathBuf>,
+    /// What is made once for many measurements, in a folder for each kind of database and number of organisations.
+    prepared: TempDir,
 }
 
 impl Load {
     /// Builds it, and its server, in `tree`.
     pub(super) fn build(tree: &Tree, profile: &str) -> Result<Self> {
-        Ok(Self { program: build_benchmark(tree, profile, "filemill-server", "queue")? })
+        Self::of(build_benchmark(tree, profile, "filemill-server", "queue")?, None)
     }
 
-    /// Whether it can make this scenario's load: another checkout's may be older than the scenario.
-    pub(super) fn makes(&self, scenario: &Scenario) -> Result<bool> {
-        Ok(!scenario.colleague || program::output(Command::new(&self.program).arg("--help"))?.contains("--colleague"))
+    /// The same load for another checkout's server.
+    pub(super) fn for_server(&self, server: &Path) -> Result<Self> {
+        Self::of(self.program.clone(), Some(server.to_owned()))
     }
 
-    /// Where it is.
-    pub(super) fn program(&self) -> &Path {
-        &self.program
+    fn of(program: PathBuf, server: Option<PathBuf>) -> Result<Self> {
+        let prepared = tempfile::Builder::new().prefix("load").rand_bytes(8).tempdir();
+        Ok(Self { program, server, prepared: prepared.context("cannot make a temporary folder")? })
     }
 
-    /// Measures one scenario, on a database that nothing else was ever in.
+    /// Where what is made for such measurements is kept. Its name is that of a database, too.
+    fn prepared_for(&self, scenario: &Scenario, backend: Backend<'_>) -> PathBuf {
+        let backend = if backend.is_postgres() { "postgresql" } else { "sqlite" };
+        let own =
+            self.prepared.path().file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let colleague = if scenario.colleague { "_colleague" } else { "" };
+        self.prepared.path().join(format!("{own}_{backend}_{}{colleague}", scenario.organisations))
+    }
+
+    /// Measures one scenario, on a database in which nothing else was ever queued.
     pub(super) fn measure(
         &self,
         scenario: &Scenario,
@@ -132,10 +146,15 @@ impl Load {
         program::without_settings(&mut load);
         load.arg("--component")
             .arg(component)
+            .arg("--prepared")
+            .arg(self.prepared_for(scenario, backend))
             .args(["--shape", scenario.shape])
             .args(["--organisations", &scenario.organisations.to_string()])
             .args(["--jobs", &jobs.to_string()])
             .args(["--max-jobs", &scenario.max_jobs.to_string()]);
+        if let Some(server) = &self.server {
+            load.arg("--server").arg(server);
+        }
         if let Some(every) = scenario.small_every_ms {
             load.args(["--small-every-ms", &every.to_string()]);
         }

@@ -14,10 +14,7 @@ use crate::engine::{self, Engine};
 use crate::postgres::Postgres;
 use crate::program;
 use crate::stack::{Binaries, Profile};
-use crate::tree::{Tree, files_under};
-
-/// The load generator's sources, in every checkout.
-const LOAD_SOURCES: &str = "server/benches";
+use crate::tree::Tree;
 
 /// Both builds, and what they share: engines, inputs and the PostgreSQL.
 pub(super) struct Sides {
@@ -56,7 +53,6 @@ impl Sides {
             .filter(|(scenario, on_postgres)| is_asked(&options.scenario, &scenario.full_name(*on_postgres)))
             .collect();
         let loads = if queue.is_empty() { None } else { Some(loads(trees, options)?) };
-        let queue = made_by_both(queue, loads.as_ref())?;
         let postgres = if queue.iter().any(|(_, on_postgres)| *on_postgres) { Some(Postgres::start()?) } else { None };
         let roots = trees.map(|tree| tree.root().to_owned());
         Ok(Self { roots, quick: options.quick, engines, queue, loads, postgres, way })
@@ -74,12 +70,6 @@ impl Sides {
     /// The base's commit.
     pub(super) fn base_commit(&self) -> Result<String> {
         commit(&self.roots[1])
-    }
-
-    /// Whether both checkouts have the same load generator. Where they have not, a ratio of the queue is also one of theirs.
-    pub(super) fn same_load(&self) -> Result<bool> {
-        let [ours, base] = [&self.roots[0], &self.roots[1]].map(|root| sources(&root.join(LOAD_SOURCES)));
-        Ok(ours? == base?)
     }
 }
 
@@ -139,23 +129,14 @@ fn way_name(input: &str) -> String {
     format!("way/{input}")
 }
 
+/// One load generator, this checkout's, for both servers.
 fn loads(trees: [&Tree; 2], options: &CompareOptions) -> Result<[Load; 2]> {
-    let profile = if options.dev { "dev" } else { "release" };
-    let loads = [Load::build(trees[0], profile)?, Load::build(trees[1], profile)?];
-    expect_two(loads.each_ref().map(Load::program))?;
-    Ok(loads)
-}
-
-/// The scenarios whose load both generators can make.
-fn made_by_both(scenarios: Vec<(Scenario, bool)>, loads: Option<&[Load; 2]>) -> Result<Vec<(Scenario, bool)>> {
-    let mut both = Vec::new();
-    for (scenario, on_postgres) in scenarios {
-        let makes = |load: &Load| load.makes(&scenario);
-        if loads.into_iter().flatten().map(makes).collect::<Result<Vec<_>>>()?.into_iter().all(|makes| makes) {
-            both.push((scenario, on_postgres));
-        }
-    }
-    Ok(both)
+    let (profile, name) = if options.dev { (Profile::Dev, "dev") } else { (Profile::Release, "release") };
+    let ours = Load::build(trees[0], name)?;
+    let servers = [Binaries::build(trees[0], profile)?, Binaries::build(trees[1], profile)?];
+    let servers = servers.each_ref().map(|binaries| binaries.server.as_path());
+    expect_two(servers)?;
+    Ok([ours.for_server(servers[0])?, ours.for_server(servers[1])?])
 }
 
 /// Refuses two checkouts that build into one folder: the second build would have taken the first one's place.
@@ -167,15 +148,6 @@ fn expect_two(programs: [&Path; 2]) -> Result<()> {
         ours.unwrap_or(Path::new(".")).display()
     );
     Ok(())
-}
-
-/// All files under `dir` with their bytes.
-fn sources(dir: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
-    let read = |path: PathBuf| {
-        let bytes = std::fs::read(dir.join(&path)).with_context(|| format!("cannot read `{}`", path.display()))?;
-        Ok((path, bytes))
-    };
-    files_under(dir, &[])?.into_iter().map(read).collect()
 }
 
 /// The commit that is checked out at `root`, and whether something was changed since.
