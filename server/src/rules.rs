@@ -141,6 +141,8 @@ struct Core {
     needs: Mutex<HashMap<String, i64>>,
     /// Pools that have said something.
     pools: recent::Recent<String>,
+    /// Pools that serve everyone.
+    serve_everyone: recent::Recent<String>,
     /// Which organisations (row, pool) are served.
     served: recent::Recent<(i64, String)>,
     /// How far members have taken in their events (cursor and mark), as far as it is not written down yet.
@@ -179,6 +181,7 @@ impl Rules {
             callers: Mutex::default(),
             needs: Mutex::default(),
             pools: recent::Recent::default(),
+            serve_everyone: recent::Recent::default(),
             served: recent::Recent::default(),
             signed: Mutex::default(),
             taken: Mutex::default(),

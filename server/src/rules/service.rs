@@ -38,13 +38,18 @@ impl Core {
 
     /// Whether there is that pool and it serves the organisation.
     async fn serves(&self, pool: &str, organisation: i64) -> Result<bool, StoreError> {
+        // However many organisations ask in turn: of a pool that serves everyone, one of them finds it out for all.
+        if self.serve_everyone.has(pool) {
+            return Ok(true);
+        }
         let key = (organisation, pool.to_owned());
         if self.served.has(&key) {
             return Ok(true);
         }
         let serves = self.store.serves(pool, organisation).await?;
-        self.served.found(key, serves);
-        Ok(serves)
+        self.serve_everyone.found(pool.to_owned(), serves == Some(true));
+        self.served.found(key, serves.is_some());
+        Ok(serves.is_some())
     }
 }
 
@@ -87,6 +92,7 @@ impl Rules {
             Ok::<_, StoreError>(None)
         };
         let refused = set.await.map_err(|error| from_store("serve pool", &error))?;
+        self.core().serve_everyone.clear();
         self.core().served.clear();
         refused.map_or(Ok(()), Err)
     }

@@ -66,12 +66,14 @@ impl Tx {
 }
 
 impl Store {
-    /// Whether a pool has published itself and serves the organisation.
-    pub(crate) async fn serves(&self, pool: &str, organisation: i64) -> Result<bool, StoreError> {
+    /// Whether a pool has published itself and serves the organisation, and if so, whether it serves everyone.
+    pub(crate) async fn serves(&self, pool: &str, organisation: i64) -> Result<Option<bool>, StoreError> {
         let found = read!(
             self,
             (i64,),
-            "select p.serial from pools p
+            "select case when exists (select 1 from pool_service s where s.pool = p.name and s.everyone)
+                 then cast(1 as bigint) else cast(0 as bigint) end
+             from pools p
              where p.name = $1 and (
                  exists (select 1 from pool_service s where s.pool = p.name and s.everyone)
                  or exists (select 1 from pool_organisations o where o.pool = p.name and o.organisation = $2)
@@ -82,7 +84,7 @@ impl Store {
             pool,
             organisation
         )?;
-        Ok(!found.is_empty())
+        Ok(found.first().map(|(everyone,)| *everyone != 0))
     }
 
     /// The pools that have published themselves and serve the organisation.

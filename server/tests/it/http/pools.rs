@@ -154,5 +154,13 @@ async fn whom_a_pool_serves_is_what_its_operator_says_and_what_was_sent_before_g
     let pools = mill.admin.pool_services().await.unwrap();
     let served: Vec<_> = pools.into_iter().map(|pool| (pool.pool, pool.serves)).collect();
     assert_eq!(served, [(super::POOL.to_owned(), Serves::Everyone), (THEIRS.to_owned(), Serves::Everyone)]);
+    // That it serves everyone was found out for all at once, and so is that it does not any more.
+    mill.admin.serve_pool(THEIRS, &serves(&["acme"])).await.unwrap();
+    super::until("it serves them no more", async || {
+        id += 1;
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        open(&mill, &mo, THEIRS, &engine, id).await.into_result().is_err()
+    })
+    .await;
     mill.stop().await;
 }
