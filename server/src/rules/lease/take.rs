@@ -93,23 +93,29 @@ async fn candidates(
                 missing -= i64::from(jobs_of(&run));
                 found.push(run);
             }
-            Next::Unread => read_on(tx, needs, order, state, missing).await?,
+            Next::Unread => read_on(tx, needs, order, state, look(missing, wanted - missing, found.len())).await?,
             Next::Nothing => break,
         }
     }
     Ok(found)
 }
 
-/// Reads more of those whose turns come next.
+/// How many runs to read for so many jobs that are missing. Runs hold up to 64 jobs, and those of small uploads one: at first few are
+/// read, then as many as those that were found hold.
+fn look(missing: i64, jobs: i64, runs: usize) -> i64 {
+    let runs = i64::try_from(runs).unwrap_or(i64::MAX);
+    let wanted = if jobs > 0 { missing.saturating_mul(runs) / jobs } else { missing / 16 };
+    wanted.clamp(*LOOK.start(), *LOOK.end()).min(missing)
+}
+
+/// Reads more of those whose turns come next, about so many runs.
 async fn read_on(
     tx: &mut Tx,
     needs: &Needs,
     order: &mut Order<'_>,
     state: RunState,
-    missing: i64,
+    look: i64,
 ) -> Result<(), StoreError> {
-    // Runs hold up to 64 jobs, though those of small uploads hold one: look at few, and at more if they were small.
-    let look = (missing / 16).clamp(*LOOK.start(), *LOOK.end()).min(missing);
     let places = order.unread(usize::try_from(look).unwrap_or(1));
     let read = places.iter().map(|&place| order.queues[place].read).max().unwrap_or(0) as i64;
     let each = (look / places.len().max(1) as i64).max(read).clamp(1, *LOOK.end());
@@ -192,4 +198,17 @@ fn rest_of<'a>(grant: &Grant<'_>, needs: &'a Needs) -> Option<NewRun<'a>> {
         fence: run.fence,
         attempt: run.attempt,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_runs_are_read_as_the_jobs_in_those_that_were_found_suggest() {
+        assert_eq!(look(512, 0, 0), 32, "nothing was found yet");
+        assert_eq!(look(480, 32, 32), 480, "of one file each");
+        assert_eq!(look(448, 64, 1), 16, "of 64 files");
+        assert_eq!((look(10, 0, 0), look(100_000, 64, 64)), (10, 512));
+    }
 }
