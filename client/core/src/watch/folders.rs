@@ -109,8 +109,8 @@ struct Watched {
     next_look: Instant,
     /// From the beginning of a look to that of the next.
     pause: Duration,
-    /// What the last look took.
-    took: Option<Duration>,
+    /// What the last look took; nothing before there was one.
+    took: Duration,
     /// Whether everything was looked at since hints come.
     is_known: bool,
     /// A folder in it that cannot be looked into, and so cannot be watched, and why; nobody tells when it can.
@@ -163,7 +163,7 @@ impl Folders {
             rules,
             next_look: now,
             pause: LOOK_EVERY,
-            took: None,
+            took: Duration::ZERO,
             is_known: false,
             closed: None,
             unknown_rules: None,

@@ -53,7 +53,7 @@ impl Watched {
     /// How long after a look that took so long the next begins, where the system's word is not trusted. One that took longer than
     /// that before it decides nothing: as much as everything may have been sent meanwhile, as during the first.
     fn often(&mut self, took: Duration) -> Duration {
-        let before = self.took.replace(took).unwrap_or_default();
+        let before = std::mem::replace(&mut self.took, took);
         LOOK_EVERY.max(before.min(took) * LOOK_SHARE)
     }
 }
