@@ -12,7 +12,8 @@ use crate::program;
 use crate::tree::Tree;
 
 /// Each program with the package it comes from.
-const PROGRAMS: [(&str, &str); 3] = [("filemill-server", "filemill-server"), PROCESSOR, ("filemill", "filemill-cli")];
+const PROGRAMS: [(&str, &str); 3] = [SERVER, PROCESSOR, ("filemill", "filemill-cli")];
+const SERVER: (&str, &str) = ("filemill-server", "filemill-server");
 const PROCESSOR: (&str, &str) = ("filemill-processor", "filemill-host");
 
 /// How programs are compiled.
@@ -65,13 +66,19 @@ impl Binaries {
     ///
     /// As [`Self::find_or_build`].
     pub fn find_or_build_processor(tree: &Tree, profile: Profile) -> Result<PathBuf> {
-        let (name, package) = PROCESSOR;
         match env::var_os("FILEMILL_BIN_DIR") {
-            Some(dir) => in_dir(Path::new(&dir), name),
-            None => build_packages(tree, profile, &[package])?
-                .remove(name)
-                .with_context(|| format!("cargo built no `{name}`")),
+            Some(dir) => in_dir(Path::new(&dir), PROCESSOR.0),
+            None => build_one(tree, profile, PROCESSOR),
         }
+    }
+
+    /// `filemill-server` alone, as by [`Self::build`]: all that the load generator of the queue drives.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::build`].
+    pub(crate) fn build_server(tree: &Tree, profile: Profile) -> Result<PathBuf> {
+        build_one(tree, profile, SERVER)
     }
 
     /// The folder they are in.
@@ -100,6 +107,10 @@ fn in_dir(dir: &Path, name: &str) -> Result<PathBuf> {
         bail!("there is no `{}`\nhint: `FILEMILL_BIN_DIR` names a folder without it; unset it", file.display());
     }
     Ok(file)
+}
+
+fn build_one(tree: &Tree, profile: Profile, (name, package): (&str, &str)) -> Result<PathBuf> {
+    build_packages(tree, profile, &[package])?.remove(name).with_context(|| format!("cargo built no `{name}`"))
 }
 
 /// Builds `packages` and returns their programs, by name.

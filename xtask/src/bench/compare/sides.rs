@@ -133,8 +133,8 @@ fn way_name(input: &str) -> String {
 fn loads(trees: [&Tree; 2], options: &CompareOptions) -> Result<[Load; 2]> {
     let (profile, name) = if options.dev { (Profile::Dev, "dev") } else { (Profile::Release, "release") };
     let ours = Load::build(trees[0], name)?;
-    let servers = [Binaries::build(trees[0], profile)?, Binaries::build(trees[1], profile)?];
-    let servers = servers.each_ref().map(|binaries| binaries.server.as_path());
+    let servers = [Binaries::build_server(trees[0], profile)?, Binaries::build_server(trees[1], profile)?];
+    let servers = servers.each_ref().map(PathBuf::as_path);
     expect_two(servers)?;
     Ok([ours.for_server(servers[0])?, ours.for_server(servers[1])?])
 }
