@@ -7,7 +7,7 @@ use filemill_engine::v2::{Finding, Output, Severity};
 
 use crate::capture::Captured;
 use crate::path::{self, Danger};
-use crate::report::{EntryReport, Place, WarningCount};
+use crate::rows::{EntryReport, Place, WarningCount};
 
 /// How many entries are listed, and how much text of them is. A host takes 1 MiB of report and findings by default.
 const LISTED: usize = 1_000;

@@ -38,6 +38,7 @@ mod format;
 mod gzip;
 mod path;
 mod report;
+mod rows;
 mod source;
 mod tar;
 mod zip;

@@ -23,6 +23,7 @@ mod metadata;
 mod pixels;
 mod report;
 mod sampler;
+mod warning;
 
 use std::io::BufReader;
 
@@ -31,7 +32,8 @@ use filemill_engine::{Description, Engine, Failure, File, Input, NoParameters, R
 use crate::header::Header;
 use crate::input::Watched;
 use crate::pixels::Missing;
-use crate::report::{Picture, Warning};
+use crate::report::Picture;
+use crate::warning::Warning;
 
 /// How much is read at once.
 const PIECE_BYTES: usize = 64 * 1024;

@@ -4,7 +4,8 @@ use std::fmt::{self, Write as _};
 
 use exif::{Context, Exif, Field, In, Reader, Tag, Value};
 
-use crate::report::{ExifField, ExifReport, Position, Warning};
+use crate::report::{ExifField, ExifReport, Position};
+use crate::warning::Warning;
 
 /// How many fields are listed.
 const LISTED_FIELDS: usize = 100;

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::header::{Animation, Header};
+use crate::warning::Warning;
 
 /// What a picture file holds.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -167,24 +168,6 @@ pub(crate) struct ExifField {
     /// Its value with its unit, cut after 200 bytes.
     #[schemars(title = "Value", extend("x-format" = "text"))]
     pub(crate) value: String,
-}
-
-/// Something that a person should know.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Warning {
-    /// What kind of thing: `gps`, `damaged`, `too-large`.
-    #[schemars(title = "Kind")]
-    pub(crate) kind: &'static str,
-    /// It in a sentence.
-    #[schemars(title = "Warning", extend("x-format" = "text"))]
-    pub(crate) message: String,
-}
-
-impl Warning {
-    /// Something in the file is broken.
-    pub(crate) fn damaged(message: String) -> Self {
-        Self { kind: "damaged", message }
-    }
 }
 
 impl Picture {

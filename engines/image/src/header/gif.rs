@@ -5,8 +5,8 @@ use std::io::{BufRead, Seek};
 use filemill_engine::Failure;
 use gif::{DecodeOptions, MemoryLimit, Repeat};
 
-use super::{Animation, COUNTED_FRAMES, Format, Header, METADATA_BYTES, broken};
-use crate::report::Warning;
+use super::fields::{Animation, COUNTED_FRAMES, Format, Header, METADATA_BYTES, broken};
+use crate::warning::Warning;
 
 /// Reads the header, and walks over the frames without decoding them.
 pub(super) fn read<R: BufRead + Seek>(input: &mut R) -> Result<Header, Failure> {

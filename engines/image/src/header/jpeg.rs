@@ -7,7 +7,7 @@ use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
-use super::{Format, Header, broken};
+use super::fields::{Format, Header, broken};
 
 /// How the decoder is asked to work, here and for the pixels. A JPEG's sides have 16 bits, so their limit is the format's.
 pub(crate) fn options() -> DecoderOptions {

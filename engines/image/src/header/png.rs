@@ -5,8 +5,8 @@ use std::io::{BufRead, Seek};
 use filemill_engine::Failure;
 use png::{ColorType, Decoder, Limits};
 
-use super::{Animation, Format, Header, METADATA_BYTES, broken};
-use crate::report::Warning;
+use super::fields::{Animation, Format, Header, METADATA_BYTES, broken};
+use crate::warning::Warning;
 
 /// Reads all chunks before the pixels.
 pub(super) fn read<R: BufRead + Seek>(input: &mut R) -> Result<Header, Failure> {

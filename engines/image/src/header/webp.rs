@@ -5,8 +5,8 @@ use std::io::{BufRead, Seek};
 use filemill_engine::Failure;
 use image_webp::{LoopCount, WebPDecoder};
 
-use super::{Animation, Format, Header, METADATA_BYTES, broken};
-use crate::report::Warning;
+use super::fields::{Animation, Format, Header, METADATA_BYTES, broken};
+use crate::warning::Warning;
 
 /// Reads the chunk list.
 pub(super) fn read<R: BufRead + Seek>(input: &mut R) -> Result<Header, Failure> {
