@@ -16,8 +16,9 @@ use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::binaries::{Binaries, Profile};
 use crate::engine;
-use crate::stack::{Binaries, Profile, Stack, StackOptions, spawn};
+use crate::stack::{Stack, StackOptions, spawn};
 use crate::tree::Tree;
 use crate::wait;
 use interrupt::Interrupt;

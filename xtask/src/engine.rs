@@ -6,6 +6,7 @@
 
 mod build;
 mod component;
+mod components;
 mod fixtures;
 mod host;
 mod manifest;
@@ -15,20 +16,16 @@ mod test;
 mod toolchain;
 mod watch;
 
-use std::env;
-use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Subcommand;
-use data_encoding::HEXLOWER;
 use filemill_text::Lines;
-use sha2::{Digest, Sha256};
 
 use crate::tree::Tree;
-use source::Source;
+
+pub use components::{Engine, build, find_or_build};
 
 /// What can be done with engines.
 #[derive(Debug, Subcommand)]
@@ -52,21 +49,6 @@ pub enum EngineCommand {
     Test(test::TestOptions),
     /// Test an engine, or run it over a file, again whenever something of it is saved
     Watch(watch::WatchOptions),
-}
-
-/// A built engine.
-#[derive(Debug, Clone)]
-pub struct Engine {
-    /// Its name, unique under `engines/`.
-    pub name: String,
-    /// The version in its manifest.
-    pub version: String,
-    /// The component.
-    pub file: PathBuf,
-    /// SHA-256 of the component, in lower-case hexadecimal: the name of the release.
-    pub digest: String,
-    /// Size of the component in bytes.
-    pub size_bytes: u64,
 }
 
 /// Runs the command. What it is for goes to standard output, everything else to standard error.
@@ -94,39 +76,6 @@ pub fn run(command: &EngineCommand) -> Result<ExitCode> {
     }
 }
 
-/// Builds the engines called `names` (none: all) and checks them. Does nothing visible when all is up to date.
-///
-/// # Errors
-///
-/// As [`run`].
-pub fn build(tree: &Tree, names: &[String]) -> Result<Vec<Engine>> {
-    build_sources(tree, &source::choose(tree, names)?)
-}
-
-/// The engines called `names`, as components in the folder `FILEMILL_ENGINES_DIR` when that is set (as `cargo xtask test`
-/// sets it, so that no test builds anything), else built now.
-///
-/// # Errors
-///
-/// When the folder lacks one, and as [`run`].
-pub fn find_or_build(tree: &Tree, names: &[String]) -> Result<Vec<Engine>> {
-    let Some(dir) = env::var_os("FILEMILL_ENGINES_DIR") else {
-        return build(tree, names);
-    };
-    let mut engines = Vec::new();
-    for source in source::choose(tree, names)? {
-        let file = Path::new(&dir).join(format!("{}.wasm", source.name));
-        let bytes = fs::read(&file).with_context(|| {
-            format!(
-                "cannot read `{}`\nhint: `FILEMILL_ENGINES_DIR` names a folder without it; unset it",
-                file.display()
-            )
-        })?;
-        engines.push(describe(&source, file, &bytes));
-    }
-    Ok(engines)
-}
-
 /// Builds every engine of `engines/` and runs it over its fixtures in this `processor` program.
 ///
 /// # Errors
@@ -134,70 +83,4 @@ pub fn find_or_build(tree: &Tree, names: &[String]) -> Result<Vec<Engine>> {
 /// As [`run`], and when something else came out than expected.
 pub fn test_all(tree: &Tree, processor: &Path) -> Result<()> {
     test::all(tree, processor)
-}
-
-/// Builds `sources` and checks them.
-fn build_sources(tree: &Tree, sources: &[Source]) -> Result<Vec<Engine>> {
-    let built = build::build(tree, sources)?;
-    let mut engines = Vec::with_capacity(sources.len());
-    for (source, bytes) in sources.iter().zip(built) {
-        let file = source.place(tree).join(format!("{}.wasm", source.name));
-        let wasi = component::check(&bytes).with_context(|| format!("engine `{}`", source.name))?;
-        if let Some(import) = wasi.first() {
-            filemill_text::tell!(
-                "engines: note: {} imports `{import}` and more of WASI, of which a host gives it nothing",
-                source.name
-            );
-        }
-        replace(&file, &bytes)?;
-        engines.push(describe(source, file, &bytes));
-    }
-    Ok(engines)
-}
-
-fn describe(source: &Source, file: PathBuf, bytes: &[u8]) -> Engine {
-    Engine {
-        name: source.name.clone(),
-        version: source.version.clone(),
-        file,
-        digest: HEXLOWER.encode(&Sha256::digest(bytes)),
-        size_bytes: bytes.len() as u64,
-    }
-}
-
-/// Puts `bytes` at `file`, whole or not at all; leaves a file alone that already is so.
-fn replace(file: &Path, bytes: &[u8]) -> Result<()> {
-    if fs::read(file).is_ok_and(|old| old == bytes) {
-        return Ok(());
-    }
-    let dir = file.parent().unwrap_or(Path::new("."));
-    let put = || -> io::Result<()> {
-        fs::create_dir_all(dir)?;
-        let mut new = tempfile::Builder::new()
-            .prefix(".engine-")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-            .tempfile_in(dir)?;
-        new.write_all(bytes)?;
-        new.persist(file)?;
-        Ok(())
-    };
-    put().with_context(|| format!("cannot write `{}`", file.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_component_is_replaced_only_when_it_changed() {
-        let dir = tempfile::tempdir().expect("temporary folder");
-        let file = dir.path().join("engines/size.wasm");
-        replace(&file, b"one").expect("written");
-        let first = file.metadata().expect("there").modified().expect("known");
-        replace(&file, b"one").expect("left alone");
-        assert_eq!(file.metadata().expect("there").modified().expect("known"), first);
-        replace(&file, b"two").expect("replaced");
-        assert_eq!(fs::read(&file).expect("there"), b"two");
-        assert_eq!(fs::read_dir(dir.path().join("engines")).expect("there").count(), 1);
-    }
 }

@@ -23,6 +23,7 @@
 //! ```
 
 pub mod bench;
+mod binaries;
 pub mod demo;
 pub mod engine;
 pub mod postgres;
@@ -34,6 +35,7 @@ pub mod tidy;
 mod tree;
 pub mod wait;
 
+pub use binaries::{Binaries, Profile};
 pub use postgres::Postgres;
-pub use stack::{Binaries, Client, Process, Profile, Stack, StackOptions};
+pub use stack::{Client, Process, Stack, StackOptions};
 pub use tree::Tree;

@@ -13,7 +13,6 @@
 //!
 //! The folder may be used again: keys and journals stay, tokens and addresses are new.
 
-mod binaries;
 mod client;
 mod nodes;
 mod ports;
@@ -30,15 +29,14 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::binaries::Binaries;
 use crate::engine::Engine;
 use crate::program;
 
-pub use binaries::{Binaries, Profile};
 pub use client::Client;
 pub use nodes::{Addresses, Processor, ProcessorOptions, Server};
 pub use process::Process;
 
-pub(crate) use binaries::build_benchmark;
 pub(crate) use ports::free_port;
 pub(crate) use process::Program;
 pub(crate) use spawn::{ending_with_us, spawn};

@@ -10,10 +10,10 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Args;
 
+use crate::binaries::{Binaries, Profile};
 use crate::engine;
 use crate::postgres::Postgres;
 use crate::program;
-use crate::stack::{Binaries, Profile};
 use crate::tree::Tree;
 
 /// What to test.

@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 
 use super::processor::seconds_of;
 use super::record::{Record, median};
+use crate::binaries::{Binaries, Profile};
 use crate::engine;
 use crate::program;
-use crate::stack::{Binaries, Client, Profile, Stack, StackOptions, spawn};
+use crate::stack::{Client, Stack, StackOptions, spawn};
 use crate::tree::Tree;
 use crate::wait;
 

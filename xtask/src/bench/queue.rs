@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::record::{Record, median};
+use crate::binaries::build_benchmark;
 use crate::engine;
 use crate::postgres::Postgres;
 use crate::program;
-use crate::stack::build_benchmark;
 use crate::tree::Tree;
 
 /// How to measure.

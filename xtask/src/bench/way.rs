@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 
 use super::inputs;
 use super::record::{Record, median};
+use crate::binaries::{Binaries, Profile};
 use crate::engine::{self, Engine};
 use crate::program;
-use crate::stack::{Binaries, Profile, Stack, StackOptions};
+use crate::stack::{Stack, StackOptions};
 use crate::tree::Tree;
 
 /// Length of the log file, in MiB.

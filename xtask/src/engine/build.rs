@@ -6,11 +6,12 @@
 mod c;
 mod cargo;
 mod javascript;
+mod job;
 mod python;
 mod stamp;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -19,11 +20,8 @@ use super::manifest::Scripted;
 use super::source::{Language, Source};
 use super::toolchain::{Toolchain, clang::Clang, node::Node, python::Python};
 use crate::tree::Tree;
+use job::Job;
 use stamp::Stamp;
-
-/// The guest's stack in bytes. A pooled instance clears it before it is used again, so it is as small as a parser can live
-/// with; the linker's default is 1 MiB. The memory's other bounds are the host's.
-const STACK_BYTES: u32 = 64 * 1024;
 
 /// Builds `sources` and returns the bytes of each one's component, in the same order.
 ///
@@ -49,17 +47,6 @@ pub(super) fn build(tree: &Tree, sources: &[Source]) -> Result<Vec<Vec<u8>>> {
             fs::read(&component).with_context(|| format!("cannot read `{}`", component.display()))
         })
         .collect()
-}
-
-/// What a tool is given to build one engine.
-struct Job<'a> {
-    source: &'a Source,
-    /// The folder of the contract's WIT.
-    wit: PathBuf,
-    /// A folder for what comes up on the way.
-    work: &'a Path,
-    /// Where the component goes.
-    output: &'a Path,
 }
 
 fn scripted(tree: &Tree, source: &Source, language: Scripted, contract: u32) -> Result<PathBuf> {

@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 
 use super::component;
 use super::source::{self, Source};
+use crate::binaries::{Binaries, Profile};
 use crate::program;
-use crate::stack::{Binaries, Profile};
 use crate::tree::Tree;
 
 /// What to check.
@@ -197,7 +197,7 @@ fn component(tree: &Tree, engine: &str) -> Result<Component> {
         return Ok(Component { file: path.to_owned(), source: None });
     }
     let mut sources = source::choose(tree, &[engine.to_owned()])?;
-    let file = super::build_sources(tree, &sources)?.remove(0).file;
+    let file = super::components::build_sources(tree, &sources)?.remove(0).file;
     Ok(Component { file, source: sources.pop() })
 }
 

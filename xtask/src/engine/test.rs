@@ -67,7 +67,7 @@ pub(super) fn test(
     out: &mut Lines<impl Write>,
 ) -> Result<bool> {
     let fixtures = sources.iter().map(Fixture::of).collect::<Result<Vec<_>>>()?;
-    let engines = super::build_sources(tree, sources)?;
+    let engines = super::components::build_sources(tree, sources)?;
     let compiled: Vec<_> = engines.iter().zip(sources).collect();
     for (done, engine) in
         each(&compiled, |(engine, source)| host.expect_described(&engine.file, source)).into_iter().zip(&engines)

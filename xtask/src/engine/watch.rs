@@ -85,7 +85,7 @@ fn again(tree: &Tree, host: &Host, options: &WatchOptions, file: Option<&Path>) 
     let Some(file) = file else {
         return test::test(tree, host, &[source], false, &mut Lines::on_stdout()).map(|_| ());
     };
-    let engine = super::build_sources(tree, &[source])?.remove(0);
+    let engine = super::components::build_sources(tree, &[source])?.remove(0);
     let mut command = host.run_command(&engine.file, file);
     command.args(options.parameters.arguments()).status().context("cannot start the host").map(|_| ())
 }

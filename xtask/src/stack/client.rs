@@ -7,7 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 
-use super::{Binaries, spawn};
+use super::spawn;
+use crate::binaries::Binaries;
 use crate::program;
 
 /// A user with a home folder. Dropping it changes nothing: all state is in that folder.

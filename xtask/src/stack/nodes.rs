@@ -10,8 +10,9 @@ use anyhow::{Context, Result};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
+use super::free_port;
 use super::process::{Process, Program, first_line};
-use super::{Binaries, free_port};
+use crate::binaries::Binaries;
 use crate::program;
 use crate::wait;
 

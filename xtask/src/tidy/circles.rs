@@ -210,7 +210,8 @@ mod tests {
             let mut own = String::from("//! .\npub struct Shared;\n");
             for part in parts {
                 own += &format!("mod {part};\nuse {part}::run as {part}_run;\n");
-                files.push((format!("a/src/node/{part}.rs"), "//! .\nuse super::Shared;\npub fn run() {}\n".to_owned()));
+                files
+                    .push((format!("a/src/node/{part}.rs"), "//! .\nuse super::Shared;\npub fn run() {}\n".to_owned()));
             }
             files.push(("a/src/node.rs".to_owned(), own));
             Sources::of(files)
@@ -226,7 +227,10 @@ mod tests {
         let found = found([
             ("a/src/lib.rs", "//! .\nmod one;\nmod two;\n"),
             ("a/src/one.rs", "//! .\nuse crate::two::B;\npub struct A(B);\n"),
-            ("a/src/two.rs", "//! .\npub struct B;\n#[cfg(test)]\nuse crate::one::A;\n#[cfg(test)]\nmod tests {\n    use crate::one::A;\n}\n"),
+            (
+                "a/src/two.rs",
+                "//! .\npub struct B;\n#[cfg(test)]\nuse crate::one::A;\n#[cfg(test)]\nmod tests {\n    use crate::one::A;\n}\n",
+            ),
         ]);
         assert_eq!(found, [""; 0]);
     }

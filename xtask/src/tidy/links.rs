@@ -86,7 +86,7 @@ fn names_nothing(sources: &Sources, text: &str) -> bool {
     let ends_like_a_file = path.extension().is_some_and(|found| ENDINGS.iter().any(|ending| found == *ending));
     if !text.contains('/') {
         let named = |file: &Path| file.file_name() == path.file_name();
-        return ends_like_a_file && !sources.0.keys().any(|file| named(file));
+        return ends_like_a_file && !sources.paths().any(named);
     }
     let in_tree = path.components().next().is_some_and(|first| sources.has_folder(Path::new(&first)));
     (in_tree || ends_like_a_file) && !normal(path).is_some_and(|path| sources.has(&path))

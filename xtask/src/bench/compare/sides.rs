@@ -10,10 +10,10 @@ use tempfile::TempDir;
 use super::CompareOptions;
 use crate::bench::queue::{self, Backend, Load, Scenario, is_asked};
 use crate::bench::way::{self, Input};
+use crate::binaries::{Binaries, Profile};
 use crate::engine::{self, Engine};
 use crate::postgres::Postgres;
 use crate::program;
-use crate::stack::{Binaries, Profile};
 use crate::tree::Tree;
 
 /// Both builds, and what they share: engines, inputs and the PostgreSQL.

@@ -13,9 +13,10 @@ use super::cgroup::Cgroup;
 use super::person::Person;
 use super::{Attacker, SoakOptions};
 use crate::bench::attacker::{Kind, TokenKind};
+use crate::binaries::Binaries;
 use crate::engine::{self, Engine};
 use crate::program;
-use crate::stack::{Binaries, ORGANISATION, ProcessorOptions, Scope, Stack, StackOptions, ending_with_us, spawn};
+use crate::stack::{ORGANISATION, ProcessorOptions, Scope, Stack, StackOptions, ending_with_us, spawn};
 
 /// Users with their organisations and pools: two of each, crossed, so that nobody shares everything with anybody.
 const USERS: [(&str, &str, &str); 4] = [

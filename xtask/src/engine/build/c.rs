@@ -8,7 +8,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use wit_bindgen_core::Files;
 use wit_bindgen_core::wit_parser::Resolve;
 
-use super::{Clang, Job, STACK_BYTES};
+use super::job::{Job, STACK_BYTES};
+use crate::engine::toolchain::clang::Clang;
 use crate::program;
 
 /// What the C library would ask of an operating system.

@@ -8,7 +8,7 @@ use std::thread;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::STACK_BYTES;
+use super::job::STACK_BYTES;
 use crate::engine::source::Source;
 use crate::engine::toolchain::{TARGET, Toolchain, remap};
 use crate::program;

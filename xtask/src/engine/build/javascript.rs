@@ -2,7 +2,8 @@
 
 use anyhow::{Result, bail};
 
-use super::{Job, Node};
+use super::job::Job;
+use crate::engine::toolchain::node::Node;
 use crate::program;
 
 /// Builds the component.

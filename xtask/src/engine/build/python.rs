@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Job, Python};
+use super::job::Job;
+use crate::engine::toolchain::python::Python;
 use crate::program;
 use crate::tree::files_under;
 
