@@ -14,9 +14,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use self::child::MESSAGE_BYTES;
-use crate::Cancel;
+use crate::backend::{Cancel, printable};
 use crate::engine::Lane;
-use crate::text::printable;
 
 pub use child::run as run_compiler;
 

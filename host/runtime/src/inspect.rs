@@ -3,7 +3,7 @@
 use wasmparser::{Parser, Payload};
 
 use crate::contract::{Contract, ContractVersion, contracts};
-use crate::install::InstallError;
+use crate::error::InstallError;
 use crate::wasi;
 
 const PACKAGE: &str = "filemill:engine/";
@@ -36,11 +36,15 @@ pub fn imports(component: &[u8]) -> Result<Vec<String>, InstallError> {
     Ok(imports.into_iter().map(str::to_owned).collect())
 }
 
+/// Whether these bytes begin like WebAssembly, of whichever kind.
+pub(crate) fn is_wasm(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\0asm")
+}
+
 /// The first eight bytes tell a component from a core module and from anything else.
 fn check_preamble(bytes: &[u8]) -> Result<(), InstallError> {
-    const MAGIC: &[u8] = b"\0asm";
     match bytes.get(..8) {
-        _ if !bytes.starts_with(MAGIC) => Err(InstallError::NotWasm),
+        _ if !is_wasm(bytes) => Err(InstallError::NotWasm),
         None => Err(InstallError::Truncated { at: bytes.len() as u64 }),
         Some(_) if Parser::is_core_wasm(bytes) => Err(InstallError::CoreModule),
         Some(_) if Parser::is_component(bytes) => Ok(()),

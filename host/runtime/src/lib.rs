@@ -18,41 +18,42 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! A processor knows of this no more than the two traits [`Backend`] and [`Installed`], which any other way to run engines can
+//! implement beside it.
+//!
 //! What is *not* here: nothing in the runtime listens, fetches, unseals or decompresses; whoever calls
 //! [`Release::run`] gives it plain bytes through an [`InputSource`] and a thread of their own. No
 //! wasmtime type appears in a signature, so that the sandbox can change beneath its callers.
 
+mod backend;
 mod cache;
 mod compile;
+mod component;
 mod contract;
-mod digest;
-mod document;
 mod engine;
+mod error;
 mod inspect;
 mod install;
-mod job;
-mod limits;
 mod native;
-mod outcome;
 mod release;
-mod report;
 mod runtime;
 mod sandbox;
-mod text;
+mod slots;
 mod ticker;
 mod trap;
 mod wasi;
 
+pub use backend::{
+    Access, Again, Artifact, Backend, Cancel, DescribeError, Description, Failure, Finding, InputEnd, InputSource,
+    Installed, JSON_MAX_DEPTH, Job, Level, Limits, LogLine, NotInstalled, Observer, Outcome, Parameters,
+    ParametersError, Rejection, ReleaseDigest, ReleaseLimits, Report, Resources, Run, Severity, TimeLimit,
+};
 pub use cache::{CacheConfig, CacheError};
 pub use compile::{Compiler, CompilerProcess, run_compiler};
-pub use contract::{ContractVersion, Description, contract_majors};
-pub use digest::ReleaseDigest;
+pub use contract::{ContractVersion, contract_majors};
 pub use engine::THREAD_STACK_BYTES;
+pub use error::InstallError;
 pub use inspect::imports;
-pub use install::{Again, InstallError, Origin};
-pub use job::{Access, Cancel, InputEnd, InputSource, Job, Observer, Parameters, ParametersError};
-pub use limits::{Limits, ReleaseLimits, TimeLimit};
-pub use outcome::{Artifact, Failure, Finding, Level, LogLine, Outcome, Rejection, Report, Resources, Run, Severity};
-pub use release::{DescribeError, Release};
-pub use report::JSON_MAX_DEPTH;
+pub use install::Origin;
+pub use release::Release;
 pub use runtime::{Runtime, RuntimeConfig, RuntimeError};

@@ -10,7 +10,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::Cancel;
+use crate::backend::Cancel;
 use crate::compile::{CompileError, Compiler};
 use crate::engine::Lane;
 

@@ -4,14 +4,14 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::contract::{ContractVersion, Description, Ended, Said};
-use crate::install::{Installed, Origin};
-use crate::job::{InputSource, Job, Observer};
-use crate::outcome::{Artifact, Failure, Finding, Outcome, Report, Resources, Run};
-use crate::report::{NotAnObject, check_line, check_object};
-use crate::runtime::Shared;
-use crate::sandbox::{InputError, Left, Sandbox, is_media_type};
-use crate::{Cancel, Limits, ReleaseDigest};
+use crate::backend::{
+    Cancel, DescribeError, Description, Failure, InputSource, Job, Limits, Observer, Outcome, ReleaseDigest, Report,
+    Resources, Run,
+};
+use crate::contract::{ContractVersion, Ended, Said};
+use crate::install::{Linked, Origin};
+use crate::sandbox::{InputError, Left, Sandbox};
+use crate::slots::Slots;
 
 /// An engine release that this host can run. Cheap to clone, and usable from any thread; it keeps what it needs of the
 /// [`Runtime`](crate::Runtime) alive.
@@ -20,30 +20,13 @@ pub struct Release(Arc<Inner>);
 
 struct Inner {
     digest: ReleaseDigest,
-    installed: Installed,
-    runtime: Arc<Shared>,
-}
-
-/// Why a release does not say what it is.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DescribeError {
-    /// It did not get that far.
-    #[error("the engine does not describe itself: {}", .0.message())]
-    Ended(Failure),
-    /// What it says breaks the contract.
-    #[error("the engine describes itself with a bad `{field}`: {reason}")]
-    Invalid {
-        /// Which part.
-        field: &'static str,
-        /// Which rule it breaks.
-        reason: String,
-    },
+    linked: Linked,
+    slots: Arc<Slots>,
 }
 
 impl Release {
-    pub(crate) fn new(digest: ReleaseDigest, installed: Installed, runtime: Arc<Shared>) -> Self {
-        Self(Arc::new(Inner { digest, installed, runtime }))
+    pub(crate) fn new(digest: ReleaseDigest, linked: Linked, slots: Arc<Slots>) -> Self {
+        Self(Arc::new(Inner { digest, linked, slots }))
     }
 
     /// SHA-256 of its component.
@@ -53,17 +36,17 @@ impl Release {
 
     /// The contract it was built for.
     pub fn contract(&self) -> &ContractVersion {
-        &self.0.installed.contract
+        &self.0.linked.contract
     }
 
     /// Whether it was compiled when it was installed, or found in the cache.
     pub fn origin(&self) -> Origin {
-        self.0.installed.origin
+        self.0.linked.origin
     }
 
     /// What its machine code takes while this or a clone of it lives, in bytes.
     pub fn code_bytes(&self) -> usize {
-        self.0.installed.code_bytes
+        self.0.linked.code_bytes
     }
 
     /// Asks the engine what it is: one run without input, within `limits` and tighter ones of its own (1 s, 128 KiB).
@@ -73,11 +56,11 @@ impl Release {
     ///
     /// [`DescribeError`] where it fails like any run, or where the answer breaks the contract.
     pub fn describe(&self, limits: &Limits) -> Result<Description, DescribeError> {
-        let limits = limits.within(&self.0.runtime.maxima).for_describe();
-        let _running = self.0.runtime.ticker.running();
+        let limits = limits.within(&self.0.slots.maxima).for_describe();
+        let _running = self.0.slots.ticker.running();
         let sandbox = Sandbox::without_input(&limits, Cancel::default());
-        let ended = guarded(|| self.0.installed.adapter.describe(sandbox));
-        checked(ended.result.map_err(DescribeError::Ended)?)
+        let ended = guarded(|| self.0.linked.adapter.describe(sandbox));
+        ended.result.map_err(DescribeError::Ended)?.checked()
     }
 
     /// Runs the engine over one file, in a fresh instance that is dropped before this returns.
@@ -90,20 +73,33 @@ impl Release {
     /// A run that did not [read to the end](Resources::read_to_end) has not seen whether the rest of its input is void:
     /// that is the caller's to find out before it believes the report.
     pub fn run(&self, job: &Job, input: impl InputSource, limits: &Limits, observer: impl Observer) -> Run {
-        let limits = limits.within(&self.0.runtime.maxima);
-        let _running = self.0.runtime.ticker.running();
+        self.run_boxed(job, Box::new(input), limits, Box::new(observer))
+    }
+
+    /// The same for what is in a box already.
+    pub(crate) fn run_boxed(
+        &self,
+        job: &Job,
+        input: Box<dyn InputSource>,
+        limits: &Limits,
+        observer: Box<dyn Observer>,
+    ) -> Run {
+        let limits = limits.within(&self.0.slots.maxima);
+        let _running = self.0.slots.ticker.running();
         if job.cancel.is_cancelled() {
             return Run { result: Err(cancelled()), log: Vec::new(), resources: Resources::default() };
         }
         let sandbox = Sandbox::new(job, input, &limits, observer);
-        let Ended { result, sandbox } = guarded(|| self.0.installed.adapter.analyze(sandbox, job));
+        let Ended { result, sandbox } = guarded(|| self.0.linked.adapter.analyze(sandbox, job));
         let ended = sandbox.as_ref().and_then(|sandbox| sandbox.input.ended().cloned());
         let Left { findings, artifacts, log, resources } = sandbox.map(Sandbox::into_parts).unwrap_or_default();
         let result = match ended {
             // Whatever the engine made of it: it was not the file.
             Some(InputError::Void(reason)) => Err(void(&reason)),
             Some(InputError::Cancelled) => Err(cancelled()),
-            None => result.and_then(|said| report(said, findings, artifacts, &limits)),
+            None => {
+                result.and_then(|Said { summary, json }| Report::checked(&summary, json, findings, artifacts, &limits))
+            }
         };
         Run { result, log, resources }
     }
@@ -135,25 +131,6 @@ fn guarded<T>(call: impl FnOnce() -> Ended<T>) -> Ended<T> {
     })
 }
 
-fn report(said: Said, findings: Vec<Finding>, artifacts: Vec<Artifact>, limits: &Limits) -> Result<Report, Failure> {
-    let Said { summary, json } = said;
-    if json.len() > limits.output_bytes {
-        let (got, limit) = (json.len(), limits.output_bytes);
-        return Err(Failure::new(
-            Outcome::OverOutput,
-            format!("the engine's report has {got} bytes, at most {limit} are allowed"),
-        )
-        .with_hint("a report is a summary; the release's output limit can be raised"));
-    }
-    let broken = |message: String| {
-        Failure::new(Outcome::BadReport, message).with_hint("this is a fault of the engine: tell its author")
-    };
-    let summary = check_line(&summary).map_err(|why| broken(format!("the summary of the engine's report {why}")))?;
-    check_object(&json)
-        .map_err(|NotAnObject(why)| broken(format!("the engine's report is not a JSON object: {why}")))?;
-    Ok(Report { summary, json, findings, artifacts })
-}
-
 fn void(reason: &str) -> Failure {
     Failure::new(Outcome::Void, format!("the file was not sent whole: {reason}"))
         .with_hint("it is sent again as it is now")
@@ -161,30 +138,4 @@ fn void(reason: &str) -> Failure {
 
 fn cancelled() -> Failure {
     Failure::new(Outcome::Cancelled, "the run was cancelled")
-}
-
-/// Holds a description against the rules in `wit/engine`.
-fn checked(mut said: Description) -> Result<Description, DescribeError> {
-    fn invalid<T>(field: &'static str, reason: &str) -> Result<T, DescribeError> {
-        Err(DescribeError::Invalid { field, reason: reason.to_owned() })
-    }
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if !(1..=64).contains(&said.name.len()) || !said.name.bytes().all(plain) {
-        return invalid("name", "it is not 1 to 64 characters of `a-z`, `0-9` and `-`");
-    }
-    if said.version.len() > 64 || semver::Version::parse(&said.version).is_err() {
-        return invalid("version", "it is not a SemVer version of at most 64 bytes");
-    }
-    said.summary = check_line(&said.summary).or_else(|why| invalid("summary", &format!("it {why}")))?;
-    if said.media_types.len() > 64 || !said.media_types.iter().all(|text| is_media_type(text)) {
-        return invalid("media-types", "it is not a list of at most 64 media types");
-    }
-    for (field, schema) in [("parameter-schema", &said.parameter_schema), ("report-schema", &said.report_schema)] {
-        if !schema.is_empty()
-            && let Err(NotAnObject(why)) = check_object(schema)
-        {
-            return invalid(field, &format!("it is not a JSON object: {why}"));
-        }
-    }
-    Ok(said)
 }

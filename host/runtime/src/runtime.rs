@@ -5,12 +5,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::backend::{Cancel, Limits, ReleaseDigest};
 use crate::cache::{CacheConfig, CacheError, Caches};
 use crate::compile::Compiler;
 use crate::engine::Lanes;
-use crate::install::{InstallError, Installed, Installer, cached, install};
+use crate::error::InstallError;
+use crate::install::{Installer, Linked, cached, install};
+use crate::release::Release;
+use crate::slots::Slots;
 use crate::ticker::Ticker;
-use crate::{Cancel, Limits, Release, ReleaseDigest};
 
 /// How a runtime is set up.
 #[derive(Clone, Debug)]
@@ -72,18 +75,10 @@ pub enum RuntimeError {
 /// Installs releases. Cheap to clone; everything is released with the last clone and the last [`Release`].
 #[derive(Clone)]
 pub struct Runtime {
-    shared: Arc<Shared>,
+    slots: Arc<Slots>,
     caches: Option<Arc<Caches>>,
     component_bytes: usize,
     compiler: Compiler,
-}
-
-/// What a release needs for its runs.
-pub(crate) struct Shared {
-    pub(crate) maxima: Limits,
-    // Before the engines, so that the thread has ended when they go.
-    pub(crate) ticker: Ticker,
-    lanes: Lanes,
 }
 
 impl Runtime {
@@ -103,7 +98,7 @@ impl Runtime {
         };
         let ticker = Ticker::start(lanes.engines(), config.tick).map_err(RuntimeError::Thread)?;
         Ok(Self {
-            shared: Arc::new(Shared { maxima: config.maxima, ticker, lanes }),
+            slots: Arc::new(Slots { maxima: config.maxima, ticker, lanes }),
             caches,
             component_bytes: config.component_bytes,
             compiler: config.compiler,
@@ -129,7 +124,7 @@ impl Runtime {
     }
 
     /// What [`Runtime::install`] does with a component that is not in the cache. `digest` has to be the component's: the cache
-    /// gives the code to whoever names it. A [compiler in a child process](crate::Compiler::Child) is ended when it is
+    /// gives the code to whoever names it. A [compiler in a child process](Compiler::Child) is ended when it is
     /// cancelled.
     ///
     /// # Errors
@@ -151,7 +146,7 @@ impl Runtime {
     /// The release with that digest, where this host compiled it earlier and still has the code: nobody needs the component
     /// then. Blocks: under a millisecond for a small engine, some 20 for one that carries a Python or JavaScript interpreter.
     pub fn cached(&self, digest: ReleaseDigest) -> Option<Release> {
-        cached(&self.installer(), digest).map(|installed| self.release(digest, installed))
+        cached(&self.installer(), digest).map(|linked| self.release(digest, linked))
     }
 
     fn check_length(&self, component: &[u8]) -> Result<(), InstallError> {
@@ -162,12 +157,12 @@ impl Runtime {
     }
 
     fn installer(&self) -> Installer<'_> {
-        Installer { lanes: &self.shared.lanes, cache: self.caches.as_deref(), compiler: &self.compiler }
+        Installer { lanes: &self.slots.lanes, cache: self.caches.as_deref(), compiler: &self.compiler }
     }
 
-    fn release(&self, digest: ReleaseDigest, installed: Installed) -> Release {
-        tracing::debug!(release = %digest, contract = %installed.contract, origin = ?installed.origin, "release installed");
-        Release::new(digest, installed, Arc::clone(&self.shared))
+    fn release(&self, digest: ReleaseDigest, linked: Linked) -> Release {
+        tracing::debug!(release = %digest, contract = %linked.contract, origin = ?linked.origin, "release installed");
+        Release::new(digest, linked, Arc::clone(&self.slots))
     }
 }
 

@@ -7,20 +7,19 @@ mod memory;
 mod meter;
 mod output;
 mod progress;
+mod random;
 mod signal;
+mod stop;
 
 use wasmtime::{Engine, Store, UpdateDeadline};
 
 pub(crate) use hashes::{Hash, HashAlgorithm};
 pub(crate) use input::{Given, GuestInput, InputError};
-pub(crate) use meter::{Clock, Patience};
-pub(crate) use output::is_media_type;
+pub(crate) use meter::Patience;
 pub(crate) use signal::Signal;
+pub(crate) use stop::Stop;
 
-use crate::job::{InputSource, Job, Observer};
-use crate::outcome::{Artifact, Finding, LogLine, Resources};
-use crate::wasi::Wasi;
-use crate::{Cancel, Limits};
+use crate::backend::{Artifact, Cancel, Finding, InputSource, Job, Limits, LogLine, Observer, Resources};
 
 /// Room for a record's other fields beside the longest string that may cross from guest to host in one call.
 const CROSSING_SLACK_BYTES: usize = 4 << 10;
@@ -36,7 +35,7 @@ pub(crate) struct Sandbox {
     pub(crate) progress: progress::Progress,
     /// Given when the guest will get no more bytes from its stream. Contract 1 has no stream.
     pub(crate) stream_end: Signal,
-    pub(crate) wasi: Wasi,
+    pub(crate) random: random::Random,
     meter: meter::Meter,
     memory: memory::Memory,
     crossing_bytes: usize,
@@ -51,49 +50,16 @@ pub(crate) struct Left {
     pub(crate) resources: Resources,
 }
 
-/// Why the host ended a run. Travels through wasmtime as an error and is found again by type.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Stop {
-    #[error("the engine used up its {clock} of {limit:?}")]
-    Time { clock: Clock, limit: std::time::Duration },
-    #[error("the engine wanted more than {limit_bytes} bytes of memory")]
-    Memory { limit_bytes: usize },
-    #[error("the engine logged more than {limit} {unit}")]
-    Log { limit: usize, unit: &'static str },
-    #[error("the engine called the host more than {limit} times")]
-    HostCalls { limit: u64 },
-    #[error("the engine reads back and forth so often that its file would be fetched many times over")]
-    ReadsBackAndForth,
-    #[error("the run was cancelled")]
-    Cancelled,
-    #[error("the engine handed out more than {limit} {what}")]
-    Output { limit: usize, what: &'static str },
-    /// What it handed out is not what the contract asks for.
-    #[error("{0}")]
-    Broken(String),
-    /// It called what it may not call, or when it may not.
-    #[error("{0}")]
-    Misuse(&'static str),
-    /// It called a function of WASI that is not given to it.
-    #[error("the engine called `{0}`, which no engine is given")]
-    NoWasi(String),
-    /// It gave up by itself, with this message.
-    #[error("{0}")]
-    GaveUp(String),
-    #[error("{0}")]
-    Host(String),
-}
-
 impl Sandbox {
     /// A sandbox for one run. Its clocks start now.
-    pub(crate) fn new(job: &Job, input: impl InputSource, limits: &Limits, observer: impl Observer) -> Self {
+    pub(crate) fn new(job: &Job, input: Box<dyn InputSource>, limits: &Limits, observer: Box<dyn Observer>) -> Self {
         Self {
-            input: GuestInput::new(Box::new(input), job, limits.read_bytes),
+            input: GuestInput::new(input, job, limits.read_bytes),
             log: log::Log::new(limits.log_lines, limits.log_bytes),
             output: output::Output::new(limits),
-            progress: progress::Progress::new(Box::new(observer)),
+            progress: progress::Progress::new(observer),
             stream_end: Signal::default(),
-            wasi: Wasi::default(),
+            random: random::Random::default(),
             meter: meter::Meter::start(limits, job.size, job.cancel.clone()),
             memory: memory::Memory::new(limits.memory_bytes),
             crossing_bytes: limits
@@ -107,7 +73,7 @@ impl Sandbox {
     /// A sandbox without a file, for `describe`.
     pub(crate) fn without_input(limits: &Limits, cancel: Cancel) -> Self {
         let job = Job { cancel, ..Job::default() };
-        Self::new(&job, bytes::Bytes::new(), limits, ())
+        Self::new(&job, Box::new(bytes::Bytes::new()), limits, Box::new(()))
     }
 
     /// The store of one run, armed with every limit.

@@ -2,9 +2,8 @@
 
 use wasmtime::{Error, OutOfMemory, PoolConcurrencyLimitError, Trap, WasmBacktrace, WasmtimeBug};
 
-use crate::outcome::{Failure, Outcome, Rejection};
+use crate::backend::{Failure, Outcome, Rejection, printable};
 use crate::sandbox::Stop;
-use crate::text::printable;
 
 /// Functions of the engine that a trap message names, innermost first.
 const FRAMES: usize = 5;

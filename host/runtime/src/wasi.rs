@@ -14,7 +14,7 @@ use wasmtime::component::{
 use wasmtime::component::{ResourceType, Val};
 use wasmtime::{StoreContextMut, bail};
 
-use crate::outcome::Level;
+use crate::backend::Level;
 use crate::sandbox::{Sandbox, Stop};
 
 /// What the names of its interfaces begin with.
@@ -133,11 +133,11 @@ fn function(linker: &mut LinkerInstance<'_, Sandbox>, interface: &str, name: &st
             define(linker, name, |mut store, (length,): (u64,)| Ok((random(store.data_mut(), length)?,)))
         }
         ("wasi:random/random", "get-random-u64") | ("wasi:random/insecure", "get-insecure-random-u64") => {
-            define(linker, name, |mut store, ()| Ok((store.data_mut().wasi.next_random(),)))
+            define(linker, name, |mut store, ()| Ok((store.data_mut().random.next(),)))
         }
         ("wasi:random/insecure-seed", "insecure-seed") => define(linker, name, |mut store, ()| {
-            let wasi = &mut store.data_mut().wasi;
-            Ok(((wasi.next_random(), wasi.next_random()),))
+            let random = &mut store.data_mut().random;
+            Ok(((random.next(), random.next()),))
         }),
         ("wasi:io/error", "[method]error.to-debug-string") => {
             define(linker, name, |_, (_,): (Resource<IoError>,)| Ok((String::new(),)))
@@ -216,7 +216,7 @@ fn random(sandbox: &mut Sandbox, length: u64) -> Result<Vec<u8>, Stop> {
     if length > RANDOM_MAX_BYTES {
         return Err(Stop::Misuse("the engine asked for more than 64 KiB of random bytes at once"));
     }
-    let words = std::iter::repeat_with(|| sandbox.wasi.next_random().to_le_bytes());
+    let words = std::iter::repeat_with(|| sandbox.random.next().to_le_bytes());
     // At most 64 KiB.
     Ok(words.flatten().take(length as usize).collect())
 }
@@ -224,21 +224,4 @@ fn random(sandbox: &mut Sandbox, length: u64) -> Result<Vec<u8>, Stop> {
 fn written(sandbox: &mut Sandbox, to: &Out, bytes: &[u8]) -> Result<(), Stop> {
     let level = if to.rep() == STDERR { Level::Warn } else { Level::Info };
     sandbox.log.write(level, bytes)
-}
-
-/// What a run remembers of WASI.
-#[derive(Default)]
-pub(crate) struct Wasi {
-    random: u64,
-}
-
-impl Wasi {
-    /// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014), from 0.
-    fn next_random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
 }

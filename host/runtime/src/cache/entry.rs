@@ -11,7 +11,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use data_encoding::HEXLOWER;
 
 use super::key::{Key, TRAILER_BYTES};
-use crate::ReleaseDigest;
+use crate::backend::ReleaseDigest;
 use crate::compile::MOST_CODE_BYTES;
 use crate::contract::ContractVersion;
 use crate::native::{Native, Sealed};

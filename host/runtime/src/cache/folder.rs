@@ -15,7 +15,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use super::CacheError;
+use super::error::CacheError;
 
 const TEMPORARY: &str = ".tmp-";
 

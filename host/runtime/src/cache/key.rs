@@ -10,7 +10,7 @@ use aws_lc_rs::rand;
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
-use super::CacheError;
+use super::error::CacheError;
 
 const KEY_BYTES: usize = 32;
 const TAG_BYTES: usize = 16;

@@ -15,11 +15,10 @@ use self::types::{
     AnalyzeParams, AnalyzeResults, DescribeResults, File, GuestArtifact, GuestReport, HashAlgorithm, Input, InputError,
     Level,
 };
+use super::adapter::{Adapter, Contract, Ended, Said};
 use super::exported::Exported;
-use super::{Adapter, Contract, Description, Ended, Said};
+use crate::backend::{Description, Failure, Job, Outcome};
 use crate::engine::Lane;
-use crate::job::Job;
-use crate::outcome::{Failure, Outcome};
 use crate::sandbox::{Sandbox, Stop};
 use crate::{trap, wasi};
 

@@ -13,11 +13,10 @@ use wasmtime::{AsContextMut as _, Store};
 
 use self::streams::InputStream;
 use self::types::{AnalyzeParams, AnalyzeResults, DescribeResults, File, GuestReport, Input};
+use super::adapter::{Adapter, Contract, Ended, Said};
 use super::exported::Exported;
-use super::{Adapter, Contract, Description, Ended, Said};
+use crate::backend::{Description, Failure, Job, Outcome};
 use crate::engine::Lane;
-use crate::job::Job;
-use crate::outcome::{Failure, Outcome};
 use crate::sandbox::Sandbox;
 use crate::{trap, wasi};
 

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::Stop;
+use super::stop::Stop;
 
 /// A hash that a guest can ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::Stop;
 use super::hashes::{Hash, HashAlgorithm, Hasher, Passing, TOO_LATE};
-use crate::job::{Access, InputEnd, InputSource, Job};
+use super::stop::Stop;
+use crate::backend::{Access, InputEnd, InputSource, Job};
 
 /// Hands the source's bytes to the guest, and remembers how the input ended.
 pub(crate) struct GuestInput {

@@ -1,8 +1,7 @@
 //! The lines a guest logs, bounded in number and in bytes.
 
-use super::Stop;
-use crate::outcome::{Level, LogLine};
-use crate::text::printable;
+use super::stop::Stop;
+use crate::backend::{Level, LogLine, printable};
 
 /// Keeps a run's lines until it has ended.
 pub(crate) struct Log {

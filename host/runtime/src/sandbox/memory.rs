@@ -2,7 +2,7 @@
 
 use wasmtime::ResourceLimiter;
 
-use super::Stop;
+use super::stop::Stop;
 
 /// What wasmtime keeps for each element of a table.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();

@@ -1,13 +1,12 @@
 //! Clocks and counters of one run.
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::Stop;
 use super::input::InputWait;
-use crate::{Cancel, Limits};
+use super::stop::{Clock, Stop};
+use crate::backend::{Cancel, Limits};
 
 /// Measures a run on the thread it was started on.
 pub(super) struct Meter {
@@ -18,22 +17,6 @@ pub(super) struct Meter {
     host_calls: u64,
     host_calls_limit: u64,
     cancel: Cancel,
-}
-
-/// Which of its two clocks a run has used up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Clock {
-    Cpu,
-    Wall,
-}
-
-impl fmt::Display for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Cpu => "CPU time",
-            Self::Wall => "time on the clock",
-        })
-    }
 }
 
 /// How long a run may wait for something else than input, while none of its code runs and looks at the clocks.

@@ -2,10 +2,8 @@
 
 use bytes::Bytes;
 
-use super::Stop;
-use crate::Limits;
-use crate::outcome::{Artifact, Finding};
-use crate::report::{NotAnObject, check_line, check_object};
+use super::stop::Stop;
+use crate::backend::{Artifact, Finding, Limits, NotAnObject, check_line, check_object, is_media_type};
 
 /// Keeps a run's findings and artifacts until it has ended.
 pub(crate) struct Output {
@@ -132,15 +130,10 @@ impl Output {
 
 const ARTIFACT_BYTES: &str = "bytes of artifacts";
 
-/// `type/subtype`, as far as that it is harmless.
-pub(crate) fn is_media_type(text: &str) -> bool {
-    text.len() <= 127 && text.contains('/') && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::Severity;
+    use crate::backend::Severity;
 
     fn output() -> Output {
         Output::new(&Limits { output_bytes: 100, findings: 2, artifacts: 2, artifact_bytes: 60, ..Limits::default() })

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::job::Observer;
+use crate::backend::Observer;
 
 const INTERVAL: Duration = Duration::from_millis(100);
 

@@ -2,10 +2,8 @@
 
 use wasmtime::component::{ComponentType, Lift, Lower, Resource};
 
-use crate::contract::Description;
-use crate::job::Access;
-use crate::outcome::{Failure, Outcome, Rejection};
-use crate::{outcome, sandbox};
+use crate::backend::{Access, Description, Failure, Outcome, Rejection};
+use crate::{backend, sandbox};
 
 pub(super) type DescribeResults = (Described,);
 pub(super) type AnalyzeParams<'a> = (File<'a>, Resource<Input>, &'a str);
@@ -129,7 +127,7 @@ pub(super) enum Level {
     Error,
 }
 
-impl From<Level> for outcome::Level {
+impl From<Level> for backend::Level {
     fn from(level: Level) -> Self {
         match level {
             Level::Debug => Self::Debug,

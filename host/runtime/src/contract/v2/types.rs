@@ -2,10 +2,8 @@
 
 use wasmtime::component::{ComponentType, Lift, Lower, Resource, StreamReader};
 
-use crate::contract::Description;
-use crate::job::Access;
-use crate::outcome::{Failure, Outcome, Rejection};
-use crate::{outcome, sandbox};
+use crate::backend::{Access, Description, Failure, Outcome, Rejection};
+use crate::{backend, sandbox};
 
 pub(super) type DescribeResults = (Described,);
 pub(super) type AnalyzeParams<'a> = (File<'a>, StreamReader<u8>, Resource<Input>, &'a str);
@@ -42,7 +40,7 @@ pub(super) struct GuestFinding {
     json: String,
 }
 
-impl From<GuestFinding> for outcome::Finding {
+impl From<GuestFinding> for backend::Finding {
     fn from(found: GuestFinding) -> Self {
         let GuestFinding { kind, severity, summary, json } = found;
         Self { kind, severity: severity.into(), summary, json }
@@ -66,7 +64,7 @@ pub(super) enum Severity {
     Critical,
 }
 
-impl From<Severity> for outcome::Severity {
+impl From<Severity> for backend::Severity {
     fn from(severity: Severity) -> Self {
         match severity {
             Severity::Info => Self::Info,
@@ -164,7 +162,7 @@ pub(super) enum Level {
     Error,
 }
 
-impl From<Level> for outcome::Level {
+impl From<Level> for backend::Level {
     fn from(level: Level) -> Self {
         match level {
             Level::Debug => Self::Debug,

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::contract::Description;
+use super::description::Description;
 
 /// Where an engine says which ends of file names it reads: at the root of its report's schema, whose words any contract
 /// passes on.
@@ -69,7 +69,7 @@ fn is_extension(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Access;
+    use crate::backend::Access;
 
     fn description(report_schema: &str) -> Description {
         Description {

@@ -1,13 +1,13 @@
-//! Whether what an engine says is what the contract asks for: one JSON object that any reader can take, one line.
+//! Whether what an engine says is what any contract asks for: one JSON object that any reader can take, one line, a media type.
 
 use serde::de::IgnoredAny;
 
-use crate::text::printable;
+use super::text::printable;
 
 /// The longest line, in bytes.
 const MAX_LINE_BYTES: usize = 512;
 
-/// How deeply objects and lists may nest: common readers (serde_json among them) stop at 128.
+/// How deeply objects and lists may nest in what an engine is given and in what it says: common readers (serde_json among them) stop at 128.
 pub const JSON_MAX_DEPTH: usize = 100;
 
 /// Why a text is not one JSON object.
@@ -35,6 +35,11 @@ pub(crate) fn check_line(line: &str) -> Result<String, String> {
     }
     // A replaced character may take three bytes for one.
     Ok(printable(&line.replace(['\n', '\r', '\t'], " "), MAX_LINE_BYTES))
+}
+
+/// `type/subtype`, as far as that it is harmless.
+pub(crate) fn is_media_type(text: &str) -> bool {
+    text.len() <= 127 && text.contains('/') && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// The deepest nesting of a text that is known to be JSON.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
-use crate::report::{NotAnObject, check_object};
+use super::json::{NotAnObject, check_object};
 
 /// One file to analyse.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +16,7 @@ pub struct Job {
     pub size: u64,
     /// What the uploader asks of the engine.
     pub parameters: Parameters,
-    /// How the engine may read, which is what its [`Description`](crate::Description) asks for.
+    /// How the engine may read, which is what its [`Description`](super::Description) asks for.
     pub access: Access,
     /// Ends the run early, from any thread.
     pub cancel: Cancel,
@@ -142,18 +142,17 @@ pub trait InputSource: Send + 'static {
 
 /// Why an input ended before its file did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum InputEnd {
     /// The file changed or vanished while it was sent; the reason is told to the engine and to the uploader. The run
-    /// ends as [`Outcome::Void`](crate::Outcome::Void), whatever the engine says.
+    /// ends as [`Outcome::Void`](super::Outcome::Void), whatever the engine says.
     Void(String),
     /// The engine asked for more than it may: it read back and forth too often. The run ends as
-    /// [`Outcome::OverHostCalls`](crate::Outcome::OverHostCalls).
+    /// [`Outcome::OverHostCalls`](super::Outcome::OverHostCalls).
     TooOften,
     /// The job was cancelled, or its lease has passed to another processor. The run ends as cancelled.
     Cancelled,
     /// This host could not get the bytes; another run may. The run ends at once as
-    /// [`Outcome::HostFailed`](crate::Outcome::HostFailed).
+    /// [`Outcome::HostFailed`](super::Outcome::HostFailed).
     Failed(String),
 }
 
