@@ -12,8 +12,12 @@
 
 mod error;
 mod folder;
+mod keys;
+mod publish;
 mod record;
 mod secret_file;
 
 pub use error::PoolFolderError;
 pub use folder::{LIFETIME_DAYS, PoolFolder, Renewal};
+pub(crate) use keys::Keys;
+pub(crate) use publish::Publishing;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use data_encoding::HEXLOWER;
 use filemill_seal::{Enrolment, Identity, PoolRoot, SignedStatement, Statement};
 
-use super::PoolFolderError;
+use super::error::PoolFolderError;
 use super::record::{Current, Held, Record};
 use super::secret_file::{check_private, io_error, make_folder, read, replace};
 

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use super::PoolFolderError;
+use super::error::PoolFolderError;
 
 /// No file of a pool's folder is longer.
 const MAX_BYTES: u64 = 64 << 10;

@@ -1,7 +1,7 @@
 //! Clocks that differ: this machine's and the server's.
 
 use filemill_api::{ReturnReason, SignedStatement};
-use filemill_processor::pool::PoolFolder;
+use filemill_processor::PoolFolder;
 use filemill_seal::{Outcome, PoolRoot, Statement};
 
 use super::fake::Said;

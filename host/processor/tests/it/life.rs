@@ -1,10 +1,11 @@
 //! Leases that end, servers that say no, and the end of the node itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use filemill_api::{ReturnReason, SealedBody, paths};
-use filemill_processor::node::{self, NodeConfig, NodeError};
-use filemill_processor::pool::{PoolFolder, Renewal};
+use filemill_guests::Guest;
+use filemill_processor::{NodeConfig, NodeError, PoolFolder, Renewal};
 use filemill_runtime::{Runtime, RuntimeConfig};
 use filemill_seal::{Digest, Outcome};
 use tokio_util::sync::CancellationToken;
@@ -217,7 +218,9 @@ async fn refusal(mill: &Mill, change: impl FnOnce(&mut NodeConfig)) -> NodeError
     let mut config = mill.config();
     change(&mut config);
     let runtime = Runtime::new(RuntimeConfig::default()).expect("a runtime");
-    node::run(config, runtime, CancellationToken::new()).await.expect_err("it does not start")
+    filemill_processor::run(config, vec![Arc::new(runtime)], CancellationToken::new())
+        .await
+        .expect_err("it does not start")
 }
 
 #[tokio::test(flavor = "multi_thread")]

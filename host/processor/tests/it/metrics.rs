@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use filemill_processor::node::NodeError;
+use filemill_processor::NodeError;
 use filemill_runtime::{ReleaseDigest, Runtime, RuntimeConfig};
 use filemill_seal::Outcome;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -140,7 +140,7 @@ async fn metrics_do_not_cross_a_network_in_the_clear_unasked() {
     let mut config = mill.config();
     config.metrics_url = "http://otel.example.org/v1/metrics".parse().ok();
     let (runtime, stop) = (Runtime::new(RuntimeConfig::default()).expect("a runtime"), CancellationToken::new());
-    let refused = filemill_processor::node::run(config, runtime, stop).await;
+    let refused = filemill_processor::run(config, vec![Arc::new(runtime)], stop).await;
     assert!(
         matches!(&refused, Err(NodeError::PlainHttp { origin }) if origin.contains("otel.example.org")),
         "{refused:?}"

@@ -1,13 +1,13 @@
 //! A node under test, the fake world around it, and uploads sealed for its pool.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use filemill_api::{ChunkUrl, Completion, LeasedRun, LeasedUpload, SealedBody};
-use filemill_processor::node::{self, NodeConfig, NodeError, Totals};
-use filemill_processor::pool::PoolFolder;
-use filemill_runtime::{Limits, ReleaseLimits, Runtime, RuntimeConfig, TimeLimit};
+use filemill_processor::{NodeConfig, NodeError, PoolFolder, Totals};
+use filemill_runtime::{Backend, Limits, ReleaseLimits, Runtime, RuntimeConfig, TimeLimit};
 use filemill_seal::{
     ChunkSealer, Compressor, DataKey, Digest, Expected, FileEntry, Header, Identity, Layout, ResultBody, SealedHeader,
     UploadId, Verdict, open_result,
@@ -59,7 +59,8 @@ impl Mill {
             maxima: config.limits.default.clone(),
             ..self.runtime.clone()
         });
-        self.node = Some(tokio::spawn(node::run(config, runtime.expect("a runtime"), self.stop.clone())));
+        let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(runtime.expect("a runtime"))];
+        self.node = Some(tokio::spawn(filemill_processor::run(config, backends, self.stop.clone())));
         self
     }
 

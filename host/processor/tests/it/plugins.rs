@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use filemill_processor::node::NodeConfig;
+use filemill_guests::Guest;
+use filemill_processor::NodeConfig;
 use filemill_runtime::{CacheConfig, Compiler, CompilerProcess, Limits, Runtime, RuntimeConfig};
 use filemill_seal::{Digest, Outcome};
 

@@ -122,7 +122,7 @@ fn nested() -> Vec<u8> {
     }
     text.push_str("(instance (instantiate $c30)) (instance $a)");
     text.push_str("(export \"filemill:engine/analyzer@1.0.0\" (instance $a)))");
-    text(&text)
+    filemill_guests::text(&text)
 }
 
 #[test]

@@ -1,25 +1,21 @@
 //! `engine`: what a component is, and what it says about a local file, in the real sandbox with the real limits.
 
+mod checked;
 mod file;
 mod json;
 mod shown;
 
-use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
-use filemill_runtime::{
-    Artifact, Description, Job, Limits, Outcome, Parameters, Release, Run, Runtime, RuntimeConfig, imports,
-};
+use filemill_runtime::{Artifact, Job, Limits, Outcome, Parameters, Run};
 use filemill_text::Lines;
 
+use self::checked::{Checked, check};
 use self::file::LocalFile;
-use super::limits::LimitsFile;
-use super::sandbox::{cache, compiler};
 
 #[derive(Subcommand)]
 pub(crate) enum EngineCommand {
@@ -69,15 +65,6 @@ pub(crate) struct RunArgs {
     output: Output,
 }
 
-/// An engine that was looked at.
-struct Checked {
-    release: Release,
-    description: Description,
-    imports: Vec<String>,
-    bytes: usize,
-    install: Duration,
-}
-
 /// Runs the command. The exit code tells how the engine ended.
 ///
 /// # Errors
@@ -122,31 +109,6 @@ pub(crate) fn inspect(component: &Path, cache_dir: Option<&Path>) -> anyhow::Res
     ensure!(document.len() <= most, "what it says of itself has {} bytes, more than {most}", document.len());
     let mut out = Lines::on_stdout();
     out.json(&document).and_then(|()| out.flush()).context("standard output was closed")
-}
-
-fn check(component: &Path, cache_dir: Option<&Path>) -> anyhow::Result<Checked> {
-    let (cache, compiler) = (cache_dir.map(cache), compiler(&LimitsFile::default()));
-    let config = RuntimeConfig { slots: 1, cache, compiler, ..RuntimeConfig::default() };
-    let component_bytes = config.component_bytes;
-    let runtime = Runtime::new(config)?;
-    let bytes =
-        read_up_to(component, component_bytes + 1).with_context(|| format!("cannot read `{}`", component.display()))?;
-    let begun = Instant::now();
-    let release = runtime.install(&bytes)?;
-    let install = begun.elapsed();
-    let description = release.describe(&Limits::default())?;
-    Ok(Checked { description, imports: imports(&bytes)?, bytes: bytes.len(), install, release })
-}
-
-/// The first bytes of a file: one more than may be is enough to refuse it.
-fn read_up_to(path: &Path, most: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if path.as_os_str() == "-" {
-        io::stdin().lock().take(most as u64).read_to_end(&mut bytes)?;
-    } else {
-        File::open(path)?.take(most as u64).read_to_end(&mut bytes)?;
-    }
-    Ok(bytes)
 }
 
 fn analyse(checked: &Checked, args: &RunArgs) -> anyhow::Result<Run> {

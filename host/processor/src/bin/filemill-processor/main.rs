@@ -10,8 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use filemill_processor::node::{EngineFolderError, NodeError};
-use filemill_processor::pool::PoolFolderError;
+use filemill_processor::{EngineFolderError, NodeError, PoolFolderError};
 use filemill_runtime::{InstallError, RuntimeError, run_compiler};
 use filemill_text::LogLine;
 use tracing_subscriber::EnvFilter;

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use filemill_processor::pool::{PoolFolder, Renewal};
+use filemill_processor::{PoolFolder, Renewal};
 use filemill_text::Lines;
 
 #[derive(Subcommand)]

@@ -2,12 +2,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use filemill_processor::node::{self, NodeConfig, Origin, Token};
-use filemill_runtime::{Runtime, RuntimeConfig};
+use filemill_processor::{NodeConfig, NodeError, Origin, Token, check_engines};
+use filemill_runtime::{Backend, Runtime, RuntimeConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -85,12 +86,12 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<()> {
     let defaults = RuntimeConfig::default();
     let engines_dir = match args.engines {
         // One that was asked for has to be good.
-        Some(dir) => node::check_engines(&dir).map(|()| dir)?,
+        Some(dir) => check_engines(&dir).map(|()| dir)?,
         None => args.pool.parent().unwrap_or(Path::new("")).join("engines"),
     };
     let config = NodeConfig {
         server: args.server,
-        token: Token::read(&args.token_file)?,
+        token: Token::read(&args.token_file).map_err(NodeError::from)?,
         pool_dir: args.pool,
         storage_origins: args.storage_origins,
         allow_plain_http: args.allow_plain_http,
@@ -117,14 +118,14 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("no thread can be started for the network")?;
-    let done = network.block_on(until_signalled(config, runtime));
+    let done = network.block_on(until_signalled(config, vec![Arc::new(runtime)]));
     // Dropping it would wait for whatever still blocks one of its threads, for ever on a disk that hangs.
     network.shutdown_timeout(LEFT_BEHIND);
     done
 }
 
 /// Runs the node; the first signal ends it in good order, a second at once.
-async fn until_signalled(config: NodeConfig, runtime: Runtime) -> anyhow::Result<()> {
+async fn until_signalled(config: NodeConfig, backends: Vec<Arc<dyn Backend>>) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let mut signals = Signals::new().context("signals cannot be received")?;
     let listening = TaskTracker::new();
@@ -143,7 +144,7 @@ async fn until_signalled(config: NodeConfig, runtime: Runtime) -> anyhow::Result
             }
         }
     });
-    let done = node::run(config, runtime, stop).await;
+    let done = filemill_processor::run(config, backends, stop).await;
     ended.cancel();
     listening.close();
     listening.wait().await;

@@ -2,10 +2,10 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
-use filemill_runtime::{Artifact, Failure, Finding, LogLine, Outcome, Rejection, Resources, Run};
+use filemill_runtime::{Artifact, Failure, Finding, LogLine, Resources, Run};
 use serde_json::{Value, json};
 
-use super::Checked;
+use super::checked::Checked;
 
 /// What a component is.
 pub(super) fn checked(checked: &Checked) -> Value {
@@ -33,7 +33,7 @@ pub(super) fn checked(checked: &Checked) -> Value {
 pub(super) fn run(run: &Run) -> Value {
     let report = run.result.as_ref().ok();
     json!({
-        "outcome": outcome(run.outcome()),
+        "outcome": run.outcome().code(),
         "summary": report.map(|report| &report.summary),
         "report": report.map(|report| object(&report.json)),
         "findings": report.map(|report| report.findings.iter().map(finding).collect::<Vec<_>>()).unwrap_or_default(),
@@ -42,16 +42,6 @@ pub(super) fn run(run: &Run) -> Value {
         "log": run.log.iter().map(line).collect::<Vec<_>>(),
         "resources": resources(&run.resources),
     })
-}
-
-/// Its word in the protocol.
-fn outcome(outcome: Outcome) -> String {
-    match outcome {
-        Outcome::Rejected(Rejection::Failed) => "failed".to_owned(),
-        Outcome::Rejected(Rejection::Unsupported) => "unsupported".to_owned(),
-        Outcome::Rejected(Rejection::Malformed) => "malformed".to_owned(),
-        other => other.to_string().replace(' ', "_"),
-    }
 }
 
 /// A text that was checked to be an object, or is empty.

@@ -8,7 +8,7 @@ use filemill_runtime::{Outcome, Report, Resources, Run};
 use filemill_text::Lines;
 use serde_json::Value;
 
-use super::Checked;
+use super::checked::Checked;
 
 /// What a component is.
 pub(super) fn checked(out: &mut Lines<impl Write>, checked: &Checked) -> io::Result<()> {
