@@ -27,7 +27,7 @@ use self::entry::let_in;
 use crate::config::NodeConfig;
 use crate::error::NodeError;
 use crate::input::{Admission, Fetching, Openers, Streaming, UrlSource};
-use crate::leases::{Disputes, End, Faults, Leases, Leasing, Pace, Renewal, Returns, Work};
+use crate::leases::{Cooldown, Disputes, End, Leases, Leasing, Prefetch, Renewal, Returns, Work};
 use crate::net::{NoClient, Server, Storage, StorageOrigins, ToldBefore, client};
 use crate::plugins::{self, PluginParts};
 use crate::pool::{Keys, PoolFolder, Publishing};
@@ -82,8 +82,8 @@ pub async fn run(
 
     // Leases.
     let leases = Arc::new(Leases::new(Arc::clone(&counters)));
-    let (pace, faults, disputes) =
-        (Arc::new(Pace::new(config.slots)), Arc::new(Faults::new()), Arc::new(Disputes::new()));
+    let (prefetch, cooldown, disputes) =
+        (Arc::new(Prefetch::new(config.slots)), Arc::new(Cooldown::new()), Arc::new(Disputes::new()));
     let (returns, returning) =
         Returns::channel(Arc::clone(&server), Arc::clone(&leases), Arc::clone(&counters), shutdown.clone());
     let (renewal, renewing) =
@@ -122,13 +122,13 @@ pub async fn run(
         server: Arc::clone(&server),
         storage: Arc::clone(&storage),
         leases: Arc::clone(&leases),
-        faults: Arc::clone(&faults),
+        cooldown: Arc::clone(&cooldown),
         counters: Arc::clone(&counters),
     };
     let guests = Arc::new(Guests {
         slots: Arc::clone(&slots),
         completions: Arc::clone(&completions),
-        pace: Arc::clone(&pace),
+        prefetch: Arc::clone(&prefetch),
         allowed: Arc::clone(&allowed),
         counters: Arc::clone(&counters),
         metrics: metrics.clone(),
@@ -158,7 +158,7 @@ pub async fn run(
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
         }),
-        conclusion: Conclusion { returns, faults: Arc::clone(&faults) },
+        conclusion: Conclusion { returns, cooldown: Arc::clone(&cooldown) },
     });
     let describing = Arc::new(Describing {
         server: Arc::clone(&server),
@@ -171,8 +171,8 @@ pub async fn run(
         told: Arc::clone(&told),
         leases: Arc::clone(&leases),
         renewal,
-        pace,
-        faults,
+        prefetch,
+        cooldown,
         disputes,
         counters: Arc::clone(&counters),
         slot_count: config.slots,

@@ -6,10 +6,10 @@ use std::time::Duration;
 use filemill_api::{LeaseAnswer, LeaseRequest, LeasedRun, LeasedUpload, WhoAmI, limits, paths};
 use tokio_util::sync::CancellationToken;
 
+use super::cooldown::Cooldown;
 use super::disputes::{COMPARED_EVERY, Disputes};
-use super::faults::Faults;
 use super::lease::{Lease, Leases};
-use super::pace::Pace;
+use super::prefetch::Prefetch;
 use super::renewal::Renewal;
 use crate::clock;
 use crate::net::{Backoff, CallError, Server, ToldBefore};
@@ -26,8 +26,8 @@ pub(crate) struct Leasing {
     pub(crate) told: Arc<ToldBefore>,
     pub(crate) leases: Arc<Leases>,
     pub(crate) renewal: Arc<Renewal>,
-    pub(crate) pace: Arc<Pace>,
-    pub(crate) faults: Arc<Faults>,
+    pub(crate) prefetch: Arc<Prefetch>,
+    pub(crate) cooldown: Arc<Cooldown>,
     pub(crate) disputes: Arc<Disputes>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) slot_count: usize,
@@ -90,11 +90,11 @@ impl Leasing {
         let most = limits::MAX_LEASED_JOBS as usize;
         let in_hand = self.leases.in_hand();
         let max_jobs = loop {
-            tokio::time::sleep(self.faults.pause()).await;
+            tokio::time::sleep(self.cooldown.pause()).await;
             self.until_clocks_agree().await;
-            match self.pace.ask_for(in_hand.jobs(), most) {
+            match self.prefetch.ask_for(in_hand.jobs(), most) {
                 Some(jobs) => break jobs,
-                None => in_hand.below(self.pace.appetite(most).below).await,
+                None => in_hand.below(self.prefetch.appetite(most).below).await,
             }
         };
         let request = LeaseRequest {

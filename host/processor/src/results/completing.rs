@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::completions::{Done, Taken};
-use crate::leases::{End, Faults, Lease, Leases};
+use crate::leases::{Cooldown, End, Lease, Leases};
 use crate::net::{Backoff, CallError, Server, Storage, StorageError};
 use crate::telemetry::{Counters, event};
 
@@ -69,7 +69,7 @@ pub(crate) struct Completing {
     pub(crate) server: Arc<Server>,
     pub(crate) storage: Arc<Storage>,
     pub(crate) leases: Arc<Leases>,
-    pub(crate) faults: Arc<Faults>,
+    pub(crate) cooldown: Arc<Cooldown>,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -162,7 +162,7 @@ impl Completing {
             let (upload, index) = (&done.lease.upload, done.index);
             if tried >= STORES_TRIED {
                 tracing::warn!(upload, index, "a large result cannot be stored, its job is given up: {why}");
-                self.faults.fault();
+                self.cooldown.fault();
                 if is_away {
                     done.lease.storage_is_away();
                 }
@@ -226,7 +226,7 @@ impl Completing {
                     let refused = sent.jobs.iter().filter(|job| job.outcome == Outcome::Refused).count();
                     self.counters.jobs_refused.add(refused as u64);
                     event!("completed", run = lease.key.run, jobs = sent.jobs.len(), ended = completed.ended);
-                    self.faults.healthy();
+                    self.cooldown.healthy();
                     if completed.ended {
                         self.leases.end(lease, End::Done);
                     }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use filemill_api::ReturnReason;
 
-use crate::leases::{Faults, Lease, Returns, Stop};
+use crate::leases::{Cooldown, Lease, Returns, Stop};
 
 /// What tells the server.
 pub(crate) struct Conclusion {
     pub(crate) returns: Arc<Returns>,
-    pub(crate) faults: Arc<Faults>,
+    pub(crate) cooldown: Arc<Cooldown>,
 }
 
 impl Conclusion {
@@ -30,14 +30,14 @@ impl Conclusion {
             }
             Err(Stop::Away(why)) => {
                 tracing::warn!(upload, run, "handed back: {why}");
-                self.faults.fault();
+                self.cooldown.fault();
                 // As where an uploader stalls, what it needs does not come; that says nothing of its jobs, however often it is said.
                 self.returns.hand_back(lease, ReturnReason::Stalled).await;
             }
             Err(Stop::ShuttingDown) => self.returns.hand_back(lease, ReturnReason::ShuttingDown).await,
             Err(Stop::Fault(why) | Stop::Refused(why)) => {
                 tracing::warn!(upload, run, "handed back: {why}");
-                self.faults.fault();
+                self.cooldown.fault();
                 self.returns.hand_back(lease, ReturnReason::NodeFault).await;
             }
             Err(Stop::Unfit(why)) => {

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::context::RunContext;
 use super::job::{Input, Job};
 use super::sources::Whole;
-use crate::leases::Pace;
+use crate::leases::Prefetch;
 use crate::releases::Allowed;
 use crate::results::{Completions, JobEnd, seal_and_send};
 use crate::slots::{Slots, Turn};
@@ -24,7 +24,7 @@ use crate::telemetry::{Counters, Metrics};
 pub(crate) struct Guests {
     pub(crate) slots: Arc<Slots<Job>>,
     pub(crate) completions: Arc<Completions>,
-    pub(crate) pace: Arc<Pace>,
+    pub(crate) prefetch: Arc<Prefetch>,
     pub(crate) allowed: Arc<Allowed>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) metrics: Option<Arc<Metrics>>,
@@ -74,7 +74,7 @@ impl Guests {
                     tracing::error!(upload, index = job.index, "the result cannot be sealed: {error}");
                     return;
                 }
-                self.pace.record(started.elapsed());
+                self.prefetch.record(started.elapsed());
             }
             Input::Fed { source, ended } => {
                 let run = self.analyse(&job.context, job.index, job.span.length, source);
@@ -85,7 +85,7 @@ impl Guests {
 
     /// Tells the task that attends to a file how its run ended.
     fn tell(&self, run: Run, ended: oneshot::Sender<Run>, started: Instant) {
-        self.pace.record(started.elapsed().saturating_sub(run.resources.input_wait));
+        self.prefetch.record(started.elapsed().saturating_sub(run.resources.input_wait));
         // Nobody listens any more when the lease has ended.
         let _ = ended.send(run);
     }

@@ -1,4 +1,4 @@
-//! How many jobs to hold: about three quarters of a second of work for each slot.
+//! How many jobs to lease ahead of need: about three quarters of a second of work for each slot.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -10,8 +10,8 @@ const FIRST_GUESS: usize = 64;
 /// Weight of the newest measurement.
 const WEIGHT: f64 = 0.05;
 
-/// The measured pace of this node's jobs.
-pub(crate) struct Pace {
+/// How long this node's jobs take, and so how many of them to lease ahead.
+pub(crate) struct Prefetch {
     slots: usize,
     /// Seconds of a slot that a job takes, averaged.
     job_seconds: Mutex<Option<f64>>,
@@ -26,7 +26,7 @@ pub(crate) struct Appetite {
     pub(crate) jobs: usize,
 }
 
-impl Pace {
+impl Prefetch {
     pub(crate) fn new(slots: usize) -> Self {
         Self { slots, job_seconds: Mutex::new(None) }
     }
@@ -69,13 +69,16 @@ mod tests {
 
     #[test]
     fn short_jobs_are_leased_ahead_and_long_ones_are_not() {
-        let pace = Pace::new(2);
-        assert_eq!(pace.ask_for(0, 1024), Some(128));
-        pace.record(Duration::from_micros(200));
-        assert_eq!(pace.ask_for(1000, 1024), Some(1024));
-        assert_eq!(pace.ask_for(1024, 1024), None);
-        let pace = Pace::new(2);
-        pace.record(Duration::from_secs(30));
-        assert_eq!((pace.ask_for(0, 1024), pace.ask_for(1, 1024), pace.ask_for(2, 1024)), (Some(2), Some(1), None));
+        let prefetch = Prefetch::new(2);
+        assert_eq!(prefetch.ask_for(0, 1024), Some(128));
+        prefetch.record(Duration::from_micros(200));
+        assert_eq!(prefetch.ask_for(1000, 1024), Some(1024));
+        assert_eq!(prefetch.ask_for(1024, 1024), None);
+        let prefetch = Prefetch::new(2);
+        prefetch.record(Duration::from_secs(30));
+        assert_eq!(
+            (prefetch.ask_for(0, 1024), prefetch.ask_for(1, 1024), prefetch.ask_for(2, 1024)),
+            (Some(2), Some(1), None)
+        );
     }
 }

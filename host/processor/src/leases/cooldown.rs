@@ -8,7 +8,7 @@ use crate::net::Backoff;
 
 /// A node that hands everything back at once would lease it again at once: it waits, longer each time, until a job of
 /// its own gets through.
-pub(crate) struct Faults(Mutex<Pause>);
+pub(crate) struct Cooldown(Mutex<Pause>);
 
 struct Pause {
     backoff: Backoff,
@@ -16,7 +16,7 @@ struct Pause {
     until: Duration,
 }
 
-impl Faults {
+impl Cooldown {
     pub(crate) fn new() -> Self {
         let backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
         Self(Mutex::new(Pause { backoff, until: Duration::ZERO }))
