@@ -31,7 +31,7 @@ use crate::leases::{Cooldown, Disputes, End, Leases, Leasing, Prefetch, Renewal,
 use crate::net::{NoClient, Server, Storage, StorageOrigins, ToldBefore, client};
 use crate::plugins::{self, PluginParts};
 use crate::pool::{Keys, PoolFolder, Publishing};
-use crate::releases::{Allowed, Backends, Describing, Releases};
+use crate::releases::{Backends, Describing, NamedLimits, Releases};
 use crate::results::{Completing, Completions};
 use crate::run::{Attending, Conclusion, Guests, Parts};
 use crate::shutdown::Shutdown;
@@ -92,12 +92,12 @@ pub async fn run(
     // Releases.
     let backends = Backends::new(backends);
     let (contracts, kinds, stack_bytes) = (backends.contracts(), backends.kinds(), backends.thread_stack_bytes());
-    let allowed = Arc::new(Allowed::new(config.limits.clone()));
+    let limits = Arc::new(NamedLimits::new(config.limits.clone()));
     let releases = Arc::new(Releases::new(
         backends,
         Arc::clone(&server),
         Arc::clone(&storage),
-        Arc::clone(&allowed),
+        Arc::clone(&limits),
         config.kept_code_bytes,
     ));
 
@@ -129,7 +129,7 @@ pub async fn run(
         slots: Arc::clone(&slots),
         completions: Arc::clone(&completions),
         prefetch: Arc::clone(&prefetch),
-        allowed: Arc::clone(&allowed),
+        limits: Arc::clone(&limits),
         counters: Arc::clone(&counters),
         metrics: metrics.clone(),
     });
@@ -198,7 +198,7 @@ pub async fn run(
     work.spawn(publishing.run(folder, stop.clone()));
     if let Some(dir) = config.engines_dir.clone() {
         let (server, releases) = (Arc::clone(&server), Arc::clone(&releases));
-        work.spawn(plugins::run(PluginParts { server, storage, releases, allowed, told }, dir, stop.clone()));
+        work.spawn(plugins::run(PluginParts { server, storage, releases, limits, told }, dir, stop.clone()));
     }
     words.spawn(completing.run(handed_in, finish_completions.clone()));
     pulse.spawn(returning.run(finish.clone()));

@@ -29,7 +29,7 @@ use self::folder::{EngineFolder, Found, Listed};
 use self::installing::Source;
 use self::offering::Offering;
 use crate::net::{CallError, Server, Storage, ToldBefore};
-use crate::releases::{Allowed, Releases};
+use crate::releases::{NamedLimits, Releases};
 use crate::telemetry::event;
 
 pub use self::folder::EngineFolderError;
@@ -53,18 +53,18 @@ pub(crate) struct PluginParts {
     pub(crate) server: Arc<Server>,
     pub(crate) storage: Arc<Storage>,
     pub(crate) releases: Arc<Releases>,
-    pub(crate) allowed: Arc<Allowed>,
+    pub(crate) limits: Arc<NamedLimits>,
     pub(crate) told: Arc<ToldBefore>,
 }
 
 /// Offers what lies in `dir` until `stop` is cancelled.
 pub(crate) async fn run(parts: PluginParts, dir: PathBuf, stop: CancellationToken) {
-    let PluginParts { server, storage, releases, allowed, told } = parts;
+    let PluginParts { server, storage, releases, limits, told } = parts;
     let mut plugins = Plugins {
         server,
-        allowed: Arc::clone(&allowed),
+        limits: Arc::clone(&limits),
         told,
-        source: Source::new(dir.clone(), storage, releases, allowed),
+        source: Source::new(dir.clone(), storage, releases, limits),
         dir,
         files: BTreeMap::new(),
         installs: 0,
@@ -108,7 +108,7 @@ pub(crate) async fn run(parts: PluginParts, dir: PathBuf, stop: CancellationToke
 
 struct Plugins {
     server: Arc<Server>,
-    allowed: Arc<Allowed>,
+    limits: Arc<NamedLimits>,
     told: Arc<ToldBefore>,
     dir: PathBuf,
     source: Source,
@@ -247,7 +247,7 @@ impl Plugins {
         self.offering.telling(&offers);
         // So that no name is forgotten while it is in use.
         for (name, plugin) in self.files.iter().filter_map(|(name, file)| Some((name, file.plugin()?))) {
-            self.allowed.call(plugin.digest, name);
+            self.limits.name(plugin.digest, name);
         }
         let server = Arc::clone(&self.server);
         self.tasks.spawn(async move {

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::file::{Plugin, Taken};
 use super::folder::{EngineFolder, Found, NotTaken};
 use crate::net::Storage;
-use crate::releases::{Allowed, NoRelease, Releases};
+use crate::releases::{NamedLimits, NoRelease, Releases};
 
 /// The largest component that is taken, in bytes.
 const COMPONENT_MAX_BYTES: usize = limits::MAX_COMPONENT_BYTES as usize;
@@ -24,15 +24,15 @@ pub(super) struct Source {
     dir: PathBuf,
     storage: Arc<Storage>,
     releases: Arc<Releases>,
-    allowed: Arc<Allowed>,
+    limits: Arc<NamedLimits>,
     hashing: Arc<Semaphore>,
     storing: Arc<Semaphore>,
 }
 
 impl Source {
-    pub(super) fn new(dir: PathBuf, storage: Arc<Storage>, releases: Arc<Releases>, allowed: Arc<Allowed>) -> Self {
+    pub(super) fn new(dir: PathBuf, storage: Arc<Storage>, releases: Arc<Releases>, limits: Arc<NamedLimits>) -> Self {
         let [hashing, storing] = [(); 2].map(|()| Arc::new(Semaphore::new(AT_ONCE)));
-        Self { dir, storage, releases, allowed, hashing, storing }
+        Self { dir, storage, releases, limits, hashing, storing }
     }
 
     /// Makes the engine in a file ready. Dropping it calls off what it does.
@@ -49,7 +49,7 @@ impl Source {
             Err(NotTaken::NotNow(why)) => return Taken::NotNow { why, after: Duration::ZERO },
             Err(NotTaken::Refused(why)) => return Taken::Bad(why),
         };
-        self.allowed.call(digest, &found.name);
+        self.limits.name(digest, &found.name);
         match self.releases.bring(digest, || self.component(&found, digest)).await {
             Ok(ready) => Taken::Ready(Plugin {
                 digest,

@@ -10,14 +10,14 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::allowed::Allowed;
 use super::backends::Backends;
+use super::compile_slots::{CompileSlot, CompileSlots};
 use super::described::Described;
 use super::error::NoRelease;
 use super::fetch::{COMPONENT_MAX_BYTES, Component, fetch};
 use super::kept::{Failed, Kept, SUSPICIONS, State};
+use super::limits::NamedLimits;
 use super::memory;
-use super::turns::{Turn, Turns};
 use crate::budget::Budget;
 use crate::net::{Backoff, Server, Storage};
 
@@ -49,9 +49,9 @@ pub(crate) struct Releases {
     backends: Arc<Backends>,
     server: Arc<Server>,
     storage: Arc<Storage>,
-    allowed: Arc<Allowed>,
+    limits: Arc<NamedLimits>,
     kept: Kept<Ready>,
-    turns: Arc<Turns>,
+    slots: Arc<CompileSlots>,
     components: Budget,
     loading: Semaphore,
     describing: Semaphore,
@@ -76,7 +76,7 @@ impl Releases {
         backends: Backends,
         server: Arc<Server>,
         storage: Arc<Storage>,
-        allowed: Arc<Allowed>,
+        limits: Arc<NamedLimits>,
         most_code_bytes: usize,
     ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
@@ -85,9 +85,9 @@ impl Releases {
             backends: Arc::new(backends),
             server,
             storage,
-            allowed,
+            limits,
             kept: Kept::new(most_code_bytes),
-            turns: Arc::new(Turns::new(cores, usize::try_from(compilers).unwrap_or(usize::MAX))),
+            slots: Arc::new(CompileSlots::new(cores, usize::try_from(compilers).unwrap_or(usize::MAX))),
             components: Budget::new(COMPONENTS_BYTES),
             loading: Semaphore::new(LOADED_AT_ONCE),
             describing: Semaphore::new(DESCRIBED_AT_ONCE as usize),
@@ -99,14 +99,14 @@ impl Releases {
     /// is at hand from before. Cancel safe.
     pub(crate) async fn get(&self, digest: Digest) -> Result<Arc<Ready>, NoRelease> {
         self.ready(digest, async |long| {
-            // Fetched before there is a turn, because storage may be slow; but not to wait long in memory.
-            let turn = if long { Some(self.turns.take(true).await) } else { None };
+            // Fetched before there is a slot, because storage may be slow; but not to wait long in memory.
+            let slot = if long { Some(self.slots.take(true).await) } else { None };
             let component = fetch(digest, &self.server, &self.storage, &self.components).await?;
-            let turn = match turn {
-                Some(turn) => turn,
-                None => self.turns.take(false).await,
+            let slot = match slot {
+                Some(slot) => slot,
+                None => self.slots.take(false).await,
             };
-            Ok((component, turn))
+            Ok((component, slot))
         })
         .await
     }
@@ -126,23 +126,23 @@ impl Releases {
     }
 
     /// Keeps a component of this processor's own ready, so that it need not be fetched. `read` gives its bytes, which were
-    /// found to have that digest; it is asked only where they have to be compiled, when it is their turn. Cancel safe.
+    /// found to have that digest; it is asked only where they have to be compiled, when there is a slot for that. Cancel safe.
     pub(crate) async fn bring<R: Future<Output = Result<Vec<u8>, NoRelease>>>(
         &self,
         digest: Digest,
         read: impl FnOnce() -> R,
     ) -> Result<Arc<Ready>, NoRelease> {
         self.ready(digest, async |long| {
-            // In the same order, so that nobody who has a turn waits for room that another holds who waits for a turn.
-            let turn = if long { Some(self.turns.take(true).await) } else { None };
+            // In the same order, so that nobody who has a slot waits for room that another holds who waits for a slot.
+            let slot = if long { Some(self.slots.take(true).await) } else { None };
             let mut held = self.components.take(COMPONENT_MAX_BYTES, || false).await;
             let component = read().await?;
             held.shrink_to(component.len());
-            let turn = match turn {
-                Some(turn) => turn,
-                None => self.turns.take(false).await,
+            let slot = match slot {
+                Some(slot) => slot,
+                None => self.slots.take(false).await,
             };
-            Ok(((component, held), turn))
+            Ok(((component, held), slot))
         })
         .await
     }
@@ -154,11 +154,11 @@ impl Releases {
         let _ = tokio::time::timeout(LAST_COMPILER, self.tasks.wait()).await;
     }
 
-    /// The release; where it has to be compiled, `source` gives the component and a turn, a long one if it took long before.
+    /// The release; where it has to be compiled, `source` gives the component and a slot, a long one if it took long before.
     async fn ready(
         &self,
         digest: Digest,
-        source: impl AsyncFnOnce(bool) -> Result<(Component, Turn), NoRelease>,
+        source: impl AsyncFnOnce(bool) -> Result<(Component, CompileSlot), NoRelease>,
     ) -> Result<Arc<Ready>, NoRelease> {
         let (found, is_news) = self.look_up(digest, source).await;
         if is_news {
@@ -171,7 +171,7 @@ impl Releases {
     async fn look_up(
         &self,
         digest: Digest,
-        source: impl AsyncFnOnce(bool) -> Result<(Component, Turn), NoRelease>,
+        source: impl AsyncFnOnce(bool) -> Result<(Component, CompileSlot), NoRelease>,
     ) -> (Result<Arc<Ready>, NoRelease>, bool) {
         let shelf = self.kept.shelf(digest);
         let mut state = shelf.lock().await;
@@ -188,7 +188,7 @@ impl Releases {
         let installed = match self.cached(digest).await {
             Some(release) => Ok(release),
             None => match source(long).await {
-                Ok((component, turn)) => self.compile(digest, component, turn, long).await,
+                Ok((component, slot)) => self.compile(digest, component, slot, long).await,
                 Err(error) => return (Err(error), true),
             },
         };
@@ -222,7 +222,7 @@ impl Releases {
         (Err(told), true)
     }
 
-    /// The release as it was compiled earlier: that waits for nobody's turn.
+    /// The release as it was compiled earlier: that waits for no slot.
     async fn cached(&self, digest: Digest) -> Option<Arc<dyn Installed>> {
         let _place = self.loading.acquire().await;
         let backends = Arc::clone(&self.backends);
@@ -234,8 +234,8 @@ impl Releases {
     async fn describe(&self, digest: Digest, release: Arc<dyn Installed>) -> Result<Ready, NotReady> {
         // It takes a slot of the runtime, and may not take one from a job.
         let _place = self.describing.acquire().await;
-        let allowed = Arc::clone(&self.allowed);
-        let describing = tokio::task::spawn_blocking(move || describe(&allowed, digest, release));
+        let limits = Arc::clone(&self.limits);
+        let describing = tokio::task::spawn_blocking(move || describe(&limits, digest, release));
         describing.await.unwrap_or_else(|error| Err(NotReady::panicked(digest, &error)))
     }
 
@@ -244,13 +244,13 @@ impl Releases {
         &self,
         digest: Digest,
         component: Component,
-        turn: Turn,
+        slot: CompileSlot,
         long: bool,
     ) -> Result<Arc<dyn Installed>, NotReady> {
-        let (backends, turns) = (Arc::clone(&self.backends), Arc::clone(&self.turns));
+        let (backends, slots) = (Arc::clone(&self.backends), Arc::clone(&self.slots));
         let called_off = CalledOff(Cancel::default());
         let (cancel, make_room) = (called_off.0.clone(), called_off.0.clone());
-        // In a task of its own: whoever called it off may be gone before the compiler is, which still has its turn.
+        // In a task of its own: whoever called it off may be gone before the compiler is, which still has its slot.
         let compiling = self.tasks.spawn(async move {
             let work = tokio::task::spawn_blocking(move || {
                 let (bytes, held) = component;
@@ -260,10 +260,10 @@ impl Releases {
             });
             let done = if long {
                 let done = work.await;
-                drop(turn);
+                drop(slot);
                 done
             } else {
-                turns.attend(turn, work, || make_room.cancel()).await
+                slots.attend(slot, work, || make_room.cancel()).await
             };
             done.unwrap_or_else(|error| Err(NotReady::panicked(digest, &error)))
         });
@@ -301,8 +301,8 @@ impl Drop for CalledOff {
 }
 
 /// Asks a release what it is, within what its runs may use. Blocks.
-fn describe(allowed: &Allowed, digest: Digest, release: Arc<dyn Installed>) -> Result<Ready, NotReady> {
-    let said = release.describe(allowed.of(digest)).map_err(|error| {
+fn describe(limits: &NamedLimits, digest: Digest, release: Arc<dyn Installed>) -> Result<Ready, NotReady> {
+    let said = release.describe(limits.of(digest)).map_err(|error| {
         let again = match &error {
             DescribeError::Ended(failure) if failure.outcome().retryable() => Again::Later,
             // Its time on the clock, on a machine that had none.

@@ -15,7 +15,7 @@ use super::context::RunContext;
 use super::job::{Input, Job};
 use super::sources::Whole;
 use crate::leases::Prefetch;
-use crate::releases::Allowed;
+use crate::releases::NamedLimits;
 use crate::results::{Completions, JobEnd, seal_and_send};
 use crate::slots::{Slots, Turn};
 use crate::telemetry::{Counters, Metrics};
@@ -25,7 +25,7 @@ pub(crate) struct Guests {
     pub(crate) slots: Arc<Slots<Job>>,
     pub(crate) completions: Arc<Completions>,
     pub(crate) prefetch: Arc<Prefetch>,
-    pub(crate) allowed: Arc<Allowed>,
+    pub(crate) limits: Arc<NamedLimits>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) metrics: Option<Arc<Metrics>>,
 }
@@ -134,7 +134,7 @@ impl Guests {
             cancel: context.lease.cancel.clone(),
         };
         let lease = Arc::clone(&context.lease);
-        let limits = self.allowed.of(context.release_digest);
+        let limits = self.limits.of(context.release_digest);
         let observer = move |per_mille: u16| lease.set_progress(per_mille.into());
         let run = context.ready.release.run(&job, input, limits, Box::new(observer));
         self.counters.ran(&run.resources);

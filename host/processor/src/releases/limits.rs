@@ -10,7 +10,7 @@ use filemill_seal::Digest;
 const REMEMBERED: usize = 1024;
 
 /// The limits of this processor, and what engines were dropped in as.
-pub(crate) struct Allowed {
+pub(crate) struct NamedLimits {
     limits: ReleaseLimits,
     names: Mutex<Names>,
 }
@@ -23,14 +23,14 @@ struct Names {
     order: VecDeque<(Digest, String)>,
 }
 
-impl Allowed {
+impl NamedLimits {
     pub(crate) fn new(limits: ReleaseLimits) -> Self {
         Self { limits, names: Mutex::default() }
     }
 
     /// A release was dropped in as `local/name`. It is called so for as long as this node may have jobs of it, also when its
     /// file is gone.
-    pub(crate) fn call(&self, digest: Digest, name: &str) {
+    pub(crate) fn name(&self, digest: Digest, name: &str) {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         if !names.by_digest.entry(digest).or_default().insert(name.to_owned()) {
             names.order.retain(|(known, called)| (*known, called.as_str()) != (digest, name));
@@ -68,25 +68,25 @@ mod tests {
     fn a_release_is_limited_by_every_name_that_it_was_dropped_in_as() {
         let few = |log_lines| Limits { log_lines, ..Limits::default() };
         let by_release = HashMap::from([("local/small".to_owned(), few(2))]);
-        let allowed = Allowed::new(ReleaseLimits { default: few(3), by_release });
+        let limits = NamedLimits::new(ReleaseLimits { default: few(3), by_release });
         let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
-        assert_eq!(allowed.of(one).log_lines, 3);
+        assert_eq!(limits.of(one).log_lines, 3);
         for name in ["a", "small", "z"] {
-            allowed.call(one, name);
+            limits.name(one, name);
         }
-        assert_eq!((allowed.of(one).log_lines, allowed.of(other).log_lines), (2, 3));
+        assert_eq!((limits.of(one).log_lines, limits.of(other).log_lines), (2, 3));
         // The file was replaced: jobs of what it was go on as they were.
-        allowed.call(other, "small");
-        assert_eq!((allowed.of(one).log_lines, allowed.of(other).log_lines), (2, 2));
+        limits.name(other, "small");
+        assert_eq!((limits.of(one).log_lines, limits.of(other).log_lines), (2, 2));
     }
 
     #[test]
     fn no_more_names_are_remembered_than_there_is_room_for() {
-        let allowed = Allowed::new(ReleaseLimits::default());
+        let limits = NamedLimits::new(ReleaseLimits::default());
         for n in 0..2 * REMEMBERED {
-            allowed.call(Digest::of(&n.to_be_bytes()), "it");
+            limits.name(Digest::of(&n.to_be_bytes()), "it");
         }
-        let names = allowed.names.lock().expect("no thread panicked");
+        let names = limits.names.lock().expect("no thread panicked");
         assert_eq!((names.order.len(), names.by_digest.len()), (REMEMBERED, REMEMBERED));
     }
 }

@@ -1,4 +1,4 @@
-//! Whose turn it is to compile: few at once, and none that takes long is in the way of the others.
+//! Slots for compilers: few compile at once, and none that takes long is in the way of the others.
 
 use std::future::Future;
 use std::pin::pin;
@@ -10,22 +10,24 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::waiting::Waiting;
 
-/// How long a compiler may keep a turn that others may be waiting for. An engine of some 100 kB takes less.
+/// How long a compiler may keep a slot that others may be waiting for. An engine of some 100 kB takes less.
 const SWIFT: Duration = Duration::from_millis(500);
 
-/// The turns. A compiler takes every core and up to some gigabytes, so that there are half as many as cores, and as many
+/// The slots. A compiler takes every core and up to some gigabytes, so that there are half as many as cores, and as many
 /// places and one more for those that turned out to take long; but no more, two apart, than the machine has memory for.
-pub(crate) struct Turns {
+pub(crate) struct CompileSlots {
     swift: Arc<Semaphore>,
     long: Arc<Semaphore>,
-    /// Whoever waits for a swift turn.
+    /// Whoever waits for a swift slot.
     waiting: AtomicUsize,
 }
 
 /// One of them, until it is dropped.
-pub(crate) struct Turn(#[expect(dead_code, reason = "it is given back when it is dropped")] OwnedSemaphorePermit);
+pub(crate) struct CompileSlot(
+    #[expect(dead_code, reason = "it is given back when it is dropped")] OwnedSemaphorePermit,
+);
 
-impl Turns {
+impl CompileSlots {
     pub(crate) fn new(cores: usize, in_memory: usize) -> Self {
         let swift = (cores / 2).min(in_memory / 2).max(1);
         let long = (swift + 1).min(in_memory.saturating_sub(swift)).max(1);
@@ -36,8 +38,8 @@ impl Turns {
         }
     }
 
-    /// Waits for a turn; with `long`, for one of those that are in nobody's way. Cancel safe.
-    pub(crate) async fn take(&self, long: bool) -> Turn {
+    /// Waits for a slot; with `long`, for one of those that are in nobody's way. Cancel safe.
+    pub(crate) async fn take(&self, long: bool) -> CompileSlot {
         if long {
             return take(&self.long).await;
         }
@@ -45,9 +47,14 @@ impl Turns {
         take(&self.swift).await
     }
 
-    /// Waits for `work`, which a swift `turn` was taken for. Where that takes long, the turn passes to the next as soon as there
+    /// Waits for `work`, which a swift `slot` was taken for. Where that takes long, the slot passes to the next as soon as there
     /// is another place for this one; where there is none and others wait, `call_off` is to make the work end.
-    pub(crate) async fn attend<T>(&self, turn: Turn, work: impl Future<Output = T>, call_off: impl FnOnce()) -> T {
+    pub(crate) async fn attend<T>(
+        &self,
+        slot: CompileSlot,
+        work: impl Future<Output = T>,
+        call_off: impl FnOnce(),
+    ) -> T {
         let mut work = pin!(work);
         tokio::select! {
             biased;
@@ -60,7 +67,7 @@ impl Turns {
                 biased;
                 done = &mut work => return done,
                 place = &mut place => {
-                    drop(turn);
+                    drop(slot);
                     let done = work.await;
                     drop(place);
                     return done;
@@ -72,13 +79,13 @@ impl Turns {
             }
         }
         call_off();
-        // The turn is free when the compiler has ended.
+        // The slot is free when the compiler has ended.
         work.await
     }
 }
 
-async fn take(from: &Arc<Semaphore>) -> Turn {
-    Turn(Arc::clone(from).acquire_owned().await.expect("the semaphores are never closed"))
+async fn take(from: &Arc<Semaphore>) -> CompileSlot {
+    CompileSlot(Arc::clone(from).acquire_owned().await.expect("the semaphores are never closed"))
 }
 
 #[cfg(test)]
@@ -91,39 +98,39 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_takes_long_makes_room_for_the_next() {
-        let turns = Arc::new(Turns::new(2, 8));
-        let (first, second) = (Arc::clone(&turns), Arc::clone(&turns));
-        let bombs = [first, second].map(|turns| {
+        let slots = Arc::new(CompileSlots::new(2, 8));
+        let (first, second) = (Arc::clone(&slots), Arc::clone(&slots));
+        let bombs = [first, second].map(|slots| {
             tokio::spawn(async move {
-                let turn = turns.take(false).await;
-                turns.attend(turn, pending::<()>(), || {}).await;
+                let slot = slots.take(false).await;
+                slots.attend(slot, pending::<()>(), || {}).await;
             })
         });
         for bomb in 0..2 {
-            while turns.long.available_permits() > 1 - bomb {
+            while slots.long.available_permits() > 1 - bomb {
                 tokio::task::yield_now().await;
             }
         }
-        timeout(10 * SWIFT, turns.take(false)).await.expect("two that never end are in nobody's way");
+        timeout(10 * SWIFT, slots.take(false)).await.expect("two that never end are in nobody's way");
         bombs.iter().for_each(tokio::task::JoinHandle::abort);
     }
 
     #[tokio::test]
     async fn where_there_is_no_room_whoever_takes_long_is_called_off_for_the_next() {
-        let turns = Arc::new(Turns::new(2, 8));
-        let _long = [turns.take(true).await, turns.take(true).await];
-        let bomb = Arc::clone(&turns);
+        let slots = Arc::new(CompileSlots::new(2, 8));
+        let _long = [slots.take(true).await, slots.take(true).await];
+        let bomb = Arc::clone(&slots);
         let bomb = tokio::spawn(async move {
             let (called_off, hear) = tokio::sync::oneshot::channel();
-            let turn = bomb.take(false).await;
-            bomb.attend(turn, hear, || called_off.send(()).expect("it is waited for")).await
+            let slot = bomb.take(false).await;
+            bomb.attend(slot, hear, || called_off.send(()).expect("it is waited for")).await
         });
-        while turns.swift.available_permits() > 0 {
+        while slots.swift.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
         tokio::time::sleep(3 * SWIFT).await;
         assert!(!bomb.is_finished(), "nobody waits");
-        timeout(10 * SWIFT, turns.take(false)).await.expect("it was called off");
+        timeout(10 * SWIFT, slots.take(false)).await.expect("it was called off");
         bomb.await.expect("no panic").expect("it was called off");
     }
 
@@ -131,18 +138,18 @@ mod tests {
     fn a_small_machine_compiles_one_swift_and_one_long() {
         let machines = [(2, 8, (1, 2)), (64, 8, (4, 4)), (64, 3, (1, 2)), (64, 0, (1, 1)), (1, 8, (1, 2))];
         for (cores, in_memory, expected) in machines {
-            let turns = Turns::new(cores, in_memory);
-            let turns = (turns.swift.available_permits(), turns.long.available_permits());
-            assert_eq!(turns, expected, "{cores} {in_memory}");
+            let slots = CompileSlots::new(cores, in_memory);
+            let slots = (slots.swift.available_permits(), slots.long.available_permits());
+            assert_eq!(slots, expected, "{cores} {in_memory}");
         }
     }
 
     #[tokio::test]
     async fn no_more_than_half_the_cores_and_the_long_ones_compile() {
-        let turns = Turns::new(4, 8);
-        let (_one, _two) = (turns.take(false).await, turns.take(false).await);
-        assert_eq!(turns.swift.available_permits(), 0);
-        let _long = [turns.take(true).await, turns.take(true).await, turns.take(true).await];
-        assert_eq!(turns.long.available_permits(), 0);
+        let slots = CompileSlots::new(4, 8);
+        let (_one, _two) = (slots.take(false).await, slots.take(false).await);
+        assert_eq!(slots.swift.available_permits(), 0);
+        let _long = [slots.take(true).await, slots.take(true).await, slots.take(true).await];
+        assert_eq!(slots.long.available_permits(), 0);
     }
 }
