@@ -116,7 +116,7 @@ pub async fn run(
     };
 
     // Results, and the threads that make them.
-    let (completions, handed_in) = Completions::channel();
+    let (completions, submitted) = Completions::channel();
     let completions = Arc::new(completions);
     let completing = Completing {
         server: Arc::clone(&server),
@@ -200,7 +200,7 @@ pub async fn run(
         let (server, releases) = (Arc::clone(&server), Arc::clone(&releases));
         work.spawn(plugins::run(PluginParts { server, storage, releases, limits, told }, dir, stop.clone()));
     }
-    words.spawn(completing.run(handed_in, finish_completions.clone()));
+    words.spawn(completing.run(submitted, finish_completions.clone()));
     pulse.spawn(returning.run(finish.clone()));
     work.spawn(tell_totals(Arc::clone(&counters), stop.clone()));
     pulse.spawn(renewing.run(finish.clone()));

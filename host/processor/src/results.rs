@@ -3,10 +3,10 @@
 mod completing;
 mod completions;
 mod end;
-mod handing_in;
 mod seal;
+mod submit;
 
 pub(crate) use completing::Completing;
 pub(crate) use completions::Completions;
 pub(crate) use end::{About, JobEnd};
-pub(crate) use handing_in::{end_all, hand_in, seal_and_send};
+pub(crate) use submit::{end_all, seal_and_submit, submit};

@@ -31,16 +31,16 @@ const REQUESTS: usize = 4;
 const STORES_TRIED: u32 = 5;
 
 /// The jobs of one request.
-async fn collect(first: Done, handed_in: &mut mpsc::Receiver<Done>, finish: &CancellationToken) -> Vec<Done> {
+async fn collect(first: Done, submitted: &mut mpsc::Receiver<Done>, finish: &CancellationToken) -> Vec<Done> {
     let until = Instant::now() + BATCH_WAIT;
     let mut bytes = first.bytes();
     let mut batch = vec![first];
     while batch.len() < BATCH_JOBS && bytes < BATCH_BYTES {
         let next = tokio::select! {
             biased;
-            done = handed_in.recv() => done,
+            done = submitted.recv() => done,
             () = tokio::time::sleep_until(until) => None,
-            () = finish.cancelled() => handed_in.try_recv().ok(),
+            () = finish.cancelled() => submitted.try_recv().ok(),
         };
         let Some(done) = next else { break };
         bytes += done.bytes();
@@ -75,19 +75,19 @@ pub(crate) struct Completing {
 
 impl Completing {
     /// Sends what is handed in, until `finish` is cancelled and everything was sent.
-    pub(crate) async fn run(self, mut handed_in: mpsc::Receiver<Done>, finish: CancellationToken) {
+    pub(crate) async fn run(self, mut submitted: mpsc::Receiver<Done>, finish: CancellationToken) {
         let this = Arc::new(self);
         let requests = TaskTracker::new();
         let places = Arc::new(tokio::sync::Semaphore::new(REQUESTS));
         loop {
             let first = tokio::select! {
                 biased;
-                done = handed_in.recv() => done,
-                () = finish.cancelled() => handed_in.try_recv().ok(),
+                done = submitted.recv() => done,
+                () = finish.cancelled() => submitted.try_recv().ok(),
             };
             let Some(first) = first else { break };
             let place = Arc::clone(&places).acquire_owned().await;
-            let batch = collect(first, &mut handed_in, &finish).await;
+            let batch = collect(first, &mut submitted, &finish).await;
             let this = Arc::clone(&this);
             requests.spawn(async move {
                 this.send(batch).await;

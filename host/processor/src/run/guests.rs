@@ -16,7 +16,7 @@ use super::job::{Input, Job};
 use super::sources::Whole;
 use crate::leases::Prefetch;
 use crate::releases::NamedLimits;
-use crate::results::{Completions, JobEnd, seal_and_send};
+use crate::results::{Completions, JobEnd, seal_and_submit};
 use crate::slots::{Slots, Turn};
 use crate::telemetry::{Counters, Metrics};
 
@@ -69,7 +69,7 @@ impl Guests {
                 drop(pieces);
                 let Some(end) = end else { return };
                 let about = job.context.about();
-                if let Err(error) = seal_and_send(&self.completions, &about, job.index, &job.span, end) {
+                if let Err(error) = seal_and_submit(&self.completions, &about, job.index, &job.span, end) {
                     let upload = &job.context.lease.upload;
                     tracing::error!(upload, index = job.index, "the result cannot be sealed: {error}");
                     return;

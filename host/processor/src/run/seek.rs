@@ -16,7 +16,7 @@ use super::parts::Span;
 use super::sources::{Asked, Sought};
 use crate::input::Fetcher;
 use crate::leases::Stop;
-use crate::results::{JobEnd, hand_in};
+use crate::results::{JobEnd, submit};
 
 /// How often each chunk may be fetched, on average, and how often any number of chunks. What is still in memory is not
 /// fetched, and costs the engine no more than a call of the host.
@@ -42,7 +42,7 @@ pub(super) async fn run(span: &Span, index: u32, file: FileSpan) -> Result<(), S
     let sha256 = match parts.shutdown.unless_draining(beginning).await?? {
         Verdict::Intact(sha256) => sha256,
         Verdict::Void(reason) => {
-            return hand_in(&parts.completions, context.about(), vec![(index, file, JobEnd::Void(reason))]).await;
+            return submit(&parts.completions, context.about(), vec![(index, file, JobEnd::Void(reason))]).await;
         }
     };
     let _place = parts.shutdown.unless_draining(parts.streaming.place(true)).await?;
@@ -66,7 +66,7 @@ pub(super) async fn run(span: &Span, index: u32, file: FileSpan) -> Result<(), S
     if context.is_for_another(&run) {
         return Err(Stop::Fault("this processor could not run a job".to_owned()));
     }
-    hand_in(&parts.completions, context.about(), vec![(index, file, JobEnd::Analysed { run: Box::new(run), sha256 })])
+    submit(&parts.completions, context.about(), vec![(index, file, JobEnd::Analysed { run: Box::new(run), sha256 })])
         .await
 }
 

@@ -7,7 +7,7 @@ use super::context::RunContext;
 use super::parts::Span;
 use super::{seek, stream, whole};
 use crate::leases::Stop;
-use crate::results::{JobEnd, end_all, hand_in};
+use crate::results::{JobEnd, end_all, submit};
 
 /// Neighbouring files of a span that are worked on together.
 enum Group {
@@ -50,7 +50,7 @@ pub(super) async fn work(span: &Span) -> Result<(), Stop> {
             Err(Stop::Refused(why)) => {
                 tracing::warn!(upload = lease.upload, "refused: {why}");
                 let refused = files.into_iter().map(|(index, file)| (index, file, JobEnd::Refused(why.clone())));
-                hand_in(&parts.completions, context.about(), refused.collect()).await?;
+                submit(&parts.completions, context.about(), refused.collect()).await?;
             }
             ended => ended?,
         }

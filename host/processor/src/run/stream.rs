@@ -15,7 +15,7 @@ use super::parts::Span;
 use super::sources::{Part, Streamed};
 use crate::input::{Admitted, Chunk, Fetcher};
 use crate::leases::Stop;
-use crate::results::{JobEnd, hand_in};
+use crate::results::{JobEnd, submit};
 
 /// Chunks under way beside the one that the engine reads; the budget may allow fewer.
 const AHEAD: usize = 3;
@@ -92,7 +92,7 @@ async fn run_placed(span: &Span, index: u32, file: FileSpan, first: Chunk) -> Re
         }
         FileEnd::Intact(sha256) => JobEnd::Analysed { run: Box::new(run), sha256 },
     };
-    hand_in(&parts.completions, context.about(), vec![(index, file, end)]).await
+    submit(&parts.completions, context.about(), vec![(index, file, end)]).await
 }
 
 /// Hands the file's bytes on, in order, and hashes them; goes on to the verdict when the engine wants no more.

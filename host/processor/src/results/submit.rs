@@ -16,7 +16,7 @@ use crate::telemetry::event;
 /// # Errors
 ///
 /// A text, where it cannot be sealed; the job counts as not ended then.
-pub(crate) fn seal_and_send(
+pub(crate) fn seal_and_submit(
     completions: &Completions,
     about: &About,
     index: u32,
@@ -32,14 +32,14 @@ pub(crate) fn seal_and_send(
 }
 
 /// The same for some jobs, from a task.
-pub(crate) async fn hand_in(
+pub(crate) async fn submit(
     completions: &Arc<Completions>,
     about: About,
     ends: Vec<(u32, FileSpan, JobEnd)>,
 ) -> Result<(), Stop> {
     let completions = Arc::clone(completions);
     let sealing = tokio::task::spawn_blocking(move || {
-        ends.into_iter().try_for_each(|(index, span, end)| seal_and_send(&completions, &about, index, &span, end))
+        ends.into_iter().try_for_each(|(index, span, end)| seal_and_submit(&completions, &about, index, &span, end))
     });
     let sealed = sealing.await.unwrap_or_else(|error| Err(error.to_string()));
     sealed.map_err(|error| Stop::Fault(format!("the result cannot be sealed: {error}")))
@@ -66,7 +66,7 @@ pub(crate) async fn end_all(
         Some((upload, release)) if !sealed.is_empty() => {
             let (lease, upload) = (Arc::clone(lease), Arc::clone(upload));
             let about = About { lease, upload, release, description: None };
-            hand_in(completions, about, sealed).await
+            submit(completions, about, sealed).await
         }
         _ => Ok(()),
     }
