@@ -33,7 +33,7 @@ use crate::plugins::{self, PluginParts};
 use crate::pool::{Keys, PoolFolder, Publishing};
 use crate::releases::{Backends, Describing, NamedLimits, Releases};
 use crate::results::{Completing, Completions};
-use crate::run::{Attending, Conclusion, Guests, Parts};
+use crate::run::{Attending, Conclusion, Parts, Workers};
 use crate::shutdown::Shutdown;
 use crate::slots::Slots;
 use crate::telemetry::{Counters, Metrics, MetricsError, Totals};
@@ -125,7 +125,7 @@ pub async fn run(
         cooldown: Arc::clone(&cooldown),
         counters: Arc::clone(&counters),
     };
-    let guests = Arc::new(Guests {
+    let workers = Arc::new(Workers {
         slots: Arc::clone(&slots),
         completions: Arc::clone(&completions),
         prefetch: Arc::clone(&prefetch),
@@ -133,7 +133,7 @@ pub async fn run(
         counters: Arc::clone(&counters),
         metrics: metrics.clone(),
     });
-    let threads = guests.start(2 * config.slots, stack_bytes).inspect_err(|_| close()).map_err(NodeError::Thread)?;
+    let threads = workers.start(2 * config.slots, stack_bytes).inspect_err(|_| close()).map_err(NodeError::Thread)?;
     tracing::info!(node = id, pool, slots = config.slots, server = %config.server, "running");
 
     // What a lease begins.

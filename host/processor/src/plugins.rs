@@ -6,11 +6,11 @@
 //! One task holds what is known of the files; all that may take long (looking, installing, telling the server, storing) is done
 //! in tasks of its own, so that no file is in the way of another.
 
-mod complaints;
 mod file;
 mod folder;
 mod installing;
 mod offering;
+mod warnings;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,11 +23,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use self::complaints::Complaints;
 use self::file::{Due, File, Taken};
 use self::folder::{EngineFolder, Found, Listed};
 use self::installing::Source;
 use self::offering::Offering;
+use self::warnings::Warnings;
 use crate::net::{CallError, Server, Storage, ToldBefore};
 use crate::releases::{NamedLimits, Releases};
 use crate::telemetry::event;
@@ -68,7 +68,7 @@ pub(crate) async fn run(parts: PluginParts, dir: PathBuf, stop: CancellationToke
         dir,
         files: BTreeMap::new(),
         installs: 0,
-        complaints: Complaints::default(),
+        warnings: Warnings::default(),
         offering: Offering::default(),
         tasks: JoinSet::new(),
     };
@@ -116,7 +116,7 @@ struct Plugins {
     files: BTreeMap<String, File>,
     /// Installs begun so far: tells the answer of one from that of another.
     installs: u64,
-    complaints: Complaints,
+    warnings: Warnings,
     offering: Offering,
     tasks: JoinSet<Done>,
 }
@@ -141,19 +141,19 @@ impl Plugins {
     fn heed(&mut self, done: Done) {
         match done {
             Done::Looked(Ok(listed)) => {
-                warn(self.complaints.of_folder(None, Instant::now()));
+                warn(self.warnings.of_folder(None, Instant::now()));
                 self.take_in(listed);
             }
             // Nothing is known of the files: what is offered goes on.
             Done::Looked(Err(why)) => {
                 let why = format!("engines that were dropped in are not looked at: {why}");
-                warn(self.complaints.of_folder(Some(why), Instant::now()));
+                warn(self.warnings.of_folder(Some(why), Instant::now()));
             }
             Done::Taken { name, install, taken } => self.taken(&name, install, taken),
             Done::Told { offers, answer } => self.told(offers, answer),
             Done::Stored { name, digest, result } => self.stored(&name, digest, result),
         }
-        warn(self.complaints.of_others(Instant::now()));
+        warn(self.warnings.of_others(Instant::now()));
     }
 
     /// Compares what lies in the folder with what is known, and installs what has settled.
@@ -171,26 +171,26 @@ impl Plugins {
         }
         let names = found.iter().map(|found| &found.name).chain(&unseen);
         let subjects = names.flat_map(|name| [file_name(name), offered_name(name)]);
-        self.complaints.keep_only(&subjects.chain(misnamed.iter().cloned()).collect());
+        self.warnings.keep_only(&subjects.chain(misnamed.iter().cloned()).collect());
         for name in misnamed {
             let why = format!("`{name}` is not offered: its name has more than letters, digits, `.`, `_` and `-`");
-            warn(self.complaints.of(&name, why));
+            warn(self.warnings.of(&name, why));
         }
         // Offered or about to be. Bad files take no place.
         let mut places = self.files.values().filter(|file| file.has_place()).count();
         for found in found {
             if !self.files.contains_key(&found.name) && self.files.len() >= FILES_MAX {
-                self.complain(&found.name, &format!("not looked at: there are more than {FILES_MAX} files"));
+                self.warn_of(&found.name, &format!("not looked at: there are more than {FILES_MAX} files"));
                 continue;
             }
             let file = self.files.entry(found.name.clone()).or_insert_with(|| File::new(found.stamp));
             let needs_place = !file.has_place();
             match file.look(found.stamp, Instant::now()) {
                 Due::No => {}
-                Due::Changed => self.complaints.settle(&file_name(&found.name)),
+                Due::Changed => self.warnings.settle(&file_name(&found.name)),
                 Due::Now if needs_place && places >= limits::MAX_OFFERED_ENGINES => {
                     let most = limits::MAX_OFFERED_ENGINES;
-                    self.complain(&found.name, &format!("not offered: there are {most} engines already"));
+                    self.warn_of(&found.name, &format!("not offered: there are {most} engines already"));
                 }
                 Due::Now => {
                     places += usize::from(needs_place);
@@ -222,19 +222,19 @@ impl Plugins {
             Taken::Bad(why) => Some(format!("not offered: {why}")),
             Taken::Ready(plugin) => {
                 tracing::info!(release = %plugin.digest, version = plugin.version, "`local/{name}` is ready");
-                self.complaints.settle(&file_name(name));
+                self.warnings.settle(&file_name(name));
                 None
             }
         };
         file.end(taken, Instant::now());
         if let Some(trouble) = trouble {
-            self.complain(name, &trouble);
+            self.warn_of(name, &trouble);
         }
     }
 
     /// Says what becomes of a file.
-    fn complain(&mut self, name: &str, what: &str) {
-        warn(self.complaints.of(&file_name(name), format!("`{name}.wasm` is {what}")));
+    fn warn_of(&mut self, name: &str, what: &str) {
+        warn(self.warnings.of(&file_name(name), format!("`{name}.wasm` is {what}")));
     }
 
     /// Tells the server what is offered, where that changed or it is time.
@@ -265,12 +265,12 @@ impl Plugins {
             Err(error) => {
                 if !error.is_transient() {
                     let why = format!("the server takes no engines of this processor: {error}");
-                    warn(self.complaints.of_server(Some(why), now));
+                    warn(self.warnings.of_server(Some(why), now));
                 }
                 return self.offering.not_told(now);
             }
         };
-        warn(self.complaints.of_server(None, now));
+        warn(self.warnings.of_server(None, now));
         self.offering.told(now);
         self.told.offered(count_taken(&answer));
         for (offer, item) in offers.iter().zip(answer.engines) {
@@ -280,7 +280,7 @@ impl Plugins {
                     if self.offering.settle(offer) {
                         event!("engine offered", name = offer.name, release = offer.digest);
                     }
-                    self.complaints.settle(&subject);
+                    self.warnings.settle(&subject);
                 }
                 Item::Ok(state) => match state.put {
                     Some(put) => self.store(offer, put),
@@ -290,7 +290,7 @@ impl Plugins {
                     self.offering.put_off(offer, now);
                     let hint = hint.map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
                     let why = format!("the server does not take `local/{}`: {message}{hint}", offer.name);
-                    warn(self.complaints.of(&subject, why));
+                    warn(self.warnings.of(&subject, why));
                 }
             }
         }
@@ -322,7 +322,7 @@ impl Plugins {
             }
             Err(why) => {
                 let why = format!("`{name}.wasm` cannot be stored for the pool: {why}");
-                warn(self.complaints.of(&offered_name(name), why));
+                warn(self.warnings.of(&offered_name(name), why));
             }
         }
         self.offering.stored(name, Instant::now());

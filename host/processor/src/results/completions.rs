@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::seal::Sealed;
 use crate::leases::Lease;
 
-/// Completions that may wait to be sent; guests wait when there are more.
+/// Completions that may wait to be sent; workers wait when there are more.
 const WAITING: usize = 1024;
 
 /// Bytes of sealed results that may be on their way, in all. Engines that report a MiB each get no more memory than others.
@@ -64,7 +64,7 @@ impl Completions {
     }
 }
 
-/// How much of [`ROOM_BYTES`] is taken. Guests wait for it on their own threads, which no semaphore of tokio's can do.
+/// How much of [`ROOM_BYTES`] is taken. Workers wait for it on their own threads, which no semaphore of tokio's can do.
 #[derive(Default)]
 struct Room {
     taken_bytes: Mutex<usize>,

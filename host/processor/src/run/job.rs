@@ -1,4 +1,4 @@
-//! One job on its way through a guest's thread.
+//! One job on its way through a worker's thread.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub(crate) struct Job {
 
 /// The file's bytes.
 pub(crate) enum Input {
-    /// All of them, and what the uploader says of them: the guest's thread sees the job through to its sealed result.
+    /// All of them, and what the uploader says of them: the worker's thread sees the job through to its sealed result.
     Whole { pieces: Vec<Bytes>, verdict: Verdict },
     /// As they come, or as the engine asks for them; the task that fetches them knows the verdict, and does the rest.
     Fed { source: Box<dyn InputSource>, ended: oneshot::Sender<Run> },

@@ -17,7 +17,7 @@ pub(crate) struct Parts {
     pub(crate) slots: Arc<Slots<Job>>,
     pub(crate) renewal: Arc<Renewal>,
     pub(crate) completions: Arc<Completions>,
-    /// Files streamed at once. There are guest threads for as many and for every slot beside them, so that files that lie
+    /// Files streamed at once. There are workers for as many and for every slot beside them, so that files that lie
     /// in memory always find a thread, and give their memory back.
     pub(crate) streaming: Arc<Streaming>,
     pub(crate) shutdown: Shutdown,

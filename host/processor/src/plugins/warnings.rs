@@ -16,7 +16,7 @@ const REMEMBERED: usize = 4_000;
 
 /// What was said. Each method gives the line to log, where there is one.
 #[derive(Default)]
-pub(super) struct Complaints {
+pub(super) struct Warnings {
     /// By whom it is about: a file, or an offer.
     about: BTreeMap<String, Said>,
     folder: Trouble,
@@ -35,7 +35,7 @@ struct Said {
 #[derive(Default)]
 struct Trouble(Option<(String, Instant)>);
 
-impl Complaints {
+impl Warnings {
     /// What is wrong with a file or an offer.
     #[must_use]
     pub(super) fn of(&mut self, whom: &str, what: String) -> Option<String> {
@@ -108,56 +108,56 @@ mod tests {
     use super::*;
 
     /// Looks at a folder of bad files once, and gives the lines.
-    fn look(complaints: &mut Complaints, files: usize, now: Instant) -> Vec<String> {
+    fn look(warnings: &mut Warnings, files: usize, now: Instant) -> Vec<String> {
         let names: BTreeSet<String> = (0..files).map(|n| format!("{n:05}.wasm")).collect();
-        complaints.keep_only(&names);
+        warnings.keep_only(&names);
         let mut lines: Vec<String> =
-            names.iter().filter_map(|name| complaints.of(name, format!("`{name}` is bad"))).collect();
-        lines.extend(complaints.of_others(now));
+            names.iter().filter_map(|name| warnings.of(name, format!("`{name}` is bad"))).collect();
+        lines.extend(warnings.of_others(now));
         lines
     }
 
     #[test]
     fn a_folder_of_bad_files_does_not_flood_the_log() {
-        let (mut complaints, begun) = (Complaints::default(), Instant::now());
+        let (mut warnings, begun) = (Warnings::default(), Instant::now());
         let lines: Vec<String> =
-            (0..100).flat_map(|n| look(&mut complaints, 1_000, begun + n * Duration::from_millis(250))).collect();
+            (0..100).flat_map(|n| look(&mut warnings, 1_000, begun + n * Duration::from_millis(250))).collect();
         assert_eq!(lines.len(), NAMED + 1, "{lines:?}");
         assert!(lines[NAMED].starts_with("980 more files"), "{lines:?}");
         let now = begun + Duration::from_secs(100);
-        assert!(look(&mut complaints, 1_001, now).is_empty());
-        assert_eq!(look(&mut complaints, 1_001, now + STEADY).len(), 1, "the number changed");
+        assert!(look(&mut warnings, 1_001, now).is_empty());
+        assert_eq!(look(&mut warnings, 1_001, now + STEADY).len(), 1, "the number changed");
         // More than are remembered.
         for n in 0..100 {
-            assert!(look(&mut complaints, 2 * REMEMBERED, now + n * STEADY).len() <= 1);
+            assert!(look(&mut warnings, 2 * REMEMBERED, now + n * STEADY).len() <= 1);
         }
     }
 
     #[test]
     fn a_bad_file_is_said_once_for_each_change() {
-        let mut complaints = Complaints::default();
-        let say = |complaints: &mut Complaints| complaints.of("a.wasm", "it is bad".to_owned());
-        assert!(say(&mut complaints).is_some());
-        assert!(say(&mut complaints).is_none());
-        complaints.settle("a.wasm");
-        assert!(say(&mut complaints).is_some(), "it changed");
-        complaints.keep_only(&BTreeSet::new());
-        assert!(say(&mut complaints).is_some(), "it was away");
+        let mut warnings = Warnings::default();
+        let say = |warnings: &mut Warnings| warnings.of("a.wasm", "it is bad".to_owned());
+        assert!(say(&mut warnings).is_some());
+        assert!(say(&mut warnings).is_none());
+        warnings.settle("a.wasm");
+        assert!(say(&mut warnings).is_some(), "it changed");
+        warnings.keep_only(&BTreeSet::new());
+        assert!(say(&mut warnings).is_some(), "it was away");
     }
 
     #[test]
     fn a_trouble_that_comes_and_goes_is_said_once() {
-        let (mut complaints, begun) = (Complaints::default(), Instant::now());
+        let (mut warnings, begun) = (Warnings::default(), Instant::now());
         let unsafe_folder = || Some("unsafe".to_owned());
-        assert!(complaints.of_folder(unsafe_folder(), begun).is_some());
+        assert!(warnings.of_folder(unsafe_folder(), begun).is_some());
         for n in 0..1_000 {
             let now = begun + n * Duration::from_millis(250);
-            assert!(complaints.of_folder(None, now).is_none());
-            assert!(complaints.of_folder(unsafe_folder(), now).is_none());
+            assert!(warnings.of_folder(None, now).is_none());
+            assert!(warnings.of_folder(unsafe_folder(), now).is_none());
         }
         let later = begun + Duration::from_millis(250_000) + AWAY;
-        assert!(complaints.of_folder(Some("another".to_owned()), begun).is_some());
-        assert!(complaints.of_folder(None, later).is_none());
-        assert!(complaints.of_folder(Some("another".to_owned()), later).is_some(), "it was away");
+        assert!(warnings.of_folder(Some("another".to_owned()), begun).is_some());
+        assert!(warnings.of_folder(None, later).is_none());
+        assert!(warnings.of_folder(Some("another".to_owned()), later).is_some(), "it was away");
     }
 }

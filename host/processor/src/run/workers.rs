@@ -21,7 +21,7 @@ use crate::slots::{Slots, Turn};
 use crate::telemetry::{Counters, Metrics};
 
 /// What runs engines, on threads of its own.
-pub(crate) struct Guests {
+pub(crate) struct Workers {
     pub(crate) slots: Arc<Slots<Job>>,
     pub(crate) completions: Arc<Completions>,
     pub(crate) prefetch: Arc<Prefetch>,
@@ -30,16 +30,16 @@ pub(crate) struct Guests {
     pub(crate) metrics: Option<Arc<Metrics>>,
 }
 
-impl Guests {
+impl Workers {
     /// Starts `count` threads. They end when the slots are closed and their jobs have ended.
     pub(crate) fn start(self: &Arc<Self>, count: usize, stack_bytes: usize) -> io::Result<Vec<JoinHandle<()>>> {
         (0..count)
             .map(|number| {
-                let guests = Arc::clone(self);
+                let workers = Arc::clone(self);
                 thread::Builder::new()
-                    .name(format!("guest-{number}"))
+                    .name(format!("worker-{number}"))
                     .stack_size(stack_bytes)
-                    .spawn(move || guests.work())
+                    .spawn(move || workers.work())
             })
             .collect()
     }
