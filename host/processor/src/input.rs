@@ -17,4 +17,4 @@ pub(crate) use header::NotAdmitted;
 pub(crate) use openers::Openers;
 pub(crate) use streaming::Streaming;
 pub(crate) use upload::Upload;
-pub(crate) use urls::{RunUrls, UrlSource, Urls};
+pub(crate) use urls::{SpanUrls, UrlSource, Urls};

@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, Semaphore};
 use super::chunks::{Chunk, ChunkName, ChunkStore, Loaded};
 use super::openers::{NotOpened, Openers};
 use super::upload::Upload;
-use super::urls::RunUrls;
+use super::urls::SpanUrls;
 use crate::budget::Held;
 use crate::leases::{Missing, Stop};
 use crate::net::{ASKED_AGAIN, Storage, StorageError, backoff, named_digest};
@@ -38,7 +38,7 @@ pub(crate) struct Fetching {
 pub(crate) struct Fetcher {
     pub(crate) shared: Arc<Fetching>,
     pub(crate) upload: Arc<Upload>,
-    pub(crate) urls: RunUrls,
+    pub(crate) urls: SpanUrls,
 }
 
 /// A chunk that may be fetched: there is room for it.

@@ -28,13 +28,13 @@ const ROOM_LOOK: Duration = Duration::from_millis(50);
 
 /// The uploads whose headers were opened lately.
 pub(crate) struct Uploads {
-    kept: Mutex<Kept>,
+    opened: Mutex<Opened>,
     budget: Budget,
     openings: Semaphore,
 }
 
 #[derive(Default)]
-struct Kept {
+struct Opened {
     // By upload and header digest: a server that names another header for the same upload gets another entry.
     by_name: HashMap<(UploadId, Digest), Entry>,
     clock: u64,
@@ -48,7 +48,7 @@ struct Entry {
 impl Uploads {
     pub(crate) fn new() -> Self {
         let (budget, openings) = (Budget::new(HEADERS_BYTES), Semaphore::new(OPENED_AT_ONCE));
-        Self { kept: Mutex::default(), budget, openings }
+        Self { opened: Mutex::default(), budget, openings }
     }
 
     /// The upload of a lease, once its header was fetched, opened with one of `identities` and found to allow the
@@ -96,44 +96,44 @@ impl Uploads {
     }
 
     fn cell(&self, id: UploadId, digest: Digest) -> Arc<OnceCell<Arc<Upload>>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.clock += 1;
-        let used = kept.clock;
-        let entry = kept.by_name.entry((id, digest)).or_insert_with(|| Entry { cell: Arc::default(), used });
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.clock += 1;
+        let used = opened.clock;
+        let entry = opened.by_name.entry((id, digest)).or_insert_with(|| Entry { cell: Arc::default(), used });
         entry.used = used;
         Arc::clone(&entry.cell)
     }
 
     fn forget(&self, id: UploadId, digest: Digest) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.by_name.get(&(id, digest)).is_some_and(|entry| !entry.cell.initialized()) {
-            kept.by_name.remove(&(id, digest));
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if opened.by_name.get(&(id, digest)).is_some_and(|entry| !entry.cell.initialized()) {
+            opened.by_name.remove(&(id, digest));
         }
     }
 
     /// Forgets those used longest ago, down to the bounds. Whoever uses one still has it.
     fn trim(&self) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = |entry: &Entry| entry.cell.get().map_or(0, |upload| upload.bytes);
-        let mut total: usize = kept.by_name.values().map(bytes).sum();
-        while kept.by_name.len() > KEPT || (total > KEPT_BYTES && kept.by_name.len() > 1) {
-            let Some(oldest) = kept.by_name.iter().min_by_key(|(_, entry)| entry.used).map(|(name, _)| *name) else {
+        let mut total: usize = opened.by_name.values().map(bytes).sum();
+        while opened.by_name.len() > KEPT || (total > KEPT_BYTES && opened.by_name.len() > 1) {
+            let Some(oldest) = opened.by_name.iter().min_by_key(|(_, entry)| entry.used).map(|(name, _)| *name) else {
                 return;
             };
-            total -= kept.by_name.remove(&oldest).as_ref().map_or(0, bytes);
+            total -= opened.by_name.remove(&oldest).as_ref().map_or(0, bytes);
         }
     }
 
     /// Forgets the one used longest ago of those that nobody works on; says whether there was one.
     fn forget_idle(&self) -> bool {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = |entry: &Entry| entry.cell.get().is_some_and(|upload| Arc::strong_count(upload) == 1);
-        let oldest = kept.by_name.iter().filter(|(_, entry)| idle(entry)).min_by_key(|(_, entry)| entry.used);
+        let oldest = opened.by_name.iter().filter(|(_, entry)| idle(entry)).min_by_key(|(_, entry)| entry.used);
         let Some(name) = oldest.map(|(name, _)| *name) else {
             return false;
         };
-        let gone = kept.by_name.remove(&name);
-        drop(kept);
+        let gone = opened.by_name.remove(&name);
+        drop(opened);
         // Some MiB in small pieces; not under the lock.
         drop(gone);
         true

@@ -43,7 +43,7 @@ pub(crate) struct UrlSource {
 }
 
 /// A run's view of them: it can ask for more.
-pub(crate) struct RunUrls {
+pub(crate) struct SpanUrls {
     source: Arc<UrlSource>,
     urls: Urls,
     lease: Arc<Lease>,
@@ -80,7 +80,7 @@ impl Urls {
     }
 }
 
-impl RunUrls {
+impl SpanUrls {
     pub(crate) fn new(source: Arc<UrlSource>, urls: Urls, lease: Arc<Lease>) -> Self {
         Self { source, urls, lease, last_new: Mutex::new(clock::now()), holds_place: AtomicBool::new(false) }
     }

@@ -9,10 +9,10 @@ use filemill_seal::Digest;
 use futures::FutureExt as _;
 
 use super::conclude::Conclusion;
-use super::context::{FINAL_ATTEMPT, RunContext};
+use super::context::{FINAL_ATTEMPT, SpanContext};
 use super::parts::{Parts, Span};
 use super::span::work;
-use crate::input::{Admission, Fetcher, Fetching, NotAdmitted, RunUrls, Upload, UrlSource, Urls};
+use crate::input::{Admission, Fetcher, Fetching, NotAdmitted, SpanUrls, Upload, UrlSource, Urls};
 use crate::leases::{Disputes, Lease, Missing, Stop, aside};
 use crate::releases::{NoRelease, Releases};
 use crate::results::{JobEnd, end_all};
@@ -117,8 +117,8 @@ impl Attending {
             }
         };
         for lease in leases {
-            let urls = RunUrls::new(Arc::clone(&self.urls), urls.clone(), Arc::clone(lease));
-            let context = RunContext {
+            let urls = SpanUrls::new(Arc::clone(&self.urls), urls.clone(), Arc::clone(lease));
+            let context = SpanContext {
                 lease: Arc::clone(lease),
                 upload: Arc::clone(&upload),
                 release_digest,

@@ -14,14 +14,14 @@ use crate::results::About;
 pub(super) const FINAL_ATTEMPT: u32 = 3;
 
 /// What all jobs of a leased span share.
-pub(crate) struct RunContext {
+pub(crate) struct SpanContext {
     pub(crate) lease: Arc<Lease>,
     pub(crate) upload: Arc<Upload>,
     pub(crate) release_digest: Digest,
     pub(crate) ready: Arc<Ready>,
 }
 
-impl RunContext {
+impl SpanContext {
     /// What their results belong to.
     pub(super) fn about(&self) -> About {
         let (lease, upload) = (Arc::clone(&self.lease), Arc::clone(&self.upload));

@@ -7,11 +7,11 @@ use filemill_runtime::{InputSource, Run};
 use filemill_seal::{FileSpan, Verdict};
 use tokio::sync::oneshot;
 
-use super::context::RunContext;
+use super::context::SpanContext;
 
 /// One file to analyse.
 pub(crate) struct Job {
-    pub(crate) context: Arc<RunContext>,
+    pub(crate) context: Arc<SpanContext>,
     pub(crate) index: u32,
     pub(crate) span: FileSpan,
     pub(crate) input: Input,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
-use super::context::RunContext;
+use super::context::SpanContext;
 use super::job::Job;
 use crate::input::{Fetcher, Streaming};
 use crate::leases::{Lease, Renewal, Stop};
@@ -28,7 +28,7 @@ pub(crate) struct Parts {
 /// One leased span at work.
 pub(super) struct Span {
     pub(super) parts: Arc<Parts>,
-    pub(super) context: Arc<RunContext>,
+    pub(super) context: Arc<SpanContext>,
     pub(super) fetcher: Arc<Fetcher>,
 }
 

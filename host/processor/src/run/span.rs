@@ -3,7 +3,7 @@
 use filemill_runtime::Access;
 use filemill_seal::FileSpan;
 
-use super::context::RunContext;
+use super::context::SpanContext;
 use super::parts::Span;
 use super::{seek, stream, whole};
 use crate::leases::Stop;
@@ -59,7 +59,7 @@ pub(super) async fn work(span: &Span) -> Result<(), Stop> {
 }
 
 /// The span's files, if they lie where the server says.
-fn files(context: &RunContext) -> Result<Vec<(u32, FileSpan)>, String> {
+fn files(context: &SpanContext) -> Result<Vec<(u32, FileSpan)>, String> {
     let (layout, run) = (&context.upload.layout, &context.lease.run);
     let files = run
         .indexes

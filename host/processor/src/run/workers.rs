@@ -11,7 +11,7 @@ use filemill_runtime::{InputSource, Job as EngineJob, Run};
 use filemill_seal::{FileSpan, Sha256, Verdict};
 use tokio::sync::oneshot;
 
-use super::context::RunContext;
+use super::context::SpanContext;
 use super::job::{Input, Job};
 use super::sources::Whole;
 use crate::leases::Prefetch;
@@ -94,7 +94,7 @@ impl Workers {
     /// job is handed back then.
     fn analyse_whole(
         &self,
-        context: &Arc<RunContext>,
+        context: &Arc<SpanContext>,
         index: u32,
         span: &FileSpan,
         pieces: &[Bytes],
@@ -125,7 +125,7 @@ impl Workers {
         context.lease.ended().is_none().then_some(JobEnd::Analysed { run: Box::new(run), sha256 })
     }
 
-    fn analyse(&self, context: &Arc<RunContext>, index: u32, size: u64, input: Box<dyn InputSource>) -> Run {
+    fn analyse(&self, context: &Arc<SpanContext>, index: u32, size: u64, input: Box<dyn InputSource>) -> Run {
         let job = EngineJob {
             name: context.upload.name(index),
             size,

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use filemill_seal::FileSpan;
 
-use crate::run::context::RunContext;
+use crate::run::context::SpanContext;
 use crate::telemetry::event;
 
 /// Tells the first byte that an engine reads of a file.
-pub(super) struct FirstByte(Option<(Arc<RunContext>, u32, u32)>);
+pub(super) struct FirstByte(Option<(Arc<SpanContext>, u32, u32)>);
 
 impl FirstByte {
-    pub(super) fn of(context: &Arc<RunContext>, index: u32, span: &FileSpan) -> Self {
+    pub(super) fn of(context: &Arc<SpanContext>, index: u32, span: &FileSpan) -> Self {
         Self(Some((Arc::clone(context), index, span.first_chunk)))
     }
 

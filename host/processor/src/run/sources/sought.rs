@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::first_byte::FirstByte;
 use crate::input::Upload;
-use crate::run::context::RunContext;
+use crate::run::context::SpanContext;
 use crate::run::job::Job;
 use crate::slots::Slots;
 
@@ -37,7 +37,7 @@ pub(crate) struct Sought {
 impl Sought {
     /// The chunks that it needs are asked for by `ask`.
     pub(crate) fn new(
-        context: &Arc<RunContext>,
+        context: &Arc<SpanContext>,
         index: u32,
         span: FileSpan,
         sha256: Digest,

@@ -8,7 +8,7 @@ use filemill_seal::FileSpan;
 use tokio::sync::mpsc;
 
 use super::first_byte::FirstByte;
-use crate::run::context::RunContext;
+use crate::run::context::SpanContext;
 use crate::run::job::Job;
 use crate::slots::Slots;
 
@@ -29,7 +29,7 @@ pub(crate) struct Streamed {
 
 impl Streamed {
     pub(crate) fn new(
-        context: &Arc<RunContext>,
+        context: &Arc<SpanContext>,
         index: u32,
         span: &FileSpan,
         slots: Arc<Slots<Job>>,

@@ -7,7 +7,7 @@ use filemill_runtime::{InputEnd, InputSource};
 use filemill_seal::{Digest, FileSpan};
 
 use super::first_byte::FirstByte;
-use crate::run::context::RunContext;
+use crate::run::context::SpanContext;
 
 /// A file that is in memory as a whole.
 pub(crate) struct Whole {
@@ -22,7 +22,7 @@ pub(crate) struct Whole {
 impl Whole {
     /// `sha256` was found to be that of the pieces.
     pub(crate) fn new(
-        context: &Arc<RunContext>,
+        context: &Arc<SpanContext>,
         index: u32,
         span: &FileSpan,
         pieces: &[Bytes],
