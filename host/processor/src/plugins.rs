@@ -214,7 +214,7 @@ impl Plugins {
     }
 
     fn taken(&mut self, name: &str, install: u64, taken: Taken) {
-        // What was removed or replaced meanwhile is none of its business.
+        // The file was removed or replaced meanwhile.
         let Some(file) = self.files.get_mut(name).filter(|file| file.is_installing(install)) else { return };
         let trouble = match &taken {
             Taken::Changing => None,

@@ -14,7 +14,7 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use filemill_guests::Guest;
-use filemill_runtime::{CacheConfig, Job, Limits, Origin, Parameters, Release, Runtime, RuntimeConfig};
+use filemill_runtime::{CacheConfig, Job, Limits, CodeOrigin, Parameters, Release, Runtime, RuntimeConfig};
 
 use measuring::{PIECES, TOTAL, best_and_median, rounds, row, stream, thread_cpu_time, timed};
 
@@ -50,12 +50,12 @@ fn measure(name: &str, component: &[u8]) {
     let runtime = Runtime::new(config).expect("the runtime starts");
 
     let (release, compile) = timed(|| runtime.install(component).expect("it installs"));
-    assert_eq!(release.origin(), Origin::Compiled);
+    assert_eq!(release.origin(), CodeOrigin::Compiled);
     row("compile and link", "ms", compile.as_secs_f64() * 1e3);
     let digest = release.digest();
     let loads = rounds(|| {
         let (release, load) = timed(|| runtime.cached(digest).expect("it is in the cache"));
-        assert_eq!(release.origin(), Origin::Cached);
+        assert_eq!(release.origin(), CodeOrigin::Cached);
         load.as_secs_f64() * 1e3
     });
     best_and_median("load from the cache", "ms", loads, f64::min);

@@ -29,7 +29,7 @@ pub(crate) fn inspect(component: &[u8]) -> Result<Wanted, InstallError> {
 ///
 /// # Errors
 ///
-/// [`InstallError`] where it is no component.
+/// [`InstallError`] where it is not a component.
 pub fn imports(component: &[u8]) -> Result<Vec<String>, InstallError> {
     check_preamble(component)?;
     let (imports, _) = interfaces(component)?;

@@ -16,7 +16,7 @@ const REASON_BYTES: usize = 2 << 10;
 
 /// Where a release's machine code came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum CodeOrigin {
     /// It was compiled now.
     Compiled,
     /// It was compiled earlier and read from the cache.
@@ -27,7 +27,7 @@ pub enum Origin {
 pub(crate) struct Linked {
     pub(crate) contract: ContractVersion,
     pub(crate) adapter: Box<dyn Adapter>,
-    pub(crate) origin: Origin,
+    pub(crate) origin: CodeOrigin,
     /// What its machine code takes, in bytes of address space that are backed by a file or by memory.
     pub(crate) code_bytes: usize,
 }
@@ -48,7 +48,7 @@ pub(crate) fn cached(with: &Installer<'_>, digest: ReleaseDigest) -> Option<Link
     // Processors of several versions share a cache, and this one may know fewer contracts.
     let contract = contracts().iter().find(|known| known.major() == version.major() && known.lane() == lane)?;
     let loaded = native.load(with.lanes.engine(lane)).map_err(InstallError::from);
-    match loaded.and_then(|component| link(*contract, version, &component, Origin::Cached)) {
+    match loaded.and_then(|component| link(*contract, version, &component, CodeOrigin::Cached)) {
         Ok(installed) => Some(installed),
         Err(error) => {
             // It stays: a processor with other limits may run it, and what is compiled in its place replaces it.
@@ -68,7 +68,7 @@ pub(crate) fn install(
     let Wanted { version, contract } = inspect(component)?;
     let (engine, lane) = (with.lanes.engine(contract.lane()), contract.lane());
     let native = Native::compile(with.compiler, engine, lane, component, cancel)?;
-    let installed = link(contract, version, &native.load(engine)?, Origin::Compiled)?;
+    let installed = link(contract, version, &native.load(engine)?, CodeOrigin::Compiled)?;
     if let Some(caches) = with.cache {
         caches.of(lane).store(digest, &installed.contract, &native);
     }
@@ -79,7 +79,7 @@ fn link(
     contract: &dyn Contract,
     version: ContractVersion,
     component: &Component,
-    origin: Origin,
+    origin: CodeOrigin,
 ) -> Result<Linked, InstallError> {
     let adapter = contract
         .link(component)

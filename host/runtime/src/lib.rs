@@ -54,6 +54,6 @@ pub use contract::{ContractVersion, contract_majors};
 pub use engine::THREAD_STACK_BYTES;
 pub use error::InstallError;
 pub use inspect::imports;
-pub use install::Origin;
+pub use install::CodeOrigin;
 pub use release::Release;
 pub use runtime::{Runtime, RuntimeConfig, RuntimeError};

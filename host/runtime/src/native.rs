@@ -126,7 +126,7 @@ impl Sealed {
         impl Drop for Mapped {
             fn drop(&mut self) {
                 // SAFETY: this is the mapping made below, and nothing borrows from it any more.
-                // It fails only for arguments that are no mapping.
+                // It fails only for arguments that are not a mapping.
                 let _ = unsafe { munmap(self.start, self.bytes) };
             }
         }

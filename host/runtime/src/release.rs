@@ -9,7 +9,7 @@ use crate::backend::{
     Resources, Run,
 };
 use crate::contract::{ContractVersion, Ended, Said};
-use crate::install::{Linked, Origin};
+use crate::install::{Linked, CodeOrigin};
 use crate::sandbox::{InputError, Left, Sandbox};
 use crate::slots::Slots;
 
@@ -40,7 +40,7 @@ impl Release {
     }
 
     /// Whether it was compiled when it was installed, or found in the cache.
-    pub fn origin(&self) -> Origin {
+    pub fn origin(&self) -> CodeOrigin {
         self.0.linked.origin
     }
 

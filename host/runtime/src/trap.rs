@@ -39,7 +39,7 @@ pub(crate) fn explain(error: &Error, over_in_call: Outcome) -> Failure {
                 .with_hint("a report is a summary; the release's output limit can be raised"),
         };
     }
-    // What is left is a value that breaks the contract's encoding: a list outside the memory, text that is no UTF-8.
+    // What is left is a value that breaks the contract's encoding: a list outside the memory, text that is not UTF-8.
     let broken = format!("the engine passed a broken value: {}", error.root_cause());
     Failure::new(Outcome::Trapped, located(broken, error))
 }

@@ -86,7 +86,7 @@ impl SpanUrls {
     }
 
     /// From now on the run has nothing to do until its next chunk is stored. The time before counts for no stall: an engine
-    /// that took its time, or a turn that was long in coming, is none of the uploader's fault.
+    /// that took its time, or a long wait for a slot, is not the uploader's fault.
     pub(crate) fn wait_from_now(&self) {
         self.new_came();
     }
@@ -145,7 +145,7 @@ impl SpanUrls {
             let asked_at = clock::now();
             match self.source.server.post::<ChunksAnswer>(paths::LEASE_CHUNKS, &request, wait).await {
                 Ok(answer) => return Ok(self.take_in(answer, sequence, asked_at)),
-                // A server that is away is no uploader that stalls.
+                // That the server is away does not mean that the uploader stalls.
                 Err(error) if error.is_transient() => {
                     backoff.wait().await;
                     self.new_came();

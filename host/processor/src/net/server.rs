@@ -208,7 +208,7 @@ impl Server {
     }
 }
 
-/// The server's error, whatever its code: a newer one may have others. What has not its form is no word of the server's.
+/// The server's error, whatever its code: a newer one may have others. What does not have its form is not the server's.
 fn refusal(status: StatusCode, body: &[u8]) -> CallError {
     match serde_json::from_slice::<Problem>(body) {
         Ok(problem) => CallError::Refused { status, body: problem.error },

@@ -27,7 +27,7 @@ enum State {
     Installing(Install),
     /// It could not be taken, which may pass.
     Waiting(Instant),
-    /// It is no engine that could run here.
+    /// It cannot run here.
     Bad,
     Ready(Plugin),
 }

@@ -99,7 +99,7 @@ fn sealed_as(ended: RunOutcome) -> Outcome {
     match ended {
         RunOutcome::Succeeded => Outcome::Succeeded,
         RunOutcome::Rejected(Rejection::Unsupported | Rejection::Malformed) => Outcome::Rejected,
-        // With a bad report, what the engine handed back is no report: it failed at its task.
+        // An engine that hands back something else than a report failed at its task.
         RunOutcome::Rejected(Rejection::Failed) | RunOutcome::BadReport => Outcome::Failed,
         RunOutcome::Trapped => Outcome::Trapped,
         RunOutcome::TimedOut => Outcome::TimedOut,

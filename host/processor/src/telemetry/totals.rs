@@ -14,7 +14,7 @@ impl Counter {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    /// For what is no sum but a highest value.
+    /// For a highest value rather than a sum.
     fn raise(&self, to: u64) {
         self.0.fetch_max(to, Ordering::Relaxed);
     }

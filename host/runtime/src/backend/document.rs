@@ -51,7 +51,7 @@ impl Description {
     }
 
     /// Ends of file names that the engine says it reads, in lower case and without the dot, such as `tar.gz`: at most 256 of
-    /// at most 32 bytes. What is no such end is left out.
+    /// at most 32 bytes. Others are left out.
     pub fn extensions(&self) -> Vec<String> {
         let schema: Value = serde_json::from_str(&self.report_schema).unwrap_or_default();
         let said = schema[EXTENSIONS].as_array().into_iter().flatten().filter_map(Value::as_str);

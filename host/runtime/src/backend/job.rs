@@ -46,7 +46,7 @@ impl Access {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameters(Arc<str>);
 
-/// Why a text is no [`Parameters`].
+/// Why a text is not valid as [`Parameters`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParametersError {

@@ -24,7 +24,7 @@ pub enum Outcome {
     OverLog,
     /// It called the host more often than it may.
     OverHostCalls,
-    /// Its report, a finding or an artifact breaks the contract: no JSON object, a name that is none.
+    /// Its report, a finding or an artifact breaks the contract: it is not a JSON object, or its name is not a valid name.
     BadReport,
     /// The file changed or vanished while it was sent, so that nothing which was read counts.
     Void,

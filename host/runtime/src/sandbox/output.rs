@@ -85,7 +85,7 @@ impl Output {
             return broken("there is one of the same name");
         }
         if !is_media_type(media_type) {
-            return broken("its media type is none");
+            return broken("its media type is not valid");
         }
         self.artifact_bytes.take(name.len() + media_type.len(), ARTIFACT_BYTES)?;
         let (name, media_type) = (name.to_owned(), media_type.to_owned());

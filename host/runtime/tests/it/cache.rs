@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use filemill_runtime::{
-    CacheConfig, InstallError, Limits, Origin, Outcome, Release, ReleaseDigest, Runtime, RuntimeConfig, RuntimeError,
+    CacheConfig, InstallError, Limits, CodeOrigin, Outcome, Release, ReleaseDigest, Runtime, RuntimeConfig, RuntimeError,
 };
 use tempfile::TempDir;
 
@@ -49,9 +49,9 @@ fn refused(cache: CacheConfig, reason: &str) {
 #[test]
 fn what_was_compiled_once_is_not_compiled_again() {
     let home = home();
-    assert_eq!(install(config(&home), &guest!(counts)).origin(), Origin::Compiled);
-    assert_eq!(install(config(&home), &guest!(counts)).origin(), Origin::Cached);
-    assert_eq!(install(config(&home), &guest!(never_reads)).origin(), Origin::Compiled);
+    assert_eq!(install(config(&home), &guest!(counts)).origin(), CodeOrigin::Compiled);
+    assert_eq!(install(config(&home), &guest!(counts)).origin(), CodeOrigin::Cached);
+    assert_eq!(install(config(&home), &guest!(never_reads)).origin(), CodeOrigin::Compiled);
     assert_eq!(entries(&config(&home)).len(), 2);
 }
 
@@ -66,7 +66,7 @@ fn what_was_compiled_is_had_by_its_digest_alone() {
 
         let runtime = start(config(&home)).expect("the cache is good");
         let cached = runtime.cached(digest).expect("it is in the cache");
-        assert_eq!((cached.origin(), cached.contract()), (Origin::Cached, compiled.contract()));
+        assert_eq!((cached.origin(), cached.contract()), (CodeOrigin::Cached, compiled.contract()));
         assert_eq!(cached.digest(), digest);
         let run = cached.run(&job(3), Bytes::from_static(b"abc"), &limits(), ());
         assert_eq!(run.outcome(), Outcome::Succeeded);
@@ -90,7 +90,7 @@ fn what_does_not_run_here_is_not_kept() {
         assert!(matches!(error, InstallError::TooDemanding { .. }), "{error}");
     }
     // What a processor with less memory cannot run is still there for the one that can.
-    assert_eq!(with_memory(4 << 20).install(&component).expect("it fits").origin(), Origin::Cached);
+    assert_eq!(with_memory(4 << 20).install(&component).expect("it fits").origin(), CodeOrigin::Cached);
 
     fs::remove_file(&entries(&config(&home))[0]).expect("removed");
     small.install(&component).expect_err("it begins with 2 MiB");
@@ -107,8 +107,8 @@ fn an_entry_that_is_huge_is_not_even_copied() {
         // Holes: it takes no room on the disk.
         fs::File::options().write(true).open(&entry).expect("opened").set_len(bytes).expect("set");
         let large = CacheConfig { max_bytes: 1 << 30, ..config(&home) };
-        assert_eq!(install(large.clone(), &guest!(counts)).origin(), Origin::Compiled, "{bytes}");
-        assert_eq!(install(large, &guest!(counts)).origin(), Origin::Cached);
+        assert_eq!(install(large.clone(), &guest!(counts)).origin(), CodeOrigin::Compiled, "{bytes}");
+        assert_eq!(install(large, &guest!(counts)).origin(), CodeOrigin::Cached);
     }
     assert!(peak_kib() < before + (100 << 10), "{} to {} KiB", before, peak_kib());
 }
@@ -143,12 +143,12 @@ fn an_entry_with_any_byte_changed_is_never_run() {
         let mut changed = whole.clone();
         changed[at] ^= 1;
         fs::write(entry, &changed).expect("writable");
-        assert_eq!(install(config(&home), &component).origin(), Origin::Compiled, "byte {at}");
-        assert_eq!(install(config(&home), &component).origin(), Origin::Cached);
+        assert_eq!(install(config(&home), &component).origin(), CodeOrigin::Compiled, "byte {at}");
+        assert_eq!(install(config(&home), &component).origin(), CodeOrigin::Cached);
     }
     for length in [0, 20, 100, whole.len() - 1] {
         fs::write(entry, &whole[..length]).expect("writable");
-        assert_eq!(install(config(&home), &component).origin(), Origin::Compiled, "{length} bytes");
+        assert_eq!(install(config(&home), &component).origin(), CodeOrigin::Compiled, "{length} bytes");
     }
 }
 
@@ -160,7 +160,7 @@ fn an_entry_under_another_releases_name_is_never_run() {
     install(config(&home), &guest!(never_reads));
     let never_reads = entries(&config(&home)).into_iter().find(|entry| *entry != counts).expect("there are two");
     fs::copy(&never_reads, &counts).expect("copied");
-    assert_eq!(install(config(&home), &guest!(counts)).origin(), Origin::Compiled);
+    assert_eq!(install(config(&home), &guest!(counts)).origin(), CodeOrigin::Compiled);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn entries_made_under_another_key_are_never_run() {
     let home = home();
     install(config(&home), &guest!(counts));
     fs::remove_file(config(&home).key_file).expect("removed");
-    assert_eq!(install(config(&home), &guest!(counts)).origin(), Origin::Compiled);
+    assert_eq!(install(config(&home), &guest!(counts)).origin(), CodeOrigin::Compiled);
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn an_entry_that_is_a_link_is_not_followed() {
     let elsewhere = home.path().join("elsewhere");
     fs::rename(&entry, &elsewhere).expect("moved");
     symlink(&elsewhere, &entry).expect("linked");
-    assert_eq!(install(config(&home), &guest!(counts)).origin(), Origin::Compiled);
+    assert_eq!(install(config(&home), &guest!(counts)).origin(), CodeOrigin::Compiled);
 }
 
 #[test]

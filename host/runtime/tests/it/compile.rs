@@ -149,7 +149,7 @@ fn a_component_that_is_invalid_is_refused_with_the_compilers_reason() {
 
 #[test]
 fn a_component_whose_fault_takes_long_to_tell_is_refused_like_any_other() {
-    // The compiler quotes the name, which is none; more of it than a pipe holds.
+    // The compiler quotes the name, which is not valid; more of it than a pipe holds.
     let name = "Not_A_Name-".repeat(20_000);
     let component = text(&format!(
         r#"(component

@@ -1,4 +1,4 @@
-//! The runtime with real components: good ones, hostile ones, and ones that are none.
+//! The runtime with real components: good ones, hostile ones, and files that are not components.
 
 mod cache;
 mod compile;

@@ -20,7 +20,7 @@ pub(crate) const EXAMPLE: &str = r#"{
   "component_bytes": 16777216
 }"#;
 
-/// What to do where a file is none.
+/// What to do where a file is not a file of limits.
 pub(crate) const HINT: &str =
     "it is a JSON object, such as {\"default\": {\"cpu_ms\": 5000}}; `filemill-processor run --help` shows one";
 

@@ -6,7 +6,7 @@ use filemill_runtime::{Outcome, Rejection};
 
 /// How a guest ends, and what is said about it (a part of the message).
 pub(super) enum Ends {
-    /// It is no engine that this host would install.
+    /// This host does not install it.
     Refused(&'static str),
     /// Already when it is asked what it is.
     Described(Outcome, &'static str),
