@@ -14,7 +14,7 @@ use crate::tree::Tree;
 /// Each program with the package it comes from.
 const PROGRAMS: [(&str, &str); 3] = [SERVER, PROCESSOR, ("filemill", "filemill-cli")];
 const SERVER: (&str, &str) = ("filemill-server", "filemill-server");
-const PROCESSOR: (&str, &str) = ("filemill-processor", "filemill-host");
+const PROCESSOR: (&str, &str) = ("filemill-processor", "filemill-processor");
 
 /// How programs are compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

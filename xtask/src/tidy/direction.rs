@@ -1,4 +1,4 @@
-//! Which crate may depend on which: `client → server/api ← server`, `host → server/api`, both ends → `client/seal`, all → `text`.
+//! Which crate may depend on which: `client → server/api ← server`, `host/processor → server/api`, both ends → `client/seal`, all → `text`.
 //!
 //! Only what a product is built from counts. Tests may use any crate: an end-to-end test of a client needs a server.
 
@@ -9,13 +9,14 @@ use crate::tree::{Metadata, Package};
 
 /// Each crate of the workspaces but the engines, and those it may be built from. A crate that is not listed may depend on none; listing only
 /// direct dependencies says all, since each of them has its own line.
-const MAY_DEPEND: [(&str, &[&str]); 10] = [
+const MAY_DEPEND: [(&str, &[&str]); 11] = [
     ("filemill-text", &[]),
     ("filemill-api", &[]),
     ("filemill-seal", &[]),
     ("filemill-client", &["filemill-api", "filemill-seal", "filemill-text"]),
     ("filemill-cli", &["filemill-client", "filemill-api", "filemill-seal", "filemill-text"]),
-    ("filemill-host", &["filemill-api", "filemill-seal", "filemill-text"]),
+    ("filemill-runtime", &[]),
+    ("filemill-processor", &["filemill-runtime", "filemill-api", "filemill-seal", "filemill-text"]),
     ("filemill-server", &["filemill-api", "filemill-text"]),
     ("xtask", &["filemill-text"]),
     ("filemill-engine", &[]),
@@ -98,11 +99,15 @@ mod tests {
     #[test]
     fn no_client_is_built_from_host_or_server_and_no_host_from_the_server() {
         for (package, dependency) in [
-            ("filemill-client", "filemill-host"),
+            ("filemill-client", "filemill-runtime"),
+            ("filemill-client", "filemill-processor"),
             ("filemill-client", "filemill-server"),
             ("filemill-cli", "filemill-server"),
             ("filemill-seal", "filemill-api"),
-            ("filemill-host", "filemill-server"),
+            ("filemill-processor", "filemill-server"),
+            ("filemill-runtime", "filemill-api"),
+            ("filemill-runtime", "filemill-seal"),
+            ("filemill-runtime", "filemill-processor"),
             ("filemill-api", "filemill-seal"),
             ("filemill-server", "filemill-seal"),
             ("xtask", "filemill-api"),
@@ -131,7 +136,8 @@ mod tests {
     fn the_designs_dependencies_and_those_of_tests_pass() {
         for (package, dependency, kind) in [
             ("filemill-client", "filemill-seal", None),
-            ("filemill-host", "filemill-api", None),
+            ("filemill-processor", "filemill-api", None),
+            ("filemill-processor", "filemill-runtime", None),
             ("filemill-server", "filemill-api", None),
             ("xtask", "filemill-server", Some("dev")),
         ] {

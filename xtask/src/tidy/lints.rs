@@ -8,12 +8,12 @@ use crate::tree::Metadata;
 
 /// Crates that cannot take the lints over as they are, since one file of theirs needs unsafe code and `forbid` allows no
 /// exception: they repeat the workspace's lints with `unsafe_code = "deny"`.
-const DENIES: [&str; 2] = ["filemill-client", "filemill-host"];
+const DENIES: [&str; 2] = ["filemill-client", "filemill-runtime"];
 
 /// Files that may allow unsafe code, and why. `*` stands for one folder.
 const UNSAFE: [(&str, &str); 3] = [
     ("client/core/src/watch/lease.rs", "asks the system for a file lease, which no crate does in safe code"),
-    ("host/src/native.rs", "deserialises machine code that this host compiled and signed itself"),
+    ("host/runtime/src/native.rs", "deserialises machine code that this host compiled and signed itself"),
     ("engines/*/src/bindings.rs", "generated at the border of a component"),
 ];
 
@@ -139,15 +139,15 @@ mod tests {
     #[test]
     fn a_crate_with_lints_of_its_own_repeats_the_workspaces() {
         let own = "[lints.rust]\nunsafe_code = \"deny\"\nmissing_docs = \"warn\"\n";
-        assert_eq!(found(WORKSPACE, "filemill-host", own), [""; 0]);
-        let found = found(WORKSPACE, "filemill-host", "[package]\n[lints.rust]\nunsafe_code = \"deny\"\n");
+        assert_eq!(found(WORKSPACE, "filemill-runtime", own), [""; 0]);
+        let found = found(WORKSPACE, "filemill-runtime", "[package]\n[lints.rust]\nunsafe_code = \"deny\"\n");
         assert!(found.len() == 1 && found[0].starts_with("a/Cargo.toml:2: lacks the workspace's lint `missing"));
     }
 
     #[test]
     fn unsafe_code_is_allowed_only_where_it_is_known_to_be() {
         let text = "//! A.\n#![allow(unsafe_code)]\n";
-        let known = [("host/src/native.rs", text), ("engines/size/src/bindings.rs", text)];
+        let known = [("host/runtime/src/native.rs", text), ("engines/size/src/bindings.rs", text)];
         assert_eq!(check_allowances(&Sources::from(known)), []);
         let found = check_allowances(&Sources::from([("engines/size/src/lib.rs", text)]));
         assert!(found.len() == 1 && found[0].line == 2);

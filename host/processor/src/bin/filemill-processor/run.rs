@@ -1,0 +1,194 @@
+//! `run`: a processor node, until it is told to stop.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use filemill_processor::{NodeConfig, NodeError, Origin, Token, check_engines};
+use filemill_runtime::{Backend, Runtime, RuntimeConfig};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use super::limits::{EXAMPLE, LimitsFile};
+use super::sandbox::{cache, compiler};
+
+/// How long the end waits for what still blocks a thread.
+const LEFT_BEHIND: Duration = Duration::from_secs(1);
+
+/// What `run --help` ends with.
+const LIMITS_HELP: &str = "\
+What a file for --limits may hold. Releases are named by their digest, or as local/NAME; what is left out stays as it is by default.
+
+{EXAMPLE}
+
+Limits: memory_bytes, cpu_ms, cpu_ms_per_mib, wall_ms, wall_ms_per_mib, output_bytes, findings, artifacts, artifact_bytes, log_lines,
+log_bytes, host_calls, read_bytes; for the compiler: wall_ms, cpu_ms, memory_bytes.";
+
+#[derive(Args)]
+#[command(after_long_help = LIMITS_HELP.replace("{EXAMPLE}", EXAMPLE))]
+pub(crate) struct RunArgs {
+    /// The server, for example https://filemill.example.org.
+    #[arg(long, env = "FILEMILL_SERVER")]
+    server: Url,
+    /// A file with a token of scope `processor`.
+    #[arg(long, env = "FILEMILL_TOKEN_FILE")]
+    token_file: PathBuf,
+    /// The pool's folder, made by `pool init`.
+    #[arg(long, env = "FILEMILL_POOL")]
+    pool: PathBuf,
+    /// Where presigned URLs may point to, for example https://s3.example.org; repeat it for several.
+    #[arg(long = "storage-origin", env = "FILEMILL_STORAGE_ORIGINS", value_delimiter = ',', required = true)]
+    storage_origins: Vec<Origin>,
+    /// Where compiled engines are kept from start to start; without it they are compiled at each.
+    #[arg(long, env = "FILEMILL_CACHE_DIR")]
+    cache_dir: Option<PathBuf>,
+    /// A folder of engines of this processor's own: each `NAME.wasm` that is copied there is offered to the clients of the pool as
+    /// `local/NAME`. The folder `engines` beside the pool's if not given. Nobody else may be able to write to it.
+    #[arg(long, env = "FILEMILL_ENGINES")]
+    engines: Option<PathBuf>,
+    /// A JSON file of what engines may use: `maxima` of all, the `default`, and that of single `releases`. See below.
+    #[arg(long, env = "FILEMILL_LIMITS", value_name = "FILE")]
+    limits: Option<PathBuf>,
+    /// Engines that run at once; the number of cores if not given.
+    #[arg(long)]
+    slots: Option<usize>,
+    /// Bytes of file content held at once, plain or with KiB, MiB or GiB.
+    #[arg(long, default_value = "48MiB", value_parser = bytes)]
+    memory_budget: usize,
+    /// Bytes of compiled engines that are kept in memory for their next jobs, plain or with KiB, MiB or GiB. What was used longest
+    /// ago goes first, and what runs stays.
+    #[arg(long, env = "FILEMILL_KEPT_ENGINES", default_value = "256MiB", value_parser = bytes)]
+    kept_engines: usize,
+    /// Where metrics are pushed to: an OTLP endpoint, for example https://otel.example.org/v1/metrics.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", value_name = "URL")]
+    metrics_url: Option<Url>,
+    /// The node's name in the server's log, to which each start adds a number of its own; this machine's name if not given.
+    #[arg(long)]
+    node: Option<String>,
+    /// How long running jobs may take to end after SIGTERM, in seconds.
+    #[arg(long, default_value_t = NodeConfig::GRACE_DEFAULT.as_secs())]
+    grace: u64,
+    /// Allow http instead of https beyond this machine.
+    #[arg(long)]
+    allow_plain_http: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: RunArgs) -> anyhow::Result<()> {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let slots = args.slots.unwrap_or(cores);
+    let limits = args.limits.as_deref().map(LimitsFile::read).transpose()?.unwrap_or_default();
+    let defaults = RuntimeConfig::default();
+    let engines_dir = match args.engines {
+        // One that was asked for has to be good.
+        Some(dir) => check_engines(&dir).map(|()| dir)?,
+        None => args.pool.parent().unwrap_or(Path::new("")).join("engines"),
+    };
+    let config = NodeConfig {
+        server: args.server,
+        token: Token::read(&args.token_file).map_err(NodeError::from)?,
+        pool_dir: args.pool,
+        storage_origins: args.storage_origins,
+        allow_plain_http: args.allow_plain_http,
+        slots,
+        memory_budget_bytes: args.memory_budget,
+        name: args.node.unwrap_or_else(machine_name),
+        grace: Duration::from_secs(args.grace),
+        stall: NodeConfig::STALL_DEFAULT,
+        limits: limits.releases(),
+        kept_code_bytes: args.kept_engines,
+        engines_dir: Some(engines_dir),
+        metrics_url: args.metrics_url,
+    };
+    let runtime = Runtime::new(RuntimeConfig {
+        slots: NodeConfig::runtime_slots(slots),
+        cache: args.cache_dir.as_deref().map(cache),
+        compiler: compiler(&limits),
+        maxima: limits.maxima(),
+        component_bytes: limits.component_bytes().unwrap_or(defaults.component_bytes),
+        ..defaults
+    })?;
+    let network = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.clamp(1, 4))
+        .enable_all()
+        .build()
+        .context("no thread can be started for the network")?;
+    let done = network.block_on(until_signalled(config, vec![Arc::new(runtime)]));
+    // Dropping it would wait for whatever still blocks one of its threads, for ever on a disk that hangs.
+    network.shutdown_timeout(LEFT_BEHIND);
+    done
+}
+
+/// Runs the node; the first signal ends it in good order, a second at once.
+async fn until_signalled(config: NodeConfig, backends: Vec<Arc<dyn Backend>>) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let mut signals = Signals::new().context("signals cannot be received")?;
+    let listening = TaskTracker::new();
+    let (on_signal, ended) = (stop.clone(), CancellationToken::new());
+    let until = ended.clone();
+    listening.spawn(async move {
+        tokio::select! {
+            () = until.cancelled() => return,
+            () = signals.next() => on_signal.cancel(),
+        }
+        tokio::select! {
+            () = until.cancelled() => {}
+            () = signals.next() => {
+                tracing::warn!("stopped at once by a second signal: leases in hand expire by themselves");
+                std::process::exit(130);
+            }
+        }
+    });
+    let done = filemill_processor::run(config, backends, stop).await;
+    ended.cancel();
+    listening.close();
+    listening.wait().await;
+    done.map(|_| ()).map_err(Into::into)
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for either. Cancel safe.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// The machine's name, as far as a node's name may have it.
+fn machine_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let plain = |c: &char| c.is_ascii_alphanumeric() || "._-".contains(*c);
+    let name: String = name.chars().filter(plain).take(48).collect();
+    if name.is_empty() { "processor".to_owned() } else { name }
+}
+
+/// `98304`, `96KiB`, `96MiB` or `1GiB`.
+fn bytes(text: &str) -> Result<usize, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &text[digits.len()..] {
+        "" | "B" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        unit => return Err(format!("`{unit}` is not B, KiB, MiB or GiB")),
+    };
+    let number: usize = digits.parse().map_err(|_| format!("`{digits}` is not a number"))?;
+    number.checked_mul(1 << shift).ok_or_else(|| "more than this machine can address".to_owned())
+}

@@ -1,0 +1,12 @@
+//! The runtime with real components: good ones, hostile ones, and files that are not components.
+
+mod cache;
+mod compile;
+mod describe;
+mod harness;
+mod hostile;
+mod input;
+mod install;
+mod released;
+mod run;
+mod wasi;
