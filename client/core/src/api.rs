@@ -1,7 +1,6 @@
 //! The server's HTTP API, as a client sees it: requests that are repeated until they are answered.
 
 mod backoff;
-mod clock;
 mod combiner;
 mod sse;
 mod storage;
@@ -15,7 +14,10 @@ use filemill_api::{
     OpenedUpload, Pools, Problem, Releases, ResultKey, Uploads, WhoAmI, paths,
 };
 use filemill_seal::{DESCRIPTION_MAX_BYTES, Digest, UploadId};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use filemill_transport::{
+    BodyError, Comparison, Http, HttpOptions, Moment, ServerClock, describe, read_body, retry_after,
+};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,7 +26,7 @@ use url::Url;
 
 use crate::error::{Error, NoAnswer};
 use crate::notice::Notice;
-pub(crate) use backoff::{Backoff, jittered};
+pub(crate) use backoff::backoff;
 pub(crate) use combiner::Combiner;
 pub(crate) use sse::EventStream;
 pub(crate) use storage::{Got, Put, Storage};
@@ -69,11 +71,11 @@ impl Position {
 
 /// The server.
 pub(crate) struct Api {
-    http: reqwest::Client,
+    http: Http,
     server: Url,
     authorization: HeaderValue,
     reach: Reach,
-    clock: clock::ServerClock,
+    clock: ServerClock,
 }
 
 /// Whether the server or storage can be reached, told once for each change.
@@ -103,12 +105,12 @@ impl Api {
             server,
             authorization,
             reach: Reach::new(notices),
-            clock: clock::ServerClock::default(),
+            clock: ServerClock::default(),
         })
     }
 
     /// The connection pool, for storage.
-    pub(crate) fn http(&self) -> &reqwest::Client {
+    pub(crate) fn http(&self) -> &Http {
         &self.http
     }
 
@@ -118,7 +120,10 @@ impl Api {
 
     /// By how many seconds this machine's clock is ahead of the server's, less than 0 where it is behind; `None` if by minutes at most.
     pub(crate) fn clock_ahead(&self) -> Option<i64> {
-        self.clock.ahead()
+        match self.clock.compare() {
+            Comparison::Apart(ahead) => Some(ahead),
+            Comparison::Close | Comparison::Unknown => None,
+        }
     }
 
     pub(crate) async fn whoami(&self) -> Result<WhoAmI, Error> {
@@ -140,12 +145,15 @@ impl Api {
         let query = DescriptionQuery { sha256: Some(sha256.to_string()), pool: None };
         let path = paths::description(&release.to_string(), &query);
         let answer = self.send(self.request(Method::GET, &path)?, Some(REQUEST_TIMEOUT)).await;
-        let mut response = answer.map_err(|attempt| match attempt {
+        let response = answer.map_err(|attempt| match attempt {
             Attempt::Final(error) | Attempt::Again(error, _) => error,
         })?;
-        let body = read_body(&mut response, DESCRIPTION_MAX_BYTES).await.map_err(|error| self.unreachable(&error))?;
-        body.and_then(|body| String::from_utf8(body).ok())
-            .ok_or_else(|| self.protocol("a description is too long, or no text".to_owned()))
+        let body = match read_body(response, DESCRIPTION_MAX_BYTES, 0).await {
+            Ok(body) => String::from_utf8(body).ok(),
+            Err(BodyError::TooLong) => None,
+            Err(BodyError::Broken(why)) => return Err(self.unreachable(why)),
+        };
+        body.ok_or_else(|| self.protocol("a description is too long, or no text".to_owned()))
     }
 
     /// What a release's engine says of itself, as processors of this pool passed it on last, or its publisher; `None` while nobody
@@ -296,7 +304,7 @@ impl Api {
         patience: Patience,
         request: impl Fn() -> Result<RequestBuilder, Error>,
     ) -> Result<T, Error> {
-        let mut backoff = Backoff::new();
+        let mut backoff = backoff();
         loop {
             let (error, wanted) = match self.ask(request()?).await {
                 Ok(answer) => {
@@ -306,7 +314,7 @@ impl Api {
                 Err(Attempt::Final(error)) => return Err(error),
                 Err(Attempt::Again(error, wanted)) => (error, wanted),
             };
-            let wait = backoff.next_wait();
+            let wait = backoff.delay();
             if patience == Patience::Brief && backoff.attempts() >= BRIEF_ATTEMPTS {
                 return Err(error);
             }
@@ -319,18 +327,18 @@ impl Api {
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Attempt> {
-        let mut response = self.send(request, Some(REQUEST_TIMEOUT)).await?;
+        let response = self.send(request, Some(REQUEST_TIMEOUT)).await?;
         if let Some(kind) = other_than_json(&response) {
             // A captive portal's page, for one: it says nothing of the server, and goes away.
             let why = NoAnswer::Other(format!("something answers in its place, with `{kind}`"));
             return Err(Attempt::Again(Error::Unreachable { server: self.server().to_owned(), why }, None));
         }
-        let body = match read_body(&mut response, ANSWER_MAX_BYTES).await {
-            Ok(Some(body)) => body,
-            Ok(None) => {
+        let body = match read_body(response, ANSWER_MAX_BYTES, 0).await {
+            Ok(body) => body,
+            Err(BodyError::TooLong) => {
                 return Err(Attempt::Final(self.protocol("its answer is longer than 32 MiB".to_owned())));
             }
-            Err(error) => return Err(Attempt::Again(self.unreachable(&error), None)),
+            Err(BodyError::Broken(why)) => return Err(Attempt::Again(self.unreachable(why), None)),
         };
         serde_json::from_slice(&body).map_err(|error| Attempt::Final(self.protocol(error.to_string())))
     }
@@ -341,16 +349,16 @@ impl Api {
             Some(timeout) => request.timeout(timeout),
             None => request,
         };
-        let asked = clock::Asked::now();
-        let response = request.send().await.map_err(|error| Attempt::Again(self.unreachable(&error), None))?;
+        let asked = Moment::now();
+        let response = request.send().await.map_err(|error| Attempt::Again(self.unreachable(describe(error)), None))?;
         self.clock.learn(asked, response.headers());
         if response.status().is_success() { Ok(response) } else { Err(self.problem(response).await) }
     }
 
-    async fn problem(&self, mut response: Response) -> Attempt {
+    async fn problem(&self, response: Response) -> Attempt {
         let status = response.status();
-        let wanted = retry_after(&response);
-        let body = read_body(&mut response, PROBLEM_MAX_BYTES).await.ok().flatten().unwrap_or_default();
+        let wanted = retry_after(response.headers());
+        let body = read_body(response, PROBLEM_MAX_BYTES, 0).await.unwrap_or_default();
         let server = self.server().to_owned();
         let Ok(Problem { error: body, .. }) = serde_json::from_slice::<Problem>(&body) else {
             // Not the server itself, but something before it or in its place, such as a captive portal: whatever it says of
@@ -378,8 +386,8 @@ impl Api {
         }
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> Error {
-        Error::Unreachable { server: self.server().to_owned(), why: NoAnswer::Unreached(transport_detail(error)) }
+    fn unreachable(&self, why: String) -> Error {
+        Error::Unreachable { server: self.server().to_owned(), why: NoAnswer::Unreached(why) }
     }
 }
 
@@ -406,29 +414,10 @@ impl Reach {
     }
 }
 
-fn http_client(server: &Url) -> Result<reqwest::Client, Error> {
-    reqwest::Client::builder()
-        .user_agent(concat!("filemill/", env!("CARGO_PKG_VERSION")))
-        // A redirect would lead data or token to a place that nobody configured.
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .connect_timeout(Duration::from_secs(10))
-        .pool_idle_timeout(Duration::from_secs(60))
-        .tcp_keepalive(Duration::from_secs(30))
-        .build()
-        .map_err(|error| Error::Address { server: server.to_string(), detail: transport_detail(&error) })
-}
-
-/// Reads at most `bound` bytes; `None` if there are more.
-async fn read_body(response: &mut Response, bound: usize) -> Result<Option<Vec<u8>>, reqwest::Error> {
-    let mut body = Vec::new();
-    while let Some(part) = response.chunk().await? {
-        if body.len() + part.len() > bound {
-            return Ok(None);
-        }
-        body.extend_from_slice(&part);
-    }
-    Ok(Some(body))
+/// Without a limit of silence: a large body goes up a slow line for as long as it takes, and a stream of events has its own.
+fn http_client(server: &Url) -> Result<Http, Error> {
+    let options = HttpOptions { user_agent: concat!("filemill/", env!("CARGO_PKG_VERSION")), silence: None };
+    Http::new(options).map_err(|error| Error::Address { server: server.to_string(), detail: error.to_string() })
 }
 
 /// What an answer is that the server does not give: it answers in JSON.
@@ -436,28 +425,4 @@ fn other_than_json(response: &Response) -> Option<String> {
     let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     (!kind.eq_ignore_ascii_case("application/json")).then(|| kind.chars().take(80).collect())
-}
-
-/// How long the server wants to be left alone, if it says so in seconds; a minute at most.
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds: u64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds.min(60)))
-}
-
-/// The innermost cause: what surrounds it only repeats the address, and with it a presigned URL's signature.
-fn transport_detail(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "it does not answer in time".to_owned();
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    let text = match cause.downcast_ref::<std::io::Error>() {
-        Some(error) => crate::error::io_detail(error),
-        None if std::ptr::eq(cause, error as &dyn std::error::Error) => "the request failed".to_owned(),
-        None => cause.to_string(),
-    };
-    // What rustls says of an answer in the clear.
-    if text.contains("InvalidContentType") { "it does not speak TLS: is it `http://…`?".to_owned() } else { text }
 }

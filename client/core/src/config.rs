@@ -4,8 +4,9 @@ use std::fs;
 use std::io::ErrorKind;
 
 use filemill_seal::Enrolment;
+use filemill_transport::Origin;
 use serde::{Deserialize, Serialize};
-use url::{Host, Url};
+use url::Url;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
@@ -205,13 +206,7 @@ pub(crate) fn parse_server(text: &str) -> Result<Url, Error> {
 
 /// Whether what goes to this address cannot be read on the way: it is encrypted, or stays on this machine.
 pub(crate) fn is_private(url: &Url) -> bool {
-    url.scheme() == "https"
-        || match url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        }
+    Origin::of(url).is_private()
 }
 
 #[cfg(test)]

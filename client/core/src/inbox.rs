@@ -325,7 +325,7 @@ impl Inbox {
         if get.length > RESULT_MAX_SEALED_BYTES as u64 {
             return Sealed::Wrong(format!("the server says that it has {} bytes, which no result has", get.length));
         }
-        match self.storage.get(get, RESULT_MAX_SEALED_BYTES as u64, attempts).await {
+        match self.storage.get(get, RESULT_MAX_SEALED_BYTES, attempts).await {
             Ok(Got::Object(bytes)) => Sealed::Bytes(bytes),
             Ok(Got::Refused(detail)) => Sealed::Unfetched(format!("storage does not hand the result out: {detail}")),
             Err(error) => Sealed::Unfetched(error.to_string()),

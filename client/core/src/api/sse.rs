@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use filemill_api::EventPage;
+use filemill_transport::describe;
 use reqwest::Response;
 
-use super::{ANSWER_MAX_BYTES, transport_detail};
+use super::ANSWER_MAX_BYTES;
 use crate::error::{Error, NoAnswer};
 
 /// A stream on which nothing comes for this long, not even a comment, is dead.
@@ -40,7 +41,7 @@ impl EventStream {
             }
             let part = tokio::time::timeout(SILENCE_MAX, self.response.chunk()).await;
             let part = part.map_err(|_| self.unreachable("its stream of events fell silent".to_owned()))?;
-            let Some(part) = part.map_err(|error| self.unreachable(transport_detail(&error)))? else {
+            let Some(part) = part.map_err(|error| self.unreachable(describe(error)))? else {
                 return Ok(None);
             };
             self.parser.feed(&part).map_err(|TooLong| Error::Protocol {

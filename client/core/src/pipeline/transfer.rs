@@ -19,6 +19,7 @@ use filemill_api::{
     limits,
 };
 use filemill_seal::{ChunkSealer, Digest, Layout, PARAMETERS_USUAL_BYTES, Verdict, VoidReason};
+use filemill_transport::Backoff;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -27,7 +28,7 @@ use super::Pipeline;
 use super::plan::{self, Plan};
 use super::prepare::chunks_of_ranges;
 use super::seal::{ReadChunk, ReadyChunk};
-use crate::api::{Backoff, Put};
+use crate::api::{Put, backoff};
 use crate::error::Error;
 use crate::journal::{ChunkRecord, Ended, NewFile, NewUpload, StoredChunk};
 use crate::read::Reader;
@@ -174,7 +175,7 @@ impl Transfer {
             records: Vec::new(),
             voided: Vec::new(),
             state: UploadState::Uploading,
-            backoff: Backoff::new(),
+            backoff: backoff(),
         };
         let end = self.run_to_end(&mut going).await;
         Transferred { end, voided: going.voided }
@@ -392,7 +393,7 @@ impl Transfer {
                         if answer.state == UploadState::Cancelled {
                             return Ok(Some(TransferEnd::Cancelled));
                         }
-                        going.backoff = Backoff::new();
+                        going.backoff.reset();
                         if asked.header_stored {
                             self.header = HeaderState::Told;
                         }
@@ -485,7 +486,7 @@ impl Transfer {
     ) -> Result<Option<TransferEnd>, Error> {
         self.opened = true;
         going.state = answer.state;
-        going.backoff = Backoff::new();
+        going.backoff.reset();
         if answer.state == UploadState::Cancelled {
             return Ok(Some(TransferEnd::Cancelled));
         }

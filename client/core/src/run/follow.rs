@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Request, Shared};
-use crate::api::{Backoff, Patience, Position};
+use crate::api::{Patience, Position, backoff};
 use crate::error::Error;
 use crate::inbox::{EVENTS_PER_PAGE, groups};
 use crate::notice::Notice;
@@ -45,7 +45,7 @@ struct Follower {
 
 impl Follower {
     async fn run(&mut self) -> Result<(), Error> {
-        let mut backoff = Backoff::new();
+        let mut backoff = backoff();
         loop {
             let before = self.position.cursor;
             match self.stream().await {
@@ -72,9 +72,9 @@ impl Follower {
                 Err(error) => return Err(error),
             }
             if self.position.cursor > before {
-                backoff = Backoff::new();
+                backoff.reset();
             }
-            tokio::time::sleep(backoff.next_wait()).await;
+            tokio::time::sleep(backoff.delay()).await;
         }
     }
 

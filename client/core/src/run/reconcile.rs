@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use filemill_api::UploadState;
 use filemill_seal::UploadId;
+use filemill_transport::jittered;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Request, Shared};
-use crate::api::jittered;
 use crate::error::Error;
 use crate::journal::is_running;
 use crate::notice::Notice;

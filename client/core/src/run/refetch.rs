@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use filemill_api::limits::MAX_FETCHED;
 use filemill_seal::UploadId;
+use filemill_transport::jittered;
 use tokio_util::sync::CancellationToken;
 
 use super::{Shared, sleep_until};
-use crate::api::jittered;
 use crate::error::Error;
 use crate::journal::Unfetched;
 use crate::notice::Notice;

@@ -34,7 +34,7 @@ impl Transfer {
     }
 
     fn wait_for(&self, going: &mut Going, error: &ErrorBody) -> Duration {
-        let wait = going.backoff.next_wait();
+        let wait = going.backoff.delay();
         if going.backoff.attempts() == 2 {
             // Nobody waits for this to be read.
             let _ = self.pipeline.notices.try_send(Notice::Trouble {
