@@ -481,24 +481,35 @@ fn row(cursor: i64, arrival: &Arrival) -> Arrived {
     }
 }
 
-/// The server's word for an outcome. One that this program does not know is a failure of whoever said it.
-fn known_outcome(outcome: filemill_api::Outcome) -> Outcome {
-    use filemill_api::Outcome as Said;
+macro_rules! map_outcomes {
+    ($($name:ident = $code:literal, $class:ident;)+) => {
+        /// The server's word for an outcome. One that this program does not know is a failure of whoever said it.
+        fn known_outcome(outcome: filemill_api::Outcome) -> Outcome {
+            match outcome {
+                $(filemill_api::Outcome::$name => Outcome::$name,)+
+                filemill_api::Outcome::Unknown => Outcome::HostFailed,
+            }
+        }
+    };
+}
 
-    match outcome {
-        Said::Succeeded => Outcome::Succeeded,
-        Said::Rejected => Outcome::Rejected,
-        Said::Failed => Outcome::Failed,
-        Said::Trapped => Outcome::Trapped,
-        Said::TimedOut => Outcome::TimedOut,
-        Said::OverMemory => Outcome::OverMemory,
-        Said::OverOutput => Outcome::OverOutput,
-        Said::OverLog => Outcome::OverLog,
-        Said::OverHostCalls => Outcome::OverHostCalls,
-        Said::Void => Outcome::Void,
-        Said::Refused => Outcome::Refused,
-        Said::Cancelled => Outcome::Cancelled,
-        Said::Quarantined => Outcome::Quarantined,
-        _ => Outcome::HostFailed,
+filemill_api::outcomes!(map_outcomes);
+
+#[cfg(test)]
+mod tests {
+    use filemill_api::OutcomeClass;
+
+    use super::*;
+
+    #[test]
+    fn the_server_and_a_sealed_result_say_the_same_of_an_outcome() {
+        let known = filemill_api::Outcome::ALL.map(|said| (said, known_outcome(said)));
+        assert_eq!(known.map(|(_, outcome)| outcome), Outcome::ALL);
+        for (said, outcome) in known {
+            assert_eq!(outcome.code(), said.code());
+            assert_eq!(outcome.analysed(), said.class() == OutcomeClass::Analysed, "{outcome}");
+            assert_eq!(outcome.is_sealed(), said.by_processor(), "{outcome}");
+        }
+        assert_eq!(known_outcome(filemill_api::Outcome::Unknown), Outcome::HostFailed);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Base64, Item, SignedGet, SignedPut};
+use crate::{Base64, Item, Outcome, SignedGet, SignedPut};
 
 /// Asks for work, and waits for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -237,31 +237,6 @@ pub struct MissingRequest {
     /// The sealed header is not there.
     #[serde(default)]
     pub header: bool,
-}
-
-/// How a job ended. `docs/protocol.md` says what each means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-#[expect(missing_docs, reason = "the list stands in docs/protocol.md")]
-pub enum Outcome {
-    Succeeded,
-    Rejected,
-    Failed,
-    Trapped,
-    TimedOut,
-    OverMemory,
-    OverOutput,
-    OverLog,
-    OverHostCalls,
-    Void,
-    Refused,
-    Cancelled,
-    HostFailed,
-    Quarantined,
-    #[serde(other)]
-    Unknown,
 }
 
 /// Completes jobs, each by itself.

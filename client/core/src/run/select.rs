@@ -462,9 +462,8 @@ fn former(known: &Known) -> Former {
         FileState::Done if known.refused => Former::Useless,
         FileState::Done => {
             // Others may end differently the next time: limits, the processor, somebody's wish.
-            let lasting = [Outcome::Succeeded, Outcome::Rejected, Outcome::Failed];
             let outcome = known.outcome.as_deref().and_then(|code| Outcome::from_code(code).ok());
-            if outcome.is_some_and(|outcome| lasting.contains(&outcome)) { Former::Done } else { Former::Useless }
+            if outcome.is_some_and(Outcome::is_lasting) { Former::Done } else { Former::Useless }
         }
         FileState::Open if known.void || known.abandoned => Former::Replace,
         FileState::Open if known.not_after < now_s().saturating_add(TIME_LEFT_MIN_S) => Former::Replace,

@@ -21,7 +21,7 @@ pub struct ResultBody {
     pub header: Digest,
     /// Digest of the component that ran; there for every analysed file, absent if none ran.
     pub release: Option<Digest>,
-    /// How it ended; never [`Outcome::Quarantined`], which no processor says.
+    /// How it ended; never one that only the server says.
     pub outcome: Outcome,
     /// What the engine was offered and the verdict confirmed; there for every analysed file, absent unless the file is intact.
     pub input: Option<EngineInput>,
@@ -85,7 +85,7 @@ impl ResultBody {
     /// Checks that the fields that are there are those that go with the outcome, and that the report stays within its bounds.
     pub(super) fn check(&self) -> Result<(), ResultError> {
         let succeeded = self.outcome == Outcome::Succeeded;
-        let what = if self.outcome == Outcome::Quarantined {
+        let what = if !self.outcome.is_sealed() {
             "only the server says that a job is quarantined"
         } else if self.report.is_some() != succeeded {
             "there is a report if and only if the engine succeeded"
