@@ -7,7 +7,7 @@ use filemill_runtime::ReleaseLimits;
 use url::Url;
 
 use crate::error::NodeError;
-use crate::net::{Origin, Token, is_private};
+use crate::net::{Origin, Token};
 use crate::releases::DESCRIBED_AT_ONCE;
 
 /// How a node is set up. Read once, at the start.
@@ -86,7 +86,7 @@ impl NodeConfig {
         if self.allow_plain_http {
             return Ok(());
         }
-        match self.storage_origins.iter().chain(&others).find(|origin| !is_private(origin)) {
+        match self.storage_origins.iter().chain(&others).find(|origin| !origin.is_private()) {
             Some(origin) => Err(NodeError::PlainHttp { origin: origin.to_string() }),
             None => Ok(()),
         }

@@ -1,23 +1,21 @@
-//! What leaves this machine: the server's API, presigned storage, and the one HTTP client below both.
+//! What leaves this machine: the server's API, presigned storage, and the one HTTP client below both. What a client does as well stands in `client/transport`.
 
-mod backoff;
 mod error;
 mod http;
-mod origins;
 mod server;
 mod server_clock;
 mod storage;
 mod token;
 mod told;
 
-pub(crate) use backoff::Backoff;
-pub(crate) use error::NoClient;
 pub use error::TokenError;
-pub(crate) use http::{BodyError, client, describe, read_body};
-pub use origins::{Origin, OriginError};
-pub(crate) use origins::{StorageOrigins, is_private};
+pub(crate) use filemill_transport::{
+    Backoff, BodyError, Comparison, Http, Lifetime, Origins, StorageError, describe, read_body,
+};
+pub use filemill_transport::{Origin, OriginError};
+pub(crate) use http::client;
 pub(crate) use server::{CallError, Server};
-pub(crate) use server_clock::{Comparison, HINT, Lifetime, ServerClock, difference};
-pub(crate) use storage::{ASKED_AGAIN, Storage, StorageError, backoff, named_digest};
+pub(crate) use server_clock::{HINT, ServerClock, difference};
+pub(crate) use storage::{ASKED_AGAIN, Storage, backoff, named_digest};
 pub use token::Token;
 pub(crate) use told::ToldBefore;

@@ -28,7 +28,7 @@ use crate::config::NodeConfig;
 use crate::error::NodeError;
 use crate::input::{Admission, Fetching, Openers, Streaming, UrlSource};
 use crate::leases::{Cooldown, Disputes, End, Leases, Leasing, Prefetch, Renewal, Returns, Work};
-use crate::net::{NoClient, Server, Storage, StorageOrigins, ToldBefore, client};
+use crate::net::{Origins, Server, Storage, ToldBefore, client};
 use crate::plugins::{self, PluginParts};
 use crate::pool::{Keys, PoolFolder, Publishing};
 use crate::releases::{Backends, Describing, NamedLimits, Releases};
@@ -61,7 +61,7 @@ pub async fn run(
 ) -> Result<Totals, NodeError> {
     config.check()?;
     let folder = PoolFolder::open(&config.pool_dir)?;
-    let client = client().map_err(|NoClient(why)| NodeError::Http(why))?;
+    let client = client().map_err(|error| NodeError::Http(error.to_string()))?;
     let (id, pool) = (format!("{}-{}", config.name, start_number()), folder.enrolment().pool().to_owned());
     let server = Arc::new(Server::new(client.clone(), &config.server, config.token.clone(), id.clone(), pool.clone()));
     if !let_in(&server, &config, &stop).await? {
@@ -77,7 +77,7 @@ pub async fn run(
         .map_err(|MetricsError(why)| NodeError::Metrics(why))?;
 
     // What leaves this machine.
-    let storage = Arc::new(Storage::new(client, StorageOrigins::new(config.storage_origins.clone())));
+    let storage = Arc::new(Storage::new(client, Origins::new(config.storage_origins.clone())));
     let (told, keys) = (Arc::new(ToldBefore::new()), Arc::new(Keys::new(&folder)));
 
     // Leases.

@@ -197,11 +197,11 @@ impl Fetcher {
             let room_bytes = shape.sealed_max_bytes();
             match self.shared.storage.get(get, shape.sealed_max_bytes(), room_bytes).await {
                 Ok(sealed) => return Ok(sealed),
-                Err(StorageError::Expired(_)) => {
+                Err(StorageError::Refused { .. }) => {
                     self.urls.forget(sequence);
                     *get = self.urls.get(sequence).await?;
                 }
-                Err(error @ (StorageError::NotFound | StorageError::Other(_))) => {
+                Err(error @ (StorageError::NotFound(_) | StorageError::TooLong(_) | StorageError::Other(_))) => {
                     let what = Missing::Chunk { sequence, sha256: get.sha256.clone() };
                     return Err(Stop::Missing { what, why: error.to_string() });
                 }

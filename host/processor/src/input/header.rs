@@ -47,7 +47,9 @@ pub(super) async fn get_header(leased: &LeasedUpload, storage: &Storage) -> Resu
     }
     match storage.get(&leased.header, limits::MAX_HEADER_BYTES as usize, 0).await {
         Ok(bytes) => Ok(bytes),
-        Err(error @ (StorageError::NotFound | StorageError::Other(_))) => Err(NotAdmitted::Missing(error.to_string())),
+        Err(error @ (StorageError::NotFound(_) | StorageError::TooLong(_) | StorageError::Other(_))) => {
+            Err(NotAdmitted::Missing(error.to_string()))
+        }
         Err(error) => {
             let why = format!("the header cannot be fetched: {error}");
             Err(if matches!(error, StorageError::Away(_)) { NotAdmitted::Away(why) } else { NotAdmitted::Fault(why) })

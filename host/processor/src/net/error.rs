@@ -1,10 +1,6 @@
-//! Why nothing can be asked of anybody.
+//! Why nobody can be asked anything.
 
 use std::path::PathBuf;
-
-/// No HTTP client could be made.
-#[derive(Debug)]
-pub(crate) struct NoClient(pub(crate) String);
 
 /// A file that holds no token.
 #[derive(Debug, thiserror::Error)]

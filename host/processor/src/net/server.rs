@@ -4,24 +4,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use filemill_api::{ErrorBody, Problem, WhoAmI, paths};
-use reqwest::{Client, Method, StatusCode};
+use filemill_transport::{BodyError, Http, Moment, describe, read_body};
+use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::http::{BodyError, describe, read_body};
-use super::server_clock::{Moment, ServerClock};
+use super::server_clock::ServerClock;
 use super::token::Token;
 
 /// The longest answer that is read: a lease of a thousand runs has a few hundred KiB.
 const ANSWER_MAX_BYTES: usize = 8 << 20;
 
+/// Longest answer to a request that failed, in bytes.
+const PROBLEM_MAX_BYTES: usize = 64 << 10;
 /// What a call may take beyond the time it waits on purpose.
 const CALL: Duration = Duration::from_secs(30);
 
 /// The server, as this node calls it.
 pub(crate) struct Server {
-    http: Client,
+    http: Http,
     base: String,
     token: Token,
     /// The node's name with a number of its own for this start.
@@ -77,7 +79,7 @@ impl CallError {
 
 impl Server {
     /// The server at `base`, for a node of that name and pool.
-    pub(crate) fn new(http: Client, base: &Url, token: Token, node: String, pool: String) -> Self {
+    pub(crate) fn new(http: Http, base: &Url, token: Token, node: String, pool: String) -> Self {
         let base = base.as_str().trim_end_matches('/').to_owned();
         Self { http, base, token, node, pool, away: AtomicBool::new(false), clock: ServerClock::default() }
     }
@@ -175,14 +177,16 @@ impl Server {
         }
         let asked = Moment::now();
         let response = request.send().await.map_err(|error| CallError::Away(describe(error)))?;
-        let date = response.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok());
-        self.clock.learn(asked, date);
+        self.clock.learn(asked, response.headers());
         let status = response.status();
         if status.is_redirection() {
             return Err(CallError::Malformed("it redirects, which is not followed".to_owned()));
         }
-        let bytes = match read_body(response, ANSWER_MAX_BYTES, 0).await {
+        let most = if status.is_success() { ANSWER_MAX_BYTES } else { PROBLEM_MAX_BYTES };
+        let bytes = match read_body(response, most, 0).await {
             Ok(bytes) => bytes,
+            // No reason of the server's is as long.
+            Err(BodyError::TooLong) if !status.is_success() => Vec::new(),
             Err(BodyError::Broken(why)) => return Err(CallError::Away(why)),
             Err(BodyError::TooLong) => {
                 return Err(CallError::Malformed(format!("more than {ANSWER_MAX_BYTES} bytes")));

@@ -49,7 +49,7 @@ async fn fetch_once(
     let held = components.take(length, || false).await;
     let component = match storage.get(&url.get, COMPONENT_MAX_BYTES, 0).await {
         Ok(component) => component,
-        Err(error @ StorageError::Other(_)) => return Ok(Err(error.to_string())),
+        Err(error @ (StorageError::TooLong(_) | StorageError::Other(_))) => return Ok(Err(error.to_string())),
         Err(error @ StorageError::Away(_)) => {
             return Err(NoRelease::Away(format!("release `{digest}` cannot be fetched: {error}")));
         }

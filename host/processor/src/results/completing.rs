@@ -138,7 +138,7 @@ impl Completing {
                         is_away = matches!(error, StorageError::Away(_));
                         tried = match error {
                             // The next URL would point there as well.
-                            StorageError::Foreign(_) | StorageError::Redirect => STORES_TRIED,
+                            StorageError::Foreign(_) | StorageError::Redirect(_) => STORES_TRIED,
                             _ => tried + 1,
                         };
                         error.to_string()

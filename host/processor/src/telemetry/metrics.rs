@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 use url::Url;
 
 use super::totals::{Counters, Totals};
-use crate::net::{BodyError, describe, read_body};
+use crate::net::{BodyError, Http, describe, read_body};
 
 /// A collector that takes longer is not waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -57,7 +57,7 @@ impl Metrics {
     /// [`MetricsError`], where one of the environment variables is malformed.
     pub(crate) fn start(
         url: &Url,
-        client: reqwest::Client,
+        client: Http,
         (node, pool): (&str, &str),
         counters: Arc<Counters>,
     ) -> Result<Self, MetricsError> {
@@ -150,7 +150,7 @@ fn observe(meter: &Meter, counters: &Arc<Counters>) {
 /// no redirect.
 #[derive(Debug)]
 struct Push {
-    client: reqwest::Client,
+    client: Http,
     network: Handle,
     /// Whether it was said that the collector does not answer.
     is_told: AtomicBool,
@@ -178,7 +178,7 @@ impl HttpClient for Push {
     }
 }
 
-async fn send(client: &reqwest::Client, request: Request<Bytes>) -> Result<Response<Bytes>, String> {
+async fn send(client: &Http, request: Request<Bytes>) -> Result<Response<Bytes>, String> {
     let mut request = reqwest::Request::try_from(request).map_err(describe)?;
     *request.timeout_mut() = Some(PATIENCE);
     let response = client.execute(request).await.map_err(describe)?;
