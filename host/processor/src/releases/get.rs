@@ -300,13 +300,30 @@ impl Drop for CalledOff {
     }
 }
 
+/// Whether to ask a release again what it is, after that ended so.
+fn again_after(outcome: Outcome) -> Again {
+    match outcome {
+        Outcome::HostFailed => Again::Later,
+        // Its time on the clock, on a machine that had none.
+        Outcome::TimedOut => Again::FewTimes,
+        Outcome::Succeeded
+        | Outcome::Rejected(_)
+        | Outcome::Trapped
+        | Outcome::OverMemory
+        | Outcome::OverOutput
+        | Outcome::OverLog
+        | Outcome::OverHostCalls
+        | Outcome::BadReport
+        | Outcome::Void
+        | Outcome::Cancelled => Again::Never,
+    }
+}
+
 /// Asks a release what it is, within what its runs may use. Blocks.
 fn describe(limits: &NamedLimits, digest: Digest, release: Arc<dyn Installed>) -> Result<Ready, NotReady> {
     let said = release.describe(limits.of(digest)).map_err(|error| {
         let again = match &error {
-            DescribeError::Ended(failure) if failure.outcome().retryable() => Again::Later,
-            // Its time on the clock, on a machine that had none.
-            DescribeError::Ended(failure) if failure.outcome() == Outcome::TimedOut => Again::FewTimes,
+            DescribeError::Ended(failure) => again_after(failure.outcome()),
             _ => Again::Never,
         };
         let why = format!("release `{digest}` does not run here: {error} (hint: tell its author)");

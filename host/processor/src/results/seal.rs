@@ -157,21 +157,15 @@ fn resources(used: &runtime::Resources) -> Resources {
     }
 }
 
-fn wire(outcome: Outcome) -> api::Outcome {
-    match outcome {
-        Outcome::Succeeded => api::Outcome::Succeeded,
-        Outcome::Rejected => api::Outcome::Rejected,
-        Outcome::Failed => api::Outcome::Failed,
-        Outcome::Trapped => api::Outcome::Trapped,
-        Outcome::TimedOut => api::Outcome::TimedOut,
-        Outcome::OverMemory => api::Outcome::OverMemory,
-        Outcome::OverOutput => api::Outcome::OverOutput,
-        Outcome::OverLog => api::Outcome::OverLog,
-        Outcome::OverHostCalls => api::Outcome::OverHostCalls,
-        Outcome::Void => api::Outcome::Void,
-        Outcome::Refused => api::Outcome::Refused,
-        Outcome::Cancelled => api::Outcome::Cancelled,
-        Outcome::HostFailed => api::Outcome::HostFailed,
-        Outcome::Quarantined => api::Outcome::Quarantined,
-    }
+macro_rules! map_outcomes {
+    ($($name:ident = $code:literal, $class:ident;)+) => {
+        /// What the server learns of how a job ended.
+        fn wire(outcome: Outcome) -> api::Outcome {
+            match outcome {
+                $(Outcome::$name => api::Outcome::$name,)+
+            }
+        }
+    };
 }
+
+api::outcomes!(map_outcomes);

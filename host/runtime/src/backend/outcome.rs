@@ -69,7 +69,20 @@ impl Outcome {
     /// Whether the same job may end otherwise when it is run again: only where the host was at fault. Everything else
     /// is a property of release, file and limits. (A void file is sent again by the client, as a new job.)
     pub fn retryable(self) -> bool {
-        matches!(self, Self::HostFailed)
+        match self {
+            Self::HostFailed => true,
+            Self::Succeeded
+            | Self::Rejected(_)
+            | Self::Trapped
+            | Self::TimedOut
+            | Self::OverMemory
+            | Self::OverOutput
+            | Self::OverLog
+            | Self::OverHostCalls
+            | Self::BadReport
+            | Self::Void
+            | Self::Cancelled => false,
+        }
     }
 }
 

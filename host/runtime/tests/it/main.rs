@@ -7,6 +7,7 @@ mod harness;
 mod hostile;
 mod input;
 mod install;
+mod outcomes;
 mod released;
 mod run;
 mod wasi;

@@ -86,9 +86,10 @@ fn report(out: &mut Lines<impl Write>, report: &Report, saved: &[PathBuf]) -> io
 /// What a run used, in one line.
 fn used(used: &Resources, outcome: Outcome) -> String {
     let seconds = used.wall_time.max(Duration::from_micros(1)).as_secs_f64();
-    let rate = match outcome {
-        Outcome::Succeeded if used.bytes_read > 0 => format!(", {}/s", size((used.bytes_read as f64 / seconds) as u64)),
-        _ => String::new(),
+    let rate = if outcome == Outcome::Succeeded && used.bytes_read > 0 {
+        format!(", {}/s", size((used.bytes_read as f64 / seconds) as u64))
+    } else {
+        String::new()
     };
     format!(
         "{} read in {} ({} CPU){rate}, {} memory at most, {} host calls",
