@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::listed::listed;
 use crate::{Base64, Item, SignedGet, SignedPut};
 
 /// Asks for work, and waits for it.
@@ -239,29 +240,70 @@ pub struct MissingRequest {
     pub header: bool,
 }
 
-/// How a job ended. `docs/protocol.md` says what each means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-#[expect(missing_docs, reason = "the list stands in docs/protocol.md")]
-pub enum Outcome {
-    Succeeded,
-    Rejected,
-    Failed,
-    Trapped,
-    TimedOut,
-    OverMemory,
-    OverOutput,
-    OverLog,
-    OverHostCalls,
-    Void,
-    Refused,
-    Cancelled,
-    HostFailed,
-    Quarantined,
-    #[serde(other)]
+listed! {
+    // One more is a line here, its class below, and a row in the protocol: whoever forgets one of them does not compile, or fails a test.
+    /// How a job ended. `docs/protocol.md` says what each means.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+    #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+    #[serde(rename_all = "snake_case")]
+    #[expect(missing_docs, reason = "the list stands in docs/protocol.md")]
+    pub enum Outcome {
+        Succeeded = "succeeded",
+        Rejected = "rejected",
+        Failed = "failed",
+        Trapped = "trapped",
+        TimedOut = "timed_out",
+        OverMemory = "over_memory",
+        OverOutput = "over_output",
+        OverLog = "over_log",
+        OverHostCalls = "over_host_calls",
+        Void = "void",
+        Refused = "refused",
+        Cancelled = "cancelled",
+        HostFailed = "host_failed",
+        Quarantined = "quarantined",
+    }
+    Unknown = "unknown"
+}
+
+/// What an outcome says of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutcomeClass {
+    /// It was analysed: the engine ran over it, however that ended.
+    Analysed,
+    /// It was not, and a processor says so.
+    NotAnalysed,
+    /// It was not, and only the server says so.
+    Verdict,
+    /// Of what this build does not know it knows nothing.
     Unknown,
+}
+
+impl Outcome {
+    /// What it says of the file.
+    #[must_use]
+    pub const fn class(self) -> OutcomeClass {
+        match self {
+            Self::Succeeded
+            | Self::Rejected
+            | Self::Failed
+            | Self::Trapped
+            | Self::TimedOut
+            | Self::OverMemory
+            | Self::OverOutput
+            | Self::OverLog
+            | Self::OverHostCalls => OutcomeClass::Analysed,
+            Self::Void | Self::Refused | Self::Cancelled | Self::HostFailed => OutcomeClass::NotAnalysed,
+            Self::Quarantined => OutcomeClass::Verdict,
+            Self::Unknown => OutcomeClass::Unknown,
+        }
+    }
+
+    /// Whether a processor may say it.
+    #[must_use]
+    pub const fn by_processor(self) -> bool {
+        matches!(self.class(), OutcomeClass::Analysed | OutcomeClass::NotAnalysed)
+    }
 }
 
 /// Completes jobs, each by itself.

@@ -21,6 +21,7 @@ mod error;
 mod events;
 mod leases;
 pub mod limits;
+mod listed;
 pub mod paths;
 mod releases;
 mod requests;
@@ -36,8 +37,8 @@ pub use events::{
 pub use leases::{
     ChunkUrl, ChunksAnswer, ChunksRequest, Complete, CompleteAnswer, CompleteRequest, Completed, Completion,
     LeaseAnswer, LeaseReport, LeaseRequest, LeaseReturn, LeasedRun, LeasedUpload, MissingRequest, Outcome,
-    ReportAnswer, ReportRequest, ResultUrlRequest, ResultUrls, ReturnReason, ReturnRequest, RunKey, SealedBody, Told,
-    WantResult,
+    OutcomeClass, ReportAnswer, ReportRequest, ResultUrlRequest, ResultUrls, ReturnReason, ReturnRequest, RunKey,
+    SealedBody, Told, WantResult,
 };
 pub use releases::{
     ComponentUrl, DescriptionQuery, Pools, PublishPool, Release, Releases, ReleasesQuery, SignedStatement, WhoAmI,
