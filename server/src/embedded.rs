@@ -26,7 +26,8 @@ use url::Url;
 
 use crate::bounds::Bounds;
 use crate::callers::Callers;
-use crate::listen::{self, Exchange, Lane, Received};
+use crate::listen;
+use crate::listen::{Exchange, Lane, Received};
 use crate::storage::{StorageConfig, StorageCredentials};
 use folder::Folder;
 

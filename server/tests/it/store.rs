@@ -8,6 +8,7 @@ mod descriptions;
 mod engines;
 mod heavy;
 mod leasing;
+mod looking;
 mod names;
 mod pools;
 mod published;
