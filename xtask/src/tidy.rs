@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `contract` | the engine contract's frozen versions say what they said |
 //! | `direction` | which crate may depend on which |
+//! | `domains` | which room of the server may use which |
 //! | `order` | each file's first line, imports before items, tests last, size, no `mod.rs` |
 //! | `links` | relative links and anchors in Markdown, and the paths that ARCHITECTURE.md names |
 //! | `hosts` | no registry is named: where packages come from is each machine's own matter |
@@ -12,6 +13,7 @@
 
 mod contract;
 mod direction;
+mod domains;
 mod hosts;
 mod links;
 mod lints;
@@ -81,6 +83,7 @@ pub fn check(root: &Path) -> Result<Vec<Finding>> {
         findings.extend(lints::check_manifests(root, Path::new(manifest), &metadata, &sources));
     }
     findings.extend(contract::check(&sources));
+    findings.extend(domains::check(&sources));
     findings.extend(lints::check_allowances(&sources));
     findings.extend(order::check(&sources));
     findings.extend(links::check(&sources));
