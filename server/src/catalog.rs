@@ -7,7 +7,6 @@ mod describing;
 mod descriptions;
 mod engines;
 mod handle;
-mod kinds;
 mod pools;
 mod presence;
 mod releases;
@@ -15,16 +14,17 @@ mod roots;
 mod said;
 mod service;
 mod told;
+mod types;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use handle::{Catalog, CatalogConfig};
-pub use kinds::{NewPools, NewRelease, Offered, PoolService, PoolSummary, Serves};
 pub(crate) use releases::{abilities, with_long_parameters};
 pub use roots::PoolRoot;
 pub(crate) use service::NOWHERE;
 pub(crate) use told::shorten;
+pub use types::{NewPools, NewRelease, Offered, PoolService, PoolSummary, Serves};
 
 use crate::store::Store;
 

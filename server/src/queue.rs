@@ -15,7 +15,6 @@ mod core;
 mod events;
 mod fetch;
 mod handle;
-mod kinds;
 mod lease;
 mod leases;
 pub(crate) mod masks;
@@ -26,6 +25,7 @@ mod report;
 mod rest;
 mod resume;
 mod turns;
+mod types;
 mod upload;
 mod views;
 mod waking;
@@ -44,13 +44,13 @@ pub(crate) use self::core::Core;
 pub use self::core::QueueConfig;
 pub use self::events::FEW_EVENTS;
 pub use self::handle::Queue;
-pub use self::kinds::{
-    Advanced, Fetched, FoundResult, Leased, LeasedUploadWork, Mark, Opened, Position, RecordedEvent, RecordedEvents,
-    RecordedKind, RecordedResult,
-};
 pub use self::open::STORED_RANGES;
 pub(crate) use self::record::{Happening, record};
 pub(crate) use self::rest::{Locked, resting};
+pub use self::types::{
+    Advanced, Fetched, FoundResult, Leased, LeasedUploadWork, Mark, Opened, Position, RecordedEvent, RecordedEvents,
+    RecordedKind, RecordedResult,
+};
 pub(crate) use self::waking::Waking;
 
 use crate::catalog::Catalog;

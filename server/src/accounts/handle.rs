@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use super::kinds::Caller;
+use super::types::Caller;
 use crate::store::Store;
 
 /// The accounts of one database. Cheap to clone; nothing goes on by itself.

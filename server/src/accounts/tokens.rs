@@ -7,7 +7,7 @@ use data_encoding::HEXLOWER;
 use filemill_api::{ErrorBody, ErrorCode};
 
 use super::handle::Accounts;
-use super::kinds::{Caller, NewToken, Scope, TokenSummary};
+use super::types::{Caller, NewToken, Scope, TokenSummary};
 use crate::digest::sha256;
 use crate::refusal::{bad_request, from_store, is_name, shown};
 use crate::store::StoreError;

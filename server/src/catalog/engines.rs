@@ -6,9 +6,9 @@ use filemill_api::limits::{MAX_COMPONENT_BYTES, MAX_OFFERED_ENGINES, MAX_POOL_CO
 use filemill_api::{ErrorBody, LOCAL_PREFIX, Offer, OfferRequest, Release};
 
 use super::handle::Catalog;
-use super::kinds::Offered;
 use super::releases::{MAX_CONTRACT, needs};
 use super::said::Said;
+use super::types::Offered;
 use crate::refusal::{
     bad_request, check_node, conflict, from_store, is_hex, is_name, not_found, over_quota, own_pool, shown, too_many,
     too_many_nodes,

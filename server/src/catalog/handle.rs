@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 
 use super::describing::Describing;
-use super::kinds::NewPools;
+use super::types::NewPools;
 use crate::gates::Gates;
 use crate::recent::Recent;
 use crate::store::Store;

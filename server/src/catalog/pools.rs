@@ -9,8 +9,8 @@ use std::sync::PoisonError;
 use filemill_api::{ErrorBody, ErrorCode, Pools, SignedStatement};
 
 use super::handle::Catalog;
-use super::kinds::{NewPools, PoolSummary};
 use super::roots::{PoolRoot, Said, read_unsigned};
+use super::types::{NewPools, PoolSummary};
 use crate::accounts::Caller;
 use crate::digest::sha256;
 use crate::refusal::{conflict, from_store, own_pool};

@@ -8,8 +8,8 @@ use filemill_api::{ErrorBody, Release, Releases};
 
 use super::adoption::choose_default;
 use super::handle::Catalog;
-use super::kinds::NewRelease;
 use super::said::Said;
+use super::types::NewRelease;
 use crate::accounts::Caller;
 use crate::refusal::{bad_request, check_pool, conflict, from_store, is_hex, is_name, not_found, shown};
 use crate::storage::{Object, ObjectKey};

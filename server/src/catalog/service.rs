@@ -3,7 +3,7 @@
 use filemill_api::ErrorBody;
 
 use super::handle::Catalog;
-use super::kinds::{PoolService, Serves};
+use super::types::{PoolService, Serves};
 use crate::accounts::{Caller, Scope};
 use crate::refusal::{bad_request, check_pool, from_store, is_name, not_found, shown};
 use crate::store::StoreError;

@@ -6,7 +6,7 @@ use filemill_api::{AdvanceRequest, ErrorBody};
 use super::batch::AdvanceAsk;
 use super::combine;
 use super::handle::Queue;
-use super::kinds::Advanced;
+use super::types::Advanced;
 use crate::accounts::Caller;
 use crate::refusal::too_many;
 

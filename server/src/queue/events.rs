@@ -9,7 +9,7 @@ use filemill_api::{ErrorBody, Outcome};
 use super::bell::Listener;
 use super::core::Core;
 use super::handle::Queue;
-use super::kinds::{Mark, Position, RecordedEvent, RecordedEvents, RecordedKind, RecordedResult};
+use super::types::{Mark, Position, RecordedEvent, RecordedEvents, RecordedKind, RecordedResult};
 use crate::accounts::Caller;
 use crate::refusal::from_store;
 use crate::storage::{Object, ObjectKey};

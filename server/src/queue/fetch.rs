@@ -7,7 +7,7 @@ use filemill_api::{ErrorBody, FetchRequest, Outcome, ResultKey};
 
 use super::events::sealed;
 use super::handle::Queue;
-use super::kinds::{Fetched, FoundResult, Position};
+use super::types::{Fetched, FoundResult, Position};
 use crate::accounts::Caller;
 use crate::refusal::{from_store, is_hex, not_found, shown, too_many};
 use crate::store::StoreError;

@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::handle::Queue;
-use super::kinds::Leased;
 use super::lease::{LeaseAsk, Wish};
+use super::types::Leased;
 use super::upload::key;
 use crate::catalog::{abilities, shorten};
 use crate::refusal::{bad_request, check_node, check_pool, fenced, from_store, own_pool, too_many_nodes, unavailable};

@@ -7,8 +7,8 @@ use filemill_api::{ErrorBody, OpenRequest, OpenUpload, UploadState};
 
 use super::batch::{OneOpening, OpenAsk, length_of};
 use super::handle::Queue;
-use super::kinds::Opened;
 use super::turns::Owner;
+use super::types::Opened;
 use super::upload::{key, state_of, wanted};
 use super::{announce, combine};
 use crate::accounts::Caller;
