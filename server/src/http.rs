@@ -9,8 +9,8 @@ mod body;
 mod caller;
 mod catalog;
 mod declared;
-mod frame;
 mod health;
+mod middleware;
 mod openapi;
 mod problem;
 mod queue;
@@ -41,7 +41,7 @@ pub(crate) use self::app::Below;
 
 /// Every route. It says of itself whatever is to be known of it: see [`declared`].
 fn declared() -> Declared {
-    Declared::new(openapi::frame())
+    Declared::new(openapi::base())
         .with(route!(uploads::open))
         .with(route!(uploads::list))
         .with(route!(uploads::show))
@@ -96,6 +96,6 @@ pub(crate) fn router(below: Below, plan: Plan, bounds: Bounds, stop: Cancellatio
                 .with_status(StatusCode::METHOD_NOT_ALLOWED)
                 .hint("`/v1/openapi.json` lists what it takes")
         })
-        .layer(from_fn_with_state(Arc::clone(&app), frame::frame))
+        .layer(from_fn_with_state(Arc::clone(&app), middleware::around))
         .with_state(app)
 }

@@ -26,7 +26,7 @@ use super::auth::Public;
 struct Api;
 
 /// What the document says beside the routes: the bearer token, how each call may be refused, and the bounds that are checked.
-pub(super) fn frame() -> utoipa::openapi::OpenApi {
+pub(super) fn base() -> utoipa::openapi::OpenApi {
     let mut api = Api::openapi();
     let components = api.components.get_or_insert_default();
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));

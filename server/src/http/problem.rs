@@ -4,7 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use filemill_api::{ErrorBody, ErrorCode, Problem};
 
-/// A refused request. The middleware [`super::frame`] adds the request's id and writes the body.
+/// A refused request. The middleware [`super::middleware`] adds the request's id and writes the body.
 #[derive(Debug, Clone)]
 pub(crate) struct Refusal {
     status: StatusCode,

@@ -28,7 +28,7 @@ const SMALL_ANSWER_BYTES: usize = 4 << 10;
 
 /// Runs a request: refuses it when too many of its caller are under way, ends it after a minute, survives its panic, logs it without
 /// query and headers (they may carry secrets), and gives every error the one shape.
-pub(super) async fn frame(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(super) async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
     let id = request_id(&request);
     let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str).to_owned();
     let span = tracing::info_span!("request", request_id = %id, method = %request.method(), route);
