@@ -1,4 +1,4 @@
-//! What writes in a transaction of its own, beside the queues that combine: so many of one caller at a time.
+//! What writes in a transaction of its own, beside the queues that coalesce: so many of one caller at a time.
 //!
 //! Whatever waits for the database is served in the order in which it came. Were all of one caller's requests in that line, everybody
 //! else's next transaction would stand behind them.

@@ -9,7 +9,7 @@ mod announce;
 mod batch;
 mod bell;
 mod cancel;
-mod combine;
+mod coalesce;
 mod complete;
 mod core;
 mod events;
@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::batch::{Advancing, Cancelling, Completing, Opening, Reporting};
-use self::combine::Combiner;
+use self::coalesce::Coalescer;
 use self::handle::Inner;
 
 pub use self::bell::Listener;
@@ -70,11 +70,11 @@ impl Queue {
         let core = Arc::new(Core::new(store, config, catalog));
         let leasing = lease::start(Arc::clone(&core), tracker, stop.clone());
         let inner = Inner {
-            opening: Combiner::start(Opening(Arc::clone(&core)), tracker, stop.clone()),
-            advancing: Combiner::start(Advancing(Arc::clone(&core)), tracker, stop.clone()),
-            cancelling: Combiner::start(Cancelling(Arc::clone(&core)), tracker, stop.clone()),
-            reporting: Combiner::start(Reporting(Arc::clone(&core)), tracker, stop.clone()),
-            completing: Combiner::start(Completing(Arc::clone(&core)), tracker, stop.clone()),
+            opening: Coalescer::start(Opening(Arc::clone(&core)), tracker, stop.clone()),
+            advancing: Coalescer::start(Advancing(Arc::clone(&core)), tracker, stop.clone()),
+            cancelling: Coalescer::start(Cancelling(Arc::clone(&core)), tracker, stop.clone()),
+            reporting: Coalescer::start(Reporting(Arc::clone(&core)), tracker, stop.clone()),
+            completing: Coalescer::start(Completing(Arc::clone(&core)), tracker, stop.clone()),
             leasing,
             core,
         };

@@ -4,7 +4,7 @@ use filemill_api::limits::MAX_UPLOADS_PER_REQUEST;
 use filemill_api::{AdvanceRequest, ErrorBody};
 
 use super::batch::AdvanceAsk;
-use super::combine;
+use super::coalesce;
 use super::handle::Queue;
 use super::types::Advanced;
 use crate::accounts::Caller;
@@ -24,7 +24,7 @@ impl Queue {
             return Err(too_many("uploads", MAX_UPLOADS_PER_REQUEST));
         }
         let asks = request.uploads.into_iter().map(|upload| AdvanceAsk { member: caller.member, upload }).collect();
-        let answers = self.inner.advancing.ask(combine::owner(caller), asks).await?;
+        let answers = self.inner.advancing.ask(coalesce::owner(caller), asks).await?;
         Ok(answers.into_iter().map(|answer| answer.advanced).collect())
     }
 }

@@ -9,7 +9,7 @@ use filemill_api::limits::MAX_UPLOADS_PER_REQUEST;
 use filemill_api::{CancelRequest, Cancelled, ErrorBody};
 
 use super::batch::CancelAsk;
-use super::combine;
+use super::coalesce;
 use super::handle::Queue;
 use crate::accounts::Caller;
 use crate::refusal::{from_store, is_hex, no_upload, too_many};
@@ -35,7 +35,7 @@ impl Queue {
             }
         }
         let asks = mine.values().map(CancelAsk::of).collect();
-        let ended = self.inner.cancelling.ask(combine::owner(caller), asks).await?;
+        let ended = self.inner.cancelling.ask(coalesce::owner(caller), asks).await?;
         let counts: HashMap<_, _> = ended.into_iter().collect();
         let answer = |id: &String| {
             let row = mine.get(id).ok_or_else(|| no_upload(id))?;

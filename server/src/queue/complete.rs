@@ -12,7 +12,7 @@ use filemill_api::{Complete, CompleteAnswer, CompleteRequest, ErrorBody, Item, R
 use super::batch::CompleteAsk;
 use super::handle::Queue;
 use super::upload::key;
-use super::{combine, masks};
+use super::{coalesce, masks};
 use crate::refusal::{bad_request, check_node, fenced, from_store, is_hex, shown, too_many, unavailable};
 use crate::storage::{Object, ObjectKey};
 use crate::store::queue::lo_of;
@@ -41,7 +41,7 @@ impl Queue {
         let pool: Arc<str> = own.into();
         let accepted = request.leases.into_iter().zip(&refusals).filter(|(_, no)| no.is_none());
         let asks = accepted.map(|(complete, _)| CompleteAsk { pool: Arc::clone(&pool), complete }).collect();
-        let owner = combine::owner_of_node(own, &request.node);
+        let owner = coalesce::owner_of_node(own, &request.node);
         let mut done = self.inner.completing.ask(owner, asks).await?.into_iter();
         let leases = refusals
             .into_iter()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::batch::{Advancing, Cancelling, Completing, Opening, Reporting};
-use super::combine::Combiner;
+use super::coalesce::Coalescer;
 use super::core::Core;
 use super::lease::LeaseAsk;
 
@@ -18,11 +18,11 @@ pub struct Queue {
 /// The ways into the tasks.
 pub(super) struct Inner {
     pub(super) core: Arc<Core>,
-    pub(super) opening: Combiner<Opening>,
-    pub(super) advancing: Combiner<Advancing>,
-    pub(super) cancelling: Combiner<Cancelling>,
-    pub(super) reporting: Combiner<Reporting>,
-    pub(super) completing: Combiner<Completing>,
+    pub(super) opening: Coalescer<Opening>,
+    pub(super) advancing: Coalescer<Advancing>,
+    pub(super) cancelling: Coalescer<Cancelling>,
+    pub(super) reporting: Coalescer<Reporting>,
+    pub(super) completing: Coalescer<Completing>,
     pub(super) leasing: mpsc::Sender<LeaseAsk>,
 }
 

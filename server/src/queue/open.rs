@@ -10,7 +10,7 @@ use super::handle::Queue;
 use super::turns::Owner;
 use super::types::Opened;
 use super::upload::{key, state_of, wanted};
-use super::{announce, combine};
+use super::{announce, coalesce};
 use crate::accounts::Caller;
 use crate::catalog::{NOWHERE, with_long_parameters};
 use crate::refusal::{conflict, from_store, not_found, shown, too_many, unavailable};
@@ -39,7 +39,7 @@ impl Queue {
         if request.uploads.len() > MAX_UPLOADS_PER_REQUEST {
             return Err(too_many("uploads", MAX_UPLOADS_PER_REQUEST));
         }
-        let owner = combine::owner(caller);
+        let owner = coalesce::owner(caller);
         let mut checked = Vec::with_capacity(request.uploads.len());
         for upload in request.uploads {
             checked.push(self.checked(caller, upload).await.map(Arc::new));

@@ -6,7 +6,7 @@ use filemill_api::limits::MAX_LEASES_PER_REQUEST;
 use filemill_api::{ErrorBody, ReportAnswer, ReportRequest};
 
 use super::batch::ReportAsk;
-use super::combine;
+use super::coalesce;
 use super::handle::Queue;
 use crate::refusal::{check_node, too_many};
 
@@ -31,7 +31,7 @@ impl Queue {
         let leases: Vec<_> = request.leases.iter().map(|report| report.lease).collect();
         let asks = request.leases.iter().map(|report| ReportAsk::new(&pool, report)).collect();
         drop(request.leases);
-        let held = self.inner.reporting.ask(combine::owner_of_node(own, &request.node), asks).await?;
+        let held = self.inner.reporting.ask(coalesce::owner_of_node(own, &request.node), asks).await?;
         for (lease, held) in leases.into_iter().zip(held) {
             match held {
                 Some(true) => answer.cancelled.push(lease),

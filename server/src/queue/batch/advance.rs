@@ -7,7 +7,7 @@ use filemill_api::limits::MAX_STORED_CHUNKS;
 use filemill_api::{AdvanceUpload, ChunkWant, ErrorBody};
 
 use crate::queue::announce::{check_chunk, check_wanted, most_runs};
-use crate::queue::combine::Combined;
+use crate::queue::coalesce::Coalesced;
 use crate::queue::core::Core;
 use crate::queue::rest::resting;
 use crate::queue::types::Advanced;
@@ -34,7 +34,7 @@ pub(in crate::queue) struct AdvanceAnswer {
 /// Advances what many callers ask.
 pub(in crate::queue) struct Advancing(pub(in crate::queue) Arc<Core>);
 
-impl Combined for Advancing {
+impl Coalesced for Advancing {
     type Ask = AdvanceAsk;
     type Answer = AdvanceAnswer;
     type Begun = Tx;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use filemill_api::Outcome;
 
-use crate::queue::combine::Combined;
+use crate::queue::coalesce::Coalesced;
 use crate::queue::core::Core;
 use crate::queue::masks;
 use crate::queue::record::{Happening, record};
@@ -40,7 +40,7 @@ impl CancelAsk {
 /// Cancels what many callers ask; answers each upload's number and how many of its jobs ended.
 pub(in crate::queue) struct Cancelling(pub(in crate::queue) Arc<Core>);
 
-impl Combined for Cancelling {
+impl Coalesced for Cancelling {
     type Ask = CancelAsk;
     type Answer = (i64, u32);
     type Begun = Tx;

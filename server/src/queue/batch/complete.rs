@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use filemill_api::{Complete, Completed, Completion, ErrorBody, SealedBody};
 
-use crate::queue::combine::Combined;
+use crate::queue::coalesce::Coalesced;
 use crate::queue::core::Core;
 use crate::queue::masks;
 use crate::queue::record::{Happening, record};
@@ -23,7 +23,7 @@ pub(in crate::queue) struct CompleteAsk {
 /// Completes what many nodes did.
 pub(in crate::queue) struct Completing(pub(in crate::queue) Arc<Core>);
 
-impl Combined for Completing {
+impl Coalesced for Completing {
     type Ask = CompleteAsk;
     type Answer = Result<Completed, ErrorBody>;
     type Begun = Tx;

@@ -7,7 +7,7 @@ use filemill_api::OpenUpload;
 
 use crate::queue::announce;
 use crate::queue::announce::Announced;
-use crate::queue::combine::Combined;
+use crate::queue::coalesce::Coalesced;
 use crate::queue::core::Core;
 use crate::queue::turns::Owner;
 use crate::random;
@@ -34,7 +34,7 @@ pub(in crate::queue) struct OneOpening {
 /// Opens what many callers ask; answers the row of an upload that was there already.
 pub(in crate::queue) struct Opening(pub(in crate::queue) Arc<Core>);
 
-impl Combined for Opening {
+impl Coalesced for Opening {
     type Ask = OpenAsk;
     type Answer = Option<UploadRow>;
     type Begun = Tx;

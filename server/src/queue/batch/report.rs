@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use filemill_api::{LeaseReport, RunKey};
 
-use crate::queue::combine::Combined;
+use crate::queue::coalesce::Coalesced;
 use crate::queue::core::Core;
 use crate::queue::masks;
 use crate::retry::ms;
@@ -35,7 +35,7 @@ impl ReportAsk {
 /// Records what many nodes report; answers whether each lease was cancelled, if it is held.
 pub(in crate::queue) struct Reporting(pub(in crate::queue) Arc<Core>);
 
-impl Combined for Reporting {
+impl Coalesced for Reporting {
     type Ask = ReportAsk;
     type Answer = Option<bool>;
     type Begun = Tx;

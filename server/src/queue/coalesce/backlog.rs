@@ -31,7 +31,7 @@ pub(super) struct Taken {
 }
 
 /// What was asked and is not answered.
-pub(super) struct Queue<A, R> {
+pub(super) struct Backlog<A, R> {
     turns: PoolTurns,
     /// The asks of which something is still to be taken up, in the order in which each member asked.
     waiting: HashMap<i64, HashMap<i64, BTreeSet<u64>>>,
@@ -57,7 +57,7 @@ pub(super) struct Ask<A, R> {
     answer: Answers<R>,
 }
 
-impl<A, R> Default for Queue<A, R> {
+impl<A, R> Default for Backlog<A, R> {
     fn default() -> Self {
         Self {
             turns: PoolTurns::default(),
@@ -71,7 +71,7 @@ impl<A, R> Default for Queue<A, R> {
     }
 }
 
-impl<A, R> Queue<A, R> {
+impl<A, R> Backlog<A, R> {
     /// Adds what a caller asks, and answers its number. What it weighs counts towards `most`, which an organisation may have queued;
     /// 0: it does not count.
     ///

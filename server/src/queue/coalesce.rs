@@ -3,9 +3,9 @@
 //! Nobody waits for company: a batch is what queued up while the one before it was written. Under load that makes
 //! batches as large as commits are slow, and without load a batch of one. It is taken up when its transaction has begun: what is
 //! asked while other transactions are written goes along. But a batch ends where it would hold others up: what
-//! does not fit waits for the next one, in an order in which organisations and members take turns ([`queue`]).
+//! does not fit waits for the next one, in an order in which organisations and members take turns ([`backlog`]).
 
-mod queue;
+mod backlog;
 
 use std::collections::hash_map::RandomState;
 use std::future::Future;
@@ -17,7 +17,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::queue::{Batch, Queue};
+use self::backlog::{Backlog, Batch};
 use super::turns::Owner;
 use crate::accounts::Caller;
 use crate::refusal;
@@ -27,8 +27,8 @@ use crate::store::StoreError;
 const ATTEMPTS: u32 = 3;
 
 /// What can be done for many callers at once.
-pub(super) trait Combined: Send + Sync + 'static {
-    /// One part of what a caller asks, which is never divided between transactions unless [`Combined::run`] does.
+pub(super) trait Coalesced: Send + Sync + 'static {
+    /// One part of what a caller asks, which is never divided between transactions unless [`Coalesced::run`] does.
     type Ask: Send + Sync + 'static;
     /// What it gets.
     type Answer: Send + 'static;
@@ -75,26 +75,26 @@ pub(super) fn owner_of_node(pool: &str, node: &str) -> Owner {
 }
 
 /// The way into one queue.
-pub(super) struct Combiner<C: Combined> {
+pub(super) struct Coalescer<C: Coalesced> {
     shared: Arc<Shared<C>>,
 }
 
-struct Shared<C: Combined> {
-    queue: Mutex<Queue<C::Ask, C::Answer>>,
+struct Shared<C: Coalesced> {
+    backlog: Mutex<Backlog<C::Ask, C::Answer>>,
     /// Something was asked.
     asked: Notify,
 }
 
-impl<C: Combined> Shared<C> {
-    fn queue(&self) -> MutexGuard<'_, Queue<C::Ask, C::Answer>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+impl<C: Coalesced> Shared<C> {
+    fn backlog(&self) -> MutexGuard<'_, Backlog<C::Ask, C::Answer>> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<C: Combined> Combiner<C> {
+impl<C: Coalesced> Coalescer<C> {
     /// Starts the task that works for it, until `stop`; what is queued by then is still done.
     pub(super) fn start(work: C, tracker: &TaskTracker, stop: CancellationToken) -> Self {
-        let shared = Arc::new(Shared { queue: Mutex::default(), asked: Notify::new() });
+        let shared = Arc::new(Shared { backlog: Mutex::default(), asked: Notify::new() });
         tracker.spawn(serve(work, Arc::clone(&shared), stop));
         Self { shared }
     }
@@ -113,7 +113,7 @@ impl<C: Combined> Combiner<C> {
             Some(most) => (asks.iter().map(C::weight).sum(), most),
             None => (0, usize::MAX),
         };
-        let number = self.shared.queue().add(owner, asks, weight, most, answer)?;
+        let number = self.shared.backlog().add(owner, asks, weight, most, answer)?;
         self.shared.asked.notify_one();
         let _waits = Waits { shared: &self.shared, number };
         answered.await.map_err(|_| refusal::unavailable())?
@@ -121,33 +121,33 @@ impl<C: Combined> Combiner<C> {
 }
 
 /// A caller that waits for its answers.
-struct Waits<'a, C: Combined> {
+struct Waits<'a, C: Coalesced> {
     shared: &'a Shared<C>,
     number: u64,
 }
 
-impl<C: Combined> Drop for Waits<'_, C> {
+impl<C: Coalesced> Drop for Waits<'_, C> {
     fn drop(&mut self) {
         // Outside of the lock: it may be much.
-        let given_up = self.shared.queue().give_up(self.number);
+        let given_up = self.shared.backlog().give_up(self.number);
         drop(given_up);
     }
 }
 
 /// However the task ends, nobody waits for it any more.
-struct Closes<'a, C: Combined>(&'a Shared<C>);
+struct Closes<'a, C: Coalesced>(&'a Shared<C>);
 
-impl<C: Combined> Drop for Closes<'_, C> {
+impl<C: Coalesced> Drop for Closes<'_, C> {
     fn drop(&mut self) {
-        self.0.queue().close();
+        self.0.backlog().close();
     }
 }
 
-async fn serve<C: Combined>(work: C, shared: Arc<Shared<C>>, stop: CancellationToken) {
+async fn serve<C: Coalesced>(work: C, shared: Arc<Shared<C>>, stop: CancellationToken) {
     let _closes = Closes(&shared);
     loop {
         let something = {
-            let mut queue = shared.queue();
+            let mut queue = shared.backlog();
             let something = queue.is_waiting();
             if !something && stop.is_cancelled() {
                 queue.close();
@@ -157,7 +157,7 @@ async fn serve<C: Combined>(work: C, shared: Arc<Shared<C>>, stop: CancellationT
         };
         if something {
             let begun = work.begin().await;
-            let batch = shared.queue().take(C::FULL, C::weight);
+            let batch = shared.backlog().take(C::FULL, C::weight);
             // Whoever asked may have given up meanwhile.
             if !batch.asks.is_empty() {
                 answer_all(&work, &shared, begun, batch).await;
@@ -171,7 +171,7 @@ async fn serve<C: Combined>(work: C, shared: Arc<Shared<C>>, stop: CancellationT
     }
 }
 
-async fn answer_all<C: Combined>(
+async fn answer_all<C: Coalesced>(
     work: &C,
     shared: &Shared<C>,
     begun: Result<C::Begun, StoreError>,
@@ -184,7 +184,7 @@ async fn answer_all<C: Combined>(
         match attempt(work, begun.take(), &batch.asks[begin..end]).await {
             Ok(done) => {
                 let answered = done.len();
-                let mut queue = shared.queue();
+                let mut queue = shared.backlog();
                 for (&taken, done) in batch.taken[begin..].iter().zip(done) {
                     queue.answer(taken, C::beyond_weight(&done), done);
                 }
@@ -199,7 +199,7 @@ async fn answer_all<C: Combined>(
             }
             Err(error) if end - begin == 1 || error.is_unavailable() => {
                 let refusal = refusal::from_store(C::NAME, &error);
-                let mut queue = shared.queue();
+                let mut queue = shared.backlog();
                 for &taken in &batch.taken[begin..end] {
                     queue.refuse(taken, refusal.clone());
                 }
@@ -219,11 +219,11 @@ async fn answer_all<C: Combined>(
             }
         }
     }
-    shared.queue().put_back(batch.asks.split_off(begin), &batch.taken[begin..]);
+    shared.backlog().put_back(batch.asks.split_off(begin), &batch.taken[begin..]);
 }
 
 /// Does it in the transaction that has begun, if there is one, and in others where that met a conflict.
-async fn attempt<C: Combined>(
+async fn attempt<C: Coalesced>(
     work: &C,
     mut begun: Option<Result<C::Begun, StoreError>>,
     asks: &[C::Ask],

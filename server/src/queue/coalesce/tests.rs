@@ -46,7 +46,7 @@ impl Default for Work {
     }
 }
 
-impl Combined for Arc<Work> {
+impl Coalesced for Arc<Work> {
     type Ask = Ask;
     type Answer = usize;
     type Begun = ();
@@ -83,7 +83,7 @@ impl Combined for Arc<Work> {
 /// A combiner whose first transaction is under way, so that what is asked next queues up.
 struct Bench {
     work: Arc<Work>,
-    combiner: Arc<Combiner<Arc<Work>>>,
+    combiner: Arc<Coalescer<Arc<Work>>>,
     tracker: TaskTracker,
     stop: CancellationToken,
 }
@@ -91,7 +91,7 @@ struct Bench {
 impl Bench {
     async fn new(work: Work) -> Self {
         let (work, tracker, stop) = (Arc::new(work), TaskTracker::new(), CancellationToken::new());
-        let combiner = Arc::new(Combiner::start(Arc::clone(&work), &tracker, stop.clone()));
+        let combiner = Arc::new(Coalescer::start(Arc::clone(&work), &tracker, stop.clone()));
         let bench = Self { work, combiner, tracker, stop };
         bench.ask(EVE, &[1], &Arc::default()).await;
         while bench.work.begun.load(Ordering::SeqCst) == 0 {
@@ -287,8 +287,8 @@ async fn one_organisation_has_so_much_queued_and_others_are_not_refused() {
 
 #[test]
 fn what_is_given_up_costs_no_more_where_much_else_waits() {
-    let mut queue = queue::Queue::<u32, ()>::default();
-    let ask = |queue: &mut queue::Queue<u32, ()>| queue.add(EVE, vec![7; 1024], 0, 0, oneshot::channel().0).unwrap();
+    let mut queue = queue::Backlog::<u32, ()>::default();
+    let ask = |queue: &mut queue::Backlog<u32, ()>| queue.add(EVE, vec![7; 1024], 0, 0, oneshot::channel().0).unwrap();
     let numbers: Vec<_> = (0..2048).map(|_| ask(&mut queue)).collect();
     let begin = std::time::Instant::now();
     for number in numbers {
