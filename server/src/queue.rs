@@ -22,7 +22,7 @@ mod open;
 mod outcomes;
 mod record;
 mod report;
-mod rest;
+mod requeue;
 mod resume;
 mod turns;
 mod types;
@@ -46,7 +46,7 @@ pub use self::events::FEW_EVENTS;
 pub use self::handle::Queue;
 pub use self::open::STORED_RANGES;
 pub(crate) use self::record::{Happening, record};
-pub(crate) use self::rest::{Locked, resting};
+pub(crate) use self::requeue::{Locked, unheld_state};
 pub use self::types::{
     Advanced, Fetched, FoundResult, Leased, LeasedUploadWork, Mark, Opened, Position, RecordedEvent, RecordedEvents,
     RecordedKind, RecordedResult,

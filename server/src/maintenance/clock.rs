@@ -11,7 +11,7 @@ use crate::refusal::from_store;
 use crate::retry::ms;
 use crate::store::StoreError;
 
-/// How often cursors and resting runs are looked at; also how long the cancelling of abandoned uploads rests.
+/// How often cursors and unheld_state runs are looked at; also how long the cancelling of abandoned uploads rests.
 const BEAT: Duration = Duration::from_secs(1);
 /// Transactions in which runs go on in one beat: listeners do not wait for more.
 const RESUMED: usize = 16;

@@ -6,7 +6,7 @@
 use filemill_api::Outcome;
 
 use super::handle::Maintenance;
-use crate::queue::{Happening, Locked, Waking, masks, record, resting};
+use crate::queue::{Happening, Locked, Waking, masks, record, unheld_state};
 use crate::store::StoreError;
 use crate::store::queue::{Cut, LeaseMark, NewRun, RunRow, UploadRow, run_id};
 
@@ -85,7 +85,7 @@ fn end<'a>(run: &'a RunRow, upload: &UploadRow) -> Ends<'a> {
     }
     let vstart = run.vstart;
     let state = |alone: bool| {
-        resting(upload.header_stored, upload.prefix, run.first_chunk, run.last_chunk, run.patient || alone)
+        unheld_state(upload.header_stored, upload.prefix, run.first_chunk, run.last_chunk, run.patient || alone)
     };
     if run.alone {
         let deaths = run.deaths + i64::from(suspects != 0);

@@ -23,7 +23,7 @@ pub(super) use self::allot::Wish;
 use self::waiting::Classes;
 use super::core::Core;
 use super::masks;
-use super::rest::Why;
+use super::requeue::Why;
 use super::turns::Turns;
 use super::types::Leased;
 use crate::refusal::from_store;
@@ -243,7 +243,7 @@ impl Core {
             .flat_map(|work| &work.runs)
             .map(|run| (RunKey { run: run.run, fence: run.fence }, Why::Untold))
             .collect();
-        if let Err(error) = retried(|| self.rest(pool, &leases)).await {
+        if let Err(error) = retried(|| self.requeue(pool, &leases)).await {
             // They come back when the leases end.
             let _logged = from_store("take back leases", &error);
         }

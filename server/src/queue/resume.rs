@@ -1,7 +1,7 @@
 //! Runs that rested because what they need was missing again and again.
 
 use super::core::Core;
-use super::rest::{Locked, resting};
+use super::requeue::{Locked, unheld_state};
 use super::waking::Waking;
 use crate::retry::retried;
 use crate::store::StoreError;
@@ -30,7 +30,7 @@ impl Core {
         for run in locked.runs.values().filter(|run| run.state() == RunState::WAITING && !run.paused) {
             let Some(upload) = locked.uploads.get(&run.upload) else { continue };
             let patient = run.patient || run.alone;
-            let state = resting(upload.header_stored, upload.prefix, run.first_chunk, run.last_chunk, patient);
+            let state = unheld_state(upload.header_stored, upload.prefix, run.first_chunk, run.last_chunk, patient);
             if state != RunState::WAITING {
                 waking.add(upload, run.vstart);
             }

@@ -9,7 +9,7 @@ use filemill_api::{AdvanceUpload, ChunkWant, ErrorBody};
 use crate::queue::announce::{check_chunk, check_wanted, most_runs};
 use crate::queue::coalesce::Coalesced;
 use crate::queue::core::Core;
-use crate::queue::rest::resting;
+use crate::queue::requeue::unheld_state;
 use crate::queue::types::Advanced;
 use crate::queue::upload::{state_of, wanted};
 use crate::queue::waking::Waking;
@@ -211,7 +211,7 @@ async fn announce(
         let (Some(&prefix), Some(upload)) = (prefixes.get(&run.upload), rows.get(&run.upload)) else {
             continue;
         };
-        let state = resting(true, prefix, run.first_chunk, run.last_chunk, run.patient || run.alone);
+        let state = unheld_state(true, prefix, run.first_chunk, run.last_chunk, run.patient || run.alone);
         if state != run.state() && state != RunState::WAITING {
             let place = place_of(run.vstart, run.upload);
             waking.add(upload, place);

@@ -9,7 +9,7 @@ use crate::queue::coalesce::Coalesced;
 use crate::queue::core::Core;
 use crate::queue::masks;
 use crate::queue::record::{Happening, record};
-use crate::queue::rest::Locked;
+use crate::queue::requeue::Locked;
 use crate::refusal::fenced;
 use crate::store::queue::{UploadRow, lo_of, upload_of};
 use crate::store::{StoreError, Tx};

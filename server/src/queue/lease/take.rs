@@ -24,15 +24,15 @@ pub(super) struct Look {
     /// What it cost whom, in the order of turns.
     pub(super) charges: Vec<(Owner, i64)>,
     /// How each queue of ready runs goes on that was looked at.
-    pub(super) ready: Vec<Rest>,
+    pub(super) ready: Vec<Remainder>,
     /// How each queue of partial runs goes on that was looked at.
-    pub(super) partial: Vec<Rest>,
+    pub(super) partial: Vec<Remainder>,
     /// A run was cut: the rest of it is there for who still waits.
     pub(super) cut: bool,
 }
 
 /// What is left of a member's queue after a look.
-pub(super) struct Rest {
+pub(super) struct Remainder {
     pub(super) needs: i64,
     pub(super) owner: Owner,
     /// The place after which it goes on; none: it is empty.
@@ -153,7 +153,7 @@ fn charge(grant: &Grant<'_>, wishes: &[Wish]) -> (Owner, i64) {
 }
 
 /// How the queues go on: each after the last of its runs before which nothing was left.
-fn rests(order: &Order<'_>, candidates: &[Candidate], grants: &[Grant<'_>]) -> Vec<Rest> {
+fn rests(order: &Order<'_>, candidates: &[Candidate], grants: &[Grant<'_>]) -> Vec<Remainder> {
     let whole: HashSet<_> = grants.iter().filter(|grant| grant.rest.is_none()).map(|grant| grant.run.id).collect();
     let mut left = HashMap::<(i64, i64), (i64, i64)>::new();
     for run in candidates.iter().filter(|run| !whole.contains(&run.id)).chain(order.left()) {
@@ -166,7 +166,7 @@ fn rests(order: &Order<'_>, candidates: &[Candidate], grants: &[Grant<'_>]) -> V
         .map(|queue| {
             let (needs, owner) = (queue.needs, queue.owner);
             let first = left.get(&(needs, owner.member)).copied();
-            Rest { needs, owner, after: first.or(queue.more.then_some(queue.after)) }
+            Remainder { needs, owner, after: first.or(queue.more.then_some(queue.after)) }
         })
         .collect()
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap, btree_set};
 use std::time::{Duration, Instant};
 
-use super::take::Rest;
+use super::take::Remainder;
 use crate::queue::core::Core;
 use crate::queue::turns::{Owner, PoolTurns, Turns};
 use crate::queue::waking::{Woken, WokenInPool};
@@ -146,8 +146,8 @@ impl Waiting {
     }
 
     /// Takes in what a look left, after it was charged.
-    fn go_on(&mut self, rests: Vec<Rest>, turns: Option<&PoolTurns>) {
-        for Rest { needs, owner, after } in rests {
+    fn go_on(&mut self, rests: Vec<Remainder>, turns: Option<&PoolTurns>) {
+        for Remainder { needs, owner, after } in rests {
             let Owner { organisation: id, member: of } = owner;
             let Some(organisation) = self.organisations.get_mut(&id) else { continue };
             let Some(member) = organisation.members.get_mut(&of) else { continue };
@@ -284,7 +284,7 @@ impl Class {
     }
 
     /// Takes in what a look left, after it was charged.
-    pub(super) fn go_on(&mut self, ready: Vec<Rest>, partial: Vec<Rest>, turns: Option<&PoolTurns>) {
+    pub(super) fn go_on(&mut self, ready: Vec<Remainder>, partial: Vec<Remainder>, turns: Option<&PoolTurns>) {
         self.ready.go_on(ready, turns);
         self.partial.go_on(partial, turns);
     }

@@ -161,7 +161,7 @@ impl WaitingRun {
 
 /// A run that rests again after a lease: id, state, vstart, patient, how often it was missed, for how long it rests at
 /// least, in milliseconds (0: not at all), and how often it was tried.
-pub(crate) type Resting = (i64, i64, i64, bool, i64, i64, i64);
+pub(crate) type Requeued = (i64, i64, i64, bool, i64, i64, i64);
 
 /// A run of which another part was cut off: id, end, gone, state, vstart, alone, deaths.
 pub(crate) type Cut = (i64, u32, i64, i64, i64, bool, i64);
@@ -249,7 +249,7 @@ impl Tx {
     }
 
     /// Ends leases without blame.
-    pub(crate) async fn rest_runs(&mut self, runs: &[Resting]) -> Result<(), StoreError> {
+    pub(crate) async fn requeue_runs(&mut self, runs: &[Requeued]) -> Result<(), StoreError> {
         execute!(
             self,
             "update runs set state = cast(e.value ->> 1 as bigint), vstart = cast(e.value ->> 2 as bigint),

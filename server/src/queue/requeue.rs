@@ -13,7 +13,7 @@ use super::record::{Happening, record};
 use super::waking::Waking;
 use crate::refusal::{bad_request, check_node, from_store, is_hex, shown, too_many};
 use crate::retry::retried;
-use crate::store::queue::{MAX_PAUSE_MS, Resting, RunRow, RunState, UploadRow, upload_of};
+use crate::store::queue::{MAX_PAUSE_MS, Requeued, RunRow, RunState, UploadRow, upload_of};
 use crate::store::{StoreError, Tx};
 
 /// Behind how many uploads a run goes that a node could not run for a fault of its own: at the head of its member's work the same
@@ -29,7 +29,13 @@ const ATTEMPTS: i64 = 16;
 
 /// The state of a run that nobody holds, from how much of its upload is stored. A patient one waits for all of it; so must
 /// one that is to run alone, or a node would stand still beside it while it comes in.
-pub(crate) fn resting(header_stored: bool, prefix: i64, first_chunk: i64, last_chunk: i64, patient: bool) -> RunState {
+pub(crate) fn unheld_state(
+    header_stored: bool,
+    prefix: i64,
+    first_chunk: i64,
+    last_chunk: i64,
+    patient: bool,
+) -> RunState {
     match () {
         () if header_stored && last_chunk < prefix => RunState::READY,
         () if header_stored && first_chunk < prefix && !patient => RunState::PARTIAL,
@@ -81,7 +87,7 @@ async fn lock_all_runs(tx: &mut Tx, uploads: &[(i64,)]) -> Result<Vec<RunRow>, S
 /// What ends some leases: runs that rest, and jobs that were cancelled meanwhile or that no node could run.
 #[derive(Default)]
 struct Ended<'a> {
-    rest: Vec<Resting>,
+    requeued: Vec<Requeued>,
     delete: Vec<(i64,)>,
     happenings: Vec<Happening<'a>>,
     waking: Waking,
@@ -131,7 +137,7 @@ impl<'a> Ended<'a> {
         let missed = run.missed + i64::from(why == Why::Missing);
         let pause_ms = if why == Why::Missing { pause_ms(missed) } else { 0 };
         let state = match pause_ms {
-            0 => resting(upload.header_stored, prefix, run.first_chunk, run.last_chunk, patient || run.alone),
+            0 => unheld_state(upload.header_stored, prefix, run.first_chunk, run.last_chunk, patient || run.alone),
             _ => RunState::WAITING,
         };
         let vstart = run.vstart + if at_fault { BEHIND } else { 0 };
@@ -141,12 +147,12 @@ impl<'a> Ended<'a> {
         // Nobody tried what stalled.
         let untried = matches!(why, Why::Untold | Why::Returned(ReturnReason::Stalled));
         let attempt = run.attempt - i64::from(untried);
-        self.rest.push((run.id, state.0, vstart, patient, missed, pause_ms, attempt));
+        self.requeued.push((run.id, state.0, vstart, patient, missed, pause_ms, attempt));
     }
 
     async fn write(&self, tx: &mut Tx) -> Result<Vec<i64>, StoreError> {
-        if !self.rest.is_empty() {
-            tx.rest_runs(&self.rest).await?;
+        if !self.requeued.is_empty() {
+            tx.requeue_runs(&self.requeued).await?;
         }
         if !self.delete.is_empty() {
             tx.delete_runs(&self.delete).await?;
@@ -157,7 +163,7 @@ impl<'a> Ended<'a> {
 
 impl Core {
     /// Ends leases of the pool's without blame; answers those that were not held.
-    pub(super) async fn rest(&self, pool: &str, leases: &[(RunKey, Why)]) -> Result<Vec<RunKey>, StoreError> {
+    pub(super) async fn requeue(&self, pool: &str, leases: &[(RunKey, Why)]) -> Result<Vec<RunKey>, StoreError> {
         // What nobody holds any more keeps nobody else from writing.
         let keys: Vec<_> = leases.iter().map(|(lease, _)| (lease.run, lease.fence)).collect();
         let held = self.store.held(pool, &keys).await?;
@@ -222,8 +228,13 @@ impl Core {
             // Runs that nobody holds wait for the chunks again, those whose own chunks are all there included: they
             // become ready with the prefix, and the chunk that is missing is on its way.
             for other in lock_all_runs(&mut tx, &[(number,)]).await? {
-                let state =
-                    resting(header_stored, prefix, other.first_chunk, other.last_chunk, other.patient || other.alone);
+                let state = unheld_state(
+                    header_stored,
+                    prefix,
+                    other.first_chunk,
+                    other.last_chunk,
+                    other.patient || other.alone,
+                );
                 if other.id != run.id && other.state() != RunState::LEASED && other.state() != state && !other.paused {
                     waiting.push((other.id, state.0, other.vstart));
                 }
@@ -295,7 +306,7 @@ impl Queue {
         let leases: Vec<_> = request.leases.into_iter().map(|back| (back.lease, Why::Returned(back.reason))).collect();
         let _turn = self.core().catalog.may_write(own).await;
         let lost =
-            retried(|| self.core().rest(own, &leases)).await.map_err(|error| from_store("return leases", &error))?;
+            retried(|| self.core().requeue(own, &leases)).await.map_err(|error| from_store("return leases", &error))?;
         Ok(ReportAnswer { cancelled: Vec::new(), lost, lease_ms: self.core().lease_ms() })
     }
 
