@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::backlog::{Backlog, Batch};
-use super::turns::Owner;
+use super::fair_share::Owner;
 use crate::accounts::Caller;
 use crate::refusal;
 use crate::store::StoreError;

@@ -1,4 +1,4 @@
-//! Leasing: one task a server takes for all its nodes what they can run, in the order of turns, and hands it out.
+//! Leasing: one task a server takes for all its nodes what they can run, in the order of shares, and hands it out.
 //!
 //! It looks when a node asks, when something became ready in this process, and once a second for what came through
 //! another server. A look is one transaction for all nodes of a class.
@@ -22,9 +22,9 @@ use tokio_util::task::TaskTracker;
 pub(super) use self::allot::Wish;
 use self::waiting::Classes;
 use super::core::Core;
+use super::fair_share::FairShares;
 use super::masks;
 use super::requeue::Why;
-use super::turns::Turns;
 use super::types::Leased;
 use crate::refusal::from_store;
 use crate::retry::retried;
@@ -53,7 +53,7 @@ pub(super) fn start(core: Arc<Core>, tracker: &TaskTracker, stop: CancellationTo
         waiting: Vec::new(),
         not_looked: false,
         classes: Classes::default(),
-        turns: Turns::default(),
+        shares: FairShares::default(),
     };
     tracker.spawn(desk.run(stop));
     queue
@@ -68,7 +68,7 @@ struct Desk {
     not_looked: bool,
     /// For each class of nodes, who has what waiting for them.
     classes: Classes,
-    turns: Turns,
+    shares: FairShares,
 }
 
 impl Desk {
@@ -110,7 +110,7 @@ impl Desk {
     fn look_again(&mut self) {
         self.classes.look_again();
         let classes = &self.classes;
-        self.turns.compact(|pool| classes.has_pool(pool), |pool, id| classes.is_waiting(pool, id));
+        self.shares.compact(|pool| classes.has_pool(pool), |pool, id| classes.is_waiting(pool, id));
     }
 
     /// Leases for every class of nodes that wait.
@@ -136,7 +136,7 @@ impl Desk {
     /// Takes in what became ready in this process.
     fn wake(&mut self) {
         let woken = std::mem::take(&mut *self.core.woken.lock().unwrap_or_else(PoisonError::into_inner));
-        self.classes.wake(&woken, &self.turns);
+        self.classes.wake(&woken, &self.shares);
     }
 
     /// Who asked meanwhile of this class, and wants nothing that was not looked for: an `idle` one wants partial runs.
@@ -154,7 +154,7 @@ impl Desk {
     /// Begins what leases for a class, if it has something waiting.
     async fn begin(&mut self, needs: &Needs, idle: bool) -> Result<Option<Tx>, StoreError> {
         let class = self.classes.of(needs);
-        class.find(&self.core, needs, self.turns.of(&needs.pool), idle).await?;
+        class.find(&self.core, needs, self.shares.of(&needs.pool), idle).await?;
         if class.is_empty(idle) {
             return Ok(None);
         }
@@ -169,7 +169,7 @@ impl Desk {
         self.wake();
         let wishes: Vec<_> = asks.iter().map(|ask| ask.wish.clone()).collect();
         let class = self.classes.of(needs);
-        let turns = self.turns.of(&needs.pool);
+        let shares = self.shares.of(&needs.pool);
         let look = async {
             let mut begun = Some(begun?);
             let class = &*class;
@@ -180,7 +180,7 @@ impl Desk {
                         Some(begun) => begun,
                         None => self.core.store.begin().await?,
                     };
-                    self.core.take(tx, needs, &wishes, turns, class).await
+                    self.core.take(tx, needs, &wishes, shares, class).await
                 }
             })
             .await
@@ -195,9 +195,9 @@ impl Desk {
             }
         };
         for (owner, cost) in look.charges {
-            self.turns.charge(&needs.pool, owner, class.weights().of(owner.organisation), cost);
+            self.shares.charge(&needs.pool, owner, class.weights().of(owner.organisation), cost);
         }
-        class.go_on(look.ready, look.partial, self.turns.of(&needs.pool));
+        class.go_on(look.ready, look.partial, self.shares.of(&needs.pool));
         let mut waiting = Vec::new();
         for (ask, mut leased) in asks.into_iter().zip(look.leased) {
             if leased.uploads.is_empty() {

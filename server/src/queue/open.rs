@@ -6,8 +6,8 @@ use filemill_api::limits::MAX_UPLOADS_PER_REQUEST;
 use filemill_api::{ErrorBody, OpenRequest, OpenUpload, UploadState};
 
 use super::batch::{OneOpening, OpenAsk, length_of};
+use super::fair_share::Owner;
 use super::handle::Queue;
-use super::turns::Owner;
 use super::types::Opened;
 use super::upload::{key, state_of, wanted};
 use super::{announce, coalesce};

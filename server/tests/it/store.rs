@@ -6,6 +6,7 @@ mod deaths;
 mod deletion;
 mod descriptions;
 mod engines;
+mod fair_share;
 mod heavy;
 mod leasing;
 mod looking;
@@ -16,7 +17,6 @@ mod races;
 mod results;
 mod roots;
 mod site;
-mod turns;
 mod uploads;
 
 /// Makes two tests of each function: one with SQLite, one with PostgreSQL.

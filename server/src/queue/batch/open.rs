@@ -9,7 +9,7 @@ use crate::queue::announce;
 use crate::queue::announce::Announced;
 use crate::queue::coalesce::Coalesced;
 use crate::queue::core::Core;
-use crate::queue::turns::Owner;
+use crate::queue::fair_share::Owner;
 use crate::random;
 use crate::store::queue::{NewRun, NewUpload, RunState, UploadRow};
 use crate::store::{StoreError, Tx};

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use filemill_api::{ErrorBody, ErrorCode};
 use tokio::sync::oneshot;
 
-use crate::queue::turns::{Owner, PoolTurns, length};
+use crate::queue::fair_share::{Owner, PoolShares, length};
 use crate::refusal;
 
 /// Where the answers to all parts of an ask go.
@@ -32,7 +32,7 @@ pub(super) struct Taken {
 
 /// What was asked and is not answered.
 pub(super) struct Backlog<A, R> {
-    turns: PoolTurns,
+    shares: PoolShares,
     /// The asks of which something is still to be taken up, in the order in which each member asked.
     waiting: HashMap<i64, HashMap<i64, BTreeSet<u64>>>,
     asks: HashMap<u64, Ask<A, R>>,
@@ -60,7 +60,7 @@ pub(super) struct Ask<A, R> {
 impl<A, R> Default for Backlog<A, R> {
     fn default() -> Self {
         Self {
-            turns: PoolTurns::default(),
+            shares: PoolShares::default(),
             waiting: HashMap::new(),
             asks: HashMap::new(),
             queued: HashMap::new(),
@@ -112,19 +112,20 @@ impl<A, R> Backlog<A, R> {
     /// Takes up what is next, up to this weight, or one part that weighs more.
     pub(super) fn take(&mut self, full: usize, weigh: impl Fn(&A) -> usize) -> Batch<A> {
         for (owner, weight) in self.beyond.drain(..) {
-            self.turns.charge_more(owner, 1, cost(weight));
+            self.shares.charge_more(owner, 1, cost(weight));
         }
-        self.turns.compact(|organisation| self.waiting.contains_key(&organisation));
+        self.shares.compact(|organisation| self.waiting.contains_key(&organisation));
         let mut batch = Batch { asks: Vec::new(), taken: Vec::new() };
         // Where everybody would start next if all of it were done.
-        let mut organisations: BTreeSet<_> = self.waiting.keys().map(|&id| (self.turns.organisation(id), id)).collect();
+        let mut organisations: BTreeSet<_> =
+            self.waiting.keys().map(|&id| (self.shares.organisation(id), id)).collect();
         // Of the organisations whose turn has come.
         let mut members: HashMap<i64, BTreeSet<(i64, i64)>> = HashMap::new();
         let mut whole = 0;
         while let Some(&(start, organisation)) = organisations.first() {
             let members = members.entry(organisation).or_insert_with(|| {
                 let waiting = self.waiting.get(&organisation).into_iter().flat_map(HashMap::keys);
-                waiting.map(|&member| (self.turns.member(Owner { organisation, member }), member)).collect()
+                waiting.map(|&member| (self.shares.member(Owner { organisation, member }), member)).collect()
             });
             let Some((within, member)) = members.pop_first() else {
                 organisations.pop_first();
@@ -177,7 +178,7 @@ impl<A, R> Backlog<A, R> {
 
     /// A part has taken its owner's turn, whatever came of it.
     pub(super) fn worked_on(&mut self, taken: Taken) {
-        self.turns.charge(taken.owner, 1, cost(taken.weight));
+        self.shares.charge(taken.owner, 1, cost(taken.weight));
     }
 
     /// Refuses an ask for what came of one of its parts; what is not done of it is forgotten.

@@ -1,4 +1,4 @@
-//! Turns, short transactions, and what becomes of what is given up.
+//! FairShares, short transactions, and what becomes of what is given up.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -208,7 +208,7 @@ async fn what_is_put_off_is_done_in_the_order_in_which_it_was_asked() {
     assert_eq!(eve.await.unwrap().unwrap(), weights);
 }
 
-/// Turns are taken by what is done: were they taken by what is taken up, who is put off would be behind again each time.
+/// FairShares are taken by what is done: were they taken by what is taken up, who is put off would be behind again each time.
 #[tokio::test]
 async fn who_is_put_off_is_served_beside_somebody_who_asks_again_and_again() {
     for asks_again in [EVE, BOB] {

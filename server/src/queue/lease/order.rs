@@ -1,5 +1,5 @@
 //! In which order runs are to be leased: each next one is its member's first, of the member and the organisation whose turn it
-//! is. What they have is read as their turns come.
+//! is. What they have is read as their shares come.
 
 use std::collections::{BTreeSet, HashMap, VecDeque, btree_set};
 use std::iter::Peekable;
@@ -7,7 +7,7 @@ use std::iter::Peekable;
 use super::jobs_of;
 use super::waiting::{Waiting, Weights};
 use crate::queue::announce::cost;
-use crate::queue::turns::{Owner, PoolTurns, length};
+use crate::queue::fair_share::{Owner, PoolShares, length};
 use crate::store::queue::Candidate;
 
 /// How many jobs a run is taken for that was not read yet.
@@ -53,10 +53,10 @@ pub(super) enum Next {
     Nothing,
 }
 
-/// Who waits for one class of nodes, in the order of turns, as far as a look goes: nobody is touched whose turn is far.
+/// Who waits for one class of nodes, in the order of shares, as far as a look goes: nobody is touched whose turn is far.
 pub(super) struct Order<'a> {
     waiting: &'a Waiting,
-    turns: PoolTurnsOrNew<'a>,
+    shares: PoolTurnsOrNew<'a>,
     weights: &'a Weights,
     /// Those that are touched.
     pub(super) queues: Vec<Queue>,
@@ -77,26 +77,26 @@ struct Touched<'a> {
     places: HashMap<i64, Vec<usize>>,
 }
 
-/// A pool of which nothing was leased has no turns yet.
+/// A pool of which nothing was leased has no shares yet.
 #[derive(Clone, Copy)]
-struct PoolTurnsOrNew<'a>(Option<&'a PoolTurns>);
+struct PoolTurnsOrNew<'a>(Option<&'a PoolShares>);
 
 impl PoolTurnsOrNew<'_> {
     fn organisation(self, id: i64) -> i64 {
-        self.0.map_or(0, |turns| turns.organisation(id))
+        self.0.map_or(0, |shares| shares.organisation(id))
     }
 
     fn member(self, owner: Owner) -> i64 {
-        self.0.map_or(0, |turns| turns.member(owner))
+        self.0.map_or(0, |shares| shares.member(owner))
     }
 }
 
 impl<'a> Order<'a> {
-    /// Begins where the pool's turns are.
-    pub(super) fn new(waiting: &'a Waiting, turns: Option<&'a PoolTurns>, weights: &'a Weights) -> Self {
+    /// Begins where the pool's shares are.
+    pub(super) fn new(waiting: &'a Waiting, shares: Option<&'a PoolShares>, weights: &'a Weights) -> Self {
         Self {
             waiting,
-            turns: PoolTurnsOrNew(turns),
+            shares: PoolTurnsOrNew(shares),
             weights,
             queues: Vec::new(),
             coming: waiting.organisations().peekable(),
@@ -139,7 +139,7 @@ impl<'a> Order<'a> {
         }
     }
 
-    /// Places of the queues to read next, at most so many: those whose turns come first.
+    /// Places of the queues to read next, at most so many: those whose shares come first.
     pub(super) fn unread(&mut self, most: usize) -> Vec<usize> {
         let mut unread = Vec::new();
         let mut starts = self.starts.clone();
@@ -172,7 +172,7 @@ impl<'a> Order<'a> {
     fn touch_before(&mut self, first: Option<(i64, i64)>) -> Option<(i64, i64)> {
         let &(kept, id) = self.coming.next_if(|&&coming| first.is_none_or(|first| coming < first))?;
         // What is kept may be older than other classes' leases.
-        let start = (self.turns.organisation(id).max(kept), id);
+        let start = (self.shares.organisation(id).max(kept), id);
         let weight = self.weights.of(id);
         let coming = self.waiting.members(id).peekable();
         self.touched.insert(id, Touched { weight, coming, starts: BTreeSet::new(), places: HashMap::new() });
@@ -190,7 +190,7 @@ impl<'a> Order<'a> {
         let first = first(touched);
         let &(kept, member) = touched.coming.next_if(|&&coming| first.is_none_or(|first| coming < first))?;
         let owner = Owner { organisation: id, member };
-        let start = (self.turns.member(owner).max(kept), member);
+        let start = (self.shares.member(owner).max(kept), member);
         for (needs, after) in self.waiting.queues(owner) {
             touched.places.entry(member).or_default().push(self.queues.len());
             self.queues.push(Queue { owner, needs, after, more: true, read: 0, runs: VecDeque::new() });
@@ -203,7 +203,7 @@ impl<'a> Order<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::turns::Turns;
+    use crate::queue::fair_share::FairShares;
     use crate::store::queue::run_id;
 
     fn run(owner: Owner, number: i64, jobs: u32) -> Candidate {
@@ -229,13 +229,13 @@ mod tests {
     }
 
     /// Leases so many jobs of members that have runs of these sizes without end; answers what each got.
-    fn lease(turns: &mut Turns, members: &[(Owner, u32)], jobs: u32) -> HashMap<Owner, u32> {
+    fn lease(shares: &mut FairShares, members: &[(Owner, u32)], jobs: u32) -> HashMap<Owner, u32> {
         let mut waiting = Waiting::default();
         for (owner, _) in members {
-            waiting.wake(1, *owner, 1, turns.of("p"));
+            waiting.wake(1, *owner, 1, shares.of("p"));
         }
         let weights = Weights::default();
-        let mut order = Order::new(&waiting, turns.of("p"), &weights);
+        let mut order = Order::new(&waiting, shares.of("p"), &weights);
         let (mut got, mut leased, mut charges) = (HashMap::new(), 0, Vec::new());
         while leased < jobs {
             match order.next() {
@@ -257,7 +257,7 @@ mod tests {
             }
         }
         for (owner, cost) in charges {
-            turns.charge("p", owner, 1, cost);
+            shares.charge("p", owner, 1, cost);
         }
         got
     }
@@ -283,11 +283,11 @@ mod tests {
     fn ten_members_of_one_organisation_get_as_much_as_the_one_of_another() {
         let many: Vec<_> = (0..10).map(|member| (owner(1, member), 64)).collect();
         let members: Vec<_> = many.into_iter().chain([(owner(2, 77), 64)]).collect();
-        let mut turns = Turns::default();
+        let mut shares = FairShares::default();
         // In looks of any size.
         let (mut ten, mut one) = (0, 0);
         for look in [64, 640, 6400, 1, 2048, 64_000] {
-            let got = lease(&mut turns, &members, look);
+            let got = lease(&mut shares, &members, look);
             ten += got.iter().filter(|(owner, _)| owner.organisation == 1).map(|(_, jobs)| jobs).sum::<u32>();
             one += got.get(&owner(2, 77)).copied().unwrap_or(0);
         }
@@ -296,31 +296,31 @@ mod tests {
 
     #[test]
     fn members_share_by_work_and_not_by_runs() {
-        let mut turns = Turns::default();
-        let got = lease(&mut turns, &[(owner(1, 1), 64), (owner(1, 2), 1), (owner(2, 3), 7)], 10_000);
+        let mut shares = FairShares::default();
+        let got = lease(&mut shares, &[(owner(1, 1), 64), (owner(1, 2), 1), (owner(2, 3), 7)], 10_000);
         let got = [owner(1, 1), owner(1, 2), owner(2, 3)].map(|owner| got[&owner]);
         assert!(got[0].abs_diff(got[1]) <= 64 && got[2].abs_diff(got[0] + got[1]) <= 64, "{got:?}");
     }
 
     #[test]
     fn who_comes_new_is_among_the_next() {
-        let mut turns = Turns::default();
+        let mut shares = FairShares::default();
         let flood: Vec<_> = (0..5).map(|member| (owner(1, member), 64)).collect();
-        lease(&mut turns, &flood, 100_000);
+        lease(&mut shares, &flood, 100_000);
         let with: Vec<_> = flood.iter().copied().chain([(owner(1, 99), 3), (owner(2, 100), 3)]).collect();
-        let got = lease(&mut turns, &with, 512);
+        let got = lease(&mut shares, &with, 512);
         assert!(got.contains_key(&owner(1, 99)) && got.contains_key(&owner(2, 100)), "{got:?}");
     }
 
     #[test]
     fn members_who_come_one_after_the_other_add_nothing_to_their_organisation() {
-        let mut turns = Turns::default();
+        let mut shares = FairShares::default();
         let (mut coming, mut one) = (0, 0);
         for round in 0..200_i64 {
             // One more in each round, none of them twice.
             let mut members: Vec<_> = (0..=round % 10).map(|member| (owner(1, round * 10 + member), 1)).collect();
             members.push((owner(2, 1_000_000), 64));
-            let got = lease(&mut turns, &members, 100);
+            let got = lease(&mut shares, &members, 100);
             one += got.get(&owner(2, 1_000_000)).copied().unwrap_or(0);
             coming += got.iter().filter(|(owner, _)| owner.organisation == 1).map(|(_, jobs)| jobs).sum::<u32>();
         }

@@ -8,7 +8,7 @@ use super::waiting::Class;
 use super::{allot, jobs_of, narrow};
 use crate::queue::announce::cost;
 use crate::queue::core::Core;
-use crate::queue::turns::{Owner, PoolTurns};
+use crate::queue::fair_share::{Owner, PoolShares};
 use crate::queue::types::Leased;
 use crate::retry::ms;
 use crate::store::queue::{Candidate, Needs, NewRun, RunState, lo_of};
@@ -21,7 +21,7 @@ const LOOK: std::ops::RangeInclusive<i64> = 16..=512;
 pub(super) struct Look {
     /// For each wish, in order.
     pub(super) leased: Vec<Leased>,
-    /// What it cost whom, in the order of turns.
+    /// What it cost whom, in the order of shares.
     pub(super) charges: Vec<(Owner, i64)>,
     /// How each queue of ready runs goes on that was looked at.
     pub(super) ready: Vec<Remainder>,
@@ -40,21 +40,21 @@ pub(super) struct Remainder {
 }
 
 impl Core {
-    /// Leases for all wishes in this transaction, in the order of the pool's turns.
+    /// Leases for all wishes in this transaction, in the order of the pool's shares.
     pub(super) async fn take(
         &self,
         mut tx: Tx,
         needs: &Needs,
         wishes: &[Wish],
-        turns: Option<&PoolTurns>,
+        shares: Option<&PoolShares>,
         class: &Class,
     ) -> Result<Look, StoreError> {
         let wanted = wishes.iter().map(|wish| i64::from(wish.jobs)).sum();
-        let mut ready = Order::new(class.ready(), turns, class.weights());
+        let mut ready = Order::new(class.ready(), shares, class.weights());
         let stored = candidates(&mut tx, needs, &mut ready, RunState::READY, wanted).await?;
         let mut grants = allot(wishes, &stored, RunState::READY);
         let idle = idle_left(wishes, &grants);
-        let mut partial = Order::new(class.partial(), turns, class.weights());
+        let mut partial = Order::new(class.partial(), shares, class.weights());
         let begun = candidates(&mut tx, needs, &mut partial, RunState::PARTIAL, idle).await?;
         grants = allot::more(wishes, grants, &begun, RunState::PARTIAL);
         let (ready, partial) = (rests(&ready, &stored, &grants), rests(&partial, &begun, &grants));
@@ -80,7 +80,7 @@ impl Core {
     }
 }
 
-/// Runs with so many jobs, as far as there are, in the order of turns.
+/// Runs with so many jobs, as far as there are, in the order of shares.
 async fn candidates(
     tx: &mut Tx,
     needs: &Needs,
@@ -111,7 +111,7 @@ fn look(missing: i64, jobs: i64, runs: usize) -> i64 {
     wanted.clamp(*LOOK.start(), *LOOK.end()).min(missing)
 }
 
-/// Reads more of those whose turns come next, about so many runs.
+/// Reads more of those whose shares come next, about so many runs.
 async fn read_on(
     tx: &mut Tx,
     needs: &Needs,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::take::Remainder;
 use crate::queue::core::Core;
-use crate::queue::turns::{Owner, PoolTurns, Turns};
+use crate::queue::fair_share::{FairShares, Owner, PoolShares};
 use crate::queue::waking::{Woken, WokenInPool};
 use crate::store::StoreError;
 use crate::store::queue::{Needs, RunState, WaitingMember};
@@ -105,18 +105,18 @@ impl Waiting {
     }
 
     /// A run of the member's is at this place.
-    pub(super) fn wake(&mut self, needs: i64, owner: Owner, vstart: i64, turns: Option<&PoolTurns>) {
-        self.add(needs, owner, (vstart, i64::MIN), turns);
+    pub(super) fn wake(&mut self, needs: i64, owner: Owner, vstart: i64, shares: Option<&PoolShares>) {
+        self.add(needs, owner, (vstart, i64::MIN), shares);
     }
 
-    fn add(&mut self, needs: i64, owner: Owner, place: (i64, i64), turns: Option<&PoolTurns>) {
+    fn add(&mut self, needs: i64, owner: Owner, place: (i64, i64), shares: Option<&PoolShares>) {
         let organisation = self.organisations.entry(owner.organisation).or_insert_with(|| {
-            let start = turns.map_or(0, |turns| turns.organisation(owner.organisation));
+            let start = shares.map_or(0, |shares| shares.organisation(owner.organisation));
             self.starts.insert((start, owner.organisation));
             WaitingOrganisation { start, ..WaitingOrganisation::default() }
         });
         let member = organisation.members.entry(owner.member).or_insert_with(|| {
-            let start = turns.map_or(0, |turns| turns.member(owner));
+            let start = shares.map_or(0, |shares| shares.member(owner));
             organisation.starts.insert((start, owner.member));
             WaitingQueues { start, after: Vec::new() }
         });
@@ -135,18 +135,18 @@ impl Waiting {
         self.organisations.contains_key(&organisation)
     }
 
-    fn found(&mut self, members: &[WaitingMember], turns: Option<&PoolTurns>, began: Instant) {
+    fn found(&mut self, members: &[WaitingMember], shares: Option<&PoolShares>, began: Instant) {
         // Whatever was believed of the places may hide what another server made ready.
         *self = Self::default();
         for &(needs, member, organisation, _) in members {
-            self.add(needs, Owner { organisation, member }, BEGIN, turns);
+            self.add(needs, Owner { organisation, member }, BEGIN, shares);
         }
         self.fresh = true;
         self.not_before = Some(began + began.elapsed() * LOOKING_PART);
     }
 
     /// Takes in what a look left, after it was charged.
-    fn go_on(&mut self, rests: Vec<Remainder>, turns: Option<&PoolTurns>) {
+    fn go_on(&mut self, rests: Vec<Remainder>, shares: Option<&PoolShares>) {
         for Remainder { needs, owner, after } in rests {
             let Owner { organisation: id, member: of } = owner;
             let Some(organisation) = self.organisations.get_mut(&id) else { continue };
@@ -161,14 +161,14 @@ impl Waiting {
             if member.after.is_empty() {
                 organisation.members.remove(&of);
             } else {
-                member.start = turns.map_or(0, |turns| turns.member(owner));
+                member.start = shares.map_or(0, |shares| shares.member(owner));
                 organisation.starts.insert((member.start, of));
             }
             self.starts.remove(&(organisation.start, id));
             if organisation.members.is_empty() {
                 self.organisations.remove(&id);
             } else {
-                organisation.start = turns.map_or(0, |turns| turns.organisation(id));
+                organisation.start = shares.map_or(0, |shares| shares.organisation(id));
                 self.starts.insert((organisation.start, id));
             }
         }
@@ -189,10 +189,10 @@ impl Classes {
     }
 
     /// Takes in what became ready or partial in this process.
-    pub(super) fn wake(&mut self, woken: &Woken, turns: &Turns) {
+    pub(super) fn wake(&mut self, woken: &Woken, shares: &FairShares) {
         for (pool, woken) in &woken.0 {
             for (&runs, class) in self.0.get_mut(pool).into_iter().flatten() {
-                class.wake(runs, woken, turns.of(pool));
+                class.wake(runs, woken, shares.of(pool));
             }
         }
     }
@@ -221,12 +221,12 @@ impl Classes {
 }
 
 impl Class {
-    fn wake(&mut self, runs: i64, woken: &WokenInPool, turns: Option<&PoolTurns>) {
+    fn wake(&mut self, runs: i64, woken: &WokenInPool, shares: Option<&PoolShares>) {
         for (&(needs, member), &(organisation, vstart)) in woken {
             if NEEDS.contains(&needs) && (runs >> needs) & 1 == 1 {
                 let owner = Owner { organisation, member };
-                self.ready.wake(needs, owner, vstart, turns);
-                self.partial.wake(needs, owner, vstart, turns);
+                self.ready.wake(needs, owner, vstart, shares);
+                self.partial.wake(needs, owner, vstart, shares);
             }
         }
     }
@@ -236,7 +236,7 @@ impl Class {
         &mut self,
         core: &Core,
         class: &Needs,
-        turns: Option<&PoolTurns>,
+        shares: Option<&PoolShares>,
         idle: bool,
     ) -> Result<(), StoreError> {
         self.asked = Instant::now();
@@ -245,14 +245,14 @@ impl Class {
             let began = Instant::now();
             let members = core.store.waiting_members(RunState::READY, &class.pool, &needs).await?;
             self.weights.0.extend(members.iter().map(|&(.., organisation, weight)| (organisation, weight)));
-            self.ready.found(&members, turns, began);
+            self.ready.found(&members, shares, began);
         }
         // Where there is ready work, most looks take nothing else.
         if idle && self.partial.is_due(self.asked, self.ready.is_empty()) {
             let began = Instant::now();
             let members = core.store.waiting_members(RunState::PARTIAL, &class.pool, &needs).await?;
             self.weights.0.extend(members.iter().map(|&(.., organisation, weight)| (organisation, weight)));
-            self.partial.found(&members, turns, began);
+            self.partial.found(&members, shares, began);
         }
         let waiting = self.ready.organisations.keys().chain(self.partial.organisations.keys());
         let unknown: BTreeSet<_> = waiting.filter(|id| !self.weights.0.contains_key(id)).map(|&id| (id,)).collect();
@@ -284,9 +284,9 @@ impl Class {
     }
 
     /// Takes in what a look left, after it was charged.
-    pub(super) fn go_on(&mut self, ready: Vec<Remainder>, partial: Vec<Remainder>, turns: Option<&PoolTurns>) {
-        self.ready.go_on(ready, turns);
-        self.partial.go_on(partial, turns);
+    pub(super) fn go_on(&mut self, ready: Vec<Remainder>, partial: Vec<Remainder>, shares: Option<&PoolShares>) {
+        self.ready.go_on(ready, shares);
+        self.partial.go_on(partial, shares);
     }
 }
 
@@ -320,7 +320,7 @@ mod tests {
         }
         let mut woken = Woken::default();
         woken.0.entry("p".to_owned()).or_default().insert((2, 21), (7, 1));
-        classes.wake(&woken, &Turns::default());
+        classes.wake(&woken, &FairShares::default());
         assert!(classes.is_waiting("p", 7) && !classes.is_waiting("p", 8) && !classes.is_waiting("q", 7));
         assert!(classes.0["p"][&0b010].ready.is_empty(), "who cannot run it is not woken");
     }

@@ -3,7 +3,7 @@
 //!
 //! Every organisation has a virtual time at which its next work starts, and within it every member has one. Who is lowest is
 //! next, and what is leased moves it on by the work's cost, whatever comes of the work: that is the whole of a turn. Who comes
-//! (back) begins at the virtual time that was reached, so nobody saves turns up. Goyal, Guo and Vin, "A Hierarchical CPU
+//! (back) begins at the virtual time that was reached, so nobody saves shares up. Goyal, Guo and Vin, "A Hierarchical CPU
 //! Scheduler for Multimedia Operating Systems" (1996); start-time fair queueing is Goyal, Vin and Cheng (1996).
 //!
 //! All of it is kept in memory, by each server for what it leases itself: where each divides its own leases fairly, their sum
@@ -23,29 +23,29 @@ pub(super) struct Owner {
 
 /// The virtual times of every pool.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
-    pools: HashMap<String, PoolTurns>,
+pub(super) struct FairShares {
+    pools: HashMap<String, PoolShares>,
 }
 
 /// The virtual times of one pool.
 #[derive(Clone, Debug, Default)]
-pub(super) struct PoolTurns {
+pub(super) struct PoolShares {
     /// The start of what was leased last.
     now: i64,
-    organisations: HashMap<i64, OrganisationTurns>,
+    organisations: HashMap<i64, OrganisationShare>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct OrganisationTurns {
+struct OrganisationShare {
     start: i64,
     /// The start, within the organisation, of what was leased last of it.
     now: i64,
     starts: HashMap<i64, i64>,
 }
 
-impl Turns {
+impl FairShares {
     /// The pool's, as they are now.
-    pub(super) fn of(&self, pool: &str) -> Option<&PoolTurns> {
+    pub(super) fn of(&self, pool: &str) -> Option<&PoolShares> {
         self.pools.get(pool)
     }
 
@@ -53,10 +53,10 @@ impl Turns {
     pub(super) fn charge(&mut self, pool: &str, owner: Owner, weight: i64, cost: i64) {
         // Not `entry`, which wants the name as a string of its own.
         if !self.pools.contains_key(pool) {
-            self.pools.insert(pool.to_owned(), PoolTurns::default());
+            self.pools.insert(pool.to_owned(), PoolShares::default());
         }
-        if let Some(turns) = self.pools.get_mut(pool) {
-            turns.charge(owner, weight, cost);
+        if let Some(shares) = self.pools.get_mut(pool) {
+            shares.charge(owner, weight, cost);
         }
     }
 
@@ -64,13 +64,13 @@ impl Turns {
     /// have nothing waiting in a pool. (Not of those that have: their members' starts are kept elsewhere, too, by the same time.)
     pub(super) fn compact(&mut self, in_use: impl Fn(&str) -> bool, is_waiting: impl Fn(&str, i64) -> bool) {
         self.pools.retain(|pool, _| in_use(pool));
-        for (pool, turns) in &mut self.pools {
-            turns.compact(|id| is_waiting(pool, id));
+        for (pool, shares) in &mut self.pools {
+            shares.compact(|id| is_waiting(pool, id));
         }
     }
 }
 
-impl PoolTurns {
+impl PoolShares {
     /// When the organisation's next work starts.
     pub(super) fn organisation(&self, organisation: i64) -> i64 {
         self.organisations.get(&organisation).map_or(self.now, |one| one.start.max(self.now))
@@ -92,7 +92,7 @@ impl PoolTurns {
     }
 
     /// What was charged before took so much more. That moves its owner on and nothing else: what this pool has reached is the start
-    /// of what was taken up, or a part that turns out to be large would take from all others what they have waited.
+    /// of what was taken up, or a part that shares out to be large would take from all others what they have waited.
     pub(super) fn charge_more(&mut self, owner: Owner, weight: i64, cost: i64) {
         let (start, within) = (self.organisation(owner.organisation), self.member(owner));
         let organisation = self.organisations.entry(owner.organisation).or_default();
@@ -100,7 +100,7 @@ impl PoolTurns {
         organisation.starts.insert(owner.member, within.saturating_add(length(cost, 1)));
     }
 
-    /// As [`Turns::compact`].
+    /// As [`FairShares::compact`].
     pub(super) fn compact(&mut self, is_waiting: impl Fn(i64) -> bool) {
         let now = self.now;
         self.organisations.retain(|&id, organisation| {
@@ -124,76 +124,76 @@ mod tests {
     const BOB: Owner = Owner { organisation: 1, member: 12 };
     const EVE: Owner = Owner { organisation: 2, member: 21 };
 
-    fn starts(turns: &Turns, owner: Owner) -> (i64, i64) {
-        let pool = turns.of("p").expect("a pool");
+    fn starts(shares: &FairShares, owner: Owner) -> (i64, i64) {
+        let pool = shares.of("p").expect("a pool");
         (pool.organisation(owner.organisation), pool.member(owner))
     }
 
     #[test]
     fn who_was_away_has_saved_nothing_up() {
-        let mut turns = Turns::default();
+        let mut shares = FairShares::default();
         for _ in 0..100 {
-            turns.charge("p", ANN, 1, 10);
+            shares.charge("p", ANN, 1, 10);
         }
-        assert_eq!(starts(&turns, EVE), (99 * 10 * SCALE, 0));
-        assert_eq!(starts(&turns, BOB), (100 * 10 * SCALE, 99 * 10 * SCALE), "nor within an organisation");
+        assert_eq!(starts(&shares, EVE), (99 * 10 * SCALE, 0));
+        assert_eq!(starts(&shares, BOB), (100 * 10 * SCALE, 99 * 10 * SCALE), "nor within an organisation");
     }
 
     #[test]
     fn weights_are_the_organisations() {
-        let mut turns = Turns::default();
-        turns.charge("p", ANN, 4, 10);
-        turns.charge("p", EVE, 1, 10);
-        assert_eq!((starts(&turns, ANN), starts(&turns, EVE)), ((2500, 10_000), (10_000, 10_000)));
+        let mut shares = FairShares::default();
+        shares.charge("p", ANN, 4, 10);
+        shares.charge("p", EVE, 1, 10);
+        assert_eq!((starts(&shares, ANN), starts(&shares, EVE)), ((2500, 10_000), (10_000, 10_000)));
     }
 
     #[test]
     fn one_pool_is_nothing_to_another() {
-        let mut turns = Turns::default();
-        turns.charge("q", ANN, 1, 1_000_000);
-        turns.charge("p", EVE, 1, 1);
-        assert_eq!(starts(&turns, ANN), (0, 0));
+        let mut shares = FairShares::default();
+        shares.charge("q", ANN, 1, 1_000_000);
+        shares.charge("p", EVE, 1, 1);
+        assert_eq!(starts(&shares, ANN), (0, 0));
     }
 
     #[test]
     fn what_took_more_than_was_charged_moves_nobody_else_on() {
-        let mut turns = PoolTurns::default();
-        turns.charge(EVE, 1, 500);
-        turns.charge(ANN, 1, 10);
-        turns.charge_more(ANN, 1, 1000);
-        turns.charge_more(ANN, 1, 1000);
-        assert_eq!(turns.organisation(ANN.organisation), 2010 * SCALE);
-        assert_eq!(turns.member(ANN), 2010 * SCALE);
-        assert_eq!(turns.organisation(EVE.organisation), 500 * SCALE, "she owes what she owed");
-        assert_eq!((turns.organisation(3), turns.member(BOB)), (0, 0), "who comes new is first");
+        let mut shares = PoolShares::default();
+        shares.charge(EVE, 1, 500);
+        shares.charge(ANN, 1, 10);
+        shares.charge_more(ANN, 1, 1000);
+        shares.charge_more(ANN, 1, 1000);
+        assert_eq!(shares.organisation(ANN.organisation), 2010 * SCALE);
+        assert_eq!(shares.member(ANN), 2010 * SCALE);
+        assert_eq!(shares.organisation(EVE.organisation), 500 * SCALE, "she owes what she owed");
+        assert_eq!((shares.organisation(3), shares.member(BOB)), (0, 0), "who comes new is first");
     }
 
     #[test]
     fn what_is_forgotten_makes_no_difference() {
-        let mut turns = Turns::default();
-        turns.charge("p", ANN, 1, 5);
-        turns.charge("p", EVE, 1, 50);
-        turns.charge("p", BOB, 1, 500);
-        turns.charge("q", BOB, 1, 500);
-        let before: Vec<_> = [ANN, BOB, EVE].map(|owner| starts(&turns, owner)).to_vec();
-        turns.compact(|pool| pool == "p", |_, _| true);
-        assert_eq!([ANN, BOB, EVE].map(|owner| starts(&turns, owner)).to_vec(), before);
-        assert!(turns.of("q").is_none());
-        turns.compact(|_| true, |_, _| false);
-        let after = [ANN, BOB, EVE].map(|owner| starts(&turns, owner).0);
+        let mut shares = FairShares::default();
+        shares.charge("p", ANN, 1, 5);
+        shares.charge("p", EVE, 1, 50);
+        shares.charge("p", BOB, 1, 500);
+        shares.charge("q", BOB, 1, 500);
+        let before: Vec<_> = [ANN, BOB, EVE].map(|owner| starts(&shares, owner)).to_vec();
+        shares.compact(|pool| pool == "p", |_, _| true);
+        assert_eq!([ANN, BOB, EVE].map(|owner| starts(&shares, owner)).to_vec(), before);
+        assert!(shares.of("q").is_none());
+        shares.compact(|_| true, |_, _| false);
+        let after = [ANN, BOB, EVE].map(|owner| starts(&shares, owner).0);
         assert_eq!(after.to_vec(), before.iter().map(|(organisation, _)| *organisation).collect::<Vec<_>>());
     }
 
     #[test]
     fn organisations_that_have_come_and_gone_are_forgotten() {
-        let mut turns = Turns::default();
+        let mut shares = FairShares::default();
         let always = Owner { organisation: 7, member: 7 };
         for organisation in 100..1100 {
-            turns.charge("p", Owner { organisation, member: organisation }, 1, 1);
-            turns.charge("p", always, 1, 1);
-            turns.compact(|_| true, |_, id| id == 7);
-            assert!(turns.of("p").is_some_and(|pool| pool.organisations.len() <= 3), "{organisation}");
+            shares.charge("p", Owner { organisation, member: organisation }, 1, 1);
+            shares.charge("p", always, 1, 1);
+            shares.compact(|_| true, |_, id| id == 7);
+            assert!(shares.of("p").is_some_and(|pool| pool.organisations.len() <= 3), "{organisation}");
         }
-        assert!(turns.of("p").is_some_and(|pool| pool.organisations.contains_key(&7)), "it has something waiting");
+        assert!(shares.of("p").is_some_and(|pool| pool.organisations.contains_key(&7)), "it has something waiting");
     }
 }
