@@ -31,7 +31,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdminError {
-    /// Folder, database or storage is not to be had.
+    /// Folder, database or storage is unavailable.
     #[error(transparent)]
     Start(#[from] StartError),
     /// It was refused.
@@ -84,7 +84,7 @@ impl Listing {
     /// Opens the database as it is, for reading.
     ///
     /// # Errors
-    /// The database is not to be had, or an older or newer version's.
+    /// The database is unavailable, or an older or newer version's.
     pub async fn open(database: &StoreOptions) -> Result<Self, StartError> {
         Ok(Self::over(Store::open_to_read(database).await?))
     }
@@ -145,7 +145,7 @@ impl Admin {
     /// Opens the database, making it if there is none, and brings its tables to this version.
     ///
     /// # Errors
-    /// The database is not to be had.
+    /// The database is unavailable.
     pub async fn open(database: &StoreOptions) -> Result<Self, StartError> {
         Ok(Self { listing: Listing::over(Store::open(database).await?) })
     }

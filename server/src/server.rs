@@ -67,7 +67,7 @@ impl Server {
     /// Starts a server; when this returns, it answers.
     ///
     /// # Errors
-    /// One of its parts is not to be had; nothing is left running then.
+    /// One of its parts is unavailable; nothing is left running then.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let running = Running::default();
         let bounds = config.bounds.within(descriptors::limit());

@@ -20,7 +20,7 @@ pub enum StartError {
         /// Where that server listens, if it says so.
         running: Option<Addresses>,
     },
-    /// The folder, or something in it, is not to be had.
+    /// The folder, or something in it, is unavailable.
     #[error("the folder `{}` cannot be used", dir.display())]
     Dir {
         /// The folder.
@@ -48,7 +48,7 @@ pub enum StartError {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// An address is not to be had.
+    /// An address is unavailable.
     #[error("cannot listen at `{address}`")]
     Listen {
         /// The address.
@@ -56,10 +56,10 @@ pub enum StartError {
         /// The system's reason.
         source: io::Error,
     },
-    /// The database is not to be had.
+    /// The database is unavailable.
     #[error(transparent)]
     Database(#[from] StoreError),
-    /// Storage is not to be had.
+    /// Storage is unavailable.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }

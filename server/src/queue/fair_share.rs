@@ -1,9 +1,9 @@
-//! Whose turn it is: start-time fair queueing in two levels. Organisations share a pool, members share their organisation's
+//! Fair shares: start-time fair queueing in two levels. Organisations share a pool, members share their organisation's
 //! part of it.
 //!
 //! Every organisation has a virtual time at which its next work starts, and within it every member has one. Who is lowest is
-//! next, and what is leased moves it on by the work's cost, whatever comes of the work: that is the whole of a turn. Who comes
-//! (back) begins at the virtual time that was reached, so nobody saves shares up. Goyal, Guo and Vin, "A Hierarchical CPU
+//! next, and what is leased moves it on by the work's cost, whatever comes of the work: that is all there is to it. Who comes
+//! (back) begins at the virtual time that was reached, so that nobody saves a share up. Goyal, Guo and Vin, "A Hierarchical CPU
 //! Scheduler for Multimedia Operating Systems" (1996); start-time fair queueing is Goyal, Vin and Cheng (1996).
 //!
 //! All of it is kept in memory, by each server for what it leases itself: where each divides its own leases fairly, their sum
@@ -60,7 +60,7 @@ impl FairShares {
         }
     }
 
-    /// Forgets whatever is as if it had never been, the pools that are not in use, and whose turn it was within organisations that
+    /// Forgets whatever is as if it had never been, the pools that are not in use, and the shares within organisations that
     /// have nothing waiting in a pool. (Not of those that have: their members' starts are kept elsewhere, too, by the same time.)
     pub(super) fn compact(&mut self, in_use: impl Fn(&str) -> bool, is_waiting: impl Fn(&str, i64) -> bool) {
         self.pools.retain(|pool, _| in_use(pool));
@@ -92,7 +92,7 @@ impl PoolShares {
     }
 
     /// What was charged before took so much more. That moves its owner on and nothing else: what this pool has reached is the start
-    /// of what was taken up, or a part that shares out to be large would take from all others what they have waited.
+    /// of what was taken up, or a part that turns out to be large would take from all others what they have waited.
     pub(super) fn charge_more(&mut self, owner: Owner, weight: i64, cost: i64) {
         let (start, within) = (self.organisation(owner.organisation), self.member(owner));
         let organisation = self.organisations.entry(owner.organisation).or_default();

@@ -1,4 +1,4 @@
-//! Leasing: one task a server takes for all its nodes what they can run, in the order of shares, and hands it out.
+//! Leasing: each server has one leasing task, which takes for all its nodes what they can run, in fair shares, and hands it out.
 //!
 //! It looks when a node asks, when something became ready in this process, and once a second for what came through
 //! another server. A look is one transaction for all nodes of a class.

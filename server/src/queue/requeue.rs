@@ -1,4 +1,4 @@
-//! How a run rests that nobody holds, and how leases end without blame.
+//! Requeueing: how leases end without blame, and what a run waits for that nobody holds.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

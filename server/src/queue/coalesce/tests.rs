@@ -80,10 +80,10 @@ impl Coalesced for Arc<Work> {
     }
 }
 
-/// A combiner whose first transaction is under way, so that what is asked next queues up.
+/// A coalescer whose first transaction is under way, so that what is asked next queues up.
 struct Bench {
     work: Arc<Work>,
-    combiner: Arc<Coalescer<Arc<Work>>>,
+    coalescer: Arc<Coalescer<Arc<Work>>>,
     tracker: TaskTracker,
     stop: CancellationToken,
 }
@@ -91,8 +91,8 @@ struct Bench {
 impl Bench {
     async fn new(work: Work) -> Self {
         let (work, tracker, stop) = (Arc::new(work), TaskTracker::new(), CancellationToken::new());
-        let combiner = Arc::new(Coalescer::start(Arc::clone(&work), &tracker, stop.clone()));
-        let bench = Self { work, combiner, tracker, stop };
+        let coalescer = Arc::new(Coalescer::start(Arc::clone(&work), &tracker, stop.clone()));
+        let bench = Self { work, coalescer, tracker, stop };
         bench.ask(EVE, &[1], &Arc::default()).await;
         while bench.work.begun.load(Ordering::SeqCst) == 0 {
             tokio::task::yield_now().await;
@@ -103,10 +103,10 @@ impl Bench {
     /// Asks for parts of these weights, and waits until that is queued.
     async fn ask(&self, owner: Owner, weights: &[usize], kept: &Arc<()>) -> JoinHandle<Result<Vec<usize>, ErrorBody>> {
         let asks = weights.iter().map(|&weight| (owner, weight, Arc::clone(kept))).collect();
-        let combiner = Arc::clone(&self.combiner);
-        let queued = self.combiner.shared.queue().asked();
-        let asked = tokio::spawn(async move { combiner.ask(owner, asks).await });
-        while self.combiner.shared.queue().asked() == queued {
+        let coalescer = Arc::clone(&self.coalescer);
+        let queued = self.coalescer.shared.backlog().asked();
+        let asked = tokio::spawn(async move { coalescer.ask(owner, asks).await });
+        while self.coalescer.shared.backlog().asked() == queued {
             tokio::task::yield_now().await;
         }
         asked
@@ -270,7 +270,7 @@ async fn one_organisation_has_so_much_queued_and_others_are_not_refused() {
         hers.push(bench.ask(EVE, &[100, 100], &kept).await);
     }
     hers.push(bench.ask(colleague, &[100, 98], &kept).await);
-    let refused = bench.combiner.ask(colleague, vec![(colleague, 3, Arc::clone(&kept))]).await;
+    let refused = bench.coalescer.ask(colleague, vec![(colleague, 3, Arc::clone(&kept))]).await;
     assert_eq!(refused.expect_err("there is no room").code, filemill_api::ErrorCode::Unavailable);
     assert_eq!(Arc::strong_count(&kept), 201, "and nothing is kept of it");
     let anns = bench.ask(ANN, &[30_000], &kept).await;
@@ -324,7 +324,7 @@ async fn one_that_breaks_a_batch_is_refused_alone_and_costs_few_transactions() {
 #[tokio::test]
 async fn whoever_comes_after_the_end_is_refused_at_once() {
     let bench = Bench::new(Work::default()).await;
-    let combiner = Arc::clone(&bench.combiner);
+    let coalescer = Arc::clone(&bench.coalescer);
     bench.end().await;
-    combiner.ask(ANN, vec![(ANN, 1, Arc::default())]).await.expect_err("it has ended");
+    coalescer.ask(ANN, vec![(ANN, 1, Arc::default())]).await.expect_err("it has ended");
 }

@@ -1,5 +1,5 @@
-//! In which order runs are to be leased: each next one is its member's first, of the member and the organisation whose turn it
-//! is. What they have is read as their shares come.
+//! In which order runs are leased: next is the first run of the member, and of the organisation, that come next by fair share. What
+//! they have is read as it comes up.
 
 use std::collections::{BTreeSet, HashMap, VecDeque, btree_set};
 use std::iter::Peekable;
@@ -53,7 +53,7 @@ pub(super) enum Next {
     Nothing,
 }
 
-/// Who waits for one class of nodes, in the order of shares, as far as a look goes: nobody is touched whose turn is far.
+/// Who waits for one class of nodes, by fair share, as far as a look goes: nobody is touched who comes much later.
 pub(super) struct Order<'a> {
     waiting: &'a Waiting,
     shares: PoolTurnsOrNew<'a>,
@@ -139,7 +139,7 @@ impl<'a> Order<'a> {
         }
     }
 
-    /// Places of the queues to read next, at most so many: those whose shares come first.
+    /// Places of the queues to read next, at most so many: of those who come first.
     pub(super) fn unread(&mut self, most: usize) -> Vec<usize> {
         let mut unread = Vec::new();
         let mut starts = self.starts.clone();

@@ -21,7 +21,7 @@ const LOOK: std::ops::RangeInclusive<i64> = 16..=512;
 pub(super) struct Look {
     /// For each wish, in order.
     pub(super) leased: Vec<Leased>,
-    /// What it cost whom, in the order of shares.
+    /// What it cost whom, by fair share.
     pub(super) charges: Vec<(Owner, i64)>,
     /// How each queue of ready runs goes on that was looked at.
     pub(super) ready: Vec<Remainder>,
@@ -40,7 +40,7 @@ pub(super) struct Remainder {
 }
 
 impl Core {
-    /// Leases for all wishes in this transaction, in the order of the pool's shares.
+    /// Leases for all wishes in this transaction, by the pool's fair shares.
     pub(super) async fn take(
         &self,
         mut tx: Tx,
@@ -80,7 +80,7 @@ impl Core {
     }
 }
 
-/// Runs with so many jobs, as far as there are, in the order of shares.
+/// Runs with so many jobs, as far as there are, by fair share.
 async fn candidates(
     tx: &mut Tx,
     needs: &Needs,
@@ -111,7 +111,7 @@ fn look(missing: i64, jobs: i64, runs: usize) -> i64 {
     wanted.clamp(*LOOK.start(), *LOOK.end()).min(missing)
 }
 
-/// Reads more of those whose shares come next, about so many runs.
+/// Reads more of those who come next, about so many runs.
 async fn read_on(
     tx: &mut Tx,
     needs: &Needs,

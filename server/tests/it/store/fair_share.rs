@@ -1,4 +1,4 @@
-//! Whose turn it is: between organisations, between members of one, and whatever came of the last turn.
+//! Fair shares: between organisations, between members of one, and whatever came of the last turn.
 
 use std::collections::HashMap;
 use std::sync::Arc;
