@@ -8,18 +8,15 @@ use data_encoding::HEXLOWER;
 use filemill_api::{ErrorBody, Release};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use crate::accounts::{Accounts, Caller, NewToken, Scope, TokenSummary};
 use crate::bounds::Bounds;
-use crate::component::{ComponentError, contract_of};
+use crate::catalog::component::{ComponentError, contract_of};
+use crate::catalog::{Catalog, CatalogConfig, NewRelease, PoolRoot, PoolService, PoolSummary, Serves};
 use crate::config::{Embedded, LOOPBACK, Place};
 use crate::embedded::{self, DirLock, StorageStartError};
 use crate::listen::Lane;
-use crate::rules::{
-    Caller, NewRelease, NewToken, PoolRoot, PoolService, PoolSummary, Rules, RulesConfig, Scope, Serves, TokenSummary,
-};
-use crate::server::{StartError, take_dir};
+use crate::start_error::StartError;
 use crate::storage::{ObjectKey, Storage, StorageError};
 use crate::store::{Store, StoreOptions};
 
@@ -34,10 +31,10 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdminError {
-    /// Folder, database or storage is not to be had.
+    /// Folder, database or storage is unavailable.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The rules refused.
+    /// It was refused.
     #[error("{0}")]
     Refused(ErrorBody),
     /// The file is not an engine.
@@ -70,24 +67,93 @@ pub struct Published {
     pub is_new: bool,
 }
 
-/// A connection to the database of a server, which may be running.
+/// What an operator changes in the database of a server, which may be running. Nothing happens by itself meanwhile: no clock runs, and
+/// nothing is swept.
 pub struct Admin {
-    rules: Rules,
+    listing: Listing,
+}
+
+/// What an operator looks at in the database of a server, which may be running. It changes nothing in it.
+pub struct Listing {
+    accounts: Accounts,
+    catalog: Catalog,
     store: Store,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+}
+
+impl Listing {
+    /// Opens the database as it is, for reading.
+    ///
+    /// # Errors
+    /// The database is unavailable, or an older or newer version's.
+    pub async fn open(database: &StoreOptions) -> Result<Self, StartError> {
+        Ok(Self::over(Store::open_to_read(database).await?))
+    }
+
+    fn over(store: Store) -> Self {
+        let catalog = Catalog::new(store.clone(), CatalogConfig::default());
+        Self { accounts: Accounts::new(store.clone()), catalog, store }
+    }
+
+    /// The pools, by name.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn pools(&self) -> Result<Vec<PoolSummary>, AdminError> {
+        Ok(self.catalog.pool_summaries().await?)
+    }
+
+    /// Every pool, by name, and whom it serves.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn pool_services(&self) -> Result<Vec<PoolService>, AdminError> {
+        Ok(self.catalog.pool_services().await?)
+    }
+
+    /// Every token, without its text.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn tokens(&self) -> Result<Vec<TokenSummary>, AdminError> {
+        Ok(self.accounts.tokens().await?)
+    }
+
+    /// Every release, newest first within an engine. Current is what those use that have adopted none.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn releases(&self) -> Result<Vec<Release>, AdminError> {
+        // Nobody's view: row 0 is no organisation, and has adopted nothing.
+        let nobody = Caller {
+            organisation: 0,
+            organisation_name: String::new(),
+            member: 0,
+            member_name: String::new(),
+            scope: Scope::Operator,
+            pool: None,
+        };
+        Ok(self.catalog.releases(&nobody, None).await?.releases)
+    }
+
+    /// Lets go of the database.
+    pub async fn close(self) {
+        self.store.close().await;
+    }
 }
 
 impl Admin {
-    /// Opens the database, making it if there is none.
+    /// Opens the database, making it if there is none, and brings its tables to this version.
     ///
     /// # Errors
-    /// The database is not to be had.
+    /// The database is unavailable.
     pub async fn open(database: &StoreOptions) -> Result<Self, StartError> {
-        let store = Store::open(database).await?;
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let rules = Rules::start(store.clone(), RulesConfig::default(), &tasks, &stop);
-        Ok(Self { rules, store, tasks, stop })
+        Ok(Self { listing: Listing::over(Store::open(database).await?) })
+    }
+
+    /// What there is.
+    #[must_use]
+    pub fn listing(&self) -> &Listing {
+        &self.listing
     }
 
     /// Makes a token; organisation and member are made when they are new. A processor's, and no other, is for a pool.
@@ -101,7 +167,7 @@ impl Admin {
         scope: Scope,
         pool: Option<&str>,
     ) -> Result<NewToken, AdminError> {
-        Ok(self.rules.create_token(organisation, member, scope, pool).await?)
+        Ok(self.listing.accounts.create_token(organisation, member, scope, pool).await?)
     }
 
     /// Succeeds when a token may be made for these: for whoever does something else first.
@@ -109,7 +175,7 @@ impl Admin {
     /// # Errors
     /// A name is not one; a pool is missing or too many.
     pub fn check_token(organisation: &str, member: &str, scope: Scope, pool: Option<&str>) -> Result<(), AdminError> {
-        Ok(Rules::check_token(organisation, member, scope, pool)?)
+        Ok(Accounts::check_token(organisation, member, scope, pool)?)
     }
 
     /// Says which root a pool has; statements that it did not sign are removed. True: it is new.
@@ -117,7 +183,7 @@ impl Admin {
     /// # Errors
     /// The pool has another root, and it is not to be replaced; the database failed.
     pub async fn name_root(&self, root: &PoolRoot, replace: bool) -> Result<bool, AdminError> {
-        Ok(self.rules.name_root(root, replace).await?)
+        Ok(self.listing.catalog.name_root(root, replace).await?)
     }
 
     /// Whether the root of a pool is known.
@@ -125,15 +191,7 @@ impl Admin {
     /// # Errors
     /// The database failed.
     pub async fn has_root(&self, pool: &str) -> Result<bool, AdminError> {
-        Ok(self.rules.has_root(pool).await?)
-    }
-
-    /// The pools, by name.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn pools(&self) -> Result<Vec<PoolSummary>, AdminError> {
-        Ok(self.rules.pool_summaries().await?)
+        Ok(self.listing.catalog.has_root(pool).await?)
     }
 
     /// A pool that is new serves everyone, rather than the organisation of its first token: as it is where everything is on one
@@ -142,7 +200,7 @@ impl Admin {
     /// # Errors
     /// It is no name; the database failed.
     pub async fn serve_everyone_at_first(&self, pool: &str) -> Result<(), AdminError> {
-        Ok(self.rules.serve_everyone_at_first(pool).await?)
+        Ok(self.listing.catalog.serve_everyone_at_first(pool).await?)
     }
 
     /// Says whom a pool serves from now on. A running server does so within two seconds.
@@ -150,23 +208,7 @@ impl Admin {
     /// # Errors
     /// There is no such pool, or no such organisation; the database failed.
     pub async fn serve_pool(&self, pool: &str, serves: &Serves) -> Result<(), AdminError> {
-        Ok(self.rules.serve_pool(pool, serves).await?)
-    }
-
-    /// Every pool, by name, and whom it serves.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn pool_services(&self) -> Result<Vec<PoolService>, AdminError> {
-        Ok(self.rules.pool_services().await?)
-    }
-
-    /// Every token, without its text.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn tokens(&self) -> Result<Vec<TokenSummary>, AdminError> {
-        Ok(self.rules.tokens().await?)
+        Ok(self.listing.catalog.serve_pool(pool, serves).await?)
     }
 
     /// Revokes a token; a running server learns of it within two seconds. False: there is none, or it was revoked
@@ -175,7 +217,7 @@ impl Admin {
     /// # Errors
     /// The database failed.
     pub async fn revoke_token(&self, id: i64) -> Result<bool, AdminError> {
-        Ok(self.rules.revoke_token(id).await?)
+        Ok(self.listing.accounts.revoke_token(id).await?)
     }
 
     /// Stores a component where a server of this place looks for it, and adds its release. Doing it again changes
@@ -218,7 +260,7 @@ impl Admin {
         // The object first: a release that is listed can be fetched.
         let key = ObjectKey::release(&release.digest).map_err(StorageError::from)?;
         store_object(place, &key, component, sha256.as_ref()).await?;
-        let is_new = self.rules.publish_release(&release, description).await?;
+        let is_new = self.listing.catalog.publish_release(&release, description).await?;
         let NewRelease { engine, version, digest, .. } = release;
         Ok(Published { engine, version, digest, contract, is_new })
     }
@@ -234,34 +276,12 @@ impl Admin {
         version: &str,
         organisation: Option<&str>,
     ) -> Result<String, AdminError> {
-        Ok(self.rules.use_release(engine, version, organisation).await?)
-    }
-
-    /// Every release, newest first within an engine. Current is what those use that have adopted none.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn releases(&self) -> Result<Vec<Release>, AdminError> {
-        // Nobody's view: row 0 is no organisation, and has adopted nothing.
-        let nobody = Caller {
-            organisation: 0,
-            organisation_name: String::new(),
-            member: 0,
-            member_name: String::new(),
-            scope: Scope::Operator,
-            pool: None,
-        };
-        Ok(self.rules.releases(&nobody, None).await?.releases)
+        Ok(self.listing.catalog.use_release(engine, version, organisation).await?)
     }
 
     /// Lets go of the database.
     pub async fn close(self) {
-        self.stop.cancel();
-        self.tasks.close();
-        if tokio::time::timeout(CLOSE_LIMIT, self.tasks.wait()).await.is_err() {
-            tracing::warn!("did not wait for the work in hand");
-        }
-        self.store.close().await;
+        self.listing.close().await;
     }
 }
 
@@ -285,7 +305,7 @@ async fn store_object(place: &Place, key: &ObjectKey, bytes: Vec<u8>, sha256: &[
 async fn embedded_storage(embedded: &Embedded) -> Result<(Storage, Option<(Lane, DirLock)>), AdminError> {
     let begin = Instant::now();
     loop {
-        let in_use = match take_dir(&embedded.dir) {
+        let in_use = match embedded.take() {
             Ok((dir, lock)) => return start_storage(embedded, &dir, lock).await,
             Err(error @ StartError::InUse { .. }) => error,
             Err(error) => return Err(error.into()),

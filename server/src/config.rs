@@ -5,11 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::accounts::Plan;
 use crate::bounds::Bounds;
-use crate::embedded;
-use crate::plan::Plan;
-use crate::rules::RulesConfig;
-use crate::server::StartError;
+use crate::domains::DomainsConfig;
+use crate::embedded::{self, DirLock};
+use crate::maintenance::SweepConfig;
+use crate::start_error::StartError;
 use crate::storage::StorageConfig;
 use crate::store::StoreOptions;
 
@@ -24,8 +25,8 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
     /// Where database and objects are.
     pub place: Place,
-    /// How long jobs and uploads may take.
-    pub rules: RulesConfig,
+    /// How long jobs and uploads may take, what is kept, and whom to believe.
+    pub domains: DomainsConfig,
     /// What an organisation may use.
     pub plan: Plan,
     /// How deleted uploads leave storage.
@@ -63,25 +64,20 @@ pub struct Embedded {
     pub lifetime: Duration,
 }
 
-/// How objects that nobody needs leave storage.
-#[derive(Clone, Copy, Debug)]
-pub struct SweepConfig {
-    /// Between two looks for objects that the rules have doomed.
-    pub doomed_every: Duration,
-    /// Between two listings of the bucket for objects that no row knows.
-    pub orphans_every: Duration,
-    /// An orphan must be older: the lifetime of a URL by which it may have come, and the skew of clocks.
-    pub orphans_age: Duration,
-}
-
-impl Default for SweepConfig {
-    fn default() -> Self {
-        let stay = Duration::from_secs(u64::from(filemill_api::limits::PRESIGNED_SECONDS) + 300);
-        Self { doomed_every: Duration::from_secs(2), orphans_every: stay, orphans_age: stay }
-    }
-}
-
 impl Embedded {
+    /// Makes the folder if needed, and takes its lock.
+    pub(crate) fn take(&self) -> Result<(PathBuf, DirLock), StartError> {
+        let dir = &self.dir;
+        let made = embedded::make_dir(dir).map_err(|source| StartError::dir(dir, source))?;
+        match DirLock::take(&made).map_err(|source| StartError::dir(dir, source))? {
+            Some(lock) => match embedded::lost_objects(&made) {
+                Some(path) => Err(StartError::ObjectsGone { path }),
+                None => Ok((made, lock)),
+            },
+            None => Err(StartError::InUse { running: embedded::read_addresses(&made, embedded::RUNNING), dir: made }),
+        }
+    }
+
     /// The folder's database, or the one that was named instead. Starting a server makes folder and database, and nothing else
     /// does: in a folder whose name was mistyped everything would be new, and good for nothing.
     ///
@@ -129,7 +125,7 @@ impl Config {
         Self {
             listen: None,
             place,
-            rules: RulesConfig::default(),
+            domains: DomainsConfig::default(),
             plan: Plan::default(),
             sweep: SweepConfig::default(),
             bounds: Bounds::default(),

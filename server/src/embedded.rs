@@ -26,7 +26,8 @@ use url::Url;
 
 use crate::bounds::Bounds;
 use crate::callers::Callers;
-use crate::listen::{self, Exchange, Lane, Received};
+use crate::listen;
+use crate::listen::{Exchange, Lane, Received};
 use crate::storage::{StorageConfig, StorageCredentials};
 use folder::Folder;
 
@@ -57,7 +58,7 @@ pub(crate) enum StorageStartError {
 /// Starts the storage endpoint over `DIR/objects` on `lane`, and says how to reach it.
 ///
 /// # Errors
-/// The folder or the address is not to be had.
+/// The folder or the address is unavailable.
 pub(crate) async fn start_storage(
     dir: &Path,
     listen: SocketAddr,

@@ -25,6 +25,17 @@ const BATCH: usize = 1000;
 /// Credentials that end sooner than this after a URL's own end are replaced before they sign it.
 const CREDENTIALS_MARGIN: Duration = Duration::from_secs(60);
 
+/// An object in storage, as a presigned PUT or GET must name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Its key.
+    pub key: ObjectKey,
+    /// Its exact length in bytes.
+    pub length: u64,
+    /// Its SHA-256, hex.
+    pub sha256: String,
+}
+
 /// Where objects are kept.
 #[derive(Clone, Debug)]
 pub struct StorageConfig {

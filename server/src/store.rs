@@ -1,30 +1,19 @@
-//! The shared database, SQLite or PostgreSQL: SQL and nothing else. What it means is decided in [`crate::rules`].
+//! The shared database, SQLite or PostgreSQL: SQL and nothing else. What it means the domains decide, each of which
+//! has a folder of statements here.
 //!
-//! A rule opens a transaction with [`Store::begin`] and calls statements on it; dropping a transaction rolls it back.
+//! A domain opens a transaction with [`Store::begin`] and calls statements on it; dropping a transaction rolls it back.
 //! To be free of deadlocks every transaction locks in one order, each kind in one statement and sorted: uploads by
 //! number, then runs by id, then organisations; a pool's root, then its statements. Leasing alone locks runs without their
 //! upload, and skips what is locked.
 
-mod chunks;
-mod clocks;
-mod deletion;
-mod descriptions;
+pub(crate) mod accounts;
+pub(crate) mod catalog;
 mod dialect;
-mod engines;
-mod events;
-mod leases;
-mod names;
-mod nodes;
+pub(crate) mod maintenance;
 mod options;
-mod pools;
-mod releases;
-mod room;
-mod runs;
-mod service;
-mod told;
-mod unfetched;
-mod uploads;
-mod views;
+pub(crate) mod queue;
+mod reading;
+pub(crate) mod room;
 
 use std::time::Duration;
 
@@ -35,20 +24,6 @@ use sqlx::{AssertSqlSafe, Connection as _, Postgres, SqlSafeStr, Sqlite, Transac
 use tokio::time::timeout;
 
 pub use options::StoreOptions;
-pub(crate) use {
-    chunks::ChunkRow,
-    clocks::ClockRow,
-    descriptions::NewDescription,
-    engines::{ComponentRow, KnownComponent},
-    events::{EventRow, NewEvent, Place},
-    leases::{Candidate, LeaseMark, Needs, WaitingMember},
-    pools::PoolRow,
-    releases::ReleaseRow,
-    runs::{Cut, MAX_PAUSE_MS, NewRun, Resting, RunRow, RunState, lo_of, run_id, upload_of},
-    unfetched::ResultRow,
-    uploads::{NewUpload, UploadRow},
-    views::{ResultPlace, RunView},
-};
 
 /// How much of an SQLite database is read through a mapping; the rest is read a page at a time.
 const MAPPED_BYTES: &str = "33554432";
@@ -131,6 +106,16 @@ pub enum StoreError {
         /// Why.
         source: sqlx::migrate::MigrateError,
     },
+    /// It was to be read as it is, and this version's tables are not all there.
+    #[error("the database `{place}` is older than this program: it has {has} of {all} migrations")]
+    Older {
+        /// Which.
+        place: String,
+        /// Migrations that were carried out.
+        has: usize,
+        /// Those that this version knows.
+        all: usize,
+    },
     /// A statement failed.
     #[error(transparent)]
     Statement(#[from] sqlx::Error),
@@ -147,6 +132,14 @@ impl StoreError {
             ),
             Self::Migrate { source: MigrateError::VersionMissing(_), .. } => {
                 Some("a newer version has used this database: run that one, and update in the documented order")
+            }
+            Self::Older { .. } => Some(
+                "start this version's server on it, which brings it up to date, or use the program of the server's version; looking \
+                 changes nothing",
+            ),
+            // SQLITE_CANTOPEN.
+            Self::Open { source: sqlx::Error::Database(error), .. } if error.code().as_deref() == Some("14") => {
+                Some("a server makes it when it is started; looking makes none")
             }
             // SQLITE_NOTADB, SQLITE_CORRUPT.
             Self::Open { source: sqlx::Error::Database(error), .. }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `contract` | the engine contract's frozen versions say what they said |
 //! | `direction` | which crate may depend on which |
+//! | `domains` | which room of the server may use which |
 //! | `circles` | no modules of a crate need each other in a circle |
 //! | `order` | each file's first line, imports before items, tests last, size, no `mod.rs` |
 //! | `links` | relative links and anchors in Markdown, and the paths that ARCHITECTURE.md names |
@@ -14,6 +15,7 @@
 mod circles;
 mod contract;
 mod direction;
+mod domains;
 mod finding;
 mod hosts;
 mod links;
@@ -65,6 +67,7 @@ pub fn check(root: &Path) -> Result<Vec<Finding>> {
         findings.extend(lints::check_manifests(root, Path::new(manifest), &metadata, &sources));
     }
     findings.extend(contract::check(&sources));
+    findings.extend(domains::check(&sources));
     findings.extend(lints::check_allowances(&sources));
     findings.extend(circles::check(&sources));
     findings.extend(order::check(&sources));

@@ -14,7 +14,7 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use filemill_guests::Guest;
-use filemill_runtime::{CacheConfig, Job, Limits, CodeOrigin, Parameters, Release, Runtime, RuntimeConfig};
+use filemill_runtime::{CacheConfig, CodeOrigin, Job, Limits, Parameters, Release, Runtime, RuntimeConfig};
 
 use measuring::{PIECES, TOTAL, best_and_median, rounds, row, stream, thread_cpu_time, timed};
 

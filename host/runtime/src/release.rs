@@ -9,7 +9,7 @@ use crate::backend::{
     Resources, Run,
 };
 use crate::contract::{ContractVersion, Ended, Said};
-use crate::install::{Linked, CodeOrigin};
+use crate::install::{CodeOrigin, Linked};
 use crate::sandbox::{InputError, Left, Sandbox};
 use crate::slots::Slots;
 

@@ -2,33 +2,53 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a caller may act on. The text beside it is for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ErrorCode {
-    /// The request does not have the form the API asks for (400, 413, 415, 422).
-    BadRequest,
-    /// No token, or one that is unknown or revoked (401).
-    Unauthenticated,
-    /// The token's scope does not cover this call (403).
-    Forbidden,
-    /// No such thing, or not this caller's (404).
-    NotFound,
-    /// It exists already and differs (409).
-    Conflict,
-    /// The lease has passed to another, or ended; stop working on it (409).
-    Fenced,
-    /// The organisation's plan does not allow more now (429).
-    OverQuota,
-    /// Not now: the server is starting, stopping or over its capacity (503). Try again.
-    Unavailable,
-    /// A fault of the server's (500). Try again later.
-    Internal,
+use crate::listed::listed;
+
+listed! {
+    /// What a caller may act on. The text beside it is for people.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+    #[serde(rename_all = "snake_case")]
+    #[non_exhaustive]
+    pub enum ErrorCode {
+        /// The request does not have the form the API asks for (400, 413, 415, 422).
+        BadRequest = "bad_request",
+        /// No token, or one that is unknown or revoked (401).
+        Unauthenticated = "unauthenticated",
+        /// The token's scope does not cover this call (403).
+        Forbidden = "forbidden",
+        /// No such thing, or not this caller's (404).
+        NotFound = "not_found",
+        /// It exists already and differs (409).
+        Conflict = "conflict",
+        /// The lease has passed to another, or ended; stop working on it (409).
+        Fenced = "fenced",
+        /// The organisation's plan does not allow more now (429).
+        OverQuota = "over_quota",
+        /// Not now: the server is starting, stopping or over its capacity (503). Try again.
+        Unavailable = "unavailable",
+        /// A fault of the server's (500). Try again later.
+        Internal = "internal",
+    }
     /// A code that this build does not know.
-    #[serde(other)]
-    Unknown,
+    Unknown = "unknown"
+}
+
+impl ErrorCode {
+    /// The status of an answer with this code, unless the answer says more exactly what is wrong with the request (413, 415, 422).
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::Unauthenticated => 401,
+            Self::Forbidden => 403,
+            Self::NotFound => 404,
+            Self::Conflict | Self::Fenced => 409,
+            Self::OverQuota => 429,
+            Self::Unavailable => 503,
+            Self::Internal | Self::Unknown => 500,
+        }
+    }
 }
 
 /// What went wrong, to what, and what to do about it.

@@ -21,6 +21,7 @@ mod error;
 mod events;
 mod leases;
 pub mod limits;
+mod listed;
 mod outcome;
 pub mod paths;
 mod releases;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use filemill_server::Admin;
-use filemill_server::rules::{PoolRoot, Serves};
+use filemill_server::catalog::{PoolRoot, Serves};
+use filemill_server::{Admin, Listing};
 
 use super::place::PlaceArguments;
 
@@ -78,9 +78,9 @@ impl Pool {
                 Ok(served?)
             }
             Self::List(list) => {
-                let admin = Admin::open(&list.place.database()?).await?;
-                let (pools, services) = (admin.pools().await, admin.pool_services().await);
-                admin.close().await;
+                let listing = Listing::open(&list.place.database()?).await?;
+                let (pools, services) = (listing.pools().await, listing.pool_services().await);
+                listing.close().await;
                 let mut rows = BTreeMap::<String, [String; 3]>::new();
                 for pool in pools? {
                     let root = pool.root.map_or_else(|| "no root".to_owned(), |root| root.fingerprint());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
-use filemill_server::{Admin, AdminError, MAX_COMPONENT_BYTES, Place, Published, contract_of};
+use filemill_server::{Admin, AdminError, Listing, MAX_COMPONENT_BYTES, Place, Published, contract_of};
 
 use super::describe::{self, Described};
 use super::place::{PlaceArguments, lifetime};
@@ -90,7 +90,7 @@ impl Release {
                 let Called { engine, version, document } = called;
                 let published =
                     admin.publish_described(&place, &engine, &version, component, document.as_deref()).await;
-                let releases = admin.releases().await;
+                let releases = admin.listing().releases().await;
                 admin.close().await;
                 let published = published.with_context(|| format!("`{}`", publish.file.display()))?;
                 tell_current(&published, &releases?);
@@ -103,9 +103,9 @@ impl Release {
                 super::print(&used?)
             }
             Self::List(list) => {
-                let admin = Admin::open(&list.place.database()?).await?;
-                let releases = admin.releases().await;
-                admin.close().await;
+                let listing = Listing::open(&list.place.database()?).await?;
+                let releases = listing.releases().await;
+                listing.close().await;
                 let lines = releases?.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
                 super::print(&lines.join("\n"))
             }

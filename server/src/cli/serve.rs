@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use filemill_server::rules::RulesConfig;
+use filemill_server::queue::QueueConfig;
 use filemill_server::{Config, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -26,7 +26,7 @@ pub(super) struct Serve {
         long,
         value_name = "SECONDS",
         env = "FILEMILL_LEASE_SECONDS",
-        default_value_t = RulesConfig::default().lease.as_secs(),
+        default_value_t = QueueConfig::default().lease.as_secs(),
         value_parser = clap::value_parser!(u64).range(1..=3600)
     )]
     lease_seconds: u64,
@@ -40,7 +40,7 @@ impl Serve {
         filemill_server::raise_descriptor_limit();
         let mut config = Config::new(self.place.place(self.s3_listen, lifetime())?);
         config.listen = self.listen;
-        config.rules.lease = Duration::from_secs(self.lease_seconds);
+        config.domains.queue.lease = Duration::from_secs(self.lease_seconds);
         let server = Server::start(config).await?;
         super::print_json(&serde_json::to_string(server.addresses())?)?;
         tokio::select! {

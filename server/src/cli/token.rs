@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use filemill_server::rules::{NewToken, PoolRoot, Scope};
-use filemill_server::{Admin, AdminError};
+use filemill_server::accounts::{NewToken, Scope};
+use filemill_server::catalog::PoolRoot;
+use filemill_server::{Admin, AdminError, Listing};
 
 use super::place::PlaceArguments;
 use super::pool::read_enrolment;
@@ -75,9 +76,9 @@ impl Token {
                 super::print(&made?.text)
             }
             Self::List(list) => {
-                let admin = Admin::open(&list.place.database()?).await?;
-                let tokens = admin.tokens().await;
-                admin.close().await;
+                let listing = Listing::open(&list.place.database()?).await?;
+                let tokens = listing.tokens().await;
+                listing.close().await;
                 let mut lines = String::new();
                 for token in tokens? {
                     let state = if token.revoked_at_ms.is_some() { "revoked" } else { "valid" };

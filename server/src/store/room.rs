@@ -46,14 +46,9 @@ pub(super) fn is_full(error: &sqlx::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use filemill_api::ErrorCode;
-    use tokio_util::sync::CancellationToken;
-    use tokio_util::task::TaskTracker;
-
+pub(crate) mod tests {
     use super::super::{Connection, Pools, Store, StoreOptions};
     use super::*;
-    use crate::rules::{Rules, RulesConfig, Scope};
 
     #[test]
     fn it_is_said_once_in_a_while_and_not_for_each_request() {
@@ -69,16 +64,16 @@ mod tests {
     }
 
     /// As on a full disk: the next page that the database needs is refused.
-    async fn fill(store: &Store) {
+    pub(crate) async fn fill(store: &Store) {
         // Counts as the size that it has.
         limit(store, "pragma max_page_count = 1").await;
     }
 
-    async fn make_room(store: &Store) {
+    pub(crate) async fn make_room(store: &Store) {
         limit(store, "pragma max_page_count = 1000000").await;
     }
 
-    async fn open(dir: &tempfile::TempDir) -> Store {
+    pub(crate) async fn open(dir: &tempfile::TempDir) -> Store {
         Store::open(&StoreOptions::sqlite(dir.path().join("db"))).await.expect("a database")
     }
 
@@ -99,34 +94,6 @@ mod tests {
             tx.set_default("size", Some(&"a".repeat(100_000))).await.expect("there is room again");
             tx.commit().await.expect("committed");
         }
-        store.close().await;
-    }
-
-    #[tokio::test]
-    async fn whoever_changes_something_is_told_of_the_full_disk_and_the_server_goes_on_once_there_is_room() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let store = open(&dir).await;
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let rules = Rules::start(store.clone(), RulesConfig::default(), &tasks, &stop);
-        let mut refused = None;
-        // Pages have room for some.
-        for number in 0..1000 {
-            // Each time: the rules' own tasks may have met it, and with it another connection.
-            fill(&store).await;
-            let name = format!("{number}-{}", "x".repeat(40));
-            refused = rules.create_token(&name, &name, Scope::User, None).await.err();
-            if refused.is_some() {
-                break;
-            }
-        }
-        let refused = refused.expect("the database is full");
-        assert_eq!(refused.code, ErrorCode::Unavailable, "{refused:?}");
-        assert!(refused.message.contains("no room"), "{refused:?}");
-        make_room(&store).await;
-        rules.create_token("acme", "ann", Scope::User, None).await.expect("there is room again");
-        stop.cancel();
-        tasks.close();
-        tasks.wait().await;
         store.close().await;
     }
 }

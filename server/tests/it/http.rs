@@ -21,7 +21,7 @@ use filemill_api::{
     AdvanceAnswer, AdvanceRequest, AdvanceUpload, AdvancedUpload, ChunkWant, JobRange, LeaseAnswer, LeaseRequest,
     OpenAnswer, OpenRequest, OpenUpload, OpenedUpload, Problem, PublishPool, SignedPut, SignedStatement, paths,
 };
-use filemill_server::rules::Scope;
+use filemill_server::accounts::Scope;
 use filemill_server::{Admin, Config, Embedded, Place, Server, SweepConfig};
 use reqwest::{Response, StatusCode};
 use serde::Serialize;

@@ -6,8 +6,10 @@ mod deaths;
 mod deletion;
 mod descriptions;
 mod engines;
+mod fair_share;
 mod heavy;
 mod leasing;
+mod looking;
 mod names;
 mod pools;
 mod published;
@@ -15,7 +17,6 @@ mod races;
 mod results;
 mod roots;
 mod site;
-mod turns;
 mod uploads;
 
 /// Makes two tests of each function: one with SQLite, one with PostgreSQL.

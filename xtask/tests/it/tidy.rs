@@ -55,6 +55,7 @@ fn a_tree_with_one_fault_of_each_kind_has_each_found_at_its_place() {
         "host/src/lib.rs:3: imports after the item on line 2",
         concat!("notes.txt:1: names the registry host `crates", ".io`"),
         "server/Cargo.toml:1: does not take over the workspace's lints",
+        "server/src/routes/mod.rs:1: `routes` is a room of the server that has no place among the others",
         "server/src/routes/mod.rs:1: is a `mod.rs`",
         "server/src/routes/mod.rs:2: allows unsafe code",
     ];

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use filemill_runtime::{
-    CacheConfig, InstallError, Limits, CodeOrigin, Outcome, Release, ReleaseDigest, Runtime, RuntimeConfig, RuntimeError,
+    CacheConfig, CodeOrigin, InstallError, Limits, Outcome, Release, ReleaseDigest, Runtime, RuntimeConfig,
+    RuntimeError,
 };
 use tempfile::TempDir;
 

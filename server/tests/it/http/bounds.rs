@@ -11,7 +11,7 @@ mod strangers;
 
 use std::time::Duration;
 
-use filemill_server::rules::Scope;
+use filemill_server::accounts::Scope;
 use filemill_server::{Bounds, Config, Share};
 
 use super::Mill;

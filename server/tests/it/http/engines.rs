@@ -7,7 +7,7 @@ use filemill_api::{
     ComponentUrl, DescriptionQuery, ErrorCode, Item, Offer, OfferAnswer, OfferRequest, OfferState, OpenAnswer,
     OpenRequest, Releases, paths,
 };
-use filemill_server::rules::Scope;
+use filemill_server::accounts::Scope;
 use reqwest::StatusCode;
 
 use super::{Mill, POOL, ok, one, problem, sha256, until};

@@ -2,7 +2,7 @@
 
 use filemill_api::{CancelRequest, Cancelled, ErrorCode, OpenAnswer, OpenRequest, limits, paths};
 use filemill_server::Plan;
-use filemill_server::rules::Scope;
+use filemill_server::accounts::Scope;
 use reqwest::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

@@ -4,7 +4,7 @@ use filemill_api::{
     AdvanceUpload, Item, JobStates, Offer, OfferAnswer, OfferRequest, OpenAnswer, OpenRequest, OpenedUpload, Pools,
     Problem, PublishPool, Releases, SignedStatement, UploadState, paths,
 };
-use filemill_server::rules::Scope;
+use filemill_server::accounts::Scope;
 use reqwest::StatusCode;
 
 use super::{Mill, ok, one, problem, sha256, want};
@@ -92,7 +92,7 @@ async fn whom_a_pool_does_not_serve_cannot_tell_it_from_one_that_there_is_not() 
 
 #[tokio::test]
 async fn whom_a_pool_serves_is_what_its_operator_says_and_what_was_sent_before_goes_on() {
-    use filemill_server::rules::Serves;
+    use filemill_server::catalog::Serves;
     let mill = Mill::start().await;
     let (token, engine) = their_pool(&mill).await;
     let friend = mill.admin.create_token("them", "theo", Scope::User, None).await.unwrap().text;
@@ -151,7 +151,7 @@ async fn whom_a_pool_serves_is_what_its_operator_says_and_what_was_sent_before_g
     }
     mill.admin.serve_pool(THEIRS, &Serves::Everyone).await.unwrap();
     open(&mill, &mo, THEIRS, &engine, 3).await.into_result().unwrap();
-    let pools = mill.admin.pool_services().await.unwrap();
+    let pools = mill.admin.listing().pool_services().await.unwrap();
     let served: Vec<_> = pools.into_iter().map(|pool| (pool.pool, pool.serves)).collect();
     assert_eq!(served, [(super::POOL.to_owned(), Serves::Everyone), (THEIRS.to_owned(), Serves::Everyone)]);
     // That it serves everyone was found out for all at once, and so is that it does not any more.

@@ -7,7 +7,9 @@ use filemill_api::{
     ChunksRequest, ErrorCode, JobRange, LeaseRequest, MissingRequest, Outcome, ReturnReason, RunKey, UploadState,
     WaitReason,
 };
-use filemill_server::rules::{NewRelease, RecordedKind, RulesConfig};
+use filemill_server::DomainsConfig;
+use filemill_server::catalog::NewRelease;
+use filemill_server::queue::{QueueConfig, RecordedKind};
 
 use super::site::{
     Kind, LIMIT, POOL, Site, advance, chunk, code, complete, complete_all, content, events, eventually, give_back, key,
@@ -40,35 +42,35 @@ super::on_both!(
 );
 
 async fn a_run_is_cut_at_64_and_at_what_the_node_takes(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
-    send(&rules, &ann, &site.bundle(150)).await;
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
+    send(&server, &ann, &site.bundle(150)).await;
     let sizes = |leased| runs(&leased).iter().map(|run| run.indexes.len()).collect::<Vec<_>>();
-    assert_eq!(sizes(lease(&rules, "a", 10).await), [10]);
-    assert_eq!(sizes(lease(&rules, "b", 100).await), [54, 46]);
-    let last = lease(&rules, "c", 1000).await;
+    assert_eq!(sizes(lease(&server, "a", 10).await), [10]);
+    assert_eq!(sizes(lease(&server, "b", 100).await), [54, 46]);
+    let last = lease(&server, "c", 1000).await;
     assert_eq!(last.uploads.len(), 1);
     assert_eq!(sizes(last), [18, 22]);
-    assert!(runs(&lease_now(&rules, "d", 1000, 1000).await).is_empty());
+    assert!(runs(&lease_now(&server, "d", 1000, 1000).await).is_empty());
 }
 
 async fn a_waiting_node_is_woken_when_work_comes(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
     let waiting = tokio::spawn({
-        let rules = rules.clone();
-        async move { lease(&rules, "n", 5).await }
+        let server = server.clone();
+        async move { lease(&server, "n", 5).await }
     });
-    send(&rules, &ann, &site.bundle(5)).await;
+    send(&server, &ann, &site.bundle(5)).await;
     assert_eq!(only(&waiting.await.expect("no panic")).indexes, [0, 1, 2, 3, 4]);
-    let empty = rules.lease(POOL, wish("n", 5, 5, 50)).await.expect("an answer");
+    let empty = server.queue.lease(POOL, wish("n", 5, 5, 50)).await.expect("an answer");
     assert!(empty.uploads.is_empty(), "nothing came in time");
 }
 
 async fn a_node_gets_only_what_it_can_run(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
-    send(&rules, &ann, &site.bundle(1)).await;
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
+    send(&server, &ann, &site.bundle(1)).await;
     for unfit in [
         filemill_api::LeaseRequest { contracts: vec![2], ..wish("n", 8, 8, 0) },
         filemill_api::LeaseRequest { backends: vec!["container".to_owned()], ..wish("n", 8, 8, 0) },
@@ -76,155 +78,155 @@ async fn a_node_gets_only_what_it_can_run(site: Arc<Site>) {
         filemill_api::LeaseRequest { max_jobs: 0, ..wish("n", 8, 8, 0) },
     ] {
         assert!(
-            rules.lease(&unfit.pool.clone(), unfit.clone()).await.expect("an answer").uploads.is_empty(),
+            server.queue.lease(&unfit.pool.clone(), unfit.clone()).await.expect("an answer").uploads.is_empty(),
             "{unfit:?}"
         );
     }
-    assert_eq!(runs(&lease(&rules, "n", 8).await).len(), 1);
+    assert_eq!(runs(&lease(&server, "n", 8).await).len(), 1);
 }
 
 async fn every_waiting_node_gets_a_part_of_one_run(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
     let mut nodes = tokio::task::JoinSet::new();
     for node in 0..8 {
-        let rules = rules.clone();
-        nodes.spawn(async move { only(&lease(&rules, &format!("n{node}"), 8).await).indexes });
+        let server = server.clone();
+        nodes.spawn(async move { only(&lease(&server, &format!("n{node}"), 8).await).indexes });
     }
-    send(&rules, &ann, &site.bundle(64)).await;
+    send(&server, &ann, &site.bundle(64)).await;
     let mut all = nodes.join_all().await.concat();
     all.sort_unstable();
     assert_eq!(all, (0..64).collect::<Vec<_>>());
 }
 
 async fn incomplete_uploads_take_idle_slots_only(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
     let large = site.large(4);
-    open_one(&rules, &ann, &large).await.expect("opened");
-    advance(&rules, &ann, &large.id, true, vec![chunk(0)]).await.expect("advanced");
-    assert!(runs(&lease_now(&rules, "n", 8, 0).await).is_empty(), "no idle slot");
-    send(&rules, &ann, &site.bundle(4)).await;
-    let full = rules.lease(POOL, wish("n", 4, 4, 0)).await.expect("leased");
+    open_one(&server, &ann, &large).await.expect("opened");
+    advance(&server, &ann, &large.id, true, vec![chunk(0)]).await.expect("advanced");
+    assert!(runs(&lease_now(&server, "n", 8, 0).await).is_empty(), "no idle slot");
+    send(&server, &ann, &site.bundle(4)).await;
+    let full = server.queue.lease(POOL, wish("n", 4, 4, 0)).await.expect("leased");
     assert_eq!(only(&full).indexes.len(), 4, "the complete upload goes first and takes the node");
-    let idle = rules.lease(POOL, wish("n", 4, 1, 0)).await.expect("leased");
+    let idle = server.queue.lease(POOL, wish("n", 4, 1, 0)).await.expect("leased");
     assert_eq!(idle.uploads[0].upload, large.id);
     assert_eq!(idle.uploads[0].chunks.len(), 1);
     assert_eq!((only(&idle).first_chunk, only(&idle).last_chunk, idle.uploads[0].chunks_expected), (0, 3, 4));
 }
 
 async fn chunks_are_told_as_they_arrive(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
     let large = site.large(4);
-    open_one(&rules, &ann, &large).await.expect("opened");
-    advance(&rules, &ann, &large.id, true, vec![chunk(0)]).await.expect("advanced");
-    let run = only(&lease_now(&rules, "n", 1, 1).await);
+    open_one(&server, &ann, &large).await.expect("opened");
+    advance(&server, &ann, &large.id, true, vec![chunk(0)]).await.expect("advanced");
+    let run = only(&lease_now(&server, "n", 1, 1).await);
     let ask = |from, wait_ms| ChunksRequest { lease: key(&run), from, count: 64, wait_ms };
-    assert!(rules.lease_chunks(POOL, ask(1, 0)).await.expect("an answer").is_empty());
+    assert!(server.queue.lease_chunks(POOL, ask(1, 0)).await.expect("an answer").is_empty());
     let waiting = tokio::spawn({
-        let (rules, ask) = (rules.clone(), ask(1, 20_000));
-        async move { rules.lease_chunks(POOL, ask).await.expect("an answer") }
+        let (server, ask) = (server.clone(), ask(1, 20_000));
+        async move { server.queue.lease_chunks(POOL, ask).await.expect("an answer") }
     });
-    advance(&rules, &ann, &large.id, true, vec![chunk(3)]).await.expect("advanced");
-    advance(&rules, &ann, &large.id, true, vec![chunk(1)]).await.expect("advanced");
+    advance(&server, &ann, &large.id, true, vec![chunk(3)]).await.expect("advanced");
+    advance(&server, &ann, &large.id, true, vec![chunk(1)]).await.expect("advanced");
     let arrived = waiting.await.expect("no panic");
     assert_eq!(arrived.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [1], "not beyond the gap");
     assert_eq!(arrived[0].1.sha256, chunk(1).sha256);
-    assert_eq!(code(rules.lease_chunks(POOL, ask(4, 0)).await), ErrorCode::BadRequest);
+    assert_eq!(code(server.queue.lease_chunks(POOL, ask(4, 0)).await), ErrorCode::BadRequest);
     let stranger = ChunksRequest { lease: RunKey { fence: 9, ..key(&run) }, ..ask(0, 0) };
-    assert_eq!(code(rules.lease_chunks(POOL, stranger).await), ErrorCode::Fenced);
+    assert_eq!(code(server.queue.lease_chunks(POOL, stranger).await), ErrorCode::Fenced);
 }
 
 async fn a_stalled_job_waits_until_it_is_complete(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
     let large = site.large(3);
-    open_one(&rules, &ann, &large).await.expect("opened");
-    advance(&rules, &ann, &large.id, true, vec![chunk(0)]).await.expect("advanced");
-    let run = only(&lease_now(&rules, "n", 1, 1).await);
-    report(&rules, &run, &[0]).await;
-    assert!(give_back(&rules, &run, ReturnReason::Stalled).await.lost.is_empty());
-    advance(&rules, &ann, &large.id, true, vec![chunk(1)]).await.expect("advanced");
-    assert!(runs(&lease_now(&rules, "n", 1, 1).await).is_empty(), "it stalled once: it has to be complete");
-    advance(&rules, &ann, &large.id, true, vec![chunk(2)]).await.expect("advanced");
-    let again = only(&lease(&rules, "n", 1).await);
+    open_one(&server, &ann, &large).await.expect("opened");
+    advance(&server, &ann, &large.id, true, vec![chunk(0)]).await.expect("advanced");
+    let run = only(&lease_now(&server, "n", 1, 1).await);
+    report(&server, &run, &[0]).await;
+    assert!(give_back(&server, &run, ReturnReason::Stalled).await.lost.is_empty());
+    advance(&server, &ann, &large.id, true, vec![chunk(1)]).await.expect("advanced");
+    assert!(runs(&lease_now(&server, "n", 1, 1).await).is_empty(), "it stalled once: it has to be complete");
+    advance(&server, &ann, &large.id, true, vec![chunk(2)]).await.expect("advanced");
+    let again = only(&lease(&server, "n", 1).await);
     assert_eq!((again.fence, again.attempt, again.alone), (run.fence + 1, 1, false), "nobody tried it, or died of it");
 }
 
 async fn a_returned_lease_goes_to_the_next_without_blame(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
-    send(&rules, &ann, &site.bundle(10)).await;
-    let run = only(&lease(&rules, "a", 10).await);
-    report(&rules, &run, &[0, 1, 2]).await;
-    complete(&rules, &run, &[0]).await.expect("completed");
-    give_back(&rules, &run, ReturnReason::ShuttingDown).await;
-    assert_eq!(give_back(&rules, &run, ReturnReason::ShuttingDown).await.lost, [key(&run)], "it is not held any more");
-    let next = only(&lease(&rules, "b", 10).await);
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
+    send(&server, &ann, &site.bundle(10)).await;
+    let run = only(&lease(&server, "a", 10).await);
+    report(&server, &run, &[0, 1, 2]).await;
+    complete(&server, &run, &[0]).await.expect("completed");
+    give_back(&server, &run, ReturnReason::ShuttingDown).await;
+    assert_eq!(give_back(&server, &run, ReturnReason::ShuttingDown).await.lost, [key(&run)], "it is not held any more");
+    let next = only(&lease(&server, "b", 10).await);
     assert_eq!((next.indexes.as_slice(), next.alone), ([1, 2, 3, 4, 5, 6, 7, 8, 9].as_slice(), false));
-    assert_eq!(code(complete(&rules, &run, &[1]).await), ErrorCode::Fenced);
+    assert_eq!(code(complete(&server, &run, &[1]).await), ErrorCode::Fenced);
 }
 
 async fn a_fault_of_nodes_does_not_go_on_for_ever(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
-    send(&rules, &ann, &site.bundle(2)).await;
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
+    send(&server, &ann, &site.bundle(2)).await;
     let mut attempts = 0;
-    while results(&rules, &ann).await.is_empty() {
-        give_back(&rules, &only(&lease(&rules, "n", 2).await), ReturnReason::NodeFault).await;
+    while results(&server, &ann).await.is_empty() {
+        give_back(&server, &only(&lease(&server, "n", 2).await), ReturnReason::NodeFault).await;
         attempts += 1;
         assert!(attempts < 100, "handed back for ever");
     }
     assert!(attempts > 5, "given up after {attempts} attempts");
-    assert_eq!(results(&rules, &ann).await, [(0, Outcome::HostFailed), (1, Outcome::HostFailed)]);
+    assert_eq!(results(&server, &ann).await, [(0, Outcome::HostFailed), (1, Outcome::HostFailed)]);
 }
 
 async fn what_stalls_for_however_long_is_not_given_up(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
-    send(&rules, &ann, &site.bundle(2)).await;
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
+    send(&server, &ann, &site.bundle(2)).await;
     for _ in 0..40 {
-        give_back(&rules, &only(&lease(&rules, "n", 2).await), ReturnReason::Stalled).await;
+        give_back(&server, &only(&lease(&server, "n", 2).await), ReturnReason::Stalled).await;
     }
-    give_back(&rules, &only(&lease(&rules, "n", 2).await), ReturnReason::NodeFault).await;
-    assert_eq!(results(&rules, &ann).await, []);
-    assert_eq!(only(&lease(&rules, "n", 2).await).attempt, 2, "what no node could fetch was not tried");
+    give_back(&server, &only(&lease(&server, "n", 2).await), ReturnReason::NodeFault).await;
+    assert_eq!(results(&server, &ann).await, []);
+    assert_eq!(only(&lease(&server, "n", 2).await).attempt, 2, "what no node could fetch was not tried");
 }
 
 async fn what_a_node_was_not_told_of_is_no_attempt(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
-    send(&rules, &ann, &site.bundle(2)).await;
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
+    send(&server, &ann, &site.bundle(2)).await;
     let mut fences = Vec::new();
     for _ in 0..3 {
-        let leased = lease(&rules, "n", 2).await;
+        let leased = lease(&server, "n", 2).await;
         let run = only(&leased);
         assert_eq!(run.attempt, 1);
         fences.push(run.fence);
-        rules.take_back(POOL, &leased).await;
+        server.queue.take_back(POOL, &leased).await;
     }
     assert!(fences.is_sorted_by(|one, next| one < next), "each is a lease of its own: {fences:?}");
-    give_back(&rules, &only(&lease(&rules, "n", 2).await), ReturnReason::NodeFault).await;
-    assert_eq!(only(&lease(&rules, "n", 2).await).attempt, 2, "what was handed back was tried");
+    give_back(&server, &only(&lease(&server, "n", 2).await), ReturnReason::NodeFault).await;
+    assert_eq!(only(&lease(&server, "n", 2).await).attempt, 2, "what was handed back was tried");
 }
 
 async fn what_nobody_holds_is_told_without_a_turn_to_write(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
-    send(&rules, &ann, &site.bundle(2)).await;
-    let run = only(&lease(&rules, "n", 2).await);
-    give_back(&rules, &run, ReturnReason::ShuttingDown).await;
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
+    send(&server, &ann, &site.bundle(2)).await;
+    let run = only(&lease(&server, "n", 2).await);
+    give_back(&server, &run, ReturnReason::ShuttingDown).await;
     let writing = site.keep_writing().await;
     let answers = async {
-        assert_eq!(give_back(&rules, &run, ReturnReason::ShuttingDown).await.lost, [key(&run)]);
+        assert_eq!(give_back(&server, &run, ReturnReason::ShuttingDown).await.lost, [key(&run)]);
         let missing = MissingRequest {
             node: "n".to_owned(),
             lease: key(&run),
             chunks: vec![(0, chunk(0).sha256)],
             header: false,
         };
-        assert_eq!(rules.missing(POOL, missing).await.expect("an answer").lost, [key(&run)]);
+        assert_eq!(server.queue.missing(POOL, missing).await.expect("an answer").lost, [key(&run)]);
     };
     // Who waits for a turn to write does so for 10 s.
     tokio::time::timeout(Duration::from_secs(5), answers).await.expect("it waits");
@@ -232,9 +234,9 @@ async fn what_nobody_holds_is_told_without_a_turn_to_write(site: Arc<Site>) {
 }
 
 async fn nodes_that_a_full_pool_has_no_room_for_take_no_turn_to_write(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
-    lease_now(&rules, "known", 1, 0).await;
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
+    lease_now(&server, "known", 1, 0).await;
     let most = filemill_api::limits::MAX_POOL_NODES;
     let copy = |numbers: &str| {
         format!(
@@ -245,27 +247,27 @@ async fn nodes_that_a_full_pool_has_no_room_for_take_no_turn_to_write(site: Arc<
     };
     let sqlite = format!("with recursive s(i) as (select 1 union all select i + 1 from s where i < {most}) ");
     site.sql(&(sqlite + &copy("s")), &copy(&format!("generate_series(1, {most}) as s(i)"))).await;
-    assert_eq!(code(rules.lease(POOL, wish("new", 1, 0, 0)).await), ErrorCode::OverQuota);
+    assert_eq!(code(server.queue.lease(POOL, wish("new", 1, 0, 0)).await), ErrorCode::OverQuota);
     let writing = site.keep_writing().await;
     let answers = async {
         for node in ["new", "newer"] {
-            assert_eq!(code(rules.lease(POOL, wish(node, 1, 0, 0)).await), ErrorCode::OverQuota);
+            assert_eq!(code(server.queue.lease(POOL, wish(node, 1, 0, 0)).await), ErrorCode::OverQuota);
         }
     };
     tokio::time::timeout(Duration::from_secs(1), answers).await.expect("it waits");
     drop(writing);
     // A node that is known goes on.
-    send(&rules, &ann, &site.bundle(1)).await;
-    lease(&rules, "node-7", 1).await;
+    send(&server, &ann, &site.bundle(1)).await;
+    lease(&server, "node-7", 1).await;
 }
 
 async fn a_lease_of_many_uploads_names_few_chunks_of_each(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
     for _ in 0..40 {
-        send(&rules, &ann, &site.large(64)).await;
+        send(&server, &ann, &site.large(64)).await;
     }
-    let leased = lease(&rules, "n", 40).await;
+    let leased = lease(&server, "n", 40).await;
     let chunks: Vec<_> = leased.uploads.iter().map(|work| work.chunks.len()).collect();
     assert_eq!(chunks.len(), 40);
     assert!(chunks.iter().all(|count| *count >= 1) && chunks.iter().sum::<usize>() <= 1024, "{chunks:?}");
@@ -273,37 +275,40 @@ async fn a_lease_of_many_uploads_names_few_chunks_of_each(site: Arc<Site>) {
 }
 
 async fn a_report_prolongs_and_names_what_is_lost(site: Arc<Site>) {
-    let rules = site.server_with(RulesConfig { lease: Duration::from_secs(1), ..RulesConfig::default() });
-    let ann = site.user(&rules, "acme", "ann").await;
-    let upload = send(&rules, &ann, &site.bundle(2)).await;
-    let run = only(&lease(&rules, "n", 2).await);
+    let server = site.server_with(DomainsConfig {
+        queue: QueueConfig { lease: Duration::from_secs(1), ..QueueConfig::default() },
+        ..DomainsConfig::default()
+    });
+    let ann = site.user(&server, "acme", "ann").await;
+    let upload = send(&server, &ann, &site.bundle(2)).await;
+    let run = only(&lease(&server, "n", 2).await);
     let started = std::time::Instant::now();
     // Longer than two leases, and than the beat that ends them.
     while started.elapsed() < Duration::from_millis(2500) {
-        let answer = report(&rules, &run, &[0]).await;
+        let answer = report(&server, &run, &[0]).await;
         assert_eq!((answer.lost, answer.lease_ms), (vec![], 1000));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let waiting = rules.jobs(&ann, &upload).await.expect("jobs").waiting;
+    let waiting = server.queue.jobs(&ann, &upload).await.expect("jobs").waiting;
     assert_eq!(waiting[0].reason, WaitReason::Running { per_mille: 500, attempt: 1 });
     let stranger = filemill_api::LeasedRun { fence: 7, ..run.clone() };
-    assert_eq!(report(&rules, &stranger, &[]).await.lost, [key(&stranger)]);
+    assert_eq!(report(&server, &stranger, &[]).await.lost, [key(&stranger)]);
     eventually("the lease is lost without reports", || async {
-        let again = lease_now(&rules, "m", 2, 0).await;
+        let again = lease_now(&server, "m", 2, 0).await;
         (!again.uploads.is_empty()).then_some(())
     })
     .await;
-    assert_eq!(report(&rules, &run, &[]).await.lost, [key(&run)]);
+    assert_eq!(report(&server, &run, &[]).await.lost, [key(&run)]);
 }
 
 async fn missing_chunks_are_asked_for_and_the_job_runs_again(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
     let range = |first_index, chunk| JobRange { first_index, count: 1, first_chunk: chunk, last_chunk: chunk };
     let upload = site.upload(3, vec![range(0, 0), range(1, 1), range(2, 2)]);
-    send(&rules, &ann, &upload).await;
-    let first = only(&lease(&rules, "a", 1).await);
-    let second = only(&lease(&rules, "b", 1).await);
+    send(&server, &ann, &upload).await;
+    let first = only(&lease(&server, "a", 1).await);
+    let second = only(&lease(&server, "b", 1).await);
     assert_eq!(second.indexes, [1]);
     let missing = MissingRequest {
         node: "b".to_owned(),
@@ -311,50 +316,54 @@ async fn missing_chunks_are_asked_for_and_the_job_runs_again(site: Arc<Site>) {
         chunks: vec![(1, chunk(1).sha256), (2, chunk(2).sha256)],
         header: false,
     };
-    assert!(rules.missing(POOL, missing.clone()).await.expect("an answer").lost.is_empty());
-    assert_eq!(rules.missing(POOL, missing).await.expect("an answer").lost, [key(&second)], "the lease has ended");
-    let asked = events(&rules, &ann).await.remove(0);
+    assert!(server.queue.missing(POOL, missing.clone()).await.expect("an answer").lost.is_empty());
+    assert_eq!(
+        server.queue.missing(POOL, missing).await.expect("an answer").lost,
+        [key(&second)],
+        "the lease has ended"
+    );
+    let asked = events(&server, &ann).await.remove(0);
     assert_eq!(asked.kind, RecordedKind::ChunksMissing { sequences: vec![1] }, "a lease speaks for its own chunks");
-    assert!(runs(&lease_now(&rules, "b", 8, 8).await).is_empty());
-    let state = rules.jobs(&ann, &upload.id).await.expect("jobs");
+    assert!(runs(&lease_now(&server, "b", 8, 8).await).is_empty());
+    let state = server.queue.jobs(&ann, &upload.id).await.expect("jobs");
     assert_eq!((state.upload.stored, state.upload.state), (2, UploadState::Uploading));
     assert_eq!(state.waiting[1].reason, WaitReason::ChunksMissing);
-    complete(&rules, &first, &[0]).await.expect("who holds a lease goes on");
-    advance(&rules, &ann, &upload.id, false, vec![content(1, 99)]).await.expect("advanced");
-    let again = lease(&rules, "b", 8).await;
+    complete(&server, &first, &[0]).await.expect("who holds a lease goes on");
+    advance(&server, &ann, &upload.id, false, vec![content(1, 99)]).await.expect("advanced");
+    let again = lease(&server, "b", 8).await;
     assert_eq!(runs(&again).iter().map(|run| run.indexes[0]).collect::<Vec<_>>(), [1, 2]);
-    complete_all(&rules, &again).await;
-    assert_eq!(results(&rules, &ann).await.len(), 3);
+    complete_all(&server, &again).await;
+    assert_eq!(results(&server, &ann).await.len(), 3);
 }
 
 async fn a_missing_header_is_asked_for_and_the_jobs_run_again(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
-    let id = send(&rules, &ann, &site.bundle(128)).await;
-    let run = only(&lease(&rules, "a", 64).await);
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
+    let id = send(&server, &ann, &site.bundle(128)).await;
+    let run = only(&lease(&server, "a", 64).await);
     let missing = MissingRequest { node: "a".to_owned(), lease: key(&run), chunks: Vec::new(), header: true };
-    assert!(rules.missing(POOL, missing).await.expect("an answer").lost.is_empty());
-    let asked = events(&rules, &ann).await.remove(0);
+    assert!(server.queue.missing(POOL, missing).await.expect("an answer").lost.is_empty());
+    let asked = events(&server, &ann).await.remove(0);
     assert_eq!(asked.kind, RecordedKind::ChunksMissing { sequences: Vec::new() });
-    assert!(runs(&lease_now(&rules, "b", 128, 128).await).is_empty(), "leased without a header");
-    let state = rules.jobs(&ann, &id).await.expect("jobs").upload;
+    assert!(runs(&lease_now(&server, "b", 128, 128).await).is_empty(), "leased without a header");
+    let state = server.queue.jobs(&ann, &id).await.expect("jobs").upload;
     assert_eq!((state.stored, state.state), (1, UploadState::Uploading));
-    advance(&rules, &ann, &id, true, Vec::new()).await.expect("advanced");
-    complete_all(&rules, &lease(&rules, "b", 128).await).await;
-    assert_eq!(results(&rules, &ann).await.len(), 128);
+    advance(&server, &ann, &id, true, Vec::new()).await.expect("advanced");
+    complete_all(&server, &lease(&server, "b", 128).await).await;
+    assert_eq!(results(&server, &ann).await.len(), 128);
 }
 
 async fn a_chunk_stored_anew_is_not_missing(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
-    let id = send(&rules, &ann, &site.bundle(1)).await;
-    let run = only(&lease(&rules, "a", 1).await);
-    advance(&rules, &ann, &id, false, vec![content(0, 50)]).await.expect("advanced");
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
+    let id = send(&server, &ann, &site.bundle(1)).await;
+    let run = only(&lease(&server, "a", 1).await);
+    advance(&server, &ann, &id, false, vec![content(0, 50)]).await.expect("advanced");
     let missing =
         MissingRequest { node: "a".to_owned(), lease: key(&run), chunks: vec![(0, chunk(0).sha256)], header: false };
-    rules.missing(POOL, missing).await.expect("an answer");
-    assert!(events(&rules, &ann).await.is_empty());
-    let again = lease(&rules, "a", 1).await;
+    server.queue.missing(POOL, missing).await.expect("an answer");
+    assert!(events(&server, &ann).await.is_empty());
+    let again = lease(&server, "a", 1).await;
     assert_eq!(again.uploads[0].chunks[0].1.sha256, content(0, 50).sha256);
 }
 
@@ -368,7 +377,7 @@ async fn work_of_one_server_wakes_the_nodes_of_another(site: Arc<Site>) {
     });
     send(&here, &ann, &site.bundle(5)).await;
     let leased = waiting.await.expect("no panic");
-    let mut listener = here.watch_events(&ann);
+    let mut listener = here.queue.watch_events(&ann);
     complete_all(&there, &leased).await;
     let seen = tokio::time::timeout(LIMIT, async {
         while events(&here, &ann).await.len() < 5 {
@@ -379,12 +388,13 @@ async fn work_of_one_server_wakes_the_nodes_of_another(site: Arc<Site>) {
 }
 
 async fn a_node_that_goes_away_while_it_waits_takes_nothing(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
-    let gone = tokio::time::timeout(Duration::from_millis(50), rules.lease(POOL, wish("gone", 8, 0, 30_000))).await;
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
+    let gone =
+        tokio::time::timeout(Duration::from_millis(50), server.queue.lease(POOL, wish("gone", 8, 0, 30_000))).await;
     assert!(gone.is_err(), "it waits");
-    send(&rules, &ann, &site.bundle(8)).await;
-    assert_eq!(only(&lease(&rules, "here", 8).await).indexes.len(), 8);
+    send(&server, &ann, &site.bundle(8)).await;
+    assert_eq!(only(&lease(&server, "here", 8).await).indexes.len(), 8);
 }
 
 async fn a_report_is_not_kept_waiting_for_its_node_to_be_written_down(site: Arc<Site>) {
@@ -392,10 +402,10 @@ async fn a_report_is_not_kept_waiting_for_its_node_to_be_written_down(site: Arc<
         // It has one lock for everything.
         return;
     }
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
-    send(&rules, &ann, &site.bundle(2)).await;
-    let run = only(&lease(&rules, "node", 2).await);
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
+    send(&server, &ann, &site.bundle(2)).await;
+    let run = only(&lease(&server, "node", 2).await);
     // Neither has heard of the node.
     let (two, three) = (site.server(), site.server());
     let locked = tokio::spawn({
@@ -414,14 +424,14 @@ async fn a_report_is_not_kept_waiting_for_its_node_to_be_written_down(site: Arc<
 }
 
 async fn what_a_node_runs_is_written_down_when_it_changes(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
-    lease_now(&rules, "n", 1, 0).await;
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
+    lease_now(&server, "n", 1, 0).await;
     let more = LeaseRequest { contracts: vec![1, 2], ..wish("n", 1, 0, 0) };
-    rules.lease(POOL, more).await.expect("an answer");
+    server.queue.lease(POOL, more).await.expect("an answer");
     let release =
         NewRelease { engine: "e".into(), version: "1".into(), digest: format!("{:064x}", 2), contract: 2, length: 1 };
-    rules.add_release(&release).await.expect("added");
-    let listed = rules.releases(&ann, Some(POOL)).await.expect("a list").releases;
+    server.catalog.add_release(&release).await.expect("added");
+    let listed = server.catalog.releases(&ann, Some(POOL)).await.expect("a list").releases;
     assert!(listed.iter().any(|one| one.digest == release.digest && one.describing), "{listed:?}");
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use filemill_api::{ErrorCode, SignedStatement};
-use filemill_server::rules::{Caller, NewRelease, Rules, RulesConfig, Scope};
+use filemill_server::accounts::{Caller, Scope};
+use filemill_server::catalog::NewRelease;
+use filemill_server::{Domains, DomainsConfig};
 
 use super::site::{Kind, POOL, Site, code, complete_all, events, lease, operator, release, send};
 
@@ -20,49 +22,49 @@ super::on_both!(
 );
 
 async fn a_token_works_until_it_is_revoked(site: Arc<Site>) {
-    let rules = site.server();
-    let token = rules.create_token("acme", "ann", Scope::User, None).await.expect("a token");
+    let server = site.server();
+    let token = server.accounts.create_token("acme", "ann", Scope::User, None).await.expect("a token");
     assert!(token.text.starts_with("fm_u_") && token.text.len() == 69, "{} characters", token.text.len());
     assert!(!format!("{token:?}").contains(&token.text), "a secret is not for logs");
-    let other = rules.create_token("acme", "node-1", Scope::Processor, Some(POOL)).await.expect("a token");
-    let caller = rules.authenticate(&token.text).await.expect("a caller");
+    let other = server.accounts.create_token("acme", "node-1", Scope::Processor, Some(POOL)).await.expect("a token");
+    let caller = server.accounts.authenticate(&token.text).await.expect("a caller");
     assert_eq!((caller.organisation_name.as_str(), caller.member_name.as_str()), ("acme", "ann"));
     assert!(caller.require(&[Scope::User, Scope::Operator]).is_ok());
     assert_eq!(code(caller.require(&[Scope::Processor])), ErrorCode::Forbidden);
     let elsewhere = site.server();
-    assert!(rules.revoke_token(token.id).await.expect("revoked"));
-    assert!(!rules.revoke_token(token.id).await.expect("revoked before"));
-    for server in [&rules, &elsewhere] {
-        assert_eq!(code(server.authenticate(&token.text).await), ErrorCode::Unauthenticated);
+    assert!(server.accounts.revoke_token(token.id).await.expect("revoked"));
+    assert!(!server.accounts.revoke_token(token.id).await.expect("revoked before"));
+    for server in [&server, &elsewhere] {
+        assert_eq!(code(server.accounts.authenticate(&token.text).await), ErrorCode::Unauthenticated);
     }
-    assert_eq!(rules.authenticate(&other.text).await.expect("a caller").organisation, caller.organisation);
-    assert_eq!(code(rules.authenticate("fm_u_").await), ErrorCode::Unauthenticated);
-    let listed = rules.tokens().await.expect("a list");
+    assert_eq!(server.accounts.authenticate(&other.text).await.expect("a caller").organisation, caller.organisation);
+    assert_eq!(code(server.accounts.authenticate("fm_u_").await), ErrorCode::Unauthenticated);
+    let listed = server.accounts.tokens().await.expect("a list");
     assert_eq!(listed.len(), 2);
     assert!(listed[0].revoked_at_ms >= Some(listed[0].created_at_ms) && listed[1].revoked_at_ms.is_none());
-    assert_eq!(code(rules.create_token("a/b", "ann", Scope::User, None).await), ErrorCode::BadRequest);
+    assert_eq!(code(server.accounts.create_token("a/b", "ann", Scope::User, None).await), ErrorCode::BadRequest);
 }
 
 async fn whose_a_token_was_is_known_for_longer_than_it_counts(site: Arc<Site>) {
-    let (rules, elsewhere) = (site.server(), site.server());
-    let token = rules.create_token("acme", "ann", Scope::User, None).await.expect("a token");
-    assert_eq!(rules.remembered(&token.text), None);
-    let caller = rules.authenticate(&token.text).await.expect("a caller");
-    assert_eq!(rules.remembered(&token.text), Some((caller.clone(), true)));
+    let (server, elsewhere) = (site.server(), site.server());
+    let token = server.accounts.create_token("acme", "ann", Scope::User, None).await.expect("a token");
+    assert_eq!(server.accounts.remembered(&token.text), None);
+    let caller = server.accounts.authenticate(&token.text).await.expect("a caller");
+    assert_eq!(server.accounts.remembered(&token.text), Some((caller.clone(), true)));
     let begin = Instant::now();
-    while rules.remembered(&token.text) == Some((caller.clone(), true)) {
+    while server.accounts.remembered(&token.text) == Some((caller.clone(), true)) {
         assert!(begin.elapsed() < Duration::from_secs(10), "a revoked token would work for ever");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(rules.remembered(&token.text), Some((caller, false)));
-    assert!(elsewhere.revoke_token(token.id).await.expect("revoked"));
-    assert_eq!(code(rules.authenticate(&token.text).await), ErrorCode::Unauthenticated);
-    assert_eq!(rules.remembered(&token.text), None, "whoever has it is a stranger now");
+    assert_eq!(server.accounts.remembered(&token.text), Some((caller, false)));
+    assert!(elsewhere.accounts.revoke_token(token.id).await.expect("revoked"));
+    assert_eq!(code(server.accounts.authenticate(&token.text).await), ErrorCode::Unauthenticated);
+    assert_eq!(server.accounts.remembered(&token.text), None, "whoever has it is a stranger now");
 }
 
 async fn a_release_is_immutable_and_the_newest_is_used_unless_another_was_adopted(site: Arc<Site>) {
-    let rules = site.server();
-    let (ann, bob) = (site.user(&rules, "acme", "ann").await, site.user(&rules, "other", "bob").await);
+    let server = site.server();
+    let (ann, bob) = (site.user(&server, "acme", "ann").await, site.user(&server, "other", "bob").await);
     let newer = NewRelease {
         engine: "size".to_owned(),
         version: "1.1.0".to_owned(),
@@ -70,35 +72,38 @@ async fn a_release_is_immutable_and_the_newest_is_used_unless_another_was_adopte
         contract: 1,
         length: 5,
     };
-    assert!(rules.add_release(&newer).await.expect("added"));
-    assert!(!rules.add_release(&newer).await.expect("added before"));
+    assert!(server.catalog.add_release(&newer).await.expect("added"));
+    assert!(!server.catalog.add_release(&newer).await.expect("added before"));
     let changed = NewRelease { version: "1.2.0".to_owned(), ..newer.clone() };
-    assert_eq!(code(rules.add_release(&changed).await), ErrorCode::Conflict);
-    assert_eq!(code(rules.add_release(&NewRelease { contract: 40, ..newer.clone() }).await), ErrorCode::BadRequest);
-    rules.adopt("acme", &release()).await.expect("adopted");
-    assert_eq!(code(rules.adopt("acme", &"3".repeat(64)).await), ErrorCode::NotFound);
+    assert_eq!(code(server.catalog.add_release(&changed).await), ErrorCode::Conflict);
+    assert_eq!(
+        code(server.catalog.add_release(&NewRelease { contract: 40, ..newer.clone() }).await),
+        ErrorCode::BadRequest
+    );
+    server.catalog.adopt("acme", &release()).await.expect("adopted");
+    assert_eq!(code(server.catalog.adopt("acme", &"3".repeat(64)).await), ErrorCode::NotFound);
     for (caller, current) in [(&ann, "1.0.0"), (&bob, "1.1.0")] {
-        let releases = rules.releases(caller, None).await.expect("a list").releases;
+        let releases = server.catalog.releases(caller, None).await.expect("a list").releases;
         assert_eq!(releases.iter().map(|one| one.version.as_str()).collect::<Vec<_>>(), ["1.1.0", "1.0.0"]);
         let used: Vec<_> = releases.iter().filter(|one| one.current).map(|one| one.version.as_str()).collect();
         assert_eq!(used, [current]);
     }
-    let component = rules.component(POOL, &newer.digest).await.expect("a component");
+    let component = server.catalog.component(POOL, &newer.digest).await.expect("a component");
     assert_eq!((component.key.to_string(), component.length), (format!("releases/{}", newer.digest), 5));
-    assert_eq!(code(rules.component(POOL, "../x").await), ErrorCode::NotFound);
+    assert_eq!(code(server.catalog.component(POOL, "../x").await), ErrorCode::NotFound);
 }
 
 async fn a_lower_version_is_not_used_by_itself_and_an_operator_chooses_any(site: Arc<Site>) {
-    let rules = site.server();
-    let (ann, bob) = (site.user(&rules, "acme", "ann").await, site.user(&rules, "other", "bob").await);
+    let server = site.server();
+    let (ann, bob) = (site.user(&server, "acme", "ann").await, site.user(&server, "other", "bob").await);
     let publish = async |version: &str, number: u32| {
         let digest = format!("{number:064x}");
         let release =
             NewRelease { engine: "size".to_owned(), version: version.to_owned(), digest, contract: 1, length: 5 };
-        assert!(rules.add_release(&release).await.expect("added"));
+        assert!(server.catalog.add_release(&release).await.expect("added"));
     };
     let used = async |caller: &Caller| {
-        let releases = rules.releases(caller, None).await.expect("a list").releases;
+        let releases = server.catalog.releases(caller, None).await.expect("a list").releases;
         let used: Vec<_> = releases.into_iter().filter(|one| one.current).map(|one| one.version).collect();
         assert_eq!(used.len(), 1, "{used:?}");
         used[0].clone()
@@ -106,10 +111,10 @@ async fn a_lower_version_is_not_used_by_itself_and_an_operator_chooses_any(site:
     publish("0.9.0", 1).await;
     publish("0.10.0", 2).await;
     assert_eq!(used(&ann).await, "1.0.0", "neither was meant to take its place");
-    rules.use_release("size", "0.9.0", Some("acme")).await.expect("used");
+    server.catalog.use_release("size", "0.9.0", Some("acme")).await.expect("used");
     assert_eq!((used(&ann).await.as_str(), used(&bob).await.as_str()), ("0.9.0", "1.0.0"));
-    rules.use_release("size", "0.10.0", None).await.expect("used");
-    let eve = site.user(&rules, "new", "eve").await;
+    server.catalog.use_release("size", "0.10.0", None).await.expect("used");
+    let eve = site.user(&server, "new", "eve").await;
     assert_eq!((used(&bob).await.as_str(), used(&eve).await.as_str()), ("0.10.0", "0.10.0"));
     publish("0.9.9", 3).await;
     assert_eq!(used(&bob).await, "0.10.0");
@@ -118,28 +123,28 @@ async fn a_lower_version_is_not_used_by_itself_and_an_operator_chooses_any(site:
     for (engine, version, organisation) in
         [("size", "3.0.0", None), ("siz", "0.9.0", None), ("size", "0.9.0", Some("typo"))]
     {
-        let refused = rules.use_release(engine, version, organisation).await;
+        let refused = server.catalog.use_release(engine, version, organisation).await;
         assert_eq!(code(refused), ErrorCode::NotFound, "{engine} {version} {organisation:?}");
     }
 }
 
 async fn a_pool_says_one_thing_with_each_serial(site: Arc<Site>) {
-    let rules = site.server();
+    let server = site.server();
     let say = |serial: u64, what: &str| SignedStatement {
         statement: format!(r#"{{"filemill_pool":1,"pool":"{POOL}","serial":{serial},"recipient":"{what}"}}"#),
         signature: "cd".repeat(64),
     };
     for serial in [2, 4, 3, 5, 5] {
-        rules.publish_pool(POOL, &say(serial, "age1x")).await.expect("published");
+        server.catalog.publish_pool(POOL, &say(serial, "age1x")).await.expect("published");
     }
-    assert_eq!(code(rules.publish_pool(POOL, &say(5, "age1y")).await), ErrorCode::Conflict);
+    assert_eq!(code(server.catalog.publish_pool(POOL, &say(5, "age1y")).await), ErrorCode::Conflict);
     let serials: Vec<_> =
-        rules.pools(&operator()).await.expect("a list").pools.into_iter().map(|pool| pool.statement).collect();
+        server.catalog.pools(&operator()).await.expect("a list").pools.into_iter().map(|pool| pool.statement).collect();
     assert_eq!(serials, [5, 4, 3, 2].map(|serial| say(serial, "age1x").statement), "the highest four");
     let unsigned = SignedStatement { signature: String::new(), ..say(9, "age1x") };
-    assert_eq!(code(rules.publish_pool(POOL, &unsigned).await), ErrorCode::BadRequest);
+    assert_eq!(code(server.catalog.publish_pool(POOL, &unsigned).await), ErrorCode::BadRequest);
     let nameless = SignedStatement { statement: "{}".to_owned(), ..say(9, "age1x") };
-    assert_eq!(code(rules.publish_pool(POOL, &nameless).await), ErrorCode::BadRequest);
+    assert_eq!(code(server.catalog.publish_pool(POOL, &nameless).await), ErrorCode::BadRequest);
 }
 
 async fn servers_that_start_at_once_migrate_once(site: Arc<Site>) {
@@ -149,7 +154,7 @@ async fn servers_that_start_at_once_migrate_once(site: Arc<Site>) {
         site.other_server(Default::default())
     );
     for server in [one, two, three] {
-        server.health().await.expect("it works");
+        server.maintenance.health().await.expect("it works");
     }
 }
 
@@ -157,13 +162,13 @@ async fn servers_that_start_at_once_migrate_once(site: Arc<Site>) {
 async fn a_database_that_was_not_closed_takes_no_cursor_twice(site: Arc<Site>) {
     let before = site.server();
     let ann = site.user(&before, "acme", "ann").await;
-    let result = async |rules: &Rules| {
-        send(rules, &ann, &site.bundle(1)).await;
-        complete_all(rules, &lease(rules, "n", 1).await).await;
-        events(rules, &ann).await.last().expect("an event").cursor
+    let result = async |server: &Domains| {
+        send(server, &ann, &site.bundle(1)).await;
+        complete_all(server, &lease(server, "n", 1).await).await;
+        events(server, &ann).await.last().expect("an event").cursor
     };
     let first = result(&before).await;
-    let after = site.other_server(RulesConfig::default()).await;
+    let after = site.other_server(DomainsConfig::default()).await;
     let second = result(&after).await;
     match site.kind() {
         Kind::Sqlite => assert!(second > first + 100_000, "{first}, then {second}"),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use filemill_api::limits::{MAX_PARAMETERS_BYTES, USUAL_PARAMETERS_BYTES};
 use filemill_api::{DescriptionQuery, ErrorCode, LeaseRequest, OpenUpload, Release};
-use filemill_server::rules::{Caller, NewRelease, Rules};
+use filemill_server::Domains;
+use filemill_server::accounts::Caller;
+use filemill_server::catalog::NewRelease;
 
 use super::site::{POOL, Site, code, lease_now, make_pool, operator, release, runs, send, wish};
 
@@ -27,120 +29,121 @@ fn new_release(number: u32) -> NewRelease {
     }
 }
 
-async fn listed(rules: &Rules, caller: &Caller, pool: Option<&str>, digest: &str) -> Release {
-    let list = rules.releases(caller, pool).await.expect("a list").releases;
+async fn listed(server: &Domains, caller: &Caller, pool: Option<&str>, digest: &str) -> Release {
+    let list = server.catalog.releases(caller, pool).await.expect("a list").releases;
     list.into_iter().find(|release| release.digest == digest).expect("it is listed")
 }
 
-async fn document(rules: &Rules, digest: &str, pool: Option<&str>) -> String {
+async fn document(server: &Domains, digest: &str, pool: Option<&str>) -> String {
     let query = DescriptionQuery { sha256: None, pool: pool.map(ToOwned::to_owned) };
-    rules.description(&operator(), digest, &query).await.expect("a description")
+    server.catalog.description(&operator(), digest, &query).await.expect("a description")
 }
 
 async fn a_release_is_described_by_its_publisher_until_the_pools_nodes_do(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
-    make_pool(&rules, "other").await;
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
+    make_pool(&server, "other").await;
     let one = new_release(1);
     let said = r#"{"summary":"published","media_types":["text/csv"],"extensions":["CSV"]}"#;
-    assert!(rules.publish_release(&one, Some(said)).await.expect("published"));
+    assert!(server.catalog.publish_release(&one, Some(said)).await.expect("published"));
     for pool in [None, Some(POOL), Some("other")] {
-        let seen = listed(&rules, &ann, pool, &one.digest).await;
+        let seen = listed(&server, &ann, pool, &one.digest).await;
         assert_eq!(seen.summary.as_deref(), Some("published"), "{pool:?}");
         assert_eq!(seen.media_types.as_deref(), Some(&["text/csv".to_owned()][..]));
         assert_eq!(seen.extensions, ["csv"]);
         assert!(!seen.describing && !seen.undescribable);
-        assert_eq!(document(&rules, &one.digest, pool).await, said, "byte for byte");
+        assert_eq!(document(&server, &one.digest, pool).await, said, "byte for byte");
     }
     let theirs = r#"{"summary":"theirs","media_types":[]}"#;
-    rules.describe_release("other", &one.digest, theirs).await.expect("described");
-    assert_eq!(listed(&rules, &ann, Some(POOL), &one.digest).await.summary.as_deref(), Some("published"));
-    assert_eq!(document(&rules, &one.digest, Some(POOL)).await, said);
-    let seen = listed(&rules, &ann, Some("other"), &one.digest).await;
+    server.catalog.describe_release("other", &one.digest, theirs).await.expect("described");
+    assert_eq!(listed(&server, &ann, Some(POOL), &one.digest).await.summary.as_deref(), Some("published"));
+    assert_eq!(document(&server, &one.digest, Some(POOL)).await, said);
+    let seen = listed(&server, &ann, Some("other"), &one.digest).await;
     assert_eq!((seen.summary.as_deref(), seen.extensions.len()), (Some("theirs"), 0));
-    assert_eq!(document(&rules, &one.digest, Some("other")).await, theirs);
+    assert_eq!(document(&server, &one.digest, Some("other")).await, theirs);
     // The publisher's word hides none of theirs, nor the other way round.
     for (text, there) in [(said, true), (theirs, true), ("{}", false)] {
         let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
         let sha256 = Some(data_encoding::HEXLOWER.encode(hash.as_ref()));
-        let found = rules.description(&operator(), &one.digest, &DescriptionQuery { sha256, pool: None }).await;
+        let found =
+            server.catalog.description(&operator(), &one.digest, &DescriptionQuery { sha256, pool: None }).await;
         assert_eq!(found.is_ok(), there, "{text}");
     }
 }
 
 async fn what_a_publisher_says_again_takes_the_place_of_what_was_said(site: Arc<Site>) {
-    let rules = site.server();
+    let server = site.server();
     let one = new_release(1);
-    assert!(rules.publish_release(&one, None).await.expect("published"));
+    assert!(server.catalog.publish_release(&one, None).await.expect("published"));
     for said in [r#"{"summary":"a"}"#, r#"{"summary":"b"}"#] {
-        assert!(!rules.publish_release(&one, Some(said)).await.expect("published before"));
-        assert_eq!(document(&rules, &one.digest, None).await, said);
+        assert!(!server.catalog.publish_release(&one, Some(said)).await.expect("published before"));
+        assert_eq!(document(&server, &one.digest, None).await, said);
     }
     // Without a word, what was said stays.
-    assert!(!rules.add_release(&one).await.expect("added before"));
-    assert_eq!(document(&rules, &one.digest, None).await, r#"{"summary":"b"}"#);
+    assert!(!server.catalog.add_release(&one).await.expect("added before"));
+    assert_eq!(document(&server, &one.digest, None).await, r#"{"summary":"b"}"#);
     // Under another name it is another's.
     let other = NewRelease { engine: "other".to_owned(), ..one.clone() };
-    assert_eq!(code(rules.publish_release(&other, Some("{}")).await), ErrorCode::Conflict);
-    assert_eq!(document(&rules, &one.digest, None).await, r#"{"summary":"b"}"#);
+    assert_eq!(code(server.catalog.publish_release(&other, Some("{}")).await), ErrorCode::Conflict);
+    assert_eq!(document(&server, &one.digest, None).await, r#"{"summary":"b"}"#);
 }
 
 async fn a_bad_description_publishes_nothing(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
     for bad in ["", "[]", "{", &format!("{{\"a\":\"{}\"}}", "x".repeat(256 << 10))] {
-        assert_eq!(code(rules.publish_release(&new_release(1), Some(bad)).await), ErrorCode::BadRequest);
+        assert_eq!(code(server.catalog.publish_release(&new_release(1), Some(bad)).await), ErrorCode::BadRequest);
     }
-    let list = rules.releases(&ann, None).await.expect("a list").releases;
+    let list = server.catalog.releases(&ann, None).await.expect("a list").releases;
     assert!(list.iter().all(|one| one.digest == release()), "{list:?}");
 }
 
 async fn extensions_are_listed_and_forgotten_with_their_description(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
     let one = new_release(1);
-    rules.add_release(&one).await.expect("added");
+    server.catalog.add_release(&one).await.expect("added");
     let by_schema = r#"{"summary":"s","report_schema":{"x-extensions":["tgz","docx"]}}"#;
-    rules.describe_release(POOL, &one.digest, by_schema).await.expect("described");
+    server.catalog.describe_release(POOL, &one.digest, by_schema).await.expect("described");
     for pool in [None, Some(POOL)] {
-        assert_eq!(listed(&rules, &ann, pool, &one.digest).await.extensions, ["tgz", "docx"]);
+        assert_eq!(listed(&server, &ann, pool, &one.digest).await.extensions, ["tgz", "docx"]);
     }
     // Newer ones drive it out; then it comes again.
     for number in 0..9 {
-        rules.describe_release(POOL, &one.digest, &format!("{{\"n\":{number}}}")).await.expect("described");
+        server.catalog.describe_release(POOL, &one.digest, &format!("{{\"n\":{number}}}")).await.expect("described");
     }
-    assert!(listed(&rules, &ann, Some(POOL), &one.digest).await.extensions.is_empty());
-    rules.describe_release(POOL, &one.digest, by_schema).await.expect("described");
-    assert_eq!(listed(&rules, &ann, Some(POOL), &one.digest).await.extensions, ["tgz", "docx"]);
+    assert!(listed(&server, &ann, Some(POOL), &one.digest).await.extensions.is_empty());
+    server.catalog.describe_release(POOL, &one.digest, by_schema).await.expect("described");
+    assert_eq!(listed(&server, &ann, Some(POOL), &one.digest).await.extensions, ["tgz", "docx"]);
 }
 
 async fn long_parameters_are_leased_to_nodes_that_take_them_and_to_no_others(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
     let long = OpenUpload { long_parameters: true, ..site.bundle(1) };
-    send(&rules, &ann, &long).await;
+    send(&server, &ann, &long).await;
     for most in [USUAL_PARAMETERS_BYTES, MAX_PARAMETERS_BYTES - 1] {
         let old = LeaseRequest { parameters_bytes: most, ..wish("old", 8, 8, 0) };
-        assert!(rules.lease(POOL, old).await.expect("an answer").uploads.is_empty(), "{most}");
+        assert!(server.queue.lease(POOL, old).await.expect("an answer").uploads.is_empty(), "{most}");
     }
     let new = || LeaseRequest { parameters_bytes: MAX_PARAMETERS_BYTES, ..wish("new", 8, 8, 20_000) };
-    assert_eq!(runs(&rules.lease(POOL, new()).await.expect("an answer")).len(), 1);
+    assert_eq!(runs(&server.queue.lease(POOL, new()).await.expect("an answer")).len(), 1);
     // What is short goes to either.
-    send(&rules, &ann, &site.bundle(1)).await;
-    assert_eq!(runs(&lease_now(&rules, "old", 8, 0).await).len(), 1);
-    send(&rules, &ann, &site.bundle(1)).await;
-    assert_eq!(runs(&rules.lease(POOL, new()).await.expect("an answer")).len(), 1);
+    send(&server, &ann, &site.bundle(1)).await;
+    assert_eq!(runs(&lease_now(&server, "old", 8, 0).await).len(), 1);
+    send(&server, &ann, &site.bundle(1)).await;
+    assert_eq!(runs(&server.queue.lease(POOL, new()).await.expect("an answer")).len(), 1);
 }
 
 async fn a_list_says_whether_a_node_of_the_pool_takes_long_parameters(site: Arc<Site>) {
-    let rules = site.server();
-    let ann = site.user(&rules, "acme", "ann").await;
-    let known = async |pool: Option<&str>| rules.releases(&ann, pool).await.expect("a list").parameters_bytes;
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
+    let known = async |pool: Option<&str>| server.catalog.releases(&ann, pool).await.expect("a list").parameters_bytes;
     assert_eq!(known(Some(POOL)).await, None);
-    lease_now(&rules, "old", 8, 0).await;
+    lease_now(&server, "old", 8, 0).await;
     assert_eq!(known(Some(POOL)).await, None);
     let new = LeaseRequest { parameters_bytes: MAX_PARAMETERS_BYTES, ..wish("new", 8, 8, 0) };
-    rules.lease(POOL, new).await.expect("an answer");
+    server.queue.lease(POOL, new).await.expect("an answer");
     assert_eq!(known(Some(POOL)).await, Some(MAX_PARAMETERS_BYTES));
     assert_eq!((known(Some("other")).await, known(None).await), (None, None));
 }

@@ -9,10 +9,11 @@ use filemill_api::{
     ErrorCode, JobRange, LeaseReport, LeaseRequest, LeaseReturn, LeasedRun, OpenRequest, OpenUpload, Outcome,
     ReportAnswer, ReportRequest, ReturnReason, ReturnRequest, RunKey, SealedBody, SignedStatement, UploadState,
 };
-use filemill_server::rules::{
-    Caller, Leased, NewRelease, Opened, RecordedEvent, RecordedKind, Rules, RulesConfig, Scope,
-};
+use filemill_server::accounts::{Caller, Scope};
+use filemill_server::catalog::NewRelease;
+use filemill_server::queue::{Leased, Opened, QueueConfig, RecordedEvent, RecordedKind};
 use filemill_server::store::{Store, StoreError, StoreOptions};
+use filemill_server::{Domains, DomainsConfig};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -79,7 +80,7 @@ impl Site {
         };
         let site =
             Self { store: open(&place).await, place, servers: std::sync::Mutex::default(), next: AtomicU64::new(1) };
-        let rules = site.server();
+        let server = site.server();
         let release = NewRelease {
             engine: "size".to_owned(),
             version: "1.0.0".to_owned(),
@@ -87,10 +88,10 @@ impl Site {
             contract: 1,
             length: 1000,
         };
-        rules.add_release(&release).await.expect("a release");
+        server.catalog.add_release(&release).await.expect("a release");
         // Or each node would be sent to describe it first.
-        rules.describe_release(POOL, &release.digest, r#"{"version":"1.0.0"}"#).await.expect("a description");
-        make_pool(&rules, POOL).await;
+        server.catalog.describe_release(POOL, &release.digest, r#"{"version":"1.0.0"}"#).await.expect("a description");
+        make_pool(&server, POOL).await;
         Some(site)
     }
 
@@ -102,21 +103,24 @@ impl Site {
     }
 
     /// A server over the database, with production's times.
-    pub(crate) fn server(&self) -> Rules {
-        self.server_with(RulesConfig::default())
+    pub(crate) fn server(&self) -> Domains {
+        self.server_with(DomainsConfig::default())
     }
 
     /// A server whose leases end after 700 ms without a report.
-    pub(crate) fn hasty_server(&self) -> Rules {
-        self.server_with(RulesConfig { lease: Duration::from_millis(700), ..RulesConfig::default() })
+    pub(crate) fn hasty_server(&self) -> Domains {
+        self.server_with(DomainsConfig {
+            queue: QueueConfig { lease: Duration::from_millis(700), ..QueueConfig::default() },
+            ..DomainsConfig::default()
+        })
     }
 
-    pub(crate) fn server_with(&self, config: RulesConfig) -> Rules {
+    pub(crate) fn server_with(&self, config: DomainsConfig) -> Domains {
         self.server_on(self.store.clone(), config)
     }
 
     /// A server with connections of its own, as another process has them.
-    pub(crate) async fn other_server(&self, config: RulesConfig) -> Rules {
+    pub(crate) async fn other_server(&self, config: DomainsConfig) -> Domains {
         self.server_on(open(&self.place).await, config)
     }
 
@@ -125,17 +129,17 @@ impl Site {
         Store::open(&options(&self.place)).await
     }
 
-    fn server_on(&self, store: Store, config: RulesConfig) -> Rules {
+    fn server_on(&self, store: Store, config: DomainsConfig) -> Domains {
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-        let rules = Rules::start(store, config, &tracker, &stop);
+        let server = Domains::start(store, config, &tracker, &stop);
         tracker.close();
         self.servers.lock().expect("not poisoned").push((tracker, stop));
-        rules
+        server
     }
 
-    pub(crate) async fn user(&self, rules: &Rules, organisation: &str, member: &str) -> Caller {
-        let token = rules.create_token(organisation, member, Scope::User, None).await.expect("a token");
-        rules.authenticate(&token.text).await.expect("a caller")
+    pub(crate) async fn user(&self, server: &Domains, organisation: &str, member: &str) -> Caller {
+        let token = server.accounts.create_token(organisation, member, Scope::User, None).await.expect("a token");
+        server.accounts.authenticate(&token.text).await.expect("a caller")
     }
 
     /// Runs statements that belong to this kind of database, past the store.
@@ -208,12 +212,37 @@ impl Site {
         }
     }
 
-    async fn close(&self) {
+    /// Where the database is, as the command line takes it.
+    pub(crate) fn url(&self) -> String {
+        match &self.place {
+            Place::Sqlite(folder) => format!("sqlite:{}", folder.path().join("db").display()),
+            Place::Postgres { url, .. } => url.clone(),
+        }
+    }
+
+    pub(crate) fn options(&self) -> StoreOptions {
+        options(&self.place)
+    }
+
+    /// The file of an SQLite database.
+    pub(crate) fn path(&self) -> Option<std::path::PathBuf> {
+        match &self.place {
+            Place::Sqlite(folder) => Some(folder.path().join("db")),
+            Place::Postgres { .. } => None,
+        }
+    }
+
+    /// Ends what the servers so far do by themselves.
+    pub(crate) async fn stop_servers(&self) {
         let servers = std::mem::take(&mut *self.servers.lock().expect("not poisoned"));
         for (tracker, stop) in servers {
             stop.cancel();
-            tokio::time::timeout(LIMIT, tracker.wait()).await.expect("the rules' tasks end when they are told to");
+            tokio::time::timeout(LIMIT, tracker.wait()).await.expect("the servers' tasks end when they are told to");
         }
+    }
+
+    async fn close(&self) {
+        self.stop_servers().await;
         self.store.close().await;
         if let Place::Postgres { admin, name, .. } = &self.place {
             let mut connection = PgConnection::connect(admin).await.expect("PostgreSQL answers");
@@ -223,10 +252,14 @@ impl Site {
 }
 
 /// Makes a pool that serves everyone.
-pub(crate) async fn make_pool(rules: &Rules, name: &str) {
-    rules.serve_everyone_at_first(name).await.expect("it serves");
+pub(crate) async fn make_pool(server: &Domains, name: &str) {
+    server.catalog.serve_everyone_at_first(name).await.expect("it serves");
     let statement = format!(r#"{{"filemill_pool":1,"pool":"{name}","serial":1}}"#);
-    rules.publish_pool(name, &SignedStatement { statement, signature: "ab".repeat(64) }).await.expect("a pool");
+    server
+        .catalog
+        .publish_pool(name, &SignedStatement { statement, signature: "ab".repeat(64) })
+        .await
+        .expect("a pool");
 }
 
 /// Who knows of every pool.
@@ -282,28 +315,28 @@ pub(crate) fn content(sequence: u32, content: u64) -> ChunkWant {
     ChunkWant { sequence, length: 100, sha256: format!("{content:064x}") }
 }
 
-pub(crate) async fn open_one(rules: &Rules, caller: &Caller, upload: &OpenUpload) -> Result<Opened, ErrorBody> {
-    let mut answers = rules.open(caller, OpenRequest { uploads: vec![upload.clone()] }).await?;
+pub(crate) async fn open_one(server: &Domains, caller: &Caller, upload: &OpenUpload) -> Result<Opened, ErrorBody> {
+    let mut answers = server.queue.open(caller, OpenRequest { uploads: vec![upload.clone()] }).await?;
     answers.remove(0)
 }
 
 pub(crate) async fn advance(
-    rules: &Rules,
+    server: &Domains,
     caller: &Caller,
     id: &str,
     header_stored: bool,
     stored: Vec<ChunkWant>,
 ) -> Result<UploadState, ErrorBody> {
     let upload = AdvanceUpload { id: id.to_owned(), header_stored, stored, want: Vec::new() };
-    let mut answers = rules.advance(caller, AdvanceRequest { uploads: vec![upload] }).await?;
+    let mut answers = server.queue.advance(caller, AdvanceRequest { uploads: vec![upload] }).await?;
     Ok(answers.remove(0)?.state)
 }
 
 /// Opens an upload and stores all of it.
-pub(crate) async fn send(rules: &Rules, caller: &Caller, upload: &OpenUpload) -> String {
-    open_one(rules, caller, upload).await.expect("opened");
+pub(crate) async fn send(server: &Domains, caller: &Caller, upload: &OpenUpload) -> String {
+    open_one(server, caller, upload).await.expect("opened");
     let chunks = (0..upload.chunks).map(chunk).collect();
-    let state = advance(rules, caller, &upload.id, true, chunks).await.expect("advanced");
+    let state = advance(server, caller, &upload.id, true, chunks).await.expect("advanced");
     assert_eq!(state, UploadState::Stored);
     upload.id.clone()
 }
@@ -323,15 +356,15 @@ pub(crate) fn wish(node: &str, max_jobs: u32, idle_slots: u32, wait_ms: u32) -> 
 }
 
 /// Leases up to so many jobs, and waits until some come.
-pub(crate) async fn lease(rules: &Rules, node: &str, max_jobs: u32) -> Leased {
-    let leased = rules.lease(POOL, wish(node, max_jobs, 0, 20_000)).await.expect("leased");
+pub(crate) async fn lease(server: &Domains, node: &str, max_jobs: u32) -> Leased {
+    let leased = server.queue.lease(POOL, wish(node, max_jobs, 0, 20_000)).await.expect("leased");
     assert!(!leased.uploads.is_empty(), "no job for {node} within 20 s");
     leased
 }
 
 /// What can be leased at once, if anything.
-pub(crate) async fn lease_now(rules: &Rules, node: &str, max_jobs: u32, idle_slots: u32) -> Leased {
-    rules.lease(POOL, wish(node, max_jobs, idle_slots, 0)).await.expect("leased")
+pub(crate) async fn lease_now(server: &Domains, node: &str, max_jobs: u32, idle_slots: u32) -> Leased {
+    server.queue.lease(POOL, wish(node, max_jobs, idle_slots, 0)).await.expect("leased")
 }
 
 pub(crate) fn runs(leased: &Leased) -> Vec<LeasedRun> {
@@ -355,41 +388,41 @@ pub(crate) fn completion(index: u32) -> Completion {
 }
 
 /// Completes some jobs of a run.
-pub(crate) async fn complete(rules: &Rules, run: &LeasedRun, indexes: &[u32]) -> Result<Completed, ErrorBody> {
+pub(crate) async fn complete(server: &Domains, run: &LeasedRun, indexes: &[u32]) -> Result<Completed, ErrorBody> {
     let jobs = indexes.iter().map(|&index| completion(index)).collect();
     let request = CompleteRequest { node: "node".to_owned(), leases: vec![Complete { lease: key(run), jobs }] };
-    rules.complete(POOL, request).await?.leases.remove(0).into_result()
+    server.queue.complete(POOL, request).await?.leases.remove(0).into_result()
 }
 
-pub(crate) async fn complete_all(rules: &Rules, leased: &Leased) {
+pub(crate) async fn complete_all(server: &Domains, leased: &Leased) {
     let leases: Vec<_> = runs(leased)
         .iter()
         .map(|run| Complete { lease: key(run), jobs: run.indexes.iter().map(|&index| completion(index)).collect() })
         .collect();
     for batch in leases.chunks(16) {
         let request = CompleteRequest { node: "node".to_owned(), leases: batch.to_vec() };
-        for item in rules.complete(POOL, request).await.expect("completed").leases {
+        for item in server.queue.complete(POOL, request).await.expect("completed").leases {
             assert!(item.into_result().expect("completed").ended);
         }
     }
 }
 
-pub(crate) async fn report(rules: &Rules, run: &LeasedRun, started: &[u32]) -> ReportAnswer {
+pub(crate) async fn report(server: &Domains, run: &LeasedRun, started: &[u32]) -> ReportAnswer {
     let lease = LeaseReport { lease: key(run), started: started.to_vec(), per_mille: 500 };
-    rules.report(POOL, ReportRequest { node: "node".to_owned(), leases: vec![lease] }).await.expect("reported")
+    server.queue.report(POOL, ReportRequest { node: "node".to_owned(), leases: vec![lease] }).await.expect("reported")
 }
 
-pub(crate) async fn give_back(rules: &Rules, run: &LeasedRun, reason: ReturnReason) -> ReportAnswer {
+pub(crate) async fn give_back(server: &Domains, run: &LeasedRun, reason: ReturnReason) -> ReportAnswer {
     let leases = vec![LeaseReturn { lease: key(run), reason }];
-    rules.give_back(POOL, ReturnRequest { node: "node".to_owned(), leases }).await.expect("returned")
+    server.queue.give_back(POOL, ReturnRequest { node: "node".to_owned(), leases }).await.expect("returned")
 }
 
 /// All events of a member, in pages of 7.
-pub(crate) async fn events(rules: &Rules, caller: &Caller) -> Vec<RecordedEvent> {
+pub(crate) async fn events(server: &Domains, caller: &Caller) -> Vec<RecordedEvent> {
     let mut all = Vec::new();
     let mut after = 0;
     loop {
-        let page = rules.events(caller, after, Some(7)).await.expect("events");
+        let page = server.queue.events(caller, after, Some(7)).await.expect("events");
         if page.events.is_empty() {
             return all;
         }
@@ -405,8 +438,8 @@ pub(crate) fn assert_gapless(cursors: &[i64], count: usize) {
 }
 
 /// (index, outcome) of the results among a member's events, by index.
-pub(crate) async fn results(rules: &Rules, caller: &Caller) -> Vec<(u32, Outcome)> {
-    let mut results: Vec<_> = events(rules, caller)
+pub(crate) async fn results(server: &Domains, caller: &Caller) -> Vec<(u32, Outcome)> {
+    let mut results: Vec<_> = events(server, caller)
         .await
         .into_iter()
         .filter_map(|event| match event.kind {

@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_log_says_how_many_leases_ended() {
-        let log = "T  INFO filemill_server::rules::expire: leases ended by themselves leases=3\n\
+        let log = "T  INFO filemill_server::maintenance::expire: leases ended by themselves leases=3\n\
                    T  WARN request{route=\"/v1\"}: answered status=503\n\
                    T ERROR x: y\n\
                    T  INFO leases ended by themselves leases=12 more=1\n";

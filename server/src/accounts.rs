@@ -1,0 +1,10 @@
+//! Who may call: organisations, their members, tokens and plans. The lowest of the domains: it knows of no other.
+
+mod handle;
+pub(crate) mod plan;
+mod tokens;
+mod types;
+
+pub use handle::Accounts;
+pub use plan::Plan;
+pub use types::{Caller, NewToken, Scope, TokenSummary};

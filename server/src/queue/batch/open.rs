@@ -1,0 +1,136 @@
+//! Opening uploads, many in one transaction.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use filemill_api::OpenUpload;
+
+use crate::queue::announce;
+use crate::queue::announce::Announced;
+use crate::queue::coalesce::Coalesced;
+use crate::queue::core::Core;
+use crate::queue::fair_share::Owner;
+use crate::random;
+use crate::store::queue::{NewRun, NewUpload, RunState, UploadRow};
+use crate::store::{StoreError, Tx};
+
+/// An upload's fences begin at a random number below this: the number that names its runs may have named another upload's before the
+/// database was restored, and a node may still hold a lease of that one.
+const FIRST_FENCES: i64 = 1 << 40;
+
+/// One of a caller's uploads.
+pub(in crate::queue) struct OpenAsk {
+    pub(in crate::queue) owner: Owner,
+    pub(in crate::queue) opening: Arc<OneOpening>,
+}
+
+/// An upload to open.
+pub(in crate::queue) struct OneOpening {
+    pub(in crate::queue) upload: OpenUpload,
+    pub(in crate::queue) announced: Announced,
+    pub(in crate::queue) needs: i64,
+}
+
+/// Opens what many callers ask; answers the row of an upload that was there already.
+pub(in crate::queue) struct Opening(pub(in crate::queue) Arc<Core>);
+
+impl Coalesced for Opening {
+    type Ask = OpenAsk;
+    type Answer = Option<UploadRow>;
+    type Begun = Tx;
+    const NAME: &'static str = "open uploads";
+    /// Runs, and a flat part for each upload: some 50 ms of SQLite's only writer.
+    const FULL: usize = 2048;
+
+    fn weight(ask: &OpenAsk) -> usize {
+        10 + ask.opening.announced.runs
+    }
+
+    async fn begin(&self) -> Result<Tx, StoreError> {
+        self.0.store.begin().await
+    }
+
+    async fn run(&self, mut tx: Tx, asks: &[OpenAsk]) -> Result<Vec<Self::Answer>, StoreError> {
+        // An id that was asked for twice: the first is inserted, and the others are compared with it.
+        let mut firsts = HashMap::new();
+        for ask in asks {
+            firsts.entry(ask.opening.upload.id.as_str()).or_insert(ask);
+        }
+        let new: Vec<_> = firsts.values().map(|ask| new_upload(ask)).collect();
+        let inserted: HashMap<_, _> =
+            tx.insert_uploads(&new).await?.into_iter().map(|(number, id)| (id, number)).collect();
+        let mut runs = Vec::new();
+        let fences = random::numbers(inserted.len())?;
+        for ((id, number), fence) in inserted.iter().zip(fences) {
+            if let Some(ask) = firsts.get(id.as_str()) {
+                // It was checked before.
+                let pieces = announce::cut(&ask.opening.upload.jobs, ask.opening.upload.chunks).unwrap_or_default();
+                runs.extend(pieces.into_iter().map(|piece| new_run(*number, ask, piece, fence % FIRST_FENCES)));
+            }
+        }
+        if !runs.is_empty() {
+            tx.insert_runs(&runs).await?;
+        }
+        let repeated: Vec<_> = asks
+            .iter()
+            .filter(|ask| {
+                let id = ask.opening.upload.id.as_str();
+                !inserted.contains_key(id) || firsts.get(id).is_none_or(|first| !std::ptr::eq(*first, *ask))
+            })
+            .map(|ask| (ask.opening.upload.id.as_str(),))
+            .collect();
+        let mut known = HashMap::new();
+        if !repeated.is_empty() {
+            known.extend(tx.uploads_by_id(&repeated).await?.into_iter().map(|row| (row.id.clone(), row)));
+        }
+        tx.commit().await?;
+        Ok(asks.iter().map(|ask| known.get(&ask.opening.upload.id).cloned()).collect())
+    }
+}
+
+fn new_upload(ask: &OpenAsk) -> NewUpload<'_> {
+    let OpenAsk { owner, opening } = ask;
+    let upload = &opening.upload;
+    NewUpload {
+        id: &upload.id,
+        organisation: owner.organisation,
+        member: owner.member,
+        release: &upload.release,
+        pool: &upload.pool,
+        needs: opening.needs,
+        header_length: length_of(upload),
+        header_sha256: &upload.header_sha256,
+        files: i64::from(opening.announced.files),
+        chunks: i64::from(upload.chunks),
+        ranges_sha256: &opening.announced.ranges_sha256,
+    }
+}
+
+fn new_run(number: i64, ask: &OpenAsk, piece: announce::Piece, fence: i64) -> NewRun<'_> {
+    let OpenAsk { owner, opening } = ask;
+    NewRun {
+        upload: number,
+        organisation: owner.organisation,
+        member: owner.member,
+        pool: &opening.upload.pool,
+        needs: opening.needs,
+        lo: piece.lo,
+        hi: piece.hi,
+        gone: 0,
+        first_chunk: i64::from(piece.first_chunk),
+        last_chunk: i64::from(piece.last_chunk),
+        state: RunState::WAITING,
+        patient: false,
+        alone: false,
+        deaths: 0,
+        missed: 0,
+        vstart: 0,
+        fence,
+        attempt: 0,
+    }
+}
+
+/// Bounded by the check of the announcement.
+pub(in crate::queue) fn length_of(upload: &OpenUpload) -> i64 {
+    i64::try_from(upload.header_length).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,227 @@
+//! What a member reads of what happened, in pages and as it comes.
+
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use filemill_api::limits::MAX_EVENTS;
+use filemill_api::{ErrorBody, Outcome};
+
+use super::bell::Listener;
+use super::core::Core;
+use super::handle::Queue;
+use super::types::{Mark, Position, RecordedEvent, RecordedEvents, RecordedKind, RecordedResult};
+use crate::accounts::Caller;
+use crate::refusal::from_store;
+use crate::storage::{Object, ObjectKey};
+use crate::store::StoreError;
+use crate::store::queue::EventRow;
+
+/// Whoever asks for no more events than this gets few bytes of results, too.
+pub const FEW_EVENTS: u32 = 16;
+/// Bytes of results in a page, after which it ends early, and in one of few events.
+const PAGE_BYTES: (i64, i64) = (1 << 20, 32 << 10);
+/// A reader that knows no marks, and a cursor beyond the last one there is, is moved past at most so many: whoever invents cursors does not
+/// use them up.
+const RENUMBERED_BEYOND: i64 = 1 << 32;
+/// Nor past this: not every implementation of JSON keeps a larger integer exactly, and the database's come to an end.
+const FURTHEST: i64 = 1 << 53;
+/// Nor are more events moved than these, with so many bytes of results: they are one transaction, for which all others wait.
+const RENUMBERED: (i64, i64) = (2048, 8 << 20);
+/// How often a member's events may be given new cursors.
+const RENUMBER_PAUSE: Duration = Duration::from_secs(60);
+
+/// Where a reader really goes on.
+enum Place {
+    /// Behind this cursor.
+    After(i64),
+    /// The position is none of this database's.
+    Nowhere,
+}
+
+impl Queue {
+    /// The caller's events after a cursor, as [`Queue::events_behind`] has them, for a reader that knows no marks.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn events(&self, caller: &Caller, after: i64, limit: Option<u32>) -> Result<RecordedEvents, ErrorBody> {
+        self.events_behind(caller, Position { after, mark: Mark::Unsaid }, limit).await
+    }
+
+    /// The caller's events after a position, up to which it has taken them in if the position is one that it was given; at most `limit` (1 to
+    /// 1,000) and some 1 MiB of results, or 32 KiB where `limit` is at most 16. Empty: there are no more.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn events_behind(
+        &self,
+        caller: &Caller,
+        position: Position,
+        limit: Option<u32>,
+    ) -> Result<RecordedEvents, ErrorBody> {
+        let place = self.core().find_place(caller, position).await;
+        match place.map_err(|error| from_store("find a cursor", &error))? {
+            Place::Nowhere => Ok(RecordedEvents { reset: true, ..RecordedEvents::default() }),
+            Place::After(after) => self.read_events(caller, after, limit).await,
+        }
+    }
+
+    /// The caller's events behind the last of those that it was just given, which it has taken in.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn events_on(
+        &self,
+        caller: &Caller,
+        last: &RecordedEvent,
+        limit: Option<u32>,
+    ) -> Result<RecordedEvents, ErrorBody> {
+        self.core().takes(caller.member, last.cursor, last.mark);
+        self.read_events(caller, last.cursor, limit).await
+    }
+
+    /// Whether the position is one of this database's. Marks nothing as taken in.
+    pub(super) async fn knows(&self, caller: &Caller, position: Position) -> Result<bool, StoreError> {
+        if position.after <= 0 {
+            return Ok(true);
+        }
+        let place = self.core().store.place(caller.member, position.after).await?;
+        Ok(place.is_some_and(|place| is_of(&place, position)))
+    }
+
+    async fn read_events(&self, caller: &Caller, after: i64, limit: Option<u32>) -> Result<RecordedEvents, ErrorBody> {
+        let limit = limit.unwrap_or(MAX_EVENTS).clamp(1, MAX_EVENTS);
+        let bytes = if limit > FEW_EVENTS { PAGE_BYTES.0 } else { PAGE_BYTES.1 };
+        let read = async {
+            let rows = self.core().store.events(caller.member, after, (limit.into(), bytes)).await?;
+            rows.into_iter().map(event).collect::<Result<Vec<_>, StoreError>>()
+        };
+        let events = read.await.map_err(|error| from_store("read events", &error))?;
+        let next = events.last().map_or(after, |event| event.cursor);
+        Ok(RecordedEvents { events, next, reset: false })
+    }
+
+    /// Hears of new events. Make it before reading, or what comes in between is heard of a second late.
+    #[must_use]
+    pub fn watch_events(&self, caller: &Caller) -> Listener {
+        Listener { wire: self.core().events.listen(caller.organisation) }
+    }
+}
+
+impl Core {
+    /// Where a member goes on that says to have come so far. If it was given that position, it has taken in what comes before.
+    async fn find_place(&self, caller: &Caller, position: Position) -> Result<Place, StoreError> {
+        let after = position.after;
+        if after <= 0 {
+            return Ok(Place::After(0));
+        }
+        let Some(place) = self.store.place(caller.member, after).await? else {
+            return Ok(Place::After(0));
+        };
+        if is_of(&place, position) {
+            // One whose event is gone was written down before it went.
+            if let Some(mark) = place.mark {
+                self.takes(caller.member, after, mark);
+            }
+            return Ok(Place::After(after));
+        }
+        if position.mark != Mark::Unsaid {
+            return Ok(Place::Nowhere);
+        }
+        // It is of another life of the database, and its reader does not understand that: it would wait until there are as many
+        // events again, and not see those before. They come behind what it has read.
+        if after <= FURTHEST
+            && after - place.furthest <= RENUMBERED_BEYOND
+            && self.may_renumber(caller.member)
+            && self.store.has_few_events(caller.member, RENUMBERED).await?
+        {
+            tracing::info!(member = caller.member, after, furthest = place.furthest, "giving events new cursors");
+            let mut tx = self.store.begin().await?;
+            tx.renumber_events(caller.organisation, caller.member, after).await?;
+            tx.commit().await?;
+            return Ok(Place::After(after));
+        }
+        Ok(Place::After(0))
+    }
+
+    fn may_renumber(&self, member: i64) -> bool {
+        let mut renumbered = self.renumbered.lock().unwrap_or_else(PoisonError::into_inner);
+        renumbered.retain(|_, when| when.elapsed() < RENUMBER_PAUSE);
+        renumbered.insert(member, Instant::now()).is_none()
+    }
+
+    /// A member has taken in what it was given up to this cursor.
+    fn takes(&self, member: i64, cursor: i64, mark: i64) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let furthest = taken.entry(member).or_default();
+        if cursor > furthest.0 {
+            *furthest = (cursor, mark);
+        }
+    }
+
+    /// Writes down how far members have taken in their events.
+    pub(crate) async fn write_taken(&self) -> Result<(), StoreError> {
+        let taken = std::mem::take(&mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner));
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<_> = taken.iter().map(|(&member, &(cursor, mark))| (member, cursor, mark)).collect();
+        let written = async {
+            let mut tx = self.store.begin().await?;
+            tx.take_events(&rows).await?;
+            tx.commit().await
+        };
+        let written = written.await;
+        if written.is_err() {
+            // For the next time: their readers say it only once.
+            for (member, (cursor, mark)) in taken {
+                self.takes(member, cursor, mark);
+            }
+        }
+        written
+    }
+}
+
+/// Whether a position of the caller's is of this database, as far as what it says of it tells.
+fn is_of(place: &crate::store::queue::Place, position: Position) -> bool {
+    match position.mark {
+        Mark::Known(mark) => {
+            place.mark == Some(mark) || (place.taken == position.after && place.taken_mark == Some(mark))
+        }
+        Mark::Unsaid | Mark::Unknown => position.after <= place.furthest,
+    }
+}
+
+fn event(row: EventRow) -> Result<RecordedEvent, StoreError> {
+    let fault = |error: Box<dyn std::error::Error + Send + Sync>| StoreError::from(sqlx::Error::Decode(error));
+    let kind = match row.idx {
+        Some(index) => {
+            let index = u32::try_from(index).map_err(|error| fault(error.into()))?;
+            let sealed = sealed(&row.upload, index, row.fence, row.body, (row.object_length, row.object_sha256))?;
+            RecordedKind::Result { index, outcome: Outcome::from_code(&row.kind), sealed }
+        }
+        None => RecordedKind::ChunksMissing {
+            sequences: serde_json::from_slice(&row.body.unwrap_or_default()).map_err(|error| fault(error.into()))?,
+        },
+    };
+    Ok(RecordedEvent { cursor: row.cursor, mark: row.mark, upload: row.upload, kind })
+}
+
+/// Where a sealed result is, as its row says: in it, or in storage.
+pub(super) fn sealed(
+    upload: &str,
+    index: u32,
+    fence: i64,
+    body: Option<Vec<u8>>,
+    object: (Option<i64>, Option<String>),
+) -> Result<Option<RecordedResult>, StoreError> {
+    Ok(match (body, object) {
+        (Some(body), _) => Some(RecordedResult::Inline(body)),
+        (None, (Some(length), Some(sha256))) => Some(RecordedResult::Object(Object {
+            key: ObjectKey::result(upload, index, fence, &sha256)
+                .map_err(|error| StoreError::from(sqlx::Error::Decode(error.into())))?,
+            length: u64::try_from(length).unwrap_or(0),
+            sha256,
+        })),
+        _ => None,
+    })
+}

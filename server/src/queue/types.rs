@@ -1,0 +1,151 @@
+//! What the queue is asked by and answers with, where the wire types do not fit: it names objects, a route presigns them.
+
+use filemill_api::{Outcome, UploadState};
+
+use crate::storage::Object;
+
+/// An upload that is open; the answer to `open`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The header to store; absent when it was confirmed before.
+    pub header: Option<Object>,
+    /// The wanted chunks, in the order asked.
+    pub chunks: Vec<Object>,
+    /// Chunks that count as stored, as sorted ranges `[first, last]`: all before the first gap, and beyond it as far as the request has
+    /// no more than [`super::STORED_RANGES`] of them.
+    pub stored: Vec<(u32, u32)>,
+    /// What the upload is doing.
+    pub state: UploadState,
+}
+
+/// An upload that went on; the answer to `advance`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advanced {
+    /// The wanted chunks, in the order asked.
+    pub chunks: Vec<Object>,
+    /// What the upload is doing.
+    pub state: UploadState,
+}
+
+/// Work for a node; the answer to `lease`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leased {
+    /// By upload. Empty: nothing came in time.
+    pub uploads: Vec<LeasedUploadWork>,
+    /// For how long.
+    pub lease_ms: u32,
+    /// Digests of releases that the node is asked to describe.
+    pub describe: Vec<String>,
+    /// What the node told once and the database does not have.
+    pub lacks: Vec<String>,
+}
+
+/// One upload some of whose jobs were leased.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeasedUploadWork {
+    /// Its id.
+    pub upload: String,
+    /// Digest of the release, hex.
+    pub release: String,
+    /// The sealed header.
+    pub header: Object,
+    /// Number of chunks of the whole upload.
+    pub chunks_expected: u32,
+    /// The first chunks of the leased runs that are stored (sequence, object), in order of sequence.
+    pub chunks: Vec<(u32, Object)>,
+    /// The runs.
+    pub runs: Vec<filemill_api::LeasedRun>,
+}
+
+/// How far a reader of events says that it has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The last event's cursor; 0: the beginning.
+    pub after: i64,
+    /// What it says of that event's mark.
+    pub mark: Mark,
+}
+
+/// What a reader says of an event's mark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mark {
+    /// Nothing: it does not know that there are marks.
+    #[default]
+    Unsaid,
+    /// That it does not know it.
+    Unknown,
+    /// This.
+    Known(i64),
+}
+
+/// Events in the order of their cursors; the answer to `events`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordedEvents {
+    /// The events.
+    pub events: Vec<RecordedEvent>,
+    /// Read on after this cursor.
+    pub next: i64,
+    /// The position is none of this database's: there are no events in this.
+    pub reset: bool,
+}
+
+/// One event of an upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedEvent {
+    /// Its place in the organisation's order.
+    pub cursor: i64,
+    /// Random; 0 for events from before there were marks.
+    pub mark: i64,
+    /// Id of the upload.
+    pub upload: String,
+    /// What happened.
+    pub kind: RecordedKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordedKind {
+    /// A job ended.
+    Result {
+        /// The file's index.
+        index: u32,
+        /// How.
+        outcome: Outcome,
+        /// What the processor sealed, if anything.
+        sealed: Option<RecordedResult>,
+    },
+    /// Chunks must be sent again.
+    ChunksMissing {
+        /// Their sequence numbers.
+        sequences: Vec<u32>,
+    },
+}
+
+/// Where a sealed result is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordedResult {
+    /// Here.
+    Inline(Vec<u8>),
+    /// In storage.
+    Object(Object),
+}
+
+/// What became of results that were asked for again; the answer to `fetch`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// Of each that was wanted, in order.
+    pub results: Vec<Result<FoundResult, filemill_api::ErrorBody>>,
+    /// The caller's position is none of this database's: nothing was looked up.
+    pub reset: bool,
+}
+
+/// A recorded result that was asked for again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundResult {
+    /// How the job ended.
+    pub outcome: Outcome,
+    /// What the processor sealed, if anything.
+    pub sealed: Option<RecordedResult>,
+    /// It is kept until it is said to be fetched.
+    pub kept: bool,
+}

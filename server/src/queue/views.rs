@@ -1,0 +1,105 @@
+//! What people read about their uploads, and the reason of every wait.
+
+use filemill_api::{ErrorBody, JobStates, StateRange, UploadSummary, Uploads, WaitReason};
+
+use super::handle::Queue;
+use super::masks;
+use super::upload::state_of;
+use crate::accounts::Caller;
+use crate::refusal::{from_store, is_hex, no_upload};
+use crate::retry::ms;
+use crate::store::queue::{RunState, RunView, UploadRow, lo_of};
+
+/// Uploads listed at once.
+const LISTED: i64 = 1000;
+
+impl Queue {
+    /// The caller's uploads that are not finished, oldest first, at most 1,000, and only those opened after the one named; that may
+    /// have finished meanwhile.
+    ///
+    /// # Errors
+    /// `not_found`: there is no upload to read on after; those of the database.
+    pub async fn uploads(&self, caller: &Caller, after: Option<&str>) -> Result<Uploads, ErrorBody> {
+        let store = &self.core().store;
+        let number = match after {
+            None => 0,
+            Some(id) => {
+                let row = if is_hex(id, 32) { store.upload(caller.member, id).await } else { Ok(None) };
+                let row = row.map_err(|error| from_store("uploads", &error))?;
+                row.ok_or_else(|| no_upload(id))?.number
+            }
+        };
+        let rows = store.unfinished(caller.member, number, LISTED).await;
+        let rows = rows.map_err(|error| from_store("uploads", &error))?;
+        let next = rows.last().filter(|_| rows.len() as i64 == LISTED).map(|last| last.id.clone());
+        Ok(Uploads { uploads: rows.iter().map(summary).collect(), next })
+    }
+
+    /// Each job of the caller's upload that has no result, and why.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn jobs(&self, caller: &Caller, upload: &str) -> Result<JobStates, ErrorBody> {
+        if !is_hex(upload, 32) {
+            return Err(no_upload(upload));
+        }
+        let store = &self.core().store;
+        let row = store.upload(caller.member, upload).await.map_err(|error| from_store("jobs", &error))?;
+        let Some(row) = row else { return Err(no_upload(upload)) };
+        let mut runs = store.runs_of(row.number).await.map_err(|error| from_store("jobs", &error))?;
+        let present = store
+            .node_seen(&row.pool, row.needs, ms(self.core().catalog.node_present()))
+            .await
+            .map_err(|error| from_store("jobs", &error))?;
+        runs.sort_unstable_by_key(|run| run.id);
+        let mut jobs: Vec<_> = runs
+            .iter()
+            .flat_map(|run| {
+                let hi = u32::try_from(run.hi).unwrap_or(0);
+                let left = masks::left(lo_of(run.id), hi, run.gone.cast_unsigned());
+                let reason = reason(run, &row, present);
+                masks::indexes(lo_of(run.id), left).map(move |index| (index, reason.clone()))
+            })
+            .collect();
+        // A suspect that was cut out of its run lies between the jobs of what is left.
+        jobs.sort_unstable_by_key(|(index, _)| *index);
+        Ok(JobStates { upload: summary(&row), waiting: ranges(jobs) })
+    }
+}
+
+fn ranges(jobs: Vec<(u32, WaitReason)>) -> Vec<StateRange> {
+    let mut ranges: Vec<StateRange> = Vec::new();
+    for (index, reason) in jobs {
+        match ranges.last_mut() {
+            Some(last) if last.first_index + last.count == index && last.reason == reason => last.count += 1,
+            _ => ranges.push(StateRange { first_index: index, count: 1, reason }),
+        }
+    }
+    ranges
+}
+
+fn summary(row: &UploadRow) -> UploadSummary {
+    let narrow = |number: i64| u32::try_from(number).unwrap_or(0);
+    UploadSummary {
+        id: row.id.clone(),
+        state: state_of(row),
+        files: narrow(row.files),
+        done: narrow(row.done),
+        chunks: narrow(row.chunks),
+        stored: narrow(row.stored),
+    }
+}
+
+fn reason(run: &RunView, upload: &UploadRow, present: bool) -> WaitReason {
+    match RunState(run.state) {
+        RunState::LEASED => WaitReason::Running {
+            per_mille: u32::try_from(run.per_mille).unwrap_or(0),
+            attempt: u32::try_from(run.attempt).unwrap_or(0),
+        },
+        RunState::READY if present => WaitReason::Turn,
+        RunState::READY => WaitReason::NoProcessor,
+        _ if run.paused && upload.header_stored && run.last_chunk < upload.prefix => WaitReason::Turn,
+        _ if run.last_chunk >= upload.prefix && upload.prefix < upload.missing_below => WaitReason::ChunksMissing,
+        _ => WaitReason::Uploading,
+    }
+}

@@ -1,0 +1,3 @@
+//! Statements of the accounts: organisations, members, tokens.
+
+mod names;

@@ -1,0 +1,17 @@
+//! Statements of the queue: uploads, chunks, runs, leases, events.
+
+mod chunks;
+mod events;
+mod leases;
+mod runs;
+mod unfetched;
+mod uploads;
+mod views;
+
+pub(crate) use chunks::ChunkRow;
+pub(crate) use events::{EventRow, NewEvent, Place};
+pub(crate) use leases::{Candidate, LeaseMark, Needs, WaitingMember};
+pub(crate) use runs::{Cut, MAX_PAUSE_MS, NewRun, Requeued, RunRow, RunState, lo_of, run_id, upload_of};
+pub(crate) use unfetched::ResultRow;
+pub(crate) use uploads::{NewUpload, UploadRow};
+pub(crate) use views::{ResultPlace, RunView};
