@@ -1,18 +1,17 @@
 //! The command line.
 
 mod describe;
+mod output;
 mod place;
 mod pool;
 mod release;
 mod serve;
 mod token;
 
-use std::io;
-
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use filemill_server::{AdminError, StartError};
-use filemill_text::{Lines, LogLine};
+use filemill_text::LogLine;
 use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
@@ -52,7 +51,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Token(token) => token.run().await,
         Command::Pool(pool) => pool.run().await,
         Command::Release(release) => release.run().await,
-        Command::Openapi => print(&filemill_server::openapi_document()),
+        Command::Openapi => output::print(&filemill_server::openapi_document()),
     }
 }
 
@@ -96,32 +95,5 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
     match error.downcast_ref::<AdminError>()? {
         AdminError::Start(error) => error.hint().map(ToOwned::to_owned),
         _ => None,
-    }
-}
-
-/// Says something to whoever runs the program.
-fn tell(text: &str) {
-    filemill_text::tell_lines(text);
-}
-
-/// Writes lines to standard output.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = Lines::on_stdout();
-    written(out.columns(text.trim_end()).and_then(|()| out.flush()))
-}
-
-/// The same with a line of JSON.
-fn print_json(json: &str) -> anyhow::Result<()> {
-    let mut out = Lines::on_stdout();
-    written(out.json(json).and_then(|()| out.flush()))
-}
-
-/// A reader that has seen enough, `head` for example, is no error.
-fn written(written: io::Result<()>) -> anyhow::Result<()> {
-    match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write to standard output")
-        }
-        _ => Ok(()),
     }
 }

@@ -1,11 +1,11 @@
 //! Accepts connections and serves them until asked to stop: the API and the embedded storage share it.
 //!
-//! Whoever says nothing, or takes nothing, is not waited for: `door` knows all connections and ends those whose time is over, `exchange`
+//! Whoever says nothing, or takes nothing, is not waited for: `door` knows all connections and ends those whose time is over, `line`
 //! counts what moves of each request and answer, `wire` what the socket takes. hyper has a deadline for the head of an HTTP/1 request
 //! only: none before it knows the version, none for the HTTP/2 preface, none for writing.
 
 mod door;
-mod exchange;
+mod line;
 mod pace;
 mod wire;
 
@@ -28,11 +28,11 @@ use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt};
 
 use crate::bounds::Bounds;
-use door::{Door, Entry, Line};
-use exchange::Answer;
+use door::{Door, Entry};
+use line::{Answer, Line};
 use wire::Wire;
 
-pub(crate) use exchange::{Exchange, Received};
+pub(crate) use line::{Exchange, Received};
 
 /// Wait after the system has refused a connection (out of descriptors): nothing tells when that is over.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

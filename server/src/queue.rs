@@ -25,6 +25,7 @@ mod record;
 mod report;
 mod requeue;
 mod resume;
+mod returns;
 mod types;
 mod upload;
 mod views;

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use filemill_server::catalog::{PoolRoot, Serves};
 use filemill_server::{Admin, Listing};
 
+use super::output;
 use super::place::PlaceArguments;
 
 /// Longest enrolment file that is read.
@@ -68,7 +69,7 @@ impl Pool {
                 let named = admin.name_root(&root, asked.replace).await;
                 admin.close().await;
                 named?;
-                super::print(&format!("{}\t{}", root.pool(), root.fingerprint()))
+                output::print(&format!("{}\t{}", root.pool(), root.fingerprint()))
             }
             Self::Serve(serve) => {
                 let admin = Admin::open(&serve.place.database()?).await?;
@@ -100,7 +101,7 @@ impl Pool {
                 for (pool, [root, serial, serves]) in rows {
                     writeln!(lines, "{pool}\t{root}\t{serial}\t{serves}")?;
                 }
-                super::print(&lines)
+                output::print(&lines)
             }
         }
     }

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use filemill_server::{Admin, AdminError, Listing, MAX_COMPONENT_BYTES, Place, Published, contract_of};
 
 use super::describe::{self, Described};
+use super::output;
 use super::place::{PlaceArguments, lifetime};
 
 #[derive(Debug, Subcommand)]
@@ -94,20 +95,20 @@ impl Release {
                 admin.close().await;
                 let published = published.with_context(|| format!("`{}`", publish.file.display()))?;
                 tell_current(&published, &releases?);
-                super::print_json(&serde_json::to_string(&published)?)
+                output::print_json(&serde_json::to_string(&published)?)
             }
             Self::Use(wish) => {
                 let admin = Admin::open(&wish.place.database()?).await?;
                 let used = admin.use_release(&wish.engine, &wish.version, wish.organisation.as_deref()).await;
                 admin.close().await;
-                super::print(&used?)
+                output::print(&used?)
             }
             Self::List(list) => {
                 let listing = Listing::open(&list.place.database()?).await?;
                 let releases = listing.releases().await;
                 listing.close().await;
                 let lines = releases?.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
-                super::print(&lines.join("\n"))
+                output::print(&lines.join("\n"))
             }
         }
     }
@@ -123,8 +124,8 @@ impl Publish {
                 let (Some(engine), Some(version), false) = (&self.engine, &self.version, asked_for) else {
                     return Err(error);
                 };
-                super::tell(&format!("warning: published without a description: {error:#}"));
-                super::tell("hint: until a processor has described it, `--engine auto` waits for that");
+                output::tell(&format!("warning: published without a description: {error:#}"));
+                output::tell("hint: until a processor has described it, `--engine auto` waits for that");
                 return Ok(Called { engine: engine.clone(), version: version.clone(), document: None });
             }
         };
@@ -140,7 +141,7 @@ impl Publish {
         }
         if (&called.engine, &called.version) != (&name, &version) {
             let itself = format!("{name} {version}").escape_debug().take(200).collect::<String>();
-            super::tell(&format!(
+            output::tell(&format!(
                 "notice: it is published as `{} {}`, and calls itself `{itself}`",
                 called.engine, called.version
             ));
@@ -165,11 +166,11 @@ fn tell_current(published: &Published, releases: &[filemill_api::Release]) {
     let Some(current) = current.filter(|current| current.digest != *digest) else { return };
     let current = &current.version;
     if *is_new {
-        super::tell(&format!("notice: {engine} {current} stays current, since {version} is a lower version"));
+        output::tell(&format!("notice: {engine} {current} stays current, since {version} is a lower version"));
     } else {
-        super::tell(&format!("notice: already published; current is {engine} {current}"));
+        output::tell(&format!("notice: already published; current is {engine} {current}"));
     }
-    super::tell(&format!("hint: `filemill-server release use {engine} {version}` makes this one current"));
+    output::tell(&format!("hint: `filemill-server release use {engine} {version}` makes this one current"));
 }
 
 /// A component under another name than its own: whoever uses that engine would get this one.

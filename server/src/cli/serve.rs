@@ -9,6 +9,7 @@ use filemill_server::queue::QueueConfig;
 use filemill_server::{Config, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::output;
 use super::place::{PlaceArguments, lifetime};
 
 #[derive(Debug, Args)]
@@ -42,7 +43,7 @@ impl Serve {
         config.listen = self.listen;
         config.domains.queue.lease = Duration::from_secs(self.lease_seconds);
         let server = Server::start(config).await?;
-        super::print_json(&serde_json::to_string(server.addresses())?)?;
+        output::print_json(&serde_json::to_string(server.addresses())?)?;
         tokio::select! {
             _ = interrupt.recv() => tracing::info!("SIGINT"),
             _ = terminate.recv() => tracing::info!("SIGTERM"),

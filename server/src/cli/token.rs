@@ -9,6 +9,7 @@ use filemill_server::accounts::{NewToken, Scope};
 use filemill_server::catalog::PoolRoot;
 use filemill_server::{Admin, AdminError, Listing};
 
+use super::output;
 use super::place::PlaceArguments;
 use super::pool::read_enrolment;
 
@@ -73,7 +74,7 @@ impl Token {
                 let admin = Admin::open(&create.place.database()?).await?;
                 let made = create.make(&admin, root.as_ref()).await;
                 admin.close().await;
-                super::print(&made?.text)
+                output::print(&made?.text)
             }
             Self::List(list) => {
                 let listing = Listing::open(&list.place.database()?).await?;
@@ -89,7 +90,7 @@ impl Token {
                         token.id, token.organisation, token.member, token.scope
                     )?;
                 }
-                super::print(&lines)
+                output::print(&lines)
             }
             Self::Revoke(revoke) => {
                 let admin = Admin::open(&revoke.place.database()?).await?;

@@ -10,7 +10,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::door::Line;
+use super::line::Line;
 
 /// What the system keeps of an answer beyond what is on its way. So little that writing goes on every few seconds even at the lowest
 /// rate that is served: by default it says nothing before a third of some megabytes is gone.

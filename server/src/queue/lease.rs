@@ -6,6 +6,7 @@
 mod allot;
 mod describe;
 mod order;
+mod remainder;
 mod take;
 mod waiting;
 

@@ -2,17 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use filemill_api::limits::{MAX_LEASES_PER_REQUEST, MAX_WANTED_CHUNKS};
-use filemill_api::{ErrorBody, MissingRequest, Outcome, ReportAnswer, ReturnReason, ReturnRequest, RunKey};
+use filemill_api::{MissingRequest, Outcome, ReturnReason, RunKey};
 
 use super::core::Core;
-use super::handle::Queue;
 use super::masks;
 use super::outcomes::CHUNKS_MISSING;
 use super::record::{Happening, record};
 use super::waking::Waking;
-use crate::refusal::{bad_request, check_node, from_store, is_hex, shown, too_many};
-use crate::retry::retried;
 use crate::store::queue::{MAX_PAUSE_MS, Requeued, RunRow, RunState, UploadRow, upload_of};
 use crate::store::{StoreError, Tx};
 
@@ -197,7 +193,7 @@ impl Core {
     }
 
     /// Forgets what is missing, and ends the lease that found it so. False: it was not held.
-    async fn missing(&self, pool: &str, request: &MissingRequest) -> Result<bool, StoreError> {
+    pub(super) async fn missing(&self, pool: &str, request: &MissingRequest) -> Result<bool, StoreError> {
         let MissingRequest { lease, chunks, header, .. } = request;
         let lease = *lease;
         if self.store.held(pool, &[(lease.run, lease.fence)]).await?.is_empty() {
@@ -291,46 +287,4 @@ async fn still_missing(tx: &mut Tx, upload: i64, gone: &[i64]) -> Result<BTreeSe
     }
     missing.append(&mut before);
     Ok(missing)
-}
-
-impl Queue {
-    /// Hands leases back: their jobs wait for another node, without blame. A stalled one waits until it is complete.
-    ///
-    /// # Errors
-    /// `bad_request`, and those of the database. Leases that are not held in the caller's `own` pool are answered as lost.
-    pub async fn give_back(&self, own: &str, request: ReturnRequest) -> Result<ReportAnswer, ErrorBody> {
-        if request.leases.len() > MAX_LEASES_PER_REQUEST {
-            return Err(too_many("leases", MAX_LEASES_PER_REQUEST));
-        }
-        check_node(&request.node)?;
-        let leases: Vec<_> = request.leases.into_iter().map(|back| (back.lease, Why::Returned(back.reason))).collect();
-        let _turn = self.core().catalog.may_write(own).await;
-        let lost =
-            retried(|| self.core().requeue(own, &leases)).await.map_err(|error| from_store("return leases", &error))?;
-        Ok(ReportAnswer { cancelled: Vec::new(), lost, lease_ms: self.core().lease_ms() })
-    }
-
-    /// Chunks, or the header, that were said to be stored are not there, or not what was said: the uploader is asked for
-    /// them, and the lease ends. A chunk that was stored anew meanwhile is left alone.
-    ///
-    /// # Errors
-    /// `bad_request`, and those of the database. A lease that is not held in the caller's `own` pool is answered as lost.
-    pub async fn missing(&self, own: &str, request: MissingRequest) -> Result<ReportAnswer, ErrorBody> {
-        check_node(&request.node)?;
-        if request.chunks.len() > MAX_WANTED_CHUNKS {
-            return Err(too_many("missing chunks", MAX_WANTED_CHUNKS));
-        }
-        if let Some((sequence, sha256)) = request.chunks.iter().find(|(_, sha256)| !is_hex(sha256, 64)) {
-            return Err(bad_request(format!(
-                "sha256 `{}` of chunk {sequence} is not 64 lower-case hex characters",
-                shown(sha256)
-            )));
-        }
-        let _turn = self.core().catalog.may_write(own).await;
-        let held = retried(|| self.core().missing(own, &request))
-            .await
-            .map_err(|error| from_store("missing chunks", &error))?;
-        let lost = if held { Vec::new() } else { vec![request.lease] };
-        Ok(ReportAnswer { cancelled: Vec::new(), lost, lease_ms: self.core().lease_ms() })
-    }
 }

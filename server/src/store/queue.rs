@@ -3,6 +3,7 @@
 mod chunks;
 mod events;
 mod leases;
+mod run_state;
 mod runs;
 mod unfetched;
 mod uploads;
@@ -11,7 +12,8 @@ mod views;
 pub(crate) use chunks::ChunkRow;
 pub(crate) use events::{EventRow, NewEvent, Place};
 pub(crate) use leases::{Candidate, LeaseMark, Needs, WaitingMember};
-pub(crate) use runs::{Cut, MAX_PAUSE_MS, NewRun, Requeued, RunRow, RunState, lo_of, run_id, upload_of};
+pub(crate) use run_state::RunState;
+pub(crate) use runs::{Cut, MAX_PAUSE_MS, NewRun, Requeued, RunRow, lo_of, run_id, upload_of};
 pub(crate) use unfetched::ResultRow;
 pub(crate) use uploads::{NewUpload, UploadRow};
 pub(crate) use views::{ResultPlace, RunView};

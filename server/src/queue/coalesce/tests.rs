@@ -288,7 +288,8 @@ async fn one_organisation_has_so_much_queued_and_others_are_not_refused() {
 #[test]
 fn what_is_given_up_costs_no_more_where_much_else_waits() {
     let mut queue = backlog::Backlog::<u32, ()>::default();
-    let ask = |queue: &mut backlog::Backlog<u32, ()>| queue.add(EVE, vec![7; 1024], 0, 0, oneshot::channel().0).unwrap();
+    let ask =
+        |queue: &mut backlog::Backlog<u32, ()>| queue.add(EVE, vec![7; 1024], 0, 0, oneshot::channel().0).unwrap();
     let numbers: Vec<_> = (0..2048).map(|_| ask(&mut queue)).collect();
     let begin = std::time::Instant::now();
     for number in numbers {

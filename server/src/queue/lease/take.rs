@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::allot::{Grant, Wish, allot};
 use super::order::{Next, Order};
+use super::remainder::Remainder;
 use super::waiting::Class;
 use super::{allot, jobs_of, narrow};
 use crate::queue::announce::cost;
@@ -29,14 +30,6 @@ pub(super) struct Look {
     pub(super) partial: Vec<Remainder>,
     /// A run was cut: the rest of it is there for who still waits.
     pub(super) cut: bool,
-}
-
-/// What is left of a member's queue after a look.
-pub(super) struct Remainder {
-    pub(super) needs: i64,
-    pub(super) owner: Owner,
-    /// The place after which it goes on; none: it is empty.
-    pub(super) after: Option<(i64, i64)>,
 }
 
 impl Core {

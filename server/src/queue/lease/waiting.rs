@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap, btree_set};
 use std::time::{Duration, Instant};
 
-use super::take::Remainder;
+use super::remainder::Remainder;
 use crate::queue::core::Core;
 use crate::queue::fair_share::{FairShares, Owner, PoolShares};
 use crate::queue::waking::{Woken, WokenInPool};

@@ -1,6 +1,6 @@
 //! Claims on runs: who may run what.
 
-use super::RunState;
+use super::run_state::RunState;
 use crate::store::dialect::{read, rows};
 use crate::store::{Store, StoreError, Tx, json};
 

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::LeaseMark;
+use super::leases::LeaseMark;
+use super::run_state::RunState;
 use crate::store::dialect::{execute, read, rows};
 use crate::store::{Store, StoreError, Tx, json};
 
@@ -11,21 +12,6 @@ const LO_BITS: u32 = 16;
 
 /// Longest that a run rests. One that is to rest for longer by the database's clock saw that clock jump, and rests no more.
 pub(crate) const MAX_PAUSE_MS: i64 = 60_000;
-
-/// What a run is doing, as the column says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RunState(pub(crate) i64);
-
-impl RunState {
-    /// Chunks are to come.
-    pub(crate) const WAITING: Self = Self(0);
-    /// Its first chunk is stored, its last is not.
-    pub(crate) const PARTIAL: Self = Self(1);
-    /// All its chunks are stored.
-    pub(crate) const READY: Self = Self(2);
-    /// A node has it.
-    pub(crate) const LEASED: Self = Self(3);
-}
 
 /// The id of the run that is named after job `lo` of an upload.
 pub(crate) fn run_id(upload: i64, lo: u32) -> i64 {

@@ -13,8 +13,8 @@ use futures::task::AtomicWaker;
 use hyper::body::{Frame, Incoming, SizeHint};
 use tokio_util::sync::CancellationToken;
 
-use super::door::Line;
-use super::pace::{Pace, Rate};
+use super::Line;
+use crate::listen::pace::{Pace, Rate};
 
 /// A request counts as at least so old: what moves in its first moments says little.
 const JUDGED_OVER: Duration = Duration::from_secs(1);
@@ -43,11 +43,11 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    pub(super) fn begin(line: &Arc<Line>, cut: CancellationToken) -> Arc<Self> {
+    pub(in crate::listen) fn begin(line: &Arc<Line>, cut: CancellationToken) -> Arc<Self> {
         Self::begun_at(line, cut, Instant::now())
     }
 
-    pub(super) fn begun_at(line: &Arc<Line>, cut: CancellationToken, begun: Instant) -> Arc<Self> {
+    pub(in crate::listen) fn begun_at(line: &Arc<Line>, cut: CancellationToken, begun: Instant) -> Arc<Self> {
         let exchange = Arc::new(Self {
             line: Arc::clone(line),
             number: AtomicU64::new(0),
@@ -75,7 +75,7 @@ impl Exchange {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(held));
     }
 
-    pub(super) fn answered(&self) {
+    pub(in crate::listen) fn answered(&self) {
         self.answered.store(true, Ordering::Relaxed);
     }
 
@@ -85,7 +85,7 @@ impl Exchange {
     }
 
     /// How much has moved of it on average.
-    pub(super) fn bytes_per_s(&self) -> f64 {
+    pub(in crate::listen) fn bytes_per_s(&self) -> f64 {
         (self.reading.total() + self.writing.total()) as f64 / self.begun.elapsed().max(JUDGED_OVER).as_secs_f64()
     }
 
@@ -95,7 +95,7 @@ impl Exchange {
     }
 
     /// Whether its body is waited for.
-    pub(super) fn is_read(&self) -> bool {
+    pub(in crate::listen) fn is_read(&self) -> bool {
         self.reading.is_waiting()
     }
 
@@ -104,7 +104,7 @@ impl Exchange {
     }
 
     /// Ends it if its caller is too slow. What came for others does for its body where they share a slow link.
-    pub(super) fn look(&self, line_is_waited_for: bool, came_for_others: f64, rate: Rate, passed: Duration) {
+    pub(in crate::listen) fn look(&self, line_is_waited_for: bool, came_for_others: f64, rate: Rate, passed: Duration) {
         // Where the connection itself does not take more, its own pace counts: those who share a slow link are not to blame.
         let stuck = !line_is_waited_for && !self.has_left();
         if stuck {
@@ -122,7 +122,7 @@ impl Exchange {
 
 /// A rate as a power of two. It is so coarse that nobody stays before others by a byte: among equals the eldest gives way, so that
 /// whoever keeps places with little has to be faster than who has just come.
-pub(super) fn level(bytes_per_s: f64) -> u32 {
+pub(in crate::listen) fn level(bytes_per_s: f64) -> u32 {
     bytes_per_s.max(LEAST_BYTES_PER_S).log2() as u32
 }
 
@@ -140,7 +140,7 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    pub(super) fn new(body: Incoming, exchange: Arc<Exchange>) -> Self {
+    pub(in crate::listen) fn new(body: Incoming, exchange: Arc<Exchange>) -> Self {
         Self { body, exchange }
     }
 }
@@ -182,7 +182,7 @@ impl Drop for Received {
 /// hyper hands a whole piece of a body to an HTTP/2 connection as soon as one byte of it may be sent, and is done with the stream when that
 /// was the last: what the caller does not take would stay there, and nobody could end it. So pieces are small there, and the body ends
 /// when the last of them has left.
-pub(super) struct Answer<B> {
+pub(in crate::listen) struct Answer<B> {
     body: Pin<Box<B>>,
     exchange: Arc<Exchange>,
     /// In HTTP/2.
@@ -193,7 +193,7 @@ pub(super) struct Answer<B> {
 }
 
 impl<B> Answer<B> {
-    pub(super) fn new(body: B, exchange: Arc<Exchange>, in_stream: bool) -> Self {
+    pub(in crate::listen) fn new(body: B, exchange: Arc<Exchange>, in_stream: bool) -> Self {
         Self { body: Box::pin(body), exchange, in_stream, rest: Bytes::new(), ended: false }
     }
 
@@ -248,7 +248,7 @@ impl<B: HttpBody<Data = Bytes>> HttpBody for Answer<B> {
 
 /// A piece of an answer, which says how much of it has been written.
 #[derive(Debug)]
-pub(super) struct Counted {
+pub(in crate::listen) struct Counted {
     data: Bytes,
     exchange: Arc<Exchange>,
 }
