@@ -56,7 +56,7 @@ pub(super) enum Next {
 /// Who waits for one class of nodes, by fair share, as far as a look goes: nobody is touched who comes much later.
 pub(super) struct Order<'a> {
     waiting: &'a Waiting,
-    shares: PoolTurnsOrNew<'a>,
+    shares: PoolSharesOrNew<'a>,
     weights: &'a Weights,
     /// Those that are touched.
     pub(super) queues: Vec<Queue>,
@@ -79,9 +79,9 @@ struct Touched<'a> {
 
 /// A pool of which nothing was leased has no shares yet.
 #[derive(Clone, Copy)]
-struct PoolTurnsOrNew<'a>(Option<&'a PoolShares>);
+struct PoolSharesOrNew<'a>(Option<&'a PoolShares>);
 
-impl PoolTurnsOrNew<'_> {
+impl PoolSharesOrNew<'_> {
     fn organisation(self, id: i64) -> i64 {
         self.0.map_or(0, |shares| shares.organisation(id))
     }
@@ -96,7 +96,7 @@ impl<'a> Order<'a> {
     pub(super) fn new(waiting: &'a Waiting, shares: Option<&'a PoolShares>, weights: &'a Weights) -> Self {
         Self {
             waiting,
-            shares: PoolTurnsOrNew(shares),
+            shares: PoolSharesOrNew(shares),
             weights,
             queues: Vec::new(),
             coming: waiting.organisations().peekable(),
