@@ -2,6 +2,7 @@
 
 mod error;
 mod format;
+mod shape;
 
 use std::fmt;
 use std::ops::Range;
@@ -14,20 +15,7 @@ use crate::identifiers::{Digest, UploadId};
 use crate::verdict::Verdict;
 pub use error::ChunkError;
 use format::{ChunkKey, PREFIX_BYTES, STORED, TAG_BYTES, ZSTANDARD, check_fields};
-
-/// What both ends know of a chunk from the upload's [`Layout`](crate::Layout), which makes it with
-/// [`shape`](crate::Layout::shape).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ChunkShape {
-    /// Position in the upload, from 0.
-    pub sequence: u32,
-    /// Whether it is the upload's last chunk.
-    pub last: bool,
-    /// Bytes of file data in it.
-    pub length: u32,
-    /// How many files end in it.
-    pub verdicts: u32,
-}
+pub use shape::ChunkShape;
 
 /// What sealing a chunk came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,51 +2,20 @@
 
 mod encoding;
 mod error;
+mod fields;
 
 use std::fmt;
 
 use zeroize::Zeroizing;
 
 use crate::bounds::{HEADER_MAX_BYTES, NAME_MAX_BYTES, PARAMETERS_MAX_BYTES, POOL_RECIPIENTS_MAX, RELEASES_MAX};
-use crate::data_key::DataKey;
 use crate::envelope::{self, EnvelopeError};
-use crate::identifiers::{Digest, UploadId};
+use crate::identifiers::Digest;
 use crate::identity::{Identity, Recipient};
 use crate::json;
 use crate::layout::Layout;
 pub use error::HeaderError;
-
-/// Everything a processor must know of an upload, and nobody else may.
-///
-/// `Debug` shows neither key, names nor lengths.
-#[derive(Clone)]
-pub struct Header {
-    /// The upload it describes.
-    pub upload: UploadId,
-    /// Seals the upload's chunks and authenticates its results.
-    pub key: DataKey,
-    /// Whom results are sealed for.
-    pub uploader: Recipient,
-    /// Releases of which any may run, 1 to [`RELEASES_MAX`]; nothing else may.
-    pub releases: Vec<Digest>,
-    /// Engine parameters: a JSON object of at most [`PARAMETERS_MAX_BYTES`] bytes.
-    pub parameters: String,
-    /// In bytes; a power of two from [`CHUNK_SIZE_MIN`](crate::CHUNK_SIZE_MIN) to [`CHUNK_SIZE_MAX`](crate::CHUNK_SIZE_MAX).
-    pub chunk_size: u32,
-    /// Seconds since 1970-01-01 UTC; nothing runs later.
-    pub not_after: u64,
-    /// The files in the order of the stream, 1 to [`FILES_MAX`](crate::FILES_MAX).
-    pub files: Vec<FileEntry>,
-}
-
-/// One file of an upload. `Debug` shows nothing of it.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct FileEntry {
-    /// As the uploader's system has it, 1 to [`NAME_MAX_BYTES`] bytes of any value.
-    pub name: Vec<u8>,
-    /// Announced length, in bytes.
-    pub length: u64,
-}
+pub use fields::{FileEntry, Header};
 
 /// A header as it is stored: an age file of at most [`HEADER_MAX_BYTES`] bytes, with its digest.
 #[derive(Clone, PartialEq, Eq)]
@@ -187,24 +156,6 @@ impl SealedHeader {
 impl From<EnvelopeError> for HeaderError {
     fn from(error: EnvelopeError) -> Self {
         Self::Envelope(error)
-    }
-}
-
-impl fmt::Debug for Header {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Header")
-            .field("upload", &self.upload)
-            .field("uploader", &self.uploader)
-            .field("releases", &self.releases)
-            .field("chunk_size", &self.chunk_size)
-            .field("not_after", &self.not_after)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for FileEntry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("FileEntry { .. }")
     }
 }
 

@@ -2,7 +2,8 @@
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
-use super::{ChunkError, ChunkShape};
+use super::error::ChunkError;
+use super::shape::ChunkShape;
 use crate::data_key::DataKey;
 use crate::identifiers::{Digest, UploadId};
 use crate::random::fill_random;

@@ -4,7 +4,8 @@ use minicbor::decode::Error as CborError;
 use minicbor::{Decoder, Encoder};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{FileEntry, Header, HeaderError};
+use super::error::HeaderError;
+use super::fields::{FileEntry, Header};
 use crate::bounds::{FILES_MAX, NAME_MAX_BYTES, PARAMETERS_MAX_BYTES, RELEASES_MAX};
 use crate::data_key::DataKey;
 use crate::identifiers::{Digest, UploadId};
