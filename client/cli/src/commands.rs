@@ -11,47 +11,21 @@ pub(crate) use listing::{cancel, open, results, status};
 pub(crate) use show::show;
 pub(crate) use transfer::{resume, send, watch};
 
-use filemill_client::{Client, ClientOptions, Error, Home, Notice};
-use tokio::sync::mpsc;
+use filemill_client::{Client, ClientOptions, Error, Home};
 
-use crate::lines::{plain, tell};
+use crate::words::tell_warning;
 
-/// Notices that may wait to be printed.
-const NOTICES: usize = 1024;
-
-/// Opens the client, with what it has to tell.
-async fn open_client(home: Home) -> Result<(Client, mpsc::Receiver<Notice>), Error> {
-    let (notices, told) = mpsc::channel(NOTICES);
-    Ok((Client::open(home, ClientOptions::default(), notices).await?, told))
+/// Opens the client.
+async fn open_client(home: Home) -> Result<Client, Error> {
+    Client::open(home, ClientOptions::default()).await
 }
 
 /// The same for a command that mainly reads: on a full disk it is said what is not kept.
-async fn open_to_read(home: Home) -> Result<(Client, mpsc::Receiver<Notice>), Error> {
-    let (notices, mut told) = mpsc::channel(NOTICES);
-    let client = Client::open_to_read(home, ClientOptions::default(), notices).await?;
-    while let Ok(notice) = told.try_recv() {
-        tell_notice(&notice);
+async fn open_to_read(home: Home) -> Result<Client, Error> {
+    let client = Client::open_to_read(home, ClientOptions::default()).await?;
+    if let Some(full) = client.journal_full() {
+        let message = format!("{full}: it is read as it is, and nothing new is kept");
+        tell_warning(message, Some("free some space".to_owned()));
     }
-    Ok((client, told))
-}
-
-/// Says a notice that is not a file's last word.
-fn tell_notice(notice: &Notice) {
-    match notice {
-        Notice::Skipped { path, reason } => tell(&format!("skipped `{}`: {reason}", filemill_client::shown(path))),
-        Notice::SentAgain { path, reason } => {
-            tell(&format!("`{}` is sent again: {}", filemill_client::shown(path), plain(reason)));
-        }
-        Notice::Waiting { path, reason } => {
-            tell(&format!("`{}` waits: {}", filemill_client::shown(path), plain(reason)));
-        }
-        Notice::Trouble { message, hint } => {
-            tell(&format!("warning: {}", plain(message)));
-            if let Some(hint) = hint {
-                tell(&format!("hint: {}", plain(hint)));
-            }
-        }
-        Notice::Recovered { message } | Notice::Remark { message } => tell(&plain(message)),
-        _ => {}
-    }
+    Ok(client)
 }

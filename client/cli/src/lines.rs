@@ -5,6 +5,8 @@ use std::io::{self, BufWriter, ErrorKind, Stdout};
 use filemill_client::Error;
 use filemill_text::Lines;
 
+use crate::hints::hint;
+
 /// Standard output. A reader that goes away ends the program's output, not its work.
 pub(crate) struct Output {
     stdout: Lines<BufWriter<Stdout>>,
@@ -67,7 +69,7 @@ pub(crate) fn tell(line: &str) {
 /// Says an error and what to do about it.
 pub(crate) fn tell_error(error: &Error) {
     tell(&format!("error: {error}"));
-    if let Some(hint) = error.hint() {
+    if let Some(hint) = hint(error) {
         tell(&format!("hint: {hint}"));
     }
 }

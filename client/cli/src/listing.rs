@@ -5,6 +5,7 @@ use indicatif::HumanBytes;
 
 use crate::lines::plain;
 use crate::report::{parameters, short, status, time};
+use crate::words;
 
 /// Longest text beside a title, in characters.
 const VALUE_MAX: usize = 400;
@@ -26,8 +27,8 @@ pub(crate) fn of(file: &Finished, description: Option<&Description>) -> Vec<Stri
         head.push(("Sent", given));
     }
     head.push(("Status", status(&file.ending).to_owned()));
-    if let Some(message) = file.ending.message() {
-        head.push(("Message", short(message, VALUE_MAX)));
+    if let Some(message) = words::message(&file.ending) {
+        head.push(("Message", short(&message, VALUE_MAX)));
     }
     if let Some(resources) = file.ending.resources() {
         let memory = HumanBytes(resources.peak_memory_bytes);

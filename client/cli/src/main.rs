@@ -2,10 +2,13 @@
 
 mod args;
 mod commands;
+mod exit;
+mod hints;
 mod lines;
 mod listing;
 mod progress;
 mod report;
+mod words;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,13 +17,12 @@ use filemill_client::{Error, Home};
 use tokio_util::sync::CancellationToken;
 
 use args::{Arguments, Command};
+use exit::EXIT_SIGNAL;
 
 /// Threads that may block at the same time: those that read, seal and open are bounded by what they wait for.
 const BLOCKING_THREADS: usize = 64;
 /// How long the end waits for threads that block.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
-/// What a shell expects of a program that a signal ended.
-const EXIT_SIGNAL: u8 = 130;
 
 fn main() -> ExitCode {
     let arguments: Arguments = match filemill_text::parsed_or_said() {
@@ -64,7 +66,7 @@ async fn run(arguments: Arguments, stop: &CancellationToken) -> Result<ExitCode,
         Some(path) => Home::at(path)?,
         None => Home::from_environment()?,
     };
-    let home = home.waiting(stop.clone(), lines::tell);
+    let home = home.waiting(stop.clone(), |home| lines::tell(&words::waiting_for_home(home)));
     match arguments.command {
         Command::Login(login) => unless(stop, commands::login(&home, login)).await,
         // These say themselves what was stopped.

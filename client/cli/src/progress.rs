@@ -1,10 +1,9 @@
 //! How far the work is: bars on a terminal, a plain line now and then elsewhere. Always on standard error.
 
 use std::io::IsTerminal;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use filemill_client::{Progress, ProgressNow};
+use filemill_client::{Activity, ProgressNow};
 use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::lines::{files, tell};
@@ -18,9 +17,9 @@ const WAITING_AFTER: Duration = Duration::from_secs(10);
 /// The rate is that of the last so many seconds or so.
 const RATE_MEMORY_S: f64 = 5.0;
 
-/// Shows a [`Progress`].
+/// Shows how far an activity is.
 pub(crate) struct Shown {
-    progress: Arc<Progress>,
+    activity: Activity,
     bars: Option<Bars>,
     started: Instant,
     last: (Instant, ProgressNow),
@@ -38,11 +37,11 @@ struct Bars {
 }
 
 impl Shown {
-    pub(crate) fn new(progress: Arc<Progress>) -> Self {
+    pub(crate) fn new(activity: Activity) -> Self {
         let now = Instant::now();
         let bars = std::io::stderr().is_terminal().then(Bars::new);
         let (last, rates) = ((now, ProgressNow::default()), (0.0, 0.0));
-        Self { progress, bars, started: now, last, rates, told: now, moved: Some(now) }
+        Self { activity, bars, started: now, last, rates, told: now, moved: Some(now) }
     }
 
     /// How often to call [`tick`](Self::tick).
@@ -52,7 +51,7 @@ impl Shown {
 
     /// Whether it is to be asked now what the results wait for: everything is stored, and nothing has come for a while.
     pub(crate) fn tick(&mut self) -> bool {
-        let (now, at) = (self.progress.now(), Instant::now());
+        let (now, at) = (self.activity.progress(), Instant::now());
         let seconds = at.duration_since(self.last.0).as_secs_f64().max(0.001);
         let weight = (seconds / RATE_MEMORY_S).min(1.0);
         let rate = |old: f64, bytes: u64| old + weight * (bytes as f64 / seconds - old);
@@ -95,7 +94,7 @@ impl Shown {
         if let Some(bars) = self.bars.take() {
             let _ = bars.all.clear();
         }
-        let now = self.progress.now();
+        let now = self.activity.progress();
         if now.found_files > 0 {
             tell(&sum(&now, self.started.elapsed()));
             if now.reused_files > 0 {

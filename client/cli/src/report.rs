@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::lines::plain;
+use crate::words;
 
 /// Longest summary of a report, in characters.
 const SUMMARY_MAX: usize = 120;
@@ -119,9 +120,10 @@ pub(crate) fn json(file: &Finished) -> String {
             (serde_json::from_str(report.as_json()).ok(), None, log)
         }
         Ending::Unsuccessful { kind, log, .. } => (None, Some(kind.as_str()), log),
-        Ending::NotSent { kind, .. } => (None, Some(kind.as_str()), &[]),
+        Ending::NotSent { code, .. } => (None, Some(code.code()), &[]),
         Ending::EndedByServer { .. } | Ending::NotShown { .. } => (None, None, &[]),
     };
+    let message = words::message(&file.ending);
     let (path, path_hex) = json_path(&file.path);
     let line = FileLine {
         path,
@@ -137,7 +139,7 @@ pub(crate) fn json(file: &Finished) -> String {
         resources: file.ending.resources(),
         outcome: file.ending.outcome(),
         failure,
-        message: file.ending.message(),
+        message: message.as_deref(),
         sha256: file.sha256,
         upload: file.place.map(|(upload, _)| upload),
         index: file.place.map(|(_, index)| index),
@@ -165,8 +167,8 @@ pub(crate) fn waiting_json(file: &WaitingFile) -> String {
         path_hex,
         size: file.size,
         parameters: &file.parameters,
-        reason: file.reason.code(),
-        message: file.reason.to_string(),
+        reason: words::reason_word(&file.reason),
+        message: words::reason(&file.reason),
         upload: file.place.map(|(upload, _)| upload),
         index: file.place.map(|(_, index)| index),
     };
@@ -217,7 +219,7 @@ pub(crate) fn row(file: &Finished) -> String {
     let summary = match &file.ending {
         Ending::Succeeded { report, .. } if report.summary.is_empty() => outermost(report),
         Ending::Succeeded { report, .. } => short(&report.summary, SUMMARY_MAX),
-        ending => short(ending.message().unwrap_or_default(), MESSAGE_MAX),
+        ending => short(&words::message(ending).unwrap_or_default(), MESSAGE_MAX),
     };
     let summary = if file.supersedes {
         format!("{summary} (its writer went on: its former result is superseded)")
@@ -255,7 +257,7 @@ pub(crate) fn waiting_row(file: &WaitingFile) -> String {
     let given = parameters(&file.parameters).map(|names| format!(" ({names})")).unwrap_or_default();
     // What `filemill show` and, without the index, `filemill cancel` take.
     let place = file.place.map(|(upload, index)| format!("  {upload}/{index}")).unwrap_or_default();
-    format!("{size:>SIZE_WIDTH$}  {:<40}  {}{given}{place}", shown(&file.path), plain(&file.reason.to_string()))
+    format!("{size:>SIZE_WIDTH$}  {:<40}  {}{given}{place}", shown(&file.path), plain(&words::reason(&file.reason)))
 }
 
 /// What was set of an engine's parameters; `None` if nothing was.
@@ -328,7 +330,11 @@ mod tests {
             place: None,
             reused: false,
             supersedes: false,
-            ending: Ending::NotSent { kind: "vanished".to_owned(), message: "it\nvanished".to_owned() },
+            ending: Ending::NotSent {
+                code: filemill_client::NotSent::Vanished,
+                message: "it\nvanished".to_owned(),
+                error: None,
+            },
         };
         insta::assert_snapshot!(json(&file), @r#"{"path":"a\\xff\\nb","path_hex":"61ff0a62","size":3,"engine":"size","status":"failed","report":null,"failure":"vanished","message":"it\nvanished"}"#);
         insta::assert_snapshot!(row(&file), @r"failed            3 B  size                                 a\xff\nb                                  it\nvanished");

@@ -5,7 +5,7 @@ mod combiner;
 mod sse;
 mod storage;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use filemill_api::{
@@ -21,11 +21,11 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
 use url::Url;
 
 use crate::error::{Error, NoAnswer};
-use crate::notice::Notice;
+use crate::event::{self, Recovery, Trouble};
+use crate::teller::Teller;
 pub(crate) use backoff::backoff;
 pub(crate) use combiner::Combiner;
 pub(crate) use sse::EventStream;
@@ -75,12 +75,12 @@ pub(crate) struct Api {
     server: Url,
     authorization: HeaderValue,
     reach: Reach,
-    clock: ServerClock,
+    clock: Arc<ServerClock>,
 }
 
 /// Whether the server or storage can be reached, told once for each change.
 struct Reach {
-    notices: mpsc::Sender<Notice>,
+    events: Teller,
     trouble: Mutex<bool>,
 }
 
@@ -93,7 +93,7 @@ enum Attempt {
 }
 
 impl Api {
-    pub(crate) fn new(server: Url, token: &str, notices: mpsc::Sender<Notice>) -> Result<Self, Error> {
+    pub(crate) fn new(server: Url, token: &str) -> Result<Self, Error> {
         let mut authorization =
             HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| Error::Unauthenticated {
                 server: server.to_string(),
@@ -104,9 +104,20 @@ impl Api {
             http: http_client(&server)?,
             server,
             authorization,
-            reach: Reach::new(notices),
-            clock: ServerClock::default(),
+            reach: Reach::new(Teller::to_nobody()),
+            clock: Arc::default(),
         })
+    }
+
+    /// The same server over the same connections, for an activity that is told whether it can be reached.
+    pub(crate) fn telling(&self, events: Teller) -> Self {
+        Self {
+            http: self.http.clone(),
+            server: self.server.clone(),
+            authorization: self.authorization.clone(),
+            reach: Reach::new(events),
+            clock: Arc::clone(&self.clock),
+        }
     }
 
     /// The connection pool, for storage.
@@ -261,7 +272,7 @@ impl Api {
 
     /// Says once that it answers again.
     pub(crate) fn recovered(&self) {
-        self.reach.recovered(|| format!("server `{}` answers again", self.server()));
+        self.reach.recovered(|| Recovery::Server { server: self.server().to_owned() });
     }
 
     fn all_answered<T>(&self, asked: usize, answers: Vec<Item<T>>) -> Result<Vec<Item<T>>, Error> {
@@ -392,24 +403,22 @@ impl Api {
 }
 
 impl Reach {
-    fn new(notices: mpsc::Sender<Notice>) -> Self {
-        Self { notices, trouble: Mutex::new(false) }
+    fn new(events: Teller) -> Self {
+        Self { events, trouble: Mutex::new(false) }
     }
 
     fn in_trouble(&self, error: &Error) {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if !std::mem::replace(&mut *trouble, true) {
             // Nobody waits for this: whoever is too slow for it sees later that nothing moves.
-            let trouble =
-                Notice::Trouble { message: format!("{error}; trying again"), hint: error.hint_while_trying() };
-            let _ = self.notices.try_send(trouble);
+            self.events.try_tell(event::Event::Trouble(Trouble::Unreachable { error: error.clone() }));
         }
     }
 
-    fn recovered(&self, message: impl FnOnce() -> String) {
+    fn recovered(&self, what: impl FnOnce() -> Recovery) {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if std::mem::replace(&mut *trouble, false) {
-            let _ = self.notices.try_send(Notice::Recovered { message: message() });
+            self.events.try_tell(event::Event::Recovered(what()));
         }
     }
 }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::home::{Home, prepare_private, read_text, write_private};
-use crate::keys::KeyPlace;
+use crate::key_place::KeyPlace;
 
 /// Held while the files are changed, by a login or for a note, and while they are read: else the one would write over what the other
 /// has written, or one login's token be read with another's server.

@@ -6,9 +6,8 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::engines::Engines;
-use crate::error::Error;
-use crate::source::{FileStat, Found, now_ns};
+use crate::stat::FileStat;
+use crate::wall_clock::now_ns;
 
 /// How much of a file is looked at, in bytes.
 const LOOKED_AT_BYTES: usize = 4096;
@@ -37,8 +36,21 @@ pub(crate) struct Content {
 struct KeptFile(Option<File>);
 
 impl Content {
-    fn unknown() -> Self {
+    /// Of a file that could not be looked into.
+    pub(crate) fn unknown() -> Self {
         Self { kinds: Arc::default(), seen: None, kept: Arc::default() }
+    }
+
+    /// Of the file that was opened, as it was then.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read.
+    pub(crate) fn of((mut file, stat): (File, FileStat)) -> io::Result<Self> {
+        let seen = Some((stat, now_ns()));
+        let begins = begins(&mut file)?;
+        let kept = KeptFile::keep(file);
+        Ok(Self { kinds: kinds_of(&begins).into(), seen, kept: Arc::new(Mutex::new(kept)) })
     }
 
     /// The file that was looked into, once, if it was kept.
@@ -76,32 +88,6 @@ fn kept_max() -> usize {
 fn kept_of(limit: Option<u64>) -> usize {
     let share = limit.and_then(|limit| usize::try_from(limit / KEPT_SHARE).ok());
     share.map_or(KEPT_MAX, |share| share.min(KEPT_MAX))
-}
-
-/// Looks into those of the files whose names leave open which engine they are for, unless that was done before.
-pub(crate) async fn look_into(engines: &Engines, files: &mut [Found]) -> Result<(), Error> {
-    let is_open = |file: &Found| file.content.is_none() && engines.needs_content(file);
-    let open: Vec<(usize, Found)> =
-        files.iter().enumerate().filter(|(_, file)| is_open(file)).map(|(at, file)| (at, file.clone())).collect();
-    if open.is_empty() {
-        return Ok(());
-    }
-    let looked = tokio::task::spawn_blocking(move || {
-        open.into_iter().map(|(at, file)| (at, look(&file).unwrap_or_else(|_| Content::unknown()))).collect::<Vec<_>>()
-    });
-    for (at, content) in looked.await.map_err(|_| Error::Stopped)? {
-        files[at].content = Some(content);
-    }
-    Ok(())
-}
-
-fn look(found: &Found) -> io::Result<Content> {
-    // Why one cannot be read is said by whoever sends it.
-    let (mut file, stat) = found.open()?;
-    let seen = Some((stat, now_ns()));
-    let begins = begins(&mut file)?;
-    let kept = KeptFile::keep(file);
-    Ok(Content { kinds: kinds_of(&begins).into(), seen, kept: Arc::new(Mutex::new(kept)) })
 }
 
 /// The first bytes; whoever reads on begins at the beginning.
@@ -155,8 +141,10 @@ mod tests {
 
     use super::*;
 
-    fn found(path: &Path) -> Found {
-        Found::at(path.to_owned(), b"name".to_vec(), &std::fs::symlink_metadata(path).unwrap()).unwrap()
+    fn look(path: &Path) -> Content {
+        let file = File::open(path).unwrap();
+        let stat = FileStat::of(&file.metadata().unwrap());
+        Content::of((file, stat)).unwrap()
     }
 
     #[test]
@@ -191,7 +179,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, "text").unwrap();
-        let content = look(&found(&path)).unwrap();
+        let content = look(&path);
         let other = folder.path().join("other");
         std::fs::write(&other, "something else").unwrap();
         std::fs::rename(&other, &path).unwrap();
@@ -212,8 +200,7 @@ mod tests {
         let mut file = File::create(&path).unwrap();
         file.write_all(&[b'a'; LOOKED_AT_BYTES]).unwrap();
         file.write_all(&[0; 1000]).unwrap();
-        let found = found(&path);
-        let contents: Vec<Content> = (0..2 * KEPT_MAX).map(|_| look(&found).unwrap()).collect();
+        let contents: Vec<Content> = (0..2 * KEPT_MAX).map(|_| look(&path)).collect();
         assert!(contents.iter().all(|content| content.kinds.contains(&"text/plain")));
         let kept = contents.iter().filter(|content| content.take_file().is_some()).count();
         assert!(0 < kept && kept <= KEPT_MAX, "{kept}");

@@ -1,19 +1,24 @@
-//! What can go wrong for the whole of a command; what goes wrong with one file is a [`Finished`](crate::Finished).
+//! What can go wrong for all files of an activity, or for a question; what goes wrong with one file is a [`Finished`](crate::Finished).
 
 use std::path::{Path, PathBuf};
 
 use filemill_api::ErrorBody;
-use filemill_seal::{EnvelopeError, HeaderError, KeyError, PoolError, ResultError};
+use filemill_seal::{HeaderError, KeyError, PoolError, ResultError};
 pub(crate) use filemill_text::reason as io_detail;
+use serde::Serialize;
 
-/// Why a command could not go on. Says what happened and to what; [`hint`](Self::hint) says what to do.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
+use crate::plain;
+
+/// Why something could not go on. Says what happened and to what; what to do about it is for applications to say. In JSON `code` is one
+/// word, and `about` what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(tag = "code", content = "about", rename_all = "snake_case")]
 pub enum Error {
     /// This home was never logged in.
     #[error("`{home}` is not logged in to a server")]
     NotLoggedIn {
         /// The home.
+        #[serde(serialize_with = "plain::path")]
         home: PathBuf,
     },
     /// A file of the user's or of the home cannot be used.
@@ -22,6 +27,7 @@ pub enum Error {
         /// What was tried, in the infinitive.
         action: &'static str,
         /// The file.
+        #[serde(serialize_with = "plain::path")]
         path: PathBuf,
         /// Why not.
         detail: String,
@@ -30,6 +36,7 @@ pub enum Error {
     #[error("`{path}` is malformed: {detail}")]
     Malformed {
         /// The file.
+        #[serde(serialize_with = "plain::path")]
         path: PathBuf,
         /// What is wrong, and where.
         detail: String,
@@ -60,6 +67,7 @@ pub enum Error {
     #[error("`{path}` holds no token: {detail}")]
     NoToken {
         /// The file.
+        #[serde(serialize_with = "plain::path")]
         path: PathBuf,
         /// What is in it.
         detail: String,
@@ -68,8 +76,10 @@ pub enum Error {
     #[error("`{path}` is no enrolment: {error}")]
     Enrolment {
         /// The file.
+        #[serde(serialize_with = "plain::path")]
         path: PathBuf,
         /// What is wrong with it.
+        #[serde(serialize_with = "plain::words")]
         error: PoolError,
     },
     /// The token is of another scope.
@@ -130,18 +140,21 @@ pub enum Error {
     #[error("some results could not be kept in `{folder}`")]
     NotKept {
         /// Where.
+        #[serde(serialize_with = "plain::path")]
         folder: PathBuf,
     },
     /// The journal's disk is full.
     #[error("no room left for the journal `{path}`")]
     JournalFull {
         /// The journal.
+        #[serde(serialize_with = "plain::path")]
         path: PathBuf,
     },
     /// The journal cannot be used.
     #[error("journal `{path}`: {detail}")]
     Journal {
         /// The journal.
+        #[serde(serialize_with = "plain::path")]
         path: PathBuf,
         /// What SQLite said.
         detail: String,
@@ -150,6 +163,7 @@ pub enum Error {
     #[error("journal `{path}` cannot be used any more: {detail}")]
     JournalDamaged {
         /// The journal.
+        #[serde(serialize_with = "plain::path")]
         path: PathBuf,
         /// What is wrong with it.
         detail: String,
@@ -158,18 +172,21 @@ pub enum Error {
     #[error("journal `{path}` is in order")]
     JournalInOrder {
         /// The journal.
+        #[serde(serialize_with = "plain::path")]
         path: PathBuf,
     },
     /// A running program uses the journal.
     #[error("journal `{path}` is used by a program that runs")]
     JournalInUse {
         /// The journal.
+        #[serde(serialize_with = "plain::path")]
         path: PathBuf,
     },
     /// The journal was written by another version of this program.
     #[error("journal `{path}` is of another version of this program: {detail}")]
     JournalVersion {
         /// The journal.
+        #[serde(serialize_with = "plain::path")]
         path: PathBuf,
         /// How it differs.
         detail: String,
@@ -190,18 +207,21 @@ pub enum Error {
     #[error("`{home}` has no secret key yet")]
     NoKey {
         /// The home.
+        #[serde(serialize_with = "plain::path")]
         home: PathBuf,
     },
     /// There was a key, and it is gone.
     #[error("`{home}` was logged in before, and its secret key is gone")]
     KeyLost {
         /// The home.
+        #[serde(serialize_with = "plain::path")]
         home: PathBuf,
     },
     /// There is another key already.
     #[error("`{home}` has a secret key already, `{recipient}`")]
     OtherKey {
         /// The home.
+        #[serde(serialize_with = "plain::path")]
         home: PathBuf,
         /// Its recipient.
         recipient: String,
@@ -210,16 +230,18 @@ pub enum Error {
     #[error("`{path}` holds no key: {error}")]
     NoKeyIn {
         /// The file.
+        #[serde(serialize_with = "plain::path")]
         path: PathBuf,
         /// What is wrong with what it holds.
+        #[serde(serialize_with = "plain::words")]
         error: KeyError,
     },
     /// Text that is no key.
     #[error("{0}")]
-    Key(KeyError),
+    Key(#[serde(serialize_with = "plain::words")] KeyError),
     /// The pool's recipient is not to be trusted.
     #[error("{0}")]
-    Pool(PoolError),
+    Pool(#[serde(serialize_with = "plain::words")] PoolError),
     /// This machine's clock is not the server's, and by it nothing can be sent.
     #[error("this machine's clock is {} that of server `{server}`: by it {detail}", clock_difference(*.ahead_s))]
     Clock {
@@ -330,20 +352,22 @@ pub enum Error {
     },
     /// The header could not be made.
     #[error("{0}")]
-    Header(HeaderError),
+    Header(#[serde(serialize_with = "plain::words")] HeaderError),
     /// A result that is not to be believed.
     #[error("not shown: {0}")]
-    Result(ResultError),
+    Result(#[serde(serialize_with = "plain::words")] ResultError),
     /// A file that is no sealed result.
     #[error("`{path}` is no sealed result")]
     NotSealed {
         /// The file.
+        #[serde(serialize_with = "plain::path")]
         path: PathBuf,
     },
     /// A sealed result of an upload that this home did not send.
     #[error("`{path}` is about upload `{upload}`, which the journal does not know")]
     UnknownUpload {
         /// The file.
+        #[serde(serialize_with = "plain::path")]
         path: PathBuf,
         /// The upload it claims to be about.
         upload: String,
@@ -364,6 +388,7 @@ pub enum Error {
     #[error("cannot watch `{path}`: {detail}")]
     Watch {
         /// The folder.
+        #[serde(serialize_with = "plain::path")]
         path: PathBuf,
         /// What the system said.
         detail: String,
@@ -374,6 +399,7 @@ pub enum Error {
     #[error("cannot watch `{path}`: {detail}")]
     NoFolder {
         /// What was named.
+        #[serde(serialize_with = "plain::path")]
         path: PathBuf,
         /// What is there.
         detail: String,
@@ -384,8 +410,10 @@ pub enum Error {
     #[error("cannot watch `{path}`: {} watches `{watched}` already", other_program(*.process))]
     Watched {
         /// What was named.
+        #[serde(serialize_with = "plain::path")]
         path: PathBuf,
         /// What the other program watches.
+        #[serde(serialize_with = "plain::path")]
         watched: PathBuf,
         /// That program's id, if it is known.
         process: Option<u32>,
@@ -396,8 +424,8 @@ pub enum Error {
 }
 
 /// Why a server gives no answer now. That may change by itself.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(tag = "code", content = "detail", rename_all = "snake_case")]
 pub enum NoAnswer {
     /// Nothing answers.
     #[error("cannot be reached: {0}")]
@@ -410,157 +438,71 @@ pub enum NoAnswer {
     Other(String),
 }
 
-impl NoAnswer {
-    fn advice(&self) -> &'static str {
-        match self {
-            Self::Unreached(_) => "check the address and the network",
-            Self::Failed(_) => "its operator's log says why",
-            Self::Other(_) => {
-                "its address is what `filemill-server serve` prints as `listening`, `storage` is another; a network's own page goes away by logging in there"
-            }
-        }
-    }
-}
-
 impl Error {
-    /// What to do about it.
-    pub fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Self::NotLoggedIn { .. } => "run `filemill login --server URL --token-file FILE --pool ENROLMENT`",
-            Self::File { .. } | Self::Stopped => return None,
-            Self::Malformed { .. } => "restore it from a backup, or log in again",
-            Self::Address { .. } => "write it as https://host or https://host:port",
-            Self::PlainHttp { .. } => "use https, or say --allow-plain-http on a network that you trust",
-            Self::Unauthenticated { .. } => {
-                "the token was mistyped or revoked: ask for a new one and run `filemill login` again; nothing is lost"
-            }
-            Self::NoToken { .. } => "nothing was sent; `filemill-server token create` prints a token",
-            Self::Enrolment { .. } => "the pool's operator has it: `enrolment.json`, in the folder of the pool",
-            Self::Forbidden { .. } => "log in with a token of scope `user`",
-            Self::Refused { body, .. } => return body.hint.clone(),
-            Self::Unreachable { why, .. } => {
-                return Some(format!("{}; nothing is lost, run the command again", why.advice()));
-            }
-            Self::Protocol { .. } => "check the address; client and server may be of versions that do not fit",
-            Self::Storage { .. } => "nothing is lost: run `filemill resume` when storage works again",
-            Self::ForeignOrigin { .. } => {
-                "if the operator moved the storage, run `filemill login` again; else do not trust the server"
-            }
-            Self::WrongObject { .. } => "tell the server's operator",
-            Self::NotKept { .. } => {
-                "free some space there, let it be written to, or take away what is in the way, as the warning says; then run the same command again: what is analysed already is only written down"
-            }
-            Self::JournalFull { .. } => "free some space and run the command again: it goes on where it stopped",
-            Self::Journal { .. } => "check that the disk works and that the home is yours alone",
-            Self::JournalDamaged { .. } => {
-                "restore it from a backup; or run `filemill journal new`, which puts it aside, takes over what can still be read in it, \
-                 and asks the server for its results again: key, login and pool stay, files that it does not know are sent again"
-            }
-            Self::JournalInOrder { .. } => "it holds the keys of what is on its way: leave it where it is",
-            Self::JournalInUse { .. } => "end it first: `filemill watch`, or another command of this home",
-            Self::JournalVersion { .. } => "update this program, or use another FILEMILL_HOME",
-            Self::NoKeychain { .. } => {
-                "unlock the session's keychain, or allow a file that only you can read: `--key-store file`, or FILEMILL_KEY_STORE=file"
-            }
-            Self::Keychain { .. } => "unlock the keychain and run the command again",
-            Self::KeyLost { .. } => {
-                "restore it with `filemill key import FILE`; `filemill key new` makes another, which opens no result that was sealed for the former"
-            }
-            Self::NoKey { .. } => "log in, or run `filemill key import FILE`",
-            Self::OtherKey { .. } => {
-                "export that one first; `filemill key import --replace FILE` or `filemill key new --replace` then puts another in its place"
-            }
-            Self::NoKeyIn { error, .. } => error.hint(),
-            Self::Key(error) => error.hint(),
-            Self::Pool(error) => return Some(error.hint()),
-            Self::Clock { .. } => {
-                "set this machine's clock, and keep it by NTP; if it is right, tell the server's operator. Nothing is lost"
-            }
-            Self::NoPool { others, .. } if !others.is_empty() => {
-                "log in with the enrolment of a pool that it has; a processor of this one announces it when it starts: ask its operator"
-            }
-            Self::NoPool { .. } => {
-                "a processor announces it when it starts: is one running for this pool, and does the pool serve your organisation? ask its operator"
-            }
-            Self::NoEngine { engine, .. } if engine.starts_with("local/") => {
-                "a processor offers a new file in its folder of engines within about two seconds; its log says why not"
-            }
-            Self::NoEngine { .. } => {
-                "choose one with --engine NAME; an operator publishes another with `filemill-server release publish`"
-            }
-            Self::WhichEngine { .. } | Self::NoEngineFits => "choose one with --engine NAME",
-            Self::Undescribed { .. } => {
-                "a processor says it within seconds of its start, and `filemill-server release publish` before; or choose an engine with --engine NAME"
-            }
-            Self::Parameters { known, .. } if !known.is_empty() => {
-                return Some(format!("its parameters are {known}; nothing was sent"));
-            }
-            Self::Parameters { .. } => "nothing was sent",
-            Self::WhichParameters => "choose the engine with --engine NAME",
-            Self::ParametersUnknown { .. } => {
-                "a processor says it within seconds of its start, and `filemill-server release publish` before; nothing was sent"
-            }
-            Self::ParametersLost { .. } => {
-                "`filemill send FILE` sends it with those that are given then: --param NAME=VALUE, or --parameters FILE"
-            }
-            Self::LongParameters { .. } => {
-                "processors of an earlier version take 64 KiB: start one of this version, or shorten the parameters; nothing was sent"
-            }
-            Self::ReleaseGone { .. } => "`filemill send FILE --engine NAME` sends it for another",
-            Self::EngineAway { .. } => {
-                "start a processor that brings it, then `filemill resume`; `filemill send FILE --engine NAME` sends it for another"
-            }
-            Self::NoRelease { .. } => "an operator publishes one with `filemill-server release publish`",
-            Self::Glob { .. } => "patterns are those of .gitignore",
-            Self::Header(error) => error.hint(),
-            Self::Result(ResultError::Envelope(EnvelopeError::NoMatchingKey)) => {
-                "it was sealed for another key: restore that one with `filemill key import --replace FILE`, or send the file again"
-            }
-            Self::Result(error) => error.hint(),
-            Self::NotSealed { path } if path.extension().is_some_and(|ending| ending == "age") => {
-                "it is damaged, or something else was given such a name; `filemill results` lists those that the journal has"
-            }
-            Self::NotSealed { .. } => "those end in `.age`, as `--out` keeps them",
-            Self::UnknownUpload { .. } => {
-                "open it on the device that sent the file, with that device's FILEMILL_HOME; `filemill key export > key` and `age -d -i key FILE` show it unchecked"
-            }
-            Self::NoResult { .. } => {
-                "`filemill results` fetches results and lists them, `filemill status` what is not done"
-            }
-            Self::OtherDescription { .. } => "the report is right, and is shown without titles and units",
-            Self::Watch { is_denied: true, .. } => {
-                "let this user read it: nothing in it can be found before; this program goes on by itself"
-            }
-            Self::Watch { .. } => "raise the limit, if it is one; changes are still found by looking every few seconds",
-            Self::Watched { .. } => {
-                "end that one first, or name another folder; two programs may send it to two engines: then name both with --engine"
-            }
-            Self::NoFolder { is_file: true, .. } => "name the folder that holds it, or send it with `filemill send`",
-            Self::NoFolder { is_file: false, .. } => "make the folder first, or name another",
-        };
-        Some(hint.to_owned())
-    }
-
-    /// What to do about it while this program tries again.
-    pub(crate) fn hint_while_trying(&self) -> Option<String> {
+    /// One word for programs, which stays as it is; the same as in JSON.
+    pub fn code(&self) -> &'static str {
         match self {
-            Self::Unreachable { why, .. } => Some(format!("{}; this program goes on by itself", why.advice())),
-            Self::Storage { .. } => Some(
-                "its operator's log says why, and a network's own page goes away by logging in there; this program goes on by itself"
-                    .to_owned(),
-            ),
-            other => other.hint(),
+            Self::NotLoggedIn { .. } => "not_logged_in",
+            Self::File { .. } => "file",
+            Self::Malformed { .. } => "malformed",
+            Self::Address { .. } => "address",
+            Self::PlainHttp { .. } => "plain_http",
+            Self::Unauthenticated { .. } => "unauthenticated",
+            Self::NoToken { .. } => "no_token",
+            Self::Enrolment { .. } => "enrolment",
+            Self::Forbidden { .. } => "forbidden",
+            Self::Refused { .. } => "refused",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Protocol { .. } => "protocol",
+            Self::Storage { .. } => "storage",
+            Self::ForeignOrigin { .. } => "foreign_origin",
+            Self::WrongObject { .. } => "wrong_object",
+            Self::NotKept { .. } => "not_kept",
+            Self::JournalFull { .. } => "journal_full",
+            Self::Journal { .. } => "journal",
+            Self::JournalDamaged { .. } => "journal_damaged",
+            Self::JournalInOrder { .. } => "journal_in_order",
+            Self::JournalInUse { .. } => "journal_in_use",
+            Self::JournalVersion { .. } => "journal_version",
+            Self::NoKeychain { .. } => "no_keychain",
+            Self::Keychain { .. } => "keychain",
+            Self::NoKey { .. } => "no_key",
+            Self::KeyLost { .. } => "key_lost",
+            Self::OtherKey { .. } => "other_key",
+            Self::NoKeyIn { .. } => "no_key_in",
+            Self::Key(_) => "key",
+            Self::Pool(_) => "pool",
+            Self::Clock { .. } => "clock",
+            Self::NoPool { .. } => "no_pool",
+            Self::NoEngine { .. } => "no_engine",
+            Self::WhichEngine { .. } => "which_engine",
+            Self::NoEngineFits => "no_engine_fits",
+            Self::Undescribed { .. } => "undescribed",
+            Self::Parameters { .. } => "parameters",
+            Self::WhichParameters => "which_parameters",
+            Self::ParametersUnknown { .. } => "parameters_unknown",
+            Self::ParametersLost { .. } => "parameters_lost",
+            Self::LongParameters { .. } => "long_parameters",
+            Self::ReleaseGone { .. } => "release_gone",
+            Self::EngineAway { .. } => "engine_away",
+            Self::NoRelease { .. } => "no_release",
+            Self::Glob { .. } => "glob",
+            Self::Header(_) => "header",
+            Self::Result(_) => "result",
+            Self::NotSealed { .. } => "not_sealed",
+            Self::UnknownUpload { .. } => "unknown_upload",
+            Self::NoResult { .. } => "no_result",
+            Self::OtherDescription { .. } => "other_description",
+            Self::Watch { .. } => "watch",
+            Self::NoFolder { .. } => "no_folder",
+            Self::Watched { .. } => "watched",
+            Self::Stopped => "stopped",
         }
     }
 
     /// Whether there is nothing that may be sealed for now, though that may change by itself.
     pub(crate) fn is_of_the_recipient(&self) -> bool {
         matches!(self, Self::Pool(_) | Self::Clock { .. })
-    }
-
-    /// What happened and what to do about it, where there is one line for both.
-    pub(crate) fn with_hint(&self) -> String {
-        self.hint().map_or_else(|| self.to_string(), |hint| format!("{self} (hint: {hint})"))
     }
 
     pub(crate) fn file(action: &'static str, path: &Path, error: &std::io::Error) -> Self {
@@ -585,4 +527,29 @@ fn clock_difference(ahead_s: i64) -> String {
         _ => ((seconds + 43_200) / 86_400, "days"),
     };
     format!("{number} {unit} {}", if ahead_s < 0 { "behind" } else { "ahead of" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_has_the_same_code_in_json_and_words_of_other_crates_are_text() {
+        let home = PathBuf::from("/h");
+        let errors = [
+            Error::NotLoggedIn { home: home.clone() },
+            Error::File { action: "read", path: home.clone(), detail: "no".to_owned() },
+            Error::Unreachable { server: "s".to_owned(), why: NoAnswer::Unreached("refused".to_owned()) },
+            Error::Key(KeyError::Identity),
+            Error::NoKeyIn { path: home, error: KeyError::Identity },
+            Error::NoEngineFits,
+            Error::Stopped,
+        ];
+        for error in errors {
+            let json = serde_json::to_value(&error).unwrap();
+            assert_eq!(json["code"], error.code(), "{json}");
+        }
+        let json = serde_json::to_value(Error::Key(KeyError::Identity)).unwrap();
+        assert_eq!(json["about"], KeyError::Identity.to_string());
+    }
 }

@@ -1,13 +1,14 @@
 //! The folder where a client keeps what it must remember.
 
 mod lock;
+mod waiting;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use lock::Waiting;
+use waiting::Waiting;
 
 /// Longest file of the home that is read whole, in bytes. What this program writes is far shorter.
 const FILE_MAX_BYTES: u64 = 1 << 20;

@@ -13,9 +13,9 @@ use futures::StreamExt;
 use tokio::sync::Notify;
 
 use crate::api::{Api, Got, Patience, Position, Storage};
+use crate::ending::Ending;
 use crate::error::Error;
 use crate::journal::{Arrived, FilePlace, Journal, Kept, Missing, Unfetched, UploadKeys};
-use crate::notice::Ending;
 
 /// Large results that are fetched at the same time.
 const FETCHES_AT_ONCE: usize = 4;

@@ -12,13 +12,13 @@ mod out_folders;
 mod results;
 mod room;
 mod sessions;
+mod sqlite;
 mod unfetched;
 mod uploads;
 mod writer;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use filemill_seal::{Digest, UploadId, Verdict, VoidReason};
 use sqlx::migrate::{MigrateError, Migrator};
@@ -30,17 +30,15 @@ pub use anew::{NewJournal, begin_new_journal};
 pub(crate) use files::{FilePlace, FileState, Known, Waiting};
 pub(crate) use lookup::Asked;
 pub(crate) use results::{Arrived, Kept, Missing};
-use room::{Failure, ROOM_BYTES, is_no_room};
+use room::{ROOM_BYTES, is_no_room};
 pub(crate) use sessions::{Session, Watched, is_running};
+use sqlite::{BUSY_TIMEOUT, journal_error};
 pub(crate) use unfetched::Unfetched;
 pub(crate) use uploads::{ChunkRecord, Ended, NewFile, NewUpload, StoredChunk, StoredUpload, UploadKeys};
 use writer::Writer;
 
 /// How many rows one statement inserts: SQLite takes 32,766 values in one.
 const ROWS_PER_STATEMENT: usize = 256;
-
-/// How long to wait for another program of the same home that is writing.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The journal of one home.
 pub(crate) struct Journal {
@@ -170,19 +168,6 @@ fn make_private(path: &Path) -> Result<(), Error> {
         Ok(_) => Ok(()),
         Err(error) if is_no_room(error.kind()) => Err(Error::JournalFull { path: path.to_owned() }),
         Err(error) => Err(Error::file("open", path, &error)),
-    }
-}
-
-fn journal_error(path: &Path, error: &sqlx::Error) -> Error {
-    match Failure::of(path, error) {
-        Failure::Full => Error::JournalFull { path: path.to_owned() },
-        Failure::Damaged => {
-            let detail = error.as_database_error().map(|error| error.message().to_owned()).unwrap_or_default();
-            Error::JournalDamaged { path: path.to_owned(), detail }
-        }
-        Failure::Unwritten | Failure::Other | Failure::Foreign => {
-            Error::Journal { path: path.to_owned(), detail: error.to_string() }
-        }
     }
 }
 

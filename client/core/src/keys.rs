@@ -5,41 +5,15 @@ use std::sync::Arc;
 
 use filemill_seal::{Identity, KeyError};
 use keyring_core::{CredentialStore, Entry};
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::config::{note_key_place, noted_key_place};
 use crate::error::Error;
 use crate::home::{Home, read_text, write_private};
+use crate::key_place::KeyPlace;
 
 /// The keychain's name for what this program keeps.
 const SERVICE: &str = "filemill";
-
-/// Where the secret key may be kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KeyPlace {
-    /// The operating system's keychain.
-    #[default]
-    Keychain,
-    /// A file in the home that only its owner may read: for machines without a keychain, by explicit choice.
-    File,
-}
-
-impl KeyPlace {
-    /// What FILEMILL_KEY_STORE says: `file`, or `keychain`, which is also what holds when it is not set.
-    pub fn from_environment() -> Self {
-        match std::env::var("FILEMILL_KEY_STORE") {
-            Ok(place) if place == "file" => Self::File,
-            _ => Self::Keychain,
-        }
-    }
-
-    /// Where the secret key of `home` is: a file goes before the keychain.
-    pub(crate) fn of(home: &Home) -> Self {
-        if home.key().exists() { Self::File } else { Self::Keychain }
-    }
-}
 
 /// Reads the identity of `home`, from its file if there is one, else from the keychain. Blocks.
 ///

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use filemill_seal::Enrolment;
-use tokio::sync::mpsc;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -11,7 +10,8 @@ use crate::api::{Api, Patience};
 use crate::config::{Config, is_private, parse_server};
 use crate::error::Error;
 use crate::home::{Home, on_thread, read_given};
-use crate::keys::{KeyPlace, load_or_create_identity};
+use crate::key_place::KeyPlace;
+use crate::keys::load_or_create_identity;
 use crate::recipe::{by_this_clock, verify_pool};
 
 /// Longest file with a token, in bytes.
@@ -54,8 +54,7 @@ pub async fn login(
     let token = read_token(token_file).await?;
     let enrolment = read_enrolment(enrolment_file).await?;
     // Nothing is told while somebody waits for the answer.
-    let (notices, _) = mpsc::channel(1);
-    let api = Api::new(server.clone(), &token, notices)?;
+    let api = Api::new(server.clone(), &token)?;
     let who = api.whoami().await?;
     if who.scope != "user" {
         return Err(Error::Forbidden {

@@ -13,10 +13,8 @@ use filemill_seal::{Artifact, Digest};
 use crate::error::Error;
 use crate::source::{path_bytes, path_from_bytes};
 pub(crate) use folder::is_part;
-use folder::{Folder, Obstacle, Readers, obstacle_of};
+use folder::{Folder, NAMES_MAX, Obstacle, Readers, obstacle_of};
 
-/// Names that are tried for one result before it counts as a failure.
-const NAMES_MAX: u32 = 10_000;
 /// Longest name before its ending, in bytes: most file systems take 255 for all of it, and `.10000.artifacts` has 16.
 const STEM_MAX_BYTES: usize = 255 - 16;
 

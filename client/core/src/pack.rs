@@ -120,7 +120,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::source::FileStat;
+    use crate::stat::FileStat;
 
     const FOR_LONG: Patience = Patience { pause: Duration::from_secs(3600), wait: Duration::from_secs(3600) };
 

@@ -2,6 +2,7 @@
 //! before anything is sent.
 
 mod check;
+mod cut;
 mod kinds;
 mod once;
 mod pattern;
@@ -11,20 +12,17 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use filemill_seal::{Digest, JSON_MAX_DEPTH, PARAMETERS_MAX_BYTES};
-use filemill_text::shown as shown_text;
 use serde_json::{Map, Value};
 
 use crate::engines::listed;
 use check::{Checker, Unfit};
+use cut::{NAME_MAX, cut};
 use once::EachOnce;
 
 /// The object without members.
 const NONE: &str = "{}";
 /// Names of parameters that are told of an upload, at most.
 const NAMES_MAX: usize = 32;
-/// Characters of a name that are told, at most.
-const NAME_MAX: usize = 64;
-
 /// What a person set, before it is known what the engine takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GivenParameters {
@@ -232,15 +230,6 @@ pub(crate) fn names_in(schema: Option<&Value>) -> String {
     let properties = schema.and_then(|schema| schema.get("properties")?.as_object());
     let names: Vec<String> = properties.into_iter().flat_map(Map::keys).map(|name| cut(name)).collect();
     listed(&names.iter().map(String::as_str).collect::<Vec<_>>())
-}
-
-/// A name as it is told: it may be long, and somebody else's.
-fn cut(name: &str) -> String {
-    let mut shown = shown_text(&name.chars().take(NAME_MAX).collect::<String>());
-    if name.chars().nth(NAME_MAX).is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use filemill_seal::{Layout, Piece, Sha256, Verdict, VoidReason};
 
 use crate::content::Content;
 use crate::error::io_detail;
-use crate::source::{FileStat, Found};
+use crate::source::Found;
+use crate::stat::FileStat;
 use crate::tree::link_met;
 
 /// Reads chunks of one upload. Blocks; one thread at a time.

@@ -8,16 +8,15 @@ use filemill_seal::{
     Digest, Enrolment, PARAMETERS_USUAL_BYTES, POOL_NAME_MAX_BYTES, PoolError, Recipient, SignedStatement, Statement,
 };
 use serde::Deserialize;
-use tokio::sync::mpsc;
 
 use crate::api::{Api, Patience};
 use crate::engines::{EngineRelease, Engines, Wanted, listed};
 use crate::error::Error;
+use crate::event::{Event, Note, Trouble};
 use crate::journal::Journal;
-use crate::notice::Notice;
 use crate::parameters::{GivenParameters, Parameters, names_in};
-use crate::pipeline::Recipe;
-use crate::source::now_s;
+use crate::teller::Teller;
+use crate::wall_clock::now_s;
 
 /// How often the server is asked whether the pool has announced itself.
 const POOL_ASKED_EVERY: Duration = Duration::from_secs(1);
@@ -30,11 +29,42 @@ const ALL_WAIT: Duration = Duration::from_secs(3);
 /// Verdicts on parameters that are remembered.
 const VERDICTS_MAX: usize = 1024;
 
+/// A recipe is made anew before the first upload after this time.
+const RECIPE_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// What new uploads are made for.
+#[derive(Clone, Debug)]
+pub(crate) struct Recipe {
+    pub(crate) account: String,
+    pub(crate) session: String,
+    pub(crate) wanted: Wanted,
+    pub(crate) engines: Arc<Engines>,
+    pub(crate) pool: String,
+    pub(crate) pool_recipient: Recipient,
+    /// When the pool's word for its recipient ends, in seconds since 1970-01-01 UTC.
+    pub(crate) not_after: u64,
+    pub(crate) made_at: Instant,
+    /// Something that it names is gone.
+    pub(crate) outdated: bool,
+    pub(crate) uploader: Recipient,
+    /// In bytes.
+    pub(crate) chunk_size: u32,
+    /// For how long a processor may run it, in seconds.
+    pub(crate) lifetime_s: u64,
+}
+
+impl Recipe {
+    /// Whether to make another: the pool changes its recipient, and the organisation its releases.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.outdated || self.made_at.elapsed() > RECIPE_AGE_MAX || now_s() > self.not_after
+    }
+}
+
 /// Makes recipes.
 pub(crate) struct Recipes {
     pub(crate) api: Arc<Api>,
     pub(crate) journal: Arc<Journal>,
-    pub(crate) notices: mpsc::Sender<Notice>,
+    pub(crate) events: Teller,
     pub(crate) enrolment: Enrolment,
     pub(crate) account: String,
     pub(crate) session: String,
@@ -106,8 +136,7 @@ impl Recipes {
     async fn described(&self, mut engines: Engines, wanted: &Wanted) -> Result<Engines, Error> {
         let undescribed = listed(&engines.undescribed());
         if !undescribed.is_empty() {
-            let message = format!("waiting for a processor to say which files suit {undescribed}");
-            self.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
+            self.events.tell(Event::Note(Note::AwaitingDescriptions { engines: undescribed })).await;
         }
         let begun = Instant::now();
         while !engines.undescribed().is_empty() && begun.elapsed() < ALL_WAIT {
@@ -117,9 +146,7 @@ impl Recipes {
         let undescribed = listed(&engines.undescribed());
         if !undescribed.is_empty() {
             let error = Error::Undescribed { engines: undescribed };
-            let message = format!("{error}: what may be for them waits until somebody does");
-            let trouble = Notice::Trouble { message, hint: error.hint() };
-            self.notices.send(trouble).await.map_err(|_| Error::Stopped)?;
+            self.events.tell(Event::Trouble(Trouble::Undescribed { error })).await;
         }
         Ok(engines)
     }
@@ -135,16 +162,11 @@ impl Recipes {
     }
 
     /// Says which engines get no file because processors cannot say which they read.
-    pub(crate) async fn tell_undescribable(&self, engines: &Engines) -> Result<(), Error> {
+    pub(crate) async fn tell_undescribable(&self, engines: &Engines) {
         let undescribable = listed(&engines.undescribable());
-        if undescribable.is_empty() {
-            return Ok(());
+        if !undescribable.is_empty() {
+            self.events.tell(Event::Trouble(Trouble::Undescribable { engines: undescribable })).await;
         }
-        let trouble = Notice::Trouble {
-            message: format!("no processor could say which files suit {undescribable}: none is sent there"),
-            hint: Some("name it with --engine NAME, or try again when another processor runs".to_owned()),
-        };
-        self.notices.send(trouble).await.map_err(|_| Error::Stopped)
     }
 
     /// Makes parameters of what a person set, for the engine that gets them. Waits a little for what nobody has said yet of that
@@ -239,9 +261,7 @@ impl Recipes {
             let statement = match verify_pool(&self.enrolment, &pools, lowest, self.api.server()) {
                 Err(error @ Error::NoPool { .. }) => {
                     if !std::mem::replace(&mut told, true) {
-                        let message = format!("{error}; waiting for it");
-                        let trouble = Notice::Trouble { message, hint: error.hint() };
-                        self.notices.send(trouble).await.map_err(|_| Error::Stopped)?;
+                        self.events.tell(Event::Trouble(Trouble::NoPool { error })).await;
                     }
                     tokio::time::sleep(POOL_ASKED_EVERY).await;
                     continue;

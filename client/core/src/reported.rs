@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use filemill_seal::{self as seal, Digest, Finding, JsonObject};
+use serde::Serialize;
+
+use crate::plain;
 
 /// What an engine found out about a file. All of it is the engine's word, and may be hostile to whoever prints it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The report proper.
     pub json: JsonObject,
@@ -20,7 +23,7 @@ pub struct Report {
 }
 
 /// Something to look at beside a report. Its bytes are in the sealed result, and in a file where that was asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SavedArtifact {
     /// A plain file name.
     pub name: String,
@@ -29,6 +32,7 @@ pub struct SavedArtifact {
     /// How many bytes it has.
     pub bytes: u64,
     /// The file that it was saved to.
+    #[serde(serialize_with = "plain::path_if_any")]
     pub path: Option<PathBuf>,
 }
 

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use filemill_seal::{EnvelopeError, Expected, RESULT_MAX_SEALED_BYTES, ResultError, UploadId, Verdict, open_result};
 
 use crate::client::Client;
+use crate::ending::{Ending, Finished, NotSent};
 use crate::error::Error;
 use crate::journal::{FilePlace, FileState};
-use crate::notice::{Ending, Finished};
 
 /// Results that are read from the journal at once.
 const PER_PAGE: u32 = 256;
@@ -52,11 +52,11 @@ impl Client {
     ///
     /// If it cannot be reached, or the journal cannot be written.
     pub async fn fetch_results(&self) -> Result<Fetched, Error> {
-        let unknown = self.inbox.catch_up().await?;
+        let unknown = self.desk.inbox.catch_up().await?;
         let mut left = Vec::new();
         let mut asked = HashSet::new();
         loop {
-            let unfetched = self.journal.unfetched(&self.config.account(), UNFETCHED_PER_PAGE).await?;
+            let unfetched = self.base.journal.unfetched(&self.base.config.account(), UNFETCHED_PER_PAGE).await?;
             let unfetched: Vec<_> = unfetched
                 .into_iter()
                 .filter(|one| asked.insert((one.upload, one.index)))
@@ -66,13 +66,13 @@ impl Client {
                 break;
             }
             // Those of this page that are not asked for now come with the next one.
-            for (place, reason) in self.inbox.fetch_again(unfetched).await?.left {
+            for (place, reason) in self.desk.inbox.fetch_again(unfetched).await?.left {
                 left.push((place, reason));
             }
         }
         let mut still = Vec::new();
         for (place, reason) in left {
-            let places = self.journal.places(&[place]).await?;
+            let places = self.base.journal.places(&[place]).await?;
             let sent = places.into_iter().find(|place| !place.reused);
             still.extend(sent.map(|sent| StillToFetch { path: sent.path, place, reason }));
         }
@@ -86,12 +86,12 @@ impl Client {
     ///
     /// Errors of the journal.
     pub async fn results(&self, after: i64) -> Result<ResultPage, Error> {
-        let mut places = self.journal.ended_files(&self.config.account(), after, PER_PAGE).await?;
+        let mut places = self.base.journal.ended_files(&self.base.config.account(), after, PER_PAGE).await?;
         let is_done = |place: &FilePlace| place.state == FileState::Done;
         let done: Vec<_> =
             places.iter().filter(|place| is_done(place)).map(|place| (place.upload, place.index)).collect();
         // A result may be long, and all of a page are held in memory: the others are for the next page.
-        let portion = self.inbox.portions(&done).await?.into_iter().next().unwrap_or_default();
+        let portion = self.desk.inbox.portions(&done).await?.into_iter().next().unwrap_or_default();
         let mut left = portion.len();
         let fits = |place: &FilePlace| {
             let fits = !is_done(place) || left > 0;
@@ -101,14 +101,15 @@ impl Client {
         let end = places.iter().map(fits).position(|fits| !fits).unwrap_or(places.len());
         places.truncate(end);
         let next = places.last().map_or(after, |place| place.row);
-        let opened = self.inbox.reopen(&portion).await?;
+        let opened = self.desk.inbox.reopen(&portion).await?;
         let opened: HashMap<_, _> = opened.into_iter().map(|(place, reopened)| (place, reopened.ending)).collect();
         let mut files = Vec::with_capacity(places.len());
         for place in places {
             let ending = match place.state {
                 FileState::Failed => Some(Ending::NotSent {
-                    kind: "failed".to_owned(),
+                    code: NotSent::Failed,
                     message: place.message.clone().unwrap_or_default(),
+                    error: None,
                 }),
                 _ => opened.get(&(place.upload, place.index)).cloned(),
             };
@@ -124,7 +125,7 @@ impl Client {
     /// [`Error::File`], [`Error::NotSealed`], [`Error::Result`] if it is not to be believed, [`Error::UnknownUpload`] if the journal cannot tell.
     pub async fn open_file(&self, path: &Path) -> Result<Finished, Error> {
         let owned = path.to_owned();
-        let identity = std::sync::Arc::clone(&self.identity);
+        let identity = std::sync::Arc::clone(&self.base.identity);
         let unverified = tokio::task::spawn_blocking(move || {
             let sealed = read_sealed(&owned)?;
             open_result(&sealed, std::slice::from_ref(&*identity)).map_err(|error| match error {
@@ -136,8 +137,8 @@ impl Client {
         .map_err(|_| Error::Stopped)??;
         let (upload, index) = (unverified.claimed_upload(), unverified.claimed_index());
         let unknown = || Error::UnknownUpload { path: path.to_owned(), upload: upload.to_string() };
-        let keys = self.inbox.keys_of(upload).await?.ok_or_else(unknown)?;
-        let places = self.journal.places(&[(upload, index)]).await?;
+        let keys = self.desk.inbox.keys_of(upload).await?.ok_or_else(unknown)?;
+        let places = self.base.journal.places(&[(upload, index)]).await?;
         let place = places.into_iter().find(|place| !place.reused).ok_or_else(unknown)?;
         let expected = Expected {
             upload,

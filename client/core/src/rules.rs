@@ -20,10 +20,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use filemill_text::shown_path;
 
 use crate::error::Error;
-use crate::source::{FileStat, now_ns, what_else};
+use crate::stat::{FileStat, what_else};
 use crate::tree::{Tree, is_absent, link_met};
+use crate::wall_clock::now_ns;
 use file::{NotRead, read_rule_file};
-pub(crate) use left_out::LeftOut;
+pub use left_out::LeftOut;
 use list::{LISTS_MAX_BYTES, List, TooSlow, last_match};
 use pattern::Pattern;
 

@@ -6,9 +6,9 @@ use filemill_seal::{Digest, UploadId};
 
 use crate::client::Client;
 use crate::display::Description;
+use crate::ending::{Ending, Finished, NotSent};
 use crate::error::Error;
 use crate::journal::{FilePlace, FileState};
-use crate::notice::{Ending, Finished};
 use crate::results::finished;
 
 impl Client {
@@ -18,7 +18,7 @@ impl Client {
     ///
     /// [`Error::NoResult`], and errors of the journal.
     pub async fn result_of(&self, upload: UploadId, index: u32) -> Result<Finished, Error> {
-        let places = self.journal.places(&[(upload, index)]).await?;
+        let places = self.base.journal.places(&[(upload, index)]).await?;
         self.last_word(places.into_iter().find(|place| !place.reused), || format!("{upload}/{index}")).await
     }
 
@@ -30,7 +30,7 @@ impl Client {
     pub async fn result_at(&self, path: &Path) -> Result<Finished, Error> {
         let absolute = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));
         let absolute = absolute.map_err(|error| Error::file("find", path, &error))?;
-        let place = self.journal.ended_at(&self.config.account(), &absolute).await?;
+        let place = self.base.journal.ended_at(&self.base.config.account(), &absolute).await?;
         self.last_word(place, || path.to_string_lossy().into_owned()).await
     }
 
@@ -39,10 +39,10 @@ impl Client {
         let place = place.ok_or_else(none)?;
         if place.state == FileState::Failed {
             let message = place.message.clone().unwrap_or_default();
-            return Ok(finished(place, Ending::NotSent { kind: "failed".to_owned(), message }));
+            return Ok(finished(place, Ending::NotSent { code: NotSent::Failed, message, error: None }));
         }
         let at = (place.upload, place.index);
-        let opened = self.inbox.reopen(&[at]).await?.remove(&at).ok_or_else(none)?;
+        let opened = self.desk.inbox.reopen(&[at]).await?.remove(&at).ok_or_else(none)?;
         Ok(finished(place, opened.ending))
     }
 
@@ -62,18 +62,18 @@ impl Client {
             return Ok(None);
         };
         let is_it = |document: &String| Digest::of(document.as_bytes()) == digest;
-        if let Some(document) = self.journal.description(&digest).await?.filter(is_it) {
+        if let Some(document) = self.base.journal.description(&digest).await?.filter(is_it) {
             return Ok(Description::read(&document));
         }
-        let Some(keys) = self.inbox.keys_of(upload).await? else {
+        let Some(keys) = self.desk.inbox.keys_of(upload).await? else {
             return Ok(None);
         };
-        let document = self.api.description(&keys.release, &digest).await?;
+        let document = self.base.api.description(&keys.release, &digest).await?;
         if !is_it(&document) {
             return Err(Error::OtherDescription { engine: file.engine.clone() });
         }
         let description = Description::read(&document);
-        match self.journal.keep_description(digest, document).await {
+        match self.base.journal.keep_description(digest, document).await {
             // It is asked for again the next time.
             Ok(()) | Err(Error::JournalFull { .. }) => Ok(description),
             Err(error) => Err(error),

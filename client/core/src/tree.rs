@@ -9,28 +9,27 @@
 mod named;
 #[cfg(unix)]
 mod opened;
+mod path;
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::source::{FileStat, Seen, what_else};
+use crate::stat::{FileStat, Seen, what_else};
 #[cfg(not(unix))]
 use named::Folder;
 #[cfg(unix)]
 use opened::Folder;
 #[cfg(unix)]
 pub(crate) use opened::{PLACE, open_folder};
+use path::parts;
+pub(crate) use path::{Listing, link_met};
 
 /// Folders that are kept open at most; one that is used meanwhile stays open beyond that. What is opened again must have been
 /// reached without links, too, so that this bounds descriptors and nothing else.
 const OPEN_MAX: usize = 64;
-
-/// Why something that lies behind a link, or is one, is left out.
-pub(crate) const LINK: &str = "ignored: link, which is not followed";
 
 /// The folders that were used last, the latest at the end. Descriptors are the process's, not a client's.
 static OPEN: Mutex<VecDeque<Arc<Tree>>> = Mutex::new(VecDeque::new());
@@ -42,23 +41,12 @@ pub(crate) struct Tree {
     folder: Folder,
 }
 
-/// A path leads over a link, or to one.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("{LINK}")]
-pub(crate) struct LinkMet {
-    /// Which of its parts is the link, from 1.
-    pub(crate) part: usize,
-}
-
-/// What a folder holds, in no order; the same error as often as it is asked ends it.
-pub(crate) type Listing = Box<dyn Iterator<Item = io::Result<(OsString, io::Result<Seen>)>> + Send>;
-
 impl Tree {
     /// The folder at the absolute `path`, no part of which may be a link: as it was opened before, if it still is open.
     ///
     /// # Errors
     ///
-    /// What the system says; [`LinkMet`] for a link.
+    /// What the system says; [`LinkMet`](path::LinkMet) for a link.
     pub(crate) fn at(path: &Path) -> io::Result<Arc<Self>> {
         if let Some(tree) = kept(path) {
             return Ok(tree);
@@ -82,7 +70,7 @@ impl Tree {
     ///
     /// # Errors
     ///
-    /// What the system says; [`LinkMet`] for a link on the way.
+    /// What the system says; [`LinkMet`](path::LinkMet) for a link on the way.
     pub(crate) fn look(&self, below: &Path) -> io::Result<Seen> {
         self.folder.look(&parts(below)?)
     }
@@ -91,7 +79,7 @@ impl Tree {
     ///
     /// # Errors
     ///
-    /// What the system says; [`LinkMet`] for a link; [`InvalidInput`](io::ErrorKind::InvalidInput), with words for people, for
+    /// What the system says; [`LinkMet`](path::LinkMet) for a link; [`InvalidInput`](io::ErrorKind::InvalidInput), with words for people, for
     /// what is no regular file.
     pub(crate) fn open(&self, below: &Path) -> io::Result<(File, FileStat)> {
         let file = self.folder.open(&parts(below)?)?;
@@ -133,11 +121,6 @@ pub(crate) fn close_if_moved(path: &Path) -> bool {
     is_another
 }
 
-/// The link that `error` speaks of, if it speaks of one.
-pub(crate) fn link_met(error: &io::Error) -> Option<LinkMet> {
-    error.get_ref()?.downcast_ref::<LinkMet>().copied()
-}
-
 /// Whether `error` says that nothing lies there; a folder on the way to it may be gone, too.
 pub(crate) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
@@ -150,17 +133,4 @@ fn kept(path: &Path) -> Option<Arc<Tree>> {
     let tree = open.remove(position)?;
     open.push_back(Arc::clone(&tree));
     Some(tree)
-}
-
-/// The parts of a path, none of which leads up.
-fn parts(below: &Path) -> io::Result<Vec<&Path>> {
-    let part = |component| match component {
-        Component::Normal(part) => Ok(Path::new(part)),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "its path leads out of the folder")),
-    };
-    below.components().map(part).collect()
-}
-
-fn link(part: usize) -> io::Error {
-    io::Error::other(LinkMet { part })
 }

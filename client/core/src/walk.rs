@@ -11,9 +11,11 @@ use tokio::sync::mpsc;
 
 use crate::error::{Error, io_detail};
 use crate::out::{is_part, is_result};
+use crate::reason::SkipReason;
 use crate::rules::{LeftOut, Rules};
-use crate::source::{Found, Seen, path_bytes};
-use crate::tree::{LINK, Listing, Tree, link_met};
+use crate::source::{Found, path_bytes};
+use crate::stat::Seen;
+use crate::tree::{Listing, Tree, link_met};
 
 /// Walks hand on what they meet in batches of at most this many.
 pub(crate) const MET_AT_ONCE: usize = 256;
@@ -31,11 +33,6 @@ pub(crate) struct Root {
     pub(crate) outs: Arc<HashSet<PathBuf>>,
 }
 
-/// Why a file in filemill's home is not sent: keys and journal are nobody else's.
-const OWN: &str = "it is filemill's own folder";
-/// What is not sent of a folder that results were kept in, and why: results of results would have no end.
-const RESULTS: &str = "only NAME.age and NAME.artifacts in it, because results were kept here with --out";
-
 /// Something that a walk met.
 #[derive(Debug)]
 pub(crate) enum Met {
@@ -43,7 +40,7 @@ pub(crate) enum Met {
     /// No file that could be analysed.
     Skipped {
         path: PathBuf,
-        reason: String,
+        reason: SkipReason,
     },
     /// Something that should have been read, and could not be.
     Unreadable {
@@ -172,7 +169,7 @@ impl Walk {
     pub(crate) fn new(root: &Root) -> Self {
         let only = |first| Self { first: Some(first), ..Self::of_folders(Vec::new()) };
         if root.is_own(&root.path) {
-            return only(Met::Skipped { path: root.path.clone(), reason: OWN.to_owned() });
+            return only(Met::Skipped { path: root.path.clone(), reason: SkipReason::OwnFolder });
         }
         // Another folder may have been given its name since.
         match Tree::anew(&root.path) {
@@ -184,7 +181,7 @@ impl Walk {
         let seen = Tree::anew(root.path.parent().unwrap_or(&root.path)).and_then(|folder| folder.look(name));
         let found = seen
             .map_err(|error| io_detail(&error))
-            .and_then(|seen| Found::at(root.path.clone(), path_bytes(name), seen));
+            .and_then(|seen| Found::at(root.path.clone(), path_bytes(name), seen).map_err(|reason| reason.to_string()));
         // The user named it: that it cannot be analysed is a failure, not a remark.
         only(match found {
             Ok(found) => Met::File(found),
@@ -229,7 +226,7 @@ impl Walk {
         // One that holds nothing takes time, too.
         Some(Step::Met(match root.below(&folder).and_then(|(tree, below)| tree.list(below)) {
             Ok(entries) => {
-                let said = || Met::Skipped { path: folder.clone(), reason: RESULTS.to_owned() };
+                let said = || Met::Skipped { path: folder.clone(), reason: SkipReason::KeptResults };
                 let met = root.keeps_results(&folder).then(said);
                 self.open = Some((folder, entries));
                 met
@@ -250,7 +247,7 @@ impl Walk {
                 if let Some(why) = rules.left_out(&path, true).filter(|why| !is_walked(why)) {
                     Some(Met::Ignored { path, why })
                 } else if root.is_own(&path) {
-                    Some(Met::Skipped { path, reason: OWN.to_owned() })
+                    Some(Met::Skipped { path, reason: SkipReason::OwnFolder })
                 } else if root.is_result(&path, true) {
                     None
                 } else {
@@ -332,7 +329,7 @@ pub(crate) fn unreachable(root: &Root, path: PathBuf, error: &io::Error) -> Met 
         return Met::Unreadable { path, reason: io_detail(error) };
     };
     let below = path.strip_prefix(&root.path).map(|below| below.components().take(link.part).collect::<PathBuf>());
-    Met::Skipped { path: below.map_or(path.clone(), |below| root.path.join(below)), reason: LINK.to_owned() }
+    Met::Skipped { path: below.map_or(path.clone(), |below| root.path.join(below)), reason: SkipReason::Link }
 }
 
 /// The folder that the user named to be watched.
@@ -361,7 +358,10 @@ mod tests {
             let Some(met) = met else { return ControlFlow::Continue(()) };
             match met {
                 Met::File(found) => files.push(String::from_utf8_lossy(&found.name).into_owned()),
-                Met::Skipped { path, reason } | Met::Unreadable { path, reason } => {
+                Met::Skipped { path, reason } => {
+                    others.push(format!("{}: {reason}", path.file_name().unwrap_or_default().to_string_lossy()));
+                }
+                Met::Unreadable { path, reason } => {
                     others.push(format!("{}: {reason}", path.file_name().unwrap_or_default().to_string_lossy()));
                 }
                 Met::Unruled { found, .. } => others.push(format!("{}: unruled", found.path.display())),
@@ -428,8 +428,11 @@ mod tests {
             match thing {
                 Some(Met::File(found)) => files.push(String::from_utf8_lossy(&found.name).into_owned()),
                 Some(Met::Skipped { path, reason }) => {
-                    let why = if reason == OWN { "own" } else { "results" };
-                    assert!([OWN, RESULTS].contains(&&*reason), "{reason}");
+                    let why = match reason {
+                        SkipReason::OwnFolder => "own",
+                        SkipReason::KeptResults => "results",
+                        other => panic!("{other}"),
+                    };
                     skipped.push(format!("{}: {why}", path.file_name().unwrap_or_default().to_string_lossy()));
                 }
                 _ => {}

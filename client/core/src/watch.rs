@@ -1,6 +1,7 @@
 //! Watching folders. What the system tells of changes are hints only: now and then the folders are looked through, every few
 //! seconds where its word is not to be trusted, and a file is taken when it has come to rest.
 
+mod begun;
 mod folders;
 #[cfg(target_os = "linux")]
 mod lease;
@@ -10,31 +11,30 @@ mod others;
 mod pace;
 mod rest;
 mod settle;
-mod taken;
 mod writers;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_seal::PoolError;
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::client::{Client, Work, check_wanted, wait_for};
+use crate::context::{Context, Work, check_wanted};
 use crate::engines::Wanted;
 use crate::error::Error;
-use crate::notice::{Notice, WhyNothing};
+use crate::event::{Event, Note, Recovery, Trouble};
 use crate::out::Out;
-use crate::parameters::{GivenParameters, Parameters};
-use crate::pipeline::Recipe;
+use crate::parameters::GivenParameters;
+use crate::recipe::Recipe;
 use crate::rules::Rules;
 use crate::run::{Kind, Run, Unkept};
 use crate::standing::StandingRules;
+use crate::taken::Taken;
 use crate::walk::{Root, folder_root};
+use crate::why_nothing::WhyNothing;
+use begun::Begun;
 use folders::{Folders, Look, Ways};
-pub(crate) use taken::Taken;
 
 /// How often to see whether there is room for the journal again.
 const ROOM_CHECK: Duration = Duration::from_secs(5);
@@ -62,63 +62,32 @@ pub struct WatchOptions {
     pub parameters: GivenParameters,
 }
 
-/// What a watcher saw when it began. However often it begins again, as it does when the journal had no room: what was right at first
-/// is no error later, as it is none while it runs.
-struct Begun {
-    roots: Vec<Root>,
-    rules: Vec<Arc<Rules>>,
-    out: Option<Out>,
-    wanted: Wanted,
-    /// Whether other programs see that these folders are watched.
-    is_noted: bool,
-    /// Once there was an engine to send files to, which took these.
-    parameters: Option<Parameters>,
-}
-
-impl Begun {
-    /// Whether a watcher waits where this keeps everything from being sent. In the beginning somebody may have named the wrong pool;
-    /// not where only time is in the way, which may be this machine's clock before it is set.
-    fn may_wait_for(&self, error: &Error) -> bool {
-        let is_of_time = matches!(
-            error,
-            Error::Clock { .. } | Error::Pool(PoolError::NotYetValid { .. } | PoolError::Expired { .. })
-        );
-        is_of_time || self.parameters.is_some() && error.is_of_the_recipient()
-    }
-}
-
-impl Client {
-    /// Sends what is in folders and what appears in them, until `stop` is cancelled.
+impl Context {
+    /// Sends what is in folders and what appears in them, until the activity is stopped.
     ///
     /// # Errors
     ///
-    /// [`Error::NoFolder`] for a folder that is none, [`Error::Watched`] for one that another program of this home watches for the
+    /// [`Error::NoFolder`] for a folder that is none, [`Error::Watched`] for one that another activity of this home watches for the
     /// same engine, [`Error::Glob`], and what concerns all files. Nothing is lost: the next watcher goes on.
-    pub async fn watch(&self, options: WatchOptions, stop: &CancellationToken) -> Result<(), Error> {
+    pub(crate) async fn watch(&self, options: WatchOptions) -> Result<(), Error> {
         let unkept = Arc::<Unkept>::default();
-        let result = self.watch_until_stopped(&options, &unkept, stop).await;
-        match &options.out {
-            Some(out) => result.and(unkept.tell_left(out, &self.notices).await),
-            None => result,
+        let result = self.watch_until_stopped(&options, &unkept).await;
+        if let Some(out) = &options.out {
+            unkept.tell_left(out, &self.events).await;
         }
+        result
     }
 
-    async fn watch_until_stopped(
-        &self,
-        options: &WatchOptions,
-        unkept: &Arc<Unkept>,
-        stop: &CancellationToken,
-    ) -> Result<(), Error> {
+    async fn watch_until_stopped(&self, options: &WatchOptions, unkept: &Arc<Unkept>) -> Result<(), Error> {
+        let stop = &self.stop;
         let mut begun = self.begin_watch(options)?;
         let taken = Arc::<Taken>::default();
         loop {
-            match self.watch_while_there_is_room(&mut begun, options, (&taken, unkept), stop).await {
+            match self.watch_while_there_is_room(&mut begun, options, (&taken, unkept)).await {
                 Err(Error::Stopped) if stop.is_cancelled() => return Ok(()),
                 // Nothing is lost, as if this program had ended here: what was begun goes on when there is room.
                 Err(error @ Error::JournalFull { .. }) => {
-                    let message = format!("{error}: nothing is sent or taken in until there is some");
-                    let hint = Some("free some space: this program goes on by itself".to_owned());
-                    self.notices.send(Notice::Trouble { message, hint }).await.map_err(|_| Error::Stopped)?;
+                    self.events.tell(Event::Trouble(Trouble::JournalFull { error })).await;
                     loop {
                         tokio::select! {
                             () = stop.cancelled() => return Ok(()),
@@ -133,8 +102,7 @@ impl Client {
                     }
                     taken.forget_unsaid();
                     self.progress.forget_open();
-                    let message = "there is room for the journal again".to_owned();
-                    self.notices.send(Notice::Recovered { message }).await.map_err(|_| Error::Stopped)?;
+                    self.events.tell(Event::Recovered(Recovery::JournalRoom)).await;
                 }
                 other => return other,
             }
@@ -165,7 +133,6 @@ impl Client {
         begun: &mut Begun,
         options: &WatchOptions,
         (taken, unkept): (&Arc<Taken>, &Arc<Unkept>),
-        stop: &CancellationToken,
     ) -> Result<(), Error> {
         let out = begun.out.clone();
         let outs = self.journal.out_folders(out.as_ref().map(Out::folder)).await?;
@@ -175,7 +142,7 @@ impl Client {
         // Of two programs that begin at once, one sees the other.
         let lock = self.journal.lock(&self.home).await?;
         if !begun.is_noted {
-            self.check_unwatched(begun, stop).await?;
+            self.check_unwatched(begun).await?;
         }
         for root in &roots {
             self.journal.watch(self.session.id(), &root.path, &options.ignore, options.engine.as_deref()).await?;
@@ -184,14 +151,14 @@ impl Client {
         begun.is_noted = true;
         drop(lock);
         // Files wait for descriptions that are yet to come, each by itself.
-        let recipe = self.recipe_in_time(begun, stop).await?;
+        let recipe = self.recipe_in_time(begun).await?;
         let parameters = match &begun.parameters {
             Some(parameters) => parameters.clone(),
             None => {
                 // Now somebody sits there who can name one; what happens to the releases later only makes files wait.
                 recipe.engines.check()?;
-                self.recipes.tell_undescribable(&recipe.engines).await?;
-                let parameters = self.parameters(&options.parameters, &recipe, stop).await?;
+                self.recipes.tell_undescribable(&recipe.engines).await;
+                let parameters = self.parameters(&options.parameters, &recipe).await?;
                 begun.parameters.insert(parameters).clone()
             }
         };
@@ -204,22 +171,21 @@ impl Client {
             unkept: Arc::clone(unkept),
             parameters,
         };
-        let shared = self.shared(&recipe, work, stop);
+        let shared = self.shared(&recipe, work);
         let mut run = Run::new(Arc::clone(&shared), Kind::Watch, recipe, Arc::clone(&self.recipes));
         self.take_over(&shared, &mut run).await?;
         for root in &roots {
-            let message = format!("watching `{}`", filemill_text::shown_path(&root.given));
-            self.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
+            self.events.tell(Event::Note(Note::Watching { folder: root.given.clone() })).await;
         }
         let (met, found) = mpsc::channel(4);
         let (looks, looked) = watch::channel(Vec::new());
         let looking = TaskTracker::new();
         let ways = Ways {
             met,
-            notices: self.notices.clone(),
+            events: self.events.clone(),
             looks,
             taken: Arc::clone(&shared.taken),
-            stop: stop.child_token(),
+            stop: self.stop.child_token(),
         };
         // A thread does not end by itself when this future is dropped.
         let guard = ways.stop.clone().drop_guard();
@@ -232,24 +198,24 @@ impl Client {
             () = self.note_looks(looked) => Err(Error::Stopped),
         };
         drop(guard);
-        wait_for(&looking, stop).await;
+        self.wait_for(&looking).await;
         result
     }
 
     /// Lists the releases, and checks the pool's recipient. While there is nothing that may be sealed for, and that may come right by
     /// itself, it is said and waited for.
-    async fn recipe_in_time(&self, begun: &Begun, stop: &CancellationToken) -> Result<Recipe, Error> {
+    async fn recipe_in_time(&self, begun: &Begun) -> Result<Recipe, Error> {
         let mut told = WhyNothing::default();
         loop {
-            let error = match self.recipe(&begun.wanted, false, stop).await {
+            let error = match self.recipe(&begun.wanted, false).await {
                 Err(error) if begun.may_wait_for(&error) => error,
                 other => return other,
             };
-            if let Some(notice) = told.notice(&error) {
-                self.notices.send(notice).await.map_err(|_| Error::Stopped)?;
+            if let Some(event) = told.event(&error) {
+                self.events.tell(event).await;
             }
             tokio::select! {
-                () = stop.cancelled() => return Err(Error::Stopped),
+                () = self.stop.cancelled() => return Err(Error::Stopped),
                 () = tokio::time::sleep(RECIPIENT_CHECK) => {}
             }
         }

@@ -10,6 +10,7 @@ use filemill_client::{
 };
 
 use crate::args;
+use crate::hints::hint;
 use crate::lines::{Output, tell};
 
 /// Longest key file, in bytes.
@@ -31,7 +32,7 @@ pub(crate) async fn login(home: &Home, login: args::Login) -> Result<ExitCode, E
     if let Some(problem) = &done.pool_problem {
         // Who it is and where are pinned all the same.
         tell(&format!("warning: nothing can be sent yet: {problem}"));
-        if let Some(hint) = problem.hint() {
+        if let Some(hint) = hint(problem) {
             tell(&format!("hint: {hint}"));
         }
     }

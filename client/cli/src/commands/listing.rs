@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::open_to_read;
 use crate::lines::{Output, files, plain, tell, tell_error};
-use crate::report;
+use crate::{report, words};
 
 pub(crate) async fn results(home: Home, json: bool, stop: &CancellationToken) -> Result<ExitCode, Error> {
-    let (client, _told) = open_to_read(home).await?;
+    let client = open_to_read(home).await?;
     let work = async {
         // What is in the journal can be shown all the same.
         let mut code = ExitCode::SUCCESS;
@@ -62,7 +62,7 @@ pub(crate) async fn results(home: Home, json: bool, stop: &CancellationToken) ->
 }
 
 pub(crate) async fn open(home: Home, file: &Path, json: bool) -> Result<ExitCode, Error> {
-    let (client, _told) = open_to_read(home).await?;
+    let client = open_to_read(home).await?;
     let opened = client.open_file(file).await;
     client.close().await;
     let opened = opened?;
@@ -76,7 +76,7 @@ pub(crate) async fn open(home: Home, file: &Path, json: bool) -> Result<ExitCode
 }
 
 pub(crate) async fn status(home: Home, json: bool, stop: &CancellationToken) -> Result<ExitCode, Error> {
-    let (client, _told) = open_to_read(home).await?;
+    let client = open_to_read(home).await?;
     let mut output = Output::new();
     let mut waiting = 0_u64;
     let work = client.status(|file| {
@@ -92,7 +92,7 @@ pub(crate) async fn status(home: Home, json: bool, stop: &CancellationToken) -> 
     client.close().await;
     result?;
     for folder in watched? {
-        tell(&format!("`{}` {}", filemill_client::shown(&folder.path), plain(&folder.look.to_string())));
+        tell(&format!("`{}` {}", filemill_client::shown(&folder.path), plain(&words::look(&folder.look))));
     }
     if waiting == 0 {
         tell("nothing is waiting that this home has begun to send");
@@ -101,7 +101,7 @@ pub(crate) async fn status(home: Home, json: bool, stop: &CancellationToken) -> 
 }
 
 pub(crate) async fn cancel(home: Home, uploads: &[UploadId], all: bool) -> Result<ExitCode, Error> {
-    let (client, _told) = open_to_read(home).await?;
+    let client = open_to_read(home).await?;
     let mut code = ExitCode::SUCCESS;
     let cancelled = client
         .cancel(if all { &[] } else { uploads }, |upload, cancelled| match cancelled {

@@ -14,7 +14,7 @@ use crate::{listing, report};
 const AGE: &[u8] = b"age-encryption.org/";
 
 pub(crate) async fn show(home: Home, what: &str, json: bool) -> Result<ExitCode, Error> {
-    let (client, _told) = open_to_read(home).await?;
+    let client = open_to_read(home).await?;
     let shown = find_and_print(&client, what, json).await;
     client.close().await;
     shown

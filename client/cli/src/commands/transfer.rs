@@ -3,24 +3,24 @@
 use std::pin::Pin;
 use std::process::ExitCode;
 
-use filemill_client::{Client, Error, Home, Notice, Reason, SendOptions, WatchOptions};
-use tokio::sync::mpsc;
+use filemill_client::{Activity, Error, Event, Events, Home, Reason, SendOptions, WatchOptions};
 use tokio_util::sync::CancellationToken;
 
+use super::open_client;
 use super::parameters::given;
-use super::{open_client, tell_notice};
-use crate::EXIT_SIGNAL;
 use crate::args;
+use crate::exit::EXIT_SIGNAL;
 use crate::lines::{Output, plain, tell};
 use crate::progress::Shown;
 use crate::report;
+use crate::words::{self, tell_event};
 
 /// Lines that are written at once, with the bars out of the way.
 const LINES_AT_ONCE: usize = 256;
 
 pub(crate) async fn send(home: Home, send: args::Send, stop: &CancellationToken) -> Result<ExitCode, Error> {
     let parameters = given(send.analysis.set, stop).await?;
-    let (client, told) = open_client(home).await?;
+    let client = open_client(home).await?;
     let options = SendOptions {
         paths: send.paths,
         engine: send.analysis.engine,
@@ -30,15 +30,16 @@ pub(crate) async fn send(home: Home, send: args::Send, stop: &CancellationToken)
         temporary: send.analysis.temporary,
         parameters,
     };
-    let printed = print(&client, told, send.analysis.json, client.send(options, stop)).await;
-    let printed = unless_stopped(&client, printed).await;
+    let (sending, events) = client.send(options);
+    let printed = print(&sending, events, send.analysis.json, stop).await;
+    let printed = unless_stopped(&sending, printed).await;
     client.close().await;
     printed
 }
 
 pub(crate) async fn watch(home: Home, watch: args::Watch, stop: &CancellationToken) -> Result<ExitCode, Error> {
     let parameters = given(watch.analysis.set, stop).await?;
-    let (client, told) = open_client(home).await?;
+    let client = open_client(home).await?;
     let options = WatchOptions {
         folders: watch.folders,
         engine: watch.analysis.engine,
@@ -49,68 +50,77 @@ pub(crate) async fn watch(home: Home, watch: args::Watch, stop: &CancellationTok
         temporary: watch.analysis.temporary,
         parameters,
     };
-    let printed = print(&client, told, watch.analysis.json, client.watch(options, stop)).await;
+    let (watching, events) = client.watch(options);
+    let printed = print(&watching, events, watch.analysis.json, stop).await;
     client.close().await;
     // Files that failed were said.
     printed.map(|_| ExitCode::SUCCESS)
 }
 
 pub(crate) async fn resume(home: Home, json: bool, stop: &CancellationToken) -> Result<ExitCode, Error> {
-    let (client, told) = open_client(home).await?;
-    let printed = print(&client, told, json, client.resume(stop)).await;
-    let printed = unless_stopped(&client, printed).await;
+    let client = open_client(home).await?;
+    let (resuming, events) = client.resume();
+    let printed = print(&resuming, events, json, stop).await;
+    let printed = unless_stopped(&resuming, printed).await;
     client.close().await;
     printed
 }
 
 /// Says how to go on with what was stopped: at once, whatever closing waits for.
-async fn unless_stopped(client: &Client, printed: Result<ExitCode, Error>) -> Result<ExitCode, Error> {
+async fn unless_stopped(activity: &Activity, printed: Result<ExitCode, Error>) -> Result<ExitCode, Error> {
     let Err(Error::Stopped) = printed else { return printed };
-    tell(match client.has_begun().await {
+    tell(match activity.has_begun().await {
         Ok(false) => "stopped; nothing was begun that is not done: run the same command again",
         _ => "stopped; nothing is lost: run the same command again, or `filemill resume`",
     });
     Ok(ExitCode::from(EXIT_SIGNAL))
 }
 
-/// Prints what comes until `work` is done. Succeeds if every file did.
+/// Prints what an activity tells until it has ended, and has it stopped when `stop` is cancelled. Succeeds if every file did.
 async fn print(
-    client: &Client,
-    mut told: mpsc::Receiver<Notice>,
+    activity: &Activity,
+    mut events: Events,
     json: bool,
-    work: impl Future<Output = Result<(), Error>>,
+    stop: &CancellationToken,
 ) -> Result<ExitCode, Error> {
     let mut printer = Printer { output: Output::new(), json, heading: !json };
-    let mut shown = Shown::new(client.progress().clone());
+    let mut shown = Shown::new(activity.clone());
     let mut tick = tokio::time::interval(shown.interval());
     let mut batch = Vec::with_capacity(LINES_AT_ONCE);
-    tokio::pin!(work);
+    let ended = activity.ended();
+    tokio::pin!(ended);
     let mut asked: Option<Pin<Box<dyn Future<Output = Option<Reason>> + Send + '_>>> = None;
+    let (mut is_stopped, mut all_told) = (false, false);
     let result = loop {
         tokio::select! {
             // What is told before the end is printed before the end.
             biased;
-            _ = told.recv_many(&mut batch, LINES_AT_ONCE) => {
+            told = events.next_many(&mut batch, LINES_AT_ONCE), if !all_told => {
+                all_told = told == 0;
                 shown.aside(|| printer.print(&mut batch));
+            }
+            () = stop.cancelled(), if !is_stopped => {
+                is_stopped = true;
+                activity.stop();
             }
             _ = tick.tick() => if shown.tick() {
                 // Not waited for here: the work must go on meanwhile.
-                asked = Some(Box::pin(client.why_waiting()));
+                asked = Some(Box::pin(activity.why_waiting()));
             },
             why = answer(&mut asked) => {
                 asked = None;
                 shown.aside(|| tell(&still(why)));
             }
-            result = &mut work => break result,
+            result = &mut ended => break result,
         }
     };
-    while let Ok(notice) = told.try_recv() {
-        batch.push(notice);
+    while let Some(event) = events.try_next() {
+        batch.push(event);
     }
     shown.aside(|| printer.print(&mut batch));
     shown.end(result.is_ok());
     result?;
-    let failed = client.progress().now().failed_files;
+    let failed = activity.progress().failed_files;
     Ok(if failed == 0 && !printer.output.is_closed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -125,7 +135,7 @@ async fn answer<T>(asked: &mut Option<Pin<Box<dyn Future<Output = T> + Send + '_
 fn still(why: Option<Reason>) -> String {
     match why {
         Some(why) => {
-            format!("everything is stored; {}: `filemill status` says it of each file", plain(&why.to_string()))
+            format!("everything is stored; {}: `filemill status` says it of each file", plain(&words::reason(&why)))
         }
         None => "everything is stored; `filemill status` says what the results wait for".to_owned(),
     }
@@ -138,17 +148,17 @@ struct Printer {
 }
 
 impl Printer {
-    fn print(&mut self, batch: &mut Vec<Notice>) {
-        for notice in batch.drain(..) {
-            match notice {
-                Notice::Finished(file) if self.json => self.output.json(&report::json(&file)),
-                Notice::Finished(file) => {
+    fn print(&mut self, batch: &mut Vec<Event>) {
+        for event in batch.drain(..) {
+            match event {
+                Event::Finished(file) if self.json => self.output.json(&report::json(&file)),
+                Event::Finished(file) => {
                     if std::mem::take(&mut self.heading) {
                         self.output.line(&report::heading());
                     }
                     self.output.line(&report::row(&file));
                 }
-                other => tell_notice(&other),
+                other => tell_event(&other),
             }
         }
         self.output.flush();

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use filemill_api::{SignedGet, SignedPut};
 use filemill_seal::Digest;
 use filemill_transport::{ForeignUrl, Http, Origins, Sent, StorageError};
-use tokio::sync::mpsc;
 
 use super::Reach;
 use super::backoff::backoff;
 use crate::error::Error;
-use crate::notice::{Notice, Progress};
+use crate::event::Recovery;
+use crate::progress::Progress;
+use crate::teller::Teller;
 
 /// Storage.
 #[derive(Clone)]
@@ -41,13 +42,13 @@ pub(crate) enum Got {
 }
 
 impl Storage {
-    pub(crate) fn new(http: Http, origins: &[String], progress: Arc<Progress>, notices: mpsc::Sender<Notice>) -> Self {
+    pub(crate) fn new(http: Http, origins: &[String], progress: Arc<Progress>, events: Teller) -> Self {
         // What is not an origin leads nowhere.
         let origins = Origins::new(origins.iter().filter_map(|origin| origin.parse().ok()));
         Self {
             storage: filemill_transport::Storage::new(http, origins),
             sent: Arc::new(move |bytes| progress.sent(bytes)),
-            reach: Arc::new(Reach::new(notices)),
+            reach: Arc::new(Reach::new(events)),
         }
     }
 
@@ -67,7 +68,7 @@ impl Storage {
             }
             let failed = match self.storage.put(put, body.clone(), Some(Arc::clone(&self.sent))).await {
                 Ok(()) => {
-                    self.reach.recovered(|| format!("storage `{origin}` takes what is sent again"));
+                    self.reach.recovered(|| Recovery::Storage { origin: origin.clone() });
                     return Ok(Put::Stored);
                 }
                 Err(StorageError::Refused { expired: true, .. }) => return Ok(Put::Expired),
@@ -156,7 +157,7 @@ mod tests {
     fn only_pinned_origins_are_served() {
         let http = Http::new(filemill_transport::HttpOptions { user_agent: "test", silence: None }).unwrap();
         let origins = ["http://127.0.0.1:9000/".to_owned(), "https://bucket.s3.example".to_owned(), "null".to_owned()];
-        let storage = Storage::new(http, &origins, Arc::default(), mpsc::channel(1).0);
+        let storage = Storage::new(http, &origins, Arc::default(), Teller::to_nobody());
         for good in ["http://127.0.0.1:9000/b/k?X-Amz-Signature=1", "https://bucket.s3.example:443/k"] {
             storage.origin(good).unwrap();
         }

@@ -1,15 +1,15 @@
 //! What programs of one home hold while others must not be at the same thing.
 
-use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::waiting::Waiting;
 use super::{Home, open_regular};
 use crate::error::Error;
 
@@ -18,25 +18,11 @@ const SAY_AFTER: Duration = Duration::from_secs(1);
 /// How soon a request to stop is noticed.
 const STOP_CHECK: Duration = Duration::from_millis(50);
 
-/// How other programs of a home are waited for.
-#[derive(Clone)]
-pub(super) struct Waiting {
-    stop: CancellationToken,
-    tell: Arc<dyn Fn(&str) + Send + Sync>,
-    told: Arc<AtomicBool>,
-}
-
-impl fmt::Debug for Waiting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Waiting").field("stop", &self.stop).finish_non_exhaustive()
-    }
-}
-
 impl Home {
     /// The same home. Whoever uses it waits for another program that holds a lock of it, such as one that is frozen while it starts,
-    /// only until `stop` is cancelled; and once that takes a second, `tell` is given a sentence for people that says so, once.
+    /// only until `stop` is cancelled; and once that takes a second, `tell` is called, once, with the home's path.
     #[must_use]
-    pub fn waiting(self, stop: CancellationToken, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
+    pub fn waiting(self, stop: CancellationToken, tell: impl Fn(&Path) + Send + Sync + 'static) -> Self {
         Self { waiting: Some(Waiting { stop, tell: Arc::new(tell), told: Arc::default() }), ..self }
     }
 
@@ -93,8 +79,7 @@ impl Home {
                 return Err(Error::Stopped);
             }
             if begun.elapsed() >= SAY_AFTER && !waiting.told.swap(true, Ordering::Relaxed) {
-                let home = filemill_text::shown_path(self.path());
-                (waiting.tell)(&format!("waiting for another program that uses `{home}`"));
+                (waiting.tell)(self.path());
             }
         }
     }
@@ -121,19 +106,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path()).unwrap();
         let held = ["config.lock", "journal.lock"].map(|name| home.lock(name).unwrap());
-        let (stop, said) = (CancellationToken::new(), Arc::<Mutex<Vec<String>>>::default());
+        let (stop, said) = (CancellationToken::new(), Arc::<Mutex<Vec<std::path::PathBuf>>>::default());
         let waiting = home.clone().waiting(stop.clone(), {
             let (stop, said) = (stop.clone(), Arc::clone(&said));
-            move |text| {
-                said.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+            move |path| {
+                said.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
                 stop.cancel();
             }
         });
         for name in ["config.lock", "journal.lock"] {
             assert!(matches!(waiting.lock(name), Err(Error::Stopped)), "{name}");
         }
-        let home_path = home.path().display();
-        assert_eq!(*said.lock().unwrap(), [format!("waiting for another program that uses `{home_path}`")]);
+        assert_eq!(*said.lock().unwrap(), [home.path()]);
         // Nobody holds it who went away while it waited.
         drop(held);
         home.lock("config.lock").unwrap();

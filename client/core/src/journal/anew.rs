@@ -13,7 +13,7 @@ use super::{BUSY_TIMEOUT, Journal, is_running, journal_error, make_private, mark
 use crate::config::noted_journal;
 use crate::error::Error;
 use crate::home::{Home, on_thread};
-use crate::source::now_s;
+use crate::wall_clock::now_s;
 
 /// Tables that are taken over, with the columns that their rows lie in the order of; those first without which others mean nothing.
 /// Not how far the events were read: they are read again from the beginning, which brings what the server still has of the
@@ -413,7 +413,7 @@ mod tests {
         let home = Home::at(folder.path()).unwrap();
         Journal::open(&home).await.unwrap().close().await;
         fs::File::create(home.journal()).unwrap();
-        let session = super::super::Session::begin(&home).unwrap();
+        let session = super::super::Session::begin(&home, super::super::Session::new_id()).unwrap();
         assert!(matches!(begin_new_journal(&home).await, Err(Error::JournalInUse { .. })));
         drop(session);
         begin_new_journal(&home).await.unwrap();

@@ -7,7 +7,7 @@ use filemill_seal::{Digest, UploadId, Verdict};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
-use super::grown::supersede;
+use super::grown::{REUSED, supersede};
 use super::uploads::{former_place, found};
 use super::{Journal, ROWS_PER_STATEMENT, corrupt, digest, index, signed, unsigned, upload_id, verdict_from};
 use crate::error::Error;
@@ -83,9 +83,6 @@ pub(crate) struct Open {
     pub(crate) upload: UploadId,
     pub(crate) index: u32,
 }
-
-/// What the column `reused` holds, written out: each of its values has an index of its own.
-pub(super) const REUSED: [&str; 2] = ["0", "1"];
 
 const PLACE_COLUMNS: &str = "files.id, files.upload, files.idx, files.reused, files.path, files.name, files.size, \
                              files.former_upload, files.former_idx, files.verdict, files.sha256, files.state, files.message, uploads.engine, uploads.session, \
@@ -463,7 +460,7 @@ mod tests {
     use super::super::{Arrived, NewFile, NewUpload};
     use super::*;
     use crate::home::Home;
-    use crate::source::FileStat;
+    use crate::stat::FileStat;
 
     #[tokio::test]
     async fn a_file_that_grew_to_what_has_its_result_by_now_has_one_result() {

@@ -46,7 +46,7 @@ pub(super) async fn look(home: &Home) -> Result<(), Error> {
     if on_thread(home, header).await?.is_none() {
         return Ok(());
     }
-    let tables = tables(&path).await.map_err(|error| super::journal_error(&path, &error))?;
+    let tables = tables(&path).await.map_err(|error| super::sqlite::journal_error(&path, &error))?;
     let has = |name: &str| tables.iter().any(|table| table == name);
     if tables.iter().all(|table| table == MIGRATIONS) || TABLES.into_iter().all(has) {
         return Ok(());
@@ -140,7 +140,7 @@ pub(super) fn has_log(path: &Path) -> bool {
 
 /// Changes nothing in the file: it may be anybody's.
 async fn tables(path: &Path) -> Result<Vec<String>, sqlx::Error> {
-    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(super::BUSY_TIMEOUT);
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(super::sqlite::BUSY_TIMEOUT);
     let mut connection: SqliteConnection = options.connect().await?;
     let tables = sqlx::query_scalar(
         "select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\'",

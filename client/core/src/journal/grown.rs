@@ -5,10 +5,12 @@ use std::path::Path;
 use filemill_seal::UploadId;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
-use super::files::REUSED;
 use super::{Journal, index, upload_id};
 use crate::error::Error;
 use crate::source::path_bytes;
+
+/// What the column `reused` holds, written out: each of its values has an index of its own.
+pub(super) const REUSED: [&str; 2] = ["0", "1"];
 
 /// Former versions of one file that are looked for.
 const FORMERS_MAX: i64 = 64;

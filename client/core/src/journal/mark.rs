@@ -7,7 +7,7 @@ use filemill_seal::UploadId;
 use sqlx::sqlite::{Sqlite, SqlitePool};
 use sqlx::{AssertSqlSafe, Executor};
 
-use super::journal_error;
+use super::sqlite::journal_error;
 use crate::config::{note_journal, noted_journal};
 use crate::error::Error;
 use crate::home::{Home, on_thread};

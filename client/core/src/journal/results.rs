@@ -6,8 +6,8 @@ use filemill_seal::UploadId;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
-use super::files::{REUSED, asked_places};
-use super::grown::supersede;
+use super::files::asked_places;
+use super::grown::{REUSED, supersede};
 use super::unfetched::{forget_unfetched, insert_unfetched};
 use super::{Journal, ROWS_PER_STATEMENT, Unfetched, index, unsigned, upload_id};
 use crate::api::Position;
@@ -104,6 +104,11 @@ impl Journal {
         Ok(kept)
     }
 
+    /// Takes in results that were still to be fetched.
+    pub(crate) async fn take_in_fetched(&self, results: Vec<Arrived>) -> Result<(), Error> {
+        self.writer.write(move |connection| Box::pin(async move { keep_results(connection, &results).await })).await
+    }
+
     /// How many bytes the results have that came for these places.
     pub(crate) async fn result_sizes(&self, asked: &[(UploadId, u32)]) -> Result<Vec<((UploadId, u32), u64)>, Error> {
         let mut sizes = Vec::with_capacity(asked.len());
@@ -166,7 +171,8 @@ pub(super) async fn keep_results(connection: &mut SqliteConnection, results: &[A
     for upload in uploads {
         forget_header(connection, upload).await?;
     }
-    forget_unfetched(connection, results).await
+    let places: Vec<_> = results.iter().map(|result| (result.upload, result.index)).collect();
+    forget_unfetched(connection, &places).await
 }
 
 async fn insert_results(connection: &mut SqliteConnection, rows: &[Arrived]) -> Result<(), sqlx::Error> {

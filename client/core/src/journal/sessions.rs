@@ -1,4 +1,6 @@
-//! Who works on what: each running program holds a lock, and what belongs to one that ended is adopted by the next.
+//! Who works on what: each activity of a running program holds a lock, and what belongs to one that ended is adopted by the next.
+//!
+//! Locks are of open files, not of processes: two activities of one program are told apart as those of two programs are.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -17,7 +19,7 @@ use crate::source::{path_bytes, path_from_bytes};
 /// A lock file that nobody holds is swept after this time: a younger one may be about to be locked.
 const SWEEP_AFTER: Duration = Duration::from_secs(3600);
 
-/// One running program. The operating system lets go of its lock when it ends, however it ends.
+/// One activity of a running program. The operating system lets go of its lock when that ends, however it ends.
 pub(crate) struct Session {
     id: String,
     lock: Option<(PathBuf, File)>,
@@ -38,8 +40,13 @@ pub(crate) struct Watched {
 }
 
 impl Session {
-    pub(crate) fn begin(home: &Home) -> Result<Self, Error> {
-        let id = UploadId::random().to_string();
+    /// An id for a new one.
+    pub(crate) fn new_id() -> String {
+        UploadId::random().to_string()
+    }
+
+    /// Begins the one of this new id.
+    pub(crate) fn begin(home: &Home, id: String) -> Result<Self, Error> {
         let path = home.sessions().join(&id);
         let failed = |error: std::io::Error| Error::file("lock", &path, &error);
         let mut lock = OpenOptions::new().create_new(true).write(true).open(&path).map_err(failed)?;
@@ -50,8 +57,8 @@ impl Session {
     }
 
     /// One that owns nothing, and so needs no lock.
-    pub(crate) fn without_lock() -> Self {
-        Self { id: UploadId::random().to_string(), lock: None }
+    pub(crate) fn without_lock(id: String) -> Self {
+        Self { id, lock: None }
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -68,7 +75,7 @@ impl Drop for Session {
     }
 }
 
-/// Whether the program that began the session still runs.
+/// Whether what began the session still goes on.
 pub(crate) fn is_running(home: &Home, session: &str) -> bool {
     let Ok(file) = File::open(home.sessions().join(session)) else {
         return false;

@@ -5,7 +5,6 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::files::asked_places;
-use super::results::{Arrived, keep_results};
 use super::{Journal, ROWS_PER_STATEMENT, index, upload_id};
 use crate::error::Error;
 
@@ -48,11 +47,6 @@ impl Journal {
             }
         }
         Ok(found)
-    }
-
-    /// Takes in results that were still to be fetched.
-    pub(crate) async fn take_in_fetched(&self, results: Vec<Arrived>) -> Result<(), Error> {
-        self.writer.write(move |connection| Box::pin(async move { keep_results(connection, &results).await })).await
     }
 
     /// Writes down why a result could not be fetched once more.
@@ -156,7 +150,7 @@ pub(super) async fn insert_unfetched(
 /// They came.
 pub(super) async fn forget_unfetched(
     connection: &mut SqliteConnection,
-    results: &[Arrived],
+    places: &[(UploadId, u32)],
 ) -> Result<(), sqlx::Error> {
     // There are few, if any: most results come with their event.
     let any: Option<i64> =
@@ -164,10 +158,10 @@ pub(super) async fn forget_unfetched(
     if any.is_none() {
         return Ok(());
     }
-    for result in results {
+    for (upload, idx) in places {
         sqlx::query("delete from unfetched where upload = $1 and idx = $2")
-            .bind(result.upload.as_bytes().to_vec())
-            .bind(i64::from(result.index))
+            .bind(upload.as_bytes().to_vec())
+            .bind(i64::from(*idx))
             .execute(&mut *connection)
             .await?;
     }

@@ -11,7 +11,8 @@ use super::{
 use crate::engines::EngineRelease;
 use crate::error::Error;
 use crate::parameters::Parameters;
-use crate::source::{FileStat, Found, path_bytes, path_from_bytes};
+use crate::source::{Found, path_bytes, path_from_bytes};
+use crate::stat::FileStat;
 
 /// An upload that is about to be opened.
 #[derive(Clone)]

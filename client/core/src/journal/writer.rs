@@ -9,9 +9,9 @@ use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use super::journal_error;
+use super::sqlite::journal_error;
 use crate::error::Error;
-use crate::source::identity;
+use crate::stat::identity;
 
 /// Most changes in one transaction.
 const GROUP_MAX: usize = 64;

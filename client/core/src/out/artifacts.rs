@@ -6,8 +6,7 @@ use std::path::Path;
 
 use filemill_seal::{Artifact, is_artifact_name};
 
-use super::NAMES_MAX;
-use super::folder::{Folder, Readers};
+use super::folder::{Folder, NAMES_MAX, Readers};
 
 /// Names that Windows keeps for devices, with and without an ending.
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];

@@ -10,6 +10,8 @@ pub(super) use named::Folder;
 #[cfg(unix)]
 pub(super) use opened::Folder;
 
+/// Names that are tried for one result before it counts as a failure.
+pub(super) const NAMES_MAX: u32 = 10_000;
 /// Bytes that are compared at once.
 pub(super) const COMPARE_BYTES: usize = 64 << 10;
 

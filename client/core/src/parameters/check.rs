@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::cut;
+use super::cut::cut;
 use super::kinds::{Kinds, member, name_of, referred};
 use super::pattern::{PATTERN_MAX_BYTES, Patterns, TEXT_MAX_BYTES};
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
-use super::cut;
+use super::cut::cut;
 
 /// An object was read, and no name in it came twice.
 pub(super) struct EachOnce;

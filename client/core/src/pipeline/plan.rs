@@ -50,6 +50,18 @@ pub(super) fn rest(layout: &Layout, plain: &HashMap<u32, Digest>, stored: &HashS
     Some(Plan { steps: single.chain(hash_from..count).map(step).collect(), hash_from })
 }
 
+/// Whether all of `ranges`, sorted pairs of first and last, lie within `count` chunks; then the chunks in them.
+pub(super) fn chunks_of_ranges(ranges: &[(u32, u32)], count: u32) -> Option<HashSet<u32>> {
+    let mut chunks = HashSet::new();
+    for (first, last) in ranges {
+        if first > last || *last >= count {
+            return None;
+        }
+        chunks.extend(*first..=*last);
+    }
+    Some(chunks)
+}
+
 #[cfg(test)]
 mod tests {
     use filemill_seal::CHUNK_SIZE_MIN;

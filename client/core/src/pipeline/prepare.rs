@@ -1,18 +1,21 @@
 //! From files to an upload that can be transferred: a new one, or one out of the journal.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use filemill_seal::{ChunkSealer, DataKey, FileEntry, Header, Layout, UploadId};
 
+use super::plan;
+use super::shared::Pipeline;
 use super::transfer::{HeaderState, Judged, Transfer};
-use super::{Pipeline, Recipe, plan};
 use crate::engines::EngineRelease;
 use crate::error::Error;
 use crate::journal::{NewUpload, StoredUpload};
 use crate::parameters::Parameters;
-use crate::source::{Found, now_s};
+use crate::recipe::Recipe;
+use crate::source::Found;
+use crate::wall_clock::now_s;
 
 /// Makes a new upload of `files` for `engine`: its id, its key and its header. Nothing is written down or sent yet. Blocks for
 /// some milliseconds at most.
@@ -105,16 +108,4 @@ pub(crate) fn resume(pipeline: Arc<Pipeline>, stored: StoredUpload, rules: Judge
         upload,
         pipeline,
     })
-}
-
-/// Whether all of `ranges`, sorted pairs of first and last, lie within `count` chunks; then the chunks in them.
-pub(super) fn chunks_of_ranges(ranges: &[(u32, u32)], count: u32) -> Option<HashSet<u32>> {
-    let mut chunks = HashSet::new();
-    for (first, last) in ranges {
-        if first > last || *last >= count {
-            return None;
-        }
-        chunks.extend(*first..=*last);
-    }
-    Some(chunks)
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use filemill_seal::{ChunkSealer, ChunkShape, Compressor, Digest, Verdict};
 
 use super::plan::Step;
-use super::{LEVEL, Pipeline};
+use super::shared::{LEVEL, Pipeline};
 use crate::budget::Buffer;
 use crate::error::Error;
 use crate::read::{EndedFile, Reader};
@@ -42,8 +42,8 @@ impl Pipeline {
         shape: ChunkShape,
         digest: bool,
     ) -> Result<(Reader, ReadChunk), Error> {
-        let (mut plain, room) = self.budget.pair(shape.length as usize, shape.sealed_max_bytes()).await?;
-        let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| Error::Stopped)?;
+        let (mut plain, room) = self.machine.budget.pair(shape.length as usize, shape.sealed_max_bytes()).await?;
+        let permit = Arc::clone(&self.machine.reads).acquire_owned().await.map_err(|_| Error::Stopped)?;
         let (reader, chunk) = tokio::task::spawn_blocking(move || {
             let ended = reader.read(step.sequence, step.known, &mut plain);
             let digest = digest.then(|| Digest::of(&plain));
@@ -64,7 +64,7 @@ impl Pipeline {
         chunk: ReadChunk,
         verdicts: Vec<Verdict>,
     ) -> Result<ReadyChunk, Error> {
-        let permit = Arc::clone(&self.cores).acquire_owned().await.map_err(|_| Error::Stopped)?;
+        let permit = Arc::clone(&self.machine.cores).acquire_owned().await.map_err(|_| Error::Stopped)?;
         tokio::task::spawn_blocking(move || {
             let ReadChunk { plain, mut room, digest, .. } = chunk;
             let mut compressor = self.take_compressor();
@@ -89,12 +89,12 @@ impl Pipeline {
     }
 
     fn take_compressor(&self) -> Compressor {
-        let kept = self.compressors.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let kept = self.machine.compressors.lock().unwrap_or_else(PoisonError::into_inner).pop();
         kept.unwrap_or_else(|| Compressor::new(LEVEL))
     }
 
     /// There are never more of them than cores.
     fn give_compressor(&self, compressor: Compressor) {
-        self.compressors.lock().unwrap_or_else(PoisonError::into_inner).push(compressor);
+        self.machine.compressors.lock().unwrap_or_else(PoisonError::into_inner).push(compressor);
     }
 }

@@ -24,14 +24,14 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 
-use super::Pipeline;
-use super::plan::{self, Plan};
-use super::prepare::chunks_of_ranges;
+use super::plan::{self, Plan, chunks_of_ranges};
 use super::seal::{ReadChunk, ReadyChunk};
+use super::shared::Pipeline;
 use crate::api::{Put, backoff};
 use crate::error::Error;
 use crate::journal::{ChunkRecord, Ended, NewFile, NewUpload, StoredChunk};
 use crate::read::Reader;
+use crate::reason::AgainReason;
 use crate::rules::LeftOut;
 use crate::source::Found;
 pub(crate) use judged::Judged;
@@ -94,9 +94,9 @@ pub(crate) enum TransferEnd {
     /// Everything is stored, and the server knows.
     Stored,
     /// What was stored does not fit the files any more, or the server has forgotten it: send the files again.
-    Abandoned(String),
+    Abandoned(AgainReason),
     /// A rule that was written meanwhile leaves out a file of it, which says nothing of the others: send those again.
-    LeftOut(String),
+    LeftOut(LeftOut),
     /// The server has less than it was told of: resume.
     Incomplete,
     /// Somebody cancelled it. The server says so of each file.
@@ -256,7 +256,7 @@ impl Transfer {
             }
         };
         let Some(mut stored) = chunks_of_ranges(&answer.stored, self.layout.chunk_count()) else {
-            return Ok(Some(TransferEnd::Abandoned("the server names chunks that do not exist".to_owned())));
+            return Ok(Some(TransferEnd::Abandoned(AgainReason::ChunksUnknown)));
         };
         self.opened = true;
         going.state = answer.state;
@@ -270,7 +270,7 @@ impl Transfer {
         let untold = std::mem::take(&mut self.untold);
         going.confirmed = untold.into_iter().filter(|chunk| stored.insert(chunk.sequence)).collect();
         let Some(plan) = plan::rest(&self.layout, &self.plain, &stored) else {
-            return Ok(Some(TransferEnd::Abandoned("the server has chunks that were never sealed".to_owned())));
+            return Ok(Some(TransferEnd::Abandoned(AgainReason::ChunksNeverSealed)));
         };
         self.plan = plan;
         let done: u64 = stored.iter().filter_map(|sequence| self.layout.chunk_length(*sequence)).map(u64::from).sum();
@@ -437,7 +437,7 @@ impl Transfer {
     fn chunk_read(&mut self, going: &mut Going, chunk: ReadChunk) -> Result<Option<TransferEnd>, Error> {
         let step = chunk.step;
         if step.known && chunk.digest.as_ref() != self.plain.get(&step.sequence) {
-            return Ok(Some(TransferEnd::Abandoned("a file changed after a part of it was sent".to_owned())));
+            return Ok(Some(TransferEnd::Abandoned(AgainReason::NeighbourChanged)));
         }
         let Some(shape) = self.layout.shape(step.sequence).filter(|_| step.send) else {
             return Ok(None);
@@ -447,7 +447,7 @@ impl Transfer {
         for file in &chunk.ended {
             let journalled = self.verdicts.get(&file.index).copied().filter(|_| step.known);
             let Some(verdict) = journalled.or(file.verdict) else {
-                return Ok(Some(TransferEnd::Abandoned("the journal lacks a file's verdict".to_owned())));
+                return Ok(Some(TransferEnd::Abandoned(AgainReason::VerdictLost)));
             };
             verdicts.push(verdict);
             ended.push(Ended { index: file.index, verdict });
@@ -502,14 +502,14 @@ impl Transfer {
         match (put, self.header_body.clone()) {
             (None, _) => self.header = HeaderState::Told,
             (Some(_), None) => {
-                return Some(TransferEnd::Abandoned("the server has lost the upload's header".to_owned()));
+                return Some(TransferEnd::Abandoned(AgainReason::HeaderLost));
             }
             (Some(put), Some(body)) => {
                 self.header = HeaderState::Sending;
                 going.putting += 1;
                 let pipeline = Arc::clone(&self.pipeline);
                 going.steps.push(Box::pin(async move {
-                    let _permit = pipeline.puts.acquire().await.map_err(|_| Error::Stopped)?;
+                    let _permit = pipeline.machine.puts.acquire().await.map_err(|_| Error::Stopped)?;
                     Ok(Done::Header(pipeline.storage.put(&put, asked_at, body).await?))
                 }));
             }
@@ -534,7 +534,7 @@ impl Transfer {
             going.putting += 1;
             let pipeline = Arc::clone(&self.pipeline);
             going.steps.push(Box::pin(async move {
-                let permit = pipeline.puts.acquire().await.map_err(|_| Error::Stopped)?;
+                let permit = pipeline.machine.puts.acquire().await.map_err(|_| Error::Stopped)?;
                 let put = pipeline.storage.put(&put, asked_at, chunk.body.clone()).await?;
                 drop(permit);
                 Ok(Done::Chunk(chunk, put))

@@ -66,7 +66,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::tree::LINK;
+    use crate::stat::LINK;
 
     #[test]
     fn only_a_short_regular_file_is_read_and_nothing_else_is_waited_for() {

@@ -4,10 +4,14 @@ use std::fmt;
 use std::path::PathBuf;
 
 use filemill_text::{shown, shown_path};
+use serde::{Serialize, Serializer};
+
+use crate::plain;
 
 /// Why a file or a folder is left out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum LeftOut {
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum LeftOut {
     /// A program keeps it only until it is done.
     Temporary,
     /// A desktop keeps it for itself.
@@ -17,19 +21,22 @@ pub(crate) enum LeftOut {
     /// It says what is sent.
     Rules,
     /// A pattern, and the rule file that it stands in; `None` for one that the user gave with the command.
-    Pattern { pattern: Vec<u8>, file: Option<PathBuf> },
+    Pattern {
+        /// As it was written: bytes, like the names that it stands for.
+        #[serde(serialize_with = "pattern_as_text")]
+        pattern: Vec<u8>,
+        /// Where it stands.
+        #[serde(serialize_with = "plain::path_if_any")]
+        file: Option<PathBuf>,
+    },
     /// Nobody knows whether this rule file leaves it out, for this reason: it waits until that is known.
-    Unknown { file: PathBuf, reason: String },
-}
-
-impl LeftOut {
-    /// What to say of a file, for people.
-    pub(crate) fn said(&self) -> String {
-        match self {
-            Self::Unknown { .. } => format!("waiting: {self}"),
-            _ => format!("ignored: {self}"),
-        }
-    }
+    Unknown {
+        /// The rule file.
+        #[serde(serialize_with = "plain::path")]
+        file: PathBuf,
+        /// Why it cannot be followed.
+        reason: String,
+    },
 }
 
 impl fmt::Display for LeftOut {
@@ -51,4 +58,8 @@ impl fmt::Display for LeftOut {
             }
         }
     }
+}
+
+fn pattern_as_text<S: Serializer>(pattern: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&String::from_utf8_lossy(pattern))
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::pattern::{Pattern, name_of};
-use crate::source::FileStat;
+use crate::stat::FileStat;
 
 /// Patterns of one rule file, its braces counted as what they stand for.
 pub(super) const PATTERNS_MAX: usize = 10_000;

@@ -437,7 +437,7 @@ fn what_a_rule_file_may_leave_out_waits_as_long_as_it_is_none() {
     fs::remove_file(&file).unwrap();
     fs::write(&other, "").unwrap();
     std::os::unix::fs::symlink(&other, &file).unwrap();
-    is_said(crate::tree::LINK);
+    is_said(crate::stat::LINK);
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
     is_said("it is a folder");

@@ -4,19 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use filemill_seal::{Artifact, Digest, UploadId};
-use tokio::sync::mpsc;
 
-use super::Shared;
-use super::keep::ToKeep;
+use super::shared::Shared;
+use super::unkept::ToKeep;
 use crate::awaited::Waiters;
+use crate::ending::{Ending, Finished, NotSent};
 use crate::error::Error;
+use crate::event::Event;
 use crate::inbox::{Arrival, Reopened};
 use crate::journal::{FilePlace, Known};
-use crate::notice::{Ending, Finished, Notice};
 use crate::source::Found;
 use crate::walk::as_given;
 
-/// A result from so many bytes on is a long one.
+/// A result from so many bytes on is a long one: it is told once everything before it was read.
 const LONG_BYTES: usize = 16 << 10;
 
 /// A file of which the last is to be said.
@@ -41,7 +41,7 @@ pub(super) struct Conclusion {
 
 impl Conclusion {
     /// A file that was not sent.
-    pub(super) fn not_sent(path: PathBuf, size: u64, kind: &str, message: String) -> Self {
+    pub(super) fn not_sent(path: PathBuf, size: u64, code: NotSent, message: String) -> Self {
         Self {
             path,
             name: Vec::new(),
@@ -54,12 +54,18 @@ impl Conclusion {
             artifacts: Arc::default(),
             engine: None,
             parameters: Vec::new(),
-            ending: Ending::NotSent { kind: kind.to_owned(), message },
+            ending: Ending::NotSent { code, message, error: None },
         }
     }
 
-    pub(super) fn of_found(found: &Found, kind: &str, message: String) -> Self {
-        Self::not_sent(found.path.clone(), found.stat.size, kind, message)
+    pub(super) fn of_found(found: &Found, code: NotSent, message: String) -> Self {
+        Self::not_sent(found.path.clone(), found.stat.size, code, message)
+    }
+
+    /// The same because of an error that concerns more than this file.
+    pub(super) fn because_of(found: &Found, code: NotSent, error: &Error) -> Self {
+        let ending = Ending::NotSent { code, message: error.to_string(), error: Some(Box::new(error.clone())) };
+        Self { ending, ..Self::of_found(found, code, String::new()) }
     }
 
     /// A file whose result is `opened`.
@@ -107,7 +113,7 @@ impl Shared {
     ///
     /// # Errors
     ///
-    /// [`Error::Stopped`] if nobody listens any more; errors of the journal. That its sealed result cannot be kept now is told.
+    /// Errors of the journal. That its sealed result cannot be kept now is told.
     pub(super) async fn conclude(&self, mut conclusion: Conclusion) -> Result<(), Error> {
         if let (Some(out), Some(sealed)) = (&self.out, conclusion.sealed.take()) {
             let result = ToKeep {
@@ -134,22 +140,15 @@ impl Shared {
             ending: conclusion.ending,
         };
         let path = conclusion.path;
-        let slot = self.slot(&finished).await?;
+        let room = self.events.room(finished.ending.bytes() > LONG_BYTES).await;
         // Whoever is told of the last file sees that it is the last.
         self.progress.done(&finished);
-        slot.send(Notice::Finished(Box::new(finished)));
+        if let Some(room) = room {
+            room.tell(Event::Finished(Box::new(finished)));
+        }
         self.taken.said(&path);
         self.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
         Ok(())
-    }
-
-    /// Where a last word is handed on. A long one waits until everything before it was taken: whoever reads slowly holds one of
-    /// them in memory, not as many as notices may wait.
-    async fn slot(&self, finished: &Finished) -> Result<mpsc::Permit<'_, Notice>, Error> {
-        let is_long = finished.ending.bytes() > LONG_BYTES;
-        let slots = if is_long { self.notices.max_capacity() } else { 1 };
-        let mut slots = self.notices.reserve_many(slots).await.map_err(|_| Error::Stopped)?;
-        slots.next().ok_or(Error::Stopped)
     }
 
     /// Says the last of the files whose result arrived, if this run waits for them.

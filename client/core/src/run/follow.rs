@@ -8,11 +8,11 @@ use filemill_api::EventPage;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Request, Shared};
+use super::shared::{Request, Shared};
 use crate::api::{Patience, Position, backoff};
 use crate::error::Error;
+use crate::event::{Event, Note};
 use crate::inbox::{EVENTS_PER_PAGE, groups};
-use crate::notice::Notice;
 
 /// Pages are asked for this often where they cannot be streamed.
 const PAGE_PAUSE: Duration = Duration::from_secs(1);
@@ -134,10 +134,7 @@ impl Follower {
             let next = group.events.last().map(Position::of);
             let taken = self.shared.inbox.take_in(group).await?;
             if taken.reset {
-                let message = "the server has another database than it had, or lost the last of it: results are read \
-                               again from the beginning, and what it does not have is sent again"
-                    .to_owned();
-                self.shared.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
+                self.shared.events.tell(Event::Note(Note::OtherDatabase)).await;
                 self.position = Position::default();
                 self.shared.reconnected.notify_one();
                 return Ok(true);

@@ -1,18 +1,17 @@
 //! Keeping results as files, and what follows when they cannot be: a full disk, a folder that may not be written to.
 
-use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_seal::{Artifact, UploadId};
-use tokio::sync::mpsc;
+use filemill_seal::Artifact;
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
+use super::shared::Shared;
+use super::unkept::ToKeep;
 use crate::error::Error;
+use crate::event::{Event, Recovery, Trouble};
 use crate::inbox::Reopened;
-use crate::notice::Notice;
 use crate::out::{Kept, Out};
 use crate::source::path_from_bytes;
 
@@ -24,74 +23,13 @@ const TRY_AGAIN_MAX: Duration = Duration::from_secs(30);
 /// Results in a row that cannot be kept before the others are left for the next time.
 const FAILURES_MAX: usize = 4;
 
-/// A result that is to be kept.
-#[derive(Clone, Debug)]
-pub(super) struct ToKeep {
-    /// The file's name in the header.
-    pub(super) name: Vec<u8>,
-    pub(super) place: Option<(UploadId, u32)>,
-    /// Of a file whose writer went on: where it is. Its former results are replaced.
-    pub(super) path: Option<PathBuf>,
-}
-
-/// Results that could not be kept. The journal has them: only where they are is remembered, for as long as the program runs.
-#[derive(Default)]
-pub(crate) struct Unkept {
-    inner: Mutex<Inner>,
-    /// Held by whoever tries again: what is on trial does not wait, and yet is not kept.
-    trying: tokio::sync::Mutex<()>,
-}
-
-#[derive(Default)]
-struct Inner {
-    waiting: VecDeque<ToKeep>,
-    /// Whether it was said that some wait, and how many there were since.
-    told: bool,
-    count: u64,
-    /// Something is in the way of one, so that it does not wait: whoever put it there has to take it away.
-    is_any_blocked: bool,
-}
-
-impl Unkept {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether some wait.
-    pub(super) fn is_empty(&self) -> bool {
-        self.lock().waiting.is_empty()
-    }
-
-    /// Whether all were kept.
-    pub(super) fn is_none(&self) -> bool {
-        let unkept = self.lock();
-        unkept.waiting.is_empty() && !unkept.is_any_blocked
-    }
-
-    /// Says how many wait, if some do, now that nobody tries any more.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Stopped`] if nobody listens.
-    pub(crate) async fn tell_left(&self, folder: &Path, notices: &mpsc::Sender<Notice>) -> Result<(), Error> {
-        let left = match self.lock().waiting.len() {
-            0 => return Ok(()),
-            1 => "one result is".to_owned(),
-            left => format!("{left} results are"),
-        };
-        let message = format!("{left} not in `{}` yet", filemill_text::shown_path(folder));
-        let hint = "free some space there, or let it be written to; whoever watches or sends the same files again with this folder keeps them";
-        notices.send(Notice::Trouble { message, hint: Some(hint.to_owned()) }).await.map_err(|_| Error::Stopped)
-    }
-}
-
 impl Shared {
     /// Keeps a sealed result and what lies in it, and says where that is. If that cannot be done now, it is told once, and done
     /// later.
     ///
     /// # Errors
     ///
-    /// [`Error::Stopped`] if nobody listens any more; errors of the journal.
+    /// Errors of the journal.
     pub(super) async fn keep(
         &self,
         out: &Out,
@@ -103,23 +41,22 @@ impl Shared {
             Ok(Kept { artifacts, trouble: Some(error), is_passing: true }) => (artifacts, error),
             Ok(Kept { artifacts, trouble, .. }) => {
                 if let Some(error) = trouble {
-                    self.tell_blocked(&error).await?;
+                    self.tell_blocked(error).await;
                 }
                 return Ok(artifacts);
             }
             Err(error @ Error::File { .. }) => (Vec::new(), error),
             Err(error) => return Err(error),
         };
-        self.put_off(out, result, &error).await?;
+        self.put_off(out, result, error).await?;
         Ok(paths)
     }
 
     /// An engine chooses what its artifacts are called, and anybody may put something in the way: that must not end the run before
     /// everything else is kept.
-    async fn tell_blocked(&self, error: &Error) -> Result<(), Error> {
+    async fn tell_blocked(&self, error: Error) {
         self.unkept.lock().is_any_blocked = true;
-        let trouble = Notice::Trouble { message: error.to_string(), hint: error.hint() };
-        self.notices.send(trouble).await.map_err(|_| Error::Stopped)
+        self.events.tell(Event::Trouble(Trouble::InTheWay { error })).await;
     }
 
     async fn keep_now(
@@ -156,7 +93,7 @@ impl Shared {
     }
 
     /// Remembers a result that could not be kept.
-    async fn put_off(&self, out: &Out, result: ToKeep, error: &Error) -> Result<(), Error> {
+    async fn put_off(&self, out: &Out, result: ToKeep, error: Error) -> Result<(), Error> {
         let is_news = loop {
             {
                 // Together: whoever finds nothing waiting says that all are kept.
@@ -173,10 +110,8 @@ impl Shared {
             }
         };
         if is_news {
-            let folder = filemill_text::shown_path(out.folder());
-            let message = format!("results cannot be kept in `{folder}` now, and follow when they can: {error}");
-            let hint = Some("free some space there, or let it be written to; nothing is lost".to_owned());
-            self.notices.send(Notice::Trouble { message, hint }).await.map_err(|_| Error::Stopped)?;
+            let trouble = Trouble::ResultsNotKept { folder: out.folder().to_owned(), error };
+            self.events.tell(Event::Trouble(trouble)).await;
         }
         Ok(())
     }
@@ -208,10 +143,8 @@ impl Shared {
             })
         };
         if let Some(count) = done {
-            let folder = filemill_text::shown_path(out.folder());
-            let results = if count == 1 { "one result that waited is" } else { "all results that waited are" };
-            let message = format!("results are kept in `{folder}` again: {results} there");
-            self.notices.send(Notice::Recovered { message }).await.map_err(|_| Error::Stopped)?;
+            let recovery = Recovery::ResultsKept { folder: out.folder().to_owned(), count };
+            self.events.tell(Event::Recovered(recovery)).await;
         }
         Ok(())
     }
@@ -227,7 +160,7 @@ impl Shared {
         match self.keep_now(out, result, sealed, artifacts).await {
             Ok(Kept { trouble: Some(error), is_passing, .. }) => {
                 if !is_passing {
-                    self.tell_blocked(&error).await?;
+                    self.tell_blocked(error).await;
                 }
                 Ok(!is_passing)
             }

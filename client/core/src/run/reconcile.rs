@@ -12,10 +12,10 @@ use filemill_transport::jittered;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Request, Shared};
+use super::shared::{Request, Shared};
 use crate::error::Error;
+use crate::event::{Event, Note};
 use crate::journal::is_running;
-use crate::notice::Notice;
 
 /// What is on its way when the server is there again has so much time to arrive before anything is compared.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -128,8 +128,8 @@ impl Reconciler {
             self.done.remove(&upload);
             match state {
                 Some(UploadState::Stored) => {}
-                Some(_) => self.go_on(upload, "the server had lost a part of it").await?,
-                None => self.go_on(upload, "the server had lost it").await?,
+                Some(_) => self.go_on(upload, true).await?,
+                None => self.go_on(upload, false).await?,
             }
         }
         self.done_and_not_here(&late).await
@@ -137,7 +137,7 @@ impl Reconciler {
 
     /// Sends what the server lacks of an upload; if another program works on it, that one does. What that has written down is not
     /// touched: it would not find out any more that something is missing.
-    async fn go_on(&self, upload: UploadId, reason: &str) -> Result<(), Error> {
+    async fn go_on(&self, upload: UploadId, in_part: bool) -> Result<(), Error> {
         let owner = self.shared.inbox.journal.owner(upload).await?;
         if owner.is_some_and(|owner| owner != self.shared.session && is_running(&self.shared.home, &owner)) {
             return Ok(());
@@ -145,16 +145,9 @@ impl Reconciler {
         let open: Vec<_> = self.shared.awaited.of_upload(upload).into_iter().map(|index| (upload, index)).collect();
         let places = self.shared.inbox.journal.places(open.get(..1).unwrap_or_default()).await?;
         // By what the user knows: an id says nothing to anybody.
-        let first = places
-            .first()
-            .map_or(upload.to_string(), |place| filemill_text::shown_path(&self.shared.named(&place.path)));
-        let others = match open.len().saturating_sub(1) {
-            0 => String::new(),
-            1 => " and another file".to_owned(),
-            others => format!(" and {others} other files"),
-        };
-        let message = format!("sending `{first}`{others} again: {reason}");
-        self.shared.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
+        let path = places.first().map(|place| self.shared.named(&place.path));
+        let note = Note::LostUpload { upload, path, others: open.len().saturating_sub(1), in_part };
+        self.shared.events.tell(Event::Note(note)).await;
         self.shared.inbox.journal.doubt(upload).await?;
         self.requests.send(Request::Resume(upload)).await.map_err(|_| Error::Stopped)
     }
@@ -166,9 +159,7 @@ impl Reconciler {
             let open = self.shared.inbox.journal.open_files(upload).await?;
             let places: Vec<_> = open.iter().map(|(index, _)| (upload, *index)).collect();
             if self.shared.inbox.journal.unfetched_of(&places).await?.len() < places.len() {
-                let message = "the server has results that do not come: they are read again from the beginning";
-                let notice = Notice::Remark { message: message.to_owned() };
-                self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
+                self.shared.events.tell(Event::Note(Note::ResultsReadAgain)).await;
                 self.shared.start_over.notify_one();
                 return Ok(());
             }

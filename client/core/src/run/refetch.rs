@@ -9,10 +9,10 @@ use filemill_seal::UploadId;
 use filemill_transport::jittered;
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, sleep_until};
+use super::shared::{Shared, sleep_until};
 use crate::error::Error;
+use crate::event::{AwaitedThing, Event};
 use crate::journal::Unfetched;
-use crate::notice::Notice;
 
 /// How long to wait, at most, before a result is asked for the first time again; twice as long each time.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -88,8 +88,8 @@ impl Refetcher {
             let places = self.shared.inbox.journal.places(&[place]).await?;
             for file in places.iter().filter(|file| !file.reused) {
                 let path = self.shared.named(&file.path);
-                let reason = format!("result still to fetch: {}", one.reason);
-                self.shared.notices.send(Notice::Waiting { path, reason }).await.map_err(|_| Error::Stopped)?;
+                let reason = AwaitedThing::Result { detail: one.reason.clone() };
+                self.shared.events.tell(Event::Waiting { path, reason }).await;
             }
         }
         if unfetched.len() >= LOOKED_AFTER as usize {

@@ -3,21 +3,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Kind, Run, Target, weight};
+use super::judged::JudgedBundle;
+use super::shared::Kind;
+use super::state::{Run, weight};
+use super::target::Target;
 use crate::error::Error;
-use crate::notice::Notice;
+use crate::event::Event;
+use crate::reason::SkipReason;
 use crate::rules::LeftOut;
 use crate::source::Found;
 use crate::walk::Root;
-
-/// A bundle, and what the rules say of its files.
-pub(super) struct JudgedBundle {
-    target: Target,
-    judged: Result<(Vec<Found>, Vec<Option<LeftOut>>), Error>,
-    /// They are asked from then on.
-    at: Instant,
-    weight: usize,
-}
 
 impl Run {
     /// Asks the rules, as they are now, which of `files` they leave out: a watcher's file may have waited for hours, for an engine, or
@@ -58,8 +53,9 @@ impl Run {
             if let Some((upload, index)) = found.replaces {
                 Arc::clone(&self.shared.inbox.journal).leave_out(upload, index).await?;
             }
-            let notice = Notice::Skipped { path: self.shared.named(&found.path), reason: why.said() };
-            self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
+            let reason = SkipReason::LeftOut { rule: why };
+            let event = Event::Skipped { path: self.shared.named(&found.path), reason };
+            self.shared.events.tell(event).await;
             // When the rule is gone, the watcher hands it on again.
             self.shared.taken.forget(&found.path);
             self.shared.forget_file(found.stat.size);

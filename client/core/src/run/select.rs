@@ -9,15 +9,19 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::conclude::Conclusion;
-use super::{Request, Shared};
-use crate::content::look_into;
+use super::shared::{Request, Shared};
+use crate::ending::{Ending, NotSent};
 use crate::error::Error;
+use crate::event::{Event, Note};
 use crate::inbox::Reopened;
 use crate::journal::{Asked, FileState, Known};
-use crate::notice::{Ending, Notice};
+use crate::look_into::look_into;
+use crate::reason::AgainReason;
 use crate::rules::{LeftOut, is_rule_file};
-use crate::source::{FileStat, Found, now_s};
+use crate::source::Found;
+use crate::stat::FileStat;
 use crate::walk::Met;
+use crate::wall_clock::now_s;
 
 /// An upload that has less time left is not waited for; its files are sent again.
 const TIME_LEFT_MIN_S: u64 = 3600;
@@ -116,18 +120,12 @@ impl BuiltIn {
         }
     }
 
-    /// What to say of it, for people.
-    fn said(&self) -> Vec<String> {
-        let mut said = Vec::new();
-        if self.temporary > 0 {
-            said.push(format!("left out: {} temporary or system files; `--temporary` sends them, too", self.temporary));
-        }
-        if self.version_control > 0 {
-            let number = self.version_control;
-            let what = "`.git`, `.hg` and `.svn`, which may hold passwords";
-            said.push(format!("left out: {number} of {what}; `--temporary` would send these, too"));
-        }
-        said
+    /// What to say of it.
+    fn notes(&self) -> Vec<Note> {
+        let temporary = (self.temporary > 0).then_some(Note::TemporaryLeftOut { count: self.temporary });
+        let version_control =
+            (self.version_control > 0).then_some(Note::VersionControlLeftOut { count: self.version_control });
+        temporary.into_iter().chain(version_control).collect()
     }
 }
 
@@ -213,7 +211,7 @@ impl Selector {
     async fn files_of(&mut self, met: Vec<Met>) -> Result<Vec<Found>, Error> {
         let mut files = Vec::with_capacity(met.len());
         for met in met {
-            self.tell_of_rules(&met).await?;
+            self.tell_of_rules(&met).await;
             match met {
                 Met::File(found) => {
                     self.shared.expect_file(found.stat.size);
@@ -221,13 +219,14 @@ impl Selector {
                 }
                 Met::Skipped { path, reason } => {
                     let path = self.shared.named(&path);
-                    self.shared.notices.send(Notice::Skipped { path, reason }).await.map_err(|_| Error::Stopped)?;
+                    self.shared.events.tell(Event::Skipped { path, reason }).await;
                 }
                 Met::Unreadable { path, reason } => {
                     self.shared.expect_file(0);
                     // Nobody knows what would have been sent, and to which engine: it may be a folder, or nothing.
                     let engine = Some(String::new());
-                    let conclusion = Conclusion { engine, ..Conclusion::not_sent(path, 0, "unreadable", reason) };
+                    let conclusion =
+                        Conclusion { engine, ..Conclusion::not_sent(path, 0, NotSent::Unreadable, reason) };
                     self.shared.conclude(conclusion).await?;
                 }
                 Met::Ignored { why, .. } | Met::Unruled { why, .. } => self.left_out.count(&why),
@@ -237,22 +236,18 @@ impl Selector {
     }
 
     /// Says once that a folder which is sent has rules: whoever wrote them may count on them, and they are a watcher's.
-    async fn tell_of_rules(&mut self, met: &Met) -> Result<(), Error> {
+    async fn tell_of_rules(&mut self, met: &Met) {
         let path = match met {
             Met::File(found) => &found.path,
             Met::Ignored { path, why: LeftOut::Rules } => path,
-            _ => return Ok(()),
+            _ => return,
         };
         let is_named = || self.shared.roots.iter().any(|root| root.path == *path);
         if self.rules_told || self.shared.is_watching() || !is_rule_file(path) || is_named() {
-            return Ok(());
+            return;
         }
         self.rules_told = true;
-        let path = filemill_text::shown_path(&self.shared.named(path));
-        let message = format!(
-            "note: `{path}` counts for `filemill watch`, not for `filemill send`, which sends what it leaves out: leave that out with `--ignore`"
-        );
-        self.shared.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)
+        self.shared.events.tell(Event::Note(Note::RulesNotFollowed { path: self.shared.named(path) })).await;
     }
 
     async fn hand_on(&self, files: Vec<Found>, looked_up: Option<Digest>) -> Result<(), Error> {
@@ -265,8 +260,8 @@ impl Selector {
 
     async fn all_met(&self) -> Result<(), Error> {
         self.shared.progress.all_found();
-        for message in self.left_out.said() {
-            self.shared.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
+        for note in self.left_out.notes() {
+            self.shared.events.tell(Event::Note(note)).await;
         }
         self.selected.send(Handed::AllMet).await.map_err(|_| Error::Stopped)
     }
@@ -328,11 +323,8 @@ impl Selector {
         for known in outgrown {
             let path = known.file.path;
             if self.shared.awaited.claim(known.upload, known.index, &path, known.reused) {
-                let notice = Notice::SentAgain {
-                    path: self.shared.named(&path),
-                    reason: "its writer went on, and the result of what it was is superseded".to_owned(),
-                };
-                self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
+                let event = Event::SentAgain { path: self.shared.named(&path), reason: AgainReason::WriterWentOn };
+                self.shared.events.tell(event).await;
                 self.shared.forget_file(known.file.stat.size);
             }
         }
@@ -419,8 +411,9 @@ impl Selector {
                 // It could be opened when it came, and cannot any more: this home has another key than it was sealed for.
                 Some(Reopened { ending: Ending::NotShown { reason }, .. }) if former(&known) == Former::Done => {
                     let path = self.shared.named(&file.path);
-                    let notice = Notice::SentAgain { path, reason: reason.clone() };
-                    self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
+                    let event =
+                        Event::SentAgain { path, reason: AgainReason::ResultNotShown { detail: reason.clone() } };
+                    self.shared.events.tell(event).await;
                     self.hand_on(vec![file], Some(*release)).await?;
                 }
                 Some(opened) => self.shared.conclude_known(&file, &known, opened.clone()).await?,
@@ -514,15 +507,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_follows_what_is_said_of_temporary_files_does_not_send_what_version_control_keeps() {
+    fn what_version_control_keeps_is_not_said_to_be_temporary() {
         let mut left_out = BuiltIn::default();
         for why in [LeftOut::Rules, LeftOut::VersionControl, LeftOut::VersionControl] {
             left_out.count(&why);
         }
-        let said = left_out.said();
-        assert!(matches!(&said[..], [one] if one.starts_with("left out: 2 of `.git`")), "{said:?}");
+        assert_eq!(left_out.notes(), [Note::VersionControlLeftOut { count: 2 }]);
         left_out.count(&LeftOut::System);
-        assert_eq!(left_out.said()[0], "left out: 1 temporary or system files; `--temporary` sends them, too");
+        assert_eq!(left_out.notes()[0], Note::TemporaryLeftOut { count: 1 });
     }
 
     #[test]

@@ -1,42 +1,25 @@
 //! Which release each file of a run is sent for, and files that no engine can be chosen for.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use filemill_api::LOCAL_PREFIX;
 
 use super::conclude::Conclusion;
-use super::uploads::HELD_FOR;
-use super::{Kind, Run, Target, To};
-use crate::content::look_into;
-use crate::engines::{EngineRelease, Engines, Wanted};
+use super::pause::Pause;
+use super::shared::Kind;
+use super::state::Run;
+use super::target::{Target, To, resolve};
+use crate::ending::NotSent;
+use crate::engines::{EngineRelease, Wanted};
 use crate::error::{Error, io_detail};
-use crate::notice::Notice;
+use crate::event::{AwaitedThing, Event};
+use crate::look_into::look_into;
 use crate::parameters::Parameters;
-use crate::source::{FileStat, Found};
+use crate::source::Found;
+use crate::stat::FileStat;
 
 /// Files that wait for an engine, at most: what is known of each takes some hundred bytes.
 const UNPLACED_MAX: usize = 32 << 10;
-/// How long to wait, at most, before an engine for them is looked for again.
-const LOOK_PAUSE_MAX: Duration = Duration::from_secs(60);
-
-/// The same where somebody is about to describe engines: at first, and at most.
-const DESCRIPTIONS_LOOKED_FOR: Duration = Duration::from_millis(500);
-const DESCRIPTIONS_PAUSE_MAX: Duration = Duration::from_secs(5);
-
-/// How long to wait before an engine is looked for again: twice as long each time, up to a limit.
-pub(super) struct Pause {
-    next: Duration,
-    most: Duration,
-}
-
-/// The release that stands for `to` now, if there is one.
-pub(super) fn resolve<'a>(engines: &'a Engines, to: &To) -> Option<&'a Arc<EngineRelease>> {
-    match to {
-        To::Engine(name) => engines.named(name),
-        To::Release(digest) => engines.offered(digest),
-    }
-}
 
 impl Run {
     /// What the file is to be sent for. One that was sent before goes to the same release. Where that is gone, and the run does not
@@ -126,15 +109,14 @@ impl Run {
         if self.waits_for_engine(error) {
             return self.wait_for_engine(file, error).await;
         }
-        let message = error.with_hint();
-        let kind = match error {
-            Error::EngineAway { .. } => "engine_away",
-            Error::ReleaseGone { .. } => "release_gone",
+        let code = match error {
+            Error::EngineAway { .. } => NotSent::EngineAway,
+            Error::ReleaseGone { .. } => NotSent::ReleaseGone,
             Error::Parameters { .. }
             | Error::ParametersUnknown { .. }
             | Error::ParametersLost { .. }
-            | Error::LongParameters { .. } => "parameters",
-            _ => "no_engine",
+            | Error::LongParameters { .. } => NotSent::Parameters,
+            _ => NotSent::NoEngine,
         };
         // What may come yet is waited for, by whoever goes on.
         let may_come =
@@ -142,9 +124,9 @@ impl Run {
         if let Some((upload, index)) = file.replaces
             && !may_come
         {
-            self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;
+            self.shared.inbox.journal.fail_file(upload, index, error.to_string()).await?;
         }
-        self.shared.conclude(Conclusion::of_found(&file, kind, message)).await
+        self.shared.conclude(Conclusion::because_of(&file, code, error)).await
     }
 
     /// Whether a file waits for an engine, of which this is said, for as long as the run goes on.
@@ -161,10 +143,8 @@ impl Run {
     async fn wait_for_engine(&mut self, mut file: Found, error: &Error) -> Result<(), Error> {
         let path = self.shared.named(&file.path);
         let reason = match error {
-            Error::Undescribed { .. } => {
-                format!("waiting for engine descriptions: {error}; it is sent when they are there")
-            }
-            _ => format!("{error}; it is sent when one does"),
+            Error::Undescribed { .. } => AwaitedThing::Descriptions { error: error.clone() },
+            _ => AwaitedThing::Engine { error: error.clone() },
         };
         // It may wait for long, and is looked into again then.
         file.content = None;
@@ -175,7 +155,8 @@ impl Run {
             // It is found again where it is when there are other engines.
             self.shared.taken.leave(&file.path);
             self.shared.forget_file(file.stat.size);
-            return self.shared.notices.send(Notice::Waiting { path, reason }).await.map_err(|_| Error::Stopped);
+            self.shared.events.tell(Event::Waiting { path, reason }).await;
+            return Ok(());
         }
         if self.look_again.is_none() {
             self.look_pause = self.pause();
@@ -187,17 +168,18 @@ impl Run {
             return Ok(());
         }
         if matches!(error, Error::NoEngineFits | Error::EngineAway { .. } | Error::Undescribed { .. }) {
-            return self.shared.notices.send(Notice::Waiting { path, reason }).await.map_err(|_| Error::Stopped);
+            self.shared.events.tell(Event::Waiting { path, reason }).await;
+            return Ok(());
         }
         // The same for all files.
-        self.tell_why_nothing_is_sent(error).await
+        self.tell_why_nothing_is_sent(error).await;
+        Ok(())
     }
 
     /// Says it once, until something can be sent again.
-    pub(super) async fn tell_why_nothing_is_sent(&mut self, error: &Error) -> Result<(), Error> {
-        match self.told.notice(error) {
-            Some(notice) => self.shared.notices.send(notice).await.map_err(|_| Error::Stopped),
-            None => Ok(()),
+    pub(super) async fn tell_why_nothing_is_sent(&mut self, error: &Error) {
+        if let Some(event) = self.told.event(error) {
+            self.shared.events.tell(event).await;
         }
     }
 
@@ -205,7 +187,7 @@ impl Run {
     fn pause(&self) -> Pause {
         match self.recipe.engines.undescribed().is_empty() {
             true => Pause::default(),
-            false => Pause { next: DESCRIPTIONS_LOOKED_FOR, most: DESCRIPTIONS_PAUSE_MAX },
+            false => Pause::for_descriptions(),
         }
     }
 
@@ -226,7 +208,8 @@ impl Run {
                 Ok(()) => {}
                 Err(error) if error.is_of_the_recipient() => {
                     self.look_again = Some(Instant::now() + self.look_pause.next());
-                    return self.tell_why_nothing_is_sent(&error).await;
+                    self.tell_why_nothing_is_sent(&error).await;
+                    return Ok(());
                 }
                 Err(error) => return Err(error),
             }
@@ -262,7 +245,7 @@ impl Run {
                     if let Some((upload, index)) = file.replaces {
                         self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;
                     }
-                    self.shared.conclude(Conclusion::of_found(&file, "vanished", message)).await?;
+                    self.shared.conclude(Conclusion::of_found(&file, NotSent::Vanished, message)).await?;
                 }
             }
         }
@@ -273,33 +256,8 @@ impl Run {
     }
 }
 
-impl Default for Pause {
-    fn default() -> Self {
-        Self { next: HELD_FOR, most: LOOK_PAUSE_MAX }
-    }
-}
-
-impl Pause {
-    /// How long to wait this time.
-    fn next(&mut self) -> Duration {
-        let longer = (self.next * 2).min(self.most);
-        std::mem::replace(&mut self.next, longer)
-    }
-}
-
 /// The file, and how it looks now; or why nobody can tell.
 fn with_stat(file: Found) -> (Found, Result<FileStat, String>) {
     let now = file.look().map(|seen| seen.stat).map_err(|error| io_detail(&error));
     (file, now)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn as_long_as_no_engine_is_found_it_is_looked_for_ever_less_often() {
-        let mut pause = Pause::default();
-        assert_eq!([(); 5].map(|()| pause.next().as_secs()), [10, 20, 40, 60, 60]);
-    }
 }

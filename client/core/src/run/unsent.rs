@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 use filemill_seal::UploadId;
 
 use super::conclude::Conclusion;
-use super::{Kind, Later, Run};
+use super::shared::Kind;
+use super::state::{Later, Run};
+use crate::ending::NotSent;
 use crate::error::Error;
-use crate::notice::Notice;
+use crate::event::{Event, Trouble};
 
 /// When a watcher tries again what could not be sent.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
@@ -16,9 +18,7 @@ impl Run {
     /// An upload that does not go on. The journal keeps it for the next time: its files have failed only where the server refuses them.
     pub(super) async fn not_sent(&mut self, upload: UploadId, error: Error) -> Result<(), Error> {
         if self.kind == Kind::Watch {
-            let message = format!("upload `{upload}` does not go on: {error}; trying again in a minute");
-            let hint = error.hint_while_trying();
-            self.shared.notices.send(Notice::Trouble { message, hint }).await.map_err(|_| Error::Stopped)?;
+            self.shared.events.tell(Event::Trouble(Trouble::UploadStalled { upload, error })).await;
             self.later.push((Instant::now() + TRY_AGAIN, Later::Upload(upload)));
             return Ok(());
         }
@@ -31,7 +31,7 @@ impl Run {
             let itself = waiters.itself.then(|| (place.path.clone(), place.size));
             for (path, size) in itself.into_iter().chain(others) {
                 if is_refused {
-                    self.shared.conclude(Conclusion::not_sent(path, size, "server", error.to_string())).await?;
+                    self.shared.conclude(Conclusion::not_sent(path, size, NotSent::Server, error.to_string())).await?;
                 } else {
                     self.shared.leave_open();
                 }

@@ -10,19 +10,25 @@ use filemill_seal::{Outcome, UploadId, VoidReason};
 
 use super::conclude::Conclusion;
 use super::select::Selected;
-use super::unplaced::resolve;
-use super::{Active, Kind, Later, Run, Target, WEIGHT_MAX, weight};
+use super::shared::{HELD_FOR, Kind};
+use super::state::{Active, Later, Run, WEIGHT_MAX, weight};
+use super::target::{Target, resolve};
 use crate::api::Patience;
+use crate::ending::{Ending, NotSent};
 use crate::engines::EngineRelease;
 use crate::error::{Error, io_detail};
+use crate::event::{Event, Note};
 use crate::inbox::Reopened;
 use crate::journal::FilePlace;
-use crate::notice::{Ending, Notice, WhyNothing};
 use crate::pack;
 use crate::parameters::Parameters;
 use crate::pipeline::{self, Judged, Transfer, TransferEnd, Transferred, Voided};
-use crate::source::{FileKind, Found, Seen, now_s, what_else};
-use crate::tree::{LINK, link_met};
+use crate::reason::{AgainReason, SkipReason};
+use crate::source::Found;
+use crate::stat::{FileKind, Seen};
+use crate::tree::link_met;
+use crate::wall_clock::now_s;
+use crate::why_nothing::WhyNothing;
 
 /// Times that a file which keeps changing is sent, before it counts as failed.
 const ATTEMPTS_MAX: u32 = 5;
@@ -30,27 +36,22 @@ const ATTEMPTS_MAX: u32 = 5;
 const SETTLE: Duration = Duration::from_millis(200);
 /// Times that an upload of which the server has less than it was told is gone on with.
 const RESUMES_MAX: u32 = 3;
-/// How long to wait before asking again for a recipient that may be used.
-pub(super) const HELD_FOR: Duration = Duration::from_secs(10);
 /// How often to look whether another program still works on an upload that this one waits for.
 const LOOK_AFTER_OTHERS: Duration = Duration::from_secs(5);
 /// An upload that has less time left is given up, and its files are sent again.
 const TIME_LEFT_MIN_S: u64 = 3600;
 
 /// Why a file is sent again.
-#[derive(Clone, Copy)]
-enum Cause<'a> {
-    /// It was sent in vain: after the last attempt it is given up, and its end is of this kind.
-    InVain { kind: &'a str, reason: &'a str },
-    /// A rule leaves out a file of the same upload. That may be as often as somebody writes rules.
-    Rule { reason: &'a str },
+struct Cause {
+    reason: AgainReason,
+    /// It was sent in vain: after the last attempt it is given up, for this. Not where a rule leaves out a file of the same upload: that
+    /// may be as often as somebody writes rules.
+    in_vain: Option<NotSent>,
 }
 
-impl<'a> Cause<'a> {
-    fn reason(self) -> &'a str {
-        match self {
-            Self::InVain { reason, .. } | Self::Rule { reason } => reason,
-        }
+impl Cause {
+    fn abandoned(reason: AgainReason) -> Self {
+        Self { reason, in_vain: Some(NotSent::Abandoned) }
     }
 }
 
@@ -146,7 +147,7 @@ impl Run {
             }
         }
         if recipe.engines.undescribable() != self.recipe.engines.undescribable() {
-            self.recipes.tell_undescribable(&recipe.engines).await?;
+            self.recipes.tell_undescribable(&recipe.engines).await;
         }
         if recipe.engines.check().is_ok() {
             // It is over: the next time is told again.
@@ -161,11 +162,11 @@ impl Run {
     async fn hold(&mut self, target: Target, files: Vec<Found>, error: &Error) -> Result<(), Error> {
         if self.kind != Kind::Watch {
             for file in &files {
-                self.shared.conclude(Conclusion::of_found(file, "refused", error.to_string())).await?;
+                self.shared.conclude(Conclusion::of_found(file, NotSent::Refused, error.to_string())).await?;
             }
             return Ok(());
         }
-        self.tell_why_nothing_is_sent(error).await?;
+        self.tell_why_nothing_is_sent(error).await;
         self.held.push((target, files));
         self.held_until = Some(Instant::now() + HELD_FOR);
         Ok(())
@@ -217,7 +218,7 @@ impl Run {
             if let Some((upload, index)) = file.replaces {
                 self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;
             }
-            return self.shared.conclude(Conclusion::of_found(&file, "too_long", message)).await;
+            return self.shared.conclude(Conclusion::of_found(&file, NotSent::TooLong, message)).await;
         }
         let target = match target {
             Ok(target) => target,
@@ -275,6 +276,11 @@ impl Run {
                 return Ok(());
             }
             self.left_behind(upload).await?;
+            // Of two that adopt it at the same moment, one has it.
+            if journal.owner(upload).await?.as_ref() != Some(&self.shared.session) {
+                self.later.push((Instant::now() + LOOK_AFTER_OTHERS, Later::Upload(upload)));
+                return Ok(());
+            }
         }
         let Some(stored) = journal.load_upload(upload).await? else {
             return Ok(());
@@ -286,8 +292,7 @@ impl Run {
         // By a clock that is ahead everything is over.
         let judged = self.shared.pipeline.api.clock_ahead().is_none();
         if judged && stored.upload.not_after < now_s().saturating_add(TIME_LEFT_MIN_S) {
-            let cause = Cause::InVain { kind: "abandoned", reason: "its time is over" };
-            return self.abandon(upload, cause).await;
+            return self.abandon(upload, &Cause::abandoned(AgainReason::TimeOver)).await;
         }
         let rules = Judged::long_ago(&self.shared.rules);
         let transfer = pipeline::resume(Arc::clone(&self.shared.pipeline), stored, rules)?;
@@ -303,8 +308,7 @@ impl Run {
             let void = |place: &FilePlace| place.verdict.is_some_and(|verdict| !verdict.is_intact());
             if let Some(place) = places.iter().find(|place| !place.reused && (place.abandoned || void(place))) {
                 let found = journal.found(place.row).await?;
-                let cause = Cause::InVain { kind: "abandoned", reason: "another program could not send it" };
-                self.again(upload, index, found, cause).await?;
+                self.again(upload, index, found, &Cause::abandoned(AgainReason::NotSentElsewhere)).await?;
             }
         }
         Ok(())
@@ -330,9 +334,11 @@ impl Run {
             }
             Ok(TransferEnd::Abandoned(reason)) => {
                 self.recipe.outdated = true;
-                self.abandon(upload, Cause::InVain { kind: "abandoned", reason: &reason }).await?;
+                self.abandon(upload, &Cause::abandoned(reason)).await?;
             }
-            Ok(TransferEnd::LeftOut(reason)) => self.abandon(upload, Cause::Rule { reason: &reason }).await?,
+            Ok(TransferEnd::LeftOut(rule)) => {
+                self.abandon(upload, &Cause { reason: AgainReason::LeftOut { rule }, in_vain: None }).await?;
+            }
             Ok(TransferEnd::Incomplete) if active.attempts < RESUMES_MAX => {
                 self.resume_upload(upload, active.attempts + 1).await?;
             }
@@ -353,11 +359,11 @@ impl Run {
     }
 
     /// Gives an upload up, and sends what is open of it again.
-    async fn abandon(&mut self, upload: UploadId, cause: Cause<'_>) -> Result<(), Error> {
+    async fn abandon(&mut self, upload: UploadId, cause: &Cause) -> Result<(), Error> {
         let journal = Arc::clone(&self.shared.inbox.journal);
         journal.abandon_upload(upload).await?;
-        let message = format!("upload `{upload}` is given up, its files are sent again: {}", cause.reason());
-        self.shared.notices.send(Notice::Remark { message }).await.map_err(|_| Error::Stopped)?;
+        let note = Note::UploadGivenUp { upload, reason: cause.reason.clone() };
+        self.shared.events.tell(Event::Note(note)).await;
         let shared = Arc::clone(&self.shared);
         self.chores.spawn(async move {
             // If it fails, the server gives the upload up by itself later.
@@ -375,7 +381,7 @@ impl Run {
     }
 
     /// A file was not intact, and its upload was cancelled: it is not sent again. What the server says of it is not its last
-    /// word, see [`Shared::arrived`](super::Shared).
+    /// word, see [`Shared::arrived`](super::shared::Shared).
     async fn void_and_cancelled(&mut self, upload: UploadId, voided: &Voided) -> Result<(), Error> {
         let waiters = self.shared.awaited.arrived(upload, voided.index);
         let journal = Arc::clone(&self.shared.inbox.journal);
@@ -398,31 +404,31 @@ impl Run {
             return Ok(());
         };
         match voided.reason {
-            VoidReason::Vanished => self.give_up(upload, voided.index, &found, "vanished", voided.detail).await,
+            VoidReason::Vanished => self.give_up(upload, voided.index, &found, NotSent::Vanished, voided.detail).await,
             VoidReason::Unreadable if self.no_file(&found, &look(&found).await?).is_none() => {
-                self.give_up(upload, voided.index, &found, "unreadable", voided.detail).await
+                self.give_up(upload, voided.index, &found, NotSent::Unreadable, voided.detail).await
             }
             VoidReason::Changed | VoidReason::Shrank | VoidReason::Unreadable => {
-                let cause = Cause::InVain { kind: "changing", reason: &voided.detail };
-                self.again(upload, voided.index, found, cause).await
+                let reason = AgainReason::Changed { detail: voided.detail };
+                self.again(upload, voided.index, found, &Cause { reason, in_vain: Some(NotSent::Changing) }).await
             }
         }
     }
 
     /// Sends a file again, in a while; unless it was sent in vain too often, or nobody waits for it.
-    async fn again(&mut self, upload: UploadId, index: u32, mut found: Found, cause: Cause<'_>) -> Result<(), Error> {
-        let reason = cause.reason();
+    async fn again(&mut self, upload: UploadId, index: u32, mut found: Found, cause: &Cause) -> Result<(), Error> {
+        let Cause { reason, in_vain } = cause;
         let seen = look(&found).await?;
         // A watcher of this run sees that the file has changed, and hands it on when it has come to rest.
         if seen.as_ref().is_ok_and(|now| now.stat != found.stat) && self.is_handed_on(&found).await? {
             return self.leave_to_watcher(upload, index, &found, reason).await;
         }
-        if let Cause::InVain { kind, .. } = cause {
+        if let Some(code) = in_vain {
             found.attempt += 1;
             if found.attempt >= ATTEMPTS_MAX {
                 let message =
                     format!("it was sent {ATTEMPTS_MAX} times in vain, the last time because of this: {reason}");
-                return self.give_up(upload, index, &found, kind, message).await;
+                return self.give_up(upload, index, &found, *code, message).await;
             }
         }
         if !self.sent_again.insert((upload, index)) {
@@ -437,9 +443,8 @@ impl Run {
             found.replaces = Some((upload, index));
             return self.leave_out(found, reason).await;
         }
-        let path = self.shared.named(&found.path);
-        let notice = Notice::SentAgain { path, reason: reason.to_owned() };
-        self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
+        let event = Event::SentAgain { path: self.shared.named(&found.path), reason: reason.clone() };
+        self.shared.events.tell(event).await;
         found.replaces = Some((upload, index));
         self.later.push((Instant::now() + SETTLE * (1 << found.attempt.min(8)), Later::File(Box::new(found))));
         Ok(())
@@ -451,13 +456,13 @@ impl Run {
         upload: UploadId,
         index: u32,
         found: &Found,
-        reason: &str,
+        reason: &AgainReason,
     ) -> Result<(), Error> {
         let waiters = self.shared.awaited.arrived(upload, index);
         self.others_again(upload, index, waiters.others).await?;
         if waiters.itself {
-            let notice = Notice::SentAgain { path: self.shared.named(&found.path), reason: reason.to_owned() };
-            self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
+            let event = Event::SentAgain { path: self.shared.named(&found.path), reason: reason.clone() };
+            self.shared.events.tell(event).await;
             self.shared.forget_file(found.stat.size);
         }
         // It may have been handed on already.
@@ -482,7 +487,7 @@ impl Run {
         upload: UploadId,
         index: u32,
         found: &Found,
-        kind: &str,
+        code: NotSent,
         message: String,
     ) -> Result<(), Error> {
         let waiters = self.shared.awaited.arrived(upload, index);
@@ -491,7 +496,7 @@ impl Run {
             return Ok(());
         }
         self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;
-        self.shared.conclude(Conclusion::of_found(found, kind, message)).await
+        self.shared.conclude(Conclusion::of_found(found, code, message)).await
     }
 
     /// Does what was put off until now.
@@ -518,7 +523,7 @@ impl Run {
             return self.leave_out(former, reason).await;
         }
         let again = match seen {
-            Ok(seen) => Found::at(former.path.clone(), former.name.clone(), seen),
+            Ok(seen) => Found::at(former.path.clone(), former.name.clone(), seen).map_err(|reason| reason.to_string()),
             Err(error) => Err(io_detail(&error)),
         };
         match again {
@@ -530,30 +535,30 @@ impl Run {
                 if let Some((upload, index)) = former.replaces {
                     self.shared.inbox.journal.fail_file(upload, index, message.clone()).await?;
                 }
-                self.shared.conclude(Conclusion::of_found(&former, "vanished", message)).await
+                self.shared.conclude(Conclusion::of_found(&former, NotSent::Vanished, message)).await
             }
         }
     }
 
     /// What took the place of a file, if a walk would have left that out: a pipe, a folder, a link, or one on the way to it, behind
     /// which lies what was never asked for. It is a failure where the user named the file itself, unless it is a link.
-    fn no_file(&self, former: &Found, seen: &io::Result<Seen>) -> Option<&'static str> {
+    fn no_file(&self, former: &Found, seen: &io::Result<Seen>) -> Option<SkipReason> {
         match seen {
             Ok(seen) => {
                 let is_named = || self.shared.roots.iter().any(|root| root.path == former.path);
-                what_else(seen.kind).filter(|_| seen.kind == FileKind::Link || !is_named())
+                SkipReason::instead_of_a_file(seen.kind).filter(|_| seen.kind == FileKind::Link || !is_named())
             }
-            Err(error) => link_met(error).map(|_| LINK),
+            Err(error) => link_met(error).map(|_| SkipReason::Link),
         }
     }
 
     /// Says that it is left out, as a walk does.
-    async fn leave_out(&mut self, former: Found, reason: &str) -> Result<(), Error> {
+    async fn leave_out(&mut self, former: Found, reason: SkipReason) -> Result<(), Error> {
         if let Some((upload, index)) = former.replaces {
             self.shared.inbox.journal.leave_out(upload, index).await?;
         }
-        let notice = Notice::Skipped { path: self.shared.named(&former.path), reason: reason.to_owned() };
-        self.shared.notices.send(notice).await.map_err(|_| Error::Stopped)?;
+        let event = Event::Skipped { path: self.shared.named(&former.path), reason };
+        self.shared.events.tell(event).await;
         self.shared.forget_file(former.stat.size);
         Ok(())
     }

@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Listing, link};
-use crate::source::{FileKind, Seen};
+use super::path::{Listing, link};
+use crate::stat::{FileKind, Seen};
 
 #[derive(Debug)]
 pub(super) struct Folder(PathBuf);

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 
-use super::{Listing, link};
-use crate::source::Seen;
+use super::path::{Listing, link, parts};
+use crate::stat::Seen;
 
 /// To be asked what it is, or as a folder to go on from: needs no right to read it.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
@@ -45,7 +45,7 @@ pub(super) struct Folder {
 ///
 /// # Errors
 ///
-/// What the system says; [`LinkMet`](super::LinkMet) for a link.
+/// What the system says; [`LinkMet`](super::path::LinkMet) for a link.
 pub(crate) fn open_folder(path: &Path) -> io::Result<OwnedFd> {
     Ok(Folder::from_root(path)?.descriptor)
 }
@@ -62,7 +62,7 @@ impl Folder {
         let below = path
             .strip_prefix("/")
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "its path is not absolute"))?;
-        Ok(Self { descriptor: top.resolve(&super::parts(below)?, PLACE | OFlags::DIRECTORY)?, way })
+        Ok(Self { descriptor: top.resolve(&parts(below)?, PLACE | OFlags::DIRECTORY)?, way })
     }
 
     pub(super) fn look(&self, parts: &[&Path]) -> io::Result<Seen> {
@@ -120,7 +120,7 @@ impl Folder {
                 // For a link where a folder is wanted the systems say this or that.
                 Err(error) => {
                     let seen = statat(within, *part, AtFlags::SYMLINK_NOFOLLOW).map(|stat| Seen::from(&stat));
-                    let is_link = seen.is_ok_and(|seen| seen.kind == crate::source::FileKind::Link);
+                    let is_link = seen.is_ok_and(|seen| seen.kind == crate::stat::FileKind::Link);
                     return Err(if is_link { link(index + 1) } else { error.into() });
                 }
             });
@@ -198,8 +198,8 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::source::FileKind;
-    use crate::tree::{link_met, parts};
+    use crate::stat::FileKind;
+    use crate::tree::link_met;
 
     const WAYS: &[Way] = &[
         #[cfg(target_os = "linux")]

@@ -4,6 +4,7 @@
 
 mod hints;
 mod looks;
+mod steps;
 
 use std::collections::{HashSet, VecDeque};
 use std::io::{self, ErrorKind};
@@ -17,14 +18,17 @@ use tokio_util::sync::CancellationToken;
 use super::listen::Listener;
 use super::mounts::{distrust, mounts_now, relevant};
 use super::settle::{Settling, Sign};
-use super::taken::Taken;
 use crate::error::Error;
-use crate::notice::Notice;
+use crate::event::{Event, Trouble};
+use crate::reason::SkipReason;
 use crate::rules::Rules;
-use crate::source::{FileStat, Found, Seen};
+use crate::source::Found;
+use crate::stat::{FileStat, Seen};
+use crate::taken::Taken;
+use crate::teller::Teller;
 use crate::tree::is_absent;
 use crate::walk::{MET_AT_ONCE, Met, Root, root_of};
-use looks::{Part, Whole};
+use steps::{Part, Whole};
 
 /// Where the system's word is not trusted, folders are looked through this often, or as seldom as makes that a twentieth of the
 /// time.
@@ -72,7 +76,7 @@ pub(super) struct Often {
 pub(super) struct Folders {
     watched: Vec<Watched>,
     met: mpsc::Sender<Vec<Met>>,
-    notices: mpsc::Sender<Notice>,
+    events: Teller,
     /// How each is looked through.
     looks: watch::Sender<Vec<(PathBuf, Look)>>,
     stop: CancellationToken,
@@ -146,7 +150,7 @@ impl Watched {
 /// What the folders are for, and who is told.
 pub(super) struct Ways {
     pub(super) met: mpsc::Sender<Vec<Met>>,
-    pub(super) notices: mpsc::Sender<Notice>,
+    pub(super) events: Teller,
     pub(super) looks: watch::Sender<Vec<(PathBuf, Look)>>,
     pub(super) taken: Arc<Taken>,
     pub(super) stop: CancellationToken,
@@ -156,7 +160,7 @@ impl Folders {
     /// `rest`: how long each file must stay as it is; what is seen of its writers decides if absent. Blocks until the system
     /// watches all folders.
     pub(super) fn new(roots: Vec<(Root, Arc<Rules>)>, rest: Option<Duration>, ways: Ways) -> Self {
-        let Ways { met, notices, looks, taken, stop } = ways;
+        let Ways { met, events, looks, taken, stop } = ways;
         let now = Instant::now();
         let watched = |(root, rules)| Watched {
             root,
@@ -183,7 +187,7 @@ impl Folders {
         Self {
             watched,
             met,
-            notices,
+            events,
             looks,
             stop,
             settling: Settling::new(rest),
@@ -315,9 +319,8 @@ impl Folders {
             };
             let (path, is_denied) = (self.watched[position].root.path.clone(), self.listener.is_denied(position));
             let error = Error::Watch { path, detail: detail.clone(), is_denied };
-            let notice = Notice::Trouble { message: error.to_string(), hint: error.hint() };
             // If nobody takes it now, it is said the next time.
-            if self.notices.try_send(notice).is_ok() {
+            if self.events.try_tell(Event::Trouble(Trouble::FolderNotWatched { error })) {
                 self.told_deaf.insert((position, detail));
             }
         }
@@ -412,17 +415,20 @@ impl Folders {
                     self.look_soon(position);
                 }
             }
-            // Said once, and again when it has changed.
-            Met::Skipped { path, reason } | Met::Unreadable { path, reason } => {
-                if !self.taken.is_taken(&path, &reason) {
-                    let notice = Notice::Skipped { path: path.clone(), reason: reason.clone() };
-                    // If nobody takes it now, it is said the next time.
-                    if self.notices.try_send(notice).is_ok() {
-                        self.taken.take(&path, &reason);
-                    }
-                }
-            }
+            Met::Skipped { path, reason } => self.skip(path, reason),
+            Met::Unreadable { path, reason: detail } => self.skip(path, SkipReason::Unreadable { detail }),
             Met::Ignored { .. } | Met::Unruled { .. } => {}
+        }
+    }
+
+    /// Says that it is not sent: once, and again when it has changed.
+    fn skip(&mut self, path: PathBuf, reason: SkipReason) {
+        if self.taken.is_taken(&path, &reason) {
+            return;
+        }
+        // If nobody takes it now, it is said the next time.
+        if self.events.try_tell(Event::Skipped { path: path.clone(), reason: reason.clone() }) {
+            self.taken.take(&path, &reason);
         }
     }
 
@@ -488,7 +494,11 @@ impl Folders {
             self.watched.iter().flat_map(|watched| watched.rules.unread()).collect();
         unread.retain(|(path, reason)| {
             let told = self.unread_rules.contains(&(path.clone(), reason.clone()));
-            told || self.notices.try_send(Notice::Skipped { path: path.clone(), reason: reason.clone() }).is_ok()
+            let skipped = || {
+                let reason = SkipReason::RulesUnread { detail: reason.clone() };
+                Event::Skipped { path: path.clone(), reason }
+            };
+            told || self.events.try_tell(skipped())
         });
         self.unread_rules = unread;
     }

@@ -1,26 +1,24 @@
-//! Other programs of the home: what one of them sends is not sent by a second one, too.
+//! Other activities of the home, of this program and of others: what one of them sends is not sent by a second one, too.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
-use super::Begun;
-use crate::client::Client;
+use super::begun::Begun;
+use crate::context::Context;
 use crate::engines::Wanted;
 use crate::error::Error;
 use crate::journal::Watched;
 use crate::rules::Rules;
-use crate::source::identity;
+use crate::stat::identity;
 use crate::walk::Root;
 
-impl Client {
+impl Context {
     /// Checks that nobody else sends what lies in the watched folders.
     ///
     /// # Errors
     ///
-    /// [`Error::Watched`] if another program of this home does; [`Error::Stopped`] if `stop` was cancelled before that was known.
-    pub(super) async fn check_unwatched(&self, begun: &Begun, stop: &CancellationToken) -> Result<(), Error> {
+    /// [`Error::Watched`] if another activity of this home does; [`Error::Stopped`] if this one is stopped before that is known.
+    pub(super) async fn check_unwatched(&self, begun: &Begun) -> Result<(), Error> {
         let mut others = self.journal.watched_by_others(&self.home, self.session.id()).await?;
         others.retain(|(_, other, _)| may_be_one_engine(&begun.wanted, &Wanted::parse(other.engine.as_deref())));
         if others.is_empty() {
@@ -40,7 +38,7 @@ impl Client {
         });
         tokio::select! {
             checked = checking => checked.map_err(|_| Error::Stopped)?,
-            () = stop.cancelled() => Err(Error::Stopped),
+            () = self.stop.cancelled() => Err(Error::Stopped),
         }
     }
 }

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::rest::{AFTER_CLOSE, REST_MAX, Rests};
 use super::writers::{Writers, identity, writers_now};
-use crate::source::{FileStat, Found};
+use crate::source::Found;
+use crate::stat::FileStat;
 use crate::tree::{is_absent, link_met};
 use aside::Aside;
 

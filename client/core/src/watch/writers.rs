@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use crate::source::{FileStat, Found};
+use crate::source::Found;
+use crate::stat::FileStat;
 
 /// Device and inode.
 pub(super) type FileId = (u64, u64);

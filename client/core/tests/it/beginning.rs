@@ -3,17 +3,17 @@
 use std::fs;
 use std::process::Command;
 
-use filemill_client::{Error, Notice, Reason, WatchOptions};
-use tokio_util::sync::CancellationToken;
+use filemill_client::{Error, Event, Note, Reason, SkipReason, Trouble, WatchOptions};
 
-use crate::minding::{SmallDisk, in_folder, watching};
+use crate::minding::{SmallDisk, in_folder, is_journal_full, watching};
 use crate::world::World;
 
 /// 2100-01-01.
 const FAR_AHEAD: &str = "Fri, 01 Jan 2100 00:00:00 GMT";
 
-fn is_trouble(notice: &Notice, beginning: &str) -> bool {
-    matches!(notice, Notice::Trouble { message, .. } if message.starts_with(beginning))
+/// Whether it says that nothing can be sent by this machine's clock.
+fn is_clock(event: &Event) -> bool {
+    matches!(event, Event::Trouble(Trouble::NothingSent { error: Error::Clock { .. } }))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,17 +24,15 @@ async fn a_watcher_that_begins_before_its_clock_is_set_waits_for_that() {
     watching(&world, in_folder(&world), |watching| {
         let world = &world;
         async move {
-            let begins = "nothing can be sent now: this machine's clock is ";
-            watching.until("the clock", |told| told.iter().any(|notice| is_trouble(notice, begins))).await;
-            let (other, _told) = world.client().await;
+            watching.until("the clock", |told| told.iter().any(is_clock)).await;
+            let other = world.client().await;
             let mut reasons = Vec::new();
             other.status(|file| reasons.push(file.reason)).await.unwrap();
             other.close().await;
-            let is_clock = |reason: &Reason| matches!(reason, Reason::NoRecipient(why) if why.contains("clock"));
-            assert!(reasons.len() == 1 && is_clock(&reasons[0]), "{reasons:?}");
+            assert!(matches!(&reasons[..], [Reason::NoRecipient { error: Error::Clock { .. } }]), "{reasons:?}");
             world.fake.lock().faults.date = None;
             watching.until_finished(world, "file").await;
-            let said = |told: &[Notice]| told.iter().filter(|notice| is_trouble(notice, begins)).count() == 1;
+            let said = |told: &[Event]| told.iter().filter(|event| is_clock(event)).count() == 1;
             watching.until("what was said", said).await;
         }
     })
@@ -59,18 +57,17 @@ async fn what_was_right_when_a_watcher_began_ends_it_no_more_when_its_journal_ha
             for number in 0..200 {
                 world.write(&format!("full-{number}"), format!("{number} {}", "x".repeat(number)));
             }
-            let full = |told: &[Notice]| told.iter().any(|notice| is_trouble(notice, "no room left for the journal"));
-            watching.until("the full disk", full).await;
+            watching.until("the full disk", is_journal_full).await;
             // The watched folder, that of the results, and the time.
             fs::rename(world.files(), world.path("away")).unwrap();
             fs::rename(world.path("results"), world.path("other")).unwrap();
             std::os::unix::fs::symlink("nowhere", world.path("results")).unwrap();
             world.fake.lock().faults.date = Some(FAR_AHEAD);
             disk.free();
-            let clock = |told: &[Notice]| told.iter().any(|notice| is_trouble(notice, "nothing can be sent now"));
-            watching.until("the clock", clock).await;
+            let is_any = |event: &Event| matches!(event, Event::Trouble(Trouble::NothingSent { .. }));
+            watching.until("the clock", |told| told.iter().any(is_any)).await;
             world.fake.lock().faults.date = None;
-            let gone = |notice: &Notice| matches!(notice, Notice::Skipped { reason, .. } if reason.ends_with("exist"));
+            let gone = |event: &Event| matches!(event, Event::Skipped { reason: SkipReason::Unreadable { detail }, .. } if detail.ends_with("exist"));
             watching.until("the folder to be missed", |told| told.iter().any(gone)).await;
             fs::remove_file(world.path("results")).unwrap();
             fs::rename(world.path("away"), world.files()).unwrap();
@@ -97,21 +94,14 @@ async fn a_second_watcher_does_not_send_what_the_first_one_sends() {
         async move {
             watching.until_finished(world, "file").await;
             let begun = async |options: WatchOptions| {
-                let (second, mut told) = world.client().await;
-                let stop = CancellationToken::new();
-                let result = {
-                    let watches = second.watch(options, &stop);
-                    tokio::pin!(watches);
-                    loop {
-                        tokio::select! {
-                            result = &mut watches => break result,
-                            // It has begun.
-                            Some(notice) = told.recv() => if matches!(notice, Notice::Remark { .. }) {
-                                stop.cancel();
-                            },
-                        }
+                let second = world.client().await;
+                let (watching, mut told) = second.watch(options);
+                while let Some(event) = told.next().await {
+                    if matches!(event, Event::Note(Note::Watching { .. })) {
+                        watching.stop();
                     }
-                };
+                }
+                let result = watching.ended().await;
                 second.close().await;
                 result
             };

@@ -1,28 +1,26 @@
 //! How a client ends, and what it counts until then.
 
-use filemill_client::{Notice, ProgressNow, Reason, SendOptions, WatchOptions};
-use tokio_util::sync::CancellationToken;
+use filemill_client::{Error, Event, ProgressNow, Reason, Recovery, SendOptions, Trouble, WatchOptions};
 
 use crate::world::{LIMIT, World, collect, eventually, noise};
 
 /// Watches the folder until `steps` are done, and returns what was counted then.
 async fn watch(world: &World, steps: impl AsyncFnOnce(&dyn Fn() -> ProgressNow)) -> ProgressNow {
-    let (client, mut told) = world.client().await;
-    let stop = CancellationToken::new();
-    let progress = client.progress().clone();
+    let client = world.client().await;
     let options = WatchOptions { folders: vec![world.files()], ..WatchOptions::default() };
+    let (watching, mut told) = client.watch(options);
     let work = async {
-        client.watch(options, &stop).await.unwrap();
+        watching.ended().await.unwrap();
         client.close().await;
     };
-    let read = async { while told.recv().await.is_some() {} };
+    let read = async { while told.next().await.is_some() {} };
     let steps = async {
-        steps(&|| progress.now()).await;
-        stop.cancel();
+        steps(&|| watching.progress()).await;
+        watching.stop();
     };
     let all = async { tokio::join!(work, read, steps) };
     tokio::time::timeout(LIMIT, all).await.expect("watching took too long");
-    progress.now()
+    watching.progress()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,19 +28,19 @@ async fn one_stop_ends_a_client_whose_server_fails_in_the_middle_of_an_upload() 
     let world = World::new().await;
     world.write("big", noise(40));
     world.fake.lock().faults.hang_puts_from = Some(5);
-    let (client, told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let (sending, told) = client.send(options);
     let fail = async {
         eventually("a PUT", || world.fake.lock().seen.puts >= 5).await;
         world.fake.lock().faults.busy_calls = u32::MAX;
         world.fake.lock().faults.hang_puts_from = None;
         eventually("calls that fail", || world.fake.lock().faults.busy_calls < u32::MAX - 2).await;
-        stop.cancel();
+        sending.stop();
     };
-    let (ran, ()) = tokio::join!(collect(client.send(options, &stop), told), fail);
+    let (ran, ()) = tokio::join!(collect(&sending, told), fail);
     assert!(matches!(ran.result, Err(filemill_client::Error::Stopped)), "{:?}", ran.result);
-    assert!(client.has_begun().await.unwrap());
+    assert!(sending.has_begun().await.unwrap());
     tokio::time::timeout(LIMIT, client.close()).await.expect("it asks on");
     world.fake.lock().faults.busy_calls = 0;
     let ran = world.resume().await;
@@ -54,13 +52,13 @@ async fn a_client_that_was_stopped_before_it_began_anything_has_nothing_to_resum
     let world = World::new().await;
     world.write("file", "content");
     world.fake.lock().pools.clear();
-    let (client, told) = world.client().await;
-    let stop = CancellationToken::new();
-    stop.cancel();
+    let client = world.client().await;
     let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
-    let ran = collect(client.send(options, &stop), told).await;
+    let (sending, told) = client.send(options);
+    sending.stop();
+    let ran = collect(&sending, told).await;
     assert!(matches!(ran.result, Err(filemill_client::Error::Stopped)), "{:?}", ran.result);
-    assert!(!client.has_begun().await.unwrap());
+    assert!(!sending.has_begun().await.unwrap());
     client.close().await;
 }
 
@@ -92,15 +90,14 @@ async fn what_is_resumed_is_counted_with_its_bytes() {
     world.fake.lock().faults.hold_results = true;
     let stored = |fake: &crate::fake::Fake| fake.lock().uploads.values().any(|upload| upload.stored.len() == 1);
     world.send_and_die(stored).await;
-    let (client, told) = world.client().await;
-    let stop = CancellationToken::new();
-    let progress = client.progress().clone();
+    let client = world.client().await;
+    let (resuming, told) = client.resume();
     let counted = async {
-        eventually("it to be counted", || progress.now().stored_bytes == 7).await;
-        assert_eq!((progress.now().found_files, progress.now().found_bytes), (1, 7));
+        eventually("it to be counted", || resuming.progress().stored_bytes == 7).await;
+        assert_eq!((resuming.progress().found_files, resuming.progress().found_bytes), (1, 7));
         world.fake.process_all();
     };
-    let (ran, ()) = tokio::join!(collect(client.resume(&stop), told), counted);
+    let (ran, ()) = tokio::join!(collect(&resuming, told), counted);
     ran.assert_sizes(&[("file", 7)]);
     client.close().await;
 }
@@ -115,11 +112,11 @@ async fn the_status_of_a_watcher_that_waits_for_its_pool_names_the_files_that_wa
         let start = std::time::Instant::now();
         while reasons.is_empty() {
             assert!(start.elapsed() < LIMIT, "it says nothing");
-            let (other, _told) = world.client().await;
+            let other = world.client().await;
             other.status(|file| reasons.push(file.reason)).await.unwrap();
             other.close().await;
         }
-        assert!(matches!(&reasons[..], [Reason::NoRecipient(_)]), "{reasons:?}");
+        assert!(matches!(&reasons[..], [Reason::NoRecipient { .. }]), "{reasons:?}");
     })
     .await;
 }
@@ -129,16 +126,16 @@ async fn what_stored_files_wait_for_can_be_asked_while_they_wait() {
     let world = World::new().await;
     world.write("file", "content");
     world.fake.lock().faults.hold_results = true;
-    let (client, told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let (sending, told) = client.send(options);
     let ask = async {
         let stored = || world.fake.lock().uploads.values().any(|upload| upload.stored.len() == 1);
         eventually("it to be stored", stored).await;
-        assert!(matches!(client.why_waiting().await, Some(Reason::NoProcessor)));
+        assert!(matches!(sending.why_waiting().await, Some(Reason::NoProcessor)));
         world.fake.process_all();
     };
-    let (ran, ()) = tokio::join!(collect(client.send(options, &stop), told), ask);
+    let (ran, ()) = tokio::join!(collect(&sending, told), ask);
     ran.assert_sizes(&[("file", 7)]);
     client.close().await;
 }
@@ -150,17 +147,18 @@ async fn storage_that_takes_nothing_is_said_and_so_is_that_it_takes_again() {
     world.fake.lock().faults.busy_puts = 6;
     let ran = world.send().await;
     ran.assert_sizes(&[("file", 7)]);
-    let troubles: Vec<_> = ran
-        .notices
-        .iter()
-        .filter_map(|notice| match notice {
-            Notice::Trouble { message, .. } | Notice::Recovered { message } => Some(message.as_str()),
-            _ => None,
-        })
-        .collect();
-    let [trouble, recovered] = &troubles[..] else { panic!("{troubles:?}") };
-    assert!(trouble.contains("keeps failing: SlowDown") && trouble.ends_with("trying again"), "{trouble}");
-    assert!(recovered.contains("takes what is sent again"), "{recovered}");
+    let is_slow = |error: &Error| error.to_string().contains("keeps failing: SlowDown");
+    assert!(
+        matches!(
+            &ran.events[..],
+            [
+                Event::Trouble(Trouble::Unreachable { error }),
+                Event::Recovered(Recovery::Storage { .. })
+            ] if is_slow(error)
+        ),
+        "{:?}",
+        ran.events
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -168,26 +166,26 @@ async fn what_need_not_be_stored_counts_as_such() {
     let world = World::new().await;
     world.write("same", "content");
     world.send().await.assert_sizes(&[("same", 7)]);
-    let (client, told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
-    collect(client.send(options, &stop), told).await.assert_sizes(&[("same", 7)]);
-    let now = client.progress().now();
+    let (sending, told) = client.send(options);
+    collect(&sending, told).await.assert_sizes(&[("same", 7)]);
+    let now = sending.progress();
     client.close().await;
     assert_eq!((now.found_bytes, now.needless_bytes, now.stored_bytes), (7, 7, 0));
     // What a program that was killed has stored is stored.
     world.write("other", "others");
     world.fake.lock().faults.hold_results = true;
     world.send_and_die(|fake| fake.lock().uploads.values().filter(|upload| upload.told_header).count() == 2).await;
-    let (client, told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let (sending, told) = client.send(options);
     let process = async {
-        eventually("it to count as stored", || client.progress().now().stored_bytes == 6).await;
+        eventually("it to count as stored", || sending.progress().stored_bytes == 6).await;
         world.fake.process_all();
     };
-    let (ran, ()) = tokio::join!(collect(client.send(options, &stop), told), process);
+    let (ran, ()) = tokio::join!(collect(&sending, told), process);
     ran.assert_sizes(&[("other", 6), ("same", 7)]);
-    assert_eq!(client.progress().now().stored_bytes, 6);
+    assert_eq!(sending.progress().stored_bytes, 6);
     client.close().await;
 }

@@ -4,13 +4,14 @@ use std::fs;
 use std::time::Duration;
 
 use filemill_api::{ErrorCode, Release};
-use filemill_client::{Ending, Error, Finished, Notice, RowValue, SendOptions, WatchOptions, lay_out};
+use filemill_client::{
+    Activity, AwaitedThing, Ending, Error, Event, Finished, NotSent, Note, RowValue, SendOptions, Trouble,
+    WatchOptions, lay_out,
+};
 use filemill_seal::{Artifact, Digest};
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::fake::usual_release;
-use crate::world::{Ran, World, collect, eventually};
+use crate::world::{Ran, World, collect_and, die};
 
 fn release(engine: &str, media_types: Option<&[&str]>) -> Release {
     let media_types = media_types.map(|types| types.iter().map(|kind| (*kind).to_owned()).collect());
@@ -66,21 +67,21 @@ async fn a_watcher_sends_each_file_to_its_engine_too() {
     world.fake.lock().releases = vec![release("size", Some(&[])), release("table", Some(&["text/csv"]))];
     world.write("a.csv", "1");
     world.write("b", "22");
-    let (client, mut told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options =
         WatchOptions { folders: vec![world.files()], engine: Some("auto".to_owned()), ..WatchOptions::default() };
+    let (watching, mut told) = client.watch(options);
     let finished = async {
         let mut finished = Vec::new();
         while finished.len() < 2 {
-            if let Notice::Finished(file) = told.recv().await.unwrap() {
+            if let Event::Finished(file) = told.next().await.unwrap() {
                 finished.push(*file);
             }
         }
-        stop.cancel();
+        watching.stop();
         finished
     };
-    let (watched, mut finished) = tokio::join!(client.watch(options, &stop), finished);
+    let (watched, mut finished) = tokio::join!(watching.ended(), finished);
     watched.unwrap();
     finished.sort_by(|a, b| a.path.cmp(&b.path));
     assert_eq!(engines(&finished), pairs(&[("a.csv", "table"), ("b", "size")]));
@@ -100,33 +101,31 @@ async fn a_release_that_is_about_to_be_described_is_waited_for() {
     let (ran, ()) = tokio::join!(world.send_with(auto(&world)), described);
     ran.result.as_ref().unwrap();
     assert_eq!(engines(&ran.finished), pairs(&[("a.csv", "table")]));
-    let waited =
-        ran.notices.iter().any(|notice| matches!(notice, Notice::Remark { message } if message.contains("`table`")));
-    assert!(waited, "{:?}", ran.notices);
+    let waited = ran
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::Note(Note::AwaitingDescriptions { engines }) if engines == "`table`"));
+    assert!(waited, "{:?}", ran.events);
 }
 
 /// Sends everything for whichever engine fits, and does `then` when this file is said to wait.
-async fn send_until_it_waits(world: &World, file: &str, then: impl FnOnce(&CancellationToken)) -> Ran {
-    let (client, mut told) = world.client().await;
-    let (stop, (notices, again)) = (CancellationToken::new(), mpsc::channel(1024));
+async fn send_until_it_waits(world: &World, file: &str, then: impl FnOnce(&Activity)) -> Ran {
+    let client = world.client().await;
+    let (sending, told) = client.send(auto(world));
     let mut then = Some(then);
-    let hand_on = async {
-        while let Some(notice) = told.recv().await {
-            if let Notice::Waiting { path, reason } = &notice
-                && path.ends_with(file)
-            {
-                assert!(reason.contains("waiting for engine descriptions") && reason.contains("`table`"), "{reason}");
-                then.take().expect("it waits once")(&stop);
-            }
-            notices.send(notice).await.unwrap();
+    let ran = collect_and(&sending, told, |event| {
+        if let Event::Waiting { path, reason } = event
+            && path.ends_with(file)
+        {
+            assert!(
+                matches!(reason, AwaitedThing::Descriptions { error } if error.to_string().contains("`table`")),
+                "{reason:?}"
+            );
+            then.take().expect("it waits once")(&sending);
         }
-    };
-    let work = async {
-        let result = client.send(auto(world), &stop).await;
-        client.close().await;
-        result
-    };
-    let (ran, ()) = tokio::join!(collect(work, again), hand_on);
+    })
+    .await;
+    client.close().await;
     ran
 }
 
@@ -139,12 +138,12 @@ async fn while_nobody_has_described_an_engine_its_files_wait_and_go_nowhere_else
     world.write("a.csv", "1");
     world.write("b.odd", "22");
     // Nobody ever says it, and somebody ends the program.
-    let ran = send_until_it_waits(&world, "a.csv", CancellationToken::cancel).await;
+    let ran = send_until_it_waits(&world, "a.csv", Activity::stop).await;
     assert!(matches!(ran.result, Err(Error::Stopped)), "{:?}", ran.result);
-    let says_what_to_do = |notice: &Notice| matches!(notice, Notice::Trouble { message, hint: Some(hint) } if message.contains("`table`") && hint.contains("--engine"));
-    assert!(ran.notices.iter().any(says_what_to_do), "{:?}", ran.notices);
+    let says_it = |event: &Event| matches!(event, Event::Trouble(Trouble::Undescribed { error: Error::Undescribed { engines } }) if engines == "`table`");
+    assert!(ran.events.iter().any(says_it), "{:?}", ran.events);
     assert!(ran.finished.iter().all(|file| file.path.ends_with("b.odd")), "{:?}", ran.finished);
-    let describe = |_: &CancellationToken| world.fake.lock().releases[1] = release("table", Some(&["text/csv"]));
+    let describe = |_: &Activity| world.fake.lock().releases[1] = release("table", Some(&["text/csv"]));
     let ran = send_until_it_waits(&world, "a.csv", describe).await;
     ran.result.as_ref().unwrap();
     assert_eq!(engines(&ran.finished), pairs(&[("a.csv", "table"), ("b.odd", "odd")]));
@@ -163,21 +162,22 @@ async fn a_file_does_not_wait_for_what_cannot_be_described_any_more() {
         let broken = Release { undescribable: true, ..release("table", None) };
         world.fake.lock().releases = others.into_iter().chain([release("table", None)]).collect();
         world.write("a.csv", "1");
-        let tried = |_: &CancellationToken| *world.fake.lock().releases.last_mut().unwrap() = broken;
+        let tried = |_: &Activity| *world.fake.lock().releases.last_mut().unwrap() = broken;
         let ran = send_until_it_waits(&world, "a.csv", tried).await;
         ran.result.as_ref().unwrap();
         if ends {
             assert_eq!(engines(&ran.finished), pairs(&[("a.csv", "size")]));
         } else {
-            assert!(matches!(&ran.finished[0].ending, Ending::NotSent { kind, .. } if kind == "no_engine"));
+            assert!(matches!(&ran.finished[0].ending, Ending::NotSent { code: NotSent::NoEngine, .. }));
         }
-        assert!(says_that_nobody_could_describe(&ran), "{:?}", ran.notices);
+        assert!(says_that_nobody_could_describe(&ran), "{:?}", ran.events);
     }
 }
 
 fn says_that_nobody_could_describe(ran: &Ran) -> bool {
-    let says = |notice: &Notice| matches!(notice, Notice::Trouble { message, .. } if message.contains("`table`"));
-    ran.notices.iter().any(says)
+    let says =
+        |event: &Event| matches!(event, Event::Trouble(Trouble::Undescribable { engines }) if engines == "`table`");
+    ran.events.iter().any(says)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,10 +187,10 @@ async fn an_engine_that_processors_cannot_describe_is_not_waited_for() {
     world.fake.lock().releases = vec![release("size", None), broken];
     world.write("a.csv", "1");
     let ran = world.send_with(auto(&world)).await;
-    let waits = |notice: &Notice| matches!(notice, Notice::Remark { message } if message.contains("waiting"));
-    assert!(!ran.notices.iter().any(waits), "{:?}", ran.notices);
+    let waits = |event: &Event| matches!(event, Event::Note(Note::AwaitingDescriptions { .. }));
+    assert!(!ran.events.iter().any(waits), "{:?}", ran.events);
     assert_eq!(engines(&ran.finished), pairs(&[("a.csv", "size")]));
-    assert!(says_that_nobody_could_describe(&ran), "{:?}", ran.notices);
+    assert!(says_that_nobody_could_describe(&ran), "{:?}", ran.events);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,7 +245,7 @@ async fn a_file_that_no_engine_takes_fails_by_itself() {
     let ran = world.send_with(auto(&world)).await;
     ran.result.as_ref().unwrap();
     assert!(ran.finished[0].ending.succeeded());
-    assert!(matches!(&ran.finished[1].ending, Ending::NotSent { kind, .. } if kind == "no_engine"));
+    assert!(matches!(&ran.finished[1].ending, Ending::NotSent { code: NotSent::NoEngine, .. }));
 }
 
 /// Sends `a.csv` for the engine `table`, dies on the way, and changes the file, so that it has to be sent again.
@@ -258,14 +258,9 @@ async fn interrupted_for(world: &World, releases: Vec<Release>) {
     world.fake.lock().releases = releases;
     world.write("a.csv", vec![1; 300_000]);
     world.fake.lock().faults.hang_puts_from = Some(1);
-    let (client, mut told) = world.client().await;
-    let stop = CancellationToken::new();
-    tokio::select! {
-        result = client.send(auto(world), &stop) => panic!("ended before it could be killed: {result:?}"),
-        () = async { while told.recv().await.is_some() {} } => unreachable!(),
-        () = eventually("to be killed", || world.fake.lock().seen.puts > 2) => {}
-    }
-    drop(client);
+    let client = world.client().await;
+    let (sending, told) = client.send(auto(world));
+    die(client, sending, told, || world.fake.lock().seen.puts > 2).await;
     world.fake.lock().faults.hang_puts_from = None;
     world.write("a.csv", vec![2; 200_000]);
 }
@@ -294,11 +289,12 @@ async fn what_was_begun_for_a_release_that_is_gone_is_given_up_and_says_what_to_
     world.fake.lock().releases = vec![release("size", Some(&[])), newer];
     let ran = world.resume().await;
     ran.result.as_ref().unwrap();
-    let [Finished { ending: Ending::NotSent { kind, message }, .. }] = &ran.finished[..] else {
+    let [Finished { ending: Ending::NotSent { code, message, error }, .. }] = &ran.finished[..] else {
         panic!("{:?}", ran.finished);
     };
-    assert_eq!(kind, "release_gone");
-    assert!(message.contains("1.0.0 of engine `table`") && message.contains("--engine NAME"), "{message}");
+    assert_eq!(*code, NotSent::ReleaseGone);
+    assert!(message.contains("1.0.0 of engine `table`"), "{message}");
+    assert!(matches!(error.as_deref(), Some(Error::ReleaseGone { .. })), "{error:?}");
     assert_eq!(world.fake.lock().uploads.len(), 1, "it was sent for another release");
     // `send` takes it up as any other file.
     assert_eq!(engines(&world.send_with(auto(&world)).await.finished), pairs(&[("a.csv", "table")]));
@@ -315,29 +311,33 @@ async fn what_was_begun_for_an_engine_that_is_away_with_its_processor_is_kept_un
     for _ in 0..2 {
         let ran = world.resume().await;
         ran.result.as_ref().unwrap();
-        let [Finished { ending: Ending::NotSent { kind, message }, .. }] = &ran.finished[..] else {
+        let [Finished { ending: Ending::NotSent { code, message, .. }, .. }] = &ran.finished[..] else {
             panic!("{:?}", ran.finished);
         };
-        assert_eq!(kind, "engine_away");
+        assert_eq!(*code, NotSent::EngineAway);
         assert!(message.contains("no processor offers release 1.0.0 of engine `local/b` now"), "{message}");
     }
     // A watcher does not send it for another engine either: of another folder, so that it finds nothing new.
     fs::create_dir(world.path("other")).unwrap();
-    let (client, mut told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let folders = vec![world.path("other")];
     let options = WatchOptions { folders, engine: Some("auto".to_owned()), ..WatchOptions::default() };
+    let (watching, mut told) = client.watch(options);
     let waits = async {
         loop {
-            match told.recv().await.unwrap() {
-                Notice::Waiting { reason, .. } => break assert!(reason.contains("`local/b` now"), "{reason}"),
-                Notice::Finished(file) => panic!("{file:?}"),
+            match told.next().await.unwrap() {
+                Event::Waiting { reason, .. } => {
+                    let is_away =
+                        |error: &Error| matches!(error, Error::EngineAway { engine, .. } if engine == "local/b");
+                    break assert!(matches!(&reason, AwaitedThing::Engine { error } if is_away(error)), "{reason:?}");
+                }
+                Event::Finished(file) => panic!("{file:?}"),
                 _ => {}
             }
         }
-        stop.cancel();
+        watching.stop();
     };
-    let (watched, ()) = tokio::join!(client.watch(options, &stop), waits);
+    let (watched, ()) = tokio::join!(watching.ended(), waits);
     watched.unwrap();
     client.close().await;
     assert_eq!(world.fake.lock().uploads.len(), 1);
@@ -353,17 +353,17 @@ async fn a_release_that_is_replaced_while_it_is_used_costs_another_upload_only()
     let (old, new) = (release("local/a", Some(&[])), release("local/a-replaced", Some(&[])));
     world.fake.lock().releases = vec![old.clone()];
     world.write("first", "1");
-    let (client, mut told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options =
         WatchOptions { folders: vec![world.files()], engine: Some("local/a".to_owned()), ..WatchOptions::default() };
+    let (watching, mut told) = client.watch(options);
     let finished = async {
         let mut finished = Vec::new();
         loop {
-            let Notice::Finished(file) = told.recv().await.unwrap() else { continue };
+            let Event::Finished(file) = told.next().await.unwrap() else { continue };
             finished.push(*file);
             if finished.len() == 2 {
-                stop.cancel();
+                watching.stop();
                 return finished;
             }
             let mut inner = world.fake.lock();
@@ -373,7 +373,7 @@ async fn a_release_that_is_replaced_while_it_is_used_costs_another_upload_only()
             world.write("second", "22");
         }
     };
-    let (watched, finished) = tokio::join!(client.watch(options, &stop), finished);
+    let (watched, finished) = tokio::join!(watching.ended(), finished);
     watched.unwrap();
     assert_eq!(engines(&finished), pairs(&[("first", "local/a"), ("second", "local/a")]));
     let release = {
@@ -418,7 +418,7 @@ async fn results_are_listed_in_parts_that_fit_into_memory() {
         world.write(name, name.repeat(3));
     }
     world.send().await.result.unwrap();
-    let (client, _told) = world.client().await;
+    let client = world.client().await;
     let (mut pages, mut after) = (Vec::new(), 0);
     loop {
         let page = client.results(after).await.unwrap();
@@ -440,7 +440,7 @@ async fn a_report_is_shown_by_exactly_the_description_it_names() {
     world.fake.lock().description = Some((document.into(), r#"{"name":"a lie"}"#.into()));
     let path = world.write("a", "12345");
     world.send().await.result.unwrap();
-    let (client, _told) = world.client().await;
+    let client = world.client().await;
     let file = client.result_at(&path).await.unwrap();
     assert!(matches!(client.description_of(&file).await, Err(Error::OtherDescription { .. })));
     world.fake.lock().description = Some((document.into(), document.into()));

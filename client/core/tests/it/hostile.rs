@@ -1,9 +1,8 @@
 //! A server that cheats: it can withhold, never forge, swap or read.
 
 use filemill_api::SignedStatement;
-use filemill_client::{Ending, Error, Notice, SendOptions};
+use filemill_client::{Ending, Error, Event, SendOptions};
 use filemill_seal::{Identity, LogLine, PoolRoot, Statement};
-use tokio_util::sync::CancellationToken;
 
 use crate::fake::Cheat;
 use crate::world::{World, eventually};
@@ -17,7 +16,7 @@ async fn cheated(cheat: Cheat) -> String {
     ran.result.as_ref().unwrap();
     assert!(ran.finished.iter().all(|file| matches!(file.ending, Ending::NotShown { .. })), "{ran:?}");
     // It is not shown later either.
-    let (client, _told) = world.client().await;
+    let client = world.client().await;
     let page = client.results(0).await.unwrap();
     assert!(page.files.iter().all(|file| matches!(file.ending, Ending::NotShown { .. })) && page.files.len() == 2);
     client.close().await;
@@ -105,22 +104,22 @@ async fn long_results_do_not_pile_up_before_a_slow_reader() {
     for index in 0..8 {
         world.write(&format!("f{index}"), index.to_string());
     }
-    let (client, mut told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let (sending, mut told) = client.send(options);
     let read = async {
-        eventually("the first result", || client.progress().now().done_files >= 1).await;
+        eventually("the first result", || sending.progress().done_files >= 1).await;
         for finished in 0..8 {
             for _ in 0..5 {
                 // Not to wait for anything: this is a terminal that is slow.
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
                 assert!(told.len() <= 1, "{} results wait", told.len());
             }
-            let notice = told.recv().await;
-            assert!(matches!(notice, Some(Notice::Finished(_))), "{finished}: {notice:?}");
+            let event = told.next().await;
+            assert!(matches!(event, Some(Event::Finished(_))), "{finished}: {event:?}");
         }
     };
-    let (result, ()) = tokio::join!(client.send(options, &stop), read);
+    let (result, ()) = tokio::join!(sending.ended(), read);
     result.unwrap();
     client.close().await;
 }

@@ -4,13 +4,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use filemill_client::{Error, Finished, Notice, Reason, SendOptions, WatchOptions};
+use filemill_client::{Error, Event, FileKind, Finished, Reason, SendOptions, SkipReason, Trouble, WatchOptions};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::world::{LIMIT, Ran, World, collect, eventually, noise};
-
-const LINK: &str = "ignored: link, which is not followed";
 
 /// A folder beside the one that is sent, with a file in it.
 fn secret(world: &World, name: &str) -> PathBuf {
@@ -25,32 +22,32 @@ fn secret(world: &World, name: &str) -> PathBuf {
 async fn watch<F: Future<Output = ()>>(
     world: &World,
     acts: impl FnOnce(mpsc::UnboundedReceiver<String>) -> F,
-) -> (Vec<String>, Vec<(String, String)>) {
-    let (client, mut told) = world.client().await;
-    let stop = CancellationToken::new();
+) -> (Vec<String>, Vec<(String, SkipReason)>) {
+    let client = world.client().await;
     let options = WatchOptions { folders: vec![world.files()], ..WatchOptions::default() };
+    let (watching, mut told) = client.watch(options);
     let (tell, finished) = mpsc::unbounded_channel();
     let acting = async {
         acts(finished).await;
-        stop.cancel();
+        watching.stop();
     };
     let name = |path: &Path| path.strip_prefix(world.files()).unwrap_or(path).display().to_string();
     let read = async {
         let (mut finished, mut skipped) = (Vec::new(), Vec::new());
-        while let Some(notice) = told.recv().await {
-            match notice {
-                Notice::Finished(file) => {
+        while let Some(event) = told.next().await {
+            match event {
+                Event::Finished(file) => {
                     finished.push(name(&file.path));
                     let _ = tell.send(name(&file.path));
                 }
-                Notice::Skipped { path, reason } => skipped.push((name(&path), reason)),
+                Event::Skipped { path, reason } => skipped.push((name(&path), reason)),
                 _ => {}
             }
         }
         (finished, skipped)
     };
     let work = async {
-        let result = client.watch(options, &stop).await;
+        let result = watching.ended().await;
         client.close().await;
         result
     };
@@ -90,7 +87,7 @@ async fn what_changes_behind_a_link_in_a_watched_folder_is_not_sent() {
     })
     .await;
     assert_eq!(finished, ["before", "next", "arrived/file", "arrived/last"]);
-    assert_eq!(skipped, [("link".to_owned(), LINK.to_owned()), ("arrived/inner".to_owned(), LINK.to_owned())]);
+    assert_eq!(skipped, [("link".to_owned(), SkipReason::Link), ("arrived/inner".to_owned(), SkipReason::Link)]);
     let sent: u32 =
         world.fake.lock().uploads.values().flat_map(|upload| &upload.open.jobs).map(|range| range.count).sum();
     assert_eq!(sent, 4, "something else was sent");
@@ -111,16 +108,16 @@ async fn swapped(world: &World) -> (Ran, PathBuf) {
     world.write("folder/file", "mine");
     // The first chunks hang in storage: the rest is not read before they are through, for lack of buffers.
     world.fake.lock().faults.hang_puts_from = Some(1);
-    let (client, told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let (sending, told) = client.send(options);
     let swap = async {
         eventually("a PUT", || world.fake.lock().seen.puts > 1).await;
         fs::rename(world.files().join("folder"), world.path("moved")).unwrap();
         symlink(&secret, world.files().join("folder")).unwrap();
         world.fake.lock().faults.hang_puts_from = None;
     };
-    let (ran, ()) = tokio::join!(collect(client.send(options, &stop), told), swap);
+    let (ran, ()) = tokio::join!(collect(&sending, told), swap);
     client.close().await;
     (ran, secret)
 }
@@ -131,9 +128,9 @@ async fn a_file_whose_place_a_pipe_or_a_folder_takes_is_left_out_as_where_it_was
     world.write("first", noise(40));
     let (pipe, folder) = (world.write("pipe", "1"), world.write("sub/folder", "22"));
     world.fake.lock().faults.hang_puts_from = Some(1);
-    let (client, told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let (sending, told) = client.send(options);
     let replace = async {
         eventually("a PUT", || world.fake.lock().seen.puts > 1).await;
         fs::remove_file(&pipe).unwrap();
@@ -142,28 +139,29 @@ async fn a_file_whose_place_a_pipe_or_a_folder_takes_is_left_out_as_where_it_was
         fs::create_dir(&folder).unwrap();
         world.fake.lock().faults.hang_puts_from = None;
     };
-    let (ran, ()) = tokio::join!(collect(client.send(options, &stop), told), replace);
-    assert_eq!(client.progress().now().found_files, 1);
+    let (ran, ()) = tokio::join!(collect(&sending, told), replace);
+    assert_eq!(sending.progress().found_files, 1);
     client.close().await;
     ran.assert_sizes(&[("first", 40 << 16)]);
     let mut skipped: Vec<_> = ran
-        .notices
+        .events
         .iter()
-        .filter_map(|notice| match notice {
-            Notice::Skipped { path, reason } => Some((path.clone(), reason.as_str())),
+        .filter_map(|event| match event {
+            Event::Skipped { path, reason } => Some((path.clone(), reason.clone())),
             _ => None,
         })
         .collect();
-    skipped.sort();
-    assert_eq!(skipped, [(pipe, "it is a named pipe"), (folder, "it is a folder")]);
+    skipped.sort_by(|a, b| a.0.cmp(&b.0));
+    let not_a_file = |is| SkipReason::NotAFile { is };
+    assert_eq!(skipped, [(pipe, not_a_file(FileKind::Pipe)), (folder, not_a_file(FileKind::Folder))]);
 }
 
 #[track_caller]
 fn assert_left_out(ran: &Ran, secret: &Path) {
     let content = filemill_seal::Digest::of(&fs::read(secret.join("file")).unwrap());
     assert!(ran.finished.iter().all(|file: &Finished| file.sha256 != Some(content)), "a foreign file was sent");
-    let said = |notice: &Notice| matches!(notice, Notice::Skipped { reason, .. } if reason == LINK);
-    assert!(ran.notices.iter().any(said), "{:?}", ran.notices);
+    let said = |event: &Event| matches!(event, Event::Skipped { reason: SkipReason::Link, .. });
+    assert!(ran.events.iter().any(said), "{:?}", ran.events);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,7 +179,7 @@ async fn a_folder_that_became_a_link_before_a_resume_is_left_out_and_no_failure(
     ran.assert_sizes(&[("first", 40 << 16)]);
     assert_left_out(&ran, &secret);
     // Nothing is left to wait for, and the link is no failure.
-    let (client, _told) = world.client().await;
+    let client = world.client().await;
     let mut waiting = Vec::new();
     client.status(|file| waiting.push((file.path, file.reason))).await.unwrap();
     client.close().await;
@@ -223,7 +221,7 @@ async fn what_lies_below_a_rule_file_that_is_none_waits_which_is_said_and_nothin
             until(&mut finished, "was/deep/before-its-pipe").await;
             rustix::fs::mknodat(rustix::fs::CWD, was, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
             world.write("was/deep/after-its-pipe", "1");
-            let (client, _told) = world.client().await;
+            let client = world.client().await;
             client.status(|file| reasons.push((file.path, file.reason))).await.unwrap();
             client.close().await;
             world.write("next", "1");
@@ -245,12 +243,13 @@ async fn what_lies_below_a_rule_file_that_is_none_waits_which_is_said_and_nothin
     for (file, waits, why) in
         [(&pipe, "waits-for-pipe", "it is a named pipe"), (&long, "waits-for-long", "it is longer than 4 MiB")]
     {
-        let said = format!("what lies beside and below it waits, because its rules cannot be followed: {why}");
+        let detail = format!("what lies beside and below it waits, because its rules cannot be followed: {why}");
+        let said = SkipReason::RulesUnread { detail };
         let name = file.strip_prefix(world.files()).unwrap().display().to_string();
         assert!(skipped.contains(&(name, said.clone())), "{skipped:?}");
-        assert!(reasons.contains(&(file.clone(), Reason::Skipped(said))), "{reasons:?}");
+        assert!(reasons.contains(&(file.clone(), Reason::Skipped { reason: said })), "{reasons:?}");
         let waiting = |(path, reason): &(PathBuf, Reason)| {
-            path.ends_with(waits) && matches!(reason, Reason::RulesUnread(said) if said.ends_with(why))
+            path.ends_with(waits) && matches!(reason, Reason::RulesUnread { rule } if rule.to_string().ends_with(why))
         };
         assert!(reasons.iter().any(waiting), "{reasons:?}");
     }
@@ -269,11 +268,10 @@ async fn a_result_that_a_link_keeps_from_being_saved_is_a_failure_at_the_end() {
     };
     let ran = send().await;
     let Err(error @ Error::NotKept { .. }) = &ran.result else { panic!("{:?}", ran.result) };
-    assert!(error.hint().is_some_and(|hint| hint.contains("take away what is in the way")), "{error}");
+    assert!(error.to_string().contains("some results could not be kept"), "{error}");
     assert!(ran.finished.iter().all(|file| file.ending.succeeded()) && out.join("y.age").exists());
-    let said =
-        |notice: &Notice| matches!(notice, Notice::Trouble { message, .. } if message.contains("sub/x.age`: a link"));
-    assert!(ran.notices.iter().any(said), "{:?}", ran.notices);
+    let said = |event: &Event| matches!(event, Event::Trouble(Trouble::InTheWay { error }) if error.to_string().contains("sub/x.age`: a link"));
+    assert!(ran.events.iter().any(said), "{:?}", ran.events);
     fs::remove_file(out.join("sub")).unwrap();
     send().await.assert_sizes(&[("x", 1), ("y", 2)]);
     assert!(out.join("sub/x.age").exists());

@@ -21,6 +21,8 @@ mod recovery;
 mod resuming;
 mod sending;
 #[cfg(unix)]
+mod several;
+#[cfg(unix)]
 mod standing;
 mod storage;
 mod unplaced;

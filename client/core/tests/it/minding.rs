@@ -7,22 +7,20 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use filemill_client::{Client, Finished, LookThrough, Notice, Reason, WatchOptions};
-use tokio_util::sync::CancellationToken;
+use filemill_client::{Error, Event, Finished, LeftOut, LookThrough, Reason, Recovery, Trouble, WatchOptions};
 
 use crate::world::{LIMIT, World, eventually};
 
 /// A watcher, and what it told so far.
 pub(crate) struct Watching {
-    told: Mutex<Vec<Notice>>,
-    stop: CancellationToken,
+    told: Mutex<Vec<Event>>,
 }
 
 impl Watching {
     pub(crate) fn finished(&self) -> Vec<Finished> {
         let told = self.told.lock().unwrap();
         told.iter()
-            .filter_map(|notice| if let Notice::Finished(file) = notice { Some((**file).clone()) } else { None })
+            .filter_map(|event| if let Event::Finished(file) = event { Some((**file).clone()) } else { None })
             .collect()
     }
 
@@ -32,7 +30,7 @@ impl Watching {
         self.finished().iter().map(name).collect()
     }
 
-    pub(crate) async fn until(&self, what: &str, mut holds: impl FnMut(&[Notice]) -> bool) {
+    pub(crate) async fn until(&self, what: &str, mut holds: impl FnMut(&[Event]) -> bool) {
         eventually(what, || holds(&self.told.lock().unwrap())).await;
     }
 
@@ -47,30 +45,22 @@ pub(crate) async fn watching<F: Future<Output = ()>>(
     options: WatchOptions,
     act: impl FnOnce(std::sync::Arc<Watching>) -> F,
 ) {
-    let (client, told) = world.client().await;
-    watching_by(client, told, options, act).await;
-}
-
-async fn watching_by<F: Future<Output = ()>>(
-    client: Client,
-    mut told: tokio::sync::mpsc::Receiver<Notice>,
-    options: WatchOptions,
-    act: impl FnOnce(std::sync::Arc<Watching>) -> F,
-) {
-    let watching = std::sync::Arc::new(Watching { told: Mutex::default(), stop: CancellationToken::new() });
+    let client = world.client().await;
+    let (activity, mut told) = client.watch(options);
+    let watching = std::sync::Arc::new(Watching { told: Mutex::default() });
     let read = async {
-        while let Some(notice) = told.recv().await {
-            watching.told.lock().unwrap().push(notice);
+        while let Some(event) = told.next().await {
+            watching.told.lock().unwrap().push(event);
         }
     };
     let work = async {
-        let result = client.watch(options, &watching.stop).await;
+        let result = activity.ended().await;
         client.close().await;
         result
     };
     let act = async {
         act(std::sync::Arc::clone(&watching)).await;
-        watching.stop.cancel();
+        activity.stop();
     };
     let all = async { tokio::join!(work, read, act) };
     let (result, (), ()) = tokio::time::timeout(LIMIT * 3, all).await.expect("watching took too long");
@@ -100,13 +90,14 @@ async fn a_file_is_left_out_by_the_same_rule_whether_it_was_there_or_appears() {
             let mut names = watching.names(world);
             names.sort();
             assert_eq!(names, [".gitignore", "after", "sub/.gitignore"]);
-            let (other, _told) = world.client().await;
+            let other = world.client().await;
             let mut reasons = Vec::new();
             other.status(|file| reasons.push((file.path, file.reason))).await.unwrap();
             other.close().await;
             let rules = fs::canonicalize(world.files()).unwrap().join(".gitignore");
-            let said = Reason::Ignored(format!("pattern `/build/` of `{}`", rules.display()));
-            assert_eq!(said.to_string(), format!("ignored: pattern `/build/` of `{}`", rules.display()));
+            let rule = LeftOut::Pattern { pattern: b"/build/".to_vec(), file: Some(rules.clone()) };
+            assert_eq!(rule.to_string(), format!("pattern `/build/` of `{}`", rules.display()));
+            let said = Reason::Ignored { rule };
             assert!(reasons.iter().any(|(path, reason)| path.ends_with("build") && *reason == said), "{reasons:?}");
         }
     })
@@ -175,18 +166,13 @@ async fn what_programs_leave_in_folders_is_sent_only_if_somebody_asks_for_it() {
             world.write("after", "after");
             watching.until_finished(world, "after").await;
             assert_eq!(watching.names(world).len(), 2, "{:?}", watching.names(world));
-            let (other, _told) = world.client().await;
+            let other = world.client().await;
             let mut reasons = Vec::new();
-            other.status(|file| reasons.push((file.path, file.reason.to_string()))).await.unwrap();
+            other.status(|file| reasons.push((file.path, file.reason))).await.unwrap();
             other.close().await;
-            let why = |name: &str| {
-                let found = reasons.iter().find(|(path, _)| path.ends_with(name));
-                found.map(|(_, why)| why.as_str()).unwrap_or_default().to_owned()
-            };
-            assert_eq!(
-                (why("a.iso.part"), why(".DS_Store")),
-                ("ignored: temporary file".into(), "ignored: system file".into())
-            );
+            let why = |name: &str| reasons.iter().find(|(path, _)| path.ends_with(name)).map(|(_, why)| why.clone());
+            let ignored = |rule: LeftOut| Some(Reason::Ignored { rule });
+            assert_eq!((why("a.iso.part"), why(".DS_Store")), (ignored(LeftOut::Temporary), ignored(LeftOut::System)));
         }
     })
     .await;
@@ -228,7 +214,7 @@ async fn a_file_that_grows_again_and_again_has_one_newest_result() {
                 tokio::time::sleep(Duration::from_millis(1200)).await;
                 append();
             }
-            let is_all = |notice: &Notice| matches!(notice, Notice::Finished(file) if file.size == 36);
+            let is_all = |event: &Event| matches!(event, Event::Finished(file) if file.size == 36);
             watching.until("all of it", |told| told.iter().any(is_all)).await;
             let sizes: Vec<(u64, bool)> = watching.finished().iter().map(|file| (file.size, file.supersedes)).collect();
             assert!(sizes.len() < 4, "each part was taken for the whole: {sizes:?}");
@@ -236,7 +222,7 @@ async fn a_file_that_grows_again_and_again_has_one_newest_result() {
         }
     })
     .await;
-    let (client, _told) = world.client().await;
+    let client = world.client().await;
     let page = client.results(0).await.unwrap();
     client.close().await;
     assert_eq!(
@@ -269,7 +255,7 @@ async fn a_file_that_is_filled_in_parts_without_growing_has_one_newest_result() 
         }
     })
     .await;
-    let (client, _told) = world.client().await;
+    let client = world.client().await;
     let page = client.results(0).await.unwrap();
     client.close().await;
     let mut names: Vec<_> = page.files.iter().map(|file| file.path.file_name().unwrap().to_owned()).collect();
@@ -339,14 +325,17 @@ impl Drop for SmallDisk {
     }
 }
 
-fn troubles(told: &[Notice]) -> Vec<&str> {
-    told.iter()
-        .filter_map(|notice| if let Notice::Trouble { message, .. } = notice { Some(message.as_str()) } else { None })
-        .collect()
+pub(crate) fn troubles(told: &[Event]) -> Vec<&Trouble> {
+    told.iter().filter_map(|event| if let Event::Trouble(trouble) = event { Some(trouble) } else { None }).collect()
 }
 
-fn recoveries(told: &[Notice]) -> usize {
-    told.iter().filter(|notice| matches!(notice, Notice::Recovered { message } if message.contains("kept"))).count()
+fn recoveries(told: &[Event]) -> usize {
+    told.iter().filter(|event| matches!(event, Event::Recovered(Recovery::ResultsKept { .. }))).count()
+}
+
+/// Whether the journal is said to have no room.
+pub(crate) fn is_journal_full(told: &[Event]) -> bool {
+    troubles(told).iter().any(|trouble| matches!(trouble, Trouble::JournalFull { .. }))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -370,7 +359,8 @@ async fn a_full_disk_for_results_is_said_and_what_could_not_be_kept_follows() {
             {
                 let told = watching.told.lock().unwrap();
                 let said = troubles(&told);
-                assert!(said.len() == 1 && said[0].contains("no room left on the disk"), "{said:?}");
+                let is_full = |error: &Error| error.to_string().contains("no room left on the disk");
+                assert!(matches!(&said[..], [Trouble::ResultsNotKept { error, .. }] if is_full(error)), "{said:?}");
             }
             disk.free();
             watching.until("what was put off", |told| recoveries(told) == 1).await;
@@ -398,7 +388,9 @@ async fn what_was_put_off_follows_though_the_journal_had_no_room_meanwhile_and_a
     assert!(Command::new("cp").arg("-a").arg(aside.join(".")).arg(&home).status().unwrap().success());
     world.write("before", "1");
     let left = std::sync::Mutex::new(Vec::new());
-    let put_off = |told: &[Notice]| troubles(told).iter().filter(|said| said.contains("cannot be kept")).count();
+    let put_off = |told: &[Event]| {
+        troubles(told).iter().filter(|trouble| matches!(trouble, Trouble::ResultsNotKept { .. })).count()
+    };
     watching(&world, WatchOptions { out: Some(out.clone()), ..in_folder(&world) }, |watching| {
         let (world, out, disk, results, left) = (&world, &out, &disk, &results, &left);
         async move {
@@ -410,11 +402,7 @@ async fn what_was_put_off_follows_though_the_journal_had_no_room_meanwhile_and_a
             for number in 0..200 {
                 world.write(&format!("full-{number}"), format!("{number} {}", "x".repeat(number)));
             }
-            watching
-                .until("the full disk", |told| {
-                    troubles(told).iter().any(|said| said.contains("room left for the journal"))
-                })
-                .await;
+            watching.until("the full disk", is_journal_full).await;
             disk.free();
             watching.until_finished(world, "full-199").await;
             results.remount("rw");
@@ -429,7 +417,7 @@ async fn what_was_put_off_follows_though_the_journal_had_no_room_meanwhile_and_a
     .await;
     let watching = left.lock().unwrap().pop().unwrap();
     let told = watching.told.lock().unwrap();
-    assert!(troubles(&told).last().is_some_and(|said| said.starts_with("one result is not in ")), "{told:?}");
+    assert!(matches!(troubles(&told).last(), Some(Trouble::ResultsLeft { count: 1, .. })), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -473,9 +461,7 @@ async fn a_full_disk_for_the_journal_is_said_and_the_watcher_goes_on_when_there_
             for number in 0..200 {
                 world.write(&format!("full-{number}"), format!("{number} {}", "x".repeat(number)));
             }
-            watching
-                .until("the full disk", |told| troubles(told).iter().any(|said| said.contains("no room left")))
-                .await;
+            watching.until("the full disk", is_journal_full).await;
             disk.free();
             for number in 0..200 {
                 watching.until_finished(world, &format!("full-{number}")).await;
@@ -506,7 +492,7 @@ async fn folders_are_looked_through_rarely_where_the_system_tells_of_all_changes
         let (world, overlay) = (&world, &overlay);
         async move {
             let looks = async || {
-                let (other, _told) = world.client().await;
+                let other = world.client().await;
                 let folders = other.watched_folders().await.unwrap();
                 other.close().await;
                 folders
@@ -526,14 +512,13 @@ async fn folders_are_looked_through_rarely_where_the_system_tells_of_all_changes
             };
             assert_eq!(look(&world.files()), LookThrough::Rarely);
             let why = "it is on a file system of kind `overlay`".to_owned();
-            assert_eq!(look(overlay), LookThrough::Often { why, every: Duration::from_secs(5) });
+            assert_eq!(look(overlay), LookThrough::Often { why, every_s: 5 });
             // Nobody tells of what changes in the lower parts of an overlay.
             fs::write(world.path("upper/unseen"), "unseen").unwrap();
-            let unseen = |notice: &Notice| matches!(notice, Notice::Finished(file) if file.path.ends_with("unseen"));
+            let unseen = |event: &Event| matches!(event, Event::Finished(file) if file.path.ends_with("unseen"));
             watching.until("what nobody told of", |told| told.iter().any(unseen)).await;
             world.write("deep/new/file", "new");
-            let new =
-                |notice: &Notice| matches!(notice, Notice::Finished(file) if file.path.ends_with("deep/new/file"));
+            let new = |event: &Event| matches!(event, Event::Finished(file) if file.path.ends_with("deep/new/file"));
             watching.until("a new file in a new folder", |told| told.iter().any(new)).await;
         }
     })

@@ -2,13 +2,15 @@
 
 use std::fs;
 
-use filemill_client::{Ending, Error, Finished, GivenParameters, Notice, Reason, SendOptions, WatchOptions};
+use filemill_client::{
+    AwaitedThing, Ending, Error, Event, Events, Finished, GivenParameters, NotSent, Reason, SendOptions, Trouble,
+    WatchOptions,
+};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
-use tokio_util::sync::CancellationToken;
 
 use crate::fake::usual_release;
-use crate::world::{Ran, World, eventually};
+use crate::world::{Ran, World, die};
 
 const SCHEMA: &str = r#"{"type":"object","additionalProperties":false,"properties":{
     "rules":{"type":["string","null"],"maxLength":1048576},"depth":{"type":"integer","maximum":9},
@@ -54,7 +56,7 @@ async fn parameters_reach_the_processor_typed_by_the_schema_and_are_shown_with_t
     succeeded(&ran, 1);
     assert_eq!(given(&world), [r#"{"depth":3,"rules":"12","tags":["x","y"]}"#]);
     assert_eq!(ran.finished[0].parameters, ["depth", "rules", "tags"]);
-    let (client, _told) = world.client().await;
+    let client = world.client().await;
     let file = client.result_at(&world.files().join("a")).await.unwrap();
     assert_eq!(file.parameters, ["depth", "rules", "tags"]);
     client.close().await;
@@ -72,8 +74,8 @@ async fn what_the_schema_does_not_take_is_refused_before_anything_is_sent() {
             matches!(&error, Error::Parameters { engine, detail, .. } if engine == "size" && detail.contains(said)),
             "{error}"
         );
-        let hint = error.hint().unwrap();
-        assert!(["`depth`", "`rules`", "`tags`"].iter().all(|name| hint.contains(name)), "{hint}");
+        let Error::Parameters { known, .. } = &error else { panic!("{error:?}") };
+        assert!(["`depth`", "`rules`", "`tags`"].iter().all(|name| known.contains(name)), "{known}");
     }
     let auto = SendOptions {
         paths: vec![world.files()],
@@ -142,15 +144,10 @@ async fn interrupted(world: &World) {
 async fn begun(world: &World, parameters: GivenParameters) {
     world.write("a", "1");
     world.fake.lock().faults.hang_puts_from = Some(0);
-    let (client, mut told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options = SendOptions { paths: vec![world.files()], parameters, ..SendOptions::default() };
-    tokio::select! {
-        result = client.send(options, &stop) => panic!("ended before it could be killed: {result:?}"),
-        () = async { while told.recv().await.is_some() {} } => unreachable!(),
-        () = eventually("to be killed", || world.fake.lock().seen.puts > 0) => {}
-    }
-    drop(client);
+    let (sending, told) = client.send(options);
+    die(client, sending, told, || world.fake.lock().seen.puts > 0).await;
     world.fake.lock().faults.hang_puts_from = None;
 }
 
@@ -179,11 +176,12 @@ async fn a_file_whose_parameters_the_journal_has_lost_is_not_sent_without_them()
     lose_parameters(&world).await;
     let ran = world.resume().await;
     ran.result.as_ref().unwrap();
-    let [Finished { ending: Ending::NotSent { kind, message }, .. }] = &ran.finished[..] else {
+    let [Finished { ending: Ending::NotSent { code, message, error }, .. }] = &ran.finished[..] else {
         panic!("{:?}", ran.finished);
     };
-    assert_eq!(kind, "parameters");
-    assert!(message.contains("lost the parameters of engine `size`") && message.contains("--param"), "{message}");
+    assert_eq!(*code, NotSent::Parameters);
+    assert!(message.contains("lost the parameters of engine `size`"), "{message}");
+    assert!(matches!(error.as_deref(), Some(Error::ParametersLost { .. })), "{error:?}");
     succeeded(&send(&world, set(&[("depth", "7")])).await, 1);
     let given = given(&world);
     assert!(!given.is_empty() && given.iter().all(|given| given == r#"{"depth":7}"#), "{given:?}");
@@ -211,10 +209,10 @@ async fn an_upload_whose_long_parameters_the_journal_has_lost_goes_on_and_to_no_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_release_that_does_not_take_the_parameters_gets_no_file() {
     let world = world(SCHEMA).await;
-    let (client, mut told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options =
         WatchOptions { folders: vec![world.files()], parameters: set(&[("depth", "9")]), ..WatchOptions::default() };
+    let (watching, mut told) = client.watch(options);
     let steps = async {
         world.write("a", "1");
         finished(&mut told).await;
@@ -227,17 +225,21 @@ async fn a_new_release_that_does_not_take_the_parameters_gets_no_file() {
         describe(&world, r#"{"properties":{"depth":{"maximum":5}}}"#);
         world.write("b", "22");
         loop {
-            match told.recv().await.unwrap() {
-                Notice::Trouble { message, .. } if message.contains("`depth` is more than 5") => break,
-                Notice::Finished(file) => panic!("{file:?}"),
+            match told.next().await.unwrap() {
+                Event::Trouble(Trouble::NothingSent { error })
+                    if error.to_string().contains("`depth` is more than 5") =>
+                {
+                    break;
+                }
+                Event::Finished(file) => panic!("{file:?}"),
                 _ => {}
             }
         }
-        stop.cancel();
-        while told.recv().await.is_some() {}
+        watching.stop();
+        while told.next().await.is_some() {}
     };
     let watching = async {
-        let result = client.watch(options, &stop).await;
+        let result = watching.ended().await;
         client.close().await;
         result
     };
@@ -246,9 +248,9 @@ async fn a_new_release_that_does_not_take_the_parameters_gets_no_file() {
     assert!(given(&world).iter().all(|given| given == r#"{"depth":9}"#));
 }
 
-async fn finished(told: &mut tokio::sync::mpsc::Receiver<Notice>) -> Finished {
+async fn finished(told: &mut Events) -> Finished {
     loop {
-        if let Notice::Finished(file) = told.recv().await.unwrap() {
+        if let Event::Finished(file) = told.next().await.unwrap() {
             return *file;
         }
     }
@@ -259,33 +261,33 @@ async fn a_watched_file_waits_for_descriptions_with_the_reason_and_goes_when_the
     let world = World::new().await;
     world.fake.lock().releases = vec![usual_release("size", b"s"), usual_release("table", b"t")];
     world.write("a.csv", "1");
-    let (client, mut told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options =
         WatchOptions { folders: vec![world.files()], engine: Some("auto".to_owned()), ..WatchOptions::default() };
+    let (watching, mut told) = client.watch(options);
     let steps = async {
         loop {
-            if let Notice::Waiting { reason, .. } = told.recv().await.unwrap() {
-                assert!(reason.contains("waiting for engine descriptions") && reason.contains("`table`"), "{reason}");
+            if let Event::Waiting { reason, .. } = told.next().await.unwrap() {
+                let names_it = |error: &Error| error.to_string().contains("`table`");
+                assert!(matches!(&reason, AwaitedThing::Descriptions { error } if names_it(error)), "{reason:?}");
                 break;
             }
         }
-        let (other, _told) = world.client().await;
+        let other = world.client().await;
         let mut reasons = Vec::new();
         other.status(|waiting| reasons.push(waiting.reason)).await.unwrap();
         other.close().await;
-        let [reason @ Reason::NoDescriptions(_)] = &reasons[..] else { panic!("{reasons:?}") };
-        assert!(reason.to_string().contains("waiting for engine descriptions"), "{reason}");
+        assert!(matches!(&reasons[..], [Reason::NoDescriptions { .. }]), "{reasons:?}");
         assert_eq!(world.fake.lock().seen.opens, 0);
         world.fake.lock().releases[1].media_types = Some(vec!["text/csv".to_owned()]);
         let file = finished(&mut told).await;
         assert!(file.ending.succeeded());
         assert_eq!(file.engine, "table");
-        stop.cancel();
-        while told.recv().await.is_some() {}
+        watching.stop();
+        while told.next().await.is_some() {}
     };
     let watching = async {
-        let result = client.watch(options, &stop).await;
+        let result = watching.ended().await;
         client.close().await;
         result
     };

@@ -4,8 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Instant;
 
-use filemill_client::{Client, ClientOptions, Error, Notice, SendOptions};
-use tokio_util::sync::CancellationToken;
+use filemill_client::{Client, ClientOptions, Error, SendOptions};
 
 use crate::minding::SmallDisk;
 use crate::world::{LIMIT, World};
@@ -32,7 +31,7 @@ async fn leave_one_waiting(world: &World) {
 async fn leave_no_log(world: &World) {
     let begun = Instant::now();
     loop {
-        let (client, _told) = world.client().await;
+        let client = world.client().await;
         client.close().await;
         if !["journal.db-wal", "journal.db-shm"].iter().any(|name| world.path("home").join(name).exists()) {
             return;
@@ -42,13 +41,8 @@ async fn leave_no_log(world: &World) {
 }
 
 async fn assert_is_read(world: &World) {
-    let (notices, mut told) = tokio::sync::mpsc::channel(64);
-    let client = Client::open_to_read(world.home(), ClientOptions::default(), notices).await.unwrap();
-    let Ok(Notice::Trouble { message, .. }) = told.try_recv() else { panic!("nothing was said of it") };
-    assert!(
-        message.starts_with("no room left for the journal") && message.ends_with("nothing new is kept"),
-        "{message}"
-    );
+    let client = Client::open_to_read(world.home(), ClientOptions::default()).await.unwrap();
+    assert!(matches!(client.journal_full(), Some(Error::JournalFull { .. })), "nothing is said of it");
     let name = |path: &std::path::Path| path.file_name().unwrap().to_string_lossy().into_owned();
     let results: Vec<_> = client.results(0).await.unwrap().files.iter().map(|file| name(&file.path)).collect();
     assert_eq!(results, ["done"]);
@@ -58,13 +52,14 @@ async fn assert_is_read(world: &World) {
     assert_eq!(waiting, ["waits"]);
     assert!(client.watched_folders().await.unwrap().is_empty());
     let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
-    let sent = client.send(options, &CancellationToken::new()).await;
+    let (sending, _) = client.send(options);
+    let sent = sending.ended().await;
     assert!(matches!(sent, Err(Error::JournalFull { .. })), "{sent:?}");
     client.close().await;
 }
 
 async fn assert_nothing_is_lost(world: &World) {
-    let (client, _told) = world.client().await;
+    let client = world.client().await;
     let mut waiting = Vec::new();
     client.status(|file| waiting.push(file.path)).await.unwrap();
     assert_eq!(waiting, [fs::canonicalize(world.files()).unwrap().join("waits")]);
@@ -92,7 +87,7 @@ async fn what_a_program_that_was_killed_left_in_the_journals_log_is_read_too() {
     let world = World::new().await;
     let Some(disk) = on_a_small_disk(&world).await else { return };
     // As it lies there while a program runs.
-    let (client, _told) = world.client().await;
+    let client = world.client().await;
     leave_one_waiting(&world).await;
     let parts = ["journal.db", "journal.db-wal"].map(|name| world.path("home").join(name));
     let left = parts.each_ref().map(|part| fs::read(part).unwrap());

@@ -1,7 +1,6 @@
 //! What went away comes back: results that cannot be fetched now, and servers that have forgotten.
 
-use filemill_client::{Ending, Notice, Reason, SendOptions};
-use tokio_util::sync::CancellationToken;
+use filemill_client::{AwaitedThing, Ending, Event, Note, Reason, SendOptions};
 
 use crate::fake::Cheat;
 use crate::world::{Ran, World, collect, eventually, noise};
@@ -10,20 +9,21 @@ fn everything(world: &World) -> SendOptions {
     SendOptions { paths: vec![world.files()], ..SendOptions::default() }
 }
 
-/// What the run said about files that wait.
+/// Why results could not be fetched, as was told of files that wait for them.
 fn waits(ran: &Ran) -> Vec<String> {
-    let reason = |notice: &Notice| match notice {
-        Notice::Waiting { reason, .. } => Some(reason.clone()),
+    let reason = |event: &Event| match event {
+        Event::Waiting { reason: AwaitedThing::Result { detail }, .. } => Some(detail.clone()),
+        Event::Waiting { reason, .. } => panic!("{reason:?}"),
         _ => None,
     };
-    ran.notices.iter().filter_map(reason).collect()
+    ran.events.iter().filter_map(reason).collect()
 }
 
 /// Sends everything in the folder; while that runs, does `meanwhile`.
 async fn send_while(world: &World, meanwhile: impl Future<Output = ()>) -> Ran {
-    let (client, told) = world.client().await;
-    let stop = CancellationToken::new();
-    let (ran, ()) = tokio::join!(collect(client.send(everything(world), &stop), told), meanwhile);
+    let client = world.client().await;
+    let (sending, told) = client.send(everything(world));
+    let (ran, ()) = tokio::join!(collect(&sending, told), meanwhile);
     client.close().await;
     ran
 }
@@ -39,7 +39,7 @@ async fn damaged_downloads_lose_no_result() {
         world.write("a", "content");
         let ran = world.send().await;
         ran.assert_sizes(&[("a", 7)]);
-        assert_eq!(waits(&ran).iter().any(|reason| reason.starts_with("result still to fetch: ")), damaged > 3);
+        assert_eq!(!waits(&ran).is_empty(), damaged > 3);
     }
 }
 
@@ -55,11 +55,14 @@ async fn a_result_that_storage_does_not_hand_out_is_waited_for_and_says_so() {
             world.write(name, name.repeat(5));
         }
         let meanwhile = async {
-            let (other, _told) = world.client().await;
+            let other = world.client().await;
             let reason = async || {
                 let mut reasons = Vec::new();
                 other.status(|file| reasons.push(file.reason)).await.unwrap();
-                reasons.into_iter().find(|reason| matches!(reason, Reason::StillToFetch(_)))
+                reasons.into_iter().find_map(|reason| match reason {
+                    Reason::StillToFetch { detail } => Some(detail),
+                    _ => None,
+                })
             };
             let reason = loop {
                 if let Some(reason) = reason().await {
@@ -67,8 +70,7 @@ async fn a_result_that_storage_does_not_hand_out_is_waited_for_and_says_so() {
                 }
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             };
-            let said = reason.to_string();
-            assert!(said.contains("result still to fetch: ") && said.contains("NoSuchKey (404 Not Found)"), "{said}");
+            assert!(reason.contains("NoSuchKey (404 Not Found)"), "{reason}");
             other.close().await;
             world.fake.lock().faults.result_not_found = Some((0, 0));
         };
@@ -96,7 +98,7 @@ async fn results_that_were_asked_for_while_storage_lacked_them_are_there_later()
         let stored = |fake: &crate::fake::Fake| fake.lock().uploads.values().any(|upload| upload.stored.len() == 1);
         world.send_and_die(stored).await;
         world.fake.process_all();
-        let (client, _told) = world.client().await;
+        let client = world.client().await;
         let still = client.fetch_results().await.unwrap().left;
         assert_eq!(still.len(), 1, "{still:?}");
         assert!(still[0].path.ends_with("a") && still[0].reason.contains("NoSuchKey"), "{still:?}");
@@ -151,7 +153,7 @@ async fn only_what_a_run_waits_for_is_said_to_be_still_to_fetch() {
     let stored = |fake: &crate::fake::Fake| fake.lock().uploads.values().any(|upload| upload.stored.len() == 1);
     world.send_and_die(stored).await;
     world.fake.process_all();
-    let (client, _told) = world.client().await;
+    let client = world.client().await;
     assert_eq!(client.fetch_results().await.unwrap().left.len(), 1);
     client.close().await;
     // Other results come with their events.
@@ -169,51 +171,46 @@ async fn a_server_that_keeps_saying_that_it_is_another_is_left_alone_in_between(
     world.fake.lock().faults.resets = 4;
     let ran = world.send().await;
     ran.assert_sizes(&[("a", 7)]);
-    let is_said =
-        |notice: &&Notice| matches!(notice, Notice::Remark { message } if message.contains("another database"));
-    assert_eq!(ran.notices.iter().filter(is_said).count(), 4, "it was read on in the same stream");
+    let is_said = |event: &&Event| matches!(event, Event::Note(Note::OtherDatabase));
+    assert_eq!(ran.events.iter().filter(is_said).count(), 4, "it was read on in the same stream");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_server_forgot_of_a_running_programs_upload_is_sent_again_by_that_program() {
     let world = World::new().await;
     world.fake.lock().faults.hold_results = true;
+    world.write("first/.gitignore", "x");
     world.write("first/a", "content");
     world.write("second/b", "content");
     let send = |folder: &str| SendOptions { paths: vec![world.files().join(folder)], ..SendOptions::default() };
-    let stop = CancellationToken::new();
-    let (notices, told) = tokio::sync::mpsc::channel(1);
-    let first = filemill_client::Client::open(world.home(), Default::default(), notices.clone()).await.unwrap();
-    let (second, second_told) = world.client().await;
-    // Hears nothing and says nothing as long as this is not let go of.
+    let (first, second) = (world.client_of(1).await, world.client().await);
+    let (first_sending, first_told) = first.send(send("first"));
+    // It has told one thing, that rules do not count, and tells nothing else as long as this is not let go of.
     let held = tokio::sync::Notify::new();
     let first_ran = async {
-        let work = first.send(send("first"), &stop);
-        tokio::pin!(work);
         tokio::select! {
-            result = &mut work => panic!("it ended before it was asked to go on: {result:?}"),
+            result = first_sending.ended() => panic!("it ended before it was asked to go on: {result:?}"),
             () = held.notified() => {}
         }
-        collect(work, told).await
+        collect(&first_sending, first_told).await
     };
     let second_ran = async {
         eventually("the first to wait", || world.fake.lock().seen.advances > 0).await;
-        collect(second.send(send("second"), &stop), second_told).await
+        let (sending, told) = second.send(send("second"));
+        collect(&sending, told).await
     };
     let meanwhile = async {
         eventually("the second to wait", || world.fake.lock().seen.streams == 2).await;
         let waits = async || {
             let mut waiting = 0;
-            let (third, _told) = world.client().await;
+            let third = world.client().await;
             third.status(|_| waiting += 1).await.unwrap();
             third.close().await;
             waiting
         };
-        while waits().await < 2 {
+        while waits().await < 3 {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
-        let filler = Notice::Remark { message: String::new() };
-        notices.try_send(filler).expect("the first has said nothing");
         let asked_before = {
             let mut inner = world.fake.lock();
             inner.life += 1;
@@ -227,7 +224,7 @@ async fn what_the_server_forgot_of_a_running_programs_upload_is_sent_again_by_th
         held.notify_one();
     };
     let (first_ran, second_ran, ()) = tokio::join!(first_ran, second_ran, meanwhile);
-    first_ran.assert_sizes(&[("a", 7)]);
+    first_ran.assert_sizes(&[(".gitignore", 1), ("a", 7)]);
     second_ran.assert_sizes(&[("b", 7)]);
     first.close().await;
     second.close().await;
@@ -292,7 +289,7 @@ async fn a_restored_database_silences_nobody_and_tells_nothing_twice() {
     let ran = world.send().await;
     ran.assert_sizes(&[("a", 1), ("b", 2), ("c", 3), ("d", 4), ("e", 5)]);
     assert_eq!(world.fake.lock().uploads.len(), 2, "what has its result was sent again");
-    let (client, _told) = world.client().await;
+    let client = world.client().await;
     client.fetch_results().await.unwrap();
     assert_eq!(client.results(0).await.unwrap().files.len(), 5);
     client.close().await;
@@ -386,7 +383,7 @@ async fn a_cursor_at_the_end_of_all_numbers_spoils_nothing() {
         assert!(!world.fake.lock().faults.last_cursor, "it was not sent");
         world.write("b", "12");
         world.send().await.assert_sizes(&[("a", 1), ("b", 2)]);
-        let (client, _told) = world.client().await;
+        let client = world.client().await;
         client.fetch_results().await.unwrap();
         client.close().await;
         world.write("c", "123");
@@ -425,7 +422,7 @@ async fn a_new_journal_that_has_no_room_costs_no_key_of_what_is_on_its_way() {
     world.send_and_die(|fake| fake.lock().uploads.values().any(|upload| !upload.stored.is_empty())).await;
     let journal = home.join("journal.db");
     // All of it lies in one file then.
-    let (client, _told) = world.client().await;
+    let client = world.client().await;
     client.close().await;
     let mut bytes = std::fs::read(&journal).unwrap();
     let at = bytes.windows(7).position(|window| window == b"200-nam").expect("a file's name is there") / 4096 * 4096;

@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use filemill_client::{Notice, SendOptions};
-use tokio_util::sync::CancellationToken;
+use filemill_client::{Event, Reason, SendOptions};
 
 use crate::world::{LIMIT, World, collect, eventually, noise};
 
@@ -101,7 +100,7 @@ async fn missing_chunks_of_a_file_that_changed_are_a_new_upload() {
     world.fake.lock().faults.lose_chunks.clear();
     let ran = world.resume().await;
     ran.assert_sizes(&[("a", 200_000), ("b", 200_000)]);
-    assert!(ran.notices.iter().any(|notice| matches!(notice, Notice::Remark { .. })));
+    assert!(ran.events.iter().any(|event| matches!(event, Event::Note(_))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,17 +131,23 @@ async fn work_of_another_program_that_dies_is_taken_over_by_the_one_that_waits_f
     let world = World::new().await;
     world.write("file", noise(20));
     world.fake.lock().faults.hang_puts_from = Some(10);
-    let (second, told) = world.client().await;
-    let stop = CancellationToken::new();
+    let second = world.client().await;
     let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let waits = std::sync::atomic::AtomicBool::new(false);
+    let second_waits_for_it = || waits.load(std::sync::atomic::Ordering::Relaxed);
     let first_dies = async {
-        eventually("the second to wait", || second.progress().now().all_found).await;
+        eventually("the second to wait", second_waits_for_it).await;
         world.fake.lock().faults.hang_puts_from = None;
     };
-    let first = world.send_and_die(|fake| fake.lock().seen.puts >= 10 && second.progress().now().all_found);
+    let first = world.send_and_die(|fake| fake.lock().seen.puts >= 10 && second_waits_for_it());
     let second_waits = async {
         eventually("the first", || world.fake.lock().seen.puts >= 10).await;
-        collect(second.send(options, &stop), told).await
+        let (sending, told) = second.send(options);
+        let all_found = async {
+            eventually("all to be found", || sending.progress().all_found).await;
+            waits.store(true, std::sync::atomic::Ordering::Relaxed);
+        };
+        tokio::join!(collect(&sending, told), all_found).0
     };
     let (ran, (), ()) = tokio::join!(second_waits, first, first_dies);
     second.close().await;
@@ -165,25 +170,25 @@ async fn copies_each_get_a_last_word_however_slowly_they_are_read() {
     for copy in 0..COPIES {
         world.write(&format!("copy{copy}"), (copy % 5).to_string().repeat(9));
     }
-    let (client, mut told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let (sending, mut told) = client.send(options);
     let release = async {
-        eventually("copies to be found", || client.progress().now().found_files > 300).await;
+        eventually("copies to be found", || sending.progress().found_files > 300).await;
         world.fake.process_all();
     };
     let mut finished = 0;
     let read = async {
         while finished < COPIES + 5 {
-            match told.recv().await.unwrap() {
-                Notice::Finished(file) => finished += usize::from(file.ending.succeeded()),
+            match told.next().await.unwrap() {
+                Event::Finished(file) => finished += usize::from(file.ending.succeeded()),
                 other => panic!("{other:?}"),
             }
             // Not to wait for anything: this is a terminal that is slow.
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
     };
-    let all = async { tokio::join!(client.send(options, &stop), release, read) };
+    let all = async { tokio::join!(sending.ended(), release, read) };
     let (result, (), ()) = tokio::time::timeout(LIMIT, all).await.expect("a last word was lost");
     result.unwrap();
     client.close().await;
@@ -197,7 +202,7 @@ async fn what_was_cancelled_is_sent_anew_by_whoever_sends_it_then() {
     world.fake.lock().faults.hold_results = true;
     world.send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.stored.len() == 1)).await;
     let upload = world.fake.lock().order[0].parse().unwrap();
-    let (client, _told) = world.client().await;
+    let client = world.client().await;
     assert_eq!(client.cancel(&[upload], |_, cancelled| assert!(cancelled.is_ok())).await.unwrap(), 1);
     client.close().await;
     world.fake.lock().faults.hold_results = false;
@@ -212,21 +217,20 @@ async fn a_file_that_failed_says_what_helps_and_is_forgotten_on_request() {
     let gone = world.write("gone", "content");
     // The first chunks hang in storage: the rest is not read before they are through, for lack of buffers.
     world.fake.lock().faults.hang_puts_from = Some(1);
-    let (client, told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let (sending, told) = client.send(options);
     let remove = async {
         eventually("a PUT", || world.fake.lock().seen.puts > 1).await;
         fs::remove_file(&gone).unwrap();
         world.fake.lock().faults.hang_puts_from = None;
     };
-    let (ran, ()) = tokio::join!(collect(client.send(options, &stop), told), remove);
+    let (ran, ()) = tokio::join!(collect(&sending, told), remove);
     assert!(ran.summary(&world.files()).contains("gone: it vanished"), "{ran:?}");
     let mut waiting = Vec::new();
     client.status(|file| waiting.push(file)).await.unwrap();
     let [file] = &waiting[..] else { panic!("{waiting:?}") };
-    let said = file.reason.to_string();
-    assert!(said.contains("`filemill send` tries it again") && said.contains("`filemill cancel`"), "{said}");
+    assert!(matches!(&file.reason, Reason::Failed { message } if message == "it vanished"), "{:?}", file.reason);
     let upload = file.place.unwrap().0;
     assert_eq!(client.forget_failed(&[filemill_seal::UploadId::random()]).await.unwrap(), 0);
     assert_eq!(client.forget_failed(&[upload]).await.unwrap(), 1);

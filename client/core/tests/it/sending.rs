@@ -3,8 +3,7 @@
 use std::fs;
 
 use filemill_api::ErrorCode;
-use filemill_client::{Ending, Error, Notice, SendOptions, WatchOptions};
-use tokio_util::sync::CancellationToken;
+use filemill_client::{AwaitedThing, Ending, Error, Event, Reason, SendOptions, SkipReason, Trouble, WatchOptions};
 
 use crate::world::{LIMIT, World, collect, eventually, noise};
 
@@ -45,7 +44,7 @@ async fn sizes_around_chunks_empty_and_strange_names_all_arrive() {
         ("e\nline", 7),
         ("f\u{fffd}", 9),
     ]);
-    assert!(ran.notices.iter().any(|notice| matches!(notice, Notice::Skipped { path, .. } if path.ends_with("loop"))));
+    assert!(ran.events.iter().any(|event| matches!(event, Event::Skipped { path, .. } if path.ends_with("loop"))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,18 +125,18 @@ async fn a_file_that_changes_under_the_reader_is_sent_again_and_shown_once() {
     world.write("neighbour", "calm");
     // The first chunks hang in storage: the rest is not read before they are through, for lack of buffers.
     world.fake.lock().faults.hang_puts_from = Some(1);
-    let (client, told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let (sending, told) = client.send(options);
     let change = async {
         eventually("a PUT", || world.fake.lock().seen.puts > 1).await;
         fs::write(&path, vec![2; 3 << 20]).unwrap();
         world.fake.lock().faults.hang_puts_from = None;
     };
-    let (ran, ()) = tokio::join!(collect(client.send(options, &stop), told), change);
+    let (ran, ()) = tokio::join!(collect(&sending, told), change);
     client.close().await;
     ran.assert_sizes(&[("file", 3 << 20), ("neighbour", 4)]);
-    assert!(ran.notices.iter().any(|notice| matches!(notice, Notice::SentAgain { .. })), "{:?}", ran.notices);
+    assert!(ran.events.iter().any(|event| matches!(event, Event::SentAgain { .. })), "{:?}", ran.events);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,7 +146,7 @@ async fn sealed_results_are_kept_and_open_again() {
     let out = world.path("out");
     let options = SendOptions { paths: vec![world.files()], out: Some(out.clone()), ..SendOptions::default() };
     world.send_with(options).await.assert_sizes(&[("file.txt", 7)]);
-    let (client, _told) = world.client().await;
+    let client = world.client().await;
     let opened = client.open_file(&out.join("sub/file.txt.age")).await.unwrap();
     assert!(opened.ending.succeeded());
     assert_eq!(opened.size, 7);
@@ -170,35 +169,35 @@ async fn results_that_were_kept_in_a_folder_are_not_sent_by_a_later_command_and_
     let options = SendOptions { paths: vec![world.files()], out, ..SendOptions::default() };
     world.send_with(options).await.assert_sizes(&[("file", 7)]);
     world.write("results/letter", "in it, too");
-    let results = |notice: &Notice| matches!(notice, Notice::Skipped { reason, .. } if reason.contains("with --out"));
+    let results = |event: &Event| matches!(event, Event::Skipped { reason: SkipReason::KeptResults, .. });
     // Also if it is named itself.
     let named = SendOptions { paths: vec![world.files().join("results")], ..SendOptions::default() };
     for ran in [world.send_with(named).await, world.send().await] {
         assert!(ran.finished.iter().all(|file| !file.path.to_string_lossy().ends_with(".age")), "{:?}", ran.finished);
         assert!(ran.finished.iter().any(|file| file.path.ends_with("results/letter")), "{:?}", ran.finished);
-        assert!(ran.notices.iter().any(results), "{:?}", ran.notices);
+        assert!(ran.events.iter().any(results), "{:?}", ran.events);
     }
     // And the status of a watcher gives the same reason.
-    let (client, mut told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options = WatchOptions { folders: vec![world.files()], ..WatchOptions::default() };
+    let (watching, mut told) = client.watch(options);
     let read = async {
         let mut finished = 0;
-        while let Some(notice) = told.recv().await {
-            finished += usize::from(matches!(notice, Notice::Finished(_)));
+        while let Some(event) = told.next().await {
+            finished += usize::from(matches!(event, Event::Finished(_)));
             if finished == 2 {
-                let (other, _told) = world.client().await;
+                let other = world.client().await;
                 let mut reasons = Vec::new();
-                other.status(|file| reasons.push((file.path, file.reason.to_string()))).await.unwrap();
+                other.status(|file| reasons.push((file.path, file.reason))).await.unwrap();
                 other.close().await;
-                let why = "only NAME.age and NAME.artifacts in it, because results were kept here with --out";
-                assert_eq!(reasons, [(world.files().join("results"), format!("skipped: {why}"))]);
-                stop.cancel();
+                let why = Reason::Skipped { reason: SkipReason::KeptResults };
+                assert_eq!(reasons, [(world.files().join("results"), why)]);
+                watching.stop();
             }
         }
     };
     let work = async {
-        client.watch(options, &stop).await.unwrap();
+        watching.ended().await.unwrap();
         client.close().await;
     };
     tokio::time::timeout(LIMIT, async { tokio::join!(work, read) }).await.expect("it took too long");
@@ -214,16 +213,16 @@ async fn cancelled_and_quarantined_files_say_that_the_server_said_so() {
 
     world.fake.lock().faults.hold_results = true;
     world.write("other", "content of another");
-    let (client, told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options = SendOptions { paths: vec![world.files().join("other")], ..SendOptions::default() };
+    let (sending, told) = client.send(options);
     let cancel = async {
         eventually("the upload", || world.fake.lock().uploads.len() == 2).await;
-        let (other, _told) = world.client().await;
+        let other = world.client().await;
         assert_eq!(other.cancel(&[], |_, _| {}).await.unwrap(), 1);
         other.close().await;
     };
-    let (ran, ()) = tokio::join!(collect(client.send(options, &stop), told), cancel);
+    let (ran, ()) = tokio::join!(collect(&sending, told), cancel);
     client.close().await;
     assert_eq!(ran.summary(&world.files()), "other: cancelled (said by the server)\n");
 }
@@ -233,11 +232,11 @@ async fn status_says_why_each_file_waits() {
     let world = World::new().await;
     world.fake.lock().faults.hold_results = true;
     world.write("file", "content");
-    let (client, told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let (sending, told) = client.send(options);
     let ask = async {
-        let (other, _told) = world.client().await;
+        let other = world.client().await;
         eventually("everything to be stored", || {
             world.fake.lock().uploads.values().any(|upload| !upload.stored.is_empty())
         })
@@ -248,7 +247,7 @@ async fn status_says_why_each_file_waits() {
         world.fake.process_all();
         reasons
     };
-    let (ran, reasons) = tokio::join!(collect(client.send(options, &stop), told), ask);
+    let (ran, reasons) = tokio::join!(collect(&sending, told), ask);
     client.close().await;
     ran.assert_sizes(&[("file", 7)]);
     assert_eq!(reasons, ["no_processor"]);
@@ -261,10 +260,9 @@ async fn what_the_server_does_not_take_yet_is_asked_again_ever_more_seldom_and_s
     world.fake.lock().faults.refused_advances = (4, Some(ErrorCode::OverQuota));
     let ran = world.send().await;
     ran.assert_sizes(&[("file", 7)]);
-    let said =
-        |notice: &&Notice| matches!(notice, Notice::Trouble { message, .. } if message.ends_with("now: not now"));
+    let said = |event: &&Event| matches!(event, Event::Trouble(Trouble::UploadRefused { refusal, .. }) if refusal.message == "not now");
     // Said when it was refused twice in a row, not when it was refused once, four times.
-    assert_eq!(ran.notices.iter().filter(said).count(), 1, "{:?}", ran.notices);
+    assert_eq!(ran.events.iter().filter(said).count(), 1, "{:?}", ran.events);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -287,20 +285,20 @@ async fn a_file_that_changed_in_an_upload_that_is_cancelled_gets_a_last_word() {
     let first = world.write("a", noise(40));
     let second = world.write("b", "content");
     world.fake.lock().faults.hang_puts_from = Some(5);
-    let (client, told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options = SendOptions { paths: vec![first, second.clone()], ..SendOptions::default() };
+    let (sending, told) = client.send(options);
     let cancel = async {
         eventually("a PUT", || world.fake.lock().seen.puts >= 5).await;
         fs::write(&second, "another content").unwrap();
         world.fake.lock().faults.hang_puts_from = Some(42);
         eventually("the last PUT", || world.fake.lock().seen.puts >= 42).await;
-        let (other, _told) = world.client().await;
+        let other = world.client().await;
         other.cancel(&[], |_, _| {}).await.unwrap();
         other.close().await;
         world.fake.lock().faults.hang_puts_from = None;
     };
-    let (ran, ()) = tokio::join!(collect(client.send(options, &stop), told), cancel);
+    let (ran, ()) = tokio::join!(collect(&sending, told), cancel);
     client.close().await;
     ran.result.as_ref().unwrap();
     let said = ran.summary(&world.files());
@@ -327,20 +325,20 @@ async fn a_result_that_storage_lost_does_not_keep_the_others_back() {
     for name in ["a", "b", "c"] {
         world.write(name, name.repeat(5));
     }
-    let (client, told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let (sending, told) = client.send(options);
     let others = async {
-        eventually("the others", || client.progress().now().done_files == 2).await;
+        eventually("the others", || sending.progress().done_files == 2).await;
         // It is said before it is asked for again.
         eventually("the third to be asked for again", || !world.fake.lock().seen.wanted.is_empty()).await;
-        stop.cancel();
+        sending.stop();
     };
-    let (ran, ()) = tokio::join!(collect(client.send(options, &stop), told), others);
+    let (ran, ()) = tokio::join!(collect(&sending, told), others);
     client.close().await;
     assert_eq!(ran.finished.iter().filter(|file| file.ending.succeeded()).count(), 2);
-    let waits = |notice: &Notice| matches!(notice, Notice::Waiting { reason, .. } if reason.contains("NoSuchKey (404"));
-    assert!(ran.notices.iter().any(waits), "{:?}", ran.notices);
+    let waits = |event: &Event| matches!(event, Event::Waiting { reason: AwaitedThing::Result { detail }, .. } if detail.contains("NoSuchKey (404"));
+    assert!(ran.events.iter().any(waits), "{:?}", ran.events);
     world.fake.lock().faults.result_not_found = Some((0, 0));
     let ran = world.send().await;
     assert_eq!(ran.finished.iter().filter(|file| file.ending.succeeded()).count(), 3);

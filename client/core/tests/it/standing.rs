@@ -3,11 +3,10 @@
 use std::fs;
 
 use filemill_api::ErrorCode;
-use filemill_client::{Ending, Notice, SendOptions, WatchOptions};
-use tokio_util::sync::CancellationToken;
+use filemill_client::{Ending, Event, Note, SendOptions, WatchOptions};
 
 use crate::minding::{in_folder, watching};
-use crate::world::{World, eventually};
+use crate::world::{World, die, eventually};
 
 /// Names of what was stored, or is about to be.
 fn uploads_that_live(world: &World) -> usize {
@@ -26,8 +25,8 @@ async fn a_rule_that_is_written_while_the_server_is_away_keeps_what_waits_for_it
             eventually("the upload", || world.fake.lock().seen.opens > 0).await;
             tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
             world.write(".gitignore", "*.secret\n");
-            let left_out = |notice: &Notice| {
-                matches!(notice, Notice::Skipped { path, reason } if path.ends_with("a.secret") && reason.contains("*.secret"))
+            let left_out = |event: &Event| {
+                matches!(event, Event::Skipped { path, reason } if path.ends_with("a.secret") && reason.to_string().contains("*.secret"))
             };
             watching.until("the rule to hold", |told| told.iter().any(left_out)).await;
             world.fake.lock().faults.refused_opens = (0, None);
@@ -63,8 +62,7 @@ async fn files_that_no_rule_names_outlive_any_number_of_new_rules() {
                 // It is not sent itself.
                 world.write(".filemillignore", &rules);
                 let name = format!("{number}.secret");
-                let left_out =
-                    |notice: &Notice| matches!(notice, Notice::Skipped { path, .. } if path.ends_with(&name));
+                let left_out = |event: &Event| matches!(event, Event::Skipped { path, .. } if path.ends_with(&name));
                 watching.until("the rule to hold", |told| told.iter().any(left_out)).await;
             }
             world.fake.lock().faults.refused_opens = (0, None);
@@ -121,14 +119,9 @@ async fn what_a_watcher_began_and_somebody_sends_by_hand_is_under_no_rules_any_m
 
 /// A watcher that is killed as soon as it stores something.
 async fn watch_and_die(world: &World) {
-    let (client, mut told) = world.client().await;
-    tokio::select! {
-        result = async { client.watch(in_folder(world), &CancellationToken::new()).await } => {
-            panic!("ended before it could be killed: {result:?}")
-        }
-        () = async { while told.recv().await.is_some() {} } => unreachable!(),
-        () = eventually("a PUT", || world.fake.lock().seen.puts > 0) => {}
-    }
+    let client = world.client().await;
+    let (watching, told) = client.watch(in_folder(world));
+    die(client, watching, told, || world.fake.lock().seen.puts > 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,12 +165,12 @@ async fn whoever_sends_a_folder_by_hand_is_told_once_that_its_rule_files_do_not_
     let ran = world.send().await;
     ran.assert_sizes(&[(".gitignore", 9), ("b.secret", 1), ("d.secret", 2)]);
     let notes = |ran: &crate::world::Ran| {
-        let is_note = |notice: &&Notice| matches!(notice, Notice::Remark { message } if message.contains("counts for `filemill watch`"));
-        ran.notices.iter().filter(is_note).count()
+        let is_note = |event: &&Event| matches!(event, Event::Note(Note::RulesNotFollowed { .. }));
+        ran.events.iter().filter(is_note).count()
     };
-    assert_eq!(notes(&ran), 1, "{:?}", ran.notices);
+    assert_eq!(notes(&ran), 1, "{:?}", ran.events);
     // What was named itself is a file like others.
     let paths = vec![world.files().join("a/.gitignore")];
     let ran = world.send_with(SendOptions { paths, ..SendOptions::default() }).await;
-    assert_eq!(notes(&ran), 0, "{:?}", ran.notices);
+    assert_eq!(notes(&ran), 0, "{:?}", ran.events);
 }

@@ -1,7 +1,6 @@
 //! Storage that fails, and what answers in its place.
 
-use filemill_client::{Error, Notice, SendOptions, WatchOptions};
-use tokio_util::sync::CancellationToken;
+use filemill_client::{Error, Event, SendOptions, Trouble, WatchOptions};
 
 use crate::world::{World, collect};
 
@@ -12,8 +11,8 @@ async fn a_captive_portal_before_storage_gives_no_file_up() {
     world.fake.lock().faults.portal_puts = 5;
     let ran = world.send().await;
     ran.assert_sizes(&[("a", 7)]);
-    let said = |notice: &Notice| matches!(notice, Notice::Trouble { message, .. } if message.ends_with("trying again"));
-    assert!(ran.notices.iter().any(said), "{:?}", ran.notices);
+    let said = |event: &Event| matches!(event, Event::Trouble(Trouble::Unreachable { error: Error::Storage { .. } }));
+    assert!(ran.events.iter().any(said), "{:?}", ran.events);
     let inner = world.fake.lock();
     assert_eq!((inner.faults.portal_puts, inner.uploads.len()), (0, 1));
 }
@@ -23,14 +22,14 @@ async fn what_storage_refuses_has_not_failed_and_is_gone_on_with() {
     let world = World::new().await;
     world.write("a", "content");
     world.fake.lock().faults.refused_puts = true;
-    let (client, told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
-    let ran = collect(client.send(options, &stop), told).await;
+    let (sending, told) = client.send(options);
+    let ran = collect(&sending, told).await;
     let Err(error @ Error::Storage { .. }) = &ran.result else { panic!("{:?}", ran.result) };
-    assert!(error.hint().is_some_and(|hint| hint.contains("filemill resume")), "{error}");
+    assert_eq!(error.code(), "storage");
     assert!(ran.finished.is_empty(), "{:?}", ran.finished);
-    let now = client.progress().now();
+    let now = sending.progress();
     assert_eq!((now.found_files, now.done_files, now.failed_files), (1, 0, 0));
     client.close().await;
     world.fake.lock().faults.refused_puts = false;
@@ -38,25 +37,15 @@ async fn what_storage_refuses_has_not_failed_and_is_gone_on_with() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watcher_whose_storage_refuses_says_that_it_goes_on_by_itself() {
+async fn a_watcher_whose_storage_refuses_goes_on_by_itself_and_says_so() {
     let world = World::new().await;
     world.write("a", "content");
     world.fake.lock().faults.refused_puts = true;
-    let (client, mut told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options = WatchOptions { folders: vec![world.files()], ..WatchOptions::default() };
-    let hint = async {
-        loop {
-            match told.recv().await.expect("it ended") {
-                Notice::Trouble { message, hint } if message.contains("does not go on") => break hint,
-                _ => {}
-            }
-        }
-    };
-    let hint = tokio::select! {
-        ended = client.watch(options, &stop) => panic!("{ended:?}"),
-        hint = hint => hint.unwrap_or_default(),
-    };
-    assert!(hint.contains("goes on by itself") && !hint.contains("filemill resume"), "{hint}");
+    let (_watching, mut told) = client.watch(options);
+    let stalled =
+        |event: &Event| matches!(event, Event::Trouble(Trouble::UploadStalled { error: Error::Storage { .. }, .. }));
+    while !stalled(&told.next().await.expect("it ended")) {}
     client.close().await;
 }

@@ -3,12 +3,15 @@
 use std::path::Path;
 
 use filemill_api::{ErrorCode, Release};
-use filemill_client::{Finished, Notice, Reason, WatchOptions};
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use filemill_client::{AwaitedThing, Error, Event, Events, Finished, Reason, SkipReason, Trouble, WatchOptions};
 
 use crate::fake::usual_release;
 use crate::world::{LIMIT, World};
+
+/// Whether it says that several engines may be meant.
+fn is_several(error: &Error) -> bool {
+    matches!(error, Error::WhichEngine { known } if known == "`b`, `c`")
+}
 
 fn name(path: &Path) -> String {
     path.file_name().unwrap().to_string_lossy().into_owned()
@@ -16,7 +19,7 @@ fn name(path: &Path) -> String {
 
 /// What `status` says of the file.
 async fn status_of(world: &World, file: &str) -> Option<Reason> {
-    let (client, _told) = world.client().await;
+    let client = world.client().await;
     let mut reason = None;
     client
         .status(|waiting| {
@@ -31,19 +34,19 @@ async fn status_of(world: &World, file: &str) -> Option<Reason> {
 }
 
 /// Watches while `steps` follows what is told, and stops when that is done.
-async fn watch<T>(world: &World, engine: Option<&str>, steps: impl AsyncFnOnce(&mut mpsc::Receiver<Notice>) -> T) -> T {
-    let (client, mut told) = world.client().await;
-    let stop = CancellationToken::new();
+async fn watch<T>(world: &World, engine: Option<&str>, steps: impl AsyncFnOnce(&mut Events) -> T) -> T {
+    let client = world.client().await;
     let options =
         WatchOptions { folders: vec![world.files()], engine: engine.map(str::to_owned), ..WatchOptions::default() };
+    let (watching, mut told) = client.watch(options);
     let steps = async {
         let done = steps(&mut told).await;
-        stop.cancel();
-        while told.recv().await.is_some() {}
+        watching.stop();
+        while told.next().await.is_some() {}
         done
     };
     let work = async {
-        let result = client.watch(options, &stop).await;
+        let result = watching.ended().await;
         client.close().await;
         result
     };
@@ -54,10 +57,10 @@ async fn watch<T>(world: &World, engine: Option<&str>, steps: impl AsyncFnOnce(&
 }
 
 /// The next files that finish, with their engines, in the order of their names.
-async fn finished(told: &mut mpsc::Receiver<Notice>, files: usize) -> Vec<(String, String)> {
+async fn finished(told: &mut Events, files: usize) -> Vec<(String, String)> {
     let mut finished = Vec::new();
     while finished.len() < files {
-        if let Notice::Finished(file) = told.recv().await.expect("the watcher ended") {
+        if let Event::Finished(file) = told.next().await.expect("the watcher ended") {
             let Finished { path, engine, ending, .. } = *file;
             assert!(ending.succeeded(), "{ending:?}");
             finished.push((name(&path), engine));
@@ -90,22 +93,21 @@ async fn a_watcher_that_cannot_tell_which_engine_is_meant_any_more_waits_until_i
         }
         world.write("second", "22");
         loop {
-            match told.recv().await.expect("the watcher ended") {
-                Notice::Trouble { message, hint } => {
-                    assert!(message.contains("several engines: `b`, `c`"), "{message}");
-                    assert!(hint.unwrap().contains("--engine"));
-                    break;
+            match told.next().await.expect("the watcher ended") {
+                Event::Trouble(Trouble::NothingSent { error }) => {
+                    break assert!(is_several(&error), "{error}");
                 }
-                Notice::Finished(file) => panic!("{file:?}"),
+                Event::Trouble(trouble) => panic!("{trouble:?}"),
+                Event::Finished(file) => panic!("{file:?}"),
                 _ => {}
             }
         }
         world.write("third", "333");
         let mut reason = None;
-        while !matches!(reason, Some(Reason::NoEngine(_))) {
+        while !matches!(reason, Some(Reason::NoEngine { .. })) {
             reason = status_of(&world, "third").await;
         }
-        assert!(reason.unwrap().to_string().contains("several engines: `b`, `c`"));
+        assert!(matches!(&reason, Some(Reason::NoEngine { error }) if is_several(error)), "{reason:?}");
         world.fake.lock().releases.remove(0);
         assert_eq!(finished(told, 2).await, [pair("second", "c"), pair("third", "c")]);
     })
@@ -119,17 +121,17 @@ async fn a_file_in_a_watched_folder_that_no_engine_takes_waits_for_one_and_holds
     world.write("b.png", "22");
     watch(&world, Some("auto"), async |told| {
         loop {
-            match told.recv().await.expect("the watcher ended") {
-                Notice::Waiting { path, reason } => {
+            match told.next().await.expect("the watcher ended") {
+                Event::Waiting { path, reason } => {
                     assert_eq!(name(&path), "b.png");
-                    assert!(reason.starts_with("no engine takes such a file"), "{reason}");
+                    assert_eq!(reason, AwaitedThing::Engine { error: Error::NoEngineFits });
                     break;
                 }
-                Notice::Finished(file) => panic!("{file:?}"),
+                Event::Finished(file) => panic!("{file:?}"),
                 _ => {}
             }
         }
-        assert!(matches!(status_of(&world, "b.png").await, Some(Reason::NoEngine(_))));
+        assert!(matches!(status_of(&world, "b.png").await, Some(Reason::NoEngine { .. })));
         world.write("a.csv", "1");
         assert_eq!(finished(told, 1).await, [pair("a.csv", "table")]);
         world.fake.lock().releases.push(taking("image", "image/*"));
@@ -152,7 +154,7 @@ async fn what_was_done_before_is_not_sent_again_when_its_engine_comes_back_after
     world.write("new.pdf", "333");
     watch(&world, Some("auto"), async |told| {
         for _ in 0..4 {
-            while !matches!(told.recv().await.expect("the watcher ended"), Notice::Waiting { .. }) {}
+            while !matches!(told.next().await.expect("the watcher ended"), Event::Waiting { .. }) {}
         }
         world.fake.lock().releases = vec![table, pdf];
         let all = ["a.pdf", "b.pdf", "copy-of-a.pdf", "new.pdf"];
@@ -180,11 +182,11 @@ async fn each_time_that_nothing_can_be_sent_is_told() {
             }
             world.write(file, file.repeat(20));
             loop {
-                match told.recv().await.expect("the watcher ended") {
-                    Notice::Trouble { message, .. } => {
-                        break assert!(message.starts_with("nothing can be sent now: "), "{message}");
+                match told.next().await.expect("the watcher ended") {
+                    Event::Trouble(trouble) => {
+                        break assert!(matches!(trouble, Trouble::NothingSent { .. }), "{trouble:?}");
                     }
-                    Notice::Finished(file) => panic!("{file:?}"),
+                    Event::Finished(file) => panic!("{file:?}"),
                     _ => {}
                 }
             }
@@ -225,16 +227,19 @@ async fn a_file_that_a_rule_kept_back_while_it_waited_is_sent_when_the_rule_is_g
     world.fake.lock().releases = vec![taking("table", "text/csv")];
     world.write("b.png", "22");
     watch(&world, Some("auto"), async |told| {
-        while !matches!(told.recv().await.expect("the watcher ended"), Notice::Waiting { .. }) {}
+        while !matches!(told.next().await.expect("the watcher ended"), Event::Waiting { .. }) {}
         let rules = world.write(".gitignore", "*.png\n");
         world.fake.lock().releases.push(taking("image", "image/*"));
         loop {
-            match told.recv().await.expect("the watcher ended") {
-                Notice::Skipped { path, reason } => {
+            match told.next().await.expect("the watcher ended") {
+                Event::Skipped { path, reason } => {
                     assert_eq!(name(&path), "b.png");
-                    break assert!(reason.starts_with("ignored: pattern `*.png` of "), "{reason}");
+                    break assert!(
+                        matches!(&reason, SkipReason::LeftOut { rule } if rule.to_string().starts_with("pattern `*.png` of ")),
+                        "{reason:?}"
+                    );
                 }
-                Notice::Finished(file) => panic!("{file:?}"),
+                Event::Finished(file) => panic!("{file:?}"),
                 _ => {}
             }
         }

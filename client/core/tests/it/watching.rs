@@ -4,32 +4,31 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use filemill_client::{Error, Finished, Notice, Reason, WatchOptions};
-use tokio_util::sync::CancellationToken;
+use filemill_client::{Error, Event, Finished, PoolError, Reason, SkipReason, Trouble, WatchOptions};
 
 use crate::world::{LIMIT, World, eventually, noise};
 
 /// Watches until so many files are finished and `more` is done, then stops in order.
 async fn watch(world: &World, files: usize, more: impl Future<Output = ()>) -> Vec<Finished> {
-    let (client, mut told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options =
         WatchOptions { folders: vec![world.files()], ignore: vec!["*.tmp".to_owned()], ..WatchOptions::default() };
+    let (watching, mut told) = client.watch(options);
     let mut finished = Vec::new();
     let read = async {
         while finished.len() < files {
-            match told.recv().await {
-                Some(Notice::Finished(file)) => finished.push(*file),
+            match told.next().await {
+                Some(Event::Finished(file)) => finished.push(*file),
                 Some(_) => {}
                 None => break,
             }
         }
-        stop.cancel();
+        watching.stop();
         // Whoever stops reads on, or the last words have nowhere to go.
-        while told.recv().await.is_some() {}
+        while told.next().await.is_some() {}
     };
     let work = async {
-        let result = client.watch(options, &stop).await;
+        let result = watching.ended().await;
         client.close().await;
         result
     };
@@ -90,14 +89,14 @@ async fn a_watcher_keeps_files_until_the_pool_has_a_recipient_that_is_good() {
     world.fake.lock().pools = vec![short];
     let expires = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() + 4;
     world.write("one", "1");
-    let (client, mut told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options = WatchOptions { folders: vec![world.files()], ..WatchOptions::default() };
+    let (watching, mut told) = client.watch(options);
     let read = async {
         let mut finished = Vec::new();
         while finished.len() < 2 {
-            match told.recv().await.unwrap() {
-                Notice::Finished(file) => {
+            match told.next().await.unwrap() {
+                Event::Finished(file) => {
                     assert!(file.ending.succeeded());
                     finished.push(file.size);
                     if finished.len() == 1 {
@@ -106,11 +105,9 @@ async fn a_watcher_keeps_files_until_the_pool_has_a_recipient_that_is_good() {
                         world.write("two", "22");
                     }
                 }
-                Notice::Trouble { message, .. } => {
-                    assert!(
-                        message.starts_with("nothing can be sent now: ") && message.contains("expired"),
-                        "{message}"
-                    );
+                Event::Trouble(trouble) => {
+                    let is_expired = |error: &Error| matches!(error, Error::Pool(PoolError::Expired { .. }));
+                    assert!(matches!(&trouble, Trouble::NothingSent { error } if is_expired(error)), "{trouble:?}");
                     assert_eq!(world.fake.lock().uploads.len(), 1, "it was sealed for a recipient that has expired");
                     let new = world.fake.lock().statement(2);
                     world.fake.lock().pools = vec![new];
@@ -118,12 +115,12 @@ async fn a_watcher_keeps_files_until_the_pool_has_a_recipient_that_is_good() {
                 _ => {}
             }
         }
-        stop.cancel();
-        while told.recv().await.is_some() {}
+        watching.stop();
+        while told.next().await.is_some() {}
         finished
     };
     let work = async {
-        let result = client.watch(options, &stop).await;
+        let result = watching.ended().await;
         client.close().await;
         result
     };
@@ -137,24 +134,25 @@ async fn a_watcher_keeps_files_until_the_pool_has_a_recipient_that_is_good() {
 async fn filemills_own_folders_are_not_watched() {
     let world = World::new().await;
     world.write("one", "1");
-    let (client, mut told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     // The folder above: home, token and results lie in it.
     let above = world.files().parent().unwrap().to_owned();
     let out = above.join("in/results");
     let loops = WatchOptions { folders: vec![above.clone()], out: Some(above.clone()), ..WatchOptions::default() };
-    assert!(matches!(client.watch(loops, &stop).await, Err(Error::File { action: "keep results in", .. })));
+    let (watching, _) = client.watch(loops);
+    assert!(matches!(watching.ended().await, Err(Error::File { action: "keep results in", .. })));
     let options = WatchOptions {
         folders: vec![above],
         ignore: vec!["/token".to_owned(), "/pool.json".to_owned()],
         out: Some(out.clone()),
         ..WatchOptions::default()
     };
+    let (watching, mut told) = client.watch(options);
     let read = async {
         let (mut finished, mut skipped) = (Vec::new(), Vec::new());
-        while let Some(notice) = told.recv().await {
-            match notice {
-                Notice::Finished(file) => {
+        while let Some(event) = told.next().await {
+            match event {
+                Event::Finished(file) => {
                     finished.push(file.path.file_name().unwrap().to_owned());
                     match finished.len() {
                         1 => {
@@ -162,13 +160,13 @@ async fn filemills_own_folders_are_not_watched() {
                             assert!(out.join("in/one.age").exists());
                             world.write("two", "22");
                         }
-                        _ => stop.cancel(),
+                        _ => watching.stop(),
                     }
                 }
-                Notice::Skipped { path, reason } => {
+                Event::Skipped { path, reason } => {
                     let is_home = path.ends_with("home");
-                    let why = if is_home { "it is filemill's own folder" } else { "results were kept here with --out" };
-                    assert!(reason.ends_with(why), "{path:?}: {reason}");
+                    let why = if is_home { SkipReason::OwnFolder } else { SkipReason::KeptResults };
+                    assert_eq!(reason, why, "{path:?}");
                     skipped.push(path.file_name().unwrap().to_string_lossy().into_owned());
                 }
                 _ => {}
@@ -178,7 +176,7 @@ async fn filemills_own_folders_are_not_watched() {
         (finished, skipped)
     };
     let work = async {
-        let result = client.watch(options, &stop).await;
+        let result = watching.ended().await;
         client.close().await;
         result
     };
@@ -195,7 +193,7 @@ async fn status_names_what_is_skipped_and_is_silent_about_a_file_that_was_only_t
     let path = world.write("file", "content");
     std::os::unix::fs::symlink("file", world.files().join("link")).unwrap();
     let status = async {
-        let (other, _told) = world.client().await;
+        let other = world.client().await;
         let mut waiting = Vec::new();
         other
             .status(|file| waiting.push((file.path.file_name().unwrap().to_string_lossy().into_owned(), file.reason)))
@@ -209,13 +207,13 @@ async fn status_names_what_is_skipped_and_is_silent_about_a_file_that_was_only_t
         fs::File::options().append(true).open(&path).unwrap().set_modified(std::time::SystemTime::now()).unwrap();
     };
     // Said once for the first version, and once for the one that was touched.
-    let (client, mut told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options = WatchOptions { folders: vec![world.files()], ..WatchOptions::default() };
+    let (watching, mut told) = client.watch(options);
     let read = async {
         let mut finished = 0;
-        while let Some(notice) = told.recv().await {
-            if let Notice::Finished(_) = notice {
+        while let Some(event) = told.next().await {
+            if let Event::Finished(_) = event {
                 finished += 1;
                 if finished == 2 {
                     break;
@@ -223,12 +221,12 @@ async fn status_names_what_is_skipped_and_is_silent_about_a_file_that_was_only_t
             }
         }
         let waiting = status.await;
-        stop.cancel();
-        while told.recv().await.is_some() {}
+        watching.stop();
+        while told.next().await.is_some() {}
         waiting
     };
     let work = async {
-        let result = client.watch(options, &stop).await;
+        let result = watching.ended().await;
         client.close().await;
         result
     };
@@ -244,9 +242,9 @@ async fn a_file_that_changes_while_it_is_uploaded_is_sent_again_and_reported_onc
     let world = World::new().await;
     let path = world.write("file", noise(40));
     world.fake.lock().faults.hang_puts_from = Some(10);
-    let (client, mut told) = world.client().await;
-    let stop = CancellationToken::new();
+    let client = world.client().await;
     let options = WatchOptions { folders: vec![world.files()], ..WatchOptions::default() };
+    let (watching, mut told) = client.watch(options);
     let change = async {
         eventually("a PUT", || world.fake.lock().seen.puts >= 10).await;
         fs::write(&path, vec![2; 1 << 20]).unwrap();
@@ -254,20 +252,20 @@ async fn a_file_that_changes_while_it_is_uploaded_is_sent_again_and_reported_onc
     };
     let read = async {
         let mut finished = Vec::new();
-        while let Some(notice) = told.recv().await {
-            if let Notice::Finished(file) = notice {
+        while let Some(event) = told.next().await {
+            if let Event::Finished(file) = event {
                 finished.push((file.path.file_name().unwrap().to_string_lossy().into_owned(), file.size));
                 match finished.len() {
                     // What comes next was found after everything that was found of the first.
                     1 => drop(world.write("next", "333")),
-                    _ => stop.cancel(),
+                    _ => watching.stop(),
                 }
             }
         }
         finished
     };
     let work = async {
-        let result = client.watch(options, &stop).await;
+        let result = watching.ended().await;
         client.close().await;
         result
     };

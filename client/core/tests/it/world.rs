@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use filemill_client::{Client, ClientOptions, Error, Finished, Home, KeyPlace, Notice, SendOptions, login};
+use filemill_client::{
+    Activity, Client, ClientOptions, Error, Event, Events, Finished, Home, KeyPlace, SendOptions, login,
+};
 use tempfile::TempDir;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::fake::{Fake, TOKEN};
 
@@ -18,12 +18,12 @@ pub(crate) struct World {
     pub(crate) fake: Fake,
 }
 
-/// What a run came to.
+/// What an activity came to.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) result: Result<(), Error>,
     pub(crate) finished: Vec<Finished>,
-    pub(crate) notices: Vec<Notice>,
+    pub(crate) events: Vec<Event>,
 }
 
 impl World {
@@ -63,10 +63,19 @@ impl World {
         path
     }
 
-    pub(crate) async fn client(&self) -> (Client, mpsc::Receiver<Notice>) {
-        let (notices, told) = mpsc::channel(64);
-        let options = ClientOptions { budget_bytes: 1 << 20, chunk_size: 64 << 10, ..ClientOptions::default() };
-        (Client::open(self.home(), options, notices).await.unwrap(), told)
+    pub(crate) async fn client(&self) -> Client {
+        self.client_of(64).await
+    }
+
+    /// One of whose events so many may wait.
+    pub(crate) async fn client_of(&self, events_waiting_max: usize) -> Client {
+        let options = ClientOptions {
+            budget_bytes: 1 << 20,
+            chunk_size: 64 << 10,
+            events_waiting_max,
+            ..ClientOptions::default()
+        };
+        Client::open(self.home(), options).await.unwrap()
     }
 
     /// Sends everything in the folder, to the end.
@@ -75,53 +84,63 @@ impl World {
     }
 
     pub(crate) async fn send_with(&self, options: SendOptions) -> Ran {
-        let (client, told) = self.client().await;
-        let stop = CancellationToken::new();
-        let ran = collect(client.send(options, &stop), told).await;
+        let client = self.client().await;
+        let (sending, told) = client.send(options);
+        let ran = collect(&sending, told).await;
         client.close().await;
         ran
     }
 
     pub(crate) async fn resume(&self) -> Ran {
-        let (client, told) = self.client().await;
-        let stop = CancellationToken::new();
-        let ran = collect(client.resume(&stop), told).await;
+        let client = self.client().await;
+        let (resuming, told) = client.resume();
+        let ran = collect(&resuming, told).await;
         client.close().await;
         ran
     }
 
     /// Sends everything in the folder, and drops it all, as a kill does, as soon as `until` holds.
     pub(crate) async fn send_and_die(&self, until: impl Fn(&Fake) -> bool) {
-        let (client, mut told) = self.client().await;
-        let stop = CancellationToken::new();
+        let client = self.client().await;
         let options = SendOptions { paths: vec![self.files()], ..SendOptions::default() };
-        tokio::select! {
-            result = client.send(options, &stop) => panic!("ended before it could be killed: {result:?}"),
-            () = async { while told.recv().await.is_some() {} } => unreachable!(),
-            () = eventually("to be killed", || until(&self.fake)) => {}
-        }
+        let (sending, told) = client.send(options);
+        die(client, sending, told, || until(&self.fake)).await;
     }
 }
 
-/// Reads notices until the work is done.
-pub(crate) async fn collect(work: impl Future<Output = Result<(), Error>>, mut told: mpsc::Receiver<Notice>) -> Ran {
-    let mut ran = Ran { result: Ok(()), finished: Vec::new(), notices: Vec::new() };
-    let mut take = |notice| match notice {
-        Notice::Finished(file) => ran.finished.push(*file),
-        other => ran.notices.push(other),
-    };
-    let work = tokio::time::timeout(LIMIT, work);
-    tokio::pin!(work);
-    let result = loop {
-        tokio::select! {
-            result = &mut work => break result,
-            Some(notice) = told.recv() => take(notice),
-        }
-    };
-    while let Ok(notice) = told.try_recv() {
-        take(notice);
+/// Drops the client of an activity, as a kill does, as soon as `until` holds.
+pub(crate) async fn die(client: Client, activity: Activity, mut told: Events, until: impl FnMut() -> bool) {
+    tokio::select! {
+        result = activity.ended() => panic!("ended before it could be killed: {result:?}"),
+        () = async {
+            while told.next().await.is_some() {}
+            std::future::pending().await
+        } => {}
+        () = eventually("to be killed", until) => {}
     }
-    ran.result = result.expect("the run did not end in time");
+    drop(client);
+    assert!(matches!(activity.ended().await, Err(Error::Stopped)));
+}
+
+/// Reads events until the activity has ended.
+pub(crate) async fn collect(activity: &Activity, told: Events) -> Ran {
+    collect_and(activity, told, |_| {}).await
+}
+
+/// The same, and hands each event to `see` first.
+pub(crate) async fn collect_and(activity: &Activity, mut told: Events, mut see: impl FnMut(&Event)) -> Ran {
+    let mut ran = Ran { result: Ok(()), finished: Vec::new(), events: Vec::new() };
+    let read = async {
+        while let Some(event) = told.next().await {
+            see(&event);
+            match event {
+                Event::Finished(file) => ran.finished.push(*file),
+                other => ran.events.push(other),
+            }
+        }
+        activity.ended().await
+    };
+    ran.result = tokio::time::timeout(LIMIT, read).await.expect("it did not end in time");
     ran.finished.sort_by(|a, b| a.path.cmp(&b.path));
     ran
 }

@@ -61,6 +61,6 @@ impl Transfer {
     /// Takes in what the rules said; `Some` if the upload ends with it.
     pub(super) fn judged(&mut self, at: Instant, why: Option<LeftOut>) -> Option<TransferEnd> {
         self.rules.at = Some(at);
-        why.map(|why| TransferEnd::LeftOut(format!("a file of it is left out by now: {}", why.said())))
+        why.map(TransferEnd::LeftOut)
     }
 }

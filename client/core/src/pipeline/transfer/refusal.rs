@@ -6,7 +6,8 @@ use filemill_api::{ErrorBody, ErrorCode};
 
 use super::{Done, Going, Transfer, TransferEnd};
 use crate::error::Error;
-use crate::notice::Notice;
+use crate::event::{Event, Trouble};
+use crate::reason::AgainReason;
 
 impl Transfer {
     /// What to do about the server's refusal: wait and ask again, or end.
@@ -37,22 +38,18 @@ impl Transfer {
         let wait = going.backoff.delay();
         if going.backoff.attempts() == 2 {
             // Nobody waits for this to be read.
-            let _ = self.pipeline.notices.try_send(Notice::Trouble {
-                message: format!("the server does not take upload `{}` now: {}", self.upload.id, error.message),
-                hint: error.hint.clone(),
-            });
+            let trouble = Trouble::UploadRefused { upload: self.upload.id, refusal: error.clone() };
+            self.pipeline.events.try_tell(Event::Trouble(trouble));
         }
         wait
     }
 
     fn end_of(&self, error: ErrorBody) -> Result<TransferEnd, Error> {
         match error.code {
-            ErrorCode::NotFound if self.opened => {
-                Ok(TransferEnd::Abandoned("the server does not know the upload any more".to_owned()))
-            }
+            ErrorCode::NotFound if self.opened => Ok(TransferEnd::Abandoned(AgainReason::UploadUnknown)),
             // What it was made for is gone, as a release that a processor brought may be at any moment: its files are sent to
             // what there is now.
-            ErrorCode::NotFound => Ok(TransferEnd::Abandoned(error.message)),
+            ErrorCode::NotFound => Ok(TransferEnd::Abandoned(AgainReason::Refused { message: error.message })),
             _ => Err(Error::Refused { server: self.pipeline.api.server().to_owned(), body: error }),
         }
     }

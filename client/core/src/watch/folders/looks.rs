@@ -4,50 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::steps::{Part, Whole};
 use super::{Folders, LOOK_EVERY, LOOK_RARELY, LOOK_SHARE, Often, TURN, Watched};
-#[cfg(test)]
-use crate::walk::Root;
 use crate::walk::{Step, Walk};
 use crate::watch::pace::Pace;
 use crate::watch::settle::Sign;
 
 /// Folders of a root that wait to be looked through, at most; more are answered by looking through all of it.
 const PARTS_MAX: usize = 1024;
-
-/// A look through all of a root.
-pub(super) struct Whole {
-    walk: Walk,
-    begun: Instant,
-    /// What it took, without what others took meanwhile.
-    took: Duration,
-    /// It is done in small steps.
-    is_rare: bool,
-    was_closed: bool,
-    pace: Pace,
-    /// It pauses until then.
-    goes_on_at: Instant,
-}
-
-/// A look through a folder of a root.
-pub(super) struct Part {
-    walk: Walk,
-    is_closed: bool,
-}
-
-#[cfg(test)]
-impl Whole {
-    /// Whether it pauses after a step.
-    pub(super) fn pauses(&self) -> bool {
-        self.goes_on_at > self.begun
-    }
-
-    /// One that is at its end, and took so long.
-    pub(super) fn ended(root: &Root, took: Duration) -> Self {
-        let begun = Instant::now();
-        let (is_rare, was_closed) = (false, false);
-        Self { walk: Walk::new(root), begun, took, is_rare, was_closed, pace: Pace::new(), goes_on_at: begun }
-    }
-}
 
 impl Watched {
     /// How long after a look that took so long the next begins, where the system's word is not trusted. One that took longer than

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use tempfile::TempDir;
 
 use super::*;
+use crate::teller::Events;
 use crate::unprivileged::{unprivileged, with_nothing_opened};
 use crate::watch::settle::SETTLING_MAX;
 
@@ -17,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 struct Test {
     folder: TempDir,
     met: mpsc::Receiver<Vec<Met>>,
-    notices: mpsc::Receiver<Notice>,
+    events: Events,
     looks: watch::Receiver<Vec<(PathBuf, Look)>>,
     taken: Arc<Taken>,
     stop: CancellationToken,
@@ -25,7 +26,7 @@ struct Test {
 }
 
 impl Test {
-    /// Folders `a` and `b`; in them `*.quiet` is left out. Only one notice is taken before somebody reads.
+    /// Folders `a` and `b`; in them `*.quiet` is left out. Only one event is taken before somebody reads.
     fn new(prepare: impl FnOnce(&Path)) -> (Self, Folders) {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let path = fs::canonicalize(folder.path()).unwrap();
@@ -38,11 +39,11 @@ impl Test {
         };
         let roots = vec![root("a"), root("b")];
         let (met, found) = mpsc::channel(64);
-        let (notices, told) = mpsc::channel(1);
+        let (events, told) = Teller::new(1);
         let (looks, looked) = watch::channel(Vec::new());
         let (taken, stop) = (Arc::<Taken>::default(), CancellationToken::new());
-        let ways = Ways { met, notices, looks, taken: Arc::clone(&taken), stop: stop.clone() };
-        let test = Self { folder, met: found, notices: told, looks: looked, taken, stop, found: Vec::new() };
+        let ways = Ways { met, events, looks, taken: Arc::clone(&taken), stop: stop.clone() };
+        let test = Self { folder, met: found, events: told, looks: looked, taken, stop, found: Vec::new() };
         (test, Folders::new(roots, None, ways))
     }
 
@@ -134,8 +135,8 @@ fn a_folder_that_is_shut_takes_no_trust_from_the_others_and_what_is_in_it_is_fou
         });
         let looking = test.look(folders);
         test.until_rare();
-        let told = test.notices.blocking_recv();
-        assert!(matches!(&told, Some(Notice::Skipped { path, .. }) if path.ends_with("lost+found")), "{told:?}");
+        let told = test.events.blocking_next();
+        assert!(matches!(&told, Some(Event::Skipped { path, .. }) if path.ends_with("lost+found")), "{told:?}");
         for folder in ["1", "2", "z"] {
             test.write(&format!("a/{folder}/new"), "22");
             test.until_found(&format!("{folder}/new"), 2);
@@ -292,9 +293,9 @@ fn of_a_folder_that_may_not_be_read_or_is_gone_just_that_is_said() {
             allow(&path.join("a"), 0);
         });
         let looking = test.look(folders);
-        let told = test.notices.blocking_recv();
-        let is_it = |hint: &Option<String>| hint.as_ref().is_some_and(|hint| hint.starts_with("let this user read it"));
-        assert!(matches!(&told, Some(Notice::Trouble { hint, .. }) if is_it(hint)), "{told:?}");
+        let told = test.events.blocking_next();
+        let is_it = |error: &Error| matches!(error, Error::Watch { is_denied: true, .. });
+        assert!(matches!(&told, Some(Event::Trouble(Trouble::FolderNotWatched { error })) if is_it(error)), "{told:?}");
         let until_said = |test: &mut Test, name: &str, why: &str| {
             test.until(why, |test| {
                 let is_it = |(path, look): &(PathBuf, Look)| {
@@ -326,7 +327,7 @@ fn what_nobody_could_be_told_of_is_told_the_next_time() {
         for position in [0, 1] {
             look_through(&mut folders, position);
         }
-        if let Ok(Notice::Skipped { path, .. }) = test.notices.try_recv() {
+        if let Some(Event::Skipped { path, .. }) = test.events.try_next() {
             assert!(told.insert(path.clone()), "told twice: {path:?}");
         }
     }
@@ -447,11 +448,11 @@ fn patterns_that_take_too_long_are_told() {
         write(&path.join("a").join("a".repeat(200)), "1");
     });
     look_through(&mut folders, 0);
-    let told = test.notices.try_recv();
-    let is_it = |reason: &str| reason.ends_with("its patterns take too long");
-    assert!(matches!(&told, Ok(Notice::Skipped { reason, .. }) if is_it(reason)), "{told:?}");
+    let told = test.events.try_next();
+    let is_it = |reason: &SkipReason| matches!(reason, SkipReason::RulesUnread { detail } if detail.ends_with("its patterns take too long"));
+    assert!(matches!(&told, Some(Event::Skipped { reason, .. }) if is_it(reason)), "{told:?}");
     look_through(&mut folders, 0);
-    assert!(test.notices.try_recv().is_err(), "once");
+    assert!(test.events.try_next().is_none(), "once");
 }
 
 #[test]
@@ -459,7 +460,7 @@ fn one_look_that_took_long_as_everything_was_sent_does_not_put_off_the_next_and_
     let (test, mut folders) = Test::new(|_| {});
     folders.watched[0].lost_at = Some(Instant::now());
     let mut after = |took: u64| {
-        let whole = looks::Whole::ended(&folders.watched[0].root, Duration::from_secs(took));
+        let whole = Whole::ended(&folders.watched[0].root, Duration::from_secs(took));
         let begun = Instant::now();
         folders.looked_through(0, &whole);
         let pause = folders.watched[0].next_look.saturating_duration_since(begun);

@@ -27,18 +27,18 @@ struct Inner {
 
 impl Taken {
     /// Whether what is at `path` was taken as it is now.
-    pub(super) fn is_taken(&self, path: &Path, now: impl Hash) -> bool {
+    pub(crate) fn is_taken(&self, path: &Path, now: impl Hash) -> bool {
         self.lock().seen.get(&self.hash.hash_one(path)) == Some(&self.hash.hash_one(now))
     }
 
     /// Takes what is at `path` as it is now. `false` if it was taken so before.
-    pub(super) fn take(&self, path: &Path, now: impl Hash) -> bool {
+    pub(crate) fn take(&self, path: &Path, now: impl Hash) -> bool {
         let (path, now) = (self.hash.hash_one(path), self.hash.hash_one(now));
         self.lock().seen.insert(path, now) != Some(now)
     }
 
     /// Hands the file at `path` on as it is now.
-    pub(super) fn hand_on(&self, path: &Path, now: impl Hash) {
+    pub(crate) fn hand_on(&self, path: &Path, now: impl Hash) {
         let (path, now) = (self.hash.hash_one(path), self.hash.hash_one(now));
         let mut inner = self.lock();
         inner.seen.insert(path, now);
@@ -60,7 +60,7 @@ impl Taken {
     }
 
     /// The run that files were handed to ended before it could say the last of all: the next one is given them anew.
-    pub(super) fn forget_unsaid(&self) {
+    pub(crate) fn forget_unsaid(&self) {
         let mut inner = self.lock();
         for path in std::mem::take(&mut inner.unsaid) {
             inner.seen.remove(&path);
@@ -84,7 +84,7 @@ impl Taken {
     }
 
     /// Whether there is something to be found again since this was asked last, of which nobody else tells.
-    pub(super) fn has_let_go(&self) -> bool {
+    pub(crate) fn has_let_go(&self) -> bool {
         std::mem::take(&mut self.lock().has_let_go)
     }
 

@@ -1,0 +1,229 @@
+//! What an activity tells while it goes on: plain data, of which an application makes words.
+
+use std::path::PathBuf;
+
+use filemill_api::ErrorBody;
+use filemill_seal::UploadId;
+use serde::Serialize;
+
+use crate::ending::Finished;
+use crate::error::Error;
+use crate::plain;
+use crate::reason::{AgainReason, SkipReason};
+
+/// One thing that a person may want to see. In JSON, `kind` says what it is.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Event {
+    /// A file is done: the last that is said of it.
+    Finished(Box<Finished>),
+    /// Something in a folder is not sent.
+    Skipped {
+        /// What.
+        #[serde(serialize_with = "plain::path")]
+        path: PathBuf,
+        /// Why.
+        reason: SkipReason,
+    },
+    /// A file changed under the reader, or cannot be had as it was sent, and is sent again.
+    SentAgain {
+        /// Which.
+        #[serde(serialize_with = "plain::path")]
+        path: PathBuf,
+        /// What happened to it.
+        reason: AgainReason,
+    },
+    /// A file waits for something that is not there yet: in a watched folder for an engine, elsewhere for an engine's description.
+    Waiting {
+        /// Which.
+        #[serde(serialize_with = "plain::path")]
+        path: PathBuf,
+        /// What for.
+        reason: AwaitedThing,
+    },
+    /// Something does not work; the activity keeps trying.
+    Trouble(Trouble),
+    /// What did not work works again.
+    Recovered(Recovery),
+    /// Something that is good to know.
+    Note(Note),
+}
+
+/// What a file waits for that is told of by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum AwaitedThing {
+    /// An engine that takes it.
+    Engine {
+        /// Why none can be chosen now.
+        error: Error,
+    },
+    /// What engines say of themselves.
+    Descriptions {
+        /// Which are missing.
+        error: Error,
+    },
+    /// Its result, which is there and cannot be fetched now.
+    Result {
+        /// Why not.
+        detail: String,
+    },
+}
+
+/// What does not work now. `code` says what it is, in JSON as well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum Trouble {
+    /// The server or storage does not answer; it is asked again.
+    Unreachable {
+        /// What was seen.
+        error: Error,
+    },
+    /// No processor of the pinned pool has announced itself to the server yet; that is waited for.
+    NoPool {
+        /// What the server has instead.
+        error: Error,
+    },
+    /// Nothing can be sent now; what is to be sent waits.
+    NothingSent {
+        /// Why not.
+        error: Error,
+    },
+    /// The server does not take an upload now; it is asked again.
+    UploadRefused {
+        /// Which.
+        upload: UploadId,
+        /// What it said.
+        refusal: ErrorBody,
+    },
+    /// An upload does not go on; it is tried again in a minute.
+    UploadStalled {
+        /// Which.
+        upload: UploadId,
+        /// Why not.
+        error: Error,
+    },
+    /// Nobody has said yet which files suit some engines; what may be for them waits.
+    Undescribed {
+        /// Which engines.
+        error: Error,
+    },
+    /// No processor could say which files suit these engines, and none is sent there.
+    Undescribable {
+        /// The engines, as a list for people.
+        engines: String,
+    },
+    /// Results cannot be kept as files now, and follow when they can.
+    ResultsNotKept {
+        /// Where they were to be.
+        #[serde(serialize_with = "plain::path")]
+        folder: PathBuf,
+        /// Why not.
+        error: Error,
+    },
+    /// Results are not kept as files at the end.
+    ResultsLeft {
+        /// Where they were to be.
+        #[serde(serialize_with = "plain::path")]
+        folder: PathBuf,
+        /// How many.
+        count: usize,
+    },
+    /// Something is in the way of what lies beside a result, and nobody tries again.
+    InTheWay {
+        /// What.
+        error: Error,
+    },
+    /// The system does not tell of everything in a watched folder.
+    FolderNotWatched {
+        /// Of what not, and why.
+        error: Error,
+    },
+    /// The journal's disk is full: nothing is sent or taken in until there is room.
+    JournalFull {
+        /// Which journal.
+        error: Error,
+    },
+}
+
+/// What works again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum Recovery {
+    /// The server answers.
+    Server {
+        /// Which.
+        server: String,
+    },
+    /// Storage takes what is sent.
+    Storage {
+        /// Its origin.
+        origin: String,
+    },
+    /// Results that waited are kept as files.
+    ResultsKept {
+        /// Where.
+        #[serde(serialize_with = "plain::path")]
+        folder: PathBuf,
+        /// How many waited.
+        count: u64,
+    },
+    /// There is room for the journal.
+    JournalRoom,
+}
+
+/// What is good to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum Note {
+    /// A folder is watched from now on.
+    Watching {
+        /// As the user named it.
+        #[serde(serialize_with = "plain::path")]
+        folder: PathBuf,
+    },
+    /// It is waited a little for a processor to say which files suit some engines.
+    AwaitingDescriptions {
+        /// The engines, as a list for people.
+        engines: String,
+    },
+    /// A file of rules was met that counts for watchers, not for what is sent at once.
+    RulesNotFollowed {
+        /// Which.
+        #[serde(serialize_with = "plain::path")]
+        path: PathBuf,
+    },
+    /// Temporary and system files were left out without anybody asking for it.
+    TemporaryLeftOut {
+        /// How many.
+        count: u64,
+    },
+    /// What version control keeps was left out without anybody asking for it.
+    VersionControlLeftOut {
+        /// How many.
+        count: u64,
+    },
+    /// An upload is given up, and its files are sent again.
+    UploadGivenUp {
+        /// Which.
+        upload: UploadId,
+        /// Why.
+        reason: AgainReason,
+    },
+    /// The server has another database than it had: results are read from the beginning, and what it does not have is sent again.
+    OtherDatabase,
+    /// The server has results that do not come: they are read from the beginning.
+    ResultsReadAgain,
+    /// The server had lost an upload, which is sent again.
+    LostUpload {
+        /// Which.
+        upload: UploadId,
+        /// A file of it.
+        #[serde(serialize_with = "plain::path_if_any")]
+        path: Option<PathBuf>,
+        /// How many files of it wait beside that one.
+        others: usize,
+        /// Whether only a part of it was lost.
+        in_part: bool,
+    },
+}

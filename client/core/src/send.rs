@@ -1,0 +1,107 @@
+//! Sending files and folders, once.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+
+use crate::context::{Context, Work, check_wanted};
+use crate::engines::Wanted;
+use crate::error::Error;
+use crate::out::Out;
+use crate::parameters::GivenParameters;
+use crate::rules::Rules;
+use crate::run::{Kind, Run};
+use crate::walk::{Met, Root, Walk, walk_into};
+
+/// What to send.
+#[derive(Clone, Debug, Default)]
+pub struct SendOptions {
+    /// Files and folders.
+    pub paths: Vec<PathBuf>,
+    /// Name of the engine, or `auto`: for each file the one that fits it. The only one, or `size`, if absent.
+    pub engine: Option<String>,
+    /// Send even what was sent before.
+    pub again: bool,
+    /// gitignore patterns of what to leave out.
+    pub ignore: Vec<String>,
+    /// Where to keep sealed results as `NAME.age`.
+    pub out: Option<PathBuf>,
+    /// Send what programs and desktops leave in folders, too: temporary and system files, and what version control keeps there.
+    pub temporary: bool,
+    /// What to set of the engine's parameters; one engine's only.
+    pub parameters: GivenParameters,
+}
+
+impl Context {
+    /// Sends files and folders, and returns when each has its last word.
+    ///
+    /// # Errors
+    ///
+    /// What concerns all files, before or while they are sent. [`Error::Stopped`] if the activity was stopped.
+    pub(crate) async fn send(&self, options: SendOptions) -> Result<(), Error> {
+        // Before anything is asked of anybody.
+        for glob in &options.ignore {
+            Rules::globs_only(Path::new("/"), std::slice::from_ref(glob))?;
+        }
+        let out = options.out.as_deref().map(Out::new).transpose()?;
+        let wanted = Wanted::parse(options.engine.as_deref());
+        check_wanted(&wanted, &options.parameters)?;
+        let recipe = self.recipe(&wanted, true).await?;
+        recipe.engines.check()?;
+        self.recipes.tell_undescribable(&recipe.engines).await;
+        let parameters = self.parameters(&options.parameters, &recipe).await?;
+        let account = self.config.account();
+        self.journal.adopt(&self.home, &account, &self.session).await?;
+        self.catch_up_with_the_begun().await?;
+        let outs = self.journal.out_folders(out.as_ref().map(Out::folder)).await?;
+        let (mut roots, mut unreadable) = (Vec::new(), Vec::new());
+        for path in &options.paths {
+            match Root::new(path) {
+                Ok(root) => roots.push(root.without(self.home.path(), &outs)),
+                Err(reason) => unreadable.push(Met::Unreadable { path: path.clone(), reason }),
+            }
+        }
+        let work = Work { roots: roots.clone(), out, again: options.again, parameters, ..Work::default() };
+        let shared = self.shared(&recipe, work);
+        let (met, found) = mpsc::channel(4);
+        let walks = TaskTracker::new();
+        walks.spawn_blocking(move || {
+            if !unreadable.is_empty() && met.blocking_send(unreadable).is_err() {
+                return;
+            }
+            for root in &roots {
+                // Checked above.
+                let Ok(mut rules) = Rules::globs_only(&root.path, &options.ignore) else {
+                    return;
+                };
+                if !options.temporary {
+                    rules = rules.without_temporary();
+                }
+                if walk_into(Walk::new(root), root, &rules, &met).is_break() {
+                    return;
+                }
+            }
+        });
+        walks.close();
+        let result = Run::new(shared, Kind::Send, recipe, Arc::clone(&self.recipes)).run(found).await;
+        self.wait_for(&walks).await;
+        result
+    }
+
+    /// Learns what became meanwhile of what earlier programs began: what was cancelled since is sent anew, not waited for.
+    async fn catch_up_with_the_begun(&self) -> Result<(), Error> {
+        if self.journal.unfinished_uploads(&self.config.account(), self.session.id()).await?.is_empty() {
+            return Ok(());
+        }
+        tokio::select! {
+            caught_up = self.inbox.read_on() => match caught_up {
+                // Whoever follows the events waits for the server, and reads them from the beginning where it must.
+                Err(Error::Unreachable { .. } | Error::Refused { .. } | Error::Protocol { .. }) | Ok(_) => Ok(()),
+                Err(error) => Err(error),
+            },
+            () = self.stop.cancelled() => Err(Error::Stopped),
+        }
+    }
+}
