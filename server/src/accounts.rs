@@ -1,10 +1,12 @@
 //! Who may call: organisations, their members, tokens and plans. The lowest of the domains: it knows of no other.
 
 mod handle;
+mod joins;
 pub(crate) mod plan;
 mod tokens;
 mod types;
 
 pub use handle::Accounts;
+pub use joins::{JoinCodeState, JoinCodeSummary, JoinGrant, NewCode};
 pub use plan::Plan;
 pub use types::{Caller, NewToken, Scope, TokenSummary};

@@ -9,7 +9,7 @@ use filemill_api::{ErrorBody, Release};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use crate::accounts::{Accounts, Caller, NewToken, Scope, TokenSummary};
+use crate::accounts::{Accounts, Caller, JoinCodeSummary, JoinGrant, NewCode, NewToken, Scope, TokenSummary};
 use crate::bounds::Bounds;
 use crate::catalog::component::{ComponentError, contract_of};
 use crate::catalog::{Catalog, CatalogConfig, NewRelease, PoolRoot, PoolService, PoolSummary, Serves};
@@ -78,6 +78,8 @@ pub struct Listing {
     accounts: Accounts,
     catalog: Catalog,
     store: Store,
+    /// Whether the database was opened for this.
+    is_own: bool,
 }
 
 impl Listing {
@@ -86,12 +88,12 @@ impl Listing {
     /// # Errors
     /// The database is unavailable, or an older or newer version's.
     pub async fn open(database: &StoreOptions) -> Result<Self, StartError> {
-        Ok(Self::over(Store::open_to_read(database).await?))
+        Ok(Self::over(Store::open_to_read(database).await?, true))
     }
 
-    fn over(store: Store) -> Self {
+    fn over(store: Store, is_own: bool) -> Self {
         let catalog = Catalog::new(store.clone(), CatalogConfig::default());
-        Self { accounts: Accounts::new(store.clone()), catalog, store }
+        Self { accounts: Accounts::new(store.clone()), catalog, store, is_own }
     }
 
     /// The pools, by name.
@@ -118,6 +120,22 @@ impl Listing {
         Ok(self.accounts.tokens().await?)
     }
 
+    /// Every one-time code of the last day, without its text.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn join_codes(&self) -> Result<Vec<JoinCodeSummary>, AdminError> {
+        Ok(self.accounts.join_codes().await?)
+    }
+
+    /// Whether a processor has a valid token.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn has_processor(&self) -> Result<bool, AdminError> {
+        Ok(self.accounts.has_processor().await?)
+    }
+
     /// Every release, newest first within an engine. Current is what those use that have adopted none.
     ///
     /// # Errors
@@ -137,7 +155,9 @@ impl Listing {
 
     /// Lets go of the database.
     pub async fn close(self) {
-        self.store.close().await;
+        if self.is_own {
+            self.store.close().await;
+        }
     }
 }
 
@@ -147,7 +167,12 @@ impl Admin {
     /// # Errors
     /// The database is unavailable.
     pub async fn open(database: &StoreOptions) -> Result<Self, StartError> {
-        Ok(Self { listing: Listing::over(Store::open(database).await?) })
+        Ok(Self { listing: Listing::over(Store::open(database).await?, true) })
+    }
+
+    /// On the database of a server in this process.
+    pub(crate) fn of_server(store: Store) -> Self {
+        Self { listing: Listing::over(store, false) }
     }
 
     /// What there is.
@@ -176,6 +201,22 @@ impl Admin {
     /// A name is not one; a pool is missing or too many.
     pub fn check_token(organisation: &str, member: &str, scope: Scope, pool: Option<&str>) -> Result<(), AdminError> {
         Ok(Accounts::check_token(organisation, member, scope, pool)?)
+    }
+
+    /// Makes a one-time code, which is good for ten minutes.
+    ///
+    /// # Errors
+    /// A name is not one; a pool is missing or too many; as many are good as may be; the database failed.
+    pub async fn create_join_code(&self, grant: &JoinGrant) -> Result<NewCode, AdminError> {
+        Ok(self.listing.accounts.create_join_code(grant).await?)
+    }
+
+    /// Takes a one-time code back that nobody has redeemed. False: there is none.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn revoke_join_code(&self, id: i64) -> Result<bool, AdminError> {
+        Ok(self.listing.accounts.revoke_join_code(id).await?)
     }
 
     /// Says which root a pool has; statements that it did not sign are removed. True: it is new.

@@ -1,6 +1,8 @@
 //! The command line.
 
 mod describe;
+mod engines;
+mod join_code;
 mod output;
 mod place;
 mod pool;
@@ -34,6 +36,9 @@ enum Command {
     /// Make, list and revoke tokens.
     #[command(subcommand)]
     Token(token::Token),
+    /// Make, list and take back one-time codes, by which processors join and people log in.
+    #[command(subcommand)]
+    JoinCode(join_code::JoinCode),
     /// Say which roots pools have and whom they serve, and list the pools.
     #[command(subcommand)]
     Pool(pool::Pool),
@@ -49,6 +54,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Serve(serve) => serve.run().await,
         Command::Token(token) => token.run().await,
+        Command::JoinCode(code) => code.run().await,
         Command::Pool(pool) => pool.run().await,
         Command::Release(release) => release.run().await,
         Command::Openapi => output::print(&filemill_server::openapi_document()),
@@ -91,6 +97,9 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
     }
     if error.downcast_ref::<token::NoToken>().is_some() {
         return Some("`filemill-server token list` has the numbers".to_owned());
+    }
+    if error.downcast_ref::<join_code::NoCode>().is_some() {
+        return Some("`filemill-server join-code list` has the numbers".to_owned());
     }
     match error.downcast_ref::<AdminError>()? {
         AdminError::Start(error) => error.hint().map(ToOwned::to_owned),

@@ -57,6 +57,7 @@ fn declared() -> Declared {
         .with(route!(pools::list))
         .with(route!(pools::publish))
         .with(route!(accounts::whoami))
+        .with(route!(accounts::join))
         .with(route!(leases::lease))
         .with(route!(leases::chunks))
         .with(route!(leases::report))

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admin::Admin;
 use crate::bounds::Bounds;
 use crate::catalog::{CatalogConfig, NewPools};
 use crate::config::{Config, Embedded, LOOPBACK, Place};
@@ -118,6 +119,12 @@ impl Server {
     #[must_use]
     pub fn listening(&self) -> SocketAddr {
         self.listening
+    }
+
+    /// What an operator may do, on this server's own connections to the database. Close it before the server is shut down.
+    #[must_use]
+    pub fn admin(&self) -> Admin {
+        Admin::of_server(self.store.clone())
     }
 
     /// Takes no more requests, ends long polls and streams at once, lets the others finish within the limit, and closes

@@ -39,6 +39,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "clocks", include_str!("../migrations/0006_clocks.sql")),
     (7, "published descriptions", include_str!("../migrations/0007_published_descriptions.sql")),
     (8, "defaults", include_str!("../migrations/0008_defaults.sql")),
+    (9, "join codes", include_str!("../migrations/0009_join_codes.sql")),
 ];
 
 /// More events than a power cut can take back with SQLite.

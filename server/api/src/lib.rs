@@ -19,6 +19,7 @@ mod encoding;
 mod engines;
 mod error;
 mod events;
+mod joins;
 mod leases;
 pub mod limits;
 mod listed;
@@ -34,6 +35,10 @@ pub use engines::{LOCAL_PREFIX, Offer, OfferAnswer, OfferRequest, OfferState};
 pub use error::{ErrorBody, ErrorCode, Item, Problem};
 pub use events::{
     Event, EventKind, EventPage, EventQuery, FetchAnswer, FetchRequest, FetchedResult, ResultKey, SealedResult,
+};
+pub use joins::{
+    JOIN_CODE_ALPHABET, JOIN_CODE_CHARACTERS, JoinAnswer, JoinRequest, LoginCode, join_code, join_code_of,
+    shown_join_code,
 };
 pub use leases::{
     ChunkUrl, ChunksAnswer, ChunksRequest, Complete, CompleteAnswer, CompleteRequest, Completed, Completion,

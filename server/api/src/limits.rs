@@ -31,6 +31,12 @@ limits! {
     pub const MAX_MEDIUM_BODY_BYTES: usize = 1 << 20;
     /// Largest body of a call that asks for little: cancelling, leases, their chunks, what is missing, where results go.
     pub const MAX_SMALL_BODY_BYTES: usize = 64 << 10;
+    /// Largest body of the call that needs no token: a one-time code, and little else.
+    pub const MAX_JOIN_BODY_BYTES: usize = 1 << 10;
+    /// How long a one-time code is good, in seconds; and how long its redeemer may ask again what came of it.
+    pub const JOIN_CODE_SECONDS: u32 = 600;
+    /// One-time codes that are good at the same time.
+    pub const MAX_JOIN_CODES: usize = 64;
     /// Uploads opened, advanced or cancelled in one request.
     pub const MAX_UPLOADS_PER_REQUEST: usize = 256;
     /// Chunk URLs wanted for one upload in one request.

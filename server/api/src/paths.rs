@@ -27,6 +27,8 @@ pub const ENGINES: &str = "/v1/pools/{pool}/engines";
 pub const POOLS: &str = "/v1/pools";
 /// `GET` → [`crate::WhoAmI`] (any scope).
 pub const WHOAMI: &str = "/v1/whoami";
+/// `POST` [`crate::JoinRequest`] → [`crate::JoinAnswer`], with a one-time code and no token.
+pub const JOINS: &str = "/v1/joins";
 /// `POST` [`crate::LeaseRequest`] → [`crate::LeaseAnswer`], long poll (scope processor).
 pub const LEASES: &str = "/v1/leases";
 /// `POST` [`crate::ChunksRequest`] → [`crate::ChunksAnswer`], long poll (scope processor).

@@ -10,7 +10,7 @@ use super::handle::Accounts;
 use super::types::{Caller, NewToken, Scope, TokenSummary};
 use crate::digest::sha256;
 use crate::refusal::{bad_request, from_store, is_name, shown};
-use crate::store::StoreError;
+use crate::store::{StoreError, Tx};
 
 /// How long a caller is remembered: a revoked token works no longer than this.
 const REMEMBERED: Duration = Duration::from_secs(2);
@@ -70,23 +70,11 @@ impl Accounts {
             message: "the operating system gave no random bytes".to_owned(),
             hint: None,
         })?;
-        let letter = match scope {
-            Scope::User => 'u',
-            Scope::Processor => 'p',
-            Scope::Operator => 'o',
-        };
-        let text = format!("fm_{letter}_{}", HEXLOWER.encode(&secret));
+        let text = token_text(scope, &secret);
         let hash = sha256(text.as_bytes());
         let made = async {
             let mut tx = self.store.begin().await?;
-            let organisation = tx.ensure_organisation(organisation).await?;
-            let member = tx.ensure_member(organisation, member).await?;
-            let id = tx.insert_token(member, scope.name(), pool, &hash).await?;
-            if let Some(pool) = pool
-                && tx.begin_service(pool, false).await?
-            {
-                tx.serve_owners(pool).await?;
-            }
+            let id = add_token(&mut tx, (organisation, member), scope.name(), (pool, false), &hash).await?;
             tx.commit().await?;
             Ok::<_, StoreError>(id)
         };
@@ -216,4 +204,39 @@ impl Accounts {
         callers.insert(hash, (caller.clone(), Instant::now()));
         Ok(caller)
     }
+}
+
+/// The text of a token, of 32 random bytes.
+pub(super) fn token_text(scope: Scope, secret: &[u8]) -> String {
+    let letter = match scope {
+        Scope::User => 'u',
+        Scope::Processor => 'p',
+        Scope::Operator => 'o',
+    };
+    format!("fm_{letter}_{}", HEXLOWER.encode(secret))
+}
+
+/// Adds a token with this hash for a member of an organisation, each of which is made when it is new. A processor's pool that is new
+/// serves everyone, or that organisation.
+pub(super) async fn add_token(
+    tx: &mut Tx,
+    (organisation, member): (&str, &str),
+    scope: &str,
+    (pool, everyone): (Option<&str>, bool),
+    hash: &[u8],
+) -> Result<i64, StoreError> {
+    let everyone = match pool {
+        Some(pool) if everyone => !tx.knows_pool(pool).await?,
+        _ => false,
+    };
+    let organisation = tx.ensure_organisation(organisation).await?;
+    let member = tx.ensure_member(organisation, member).await?;
+    let id = tx.insert_token(member, scope, pool, hash).await?;
+    if let Some(pool) = pool
+        && tx.begin_service(pool, everyone).await?
+        && !everyone
+    {
+        tx.serve_owners(pool).await?;
+    }
+    Ok(id)
 }

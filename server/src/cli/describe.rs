@@ -11,6 +11,7 @@ use anyhow::{Context, bail, ensure};
 use filemill_server::MAX_DESCRIPTION_BYTES;
 use filemill_text::shown;
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
 /// What to do where nothing can read descriptions.
 pub(super) const HINT: &str = "name the program with --processor PATH, or give what `filemill-processor inspect FILE` prints with --description FILE";
@@ -87,12 +88,18 @@ pub(super) fn find_processor(named: Option<PathBuf>) -> Option<PathBuf> {
 /// Asks the program what these very bytes say of themselves.
 ///
 /// # Errors
-/// It cannot be started, does not end in time, says too much, or refuses the component.
-pub(super) fn describe(processor: &Path, component: &[u8]) -> anyhow::Result<Described> {
-    describe_within(processor, component, TIME_LIMIT).with_context(|| format!("`{} inspect`", processor.display()))
+/// It cannot be started, does not end in time or before `stop`, says too much, or refuses the component.
+pub(super) fn describe(processor: &Path, component: &[u8], stop: &CancellationToken) -> anyhow::Result<Described> {
+    describe_within(processor, component, TIME_LIMIT, stop)
+        .with_context(|| format!("`{} inspect`", processor.display()))
 }
 
-fn describe_within(processor: &Path, component: &[u8], limit: Duration) -> anyhow::Result<Described> {
+fn describe_within(
+    processor: &Path,
+    component: &[u8],
+    limit: Duration,
+    stop: &CancellationToken,
+) -> anyhow::Result<Described> {
     let mut command = Command::new(processor);
     command.args(["inspect", "-"]).env_clear();
     command.envs(ENVIRONMENT.iter().filter_map(|name| Some((*name, env::var_os(name)?))));
@@ -116,7 +123,7 @@ fn describe_within(processor: &Path, component: &[u8], limit: Duration) -> anyho
             let _ = io::copy(&mut rest, &mut io::sink());
             kept
         });
-        let status = running.wait(limit);
+        let status = running.wait(limit, stop);
         // With it and its children the pipes end.
         running.end();
         (status, said.join().unwrap_or_default(), complaint.join().unwrap_or_default())
@@ -143,13 +150,13 @@ fn read_up_to(mut from: impl Read, most: u64) -> (Vec<u8>, impl Read) {
 struct Running(Child);
 
 impl Running {
-    /// How it ended; nothing if it did not within the limit.
-    fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
+    /// How it ended; nothing if it did not within the limit, or is not to be waited for any more.
+    fn wait(&mut self, limit: Duration, stop: &CancellationToken) -> Option<ExitStatus> {
         let begun = Instant::now();
         loop {
             match self.0.try_wait() {
                 Ok(Some(status)) => return Some(status),
-                Ok(None) if begun.elapsed() <= limit => thread::sleep(POLL),
+                Ok(None) if begun.elapsed() <= limit && !stop.is_cancelled() => thread::sleep(POLL),
                 Ok(None) | Err(_) => return None,
             }
         }
@@ -189,7 +196,7 @@ mod tests {
 
     fn said_by(script: &str, limit: Duration) -> anyhow::Result<Described> {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        describe_within(&program(folder.path(), script), &vec![7; 1 << 20], limit)
+        describe_within(&program(folder.path(), script), &vec![7; 1 << 20], limit, &CancellationToken::new())
     }
 
     const LIMIT: Duration = Duration::from_secs(30);

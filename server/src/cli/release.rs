@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 use filemill_server::{Admin, AdminError, Listing, MAX_COMPONENT_BYTES, Place, Published, contract_of};
+use tokio_util::sync::CancellationToken;
 
 use super::describe::{self, Described};
 use super::output;
@@ -155,7 +156,7 @@ impl Publish {
         }
         let processor = describe::find_processor(self.processor.clone());
         let processor = processor.context(NoProcessor)?;
-        describe::describe(&processor, component)
+        describe::describe(&processor, component, &CancellationToken::new())
     }
 }
 

@@ -7,7 +7,9 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use filemill_api::ErrorCode;
-use filemill_api::limits::{MAX_BODY_BYTES, MAX_DESCRIPTION_BYTES, MAX_MEDIUM_BODY_BYTES, MAX_SMALL_BODY_BYTES};
+use filemill_api::limits::{
+    MAX_BODY_BYTES, MAX_DESCRIPTION_BYTES, MAX_JOIN_BODY_BYTES, MAX_MEDIUM_BODY_BYTES, MAX_SMALL_BODY_BYTES,
+};
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
 
@@ -34,6 +36,8 @@ pub(super) struct Large;
 pub(super) struct Medium;
 /// At most [`MAX_SMALL_BODY_BYTES`].
 pub(super) struct Small;
+/// At most [`MAX_JOIN_BODY_BYTES`]: what somebody sends who has no token.
+pub(super) struct Tiny;
 
 impl Size for Large {
     const MOST: usize = MAX_BODY_BYTES;
@@ -47,10 +51,14 @@ impl Size for Small {
     const MOST: usize = MAX_SMALL_BODY_BYTES;
 }
 
+impl Size for Tiny {
+    const MOST: usize = MAX_JOIN_BODY_BYTES;
+}
+
 /// A JSON body, as long as its call needs.
 ///
-/// It is an extractor's last: by then the caller is known, so that nobody without a token gets memory. Each gets room as it comes, of
-/// its caller's own, whatever its head announces.
+/// It is an extractor's last: by then the caller is known, so that nobody without a token gets memory, but for a one-time code's. Each gets
+/// room as it comes, of its caller's own, whatever its head announces.
 pub(super) struct JsonBody<T, L> {
     pub(super) value: T,
     size: PhantomData<fn() -> L>,

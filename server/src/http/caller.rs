@@ -98,6 +98,14 @@ impl Ticket {
         room.ok_or_else(no_room_for_answer)
     }
 
+    /// A place among those whose token is looked up, once there is one.
+    ///
+    /// # Errors
+    /// `unavailable`: the address has as many of them as it may have.
+    pub(super) async fn place_to_look_up(&self) -> Result<Permit, Refusal> {
+        self.account.place_within(STRANGER_WAIT).await.ok_or_else(full)
+    }
+
     fn has_turn(&self) -> bool {
         !self.working.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
@@ -222,6 +230,15 @@ fn stranger(app: &App, exchange: Option<&Arc<Exchange>>, refusal: Refusal) -> Re
         Some(place) => Ok(Ticket::new(app, exchange, Err(refusal.into_body()), account, Kind::Open, place)),
         None => Err(refusal.bare()),
     }
+}
+
+/// The ticket of a request that needs no token and has a body: it is worked on in one of the places that its address has for those.
+pub(super) fn without_token(app: &App, head: &Parts) -> Result<Ticket, Refusal> {
+    let exchange = head.extensions.get::<Arc<Exchange>>();
+    let account = address(app, exchange);
+    let place = account.place(Kind::Open).ok_or_else(|| full().bare())?;
+    let nobody = Refusal::new(ErrorCode::Unauthenticated, "this call takes no token").into_body();
+    Ok(Ticket::new(app, exchange, Err(nobody), account, Kind::Open, place))
 }
 
 /// A place for a request that needs no token, until its answer has left.

@@ -6,6 +6,7 @@ mod engines;
 mod errors;
 mod events;
 mod flow;
+mod joins;
 mod life;
 mod odd;
 mod openapi;

@@ -8,6 +8,7 @@ mod descriptions;
 mod engines;
 mod fair_share;
 mod heavy;
+mod joins;
 mod leasing;
 mod looking;
 mod names;

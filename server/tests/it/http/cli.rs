@@ -6,15 +6,17 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use filemill_api::paths;
+use filemill_api::{JoinAnswer, JoinRequest, paths};
 use filemill_server::Addresses;
 use reqwest::StatusCode;
 
-use super::{LIMIT, engine};
+use super::{LIMIT, engine, ok};
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_filemill-server"));
     command.env_remove("FILEMILL_DATABASE_URL").env("FILEMILL_LOG", "trace");
+    // Or a checkout's would be published.
+    command.env("FILEMILL_SERVER_ENGINES", "");
     command
 }
 
@@ -77,7 +79,7 @@ async fn silent_connections_do_not_use_up_few_descriptors() {
     let dir = tempfile::tempdir().unwrap();
     let mut few = Command::new("sh");
     few.args(["-c", "ulimit -n 200 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_filemill-server")]);
-    few.env_remove("FILEMILL_DATABASE_URL").env("FILEMILL_LOG", "info");
+    few.env_remove("FILEMILL_DATABASE_URL").env("FILEMILL_LOG", "info").env("FILEMILL_SERVER_ENGINES", "");
     let served = Served::start_as(few, &dir.path().join("mill"));
     let address = |origin: &str| origin.strip_prefix("http://").unwrap().to_owned();
     let mut silent = Vec::new();
@@ -351,4 +353,134 @@ async fn an_operator_names_a_pools_root_with_its_first_token_and_sees_its_finger
     assert_eq!(list(), format!("main\t{other}\t-\t*"));
     let another = run(&home, &["pool", "root", "main", &enrol("other").0]);
     assert!(String::from_utf8_lossy(&another.stderr).contains("pool `other`"), "{another:?}");
+}
+
+/// The line for a first processor in what a server said.
+fn join_line(log: &str) -> Option<&str> {
+    log.lines().find(|line| line.starts_with("filemill-processor join "))
+}
+
+fn join_request(code: &str, scope: &str) -> JoinRequest {
+    JoinRequest { code: code.into(), redeemer: "5e".repeat(32), scope: scope.into(), pool: None }
+}
+
+#[tokio::test]
+async fn a_new_server_says_how_a_processor_joins_and_one_that_has_a_processor_gives_nobody_a_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("mill");
+    let said = dir.path().join("said");
+    let mut serve = program();
+    serve.args(["serve", "--embedded"]).arg(&home).stdout(Stdio::piped());
+    let mut child = serve.stderr(Stdio::from(std::fs::File::create(&said).unwrap())).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let addresses: Addresses = serde_json::from_str(&line).unwrap();
+    let begin = Instant::now();
+    let line = loop {
+        let log = std::fs::read_to_string(&said).unwrap();
+        if let Some(line) = join_line(&log).filter(|_| log.ends_with('\n')) {
+            break line.to_owned();
+        }
+        assert!(begin.elapsed() < LIMIT, "{log}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let words: Vec<_> = line.split(' ').collect();
+    let [_, _, server, "--code", code, "--storage-origin", storage] = words[..] else { panic!("{line}") };
+    assert_eq!((server, storage), (addresses.listening.as_str(), addresses.storage.as_str()));
+    let redeem = reqwest::Client::new().post(format!("{server}{}", paths::JOINS));
+    let answer: JoinAnswer = ok(redeem.json(&join_request(code, "processor")).send().await.unwrap()).await;
+    assert_eq!((answer.pool.as_deref(), answer.organisation.as_str()), (Some("main"), "main"));
+    assert_eq!(answer.login.map(|login| login.user).as_deref(), Some("user"));
+    assert!(printed(&run(&home, &["pool", "list"])).ends_with("\t*"), "everything is on one machine");
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
+    assert!(child.wait().unwrap().success());
+    let log = std::fs::read_to_string(&said).unwrap();
+    assert_eq!(log.matches(code).count(), 1, "beside the line itself: {log}");
+    assert!(!log.contains(&answer.token), "{log}");
+
+    let served = Served::start(&home);
+    let log = served.end(rustix::process::Signal::TERM);
+    assert_eq!(join_line(&log), None, "{log}");
+}
+
+#[tokio::test]
+async fn an_operator_makes_lists_and_takes_back_codes_and_none_is_logged() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("mill");
+    let served = Served::start(&home);
+    let create = |more: &[&str]| printed(&run(&home, &[&["join-code", "create"][..], more].concat()));
+    let person = create(&["--scope", "user", "--organisation", "acme", "--user", "ann"]);
+    let node = create(&["--pool", "lab", "--with-login", "bob"]);
+    let listed = || {
+        let listed = printed(&run(&home, &["join-code", "list"]));
+        listed.lines().map(|line| line.split('\t').map(str::to_owned).collect::<Vec<_>>()).collect::<Vec<_>>()
+    };
+    let of = |user: &str| listed().into_iter().find(|line| line[2] == user).unwrap();
+    assert_eq!(of("ann")[1..5], ["acme", "ann", "user", "-"]);
+    assert!(of("ann")[5].ends_with(" s"));
+    let url = format!("{}{}", served.addresses.listening, paths::JOINS);
+    let http = reqwest::Client::new();
+    let redeem = async |code: &str, scope: &str| http.post(&url).json(&join_request(code, scope)).send().await.unwrap();
+    let joined: JoinAnswer = ok(redeem(&node, "processor").await).await;
+    assert_eq!((joined.pool.as_deref(), joined.user.as_str()), (Some("lab"), "processor"));
+    assert_eq!(of("bob")[1..5], ["main", "bob", "user", "-"]);
+    assert!(run(&home, &["join-code", "revoke", &of("ann")[0]]).status.success());
+    let again = run(&home, &["join-code", "revoke", "1000"]);
+    let said = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(!again.status.success() && said.contains("hint: `filemill-server join-code list`"), "{said}");
+    assert_eq!(redeem(&person, "user").await.status(), StatusCode::NOT_FOUND);
+    for wrong in [&["--scope", "operator"][..], &["--scope", "user", "--with-login", "bob"], &["--pool", "a b"]] {
+        assert!(!run(&home, &[&["join-code", "create"][..], wrong].concat()).status.success(), "{wrong:?}");
+    }
+    let log = served.end(rustix::process::Signal::TERM);
+    assert!(log.contains("a one-time code was redeemed"), "{log}");
+    for secret in [&person, &node, &joined.token, &joined.login.unwrap().code] {
+        assert!(!log.contains(&**secret), "the log holds `{secret}`");
+    }
+}
+
+#[test]
+fn a_server_publishes_the_engines_that_it_is_given_once_and_says_what_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, engines) = (dir.path().join("mill"), dir.path().join("engines"));
+    std::fs::create_dir(&engines).unwrap();
+    // A program in the place of the processor's, which is asked what an engine says of itself.
+    let programs = dir.path().join("programs");
+    std::fs::create_dir(&programs).unwrap();
+    let processor = programs.join("filemill-processor");
+    let count = dir.path().join("count");
+    let script = format!(
+        "#!/bin/sh\ncat > /dev/null; echo x >> {}; echo '{{\"name\":\"size\",\"version\":\"1.2.3\"}}'\n",
+        count.display()
+    );
+    std::fs::write(&processor, script).unwrap();
+    std::fs::set_permissions(&processor, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::write(engines.join("size.wasm"), engine()).unwrap();
+    std::fs::write(engines.join("none.wasm"), "none").unwrap();
+    let serve = || {
+        let mut serve = Command::new(hard_link(&programs));
+        serve.env_remove("FILEMILL_DATABASE_URL").env("FILEMILL_LOG", "info").env("FILEMILL_SERVER_ENGINES", &engines);
+        serve
+    };
+    let served = Served::start_as(serve(), &home);
+    let begin = Instant::now();
+    while !printed(&run(&home, &["release", "list"])).contains("1.2.3") {
+        assert!(begin.elapsed() < LIMIT);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let log = served.end(rustix::process::Signal::TERM);
+    assert!(log.contains("none.wasm` is not published"), "{log}");
+    let asked = || std::fs::read_to_string(&count).unwrap().lines().count();
+    let before = asked();
+    Served::start_as(serve(), &home).end(rustix::process::Signal::TERM);
+    assert!(asked() <= before + 1, "what is published is asked nothing again");
+}
+
+/// The server's program in another folder.
+fn hard_link(folder: &Path) -> std::path::PathBuf {
+    let program = folder.join("filemill-server");
+    if !program.exists() && std::fs::hard_link(env!("CARGO_BIN_EXE_filemill-server"), &program).is_err() {
+        std::fs::copy(env!("CARGO_BIN_EXE_filemill-server"), &program).unwrap();
+    }
+    program
 }

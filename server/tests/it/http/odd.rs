@@ -1,6 +1,7 @@
 //! Odd characters wherever text is taken: refused, and never the database's problem. On SQLite and on PostgreSQL.
 
 use filemill_api::paths;
+use filemill_server::accounts::{JoinGrant, Scope};
 use filemill_server::store::StoreOptions;
 use filemill_server::{Config, Place};
 use reqwest::{Method, StatusCode};
@@ -100,7 +101,22 @@ async fn in_bodies(mill: &Mill, odd: &str) {
         one.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         one
     };
+    let grant = JoinGrant {
+        organisation: "acme".into(),
+        member: "odd".into(),
+        scope: Scope::Processor,
+        pool: Some(POOL.into()),
+        everyone: true,
+        login: None,
+    };
+    let code = mill.admin.create_join_code(&grant).await.unwrap().text;
     let calls = [
+        (
+            &mill.user,
+            Method::POST,
+            paths::JOINS,
+            json!({"code": code, "redeemer": sha256, "scope": "processor", "pool": POOL}),
+        ),
         (
             &mill.user,
             Method::POST,

@@ -41,6 +41,7 @@ async fn every_documented_call_exists() {
         paths::ENGINES,
         paths::POOLS,
         paths::WHOAMI,
+        paths::JOINS,
         paths::LEASES,
         paths::LEASE_CHUNKS,
         paths::LEASE_REPORT,

@@ -30,7 +30,7 @@ const DAY: i64 = 24 * HOUR;
 ///
 /// PostgreSQL is given another clock. SQLite has none but the machine's: there everything that was written down by that clock moves the
 /// other way, which comes to the same.
-async fn jump(site: &Site, by: i64) {
+pub(super) async fn jump(site: &Site, by: i64) {
     let columns = [
         ("uploads", "created_at"),
         ("uploads", "touched_at"),
@@ -41,6 +41,9 @@ async fn jump(site: &Site, by: i64) {
         ("components", "used_at"),
         ("components", "seen_at"),
         ("descriptions", "said_at"),
+        ("join_codes", "created_at"),
+        ("join_codes", "expires_at"),
+        ("join_codes", "redeemed_at"),
         ("clocks", "wall"),
         ("clocks", "deletable"),
     ];
@@ -57,7 +60,7 @@ async fn a_day_passes(site: &Site) {
 }
 
 /// A server whose database has a clock that [`jump`] moves.
-async fn settable(site: &Site, config: DomainsConfig) -> Domains {
+pub(super) async fn settable(site: &Site, config: DomainsConfig) -> Domains {
     let name = "create table if not exists skew (ms bigint not null);
         insert into skew select 0 where not exists (select 1 from skew);
         create or replace function public.clock_timestamp() returns timestamptz language sql volatile as
