@@ -22,6 +22,7 @@
 //!
 //! A folder is a room: `leases` asks for work, holds, renews and hands back; `input` fetches and opens; `run` runs;
 //! `results` seals and hands in; `releases` makes ready and keeps; `plugins` offers what lies in a folder; `pool` has the keys;
+//! `join` is a first start, by a one-time code;
 //! `net` is what leaves this machine; `telemetry` what can be seen. `node` puts them together.
 
 mod agreed;
@@ -30,6 +31,7 @@ mod clock;
 mod config;
 mod error;
 mod input;
+mod join;
 mod leases;
 mod net;
 mod node;
@@ -45,6 +47,7 @@ mod waiting;
 
 pub use config::NodeConfig;
 pub use error::NodeError;
+pub use join::{Join, JoinConfig, JoinError, Joined, ProcessorFolder, join};
 pub use net::{Origin, OriginError, Token, TokenError};
 pub use node::run;
 pub use plugins::{EngineFolderError, check_engines};

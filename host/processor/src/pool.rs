@@ -15,9 +15,9 @@ mod folder;
 mod keys;
 mod publish;
 mod record;
-mod secret_file;
+pub(crate) mod secret_file;
 
 pub use error::PoolFolderError;
 pub use folder::{LIFETIME_DAYS, PoolFolder, Renewal};
 pub(crate) use keys::Keys;
-pub(crate) use publish::Publishing;
+pub(crate) use publish::{Publishing, announcement};

@@ -25,7 +25,8 @@ const CALL: Duration = Duration::from_secs(30);
 pub(crate) struct Server {
     http: Http,
     base: String,
-    token: Token,
+    /// None: nobody has given one yet.
+    token: Option<Token>,
     /// The node's name with a number of its own for this start.
     node: String,
     pool: String,
@@ -80,8 +81,14 @@ impl CallError {
 impl Server {
     /// The server at `base`, for a node of that name and pool.
     pub(crate) fn new(http: Http, base: &Url, token: Token, node: String, pool: String) -> Self {
+        Self { token: Some(token), node, pool, ..Self::without_token(http, base) }
+    }
+
+    /// The server at `base`, for the calls that need no token.
+    pub(crate) fn without_token(http: Http, base: &Url) -> Self {
         let base = base.as_str().trim_end_matches('/').to_owned();
-        Self { http, base, token, node, pool, away: AtomicBool::new(false), clock: ServerClock::default() }
+        let (node, pool) = (String::new(), String::new());
+        Self { http, base, token: None, node, pool, away: AtomicBool::new(false), clock: ServerClock::default() }
     }
 
     /// By what name this node calls.
@@ -167,11 +174,10 @@ impl Server {
         body: Option<Vec<u8>>,
         wait: Duration,
     ) -> Result<Vec<u8>, CallError> {
-        let mut request = self
-            .http
-            .request(method, format!("{}{path}", self.base))
-            .bearer_auth(self.token.expose())
-            .timeout(wait + CALL);
+        let mut request = self.http.request(method, format!("{}{path}", self.base)).timeout(wait + CALL);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token.expose());
+        }
         if let Some(body) = body {
             request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
         }

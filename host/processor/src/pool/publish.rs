@@ -91,9 +91,8 @@ impl Publishing {
     /// A text with a hint, where it does not: another try would be answered alike until somebody does something about it.
     async fn publish(&self, folder: &PoolFolder) -> Result<(), String> {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
-        let pool = wire(folder).map_err(|error| format!("the pool's statement cannot be published: {error}"))?;
-        let root = Some(HEXLOWER.encode(folder.enrolment().root()));
-        let request = PublishPool { pool, root };
+        let request =
+            announcement(folder).map_err(|error| format!("the pool's statement cannot be published: {error}"))?;
         loop {
             match self.server.tell(paths::POOLS, &request).await {
                 Ok(()) => {
@@ -172,6 +171,7 @@ fn ending(folder: &PoolFolder, comparison: Comparison) -> Option<String> {
 }
 
 /// The statement as the API carries it: the same JSON.
-fn wire(folder: &PoolFolder) -> serde_json::Result<SignedStatement> {
-    serde_json::from_value(serde_json::to_value(folder.signed())?)
+pub(crate) fn announcement(folder: &PoolFolder) -> serde_json::Result<PublishPool> {
+    let pool: SignedStatement = serde_json::from_value(serde_json::to_value(folder.signed())?)?;
+    Ok(PublishPool { pool, root: Some(HEXLOWER.encode(folder.enrolment().root())) })
 }

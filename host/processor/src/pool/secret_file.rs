@@ -11,7 +11,7 @@ use super::error::PoolFolderError;
 const MAX_BYTES: u64 = 64 << 10;
 
 /// Makes `dir` with mode 0700, or takes it as it is if only its owner can use it.
-pub(super) fn make_folder(dir: &Path) -> Result<(), PoolFolderError> {
+pub(crate) fn make_folder(dir: &Path) -> Result<(), PoolFolderError> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io_error(dir))?;
     check_private(dir)
 }
@@ -23,7 +23,7 @@ pub(super) fn check_private(path: &Path) -> Result<(), PoolFolderError> {
 }
 
 /// Reads a private file of at most 64 KiB.
-pub(super) fn read(path: &Path) -> Result<String, PoolFolderError> {
+pub(crate) fn read(path: &Path) -> Result<String, PoolFolderError> {
     check_private(path)?;
     let mut text = String::new();
     let file = File::open(path).map_err(io_error(path))?;
@@ -37,7 +37,7 @@ pub(super) fn read(path: &Path) -> Result<String, PoolFolderError> {
 
 /// Replaces `dir/name` by a file of mode 0600, in one step and for good: a reader sees the old text or the new one, also
 /// after a power cut.
-pub(super) fn replace(dir: &Path, name: &str, text: &str) -> Result<(), PoolFolderError> {
+pub(crate) fn replace(dir: &Path, name: &str, text: &str) -> Result<(), PoolFolderError> {
     let path = dir.join(name);
     let new = dir.join(format!(".{name}.new"));
     write_new(&new, text).and_then(|()| fs::rename(&new, &path)).map_err(io_error(&path))?;
@@ -55,6 +55,6 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> PoolFolderError + '_ {
+pub(crate) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> PoolFolderError + '_ {
     |source| PoolFolderError::Io { path: path.to_owned(), source }
 }

@@ -53,6 +53,14 @@ pub(crate) struct World {
     pub(crate) scope: String,
     /// The pool that its token is for.
     pub(crate) pool: Option<String>,
+    /// The one-time code that is good, and by whom it was redeemed.
+    pub(crate) code: Option<String>,
+    pub(crate) redeemer: Option<String>,
+    /// What comes with it, if not a usual code.
+    pub(crate) login: Option<LoginCode>,
+    /// So many answers to whoever redeems it are lost.
+    pub(crate) lost_joins: u32,
+    pub(crate) joins: Vec<JoinRequest>,
     pub(crate) lease_ms: u32,
     storage: String,
     /// Where the server says that it stores.
@@ -303,6 +311,9 @@ impl Handle {
     }
 
     async fn answer(&self, request: Request) -> Answer {
+        if request.path == paths::JOINS {
+            return self.join(&request);
+        }
         if request.authorization != format!("Bearer {TOKEN}") {
             return problem(401, ErrorCode::Unauthenticated, "unknown token");
         }
@@ -348,6 +359,28 @@ impl Handle {
                 _ => problem(404, ErrorCode::NotFound, "no such thing"),
             },
         }
+    }
+
+    fn join(&self, request: &Request) -> Answer {
+        assert_eq!(request.authorization, "", "nobody has a token yet");
+        let request: JoinRequest = read(request);
+        self.change(|world| {
+            world.joins.push(request.clone());
+            let code = join_code(&request.code);
+            if code.is_none() || code != world.code.as_deref().and_then(join_code) {
+                return problem(404, ErrorCode::NotFound, "there is no such one-time code");
+            }
+            if world.redeemer.get_or_insert_with(|| request.redeemer.clone()) != &request.redeemer {
+                return problem(409, ErrorCode::Conflict, "the one-time code has been used");
+            }
+            if world.lost_joins > 0 {
+                world.lost_joins -= 1;
+                return Answer { cut_off: true, ..Answer::json(200, &"lost") };
+            }
+            let (scope, pool, login) = (world.scope.clone(), world.pool.clone(), world.login.clone());
+            let (organisation, user) = ("lab".into(), "node".into());
+            Answer::json(200, &JoinAnswer { token: TOKEN.into(), organisation, user, scope, pool, login })
+        })
     }
 
     fn whoami(&self) -> Answer {

@@ -4,6 +4,7 @@ mod clocks;
 mod fake;
 mod hostile;
 mod http;
+mod join;
 mod life;
 mod metrics;
 mod mill;

@@ -1,6 +1,7 @@
 //! `filemill-processor`: makes pools, runs processor nodes, and runs engines over local files for their developers.
 
 mod engine;
+mod join;
 mod limits;
 mod pool;
 mod run;
@@ -10,12 +11,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use filemill_processor::{EngineFolderError, NodeError, PoolFolderError};
+use filemill_processor::{EngineFolderError, JoinError, NodeError, PoolFolderError};
 use filemill_runtime::{InstallError, RuntimeError, run_compiler};
 use filemill_text::LogLine;
 use tracing_subscriber::EnvFilter;
 
 use self::engine::EngineCommand;
+use self::join::JoinArgs;
 use self::pool::PoolCommand;
 use self::run::RunArgs;
 
@@ -35,6 +37,9 @@ enum Command {
     /// Make, renew or show the keys that the processors of a pool share.
     #[command(subcommand)]
     Pool(PoolCommand),
+    /// Join a server by a one-time code, and run: makes the pool's keys if there are none, and prints how a person logs in. Again, it
+    /// runs.
+    Join(Box<JoinArgs>),
     /// Run a processor until SIGTERM or SIGINT.
     Run(Box<RunArgs>),
     /// Look at an engine, or run it over a local file as a processor would.
@@ -61,6 +66,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Compile { settings } => return run_compiler(&settings),
         Command::Pool(command) => log(cli.log_json, "info", || pool::run(command)),
+        Command::Join(args) => log(cli.log_json, "info", || join::run(*args)),
         Command::Run(args) => log(cli.log_json, "info", || run::run(*args)),
         Command::Inspect { component, cache_dir } => {
             log(cli.log_json, "warn", || engine::inspect(&component, cache_dir.as_deref()))
@@ -102,6 +108,12 @@ fn log<T>(json: bool, level: &str, command: impl FnOnce() -> T) -> T {
 fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(error) = error.downcast_ref::<NodeError>() {
         return Some(error.hint());
+    }
+    if let Some(error) = error.downcast_ref::<JoinError>() {
+        return Some(error.hint());
+    }
+    if error.downcast_ref::<run::NotJoined>().is_some() {
+        return Some(run::NOT_JOINED_HINT.to_owned());
     }
     if error.downcast_ref::<limits::NoLimits>().is_some() {
         return Some(limits::HINT.to_owned());

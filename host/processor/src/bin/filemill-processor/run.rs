@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use filemill_processor::{NodeConfig, NodeError, Origin, Token, check_engines};
+use filemill_processor::{NodeConfig, NodeError, Origin, ProcessorFolder, Token, check_engines};
 use filemill_runtime::{Backend, Runtime, RuntimeConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -32,19 +32,31 @@ log_bytes, host_calls, read_bytes; for the compiler: wall_ms, cpu_ms, memory_byt
 #[derive(Args)]
 #[command(after_long_help = LIMITS_HELP.replace("{EXAMPLE}", EXAMPLE))]
 pub(crate) struct RunArgs {
+    /// The folder of a processor that has joined, if it is not the user's own: with it, or without all of the next four, server, token
+    /// and pool are those that `join` left there.
+    #[arg(long, env = "FILEMILL_PROCESSOR_DIR", conflicts_with = "server")]
+    dir: Option<PathBuf>,
     /// The server, for example https://filemill.example.org.
-    #[arg(long, env = "FILEMILL_SERVER")]
-    server: Url,
+    #[arg(long, env = "FILEMILL_SERVER", requires_all = ["token_file", "pool", "storage_origins"])]
+    server: Option<Url>,
     /// A file with a token of scope `processor`.
-    #[arg(long, env = "FILEMILL_TOKEN_FILE")]
-    token_file: PathBuf,
+    #[arg(long, env = "FILEMILL_TOKEN_FILE", requires = "server")]
+    token_file: Option<PathBuf>,
     /// The pool's folder, made by `pool init`.
-    #[arg(long, env = "FILEMILL_POOL")]
-    pool: PathBuf,
+    #[arg(long, env = "FILEMILL_POOL", requires = "server")]
+    pool: Option<PathBuf>,
     /// Where presigned URLs may point to, for example https://s3.example.org; repeat it for several.
-    #[arg(long = "storage-origin", env = "FILEMILL_STORAGE_ORIGINS", value_delimiter = ',', required = true)]
+    #[arg(long = "storage-origin", env = "FILEMILL_STORAGE_ORIGINS", value_delimiter = ',', requires = "server")]
     storage_origins: Vec<Origin>,
-    /// Where compiled engines are kept from start to start; without it they are compiled at each.
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
+/// How a node works, whatever it belongs to.
+#[derive(Args)]
+pub(crate) struct NodeArgs {
+    /// Where compiled engines are kept from start to start; without it they are compiled at each, but by a processor that has joined,
+    /// which keeps them in its folder.
     #[arg(long, env = "FILEMILL_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
     /// A folder of engines of this processor's own: each `NAME.wasm` that is copied there is offered to the clients of the pool as
@@ -75,11 +87,50 @@ pub(crate) struct RunArgs {
     grace: u64,
     /// Allow http instead of https beyond this machine.
     #[arg(long)]
-    allow_plain_http: bool,
+    pub(crate) allow_plain_http: bool,
 }
+
+/// Where a node belongs.
+struct Place {
+    server: Url,
+    token_file: PathBuf,
+    pool: PathBuf,
+    storage_origins: Vec<Origin>,
+    /// Where compiled engines are kept, unless somebody says otherwise.
+    cache: Option<PathBuf>,
+}
+
+/// It was not said where the node belongs, and it did not join anywhere.
+#[derive(Debug, thiserror::Error)]
+#[error("no processor has joined in `{}`", dir.display())]
+pub(crate) struct NotJoined {
+    dir: PathBuf,
+}
+
+/// What to do about that.
+pub(crate) const NOT_JOINED_HINT: &str = "paste the line that `filemill-server serve --embedded` prints (`filemill-processor join …`), or give --server, --token-file, --pool \
+                                          and --storage-origin";
 
 /// Runs the command.
 pub(crate) fn run(args: RunArgs) -> anyhow::Result<()> {
+    let RunArgs { dir, server, token_file, pool, storage_origins, node } = args;
+    match (server, token_file, pool) {
+        (Some(server), Some(token_file), Some(pool)) => {
+            start(Place { server, token_file, pool, storage_origins, cache: None }, node)
+        }
+        _ => run_joined(&ProcessorFolder::at(dir)?, node),
+    }
+}
+
+/// Runs the node of a processor that has joined.
+pub(crate) fn run_joined(folder: &ProcessorFolder, args: NodeArgs) -> anyhow::Result<()> {
+    let joined = folder.joined()?.ok_or_else(|| NotJoined { dir: folder.dir().to_owned() })?;
+    let storage_origins = joined.storage_origins.iter().map(|origin| origin.parse()).collect::<Result<_, _>>()?;
+    let (token_file, pool, cache) = (folder.token(), folder.pool(), Some(folder.cache()));
+    start(Place { server: joined.server, token_file, pool, storage_origins, cache }, args)
+}
+
+fn start(place: Place, args: NodeArgs) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let slots = args.slots.unwrap_or(cores);
     let limits = args.limits.as_deref().map(LimitsFile::read).transpose()?.unwrap_or_default();
@@ -87,13 +138,13 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<()> {
     let engines_dir = match args.engines {
         // One that was asked for has to be good.
         Some(dir) => check_engines(&dir).map(|()| dir)?,
-        None => args.pool.parent().unwrap_or(Path::new("")).join("engines"),
+        None => place.pool.parent().unwrap_or(Path::new("")).join("engines"),
     };
     let config = NodeConfig {
-        server: args.server,
-        token: Token::read(&args.token_file).map_err(NodeError::from)?,
-        pool_dir: args.pool,
-        storage_origins: args.storage_origins,
+        server: place.server,
+        token: Token::read(&place.token_file).map_err(NodeError::from)?,
+        pool_dir: place.pool,
+        storage_origins: place.storage_origins,
         allow_plain_http: args.allow_plain_http,
         slots,
         memory_budget_bytes: args.memory_budget,
@@ -107,7 +158,7 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<()> {
     };
     let runtime = Runtime::new(RuntimeConfig {
         slots: NodeConfig::runtime_slots(slots),
-        cache: args.cache_dir.as_deref().map(cache),
+        cache: args.cache_dir.or(place.cache).as_deref().map(cache),
         compiler: compiler(&limits),
         maxima: limits.maxima(),
         component_bytes: limits.component_bytes().unwrap_or(defaults.component_bytes),

@@ -1,0 +1,80 @@
+//! `join`: the first start of a processor, by a one-time code.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use data_encoding::HEXLOWER;
+use filemill_processor::{Join, JoinConfig, Origin, ProcessorFolder, join};
+use filemill_text::Lines;
+use url::Url;
+
+use super::run::{self, NodeArgs};
+
+#[derive(Args)]
+pub(crate) struct JoinArgs {
+    /// The server, for example https://filemill.example.org.
+    server: Url,
+    /// A one-time code of the server's. It may stand in a command line: it is good once, for ten minutes.
+    #[arg(long)]
+    code: String,
+    /// Where presigned URLs may point to, for example https://s3.example.org; repeat it for several.
+    #[arg(long = "storage-origin", value_delimiter = ',', required = true)]
+    storage_origins: Vec<Origin>,
+    /// The folder for token, keys and compiled engines, readable by its owner only; `~/.local/state/filemill/processor` if not
+    /// given.
+    #[arg(long, env = "FILEMILL_PROCESSOR_DIR")]
+    dir: Option<PathBuf>,
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: JoinArgs) -> anyhow::Result<()> {
+    let folder = ProcessorFolder::at(args.dir)?;
+    let server = args.server.as_str().trim_end_matches('/').to_owned();
+    let config = JoinConfig {
+        server: args.server,
+        code: args.code,
+        storage_origins: args.storage_origins,
+        allow_plain_http: args.node.allow_plain_http,
+        folder: folder.clone(),
+    };
+    let network = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no thread can be started for the network")?;
+    let joined = network.block_on(join(config))?;
+    drop(network);
+    greet(&server, &joined)?;
+    run::run_joined(&folder, args.node)
+}
+
+/// Says what was joined, and prints the line by which a person logs in. The pool's root comes to that person from here, and so by a way
+/// in which the server has no part.
+fn greet(server: &str, joined: &Join) -> anyhow::Result<()> {
+    let Join { enrolment, login, is_repeated, unpublished } = joined;
+    let (pool, fingerprint) = (enrolment.pool(), enrolment.fingerprint());
+    let before = if *is_repeated { " before" } else { "" };
+    filemill_text::tell!("joined `{server}`{before}: pool `{pool}`, fingerprint {fingerprint}");
+    if let Some(why) = unpublished {
+        filemill_text::tell!("warning: the server does not pass on what the pool's root has signed: {why}");
+        filemill_text::tell!("hint: its operator names the root (`filemill-server pool root {pool} ENROLMENT`)");
+    }
+    filemill_text::tell!("the next start needs no code: `filemill-processor run`");
+    let root = format!("--root {pool}:{}", HEXLOWER.encode(enrolment.root()));
+    match login {
+        Some(login) => {
+            let minutes = login.expires_in_s.div_ceil(60);
+            filemill_text::tell!("`{}` logs in with this line, within {minutes} minutes", login.user);
+            let mut out = Lines::on_stdout();
+            out.line(format_args!("filemill login --server {server} --code {} {root}", login.code))?;
+            out.flush()?;
+        }
+        None => filemill_text::tell!(
+            "people log in with a code of their own (`filemill-server join-code create --scope user`): filemill login --server {server} \
+             --code CODE {root}"
+        ),
+    }
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! A processor's first start: a one-time code, and what it leaves.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use filemill_api::LoginCode;
+use filemill_processor::{Join, JoinConfig, JoinError, NodeError, PoolFolder, ProcessorFolder, join};
+
+use crate::fake::{Fake, Said, TOKEN};
+
+const CODE: &str = "0123-4567-89AB-CDEF-GHJK-MNPQ-RSTV";
+const LOGIN: &str = "VTSR-QPNM-KJHG-FEDC-BA98-7654-3210";
+
+/// A server with one code, and a folder for whoever redeems it.
+struct Scene {
+    fake: Fake,
+    dir: tempfile::TempDir,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let fake = Fake::start().await;
+        let login = LoginCode { code: LOGIN.into(), user: "ann".into(), expires_in_s: 600 };
+        fake.world(|world| (world.code, world.login) = (Some(CODE.into()), Some(login)));
+        Self { fake, dir: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    fn folder(&self) -> ProcessorFolder {
+        ProcessorFolder::at(Some(self.dir.path().join("processor"))).expect("a folder")
+    }
+
+    fn config(&self) -> JoinConfig {
+        JoinConfig {
+            server: self.fake.server.parse().expect("a URL"),
+            code: CODE.into(),
+            storage_origins: vec![self.fake.storage.parse().expect("an origin")],
+            allow_plain_http: false,
+            folder: self.folder(),
+        }
+    }
+
+    async fn join(&self) -> Result<Join, JoinError> {
+        join(self.config()).await
+    }
+
+    /// How often the code was shown.
+    fn asked(&self) -> usize {
+        self.fake.world(|world| world.joins.len())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_processor_that_joins_has_a_token_a_pool_and_a_line_for_a_person_and_keeps_no_code() {
+    let scene = Scene::new().await;
+    let joined = scene.join().await.expect("joined");
+    assert_eq!(joined.enrolment.pool(), "lab");
+    assert_eq!(joined.login.expect("a login").code, LOGIN);
+    let folder = scene.folder();
+    let pool = PoolFolder::open(&folder.pool()).expect("the pool");
+    assert_eq!(pool.enrolment(), &joined.enrolment);
+    assert_eq!(fs::read_to_string(folder.token()).expect("the token").trim(), TOKEN);
+    assert_eq!(fs::metadata(folder.token()).expect("there").permissions().mode() & 0o777, 0o600);
+    let plain = [CODE, LOGIN].map(|code| code.replace('-', ""));
+    for entry in fs::read_dir(folder.dir()).expect("the folder").map(|entry| entry.expect("entry").path()) {
+        let Ok(text) = fs::read_to_string(&entry) else { continue };
+        let kept = [CODE, LOGIN, &plain[0], &plain[1]].into_iter().find(|code| text.contains(code));
+        assert_eq!(kept, None, "`{}`", entry.display());
+    }
+    let said = scene.fake.world(|world| world.said.clone());
+    assert!(matches!(&said[..], [Said::Published(_)]), "the pool is there before a person logs in: {said:?}");
+
+    // The same line again: nobody is asked, and nothing changes.
+    let again = scene.join().await.expect("joined before");
+    assert!(again.is_repeated && again.login.is_none() && again.enrolment == joined.enrolment);
+    assert_eq!(scene.asked(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_is_asked_for_again_by_the_same_redeemer_also_after_a_crash() {
+    let scene = Scene::new().await;
+    // More than one call asks for.
+    scene.fake.world(|world| world.lost_joins = 7);
+    let error = scene.join().await.expect_err("no answer came");
+    assert!(matches!(error, JoinError::Away { .. }), "{error}");
+    assert!(error.hint().contains("again"), "{}", error.hint());
+    scene.join().await.expect("the code is still this processor's");
+    let redeemers = scene.fake.world(|world| world.joins.iter().map(|ask| ask.redeemer.clone()).collect::<Vec<_>>());
+    assert!(redeemers.len() == 8 && redeemers.iter().all(|redeemer| *redeemer == redeemers[0]), "{redeemers:?}");
+    assert!(!scene.folder().dir().join("joining.json").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_code_gives_another_token_to_the_same_pool() {
+    let scene = Scene::new().await;
+    let first = scene.join().await.expect("joined");
+    let other = "1123-4567-89AB-CDEF-GHJK-MNPQ-RSTV";
+    scene.fake.world(|world| (world.code, world.redeemer) = (Some(other.into()), None));
+    let second = join(JoinConfig { code: other.into(), ..scene.config() }).await.expect("joined again");
+    assert_eq!(second.enrolment, first.enrolment, "clients have pinned it");
+    let asked = scene.fake.world(|world| world.joins.last().and_then(|request| request.pool.clone()));
+    assert_eq!(asked.as_deref(), Some("lab"), "a code for another pool is refused while it is good");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_code_is_asked_of_nobody_and_a_refusal_says_what_to_do() {
+    let scene = Scene::new().await;
+    let with = |code: &str| JoinConfig { code: code.into(), ..scene.config() };
+    for (code, is_token) in [("0123", false), ("", false), ("fm_p_0123", true)] {
+        let error = join(with(code)).await.expect_err("refused");
+        assert_eq!(matches!(error, JoinError::Token), is_token, "{error}");
+        assert!(!error.hint().is_empty());
+    }
+    let plain = JoinConfig { server: "http://filemill.example.org".parse().expect("a URL"), ..scene.config() };
+    let error = join(plain).await.expect_err("anybody could take the token");
+    assert!(matches!(error, JoinError::Node(NodeError::PlainHttp { .. })), "{error}");
+    assert_eq!(scene.asked(), 0);
+    let error = join(with("9999-9999-9999-9999-9999-9999-9999")).await.expect_err("unknown");
+    assert!(error.to_string().contains("there is no such one-time code"), "{error}");
+    assert!(!scene.folder().pool().exists() && !scene.folder().token().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_gives_what_was_not_asked_for_is_refused() {
+    let scene = Scene::new().await;
+    let hostile = LoginCode { code: "$(halt)".into(), user: "ann".into(), expires_in_s: 600 };
+    scene.fake.world(|world| world.login = Some(hostile));
+    let error = scene.join().await.expect_err("a person would paste it");
+    assert!(matches!(error, JoinError::Answer { .. }), "{error}");
+    scene.fake.world(|world| (world.login, world.scope) = (None, "user".into()));
+    let error = scene.join().await.expect_err("not a processor's");
+    assert!(matches!(error, JoinError::Answer { .. }), "{error}");
+    scene.fake.world(|world| (world.pool, world.scope) = (Some("../lab".into()), "processor".into()));
+    let error = scene.join().await.expect_err("no pool's name");
+    assert!(matches!(error, JoinError::Folder(_)), "{error}");
+    assert!(!scene.folder().token().exists());
+    scene.fake.world(|world| world.pool = Some("lab".into()));
+    assert!(scene.join().await.expect("joined").login.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_belongs_to_one_server_and_where_it_stores_can_be_put_right() {
+    let scene = Scene::new().await;
+    let mistyped = JoinConfig { storage_origins: vec![scene.fake.elsewhere.parse().expect("one")], ..scene.config() };
+    join(mistyped).await.expect("joined");
+    let origins = || scene.folder().joined().expect("read").expect("joined").storage_origins;
+    assert_eq!(origins(), [&*scene.fake.elsewhere]);
+    assert!(scene.join().await.expect("the same code").is_repeated);
+    assert_eq!(origins(), [&*scene.fake.storage]);
+    let other = JoinConfig { server: scene.fake.storage.parse().expect("a URL"), ..scene.config() };
+    let error = join(other).await.expect_err("another server");
+    assert!(matches!(error, JoinError::OtherServer { .. }) && error.hint().contains("--dir"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_the_server_does_not_take_is_said_and_the_processor_has_joined_all_the_same() {
+    let scene = Scene::new().await;
+    scene.fake.world(|world| world.conflicts.insert(filemill_api::paths::POOLS.to_owned()));
+    let joined = scene.join().await.expect("joined");
+    assert!(joined.unpublished.is_some_and(|why| why.contains("it exists and differs")));
+    assert!(scene.folder().joined().expect("read").is_some());
+}
