@@ -99,11 +99,17 @@ pub(crate) struct Login {
     #[arg(long, value_name = "URL")]
     pub(crate) server: String,
     /// File with the token
-    #[arg(long, value_name = "FILE")]
-    pub(crate) token_file: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "code", conflicts_with = "code")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// One-time code, in place of a token: it is good once, for ten minutes
+    #[arg(long, value_name = "CODE")]
+    pub(crate) code: Option<String>,
     /// Enrolment file of the pool, from its operator and never from the server
-    #[arg(long, value_name = "ENROLMENT")]
-    pub(crate) pool: PathBuf,
+    #[arg(long, value_name = "ENROLMENT", required_unless_present = "root", conflicts_with = "root")]
+    pub(crate) pool: Option<PathBuf>,
+    /// The pool and its root's public key, in place of its enrolment file: from a processor of the pool, and never from the server
+    #[arg(long, value_name = "NAME:KEY")]
+    pub(crate) root: Option<String>,
     /// Allow http instead of https beyond this machine: whoever listens can take the token
     #[arg(long)]
     pub(crate) allow_plain_http: bool,

@@ -5,7 +5,9 @@ use filemill_client::{EnvelopeError, Error, NoAnswer, ResultError};
 /// What to do about it.
 pub(crate) fn hint(error: &Error) -> Option<String> {
     let hint = match error {
-        Error::NotLoggedIn { .. } => "run `filemill login --server URL --token-file FILE --pool ENROLMENT`",
+        Error::NotLoggedIn { .. } => {
+            "paste the line that `filemill-processor join` printed, or run `filemill login --server URL --token-file FILE --pool ENROLMENT`"
+        }
         Error::File { .. } | Error::Stopped => return None,
         Error::Malformed { .. } => "restore it from a backup, or log in again",
         Error::Address { .. } => "write it as https://host or https://host:port",
@@ -14,6 +16,13 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
             "the token was mistyped or revoked: ask for a new one and run `filemill login` again; nothing is lost"
         }
         Error::NoToken { .. } => "nothing was sent; `filemill-server token create` prints a token",
+        Error::NoCode { is_token: true } => {
+            "others on this machine can read a command line: have it revoked (`filemill-server token revoke`), and give another with --token-file"
+        }
+        Error::NoCode { is_token: false } => "it has 28 letters and digits, in groups of four with hyphens between them",
+        Error::NoRoot { .. } => {
+            "paste all of the line that `filemill-processor join` printed: NAME:KEY, with 64 hex characters"
+        }
         Error::Enrolment { .. } => "the pool's operator has it: `enrolment.json`, in the folder of the pool",
         Error::Forbidden { .. } => "log in with a token of scope `user`",
         Error::Refused { body, .. } => return body.hint.clone(),

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use filemill_api::{
     AdvanceAnswer, AdvanceRequest, AdvanceUpload, AdvancedUpload, CancelRequest, Cancelled, DescriptionQuery,
-    ErrorCode, Event, EventPage, FetchAnswer, FetchRequest, Item, JobStates, OpenAnswer, OpenRequest, OpenUpload,
-    OpenedUpload, Pools, Problem, Releases, ResultKey, Uploads, WhoAmI, paths,
+    ErrorCode, Event, EventPage, FetchAnswer, FetchRequest, Item, JobStates, JoinAnswer, JoinRequest, OpenAnswer,
+    OpenRequest, OpenUpload, OpenedUpload, Pools, Problem, Releases, ResultKey, Uploads, WhoAmI, paths,
 };
 use filemill_seal::{DESCRIPTION_MAX_BYTES, Digest, UploadId};
 use filemill_transport::{
@@ -73,7 +73,8 @@ impl Position {
 pub(crate) struct Api {
     http: Http,
     server: Url,
-    authorization: HeaderValue,
+    /// None: nobody has logged in yet.
+    authorization: Option<HeaderValue>,
     reach: Reach,
     clock: Arc<ServerClock>,
 }
@@ -100,10 +101,15 @@ impl Api {
                 message: "the token has characters that no token has".to_owned(),
             })?;
         authorization.set_sensitive(true);
+        Ok(Self { authorization: Some(authorization), ..Self::without_token(server)? })
+    }
+
+    /// The server, for the call that needs no token.
+    pub(crate) fn without_token(server: Url) -> Result<Self, Error> {
         Ok(Self {
             http: http_client(&server)?,
             server,
-            authorization,
+            authorization: None,
             reach: Reach::new(Teller::to_nobody()),
             clock: Arc::default(),
         })
@@ -135,6 +141,11 @@ impl Api {
             Comparison::Apart(ahead) => Some(ahead),
             Comparison::Close | Comparison::Unknown => None,
         }
+    }
+
+    /// Redeems a one-time code.
+    pub(crate) async fn join(&self, request: &JoinRequest) -> Result<JoinAnswer, Error> {
+        self.post(paths::JOINS, request, Patience::Brief).await
     }
 
     pub(crate) async fn whoami(&self) -> Result<WhoAmI, Error> {
@@ -307,7 +318,11 @@ impl Api {
 
     fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, Error> {
         let url = self.server.join(path).map_err(|error| self.protocol(format!("path `{path}`: {error}")))?;
-        Ok(self.http.request(method, url).header(AUTHORIZATION, self.authorization.clone()))
+        let request = self.http.request(method, url);
+        Ok(match &self.authorization {
+            Some(authorization) => request.header(AUTHORIZATION, authorization.clone()),
+            None => request,
+        })
     }
 
     async fn call<T: DeserializeOwned>(

@@ -72,6 +72,18 @@ pub enum Error {
         /// What is in it.
         detail: String,
     },
+    /// What was given as a one-time code is none.
+    #[error("{}", if *.is_token { "that is a token, and a one-time code is wanted" } else { "that is not a one-time code" })]
+    NoCode {
+        /// Whether it is a token, which others can read in a command line.
+        is_token: bool,
+    },
+    /// What was given as a pool's root is none.
+    #[error("that is not a pool's root: {detail}")]
+    NoRoot {
+        /// What is wrong with it.
+        detail: String,
+    },
     /// No enrolment is in the file that was named for it.
     #[error("`{path}` is no enrolment: {error}")]
     Enrolment {
@@ -449,6 +461,8 @@ impl Error {
             Self::PlainHttp { .. } => "plain_http",
             Self::Unauthenticated { .. } => "unauthenticated",
             Self::NoToken { .. } => "no_token",
+            Self::NoCode { .. } => "no_code",
+            Self::NoRoot { .. } => "no_root",
             Self::Enrolment { .. } => "enrolment",
             Self::Forbidden { .. } => "forbidden",
             Self::Refused { .. } => "refused",

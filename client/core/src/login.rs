@@ -1,5 +1,7 @@
 //! Logging in: learning what everything later is checked against.
 
+mod code;
+
 use std::path::Path;
 
 use filemill_seal::Enrolment;
@@ -32,13 +34,29 @@ pub struct Login {
     pub pool_problem: Option<Error>,
 }
 
-/// Logs in: checks the token with the server, pins server, storage origins and pool, and makes the user's key if there is
-/// none.
+/// What lets a user in.
+#[derive(Clone, Copy)]
+pub enum Credential<'a> {
+    /// A file with the token.
+    TokenFile(&'a Path),
+    /// A one-time code, which is redeemed for the token.
+    Code(&'a str),
+}
+
+/// Which pool is pinned. Neither comes from the server.
+#[derive(Clone, Copy, Debug)]
+pub enum Pin<'a> {
+    /// The pool's enrolment file.
+    Enrolment(&'a Path),
+    /// The pool's name and its root's public key, as `NAME:HEX`.
+    Root(&'a str),
+}
+
+/// Logs in with the token in a file, and pins the pool of an enrolment file: [`login_with`].
 ///
 /// # Errors
 ///
-/// [`Error::Address`], [`Error::PlainHttp`] unless `allow_plain_http`, [`Error::File`], [`Error::NoToken`] and [`Error::Enrolment`] for files that are none, [`Error::Unauthenticated`],
-/// [`Error::Forbidden`] for a token of another scope, [`Error::NoKeychain`]. Nothing is changed then.
+/// As [`login_with`].
 pub async fn login(
     home: &Home,
     server: &str,
@@ -47,12 +65,59 @@ pub async fn login(
     place: KeyPlace,
     allow_plain_http: bool,
 ) -> Result<Login, Error> {
+    let (credential, pin) = (Credential::TokenFile(token_file), Pin::Enrolment(enrolment_file));
+    login_with(home, server, credential, pin, place, allow_plain_http).await
+}
+
+/// Logs in: checks the token with the server, pins server, storage origins and pool, and makes the user's key if there is
+/// none. By a code, the same again has the same effect for ten minutes, whatever was interrupted.
+///
+/// # Errors
+///
+/// [`Error::Address`], [`Error::PlainHttp`] unless `allow_plain_http`, [`Error::File`], [`Error::NoToken`] and [`Error::Enrolment`] for files that are none,
+/// [`Error::NoCode`] and [`Error::NoRoot`] for what is none, [`Error::Unauthenticated`], [`Error::Forbidden`] for a token of another scope,
+/// [`Error::Refused`] for a code that is not good, [`Error::NoKeychain`]. The former login is as it was then.
+pub async fn login_with(
+    home: &Home,
+    server: &str,
+    credential: Credential<'_>,
+    pin: Pin<'_>,
+    place: KeyPlace,
+    allow_plain_http: bool,
+) -> Result<Login, Error> {
     let server = parse_server(server)?;
     if !allow_plain_http && !is_private(&server) {
         return Err(Error::PlainHttp { origin: server.as_str().trim_end_matches('/').to_owned() });
     }
-    let token = read_token(token_file).await?;
-    let enrolment = read_enrolment(enrolment_file).await?;
+    let enrolment = match pin {
+        Pin::Enrolment(file) => read_enrolment(file).await?,
+        Pin::Root(text) => parse_root(text)?,
+    };
+    match credential {
+        Credential::TokenFile(file) => {
+            let token = read_token(file).await?;
+            log_in(home, server, token, enrolment, place, allow_plain_http).await
+        }
+        Credential::Code(text) => {
+            let code = code::parse(text)?;
+            // A machine without a keychain must not cost the code.
+            on_thread(home, move |home| load_or_create_identity(home, place)).await?;
+            let token = code::redeem(home, &server, &code).await?;
+            let done = log_in(home, server, token, enrolment, place, allow_plain_http).await?;
+            on_thread(home, code::forget).await?;
+            Ok(done)
+        }
+    }
+}
+
+async fn log_in(
+    home: &Home,
+    server: Url,
+    token: Zeroizing<String>,
+    enrolment: Enrolment,
+    place: KeyPlace,
+    allow_plain_http: bool,
+) -> Result<Login, Error> {
     // Nothing is told while somebody waits for the answer.
     let api = Api::new(server.clone(), &token)?;
     let who = api.whoami().await?;
@@ -105,4 +170,29 @@ async fn read_token(path: &Path) -> Result<Zeroizing<String>, Error> {
 async fn read_enrolment(path: &Path) -> Result<Enrolment, Error> {
     let text = read_given(path, ENROLMENT_FILE_MAX_BYTES).await?;
     Enrolment::from_json(text.trim()).map_err(|error| Error::Enrolment { path: path.to_owned(), error })
+}
+
+/// Reads a pool's name and its root's public key.
+fn parse_root(text: &str) -> Result<Enrolment, Error> {
+    let none = |detail: String| Error::NoRoot { detail };
+    let (pool, root) = text.split_once(':').ok_or_else(|| none("it is not NAME:KEY".to_owned()))?;
+    let text = serde_json::json!({ "filemill_enrolment": 1, "pool": pool, "root": root }).to_string();
+    Enrolment::from_json(&text).map_err(|error| none(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_is_a_name_and_a_whole_key() {
+        let key = "ab".repeat(32);
+        let enrolment = parse_root(&format!("main:{key}")).unwrap();
+        assert_eq!((enrolment.pool(), enrolment.root()), ("main", &[0xab; 32]));
+        for bad in
+            ["", "main", ":", &key, &format!("main:{}", &key[1..]), &format!("ma in:{key}"), &format!("main:{key}0")]
+        {
+            assert!(matches!(parse_root(bad), Err(Error::NoRoot { .. })), "{bad}");
+        }
+    }
 }

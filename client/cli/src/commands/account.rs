@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use filemill_client::{
-    Error, Home, Identity, NewJournal, begin_new_journal, import_identity, load_identity, parse_identity, read_given,
-    shown,
+    Credential, Error, Home, Identity, NewJournal, Pin, begin_new_journal, import_identity, load_identity,
+    parse_identity, read_given, shown,
 };
 
 use crate::args;
@@ -18,9 +18,16 @@ const KEY_MAX_BYTES: u64 = 64 << 10;
 
 pub(crate) async fn login(home: &Home, login: args::Login) -> Result<ExitCode, Error> {
     let place = login.store.key_store.into();
-    let done =
-        filemill_client::login(home, &login.server, &login.token_file, &login.pool, place, login.allow_plain_http)
-            .await?;
+    let credential = match (&login.code, &login.token_file) {
+        (Some(code), _) => Credential::Code(code),
+        // The command line has one of them.
+        (None, file) => Credential::TokenFile(file.as_deref().unwrap_or(Path::new(""))),
+    };
+    let pin = match (&login.root, &login.pool) {
+        (Some(root), _) => Pin::Root(root),
+        (None, file) => Pin::Enrolment(file.as_deref().unwrap_or(Path::new(""))),
+    };
+    let done = filemill_client::login_with(home, &login.server, credential, pin, place, login.allow_plain_http).await?;
     let config = &done.config;
     tell(&format!("logged in to `{}` as `{}` of `{}`", config.server, config.user, config.organisation));
     if let Some(former) = &done.former_pool {

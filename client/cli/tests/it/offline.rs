@@ -44,7 +44,7 @@ fn without_a_login_each_command_says_how_to_log_in() {
     ----- stdout
     ----- stderr
     error: `[PLACE]/home` is not logged in to a server
-    hint: run `filemill login --server URL --token-file FILE --pool ENROLMENT`
+    hint: paste the line that `filemill-processor join` printed, or run `filemill login --server URL --token-file FILE --pool ENROLMENT`
     ");
     for command in
         [&["results"][..], &["status"], &["resume"], &["watch", "."], &["cancel", "--all"], &["open", "x.age"]]
@@ -186,4 +186,40 @@ fn a_program_that_hangs_in_its_start_keeps_no_other_of_its_home_from_being_inter
     }
     let watched = place.interrupt_when_it_speaks(&["watch", "."]);
     assert_eq!(watched, said.replace("exit: 130", "exit: 0").replace("stopped\n", ""));
+}
+
+#[test]
+fn a_login_takes_one_way_in_and_one_pool() {
+    let place = Place::new();
+    let login = |more: &[&str]| place.run(&[&["login", "--server", "http://127.0.0.1:1"][..], more].concat());
+    let root = format!("main:{}", "ab".repeat(32));
+    for wrong in [
+        &["--root", &root][..],
+        &["--code", "0123"],
+        &["--code", "0123", "--token-file", "token", "--root", &root],
+        &["--code", "0123", "--root", &root, "--pool", "pool.json"],
+    ] {
+        assert!(login(wrong).starts_with("exit: 2\n"), "{wrong:?}");
+    }
+    assert_snapshot!(login(&["--code", "0123", "--root", &root]), @r"
+    exit: 1
+    ----- stdout
+    ----- stderr
+    error: that is not a one-time code
+    hint: it has 28 letters and digits, in groups of four with hyphens between them
+    ");
+    assert_snapshot!(login(&["--code", "fm_u_secret", "--root", &root]), @r"
+    exit: 1
+    ----- stdout
+    ----- stderr
+    error: that is a token, and a one-time code is wanted
+    hint: others on this machine can read a command line: have it revoked (`filemill-server token revoke`), and give another with --token-file
+    ");
+    assert_snapshot!(login(&["--code", "0123", "--root", "main"]), @r"
+    exit: 1
+    ----- stdout
+    ----- stderr
+    error: that is not a pool's root: it is not NAME:KEY
+    hint: paste all of the line that `filemill-processor join` printed: NAME:KEY, with 64 hex characters
+    ");
 }

@@ -2,6 +2,7 @@
 
 mod events;
 mod faults;
+mod joins;
 mod restored;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -64,6 +65,8 @@ pub(crate) struct Inner {
     pub(crate) description: Option<(String, String)>,
     /// SHA-256 of the descriptions that the server was asked for.
     pub(crate) described: Vec<String>,
+    /// One-time codes.
+    pub(crate) joins: joins::Joins,
     /// Those that lie in storage, by digest.
     results: HashMap<String, Vec<u8>>,
     storage: String,
@@ -98,6 +101,7 @@ impl Fake {
             artifacts: Vec::new(),
             description: None,
             described: Vec::new(),
+            joins: joins::Joins::default(),
             results: HashMap::new(),
             life: 0,
             marks: 0,
@@ -107,6 +111,7 @@ impl Fake {
         let statement = fake.lock().statement(1);
         fake.lock().pools.push(statement);
         let calls = Router::new()
+            .route("/v1/joins", post(joins::redeem))
             .route("/v1/whoami", get(whoami))
             .route("/v1/pools", get(pools))
             .route("/v1/releases", get(releases))
@@ -361,7 +366,8 @@ fn problem(status: StatusCode, code: ErrorCode, message: &str) -> Response {
 }
 
 async fn guard(State(fake): State<Fake>, request: axum::extract::Request, next: axum::middleware::Next) -> Response {
-    let authorised = request.headers().get("authorization").is_some_and(|value| value == &format!("Bearer {TOKEN}"));
+    let authorised = request.headers().get("authorization").is_some_and(|value| value == &format!("Bearer {TOKEN}"))
+        || request.uri().path() == "/v1/joins";
     {
         let mut inner = fake.lock();
         if !authorised || inner.faults.revoked {
