@@ -22,6 +22,9 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 /// The server's setting for its database.
 const DATABASE_URL: &str = "FILEMILL_DATABASE_URL";
 
+/// The server's setting for the engines that it publishes when it starts.
+const ENGINES: &str = "FILEMILL_SERVER_ENGINES";
+
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Addresses {
@@ -48,6 +51,8 @@ impl Server {
     ) -> Result<Self> {
         let mut args: Vec<OsString> = vec!["serve".into(), "--embedded".into(), dir.join("server").into()];
         env.extend(database_url.map(|url| (DATABASE_URL.into(), url.into())));
+        // What is published here, the stack says.
+        env.push((ENGINES.into(), OsString::new()));
         // Fixed, so that it comes back on the same ones after a restart, which its peers rely on.
         for flag in ["--listen", "--s3-listen"] {
             args.extend([flag.into(), format!("127.0.0.1:{}", free_port()?).into()]);

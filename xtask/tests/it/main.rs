@@ -1,5 +1,6 @@
 //! What needs more than one function: the tree as it is, real processes, a real database.
 
+mod by_hand;
 mod chaos;
 mod choice;
 mod engine;
