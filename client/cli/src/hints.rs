@@ -19,7 +19,9 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         Error::NoCode { is_token: true } => {
             "others on this machine can read a command line: have it revoked (`filemill-server token revoke`), and give another with --token-file"
         }
-        Error::NoCode { is_token: false } => "it has 28 letters and digits, in groups of four with hyphens between them",
+        Error::NoCode { is_token: false } => {
+            "it has 28 letters and digits, in groups of four with hyphens between them"
+        }
         Error::NoRoot { .. } => {
             "paste all of the line that `filemill-processor join` printed: NAME:KEY, with 64 hex characters"
         }
