@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::process::ExitCode;
 
-use filemill_client::{Client, Error, Home, Notice, Reason, SendOptions, WatchOptions};
+use filemill_client::{Client, Error, Home, Notice, ProgressNow, Reason, SendOptions, WatchOptions};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +30,8 @@ pub(crate) async fn send(home: Home, send: args::Send, stop: &CancellationToken)
         temporary: send.analysis.temporary,
         parameters,
     };
-    let printed = print(&client, told, send.analysis.json, client.send(options, stop)).await;
+    let (json, failing) = (send.analysis.json, send.analysis.failing);
+    let printed = print(&client, told, json, failing, client.send(options, stop)).await;
     let printed = unless_stopped(&client, printed).await;
     client.close().await;
     printed
@@ -49,15 +50,20 @@ pub(crate) async fn watch(home: Home, watch: args::Watch, stop: &CancellationTok
         temporary: watch.analysis.temporary,
         parameters,
     };
-    let printed = print(&client, told, watch.analysis.json, client.watch(options, stop)).await;
+    let (json, failing) = (watch.analysis.json, watch.analysis.failing);
+    let printed = print(&client, told, json, failing, client.watch(options, stop)).await;
     client.close().await;
-    // Files that failed were said.
-    printed.map(|_| ExitCode::SUCCESS)
+    printed
 }
 
-pub(crate) async fn resume(home: Home, json: bool, stop: &CancellationToken) -> Result<ExitCode, Error> {
+pub(crate) async fn resume(
+    home: Home,
+    json: bool,
+    failing: args::Failing,
+    stop: &CancellationToken,
+) -> Result<ExitCode, Error> {
     let (client, told) = open_client(home).await?;
-    let printed = print(&client, told, json, client.resume(stop)).await;
+    let printed = print(&client, told, json, failing, client.resume(stop)).await;
     let printed = unless_stopped(&client, printed).await;
     client.close().await;
     printed
@@ -73,11 +79,12 @@ async fn unless_stopped(client: &Client, printed: Result<ExitCode, Error>) -> Re
     Ok(ExitCode::from(EXIT_SIGNAL))
 }
 
-/// Prints what comes until `work` is done. Succeeds if every file did.
+/// Prints what comes until `work` is done. Succeeds if every file was analysed, and nothing happened that `failing` names.
 async fn print(
     client: &Client,
     mut told: mpsc::Receiver<Notice>,
     json: bool,
+    failing: args::Failing,
     work: impl Future<Output = Result<(), Error>>,
 ) -> Result<ExitCode, Error> {
     let mut printer = Printer { output: Output::new(), json, heading: !json };
@@ -110,8 +117,17 @@ async fn print(
     shown.aside(|| printer.print(&mut batch));
     shown.end(result.is_ok());
     result?;
-    let failed = client.progress().now().failed_files;
-    Ok(if failed == 0 && !printer.output.is_closed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let done = has_done(&client.progress().now(), failing.fail_on) && !printer.output.is_closed();
+    Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether every file that has ended was analysed, as far as `fail_on` lets a rejected one count as that.
+fn has_done(now: &ProgressNow, fail_on: Option<args::FailOn>) -> bool {
+    let unanalysed = match fail_on {
+        Some(args::FailOn::Rejected) => now.failed_files + now.rejected_files,
+        None => now.failed_files,
+    };
+    unanalysed == 0
 }
 
 async fn answer<T>(asked: &mut Option<Pin<Box<dyn Future<Output = T> + Send + '_>>>) -> T {
@@ -152,5 +168,20 @@ impl Printer {
             }
         }
         self.output.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rejected_file_was_analysed_unless_asked_otherwise_and_a_failed_one_never_was() {
+        let ended = |rejected_files, failed_files| ProgressNow { rejected_files, failed_files, ..ProgressNow::default() };
+        for fail_on in [None, Some(args::FailOn::Rejected)] {
+            assert!(has_done(&ended(0, 0), fail_on));
+            assert!(!has_done(&ended(0, 1), fail_on) && !has_done(&ended(2, 1), fail_on));
+            assert_eq!(has_done(&ended(2, 0), fail_on), fail_on.is_none());
+        }
     }
 }
