@@ -2,10 +2,12 @@
 
 mod chaos;
 mod choice;
+mod demo;
 mod engine;
 mod faults;
 mod harness;
 mod hostile;
+mod install;
 mod plugins;
 mod postgres;
 mod recovery;
