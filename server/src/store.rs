@@ -19,6 +19,7 @@ mod options;
 mod pools;
 mod releases;
 mod room;
+mod row;
 mod runs;
 mod service;
 mod told;
@@ -44,6 +45,7 @@ pub(crate) use {
     leases::{Candidate, LeaseMark, Needs, WaitingMember},
     pools::PoolRow,
     releases::ReleaseRow,
+    row::from_row,
     runs::{Cut, MAX_PAUSE_MS, NewRun, Resting, RunRow, RunState, lo_of, run_id, upload_of},
     unfetched::ResultRow,
     uploads::{NewUpload, UploadRow},

@@ -76,7 +76,10 @@ pub fn run(options: &DemoOptions) -> Result<ExitCode> {
     let engines = engine::find_or_build(&tree, &engine::IN_RUST.map(str::to_owned))?;
     let profile = if options.release { Profile::Release } else { Profile::Dev };
     let binaries = Binaries::find_or_build(&tree, profile)?;
-    filemill_text::tell!("demo: built in {:.1} s; server and processor run on this machine", begun.elapsed().as_secs_f32());
+    filemill_text::tell!(
+        "demo: built in {:.1} s; server and processor run on this machine",
+        begun.elapsed().as_secs_f32()
+    );
 
     let interrupts = interrupt::listen()?;
     let dir = Dir::choose(options.dir.as_deref(), options.keep)?;
@@ -221,7 +224,12 @@ fn analyse_set(
     let index = place.join("index.html");
     page::write(&rows, &index)?;
     screen::print(&rows, took, &index)?;
-    ensure!(rows.len() == files.len(), "{} of {} files have no line in the report", files.len() - rows.len(), files.len());
+    ensure!(
+        rows.len() == files.len(),
+        "{} of {} files have no line in the report",
+        files.len() - rows.len(),
+        files.len()
+    );
     Ok(code)
 }
 

@@ -38,7 +38,7 @@ pub use client::Client;
 pub use nodes::{Addresses, Processor, ProcessorOptions, Server};
 pub use process::Process;
 
-pub(crate) use binaries::build_benchmark;
+pub(crate) use binaries::{PACKAGES, build_benchmark, build_program};
 pub(crate) use ports::free_port;
 pub(crate) use process::Program;
 pub(crate) use spawn::{ending_with_us, spawn};

@@ -4,12 +4,14 @@ use super::dialect::{execute, read};
 use super::{ResultPlace, Store, StoreError, Tx, json};
 
 /// An upload that is finished and whose objects are still to be deleted.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub(crate) struct DoomedUpload {
     pub(crate) number: i64,
     pub(crate) id: String,
     pub(crate) header_sha256: String,
 }
+
+crate::store::from_row!(DoomedUpload { number, id, header_sha256 });
 
 /// A chunk to delete: upload, its id, sequence, SHA-256.
 pub(crate) type DoomedChunk = (i64, String, i64, String);

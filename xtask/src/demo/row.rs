@@ -89,7 +89,8 @@ pub(super) mod tests {
             let head = format!(r#""path":"/t/{name}","size":1234,"engine":"table","status":"succeeded""#);
             Row::read(&format!("{{{head},{more}}}")).expect("a line")
         };
-        let mut rows: Vec<Row> = SET.iter().rev().map(|chosen| line(chosen.name, r#""summary":"a <b> & \"c\"""#)).collect();
+        let mut rows: Vec<Row> =
+            SET.iter().rev().map(|chosen| line(chosen.name, r#""summary":"a <b> & \"c\"""#)).collect();
         rows[0] = line(SET[SET.len() - 1].name, last);
         in_order(&mut rows);
         rows

@@ -21,7 +21,11 @@ fn the_chosen_files_all_get_a_report_and_are_shown_on_one_screen_with_what_can_b
     ensure!(lines.len() <= SCREEN.0, "{} lines:\n{}", lines.len(), ran.out);
     ensure!(lines.iter().all(|line| line.chars().count() <= SCREEN.1 || line.ends_with("index.html")), "{}", ran.out);
     for engine in ["archive", "digest", "image", "scan", "size", "table", "text"] {
-        ensure!(lines.iter().any(|line| line.contains(&format!("  {engine} "))), "nothing for `{engine}`:\n{}", ran.out);
+        ensure!(
+            lines.iter().any(|line| line.contains(&format!("  {engine} "))),
+            "nothing for `{engine}`:\n{}",
+            ran.out
+        );
     }
     ensure!(!ran.out.contains("rejected: ") && !ran.out.contains("failed: "), "{}", ran.out);
     for found in ["GPS position", "8760 rows, 5 columns", "5 secrets found", "macro", "1500 lines"] {
@@ -30,7 +34,8 @@ fn the_chosen_files_all_get_a_report_and_are_shown_on_one_screen_with_what_can_b
 
     let page = lines.iter().find_map(|line| line.trim().strip_suffix("/index.html")).context("no page is named")?;
     let text = fs::read_to_string(format!("{page}/index.html"))?;
-    let pictures: Vec<&str> = text.split("<img src=\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0)).collect();
+    let pictures: Vec<&str> =
+        text.split("<img src=\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0)).collect();
     ensure!(pictures.len() > 10, "{text}");
     for picture in pictures {
         ensure!(fs::metadata(format!("{page}/{picture}"))?.len() > 0, "`{picture}` is empty");

@@ -177,7 +177,8 @@ mod tests {
 
     #[test]
     fn a_rejected_file_was_analysed_unless_asked_otherwise_and_a_failed_one_never_was() {
-        let ended = |rejected_files, failed_files| ProgressNow { rejected_files, failed_files, ..ProgressNow::default() };
+        let ended =
+            |rejected_files, failed_files| ProgressNow { rejected_files, failed_files, ..ProgressNow::default() };
         for fail_on in [None, Some(args::FailOn::Rejected)] {
             assert!(has_done(&ended(0, 0), fail_on));
             assert!(!has_done(&ended(0, 1), fail_on) && !has_done(&ended(2, 1), fail_on));
