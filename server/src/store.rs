@@ -14,6 +14,7 @@ mod options;
 pub(crate) mod queue;
 mod reading;
 pub(crate) mod room;
+mod row;
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Postgres, SqlSafeStr, Sqlite, Transac
 use tokio::time::timeout;
 
 pub use options::StoreOptions;
+pub(crate) use row::from_row;
 
 /// How much of an SQLite database is read through a mapping; the rest is read a page at a time.
 const MAPPED_BYTES: &str = "33554432";

@@ -16,6 +16,9 @@ const PROGRAMS: [(&str, &str); 3] = [SERVER, PROCESSOR, ("filemill", "filemill-c
 const SERVER: (&str, &str) = ("filemill-server", "filemill-server");
 const PROCESSOR: (&str, &str) = ("filemill-processor", "filemill-processor");
 
+/// The packages that they come from.
+pub(crate) const PACKAGES: [&str; 3] = [PROGRAMS[0].1, PROGRAMS[1].1, PROGRAMS[2].1];
+
 /// How programs are compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
@@ -56,7 +59,7 @@ impl Binaries {
     ///
     /// When they do not build.
     pub fn build(tree: &Tree, profile: Profile) -> Result<Self> {
-        let mut built = build_packages(tree, profile, &PROGRAMS.map(|(_, package)| package))?;
+        let mut built = build_packages(tree, profile, &PACKAGES)?;
         Self::from_each(|name| built.remove(name).with_context(|| format!("cargo built no `{name}`")))
     }
 
@@ -111,6 +114,22 @@ fn in_dir(dir: &Path, name: &str) -> Result<PathBuf> {
 
 fn build_one(tree: &Tree, profile: Profile, (name, package): (&str, &str)) -> Result<PathBuf> {
     build_packages(tree, profile, &[package])?.remove(name).with_context(|| format!("cargo built no `{name}`"))
+}
+
+/// Builds a program of this repository that only developers need, by the name that it and its package share; says nothing when
+/// there is nothing to do.
+///
+/// # Errors
+///
+/// When it does not build.
+pub(crate) fn build_program(tree: &Tree, name: &str) -> Result<PathBuf> {
+    let mut cargo = program::cargo();
+    cargo
+        .current_dir(tree.root())
+        .args(["build", "--quiet", "--message-format", "json-render-diagnostics", "--package", name])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit());
+    built(cargo)?.remove(name).with_context(|| format!("cargo built no `{name}`"))
 }
 
 /// Builds `packages` and returns their programs, by name.

@@ -1,48 +1,51 @@
 //! `cargo xtask demo [PATH…]`: the main job, from nothing: builds everything, starts it, and analyses files through it.
 //!
-//! Standard output is the client's alone: its table, or with `--json` one line a file. Everything else goes to standard error.
+//! Without a path these are a few files of every kind that the engines read (`set`), and one screen shows what came of them;
+//! with paths standard output is the client's alone: its table, or with `--json` one line a file. Everything else goes to
+//! standard error.
 
+mod client;
 mod interrupt;
+mod made;
+mod page;
+mod row;
+mod screen;
+mod set;
 
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt as _;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitCode, ExitStatus};
+use std::sync::mpsc::Receiver;
+use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
-use rustix::process::{Pid, Signal, kill_process};
+use filemill_text::Lines;
 use tempfile::TempDir;
 
 use crate::binaries::{Binaries, Profile};
 use crate::engine;
-use crate::stack::{Stack, StackOptions, spawn};
+use crate::stack::{Client, Stack, StackOptions};
 use crate::tree::Tree;
-use crate::wait;
 use interrupt::Interrupt;
-
-/// How often it is checked, beside waiting for the client, that server and processor are alive.
-const CHECK_INTERVAL: Duration = Duration::from_millis(200);
-
-/// How long the client may take to end when told to.
-const CLIENT_STOP_LIMIT: Duration = Duration::from_secs(15);
-
-/// The engines that the demo publishes: those that are made in Rust. Those that embed an interpreter take long to compile.
-const ENGINES: [&str; 7] = ["archive", "digest", "image", "scan", "size", "table", "text"];
+use row::Row;
 
 /// What to show.
 #[derive(Debug, Args)]
 pub struct DemoOptions {
-    /// Files and folders to analyse (default: this repository, without what git ignores)
+    /// Files and folders to analyse; the root of this repository: all that git does not ignore. If absent, a few files of every
+    /// kind that the engines read
     paths: Vec<PathBuf>,
     /// The engine to run, or `auto`: to each file the one that suits its name
-    #[arg(long, default_value = "auto")]
+    #[arg(long, default_value = set::AUTO)]
     engine: String,
     /// Print one line of JSON a file: path, size, engine, status, summary, report, resources
     #[arg(long)]
     json: bool,
+    /// End with exit code 1 also for this, which is an answer otherwise: `rejected`
+    #[arg(long, value_name = "ENDING")]
+    fail_on: Option<String>,
     /// Keep all state in this folder (default: a temporary one, which is removed)
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -60,7 +63,7 @@ pub struct DemoOptions {
     release: bool,
 }
 
-/// Runs the command. The exit code is the client's: 0 only if every file succeeded.
+/// Runs the command. The exit code is the client's: 0 if every file was analysed, one that its engine rejected among them.
 ///
 /// # Errors
 ///
@@ -68,10 +71,16 @@ pub struct DemoOptions {
 pub fn run(options: &DemoOptions) -> Result<ExitCode> {
     let tree = Tree::locate()?;
     let begun = Instant::now();
-    let engines = engine::build(&tree, &ENGINES.map(str::to_owned))?;
+    if !tree.target().join("debug/filemill-server").is_file() {
+        filemill_text::tell!("demo: building engines and programs; the first time this takes minutes");
+    }
+    let engines = engine::find_or_build(&tree, &engine::IN_RUST.map(str::to_owned))?;
     let profile = if options.release { Profile::Release } else { Profile::Dev };
-    let binaries = Binaries::build(&tree, profile)?;
-    filemill_text::tell!("demo: built in {:.1} s", begun.elapsed().as_secs_f32());
+    let binaries = Binaries::find_or_build(&tree, profile)?;
+    filemill_text::tell!(
+        "demo: built in {:.1} s; server and processor run on this machine",
+        begun.elapsed().as_secs_f32()
+    );
 
     let interrupts = interrupt::listen()?;
     let dir = Dir::choose(options.dir.as_deref(), options.keep)?;
@@ -80,14 +89,14 @@ pub fn run(options: &DemoOptions) -> Result<ExitCode> {
         survives: options.keep,
         ..StackOptions::new(dir.path(), binaries, engines)
     })?;
-    let shown = analyse(&tree, options, &mut stack, &interrupts);
+    let analysed = analyse(&tree, options, &mut stack, &interrupts);
     if options.keep {
         say_what_runs(&stack);
-        return shown;
+        return analysed;
     }
     // What went wrong first is what a person needs to hear of.
     let stopped = stack.stop();
-    let code = shown?;
+    let code = analysed?;
     stopped?;
     Ok(code)
 }
@@ -118,7 +127,7 @@ impl Dir {
     }
 }
 
-/// Sends the files and waits for their results, as a user would.
+/// Sends files and waits for their results, as a user would.
 fn analyse(
     tree: &Tree,
     options: &DemoOptions,
@@ -126,73 +135,126 @@ fn analyse(
     interrupts: &Receiver<Interrupt>,
 ) -> Result<ExitCode> {
     let client = stack.client("client")?;
+    if options.paths.is_empty() {
+        return analyse_set(tree, options, &client, stack, interrupts);
+    }
     let addresses = stack.addresses();
     filemill_text::tell!("demo: server {}, storage {}", addresses.listening, addresses.storage);
     filemill_text::tell!("demo: state and logs in `{}`", stack.dir().display());
-    let mut send = client.command_ending_with_us();
-    arguments(&mut send, tree, options, stack.dir())?;
+    let mut send = send(&client, options, &options.engine, options.out.as_deref())?;
+    if options.json {
+        send.arg("--json");
+    }
+    send.arg("--").args(what_to_send(tree, options, stack.dir())?);
     let begun = Instant::now();
-    send.stdin(Stdio::null()).process_group(0); // Ctrl-C is for this program, which tells the client
-    let mut child = spawn(send).context("cannot start the client")?;
-    let status = watch(&mut child, stack, interrupts)?;
+    let status = client::run(send, stack, interrupts)?;
     filemill_text::tell!("demo: sent and analysed in {:.1} s ({status})", begun.elapsed().as_secs_f32());
     Ok(exit_code(status))
 }
 
-/// `send`, its options, and what to send.
-fn arguments(send: &mut Command, tree: &Tree, options: &DemoOptions, state: &Path) -> Result<()> {
-    send.args(["send", "--engine", &options.engine]);
-    if options.json {
-        send.arg("--json");
+/// A call of `filemill send`, without what is to be sent.
+fn send(client: &Client, options: &DemoOptions, engine: &str, out: Option<&Path>) -> Result<Command> {
+    let mut send = client.command_ending_with_us();
+    send.args(["send", "--engine", engine]);
+    if let Some(ending) = &options.fail_on {
+        send.args(["--fail-on", ending]);
     }
-    if let Some(out) = &options.out {
+    if let Some(out) = out {
         send.arg("--out").arg(std::path::absolute(out)?);
     }
-    send.arg("--");
-    if !options.paths.is_empty() {
-        send.args(&options.paths);
-        return Ok(());
-    }
-    let out = options.out.as_ref().and_then(|out| std::fs::canonicalize(out).ok());
+    Ok(send)
+}
+
+/// The paths that were given, with the root of this repository as the files that belong to it.
+fn what_to_send(tree: &Tree, options: &DemoOptions, state: &Path) -> Result<Vec<OsString>> {
+    let out = options.out.as_ref().and_then(|out| fs::canonicalize(out).ok());
     let leave_out: Vec<&Path> = [Some(state), out.as_deref()].into_iter().flatten().collect();
-    let files: Vec<OsString> = tree.files(&leave_out)?.into_iter().map(Into::into).collect();
-    send.current_dir(tree.root()).args(files);
-    Ok(())
+    let root = fs::canonicalize(tree.root())?;
+    let mut paths = Vec::new();
+    for path in &options.paths {
+        if fs::canonicalize(path).is_ok_and(|path| path == root) {
+            let under = |file: PathBuf| if path == Path::new(".") { file } else { path.join(file) };
+            paths.extend(tree.files(&leave_out)?.into_iter().map(|file| under(file).into_os_string()));
+        } else {
+            paths.push(path.into());
+        }
+    }
+    Ok(paths)
 }
 
-/// Waits for the client. Ends it when this program is interrupted, or a part it needs ended: it would try for ever.
-fn watch(client: &mut Child, stack: &mut Stack, interrupts: &Receiver<Interrupt>) -> Result<ExitStatus> {
-    loop {
-        if let Some(status) = client.try_wait().context("cannot wait for the client")? {
-            return Ok(status);
+/// Sends the chosen files, each to its engine, and shows what came of them on one screen and one page.
+fn analyse_set(
+    tree: &Tree,
+    options: &DemoOptions,
+    client: &Client,
+    stack: &mut Stack,
+    interrupts: &Receiver<Interrupt>,
+) -> Result<ExitCode> {
+    let place = tree.target().join("demo");
+    let results = match &options.out {
+        Some(out) => std::path::absolute(out)?,
+        None => place.join("results"),
+    };
+    clear(&place)?;
+    let files = set::write(tree, &place.join("files"))?;
+    let begun = Instant::now();
+    let mut report = String::new();
+    let mut code = ExitCode::SUCCESS;
+    for (engine, files) in by_engine(&options.engine, &files) {
+        let mut send = send(client, options, engine, Some(&results))?;
+        send.args(["--json", "--"]).args(files);
+        let logs = stack.dir().join("logs");
+        let (out, log) = (logs.join(format!("send-{engine}.out")), logs.join(format!("send-{engine}.log")));
+        send.stdout(File::create(&out)?).stderr(File::create(&log)?);
+        let status = client::run(send, stack, interrupts)?;
+        if !status.success() {
+            filemill_text::tell_lines(fs::read_to_string(&log)?);
+            code = exit_code(status);
         }
-        if let Err(error) = stack.expect_running() {
-            end(client)?;
-            return Err(error);
+        report.push_str(&fs::read_to_string(&out)?);
+    }
+    let took = begun.elapsed();
+    if options.json {
+        let mut out = Lines::on_stdout();
+        report.lines().try_for_each(|line| out.json(line))?;
+        out.flush()?;
+        return Ok(code);
+    }
+    let mut rows = report.lines().map(Row::read).collect::<Result<Vec<Row>>>()?;
+    row::in_order(&mut rows);
+    let index = place.join("index.html");
+    page::write(&rows, &index)?;
+    screen::print(&rows, took, &index)?;
+    ensure!(
+        rows.len() == files.len(),
+        "{} of {} files have no line in the report",
+        files.len() - rows.len(),
+        files.len()
+    );
+    Ok(code)
+}
+
+/// Removes what the last demo left in its folder.
+fn clear(place: &Path) -> Result<()> {
+    match fs::remove_dir_all(place) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove `{}`", place.display()))
         }
-        match interrupts.recv_timeout(CHECK_INTERVAL) {
-            Ok(Interrupt) => {
-                end(client)?;
-                bail!("interrupted; what was sent so far is journalled, nothing is lost");
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => bail!("signals can no longer be received"),
-        }
+        _ => Ok(()),
     }
 }
 
-/// Ends the client in order, or after a limit by force.
-fn end(client: &mut Child) -> Result<()> {
-    if let Some(id) = i32::try_from(client.id()).ok().and_then(Pid::from_raw) {
-        match kill_process(id, Signal::TERM) {
-            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-            Err(error) => return Err(std::io::Error::from(error)).context("cannot end the client"),
+/// The files of the set with the engine that they are sent to: each one's own, or the one that was asked for.
+fn by_engine<'a>(asked: &'a str, files: &'a [PathBuf]) -> Vec<(&'a str, Vec<&'a Path>)> {
+    let mut calls: Vec<(&str, Vec<&Path>)> = Vec::new();
+    for (chosen, file) in set::SET.iter().zip(files) {
+        let engine = if asked == set::AUTO { chosen.engine } else { asked };
+        match calls.iter_mut().find(|(of, _)| *of == engine) {
+            Some((_, files)) => files.push(file),
+            None => calls.push((engine, vec![file])),
         }
     }
-    if wait::until("the client to end", CLIENT_STOP_LIMIT, || Ok(client.try_wait()?)).is_err() {
-        client.kill().and_then(|()| client.wait()).context("cannot kill the client")?;
-    }
-    Ok(())
+    calls
 }
 
 fn say_what_runs(stack: &Stack) {

@@ -27,6 +27,10 @@ use crate::tree::Tree;
 
 pub use components::{Engine, build, find_or_build};
 
+/// The engines of this repository that are made in Rust, one of each kind: what `demo` publishes and `install` installs. Those that
+/// embed an interpreter take long to compile, and show how engines are made.
+pub(crate) const IN_RUST: [&str; 7] = ["archive", "digest", "image", "scan", "size", "table", "text"];
+
 /// What can be done with engines.
 #[derive(Debug, Subcommand)]
 pub enum EngineCommand {

@@ -1,4 +1,4 @@
-//! What a developer runs on this repository: `cargo xtask engine build`, `demo`, `test`, `tidy`.
+//! What a developer runs on this repository: `cargo xtask engine build`, `demo`, `install`, `test`, `tidy`.
 //!
 //! One file a command. `stack` starts the whole product on one machine (server, processor, client) and `postgres` a private
 //! database; commands, the end-to-end tests and the benchmarks all start their parts through these two. Only text, files
@@ -26,6 +26,7 @@ pub mod bench;
 mod binaries;
 pub mod demo;
 pub mod engine;
+pub mod install;
 pub mod postgres;
 mod program;
 mod random;

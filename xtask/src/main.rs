@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{bench, demo, engine, test, tidy};
+use xtask::{bench, demo, engine, install, test, tidy};
 
 /// What a developer runs on this repository
 #[derive(Debug, Parser)]
@@ -18,6 +18,10 @@ struct Arguments {
 enum Command {
     /// Build everything, start it on this machine, and analyse files through it
     Demo(demo::DemoOptions),
+    /// Build for a release, and put programs, engines and systemd units where a shell and systemd find them
+    Install(install::InstallOptions),
+    /// Remove what `install` put there; keys, journals and databases stay
+    Uninstall(install::InstallOptions),
     /// Make, build, check, run and test engines
     #[command(subcommand)]
     Engine(engine::EngineCommand),
@@ -43,6 +47,8 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Demo(options) => demo::run(&options),
+        Command::Install(options) => install::install(&options).map(|()| ExitCode::SUCCESS),
+        Command::Uninstall(options) => install::uninstall(&options).map(|()| ExitCode::SUCCESS),
         Command::Engine(command) => engine::run(&command),
         Command::Test(options) => test::run(&options),
         Command::Bench(command) => bench::run(&command).map(|()| ExitCode::SUCCESS),

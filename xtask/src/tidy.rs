@@ -10,8 +10,10 @@
 //! | `links` | relative links and anchors in Markdown, and the paths that ARCHITECTURE.md names |
 //! | `hosts` | no registry is named: where packages come from is each machine's own matter |
 //! | `printing` | one crate writes to terminals, which escapes what strangers said |
+//! | `build_budget` | how many crates the first command compiles |
 //! | `lints` | every crate takes over the workspace's lints; where unsafe code is allowed |
 
+mod build_budget;
 mod circles;
 mod contract;
 mod direction;
@@ -64,6 +66,7 @@ pub fn check(root: &Path) -> Result<Vec<Finding>> {
     for manifest in ["Cargo.toml", "engines/Cargo.toml"] {
         let metadata = Metadata::read(&root.join(manifest))?;
         findings.extend(direction::check(root, &metadata, &sources));
+        findings.extend(build_budget::check(root, &metadata)?);
         findings.extend(lints::check_manifests(root, Path::new(manifest), &metadata, &sources));
     }
     findings.extend(contract::check(&sources));

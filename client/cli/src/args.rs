@@ -8,10 +8,10 @@ use filemill_client::{KeyPlace, UploadId};
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    done: every file of `send` and `resume` has a report; `watch` was stopped
-  1    an error, or a file without a report: of `send`, `resume`, `open` and `show`
+  0    done: every file of `send`, `resume` and `watch` was analysed; one that its engine rejected was, too
+  1    an error, or a file that was not analysed; of `open` and `show`: one without a report
   2    not a command line of this program
-  130  stopped by Ctrl-C or SIGTERM, all but `watch`; or at once, by a second one";
+  130  stopped by Ctrl-C or SIGTERM, all but `watch`, which ends so; or at once, by a second one";
 
 /// Files in, private results out.
 ///
@@ -41,6 +41,8 @@ pub(crate) enum Command {
         /// One JSON object a file on standard output
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        failing: Failing,
     },
     /// Fetch new results, and print all that are in the journal
     Results {
@@ -185,7 +187,22 @@ pub(crate) struct Analysis {
     #[arg(long)]
     pub(crate) temporary: bool,
     #[command(flatten)]
+    pub(crate) failing: Failing,
+    #[command(flatten)]
     pub(crate) set: Set,
+}
+
+/// What makes the exit code 1.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Failing {
+    /// End with exit code 1 also for this, which is an answer otherwise: a file that its engine rejected
+    #[arg(long, value_enum, value_name = "ENDING")]
+    pub(crate) fail_on: Option<FailOn>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FailOn {
+    Rejected,
 }
 
 /// Parameters of the engine.

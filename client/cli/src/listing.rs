@@ -4,7 +4,7 @@ use filemill_client::{Description, Ending, Finished, LogLine, Report, Row, RowVa
 use indicatif::HumanBytes;
 
 use crate::lines::plain;
-use crate::report::{parameters, short, status, time};
+use crate::report::{parameters, short, status_shown, time};
 use crate::words;
 
 /// Longest text beside a title, in characters.
@@ -26,7 +26,7 @@ pub(crate) fn of(file: &Finished, description: Option<&Description>) -> Vec<Stri
     if let Some(given) = parameters(&file.parameters) {
         head.push(("Sent", given));
     }
-    head.push(("Status", status(&file.ending).to_owned()));
+    head.push(("Status", status_shown(&file.ending).to_owned()));
     if let Some(message) = words::message(&file.ending) {
         head.push(("Message", short(&message, VALUE_MAX)));
     }

@@ -100,12 +100,17 @@ fn is_false(value: &bool) -> bool {
 }
 
 /// `succeeded`, `failed`, or `not_shown` for a result that is not to be believed.
-pub(crate) fn status(ending: &Ending) -> &'static str {
+fn status(ending: &Ending) -> &'static str {
     match ending {
         Ending::Succeeded { .. } => "succeeded",
         Ending::NotShown { .. } => "not_shown",
         _ => "failed",
     }
+}
+
+/// As [`status`], for people: what its engine rejected has not failed. Programs read `outcome`.
+pub(crate) fn status_shown(ending: &Ending) -> &'static str {
+    if ending.is_rejected() { "rejected" } else { status(ending) }
 }
 
 /// One line of JSON.
@@ -231,7 +236,7 @@ pub(crate) fn row(file: &Finished) -> String {
     let engine = plain(&file.engine);
     let line = format!(
         "{:<STATUS_WIDTH$} {size:>SIZE_WIDTH$}  {engine:<ENGINE_WIDTH$} {used:>COST_WIDTH$}  {:<PATH_WIDTH$}  {summary}",
-        status(&file.ending),
+        status_shown(&file.ending),
         shown(&file.path)
     );
     line.trim_end().to_owned()
@@ -338,6 +343,29 @@ mod tests {
         };
         insta::assert_snapshot!(json(&file), @r#"{"path":"a\\xff\\nb","path_hex":"61ff0a62","size":3,"engine":"size","status":"failed","report":null,"failure":"vanished","message":"it\nvanished"}"#);
         insta::assert_snapshot!(row(&file), @r"failed            3 B  size                                 a\xff\nb                                  it\nvanished");
+    }
+
+    #[test]
+    fn people_read_that_a_file_was_rejected_and_programs_read_the_outcome() {
+        let file = Finished {
+            path: PathBuf::from("notes.zip"),
+            size: 30,
+            sha256: None,
+            engine: "archive".to_owned(),
+            parameters: Vec::new(),
+            place: None,
+            reused: false,
+            supersedes: false,
+            ending: Ending::Unsuccessful {
+                outcome: Outcome::Rejected,
+                kind: "unsupported".to_owned(),
+                message: "no archive".to_owned(),
+                log: Vec::new(),
+                resources: Resources::default(),
+            },
+        };
+        insta::assert_snapshot!(row(&file), @"rejected         30 B  archive                              notes.zip                                 no archive");
+        insta::assert_snapshot!(json(&file), @r#"{"path":"notes.zip","size":30,"engine":"archive","status":"failed","report":null,"resources":{"bytes_read":0,"cpu_us":0,"wall_us":0,"peak_memory_bytes":0,"host_calls":0},"outcome":"rejected","failure":"unsupported","message":"no archive"}"#);
     }
 
     #[test]

@@ -175,6 +175,11 @@ impl Ending {
         }
     }
 
+    /// Whether its engine, by the word of a processor, does not read such a file or found it malformed: that is an answer, too.
+    pub fn is_rejected(&self) -> bool {
+        matches!(self, Self::Unsuccessful { outcome: Outcome::Rejected, .. })
+    }
+
     /// Whether there is a report.
     pub fn succeeded(&self) -> bool {
         matches!(self, Self::Succeeded { .. })

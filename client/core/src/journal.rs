@@ -21,7 +21,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use filemill_seal::{Digest, UploadId, Verdict, VoidReason};
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::error::Error;
@@ -39,6 +40,20 @@ use writer::Writer;
 
 /// How many rows one statement inserts: SQLite takes 32,766 values in one.
 const ROWS_PER_STATEMENT: usize = 256;
+
+/// Every migration, in order: version, name, statements. Sqlx can embed the folder itself, with macros for which SQLite would be
+/// compiled twice.
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "journal", include_str!("../migrations/0001_journal.sql")),
+    (2, "descriptions", include_str!("../migrations/0002_descriptions.sql")),
+    (3, "watched engine", include_str!("../migrations/0003_watched_engine.sql")),
+    (4, "unfetched", include_str!("../migrations/0004_unfetched.sql")),
+    (7, "parameters", include_str!("../migrations/0007_parameters.sql")),
+    (8, "watching", include_str!("../migrations/0008_watching.sql")),
+    (10, "out folders", include_str!("../migrations/0010_out_folders.sql")),
+    (12, "watched files", include_str!("../migrations/0012_watched_files.sql")),
+    (13, "look every", include_str!("../migrations/0013_look_every.sql")),
+];
 
 /// The journal of one home.
 pub(crate) struct Journal {
@@ -155,7 +170,10 @@ impl Journal {
 
 /// What makes its tables, and changes those of earlier versions.
 fn migrations() -> Migrator {
-    sqlx::migrate!("./migrations")
+    let migration = |&(version, description, sql): &(i64, &'static str, &'static str)| {
+        Migration::new(version, description.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(MIGRATIONS.iter().map(migration).collect())
 }
 
 /// The file holds data keys: nobody else may read it, whatever the umask says. SQLite gives its other files the same mode.

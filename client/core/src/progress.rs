@@ -18,6 +18,7 @@ pub(crate) struct Progress {
     done_bytes: AtomicU64,
     needless_bytes: AtomicU64,
     reused_files: AtomicU64,
+    rejected_files: AtomicU64,
     failed_files: AtomicU64,
     read_bytes: AtomicU64,
     sent_bytes: AtomicU64,
@@ -33,6 +34,7 @@ pub(crate) struct Progress {
 #[derive(Clone, Copy, Debug)]
 struct End {
     has_failed: bool,
+    is_rejected: bool,
     is_reused: bool,
 }
 
@@ -66,7 +68,9 @@ pub struct ProgressNow {
     pub found_bytes: u64,
     /// Files that are done, successfully or not.
     pub done_files: u64,
-    /// Files among them that did not succeed.
+    /// Files among them that their engine rejected: [`Ending::is_rejected`].
+    pub rejected_files: u64,
+    /// Files among them that were not analysed: neither succeeded nor rejected.
     pub failed_files: u64,
     /// Files among them whose content had its result before.
     pub reused_files: u64,
@@ -89,6 +93,7 @@ impl Progress {
             found_files: self.found_files.load(Ordering::Relaxed),
             found_bytes: self.found_bytes.load(Ordering::Relaxed),
             done_files: self.done_files.load(Ordering::Relaxed),
+            rejected_files: self.rejected_files.load(Ordering::Relaxed),
             failed_files: self.failed_files.load(Ordering::Relaxed),
             reused_files: self.reused_files.load(Ordering::Relaxed),
             read_bytes: self.read_bytes.load(Ordering::Relaxed),
@@ -122,7 +127,9 @@ impl Progress {
 
     /// A file is done. One that was done before, and has changed or was mended since, is one file, and counts as it ended now.
     pub(crate) fn done(&self, file: &Finished) {
-        let now = End { has_failed: !file.ending.succeeded(), is_reused: file.reused };
+        let is_rejected = file.ending.is_rejected();
+        let has_failed = !file.ending.succeeded() && !is_rejected;
+        let now = End { has_failed, is_rejected, is_reused: file.reused };
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         self.done_bytes.fetch_add(file.size, Ordering::Relaxed);
         if file.reused || matches!(file.ending, Ending::NotSent { .. }) {
@@ -130,11 +137,13 @@ impl Progress {
         }
         if let Some(former) = ends.replace(self.hash.hash_one(&file.path), now) {
             less(&self.found_files, 1);
+            less(&self.rejected_files, former.is_rejected.into());
             less(&self.failed_files, former.has_failed.into());
             less(&self.reused_files, former.is_reused.into());
         } else {
             self.done_files.fetch_add(1, Ordering::Relaxed);
         }
+        self.rejected_files.fetch_add(now.is_rejected.into(), Ordering::Relaxed);
         self.failed_files.fetch_add(now.has_failed.into(), Ordering::Relaxed);
         self.reused_files.fetch_add(now.is_reused.into(), Ordering::Relaxed);
     }
@@ -161,7 +170,7 @@ fn less(number: &AtomicU64, by: u64) {
 mod tests {
     use std::path::PathBuf;
 
-    use filemill_seal::Resources;
+    use filemill_seal::{Outcome, Resources};
 
     use super::*;
     use crate::ending::NotSent;
@@ -170,19 +179,7 @@ mod tests {
     #[test]
     fn a_file_that_is_done_again_is_one_file_and_counts_as_it_ended_the_last_time() {
         let progress = Progress::default();
-        let end = |path: &str, succeeds: bool, reused: bool| {
-            let report = Report {
-                json: filemill_seal::JsonObject::from_text("{}".to_owned()).unwrap(),
-                summary: String::new(),
-                findings: Vec::new(),
-                artifacts: Vec::new(),
-                description: None,
-            };
-            let ending = if succeeds {
-                Ending::Succeeded { report, log: Vec::new(), resources: Resources::default() }
-            } else {
-                Ending::NotSent { code: NotSent::Unreadable, message: String::new(), error: None }
-            };
+        let end = |path: &str, ending: Ending, reused: bool| {
             progress.found(2);
             progress.done(&Finished {
                 path: PathBuf::from(path),
@@ -196,19 +193,41 @@ mod tests {
                 ending,
             });
             let now = progress.now();
-            (now.found_files, now.done_files, now.failed_files, now.reused_files)
+            (now.found_files, now.done_files, now.failed_files, now.rejected_files, now.reused_files)
         };
-        assert_eq!(end("mended", false, false), (1, 1, 1, 0));
-        assert_eq!(end("changed", true, true), (2, 2, 1, 1));
-        assert_eq!(end("mended", true, false), (2, 2, 0, 1));
-        assert_eq!(end("changed", true, false), (2, 2, 0, 0));
-        assert_eq!(end("changed", false, false), (2, 2, 1, 0));
+        let succeeded = || {
+            let report = Report {
+                json: filemill_seal::JsonObject::from_text("{}".to_owned()).unwrap(),
+                summary: String::new(),
+                findings: Vec::new(),
+                artifacts: Vec::new(),
+                description: None,
+            };
+            Ending::Succeeded { report, log: Vec::new(), resources: Resources::default() }
+        };
+        let unreadable = || Ending::NotSent { code: NotSent::Unreadable, message: String::new(), error: None };
+        let ended = |outcome| Ending::Unsuccessful {
+            outcome,
+            kind: String::new(),
+            message: String::new(),
+            log: Vec::new(),
+            resources: Resources::default(),
+        };
+        assert_eq!(end("mended", unreadable(), false), (1, 1, 1, 0, 0));
+        assert_eq!(end("changed", succeeded(), true), (2, 2, 1, 0, 1));
+        assert_eq!(end("mended", succeeded(), false), (2, 2, 0, 0, 1));
+        assert_eq!(end("changed", succeeded(), false), (2, 2, 0, 0, 0));
+        assert_eq!(end("changed", unreadable(), false), (2, 2, 1, 0, 0));
+        assert_eq!(end("changed", ended(Outcome::Rejected), false), (2, 2, 0, 1, 0));
+        assert_eq!(end("changed", ended(Outcome::Trapped), false), (2, 2, 1, 0, 0));
+        let unvouched = Ending::EndedByServer { outcome: Outcome::Rejected, message: String::new() };
+        assert_eq!(end("mended", unvouched, false), (2, 2, 2, 0, 0), "a server's word alone is no answer of an engine");
     }
 
     #[test]
     fn what_is_kept_in_mind_of_files_that_are_done_is_bounded() {
         let mut ends = Ends::default();
-        let end = End { has_failed: true, is_reused: false };
+        let end = End { has_failed: true, is_rejected: false, is_reused: false };
         for path in 0..5 * ENDS_MAX as u64 {
             assert!(ends.replace(path, end).is_none());
             assert!(ends.young.len() + ends.old.len() < 2 * ENDS_MAX);

@@ -52,7 +52,7 @@ pub(super) fn build(tree: &Tree, sources: &[Source]) -> Result<Vec<Vec<u8>>> {
 fn scripted(tree: &Tree, source: &Source, language: Scripted, contract: u32) -> Result<PathBuf> {
     let wit = tree.root().join(format!("wit/engine/v{contract}"));
     let (folder, tool) = match language {
-        Scripted::C => ("c", c::version(&Clang::find_or_set_up()?, &wit)?),
+        Scripted::C => ("c", c::version(tree, &Clang::find_or_set_up()?, &wit)?),
         Scripted::Python => ("python", Python::version()),
         Scripted::JavaScript => ("js", Node::version()),
     };
@@ -67,7 +67,7 @@ fn scripted(tree: &Tree, source: &Source, language: Scripted, contract: u32) -> 
     fs::create_dir_all(&work).with_context(|| format!("cannot create `{}`", work.display()))?;
     let job = Job { source, wit, work: &work, output: &output };
     match language {
-        Scripted::C => c::build(&job)?,
+        Scripted::C => c::build(tree, &job)?,
         Scripted::Python => python::build(&job)?,
         Scripted::JavaScript => javascript::build(&job)?,
     }

@@ -3,10 +3,12 @@
 mod by_hand;
 mod chaos;
 mod choice;
+mod demo;
 mod engine;
 mod faults;
 mod harness;
 mod hostile;
+mod install;
 mod plugins;
 mod postgres;
 mod recovery;

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::process::ExitCode;
 
-use filemill_client::{Activity, Error, Event, Events, Home, Reason, SendOptions, WatchOptions};
+use filemill_client::{Activity, Error, Event, Events, Home, ProgressNow, Reason, SendOptions, WatchOptions};
 use tokio_util::sync::CancellationToken;
 
 use super::open_client;
@@ -31,7 +31,7 @@ pub(crate) async fn send(home: Home, send: args::Send, stop: &CancellationToken)
         parameters,
     };
     let (sending, events) = client.send(options);
-    let printed = print(&sending, events, send.analysis.json, stop).await;
+    let printed = print(&sending, events, send.analysis.json, send.analysis.failing, stop).await;
     let printed = unless_stopped(&sending, printed).await;
     client.close().await;
     printed
@@ -51,16 +51,20 @@ pub(crate) async fn watch(home: Home, watch: args::Watch, stop: &CancellationTok
         parameters,
     };
     let (watching, events) = client.watch(options);
-    let printed = print(&watching, events, watch.analysis.json, stop).await;
+    let printed = print(&watching, events, watch.analysis.json, watch.analysis.failing, stop).await;
     client.close().await;
-    // Files that failed were said.
-    printed.map(|_| ExitCode::SUCCESS)
+    printed
 }
 
-pub(crate) async fn resume(home: Home, json: bool, stop: &CancellationToken) -> Result<ExitCode, Error> {
+pub(crate) async fn resume(
+    home: Home,
+    json: bool,
+    failing: args::Failing,
+    stop: &CancellationToken,
+) -> Result<ExitCode, Error> {
     let client = open_client(home).await?;
     let (resuming, events) = client.resume();
-    let printed = print(&resuming, events, json, stop).await;
+    let printed = print(&resuming, events, json, failing, stop).await;
     let printed = unless_stopped(&resuming, printed).await;
     client.close().await;
     printed
@@ -76,11 +80,13 @@ async fn unless_stopped(activity: &Activity, printed: Result<ExitCode, Error>) -
     Ok(ExitCode::from(EXIT_SIGNAL))
 }
 
-/// Prints what an activity tells until it has ended, and has it stopped when `stop` is cancelled. Succeeds if every file did.
+/// Prints what an activity tells until it has ended, and has it stopped when `stop` is cancelled. Succeeds if every file was analysed, and
+/// nothing happened that `failing` names.
 async fn print(
     activity: &Activity,
     mut events: Events,
     json: bool,
+    failing: args::Failing,
     stop: &CancellationToken,
 ) -> Result<ExitCode, Error> {
     let mut printer = Printer { output: Output::new(), json, heading: !json };
@@ -120,8 +126,17 @@ async fn print(
     shown.aside(|| printer.print(&mut batch));
     shown.end(result.is_ok());
     result?;
-    let failed = activity.progress().failed_files;
-    Ok(if failed == 0 && !printer.output.is_closed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let done = has_done(&activity.progress(), failing.fail_on) && !printer.output.is_closed();
+    Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether every file that has ended was analysed, as far as `fail_on` lets a rejected one count as that.
+fn has_done(now: &ProgressNow, fail_on: Option<args::FailOn>) -> bool {
+    let unanalysed = match fail_on {
+        Some(args::FailOn::Rejected) => now.failed_files + now.rejected_files,
+        None => now.failed_files,
+    };
+    unanalysed == 0
 }
 
 async fn answer<T>(asked: &mut Option<Pin<Box<dyn Future<Output = T> + Send + '_>>>) -> T {
@@ -162,5 +177,21 @@ impl Printer {
             }
         }
         self.output.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rejected_file_was_analysed_unless_asked_otherwise_and_a_failed_one_never_was() {
+        let ended =
+            |rejected_files, failed_files| ProgressNow { rejected_files, failed_files, ..ProgressNow::default() };
+        for fail_on in [None, Some(args::FailOn::Rejected)] {
+            assert!(has_done(&ended(0, 0), fail_on));
+            assert!(!has_done(&ended(0, 1), fail_on) && !has_done(&ended(2, 1), fail_on));
+            assert_eq!(has_done(&ended(2, 0), fail_on), fail_on.is_none());
+        }
     }
 }

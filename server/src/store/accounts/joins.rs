@@ -17,7 +17,7 @@ pub(crate) struct NewJoinCode<'a> {
 }
 
 /// A code as it is redeemed.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub(crate) struct JoinCodeRow {
     pub(crate) id: i64,
     pub(crate) organisation: String,
@@ -35,8 +35,22 @@ pub(crate) struct JoinCodeRow {
     pub(crate) is_revoked: bool,
 }
 
+crate::store::from_row!(JoinCodeRow {
+    id,
+    organisation,
+    member,
+    scope,
+    pool,
+    everyone,
+    login,
+    left_ms,
+    redeemer,
+    redeemed_ms,
+    is_revoked
+});
+
 /// A code as it is listed.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub(crate) struct ListedJoinCode {
     pub(crate) id: i64,
     pub(crate) organisation: String,
@@ -46,6 +60,8 @@ pub(crate) struct ListedJoinCode {
     pub(crate) left_ms: i64,
     pub(crate) is_redeemed: bool,
 }
+
+crate::store::from_row!(ListedJoinCode { id, organisation, member, scope, pool, left_ms, is_redeemed });
 
 impl Tx {
     /// Adds a code, and answers its number.

@@ -4,7 +4,7 @@ use crate::store::dialect::{execute, read, rows};
 use crate::store::{Store, StoreError, Tx};
 
 /// Whom a token stands for.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub(crate) struct CallerRow {
     pub(crate) organisation: i64,
     pub(crate) organisation_name: String,
@@ -14,8 +14,10 @@ pub(crate) struct CallerRow {
     pub(crate) pool: Option<String>,
 }
 
+crate::store::from_row!(CallerRow { organisation, organisation_name, member, member_name, scope, pool });
+
 /// A token as it is listed.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub(crate) struct TokenRow {
     pub(crate) id: i64,
     pub(crate) organisation: String,
@@ -25,6 +27,8 @@ pub(crate) struct TokenRow {
     pub(crate) created_at: i64,
     pub(crate) revoked_at: Option<i64>,
 }
+
+crate::store::from_row!(TokenRow { id, organisation, member, scope, pool, created_at, revoked_at });
 
 impl Tx {
     /// The organisation of that name, made if there is none.

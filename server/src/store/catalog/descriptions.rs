@@ -22,13 +22,15 @@ pub(crate) struct NewDescription<'a> {
 }
 
 /// What a list of releases shows of a description.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub(crate) struct DescribedRow {
     pub(crate) digest: String,
     pub(crate) summary: String,
     pub(crate) media_types: String,
     pub(crate) extensions: String,
 }
+
+crate::store::from_row!(DescribedRow { digest, summary, media_types, extensions });
 
 impl Tx {
     /// Keeps it as the newest of its pool and release, and of those at most so many.

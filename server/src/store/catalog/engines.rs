@@ -13,7 +13,7 @@ pub(crate) type ComponentRow<'a> = (&'a str, i64, i64, i64, i64);
 const ENTRY_BYTES: i64 = 256;
 
 /// What is known of a component.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub(crate) struct KnownComponent {
     pub(crate) digest: String,
     pub(crate) contract: i64,
@@ -23,8 +23,10 @@ pub(crate) struct KnownComponent {
     pub(crate) doomed: bool,
 }
 
+crate::store::from_row!(KnownComponent { digest, contract, length, stored, doomed });
+
 /// An engine that clients of a pool see.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub(crate) struct LocalRow {
     pub(crate) name: String,
     pub(crate) digest: String,
@@ -35,6 +37,8 @@ pub(crate) struct LocalRow {
     pub(crate) media_types: Option<String>,
     pub(crate) extensions: Option<String>,
 }
+
+crate::store::from_row!(LocalRow { name, digest, contract, length, version, summary, media_types, extensions });
 
 impl Tx {
     /// Replaces all that the node offered to the pool.

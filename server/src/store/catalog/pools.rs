@@ -4,7 +4,7 @@ use crate::store::dialect::{execute, read, rows};
 use crate::store::{Store, StoreError, Tx, json};
 
 /// A statement of a pool.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PoolRow {
     pub(crate) serial: i64,
     pub(crate) statement: String,
@@ -12,6 +12,8 @@ pub(crate) struct PoolRow {
     /// Said before pools had roots.
     pub(crate) standing: bool,
 }
+
+crate::store::from_row!(PoolRow { serial, statement, signature, standing });
 
 impl Tx {
     /// What a pool said.

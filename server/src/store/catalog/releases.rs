@@ -4,7 +4,7 @@ use crate::store::dialect::{execute, read, rows};
 use crate::store::{Store, StoreError, Tx};
 
 /// A release, as the organisation that asks sees it.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReleaseRow {
     pub(crate) engine: String,
     pub(crate) version: String,
@@ -13,6 +13,8 @@ pub(crate) struct ReleaseRow {
     pub(crate) needs: i64,
     pub(crate) length: i64,
 }
+
+crate::store::from_row!(ReleaseRow { engine, version, digest, contract, needs, length });
 
 impl Tx {
     /// False: the digest is known.

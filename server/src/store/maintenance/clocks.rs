@@ -4,7 +4,7 @@ use crate::store::dialect::{execute, read, rows};
 use crate::store::{Store, StoreError, Tx};
 
 /// The row, and the database's clock when it was read. Times in milliseconds.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClockRow {
     pub(crate) wall: i64,
     pub(crate) boot: String,
@@ -13,6 +13,8 @@ pub(crate) struct ClockRow {
     pub(crate) gaps: String,
     pub(crate) now: i64,
 }
+
+crate::store::from_row!(ClockRow { wall, boot, uptime, deletable, gaps, now });
 
 impl Tx {
     /// Locks the row.

@@ -5,12 +5,14 @@ use crate::store::queue::ResultPlace;
 use crate::store::{Store, StoreError, Tx, json};
 
 /// An upload that is finished and whose objects are still to be deleted.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub(crate) struct DoomedUpload {
     pub(crate) number: i64,
     pub(crate) id: String,
     pub(crate) header_sha256: String,
 }
+
+crate::store::from_row!(DoomedUpload { number, id, header_sha256 });
 
 /// A chunk to delete: upload, its id, sequence, SHA-256.
 pub(crate) type DoomedChunk = (i64, String, i64, String);

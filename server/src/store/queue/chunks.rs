@@ -4,13 +4,15 @@ use crate::store::dialect::{execute, read, rows};
 use crate::store::{Store, StoreError, Tx, json};
 
 /// A chunk that is stored.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ChunkRow {
     pub(crate) upload: i64,
     pub(crate) sequence: i64,
     pub(crate) length: i64,
     pub(crate) sha256: String,
 }
+
+crate::store::from_row!(ChunkRow { upload, sequence, length, sha256 });
 
 /// A chunk that was stored: upload, sequence, length, SHA-256.
 pub(crate) type StoredChunk<'a> = (i64, i64, i64, &'a str);

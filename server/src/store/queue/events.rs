@@ -26,7 +26,7 @@ pub(crate) struct NewEvent<'a> {
 }
 
 /// An event, as its reader gets it.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub(crate) struct EventRow {
     pub(crate) cursor: i64,
     /// 0 where it is from before there were marks.
@@ -40,8 +40,10 @@ pub(crate) struct EventRow {
     pub(crate) object_sha256: Option<String>,
 }
 
+crate::store::from_row!(EventRow { cursor, mark, upload, idx, kind, fence, body, object_length, object_sha256 });
+
 /// What is known of a place in a member's events.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub(crate) struct Place {
     /// The last cursor of the organisation.
     pub(crate) furthest: i64,
@@ -51,6 +53,8 @@ pub(crate) struct Place {
     pub(crate) taken: i64,
     pub(crate) taken_mark: Option<i64>,
 }
+
+crate::store::from_row!(Place { furthest, mark, taken, taken_mark });
 
 /// Under which fence a result was recorded: upload, index, fence.
 pub(crate) type ResultFence = (i64, i64, i64);

@@ -13,7 +13,7 @@ pub(crate) struct Needs {
 }
 
 /// A run that could be leased; locked. One that another transaction locks is passed over.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     pub(crate) id: i64,
     pub(crate) upload: i64,
@@ -34,13 +34,35 @@ pub(crate) struct Candidate {
     pub(crate) attempt: i64,
 }
 
+crate::store::from_row!(Candidate {
+    id,
+    upload,
+    organisation,
+    member,
+    needs,
+    hi,
+    gone,
+    first_chunk,
+    last_chunk,
+    state,
+    patient,
+    alone,
+    deaths,
+    missed,
+    vstart,
+    fence,
+    attempt
+});
+
 /// A lease as it stands: `lease_until` is another one after each report, and means nothing else to whoever compares two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LeaseMark {
     pub(crate) id: i64,
     pub(crate) fence: i64,
     pub(crate) lease_until: i64,
 }
+
+crate::store::from_row!(LeaseMark { id, fence, lease_until });
 
 /// Where to read on of what a member has waiting: needs, member, and the place (`vstart`, `id`) after which.
 pub(crate) type ReadOn = (i64, i64, i64, i64);

@@ -63,7 +63,7 @@ impl Serialize for NewRun<'_> {
 }
 
 /// A run, locked.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RunRow {
     pub(crate) id: i64,
     pub(crate) upload: i64,
@@ -89,6 +89,30 @@ pub(crate) struct RunRow {
     pub(crate) attempt: i64,
     lease_until: Option<i64>,
 }
+
+crate::store::from_row!(RunRow {
+    id,
+    upload,
+    organisation,
+    pool,
+    needs,
+    hi,
+    gone,
+    started,
+    first_chunk,
+    last_chunk,
+    state,
+    patient,
+    alone,
+    deaths,
+    cancelled,
+    missed,
+    paused,
+    vstart,
+    fence,
+    attempt,
+    lease_until
+});
 
 impl RunRow {
     /// Index of the file the run is named after.
@@ -127,7 +151,7 @@ impl RunRow {
 }
 
 /// A run that may become ready or partial.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WaitingRun {
     pub(crate) id: i64,
     pub(crate) upload: i64,
@@ -138,6 +162,8 @@ pub(crate) struct WaitingRun {
     pub(crate) alone: bool,
     pub(crate) vstart: i64,
 }
+
+crate::store::from_row!(WaitingRun { id, upload, first_chunk, last_chunk, state, patient, alone, vstart });
 
 impl WaitingRun {
     pub(crate) fn state(&self) -> RunState {

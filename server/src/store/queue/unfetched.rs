@@ -8,7 +8,7 @@ use crate::store::dialect::{execute, read};
 use crate::store::{Store, StoreError, Tx, json};
 
 /// A recorded result.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub(crate) struct ResultRow {
     /// Id of the upload.
     pub(crate) upload: String,
@@ -21,6 +21,8 @@ pub(crate) struct ResultRow {
     /// It is kept until it is fetched.
     pub(crate) kept: bool,
 }
+
+crate::store::from_row!(ResultRow { upload, idx, kind, fence, body, object_length, object_sha256, kept });
 
 impl Tx {
     /// Keeps these results (id of the upload, index) of a member, as far as they are there and it has no more than `most` of them.

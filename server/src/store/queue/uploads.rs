@@ -41,7 +41,7 @@ impl Serialize for NewUpload<'_> {
 }
 
 /// An upload.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub(crate) struct UploadRow {
     pub(crate) number: i64,
     pub(crate) id: String,
@@ -63,6 +63,28 @@ pub(crate) struct UploadRow {
     pub(crate) cancelled: bool,
     pub(crate) finished_at: Option<i64>,
 }
+
+crate::store::from_row!(UploadRow {
+    number,
+    id,
+    organisation,
+    member,
+    release,
+    pool,
+    needs,
+    header_length,
+    header_sha256,
+    header_stored,
+    files,
+    chunks,
+    ranges_sha256,
+    stored,
+    prefix,
+    missing_below,
+    done,
+    cancelled,
+    finished_at
+});
 
 /// What changes of an upload when chunks come: number, whether the header is stored, how many chunks more.
 pub(crate) type Advance = (i64, bool, i64);

@@ -5,7 +5,7 @@ use crate::store::dialect::read;
 use crate::store::{Store, StoreError};
 
 /// A run, as far as its reader cares.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub(crate) struct RunView {
     pub(crate) id: i64,
     pub(crate) hi: i64,
@@ -17,6 +17,8 @@ pub(crate) struct RunView {
     pub(crate) attempt: i64,
     pub(crate) per_mille: i64,
 }
+
+crate::store::from_row!(RunView { id, hi, gone, state, last_chunk, paused, attempt, per_mille });
 
 /// Where a recorded result is: upload's id, index, fence, SHA-256.
 pub(crate) type ResultPlace = (String, i64, i64, String);

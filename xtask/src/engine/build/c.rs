@@ -3,14 +3,15 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context, Result, anyhow, bail};
-use wit_bindgen_core::Files;
-use wit_bindgen_core::wit_parser::Resolve;
+use anyhow::{Context, Result, bail};
 
 use super::job::{Job, STACK_BYTES};
+use crate::binaries::build_program;
 use crate::engine::toolchain::clang::Clang;
 use crate::program;
+use crate::tree::Tree;
 
 /// What the C library would ask of an operating system.
 const NO_WASI: &str = include_str!("../../../toolchains/c/no_wasi.c");
@@ -24,18 +25,19 @@ const WARNINGS: [&str; 2] = ["-Wall", "-Wextra"];
 /// # Errors
 ///
 /// When the compiler does not run, or the contract cannot be read.
-pub(super) fn version(clang: &Clang, wit: &Path) -> Result<String> {
+pub(super) fn version(tree: &Tree, clang: &Clang, wit: &Path) -> Result<String> {
     let mut version = format!("{}{FLAGS:?} {WARNINGS:?} {STACK_BYTES}\n{NO_WASI}", clang.version()?);
-    for (_, bytes) in bindings(wit)?.iter() {
-        version.push_str(&String::from_utf8_lossy(bytes));
+    for (_, bytes) in bindings(tree, wit)? {
+        version.push_str(&String::from_utf8_lossy(&bytes));
     }
     Ok(version)
 }
 
 /// Builds the component. The generated header stays in the work folder, where an editor can find it.
-pub(super) fn build(job: &Job) -> Result<()> {
+pub(super) fn build(tree: &Tree, job: &Job) -> Result<()> {
     let clang = Clang::find_or_set_up()?;
-    for (name, bytes) in bindings(&job.wit)?.iter().chain([("no_wasi.c", NO_WASI.as_bytes())]) {
+    let own = ("no_wasi.c".to_owned(), NO_WASI.as_bytes().to_vec());
+    for (name, bytes) in bindings(tree, &job.wit)?.into_iter().chain([own]) {
         let path = job.work.join(name);
         fs::write(&path, bytes).with_context(|| format!("cannot write `{}`", path.display()))?;
     }
@@ -55,13 +57,19 @@ pub(super) fn build(job: &Job) -> Result<()> {
     program::run(&mut link)
 }
 
-/// Generates `engine.h`, `engine.c` and the object that carries the contract's types.
-fn bindings(wit: &Path) -> Result<Files> {
-    let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_path(wit).map_err(|error| anyhow!("`{}`: {error:#}", wit.display()))?;
-    let world = resolve.select_world(&[package], Some("engine"))?;
-    let mut files = Files::default();
-    wit_bindgen_c::Opts::default().build().generate(&mut resolve, world, &mut files)?;
+/// Generates `engine.h`, `engine.c` and the object that carries the contract's types, by a program that is built for it: only
+/// engines in C need it. By name, sorted.
+fn bindings(tree: &Tree, wit: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let mut generate = Command::new(build_program(tree, "xtask-bindings")?);
+    program::output(generate.arg(wit).arg(folder.path()))?;
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder.path()).context("cannot list what was generated")? {
+        let path = entry?.path();
+        let bytes = fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        files.push((path.file_name().unwrap_or_default().to_string_lossy().into_owned(), bytes));
+    }
+    files.sort();
     Ok(files)
 }
 
