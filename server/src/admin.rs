@@ -128,14 +128,6 @@ impl Listing {
         Ok(self.accounts.join_codes().await?)
     }
 
-    /// Whether a processor has a valid token.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn has_processor(&self) -> Result<bool, AdminError> {
-        Ok(self.accounts.has_processor().await?)
-    }
-
     /// Every release, newest first within an engine. Current is what those use that have adopted none.
     ///
     /// # Errors
@@ -201,6 +193,14 @@ impl Admin {
     /// A name is not one; a pool is missing or too many.
     pub fn check_token(organisation: &str, member: &str, scope: Scope, pool: Option<&str>) -> Result<(), AdminError> {
         Ok(Accounts::check_token(organisation, member, scope, pool)?)
+    }
+
+    /// Whether a processor has a valid token.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn has_processor(&self) -> Result<bool, AdminError> {
+        Ok(self.listing.accounts.has_processor().await?)
     }
 
     /// Makes a one-time code, which is good for ten minutes.

@@ -280,7 +280,9 @@ impl Accounts {
     /// # Errors
     /// Those of the database.
     pub async fn has_processor(&self) -> Result<bool, ErrorBody> {
-        self.store.has_processor().await.map_err(|error| from_store("look for processors", &error))
+        // Where a server looks that has just started, on the one connection that it has.
+        let found = async { self.store.begin().await?.has_processor().await };
+        found.await.map_err(|error: StoreError| from_store("look for processors", &error))
     }
 }
 

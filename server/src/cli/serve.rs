@@ -102,7 +102,7 @@ async fn begin(admin: &Admin, place: &Place, engines: Option<&Path>, addresses: 
 /// Says how a first processor joins, while none has. Later, and on a server that is not one machine's own, nobody is given a code unasked.
 async fn greet(admin: &Admin, addresses: &Addresses) {
     let made = async {
-        match admin.listing().has_processor().await? {
+        match admin.has_processor().await? {
             true => Ok(None),
             false => join_code::first(admin).await.map(Some),
         }

@@ -120,6 +120,13 @@ impl Tx {
         Ok(())
     }
 
+    /// Whether a processor's token is valid, of whatever pool.
+    pub(crate) async fn has_processor(&mut self) -> Result<bool, StoreError> {
+        let found =
+            rows!(self, (i64,), "select id from tokens where scope = 'processor' and revoked_at is null limit 1")?;
+        Ok(!found.is_empty())
+    }
+
     /// Takes a code back that nobody has redeemed. False: there is none.
     pub(crate) async fn delete_join_code(&mut self, id: i64) -> Result<bool, StoreError> {
         Ok(execute!(self, "delete from join_codes where id = $1 and redeemer is null", id)? > 0)
@@ -148,12 +155,5 @@ impl Store {
             "select id, organisation, member, scope, pool, expires_at - {now} as left_ms, redeemer is not null as is_redeemed
              from join_codes order by id"
         )?)
-    }
-
-    /// Whether a processor's token is valid, of whatever pool.
-    pub(crate) async fn has_processor(&self) -> Result<bool, StoreError> {
-        let found =
-            read!(self, (i64,), "select id from tokens where scope = 'processor' and revoked_at is null limit 1")?;
-        Ok(!found.is_empty())
     }
 }
