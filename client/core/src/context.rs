@@ -16,10 +16,10 @@ use crate::base::Base;
 use crate::config::Config;
 use crate::engines::Wanted;
 use crate::error::Error;
+use crate::export::Export;
 use crate::home::Home;
 use crate::inbox::Inbox;
 use crate::journal::{Journal, Session};
-use crate::out::Out;
 use crate::parameters::{GivenParameters, Parameters};
 use crate::pipeline::Pipeline;
 use crate::progress::Progress;
@@ -43,12 +43,12 @@ pub(crate) struct Work {
     pub(crate) roots: Vec<Root>,
     /// Of a watcher, what is left out.
     pub(crate) rules: Arc<StandingRules>,
-    pub(crate) out: Option<Out>,
+    pub(crate) export: Option<Export>,
     /// Send even what was sent before.
     pub(crate) again: bool,
     /// What a watcher took in already.
     pub(crate) taken: Arc<Taken>,
-    /// Results that a watcher could not keep in `out` before.
+    /// Results that a watcher could not keep in `export` before.
     pub(crate) unkept: Arc<Unkept>,
     pub(crate) parameters: Parameters,
 }
@@ -125,7 +125,7 @@ impl Context {
     }
 
     pub(crate) fn shared(&self, recipe: &Recipe, work: Work) -> Arc<Shared> {
-        let Work { roots, rules, out, again, taken, unkept, parameters } = work;
+        let Work { roots, rules, export, again, taken, unkept, parameters } = work;
         Arc::new(Shared {
             pipeline: Arc::clone(&self.pipeline),
             inbox: Arc::clone(&self.inbox),
@@ -135,7 +135,7 @@ impl Context {
             pending: watch::Sender::new(0),
             roots,
             rules,
-            out,
+            export,
             unkept,
             account: recipe.account.clone(),
             home: self.home.clone(),

@@ -9,7 +9,7 @@ mod schema;
 use filemill_seal::JsonObject;
 
 use format::scalar;
-use node::{Kept, Node};
+use node::{Limits, Node};
 use schema::View;
 
 /// Rows of a listing, at most.
@@ -24,12 +24,12 @@ const ITEMS_MAX: usize = 32;
 const DEPTH_MAX: usize = 8;
 
 /// Of a report: some more than is laid out.
-const OF_REPORT: Kept = Kept { values: 64 << 10, depth: 16, items: 64, fields: ROWS_MAX + 1, text_bytes: 4 << 10 };
+const OF_REPORT: Limits = Limits { values: 64 << 10, depth: 16, items: 64, fields: ROWS_MAX + 1, text_bytes: 4 << 10 };
 /// Of a report that is to stand on one line.
-const OF_OUTLINE: Kept = Kept { values: 256, depth: 1, items: 0, fields: 64, text_bytes: 512 };
+const OF_OUTLINE: Limits = Limits { values: 256, depth: 1, items: 0, fields: 64, text_bytes: 512 };
 /// Of a description, which is short: see [`filemill_seal::DESCRIPTION_MAX_BYTES`].
-const OF_DESCRIPTION: Kept =
-    Kept { values: usize::MAX, depth: 64, items: usize::MAX, fields: usize::MAX, text_bytes: usize::MAX };
+const OF_DESCRIPTION: Limits =
+    Limits { values: usize::MAX, depth: 64, items: usize::MAX, fields: usize::MAX, text_bytes: usize::MAX };
 
 /// What an engine says of itself: a claim of the engine's author, as a processor passed it on.
 #[derive(Clone, Debug)]

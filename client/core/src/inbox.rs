@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use crate::api::{Api, Got, Patience, Position, Storage};
 use crate::ending::Ending;
 use crate::error::Error;
-use crate::journal::{Arrived, FilePlace, Journal, Kept, Missing, Unfetched, UploadKeys};
+use crate::journal::{Arrived, FilePlace, Journal, KeptResult, Missing, Unfetched, UploadKeys};
 
 /// Large results that are fetched at the same time.
 const FETCHES_AT_ONCE: usize = 4;
@@ -315,7 +315,7 @@ impl Inbox {
         Ok((jobs, unfetched))
     }
 
-    async fn kept_results(&self, places: &[(UploadId, u32)]) -> Result<HashMap<(UploadId, u32), Kept>, Error> {
+    async fn kept_results(&self, places: &[(UploadId, u32)]) -> Result<HashMap<(UploadId, u32), KeptResult>, Error> {
         let kept = self.journal.results(places).await?;
         Ok(kept.into_iter().map(|kept| ((kept.upload, kept.index), kept)).collect())
     }

@@ -2,13 +2,13 @@
 
 mod anew;
 mod descriptions;
+mod export_folders;
 mod files;
 mod found;
 mod full;
 mod grown;
 mod lookup;
 mod mark;
-mod out_folders;
 mod results;
 mod room;
 mod sessions;
@@ -30,7 +30,7 @@ use crate::home::{Home, on_thread};
 pub use anew::{NewJournal, begin_new_journal};
 pub(crate) use files::{FilePlace, FileState, Known, Waiting};
 pub(crate) use lookup::Asked;
-pub(crate) use results::{Arrived, Kept, Missing};
+pub(crate) use results::{Arrived, KeptResult, Missing};
 use room::{ROOM_BYTES, is_no_room};
 pub(crate) use sessions::{Session, Watched, is_running};
 use sqlite::{BUSY_TIMEOUT, journal_error};

@@ -1,7 +1,7 @@
 //! The way of an upload: read, compress, seal, ask for URLs, store. Everything large is taken from one byte budget.
 
-mod plan;
 mod prepare;
+mod remaining;
 mod seal;
 mod shared;
 mod transfer;

@@ -12,8 +12,8 @@ mod select;
 mod shared;
 mod state;
 mod target;
+mod unassigned;
 mod unkept;
-mod unplaced;
 mod unsent;
 mod uploads;
 
@@ -80,12 +80,12 @@ impl Run {
         stop.cancel();
         while parts.join_next().await.is_some() {}
         self.transfers.shutdown().await;
-        if let Some(out) = &shared.out {
+        if let Some(export) = &shared.export {
             if !shared.unkept.is_empty() {
-                shared.keep_waiting(out).await?;
+                shared.keep_waiting(export).await?;
             }
             if self.kind != Kind::Watch && result.is_ok() && !shared.unkept.is_none() {
-                return Err(Error::NotKept { folder: out.folder().to_owned() });
+                return Err(Error::NotKept { folder: export.folder().to_owned() });
             }
         }
         // Whoever stopped it does not want to wait for what the server would find out by itself.
@@ -110,7 +110,7 @@ impl Run {
                 self.begin(target, bundle).await?;
             }
             self.start_held().await?;
-            self.place_again().await?;
+            self.assign_again().await?;
             // Uploads among them are resumed at once.
             self.start_later().await?;
             self.start_resumes().await?;
@@ -123,7 +123,7 @@ impl Run {
             let wake = self.wake_at().into_iter().chain(last_words).min();
             let room = is_selecting
                 && self.held_until.is_none()
-                && self.has_room_unplaced()
+                && self.has_room_unassigned()
                 && self.weight() < WEIGHT_MAX
                 && self.later.len() < LATER_MAX;
             tokio::select! {

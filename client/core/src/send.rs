@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use crate::context::{Context, Work, check_wanted};
 use crate::engines::Wanted;
 use crate::error::Error;
-use crate::out::Out;
+use crate::export::Export;
 use crate::parameters::GivenParameters;
 use crate::rules::Rules;
 use crate::run::{Kind, Run};
@@ -27,7 +27,7 @@ pub struct SendOptions {
     /// gitignore patterns of what to leave out.
     pub ignore: Vec<String>,
     /// Where to keep sealed results as `NAME.age`.
-    pub out: Option<PathBuf>,
+    pub export: Option<PathBuf>,
     /// Send what programs and desktops leave in folders, too: temporary and system files, and what version control keeps there.
     pub temporary: bool,
     /// What to set of the engine's parameters; one engine's only.
@@ -45,7 +45,7 @@ impl Context {
         for glob in &options.ignore {
             Rules::globs_only(Path::new("/"), std::slice::from_ref(glob))?;
         }
-        let out = options.out.as_deref().map(Out::new).transpose()?;
+        let export = options.export.as_deref().map(Export::new).transpose()?;
         let wanted = Wanted::parse(options.engine.as_deref());
         check_wanted(&wanted, &options.parameters)?;
         let recipe = self.recipe(&wanted, true).await?;
@@ -55,15 +55,15 @@ impl Context {
         let account = self.config.account();
         self.journal.adopt(&self.home, &account, &self.session).await?;
         self.catch_up_with_the_begun().await?;
-        let outs = self.journal.out_folders(out.as_ref().map(Out::folder)).await?;
+        let exports = self.journal.export_folders(export.as_ref().map(Export::folder)).await?;
         let (mut roots, mut unreadable) = (Vec::new(), Vec::new());
         for path in &options.paths {
             match Root::new(path) {
-                Ok(root) => roots.push(root.without(self.home.path(), &outs)),
+                Ok(root) => roots.push(root.without(self.home.path(), &exports)),
                 Err(reason) => unreadable.push(Met::Unreadable { path: path.clone(), reason }),
             }
         }
-        let work = Work { roots: roots.clone(), out, again: options.again, parameters, ..Work::default() };
+        let work = Work { roots: roots.clone(), export, again: options.again, parameters, ..Work::default() };
         let shared = self.shared(&recipe, work);
         let (met, found) = mpsc::channel(4);
         let walks = TaskTracker::new();

@@ -101,7 +101,7 @@ impl Client {
     async fn watched(&self, offline: Option<Error>, tell: &mut impl FnMut(WaitingFile)) -> Result<(), Error> {
         // What keeps everything from being sent. Asked for when there is a file that it matters for.
         let mut blocked: Option<Option<Reason>> = offline.map(|error| Some(Reason::Offline { error }));
-        let outs = self.base.journal.out_folders(None).await?;
+        let exports = self.base.journal.export_folders(None).await?;
         for (folder, Watched { ignore, engine, temporary, .. }) in
             self.base.journal.watched_folders(&self.base.home).await?
         {
@@ -110,9 +110,9 @@ impl Client {
             let is_offline = matches!(blocked, Some(Some(Reason::Offline { .. })));
             let mut engines: Option<Option<Engines>> = is_offline.then_some(None);
             let (met, mut walked) = mpsc::channel(4);
-            let (home, outs) = (self.base.home.clone(), Arc::clone(&outs));
+            let (home, exports) = (self.base.home.clone(), Arc::clone(&exports));
             let walking = tokio::task::spawn_blocking(move || {
-                let root = Root::resolved(folder).without(home.path(), &outs);
+                let root = Root::resolved(folder).without(home.path(), &exports);
                 // Whoever watches the folder checked them.
                 let Ok(mut rules) = Rules::new(&root.path, &ignore) else { return };
                 if !temporary {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::error::{Error, io_detail};
-use crate::out::{is_part, is_result};
+use crate::export::{is_part, is_result};
 use crate::reason::SkipReason;
 use crate::rules::{LeftOut, Rules};
 use crate::source::{Found, path_bytes};
@@ -30,7 +30,7 @@ pub(crate) struct Root {
     /// Filemill's home, as an absolute path without links: nothing in it is sent.
     pub(crate) home: PathBuf,
     /// Folders that results were kept in, likewise: the results are not sent.
-    pub(crate) outs: Arc<HashSet<PathBuf>>,
+    pub(crate) exports: Arc<HashSet<PathBuf>>,
 }
 
 /// Something that a walk met.
@@ -72,7 +72,7 @@ impl Root {
 
     /// The one at the absolute `path`, which has no links and which the user calls so.
     pub(crate) fn resolved(path: PathBuf) -> Self {
-        Self { given: path.clone(), path, home: PathBuf::new(), outs: Arc::default() }
+        Self { given: path.clone(), path, home: PathBuf::new(), exports: Arc::default() }
     }
 
     /// The opened folder, and the absolute `path` below it.
@@ -85,10 +85,10 @@ impl Root {
         Ok((Tree::at(&self.path)?, below))
     }
 
-    /// Leaves out the home, and results that were kept in one of `outs`.
-    pub(crate) fn without(mut self, home: &Path, outs: &Arc<HashSet<PathBuf>>) -> Self {
+    /// Leaves out the home, and results that were kept in one of `exports`.
+    pub(crate) fn without(mut self, home: &Path, exports: &Arc<HashSet<PathBuf>>) -> Self {
         self.home = fs::canonicalize(home).unwrap_or_else(|_| home.to_owned());
-        self.outs = Arc::clone(outs);
+        self.exports = Arc::clone(exports);
         self
     }
 
@@ -101,13 +101,13 @@ impl Root {
     /// Whether the absolute `path` below this root is what was kept of a result, or lies in it. What the user named is
     /// not, whatever it is called.
     pub(crate) fn is_result(&self, path: &Path, is_folder: bool) -> bool {
-        if self.outs.is_empty() {
+        if self.exports.is_empty() {
             return false;
         }
         let (mut is_folder, mut has_such_a_name) = (is_folder, false);
         for at in path.ancestors() {
             // Results may have been kept in a folder above the root, too.
-            if has_such_a_name && self.outs.contains(at) {
+            if has_such_a_name && self.exports.contains(at) {
                 return true;
             }
             has_such_a_name |= at != self.path && at.starts_with(&self.path) && is_result(at, is_folder);
@@ -119,8 +119,8 @@ impl Root {
     /// Whether it is to be said of the absolute `folder` that results in it are left out: they were kept there, or, if it is the root,
     /// in one that it lies in.
     fn keeps_results(&self, folder: &Path) -> bool {
-        let is_out = |folder: &Path| self.outs.contains(folder);
-        is_out(folder) || folder == self.path && !self.outs.is_empty() && folder.ancestors().any(is_out)
+        let is_out = |folder: &Path| self.exports.contains(folder);
+        is_out(folder) || folder == self.path && !self.exports.is_empty() && folder.ancestors().any(is_out)
     }
 
     /// A path below it, as the user would name it; `None` if it is not below it.
@@ -465,8 +465,8 @@ mod tests {
         }
         fs::write(path.join(".filemill-0123.part"), "half").unwrap();
         let sent = |root: &str, out: &str| {
-            let outs = Arc::new(HashSet::from([path.join(out), path.join("gone")]));
-            let root = Root::new(&path.join(root)).unwrap().without(&path.join("home"), &outs);
+            let exports = Arc::new(HashSet::from([path.join(out), path.join("gone")]));
+            let root = Root::new(&path.join(root)).unwrap().without(&path.join("home"), &exports);
             let (files, skipped) = sent(&root);
             (files, skipped.replace(&*path.file_name().unwrap().to_string_lossy(), "all"))
         };

@@ -24,7 +24,7 @@ use crate::context::{Context, Work, check_wanted};
 use crate::engines::Wanted;
 use crate::error::Error;
 use crate::event::{Event, Note, Recovery, Trouble};
-use crate::out::Out;
+use crate::export::Export;
 use crate::parameters::GivenParameters;
 use crate::recipe::Recipe;
 use crate::rules::Rules;
@@ -53,7 +53,7 @@ pub struct WatchOptions {
     /// gitignore patterns of what to leave out, over those of the folders' own rule files.
     pub ignore: Vec<String>,
     /// Where to keep sealed results as `NAME.age`.
-    pub out: Option<PathBuf>,
+    pub export: Option<PathBuf>,
     /// How long a file must stay as it is before it is sent. If absent, what is seen of whoever writes into its folder decides.
     pub settle: Option<Duration>,
     /// Send what programs and desktops leave in folders, too: temporary and system files, and what version control keeps there.
@@ -72,8 +72,8 @@ impl Context {
     pub(crate) async fn watch(&self, options: WatchOptions) -> Result<(), Error> {
         let unkept = Arc::<Unkept>::default();
         let result = self.watch_until_stopped(&options, &unkept).await;
-        if let Some(out) = &options.out {
-            unkept.tell_left(out, &self.events).await;
+        if let Some(export) = &options.export {
+            unkept.tell_left(export, &self.events).await;
         }
         result
     }
@@ -117,15 +117,15 @@ impl Context {
             Ok(Arc::new(if options.temporary { rules } else { rules.without_temporary() }))
         };
         let rules = roots.iter().map(rules).collect::<Result<Vec<_>, Error>>()?;
-        let out = options.out.as_deref().map(Out::new).transpose()?;
-        let results = out.as_ref().map(Out::folder);
+        let export = options.export.as_deref().map(Export::new).transpose()?;
+        let results = export.as_ref().map(Export::folder);
         if let Some(root) = roots.iter().find(|root| Some(&*root.path) == results) {
             let detail = "it is watched itself; a folder in it may be named".to_owned();
             return Err(Error::File { action: "keep results in", path: root.given.clone(), detail });
         }
         let wanted = Wanted::parse(options.engine.as_deref());
         check_wanted(&wanted, &options.parameters)?;
-        Ok(Begun { roots, rules, out, wanted, is_noted: false, parameters: None })
+        Ok(Begun { roots, rules, export, wanted, is_noted: false, parameters: None })
     }
 
     async fn watch_while_there_is_room(
@@ -134,9 +134,10 @@ impl Context {
         options: &WatchOptions,
         (taken, unkept): (&Arc<Taken>, &Arc<Unkept>),
     ) -> Result<(), Error> {
-        let out = begun.out.clone();
-        let outs = self.journal.out_folders(out.as_ref().map(Out::folder)).await?;
-        let roots: Vec<Root> = begun.roots.iter().map(|root| root.clone().without(self.home.path(), &outs)).collect();
+        let export = begun.export.clone();
+        let exports = self.journal.export_folders(export.as_ref().map(Export::folder)).await?;
+        let roots: Vec<Root> =
+            begun.roots.iter().map(|root| root.clone().without(self.home.path(), &exports)).collect();
         let rules = begun.rules.clone();
         // First of all: whoever asks for the status sees what waits, and why, while server or pool are waited for.
         // Of two programs that begin at once, one sees the other.
@@ -165,7 +166,7 @@ impl Context {
         let work = Work {
             roots: roots.clone(),
             rules: Arc::new(StandingRules::new(roots.iter().cloned().zip(rules.iter().cloned()).collect())),
-            out,
+            export,
             again: options.again,
             taken: Arc::clone(taken),
             unkept: Arc::clone(unkept),

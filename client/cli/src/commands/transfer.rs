@@ -26,7 +26,7 @@ pub(crate) async fn send(home: Home, send: args::Send, stop: &CancellationToken)
         engine: send.analysis.engine,
         again: send.analysis.again,
         ignore: send.analysis.ignore,
-        out: send.analysis.out,
+        export: send.analysis.out,
         temporary: send.analysis.temporary,
         parameters,
     };
@@ -45,7 +45,7 @@ pub(crate) async fn watch(home: Home, watch: args::Watch, stop: &CancellationTok
         engine: watch.analysis.engine,
         again: watch.analysis.again,
         ignore: watch.analysis.ignore,
-        out: watch.analysis.out,
+        export: watch.analysis.out,
         settle: watch.settle,
         temporary: watch.analysis.temporary,
         parameters,

@@ -24,7 +24,7 @@ pub(super) enum Node {
 
 /// How much of a JSON text is kept.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Kept {
+pub(super) struct Limits {
     /// Values in all.
     pub(super) values: usize,
     /// Lists and objects within each other, of which items and fields are kept. Well below the 128 at which serde_json fails.
@@ -43,7 +43,7 @@ impl Node {
     /// # Errors
     ///
     /// It is no JSON.
-    pub(super) fn read(text: &str, kept: &Kept) -> serde_json::Result<Self> {
+    pub(super) fn read(text: &str, kept: &Limits) -> serde_json::Result<Self> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let left = Cell::new(kept.values);
         let node = Reading { kept, left: &left, depth: 0 }.deserialize(&mut deserializer)?;
@@ -69,7 +69,7 @@ impl Node {
 
 /// A value that is being read.
 struct Reading<'a> {
-    kept: &'a Kept,
+    kept: &'a Limits,
     /// Values that may still be kept.
     left: &'a Cell<usize>,
     /// Within how many lists and objects it stands.
@@ -184,7 +184,7 @@ impl<'de> DeserializeSeed<'de> for Name<'_, '_> {
 mod tests {
     use super::*;
 
-    const FEW: Kept = Kept { values: 10, depth: 3, items: 4, fields: 3, text_bytes: 5 };
+    const FEW: Limits = Limits { values: 10, depth: 3, items: 4, fields: 3, text_bytes: 5 };
 
     #[test]
     fn no_more_is_kept_than_is_asked_for_and_the_rest_is_counted() {

@@ -33,7 +33,7 @@ pub(crate) struct Missing {
 }
 
 /// A result as it was kept.
-pub(crate) struct Kept {
+pub(crate) struct KeptResult {
     pub(crate) upload: UploadId,
     pub(crate) index: u32,
     pub(crate) outcome: String,
@@ -89,7 +89,7 @@ impl Journal {
     }
 
     /// The results that came for these places.
-    pub(crate) async fn results(&self, asked: &[(UploadId, u32)]) -> Result<Vec<Kept>, Error> {
+    pub(crate) async fn results(&self, asked: &[(UploadId, u32)]) -> Result<Vec<KeptResult>, Error> {
         let mut kept = Vec::with_capacity(asked.len());
         for asked in asked.chunks(ROWS_PER_STATEMENT) {
             let mut query = asked_places(asked);
@@ -149,8 +149,8 @@ impl Journal {
     }
 }
 
-fn read_kept(row: &SqliteRow) -> Result<Kept, sqlx::Error> {
-    Ok(Kept {
+fn read_kept(row: &SqliteRow) -> Result<KeptResult, sqlx::Error> {
+    Ok(KeptResult {
         upload: upload_id(row.try_get("upload")?)?,
         index: index(row.try_get("idx")?)?,
         outcome: row.try_get("outcome")?,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use filemill_seal::{ChunkSealer, DataKey, FileEntry, Header, Layout, UploadId};
 
-use super::plan;
+use super::remaining;
 use super::shared::Pipeline;
 use super::transfer::{HeaderState, Judged, Transfer};
 use crate::engines::EngineRelease;
@@ -42,7 +42,7 @@ pub(crate) fn begin(
     let sealed = header.seal(std::slice::from_ref(&recipe.pool_recipient)).map_err(Error::Header)?;
     let digest = sealed.digest();
     let header_bytes = sealed.into_bytes();
-    let plan = plan::whole(&layout);
+    let remaining = remaining::all(&layout);
     Ok(Transfer {
         sealer: ChunkSealer::new(&header.key, header.upload, digest),
         header_bytes: header_bytes.len() as u64,
@@ -70,7 +70,7 @@ pub(crate) fn begin(
         journalled: false,
         resumed: false,
         opened: false,
-        plan,
+        remaining,
         plain: HashMap::new(),
         verdicts: HashMap::new(),
         untold: Vec::new(),
@@ -100,7 +100,7 @@ pub(crate) fn resume(pipeline: Arc<Pipeline>, stored: StoredUpload, rules: Judge
         resumed: true,
         opened: false,
         // Made anew when the server has said what it has.
-        plan: plan::Plan { steps: std::collections::VecDeque::new(), hash_from: 0 },
+        remaining: remaining::Remaining { steps: std::collections::VecDeque::new(), hash_from: 0 },
         plain: stored.plain,
         verdicts: stored.verdicts,
         untold: stored.stored,

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use filemill_seal::{ChunkSealer, ChunkShape, Compressor, Digest, Verdict};
 
-use super::plan::Step;
+use super::remaining::Step;
 use super::shared::{LEVEL, Pipeline};
 use crate::budget::Buffer;
 use crate::error::Error;

@@ -24,7 +24,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 
-use super::plan::{self, Plan, chunks_of_ranges};
+use super::remaining::{self, Remaining, chunks_of_ranges};
 use super::seal::{ReadChunk, ReadyChunk};
 use super::shared::Pipeline;
 use crate::api::{Put, backoff};
@@ -62,7 +62,7 @@ pub(crate) struct Transfer {
     pub(super) resumed: bool,
     /// The server knows it.
     pub(super) opened: bool,
-    pub(super) plan: Plan,
+    pub(super) remaining: Remaining,
     /// Digests of chunks that were sealed before.
     pub(super) plain: HashMap<u32, Digest>,
     /// Verdicts of files that were read in full before.
@@ -192,7 +192,7 @@ impl Transfer {
         } else if self.layout.chunk_count() > FEW_CHUNKS {
             self.write_down(going).await?;
         }
-        going.reader = Some(Reader::new(Arc::clone(&self.files), Arc::clone(&self.layout), self.plan.hash_from));
+        going.reader = Some(Reader::new(Arc::clone(&self.files), Arc::clone(&self.layout), self.remaining.hash_from));
         loop {
             self.start_reading(going);
             self.start_asking(going).await?;
@@ -269,10 +269,10 @@ impl Transfer {
         // What storage confirmed and the server was not told: it is told now.
         let untold = std::mem::take(&mut self.untold);
         going.confirmed = untold.into_iter().filter(|chunk| stored.insert(chunk.sequence)).collect();
-        let Some(plan) = plan::rest(&self.layout, &self.plain, &stored) else {
+        let Some(remaining) = remaining::after(&self.layout, &self.plain, &stored) else {
             return Ok(Some(TransferEnd::Abandoned(AgainReason::ChunksNeverSealed)));
         };
-        self.plan = plan;
+        self.remaining = remaining;
         let done: u64 = stored.iter().filter_map(|sequence| self.layout.chunk_length(*sequence)).map(u64::from).sum();
         self.pipeline.progress.stored(done);
         if let Some(end) = self.header_answer(going, answer.header, Instant::now()) {
@@ -285,13 +285,13 @@ impl Transfer {
         if going.sealing >= SEALS_AT_ONCE {
             return;
         }
-        let Some(step) = self.plan.steps.front().copied() else {
+        let Some(step) = self.remaining.steps.front().copied() else {
             return;
         };
         let (Some(reader), Some(shape)) = (going.reader.take(), self.layout.shape(step.sequence)) else {
             return;
         };
-        self.plan.steps.pop_front();
+        self.remaining.steps.pop_front();
         let pipeline = Arc::clone(&self.pipeline);
         // To be compared, or to be written down together with the upload.
         let digest = step.known || !self.journalled;
@@ -304,7 +304,7 @@ impl Transfer {
         if going.asking {
             return Ok(());
         }
-        let all_read = self.plan.steps.is_empty() && going.reader.is_some() && going.sealing == 0;
+        let all_read = self.remaining.steps.is_empty() && going.reader.is_some() && going.sealing == 0;
         if !self.opened || self.header == HeaderState::ToSend {
             if !self.opened && going.ready.is_empty() {
                 return Ok(());

@@ -115,13 +115,13 @@ impl Shared {
     ///
     /// Errors of the journal. That its sealed result cannot be kept now is told.
     pub(super) async fn conclude(&self, mut conclusion: Conclusion) -> Result<(), Error> {
-        if let (Some(out), Some(sealed)) = (&self.out, conclusion.sealed.take()) {
+        if let (Some(export), Some(sealed)) = (&self.export, conclusion.sealed.take()) {
             let result = ToKeep {
                 name: std::mem::take(&mut conclusion.name),
                 place: conclusion.place,
                 path: conclusion.supersedes.then(|| conclusion.path.clone()),
             };
-            let paths = self.keep(out, result, sealed, Arc::clone(&conclusion.artifacts)).await?;
+            let paths = self.keep(export, result, sealed, Arc::clone(&conclusion.artifacts)).await?;
             if let Ending::Succeeded { report, .. } = &mut conclusion.ending {
                 for (artifact, path) in report.artifacts.iter_mut().zip(paths) {
                     artifact.path = Some(path);

@@ -11,8 +11,8 @@ use super::shared::Shared;
 use super::unkept::ToKeep;
 use crate::error::Error;
 use crate::event::{Event, Recovery, Trouble};
+use crate::export::{Export, Exported};
 use crate::inbox::Reopened;
-use crate::out::{Kept, Out};
 use crate::source::path_from_bytes;
 
 /// Results that wait to be kept, at most: no others are taken in while there are more.
@@ -32,14 +32,14 @@ impl Shared {
     /// Errors of the journal.
     pub(super) async fn keep(
         &self,
-        out: &Out,
+        export: &Export,
         result: ToKeep,
         sealed: Vec<u8>,
         artifacts: Arc<[Artifact]>,
     ) -> Result<Vec<PathBuf>, Error> {
-        let (paths, error) = match self.keep_now(out, &result, sealed, artifacts).await {
-            Ok(Kept { artifacts, trouble: Some(error), is_passing: true }) => (artifacts, error),
-            Ok(Kept { artifacts, trouble, .. }) => {
+        let (paths, error) = match self.keep_now(export, &result, sealed, artifacts).await {
+            Ok(Exported { artifacts, trouble: Some(error), is_passing: true }) => (artifacts, error),
+            Ok(Exported { artifacts, trouble, .. }) => {
                 if let Some(error) = trouble {
                     self.tell_blocked(error).await;
                 }
@@ -48,7 +48,7 @@ impl Shared {
             Err(error @ Error::File { .. }) => (Vec::new(), error),
             Err(error) => return Err(error),
         };
-        self.put_off(out, result, error).await?;
+        self.put_off(export, result, error).await?;
         Ok(paths)
     }
 
@@ -61,11 +61,11 @@ impl Shared {
 
     async fn keep_now(
         &self,
-        out: &Out,
+        export: &Export,
         result: &ToKeep,
         sealed: Vec<u8>,
         artifacts: Arc<[Artifact]>,
-    ) -> Result<Kept, Error> {
+    ) -> Result<Exported, Error> {
         let (name, sealed) = (path_from_bytes(result.name.clone()), Arc::new(sealed));
         let formers = match (result.place, &result.path) {
             (Some(place), Some(path)) => self.inbox.journal.formers(place, path).await?,
@@ -78,22 +78,22 @@ impl Shared {
             else {
                 continue;
             };
-            let (out, name, sealed, artifacts) =
-                (out.clone(), name.clone(), Arc::clone(&sealed), Arc::clone(&artifacts));
+            let (export, name, sealed, artifacts) =
+                (export.clone(), name.clone(), Arc::clone(&sealed), Arc::clone(&artifacts));
             let kept = tokio::task::spawn_blocking(move || {
-                out.keep_in_place_of((&former, &of_former), &name, &sealed, &artifacts)
+                export.keep_in_place_of((&former, &of_former), &name, &sealed, &artifacts)
             });
             if let Some(kept) = kept.await.map_err(|_| Error::Stopped)?? {
                 return Ok(kept);
             }
         }
-        let out = out.clone();
-        let kept = tokio::task::spawn_blocking(move || out.keep(&name, &sealed, &artifacts));
+        let export = export.clone();
+        let kept = tokio::task::spawn_blocking(move || export.keep(&name, &sealed, &artifacts));
         kept.await.map_err(|_| Error::Stopped)?
     }
 
     /// Remembers a result that could not be kept.
-    async fn put_off(&self, out: &Out, result: ToKeep, error: Error) -> Result<(), Error> {
+    async fn put_off(&self, export: &Export, result: ToKeep, error: Error) -> Result<(), Error> {
         let is_news = loop {
             {
                 // Together: whoever finds nothing waiting says that all are kept.
@@ -106,24 +106,24 @@ impl Shared {
             }
             tokio::select! {
                 () = self.stop.cancelled() => return Err(Error::Stopped),
-                () = tokio::time::sleep(TRY_AGAIN) => self.keep_waiting(out).await?,
+                () = tokio::time::sleep(TRY_AGAIN) => self.keep_waiting(export).await?,
             }
         };
         if is_news {
-            let trouble = Trouble::ResultsNotKept { folder: out.folder().to_owned(), error };
+            let trouble = Trouble::ResultsNotKept { folder: export.folder().to_owned(), error };
             self.events.tell(Event::Trouble(trouble)).await;
         }
         Ok(())
     }
 
     /// Keeps what waits, as far as that can be done now.
-    pub(super) async fn keep_waiting(&self, out: &Out) -> Result<(), Error> {
+    pub(super) async fn keep_waiting(&self, export: &Export) -> Result<(), Error> {
         let _trying = self.unkept.trying.lock().await;
         let mut failures = 0;
         let rounds = self.unkept.lock().waiting.len();
         for _ in 0..rounds {
             let Some(result) = self.unkept.lock().waiting.pop_front() else { break };
-            let is_kept = self.keep_again(out, &result).await;
+            let is_kept = self.keep_again(export, &result).await;
             if matches!(is_kept, Ok(true)) {
                 continue;
             }
@@ -143,22 +143,22 @@ impl Shared {
             })
         };
         if let Some(count) = done {
-            let recovery = Recovery::ResultsKept { folder: out.folder().to_owned(), count };
+            let recovery = Recovery::ResultsKept { folder: export.folder().to_owned(), count };
             self.events.tell(Event::Recovered(recovery)).await;
         }
         Ok(())
     }
 
     /// Whether a result that waited need not wait any more.
-    async fn keep_again(&self, out: &Out, result: &ToKeep) -> Result<bool, Error> {
+    async fn keep_again(&self, export: &Export, result: &ToKeep) -> Result<bool, Error> {
         let Some(place) = result.place else { return Ok(true) };
         // The journal has it, or nobody does.
         let Some(Reopened { sealed: Some(sealed), artifacts, .. }) = self.inbox.reopen(&[place]).await?.remove(&place)
         else {
             return Ok(true);
         };
-        match self.keep_now(out, result, sealed, artifacts).await {
-            Ok(Kept { trouble: Some(error), is_passing, .. }) => {
+        match self.keep_now(export, result, sealed, artifacts).await {
+            Ok(Exported { trouble: Some(error), is_passing, .. }) => {
                 if !is_passing {
                     self.tell_blocked(error).await;
                 }
@@ -173,7 +173,7 @@ impl Shared {
 
 /// Keeps results that could not be kept, now and then, until `stop`.
 pub(super) async fn keep_later(shared: Arc<Shared>, stop: CancellationToken) -> Result<(), Error> {
-    let Some(out) = shared.out.clone() else { return Ok(()) };
+    let Some(export) = shared.export.clone() else { return Ok(()) };
     let mut pause = TRY_AGAIN;
     loop {
         tokio::select! {
@@ -184,7 +184,7 @@ pub(super) async fn keep_later(shared: Arc<Shared>, stop: CancellationToken) -> 
             pause = TRY_AGAIN;
             continue;
         }
-        shared.keep_waiting(&out).await?;
+        shared.keep_waiting(&export).await?;
         pause = (pause * 2).min(TRY_AGAIN_MAX);
     }
 }

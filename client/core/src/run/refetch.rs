@@ -27,7 +27,7 @@ const LOOKED_AFTER: u32 = 1024;
 ///
 /// What makes going on useless: a revoked token, a full journal.
 pub(super) async fn refetch(shared: Arc<Shared>, stop: CancellationToken) -> Result<(), Error> {
-    let mut fetcher = Refetcher { shared, plan: HashMap::new() };
+    let mut fetcher = Refetcher { shared, schedule: HashMap::new() };
     tokio::select! {
         result = fetcher.run() => result,
         () = stop.cancelled() => Ok(()),
@@ -37,12 +37,12 @@ pub(super) async fn refetch(shared: Arc<Shared>, stop: CancellationToken) -> Res
 struct Refetcher {
     shared: Arc<Shared>,
     /// When each is asked for, and how often it was.
-    plan: Plan,
+    schedule: Schedule,
 }
 
-type Plan = HashMap<(UploadId, u32), Planned>;
+type Schedule = HashMap<(UploadId, u32), Scheduled>;
 
-struct Planned {
+struct Scheduled {
     at: Instant,
     times: u32,
     /// It was said that somebody waits for it.
@@ -53,13 +53,13 @@ impl Refetcher {
     async fn run(&mut self) -> Result<(), Error> {
         loop {
             let unfetched = self.shared.inbox.journal.unfetched(&self.shared.account, LOOKED_AFTER).await?;
-            self.plan(&unfetched).await?;
+            self.schedule_all(&unfetched).await?;
             let now = Instant::now();
-            // What is planned beyond these is not asked for before some of them are there.
-            let next = next(&self.plan, &unfetched);
+            // What is scheduled beyond these is not asked for before some of them are there.
+            let next = next(&self.schedule, &unfetched);
             let due: Vec<Unfetched> = unfetched
                 .into_iter()
-                .filter(|one| self.plan.get(&(one.upload, one.index)).is_some_and(|planned| planned.at <= now))
+                .filter(|one| self.schedule.get(&(one.upload, one.index)).is_some_and(|scheduled| scheduled.at <= now))
                 .take(MAX_FETCHED)
                 .collect();
             if !due.is_empty() {
@@ -74,17 +74,17 @@ impl Refetcher {
     }
 
     /// Takes new ones in, and ends with those that another program of this home has fetched.
-    async fn plan(&mut self, unfetched: &[Unfetched]) -> Result<(), Error> {
+    async fn schedule_all(&mut self, unfetched: &[Unfetched]) -> Result<(), Error> {
         // Together: what is asked for at once is one request.
         let at = Instant::now() + pause(0);
         for one in unfetched {
             let place = (one.upload, one.index);
-            let planned = self.plan.entry(place).or_insert(Planned { at, times: 0, told: false });
+            let scheduled = self.schedule.entry(place).or_insert(Scheduled { at, times: 0, told: false });
             // The others are of earlier runs, and nobody waits for them here.
-            if planned.told || !self.shared.awaited.has(one.upload, one.index) {
+            if scheduled.told || !self.shared.awaited.has(one.upload, one.index) {
                 continue;
             }
-            planned.told = true;
+            scheduled.told = true;
             let places = self.shared.inbox.journal.places(&[place]).await?;
             for file in places.iter().filter(|file| !file.reused) {
                 let path = self.shared.named(&file.path);
@@ -97,13 +97,13 @@ impl Refetcher {
             return Ok(());
         }
         let gone: Vec<_> = self
-            .plan
+            .schedule
             .keys()
             .filter(|(upload, index)| !unfetched.iter().any(|one| one.upload == *upload && one.index == *index))
             .copied()
             .collect();
         for place in &gone {
-            self.plan.remove(place);
+            self.schedule.remove(place);
         }
         if !gone.is_empty() {
             for arrival in self.shared.inbox.fetched_elsewhere(&gone).await? {
@@ -116,13 +116,13 @@ impl Refetcher {
     async fn fetch(&mut self, due: Vec<Unfetched>) -> Result<(), Error> {
         let again = self.shared.inbox.fetch_again(due).await?;
         for (place, _) in again.left {
-            if let Some(planned) = self.plan.get_mut(&place) {
-                planned.times += 1;
-                planned.at = Instant::now() + pause(planned.times);
+            if let Some(scheduled) = self.schedule.get_mut(&place) {
+                scheduled.times += 1;
+                scheduled.at = Instant::now() + pause(scheduled.times);
             }
         }
         for arrival in again.arrivals {
-            self.plan.remove(&(arrival.upload, arrival.index));
+            self.schedule.remove(&(arrival.upload, arrival.index));
             self.shared.arrived(arrival).await?;
         }
         Ok(())
@@ -130,8 +130,8 @@ impl Refetcher {
 }
 
 /// When the first of these is to be asked for.
-fn next(plan: &Plan, unfetched: &[Unfetched]) -> Option<Instant> {
-    unfetched.iter().filter_map(|one| plan.get(&(one.upload, one.index))).map(|planned| planned.at).min()
+fn next(schedule: &Schedule, unfetched: &[Unfetched]) -> Option<Instant> {
+    unfetched.iter().filter_map(|one| schedule.get(&(one.upload, one.index))).map(|scheduled| scheduled.at).min()
 }
 
 fn pause(times: u32) -> Duration {
@@ -145,13 +145,13 @@ mod tests {
     #[test]
     fn what_is_beyond_the_page_wakes_nobody_who_would_not_ask_for_it() {
         let (now, upload) = (Instant::now(), UploadId::random());
-        let planned = |at| Planned { at, times: 0, told: false };
+        let scheduled = |at| Scheduled { at, times: 0, told: false };
         let later = now + Duration::from_secs(9);
-        let plan = Plan::from([((upload, 0), planned(later)), ((upload, 1), planned(now))]);
+        let schedule = Schedule::from([((upload, 0), scheduled(later)), ((upload, 1), scheduled(now))]);
         let (outcome, reason) = (String::new(), String::new());
         let page = [Unfetched { upload, index: 0, cursor: 1, outcome, reason }];
-        assert_eq!(next(&plan, &page), Some(later));
-        assert_eq!(next(&plan, &[]), None);
+        assert_eq!(next(&schedule, &page), Some(later));
+        assert_eq!(next(&schedule, &[]), None);
     }
 
     #[test]

@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::unkept::Unkept;
 use crate::awaited::Awaited;
 use crate::engines::Engines;
+use crate::export::Export;
 use crate::home::Home;
 use crate::inbox::Inbox;
-use crate::out::Out;
 use crate::parameters::Parameters;
 use crate::pipeline::Pipeline;
 use crate::progress::Progress;
@@ -37,8 +37,8 @@ pub(crate) struct Shared {
     pub(crate) roots: Vec<Root>,
     /// Of a watcher: what they leave out while it waits is not sent.
     pub(crate) rules: Arc<StandingRules>,
-    pub(crate) out: Option<Out>,
-    /// Results that could not be kept in `out`.
+    pub(crate) export: Option<Export>,
+    /// Results that could not be kept in `export`.
     pub(crate) unkept: Arc<Unkept>,
     pub(crate) account: String,
     pub(crate) home: Home,

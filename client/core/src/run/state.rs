@@ -36,7 +36,7 @@ pub(crate) struct Run {
     pub(super) held_until: Option<Instant>,
     /// Files that no engine can be chosen for now, and when to look for one again: a watcher's, and others that engines are only
     /// to be described for.
-    pub(super) unplaced: HashMap<PathBuf, Found>,
+    pub(super) unassigned: HashMap<PathBuf, Found>,
     pub(super) look_again: Option<Instant>,
     pub(super) look_pause: Pause,
     /// There are other engines since they were looked for.
@@ -88,7 +88,7 @@ impl Run {
             packers: Packers::new(),
             held: Vec::new(),
             held_until: None,
-            unplaced: HashMap::new(),
+            unassigned: HashMap::new(),
             look_again: None,
             look_pause: Pause::default(),
             engines_changed: false,

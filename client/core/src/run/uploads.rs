@@ -141,7 +141,7 @@ impl Run {
         }
         if !recipe.engines.are_those(&self.recipe.engines) {
             self.shared.taken.find_again();
-            if !self.unplaced.is_empty() {
+            if !self.unassigned.is_empty() {
                 self.engines_changed = true;
                 self.look_again = Some(Instant::now());
             }
@@ -187,7 +187,7 @@ impl Run {
     /// none, it is looked up first.
     pub(super) async fn take_in(&mut self, selected: Selected) -> Result<(), Error> {
         let Selected { mut file, looked_up } = selected;
-        let target = self.place(&mut file).await?;
+        let target = self.assign(&mut file).await?;
         if let Ok(target) = &target
             && self.is_looked_up_first(&file)
             && resolve(&self.recipe.engines, &target.to).is_some_and(|release| Some(release.release) != looked_up)
@@ -200,7 +200,7 @@ impl Run {
 
     /// Takes a file into the next bundle, and begins that if it is full.
     pub(super) async fn pack(&mut self, mut file: Found) -> Result<(), Error> {
-        let target = self.place(&mut file).await?;
+        let target = self.assign(&mut file).await?;
         self.pack_for(target, file).await
     }
 

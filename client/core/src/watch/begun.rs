@@ -6,7 +6,7 @@ use filemill_seal::PoolError;
 
 use crate::engines::Wanted;
 use crate::error::Error;
-use crate::out::Out;
+use crate::export::Export;
 use crate::parameters::Parameters;
 use crate::rules::Rules;
 use crate::walk::Root;
@@ -16,7 +16,7 @@ use crate::walk::Root;
 pub(super) struct Begun {
     pub(super) roots: Vec<Root>,
     pub(super) rules: Vec<Arc<Rules>>,
-    pub(super) out: Option<Out>,
+    pub(super) export: Option<Export>,
     pub(super) wanted: Wanted,
     /// Whether other programs see that these folders are watched.
     pub(super) is_noted: bool,

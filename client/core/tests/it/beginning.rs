@@ -48,8 +48,8 @@ async fn what_was_right_when_a_watcher_began_ends_it_no_more_when_its_journal_ha
     assert!(Command::new("cp").arg("-a").arg(aside.join(".")).arg(&home).status().unwrap().success());
     fs::create_dir(world.path("results")).unwrap();
     world.write("before", "1");
-    let out = Some(world.path("results/out"));
-    watching(&world, WatchOptions { out, ..in_folder(&world) }, |watching| {
+    let export = Some(world.path("results/out"));
+    watching(&world, WatchOptions { export, ..in_folder(&world) }, |watching| {
         let (world, disk) = (&world, &disk);
         async move {
             watching.until_finished(world, "before").await;

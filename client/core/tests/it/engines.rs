@@ -392,9 +392,9 @@ async fn artifacts_are_saved_beside_the_sealed_results() {
         Artifact { name: "raw".into(), media_type: "application/octet-stream".into(), data: vec![0; 70_000] },
     ];
     world.write("dir/a.csv", "1");
-    let out = world.path("out");
-    let options = SendOptions { paths: vec![world.files()], out: Some(out.clone()), ..SendOptions::default() };
-    let folder = out.join("dir/a.csv.artifacts");
+    let export = world.path("out");
+    let options = SendOptions { paths: vec![world.files()], export: Some(export.clone()), ..SendOptions::default() };
+    let folder = export.join("dir/a.csv.artifacts");
     for round in 0..2 {
         let ran = world.send_with(options.clone()).await;
         ran.result.as_ref().unwrap();

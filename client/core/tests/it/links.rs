@@ -260,19 +260,23 @@ async fn a_result_that_a_link_keeps_from_being_saved_is_a_failure_at_the_end() {
     let world = World::new().await;
     world.write("sub/x", "1");
     world.write("y", "22");
-    let out = world.path("out");
-    fs::create_dir(&out).unwrap();
-    symlink("../elsewhere", out.join("sub")).unwrap();
+    let export = world.path("out");
+    fs::create_dir(&export).unwrap();
+    symlink("../elsewhere", export.join("sub")).unwrap();
     let send = || {
-        world.send_with(SendOptions { paths: vec![world.files()], out: Some(out.clone()), ..SendOptions::default() })
+        world.send_with(SendOptions {
+            paths: vec![world.files()],
+            export: Some(export.clone()),
+            ..SendOptions::default()
+        })
     };
     let ran = send().await;
     let Err(error @ Error::NotKept { .. }) = &ran.result else { panic!("{:?}", ran.result) };
     assert!(error.to_string().contains("some results could not be kept"), "{error}");
-    assert!(ran.finished.iter().all(|file| file.ending.succeeded()) && out.join("y.age").exists());
+    assert!(ran.finished.iter().all(|file| file.ending.succeeded()) && export.join("y.age").exists());
     let said = |event: &Event| matches!(event, Event::Trouble(Trouble::InTheWay { error }) if error.to_string().contains("sub/x.age`: a link"));
     assert!(ran.events.iter().any(said), "{:?}", ran.events);
-    fs::remove_file(out.join("sub")).unwrap();
+    fs::remove_file(export.join("sub")).unwrap();
     send().await.assert_sizes(&[("x", 1), ("y", 2)]);
-    assert!(out.join("sub/x.age").exists());
+    assert!(export.join("sub/x.age").exists());
 }

@@ -25,6 +25,6 @@ mod several;
 #[cfg(unix)]
 mod standing;
 mod storage;
-mod unplaced;
+mod unassigned;
 mod watching;
 mod world;

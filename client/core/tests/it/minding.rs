@@ -199,9 +199,9 @@ async fn what_programs_leave_in_folders_is_sent_only_if_somebody_asks_for_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_grows_again_and_again_has_one_newest_result() {
     let world = World::new().await;
-    let out = world.path("out");
+    let export = world.path("out");
     let path = world.files().join("log.txt");
-    watching(&world, WatchOptions { out: Some(out.clone()), ..in_folder(&world) }, |watching| {
+    watching(&world, WatchOptions { export: Some(export.clone()), ..in_folder(&world) }, |watching| {
         let (world, path) = (&world, &path);
         async move {
             let append = || {
@@ -230,7 +230,7 @@ async fn a_file_that_grows_again_and_again_has_one_newest_result() {
         [36],
         "more than the newest result is shown"
     );
-    let kept: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let kept: Vec<_> = fs::read_dir(&export).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(kept, ["log.txt.age"]);
 }
 
@@ -341,14 +341,14 @@ pub(crate) fn is_journal_full(told: &[Event]) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_for_results_is_said_and_what_could_not_be_kept_follows() {
     let world = World::new().await;
-    let out = world.path("out");
-    let Some(disk) = SmallDisk::mount(&out, 256) else { return };
+    let export = world.path("out");
+    let Some(disk) = SmallDisk::mount(&export, 256) else { return };
     world.write("before", "1");
-    watching(&world, WatchOptions { out: Some(out.clone()), ..in_folder(&world) }, |watching| {
-        let (world, out, disk) = (&world, &out, &disk);
+    watching(&world, WatchOptions { export: Some(export.clone()), ..in_folder(&world) }, |watching| {
+        let (world, export, disk) = (&world, &export, &disk);
         async move {
             watching.until_finished(world, "before").await;
-            assert!(out.join("before.age").exists());
+            assert!(export.join("before.age").exists());
             disk.fill();
             for number in 0..8 {
                 world.write(&format!("full-{number}"), format!("{number}"));
@@ -364,14 +364,14 @@ async fn a_full_disk_for_results_is_said_and_what_could_not_be_kept_follows() {
             }
             disk.free();
             watching.until("what was put off", |told| recoveries(told) == 1).await;
-            assert!((0..8).all(|number| out.join(format!("full-{number}.age")).exists()));
+            assert!((0..8).all(|number| export.join(format!("full-{number}.age")).exists()));
             // A disk that may not be written to, and a folder that is gone.
             disk.remount("ro");
             world.write("read-only", "ro");
             watching.until_finished(world, "read-only").await;
             disk.remount("rw");
             watching.until("what was put off", |told| recoveries(told) == 2).await;
-            assert!(out.join("read-only.age").exists());
+            assert!(export.join("read-only.age").exists());
             assert_eq!(watching.finished().len(), 10, "something was said twice");
         }
     })
@@ -381,18 +381,18 @@ async fn a_full_disk_for_results_is_said_and_what_could_not_be_kept_follows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_put_off_follows_though_the_journal_had_no_room_meanwhile_and_a_stop_says_what_is_left() {
     let world = World::new().await;
-    let (out, home) = (world.path("out"), world.path("home"));
+    let (export, home) = (world.path("out"), world.path("home"));
     let aside = world.path("aside");
     fs::rename(&home, &aside).unwrap();
-    let (Some(results), Some(disk)) = (SmallDisk::mount(&out, 4096), SmallDisk::mount(&home, 4096)) else { return };
+    let (Some(results), Some(disk)) = (SmallDisk::mount(&export, 4096), SmallDisk::mount(&home, 4096)) else { return };
     assert!(Command::new("cp").arg("-a").arg(aside.join(".")).arg(&home).status().unwrap().success());
     world.write("before", "1");
     let left = std::sync::Mutex::new(Vec::new());
     let put_off = |told: &[Event]| {
         troubles(told).iter().filter(|trouble| matches!(trouble, Trouble::ResultsNotKept { .. })).count()
     };
-    watching(&world, WatchOptions { out: Some(out.clone()), ..in_folder(&world) }, |watching| {
-        let (world, out, disk, results, left) = (&world, &out, &disk, &results, &left);
+    watching(&world, WatchOptions { export: Some(export.clone()), ..in_folder(&world) }, |watching| {
+        let (world, export, disk, results, left) = (&world, &export, &disk, &results, &left);
         async move {
             watching.until_finished(world, "before").await;
             results.remount("ro");
@@ -407,7 +407,7 @@ async fn what_was_put_off_follows_though_the_journal_had_no_room_meanwhile_and_a
             watching.until_finished(world, "full-199").await;
             results.remount("rw");
             watching.until("what was put off", |told| recoveries(told) == 1).await;
-            assert!(out.join("put-off.age").exists());
+            assert!(export.join("put-off.age").exists());
             results.remount("ro");
             world.write("left", "left");
             watching.until("the result to be put off", |told| put_off(told) == 2).await;
@@ -423,15 +423,15 @@ async fn what_was_put_off_follows_though_the_journal_had_no_room_meanwhile_and_a
 #[tokio::test(flavor = "multi_thread")]
 async fn sending_goes_on_when_results_cannot_be_kept_and_says_so_at_its_end() {
     let world = World::new().await;
-    let out = world.path("out");
-    let Some(disk) = SmallDisk::mount(&out, 64) else { return };
+    let export = world.path("out");
+    let Some(disk) = SmallDisk::mount(&export, 64) else { return };
     disk.fill();
     for number in 0..3 {
         world.write(&format!("{number}"), format!("{number}"));
     }
     let options = || filemill_client::SendOptions {
         paths: vec![world.files()],
-        out: Some(out.clone()),
+        export: Some(export.clone()),
         ..filemill_client::SendOptions::default()
     };
     let ran = world.send_with(options()).await;
@@ -440,7 +440,7 @@ async fn sending_goes_on_when_results_cannot_be_kept_and_says_so_at_its_end() {
     disk.free();
     let ran = world.send_with(options()).await;
     ran.result.unwrap();
-    assert!((0..3).all(|number| out.join(format!("{number}.age")).exists()));
+    assert!((0..3).all(|number| export.join(format!("{number}.age")).exists()));
     assert_eq!(world.fake.lock().uploads.len(), 1, "it was analysed again");
 }
 

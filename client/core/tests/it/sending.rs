@@ -143,19 +143,19 @@ async fn a_file_that_changes_under_the_reader_is_sent_again_and_shown_once() {
 async fn sealed_results_are_kept_and_open_again() {
     let world = World::new().await;
     world.write("sub/file.txt", "content");
-    let out = world.path("out");
-    let options = SendOptions { paths: vec![world.files()], out: Some(out.clone()), ..SendOptions::default() };
+    let export = world.path("out");
+    let options = SendOptions { paths: vec![world.files()], export: Some(export.clone()), ..SendOptions::default() };
     world.send_with(options).await.assert_sizes(&[("file.txt", 7)]);
     let client = world.client().await;
-    let opened = client.open_file(&out.join("sub/file.txt.age")).await.unwrap();
+    let opened = client.open_file(&export.join("sub/file.txt.age")).await.unwrap();
     assert!(opened.ending.succeeded());
     assert_eq!(opened.size, 7);
-    fs::write(out.join("broken.age"), "nonsense").unwrap();
-    assert!(matches!(client.open_file(&out.join("broken.age")).await, Err(Error::NotSealed { .. })));
-    let mut cut = fs::read(out.join("sub/file.txt.age")).unwrap();
+    fs::write(export.join("broken.age"), "nonsense").unwrap();
+    assert!(matches!(client.open_file(&export.join("broken.age")).await, Err(Error::NotSealed { .. })));
+    let mut cut = fs::read(export.join("sub/file.txt.age")).unwrap();
     cut.pop();
-    fs::write(out.join("broken.age"), cut).unwrap();
-    assert!(matches!(client.open_file(&out.join("broken.age")).await, Err(Error::Result(_))));
+    fs::write(export.join("broken.age"), cut).unwrap();
+    assert!(matches!(client.open_file(&export.join("broken.age")).await, Err(Error::Result(_))));
     let page = client.results(0).await.unwrap();
     assert_eq!(page.files.len(), 1);
     client.close().await;
@@ -165,8 +165,8 @@ async fn sealed_results_are_kept_and_open_again() {
 async fn results_that_were_kept_in_a_folder_are_not_sent_by_a_later_command_and_everything_else_there_is() {
     let world = World::new().await;
     world.write("file", "content");
-    let out = Some(world.files().join("results"));
-    let options = SendOptions { paths: vec![world.files()], out, ..SendOptions::default() };
+    let export = Some(world.files().join("results"));
+    let options = SendOptions { paths: vec![world.files()], export, ..SendOptions::default() };
     world.send_with(options).await.assert_sizes(&[("file", 7)]);
     world.write("results/letter", "in it, too");
     let results = |event: &Event| matches!(event, Event::Skipped { reason: SkipReason::KeptResults, .. });

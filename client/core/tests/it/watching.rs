@@ -137,14 +137,14 @@ async fn filemills_own_folders_are_not_watched() {
     let client = world.client().await;
     // The folder above: home, token and results lie in it.
     let above = world.files().parent().unwrap().to_owned();
-    let out = above.join("in/results");
-    let loops = WatchOptions { folders: vec![above.clone()], out: Some(above.clone()), ..WatchOptions::default() };
+    let export = above.join("in/results");
+    let loops = WatchOptions { folders: vec![above.clone()], export: Some(above.clone()), ..WatchOptions::default() };
     let (watching, _) = client.watch(loops);
     assert!(matches!(watching.ended().await, Err(Error::File { action: "keep results in", .. })));
     let options = WatchOptions {
         folders: vec![above],
         ignore: vec!["/token".to_owned(), "/pool.json".to_owned()],
-        out: Some(out.clone()),
+        export: Some(export.clone()),
         ..WatchOptions::default()
     };
     let (watching, mut told) = client.watch(options);
@@ -157,7 +157,7 @@ async fn filemills_own_folders_are_not_watched() {
                     match finished.len() {
                         1 => {
                             // Its result is there before it is said.
-                            assert!(out.join("in/one.age").exists());
+                            assert!(export.join("in/one.age").exists());
                             world.write("two", "22");
                         }
                         _ => watching.stop(),

@@ -19,7 +19,7 @@ use crate::source::Found;
 use crate::stat::FileStat;
 
 /// Files that wait for an engine, at most: what is known of each takes some hundred bytes.
-const UNPLACED_MAX: usize = 32 << 10;
+const UNASSIGNED_MAX: usize = 32 << 10;
 
 impl Run {
     /// What the file is to be sent for. One that was sent before goes to the same release. Where that is gone, and the run does not
@@ -85,7 +85,7 @@ impl Run {
     }
 
     /// As [`Self::target_of`]; where none is found, what there is now is asked for if that was long ago.
-    pub(super) async fn place(&mut self, file: &mut Found) -> Result<Result<Target, Error>, Error> {
+    pub(super) async fn assign(&mut self, file: &mut Found) -> Result<Result<Target, Error>, Error> {
         let target = self.target_of(file).await?;
         if target.is_ok() || !self.recipe.is_stale() {
             return Ok(target);
@@ -148,10 +148,10 @@ impl Run {
         };
         // It may wait for long, and is looked into again then.
         file.content = None;
-        let is_new = !self.unplaced.contains_key(&file.path);
+        let is_new = !self.unassigned.contains_key(&file.path);
         // Where nothing can be sent at all, no more files are taken; and few have to be sent again.
         let may_be_left = matches!(error, Error::NoEngineFits | Error::Undescribed { .. }) && file.replaces.is_none();
-        if self.unplaced.len() >= UNPLACED_MAX && is_new && may_be_left && self.is_handed_on(&file).await? {
+        if self.unassigned.len() >= UNASSIGNED_MAX && is_new && may_be_left && self.is_handed_on(&file).await? {
             // It is found again where it is when there are other engines.
             self.shared.taken.leave(&file.path);
             self.shared.forget_file(file.stat.size);
@@ -162,7 +162,7 @@ impl Run {
             self.look_pause = self.pause();
             self.look_again = Some(Instant::now() + self.look_pause.next());
         }
-        if let Some(former) = self.unplaced.insert(file.path.clone(), file) {
+        if let Some(former) = self.unassigned.insert(file.path.clone(), file) {
             // A newer version of one that waits already.
             self.shared.forget_file(former.stat.size);
             return Ok(());
@@ -193,12 +193,12 @@ impl Run {
 
     /// Whether another file may be taken that perhaps has to wait for an engine. Where some engine takes files, those that none
     /// takes do not keep a watcher's others waiting: it finds them again.
-    pub(super) fn has_room_unplaced(&self) -> bool {
-        self.unplaced.len() < UNPLACED_MAX || self.kind == Kind::Watch && self.recipe.engines.check().is_ok()
+    pub(super) fn has_room_unassigned(&self) -> bool {
+        self.unassigned.len() < UNASSIGNED_MAX || self.kind == Kind::Watch && self.recipe.engines.check().is_ok()
     }
 
     /// Looks, if it is time, whether there is an engine now for files that had none.
-    pub(super) async fn place_again(&mut self) -> Result<(), Error> {
+    pub(super) async fn assign_again(&mut self) -> Result<(), Error> {
         if self.look_again.is_none_or(|at| at > Instant::now()) {
             return Ok(());
         }
@@ -221,19 +221,19 @@ impl Run {
         }
         self.look_pause = self.pause();
         self.look_again = Some(Instant::now() + self.look_pause.next());
-        let mut placed = Vec::new();
-        for (path, mut file) in std::mem::take(&mut self.unplaced) {
+        let mut assigned = Vec::new();
+        for (path, mut file) in std::mem::take(&mut self.unassigned) {
             match self.target_of(&mut file).await? {
-                Ok(_) => placed.push(file),
+                Ok(_) => assigned.push(file),
                 Err(error) if self.waits_for_engine(&error) => {
-                    self.unplaced.insert(path, file);
+                    self.unassigned.insert(path, file);
                 }
                 // Everything is described by now, and none of it takes such a file.
                 Err(error) => self.no_engine(file, &error).await?,
             }
         }
-        let placed = tokio::task::spawn_blocking(move || placed.into_iter().map(with_stat).collect::<Vec<_>>());
-        for (file, now) in placed.await.map_err(|_| Error::Stopped)? {
+        let assigned = tokio::task::spawn_blocking(move || assigned.into_iter().map(with_stat).collect::<Vec<_>>());
+        for (file, now) in assigned.await.map_err(|_| Error::Stopped)? {
             match now {
                 // The watcher hands it on as it is now.
                 Ok(now) if now != file.stat && self.is_handed_on(&file).await? => {
@@ -249,7 +249,7 @@ impl Run {
                 }
             }
         }
-        if self.unplaced.is_empty() {
+        if self.unassigned.is_empty() {
             self.look_again = None;
         }
         Ok(())

@@ -15,7 +15,7 @@ const LOOK_FOR: Duration = Duration::from_secs(1);
 
 impl Journal {
     /// All of them, after `out`, if there is one, was written down. What is gone by then is forgotten.
-    pub(crate) async fn out_folders(&self, out: Option<&Path>) -> Result<Arc<HashSet<PathBuf>>, Error> {
+    pub(crate) async fn export_folders(&self, out: Option<&Path>) -> Result<Arc<HashSet<PathBuf>>, Error> {
         let folders: Vec<Vec<u8>> = sqlx::query_scalar("select path from out_folders")
             .fetch_all(&self.reader)
             .await
@@ -78,13 +78,13 @@ mod tests {
         let out = |name: &str| folder.path().join(name);
         for name in ["1", "2", "3"] {
             std::fs::create_dir(out(name)).unwrap();
-            journal.out_folders(Some(&out(name))).await.unwrap();
+            journal.export_folders(Some(&out(name))).await.unwrap();
         }
         std::fs::remove_dir(out("2")).unwrap();
         std::fs::create_dir(out("4")).unwrap();
-        journal.out_folders(Some(&out("4"))).await.unwrap();
+        journal.export_folders(Some(&out("4"))).await.unwrap();
         let expected: HashSet<PathBuf> = ["1", "3", "4"].map(out).into();
-        assert_eq!(*journal.out_folders(None).await.unwrap(), expected);
+        assert_eq!(*journal.export_folders(None).await.unwrap(), expected);
         journal.close().await;
     }
 }

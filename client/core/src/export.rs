@@ -24,13 +24,13 @@ const ARTIFACTS_ENDING: &str = ".artifacts";
 
 /// A folder for sealed results.
 #[derive(Clone, Debug)]
-pub(crate) struct Out {
+pub(crate) struct Export {
     folder: PathBuf,
 }
 
 /// What was kept of a result.
 #[derive(Debug, Default)]
-pub(crate) struct Kept {
+pub(crate) struct Exported {
     /// Where each artifact is; none where they could not be kept.
     pub(crate) artifacts: Vec<PathBuf>,
     /// Why they could not, or the sealed result itself.
@@ -39,7 +39,7 @@ pub(crate) struct Kept {
     pub(crate) is_passing: bool,
 }
 
-impl Out {
+impl Export {
     /// # Errors
     ///
     /// [`Error::File`] if the folder cannot be made.
@@ -62,7 +62,7 @@ impl Out {
     ///
     /// [`Error::File`] if the result could not be kept, and perhaps can be later. That its artifacts could not is no error: their
     /// names are the engine's; nor is that somebody put something in its way, or that no file can be called so.
-    pub(crate) fn keep(&self, name: &Path, sealed: &[u8], artifacts: &[Artifact]) -> Result<Kept, Error> {
+    pub(crate) fn keep(&self, name: &Path, sealed: &[u8], artifacts: &[Artifact]) -> Result<Exported, Error> {
         let kept = self.keep_by(name, artifacts, |folder, name| place(folder, name, sealed).map(Some))?;
         Ok(kept.unwrap_or_default())
     }
@@ -79,7 +79,7 @@ impl Out {
         name: &Path,
         sealed: &[u8],
         artifacts: &[Artifact],
-    ) -> Result<Option<Kept>, Error> {
+    ) -> Result<Option<Exported>, Error> {
         self.keep_by(name, artifacts, |folder, name| take_place(folder, name, sealed, former))
     }
 
@@ -89,7 +89,7 @@ impl Out {
         name: &Path,
         artifacts: &[Artifact],
         place: impl FnOnce(&Folder, &Path) -> std::io::Result<Option<PathBuf>>,
-    ) -> Result<Option<Kept>, Error> {
+    ) -> Result<Option<Exported>, Error> {
         let below = short_enough(inside(name));
         let target = self.folder.join(&below);
         let sealed = with_ending(target.clone(), SEALED_ENDING);
@@ -102,19 +102,21 @@ impl Out {
             Ok(None) => return Ok(None),
             Err(error) if !is_passing(&error) || obstacle_of(&error).is_some() => {
                 let trouble = Some(Error::file("write", &sealed, &error));
-                return Ok(Some(Kept { artifacts: Vec::new(), trouble, is_passing: is_passing(&error) }));
+                return Ok(Some(Exported { artifacts: Vec::new(), trouble, is_passing: is_passing(&error) }));
             }
             Err(error) => return Err(Error::file("write", &sealed, &error)),
         };
         if artifacts.is_empty() {
-            return Ok(Some(Kept::default()));
+            return Ok(Some(Exported::default()));
         }
         let beside = with_ending(stem, ARTIFACTS_ENDING);
         let path = target.with_file_name(&beside);
         let kept = folder.enter(&beside).and_then(|folder| artifacts::keep(&folder, artifacts));
         Ok(Some(match kept {
-            Ok(names) => Kept { artifacts: names.iter().map(|name| path.join(name)).collect(), ..Kept::default() },
-            Err(error) => Kept {
+            Ok(names) => {
+                Exported { artifacts: names.iter().map(|name| path.join(name)).collect(), ..Exported::default() }
+            }
+            Err(error) => Exported {
                 artifacts: Vec::new(),
                 trouble: Some(Error::file("write", &path, &error)),
                 is_passing: is_passing(&error),
@@ -254,7 +256,7 @@ mod tests {
     #[test]
     fn results_keep_their_tree_and_none_overwrites_another() {
         let folder = tempfile::tempdir().unwrap();
-        let out = Out::new(&folder.path().join("out")).unwrap();
+        let out = Export::new(&folder.path().join("out")).unwrap();
         out.keep(Path::new("a/x.txt"), b"one", &[]).unwrap();
         out.keep(Path::new("a/x.txt"), b"one", &[]).unwrap();
         out.keep(Path::new("a/x.txt"), b"two", &[]).unwrap();
@@ -274,7 +276,7 @@ mod tests {
         let (path, elsewhere, away) =
             (folder.path().join("out"), folder.path().join("else"), folder.path().join("away"));
         fs::create_dir(&elsewhere).unwrap();
-        let out = Out::new(&path).unwrap();
+        let out = Export::new(&path).unwrap();
         fs::rename(&path, &away).unwrap();
         std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
         let kept = out.keep(Path::new("x"), b"one", &[]).unwrap();
@@ -295,7 +297,7 @@ mod tests {
     #[test]
     fn the_newest_result_of_a_file_that_grew_takes_the_place_of_the_former_and_of_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let out = Out::new(&folder.path().join("out")).unwrap();
+        let out = Export::new(&folder.path().join("out")).unwrap();
         let name = Path::new("a/x.csv");
         let old = [artifact("plot.svg", b"old"), artifact("old.txt", b"old")];
         out.keep(name, b"another's", &[artifact("plot.svg", b"another's")]).unwrap();
@@ -324,7 +326,7 @@ mod tests {
     #[test]
     fn artifacts_lie_beside_their_result() {
         let folder = tempfile::tempdir().unwrap();
-        let out = Out::new(&folder.path().join("out")).unwrap();
+        let out = Export::new(&folder.path().join("out")).unwrap();
         let name = Path::new("a/x.csv");
         let kept = out.keep(name, b"one", &[artifact("plot.svg", b"1"), artifact("b", b"2")]).unwrap().artifacts;
         let beside = out.folder().join("a/x.csv.artifacts");
@@ -350,7 +352,7 @@ mod tests {
     #[test]
     fn no_artifact_takes_the_place_of_another_file_and_none_comes_twice() {
         let folder = tempfile::tempdir().unwrap();
-        let out = Out::new(folder.path()).unwrap();
+        let out = Export::new(folder.path()).unwrap();
         let beside = out.folder().join("x.artifacts");
         fs::create_dir(&beside).unwrap();
         fs::write(beside.join("plot.svg"), "mine").unwrap();
@@ -378,7 +380,7 @@ mod tests {
     #[test]
     fn no_artifact_has_a_name_that_means_something_else_on_windows() {
         let folder = tempfile::tempdir().unwrap();
-        let out = Out::new(folder.path()).unwrap();
+        let out = Export::new(folder.path()).unwrap();
         for (name, kept_as) in [
             ("CON", "_CON"),
             ("nul.txt", "_nul.txt"),
@@ -398,7 +400,7 @@ mod tests {
     #[test]
     fn a_name_that_has_no_room_for_its_ending_is_cut() {
         let folder = tempfile::tempdir().unwrap();
-        let out = Out::new(folder.path()).unwrap();
+        let out = Export::new(folder.path()).unwrap();
         let names: Vec<String> =
             [239, 240, 255].map(|bytes| "n".repeat(bytes)).into_iter().chain(["ä".repeat(127)]).collect();
         for name in &names {
@@ -415,7 +417,7 @@ mod tests {
     #[test]
     fn a_folder_that_cannot_be_called_so_does_not_pass_by_itself() {
         let folder = tempfile::tempdir().unwrap();
-        let out = Out::new(folder.path()).unwrap();
+        let out = Export::new(folder.path()).unwrap();
         let kept = out.keep(&Path::new(&"n".repeat(300)).join("x"), b"one", &[]).expect("the others go on");
         assert!(kept.trouble.is_some() && !kept.is_passing, "{kept:?}");
     }
@@ -424,7 +426,7 @@ mod tests {
     #[test]
     fn no_artifact_is_written_through_a_link_or_under_another_kind_of_name() {
         let folder = tempfile::tempdir().unwrap();
-        let out = Out::new(&folder.path().join("out")).unwrap();
+        let out = Export::new(&folder.path().join("out")).unwrap();
         let elsewhere = folder.path().join("elsewhere");
         fs::create_dir(&elsewhere).unwrap();
         fs::write(elsewhere.join("kept"), "mine").unwrap();
@@ -455,7 +457,7 @@ mod tests {
         // What the user named may be a link.
         fs::create_dir(folder.path().join("real")).unwrap();
         std::os::unix::fs::symlink("real", folder.path().join("out")).unwrap();
-        let out = Out::new(&folder.path().join("out")).unwrap();
+        let out = Export::new(&folder.path().join("out")).unwrap();
         std::os::unix::fs::symlink(&elsewhere, out.folder().join("a")).unwrap();
         fs::create_dir(out.folder().join("b")).unwrap();
         std::os::unix::fs::symlink(elsewhere.join("deep"), out.folder().join("b/c")).unwrap();
@@ -487,7 +489,7 @@ mod tests {
     #[test]
     fn a_folder_that_somebody_took_away_is_made_again() {
         let folder = tempfile::tempdir().unwrap();
-        let out = Out::new(&folder.path().join("out")).unwrap();
+        let out = Export::new(&folder.path().join("out")).unwrap();
         fs::remove_dir(out.folder()).unwrap();
         out.keep(Path::new("a/x"), b"one", &[]).unwrap();
         assert_eq!(tree(folder.path()), ["out/a/x.age"]);

@@ -16,16 +16,16 @@ pub(super) struct Step {
 
 /// What to read, in order.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct Remaining {
     pub(super) steps: VecDeque<Step>,
     /// From this chunk on files are hashed.
     pub(super) hash_from: u32,
 }
 
 /// Everything is still to be done.
-pub(super) fn whole(layout: &Layout) -> Plan {
+pub(super) fn all(layout: &Layout) -> Remaining {
     let steps = (0..layout.chunk_count()).map(|sequence| Step { sequence, known: false, send: true }).collect();
-    Plan { steps, hash_from: 0 }
+    Remaining { steps, hash_from: 0 }
 }
 
 /// What is left to do when the chunks of `plain` were sealed before, and those of `stored` are in storage.
@@ -34,7 +34,7 @@ pub(super) fn whole(layout: &Layout) -> Plan {
 /// that was not needs the hashes of the files that end in it, and so these files from their beginnings.
 ///
 /// `None` if storage is said to have a chunk that was never sealed.
-pub(super) fn rest(layout: &Layout, plain: &HashMap<u32, Digest>, stored: &HashSet<u32>) -> Option<Plan> {
+pub(super) fn after(layout: &Layout, plain: &HashMap<u32, Digest>, stored: &HashSet<u32>) -> Option<Remaining> {
     if stored.iter().any(|sequence| !plain.contains_key(sequence)) {
         return None;
     }
@@ -47,7 +47,7 @@ pub(super) fn rest(layout: &Layout, plain: &HashMap<u32, Digest>, stored: &HashS
     let step =
         |sequence: u32| Step { sequence, known: plain.contains_key(&sequence), send: !stored.contains(&sequence) };
     let single = (0..hash_from).filter(|sequence| !stored.contains(sequence));
-    Some(Plan { steps: single.chain(hash_from..count).map(step).collect(), hash_from })
+    Some(Remaining { steps: single.chain(hash_from..count).map(step).collect(), hash_from })
 }
 
 /// Whether all of `ranges`, sorted pairs of first and last, lie within `count` chunks; then the chunks in them.
@@ -73,8 +73,8 @@ mod tests {
     fn steps(lengths: &[u64], known: &[u32], stored: &[u32]) -> Option<Vec<(u32, bool, bool)>> {
         let layout = Layout::new(CHUNK_SIZE_MIN, lengths.iter().copied()).unwrap();
         let plain = known.iter().map(|sequence| (*sequence, Digest::of(b""))).collect();
-        let plan = rest(&layout, &plain, &stored.iter().copied().collect())?;
-        Some(plan.steps.into_iter().map(|step| (step.sequence, step.known, step.send)).collect())
+        let remaining = after(&layout, &plain, &stored.iter().copied().collect())?;
+        Some(remaining.steps.into_iter().map(|step| (step.sequence, step.known, step.send)).collect())
     }
 
     #[test]
