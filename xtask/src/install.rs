@@ -10,6 +10,7 @@
 //! Each file is written beside its place and renamed into it. What was not put there by this command, or was changed since, is
 //! neither replaced nor removed. Data (keys, journals, databases) lies elsewhere and stays.
 
+mod content;
 mod manifest;
 mod place;
 mod units;
@@ -26,8 +27,8 @@ use filemill_text::Lines;
 use crate::binaries::{Binaries, Profile};
 use crate::engine;
 use crate::tree::Tree;
+use content::Content;
 use manifest::Manifest;
-use place::Content;
 
 /// Where the engines go, below the prefix.
 const ENGINES: &str = "share/filemill/engines";
@@ -62,7 +63,7 @@ pub fn install(options: &InstallOptions) -> Result<()> {
     // Whatever happens from here on, what is there is in the manifest, as it was or as it is to be.
     former.with(&manifest).write(&prefix)?;
     for (path, content) in &wanted {
-        place::put(&prefix.join(path), content)?;
+        content::put(&prefix.join(path), content)?;
     }
     let obsolete: Vec<&str> = former.files().filter(|path| !wanted.contains_key(*path)).collect();
     for path in obsolete {

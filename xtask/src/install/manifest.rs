@@ -14,7 +14,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::place::{self, Content};
+use super::content::{self, Content};
 
 /// Where it is, below the prefix.
 const FILE: &str = "share/filemill/installed.txt";
@@ -76,7 +76,7 @@ impl Manifest {
     ///
     /// When it cannot be.
     pub(super) fn write(&self, prefix: &Path) -> Result<()> {
-        place::put(&prefix.join(FILE), &Content::text(self.text()))
+        content::put(&prefix.join(FILE), &Content::text(self.text()))
     }
 
     /// Removes it from below `prefix`.

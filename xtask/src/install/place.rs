@@ -1,77 +1,13 @@
-//! Putting files where they are to be, whole or not at all, and taking away those that were put there.
+//! Which places are free for what is installed, and taking away what was.
 
-use std::fs::{self, Permissions};
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use data_encoding::HEXLOWER;
-use sha2::{Digest, Sha256};
 
+use super::content::{digest_of, read};
 use super::manifest::Manifest;
-
-/// What a file is to hold.
-#[derive(Debug)]
-pub(super) struct Content {
-    bytes: Vec<u8>,
-    mode: u32,
-    /// SHA-256 of the bytes, in lower-case hexadecimal.
-    pub(super) digest: String,
-}
-
-impl Content {
-    /// That of another file, which is a program.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be read.
-    pub(super) fn program(file: &Path) -> Result<Self> {
-        Ok(Self::new(read(file)?, 0o755))
-    }
-
-    /// That of another file.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be read.
-    pub(super) fn file(file: &Path) -> Result<Self> {
-        Ok(Self::new(read(file)?, 0o644))
-    }
-
-    /// A text.
-    pub(super) fn text(text: String) -> Self {
-        Self::new(text.into_bytes(), 0o644)
-    }
-
-    fn new(bytes: Vec<u8>, mode: u32) -> Self {
-        let digest = digest_of(&bytes);
-        Self { bytes, mode, digest }
-    }
-}
-
-/// Puts `content` at `file`: written beside it and renamed, so that whoever runs or reads it has the one or the other.
-///
-/// # Errors
-///
-/// When the folder cannot be made or written to.
-pub(super) fn put(file: &Path, content: &Content) -> Result<()> {
-    let folder = file.parent().unwrap_or(Path::new("."));
-    let put = || -> std::io::Result<()> {
-        fs::create_dir_all(folder)?;
-        let mut new = tempfile::Builder::new()
-            .prefix(".filemill-install-")
-            .permissions(Permissions::from_mode(content.mode))
-            .tempfile_in(folder)?;
-        new.write_all(&content.bytes)?;
-        // What this user's umask took away.
-        new.as_file().set_permissions(Permissions::from_mode(content.mode))?;
-        new.as_file().sync_all()?;
-        new.persist(file)?;
-        Ok(())
-    };
-    put().with_context(|| format!("cannot write `{}`", file.display()))
-}
 
 /// An error if there is something at `path`, below `prefix`, that is not as `manifest` says.
 ///
@@ -128,17 +64,10 @@ fn state(prefix: &Path, path: &str, manifest: &Manifest) -> Result<State> {
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>> {
-    fs::read(file).with_context(|| format!("cannot read `{}`", file.display()))
-}
-
-fn digest_of(bytes: &[u8]) -> String {
-    HEXLOWER.encode(&Sha256::digest(bytes))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::install::content::{Content, put};
 
     #[test]
     fn what_somebody_changed_or_put_there_is_neither_replaced_nor_removed() {
@@ -155,17 +84,5 @@ mod tests {
         fs::remove_file(dir.path().join("bin/a")).expect("removed");
         std::os::unix::fs::symlink("elsewhere", dir.path().join("bin/a")).expect("link");
         assert!(expect_free(dir.path(), "bin/a", &manifest).is_err(), "a link is not ours");
-    }
-
-    #[test]
-    fn a_program_can_be_run_by_everybody_and_leaves_nothing_beside_it() {
-        let dir = tempfile::tempdir().expect("temporary folder");
-        let program = Content::program(Path::new("/bin/sh")).expect("there");
-        for _ in 0..2 {
-            put(&dir.path().join("bin/sh"), &program).expect("written");
-        }
-        let mode = fs::metadata(dir.path().join("bin/sh")).expect("there").permissions().mode();
-        assert_eq!(mode & 0o777, 0o755);
-        assert_eq!(fs::read_dir(dir.path().join("bin")).expect("there").count(), 1);
     }
 }
