@@ -49,9 +49,18 @@ fn bomb() -> Vec<u8> {
 #[test]
 fn a_compile_bomb_is_killed_at_its_deadline() {
     let component = bomb();
-    let wall = CompilerProcess { wall_time: Duration::from_millis(300), ..process() };
+    let mut wall_time = Duration::from_millis(300);
     let begun = Instant::now();
-    let error = install(wall, &component).expect_err("it takes longer");
+    let error = loop {
+        let error = install(CompilerProcess { wall_time, ..process() }, &component).expect_err("it takes longer");
+        // Where other tests have the machine for so long, nothing is said of the component.
+        let starved =
+            matches!(&error, InstallError::CompilerFailed { reason } if reason.contains("other things to do"));
+        if !starved || wall_time > Duration::from_secs(4) {
+            break error;
+        }
+        wall_time *= 2;
+    };
     assert!(matches!(&error, InstallError::CompileDeadline { limit } if limit.contains("on the clock")), "{error}");
     assert_eq!(error.again(), Again::FewTimes, "a busy machine has the same effect");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
