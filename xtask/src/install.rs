@@ -3,7 +3,7 @@
 //! | below the prefix | what |
 //! | --- | --- |
 //! | `bin/` | `filemill`, `filemill-server`, `filemill-processor`; the server looks for the processor's program beside its own |
-//! | `share/filemill/engines/` | the engines, to publish (`filemill-server release publish`) or to run as a processor's own (`--engines`) |
+//! | `share/filemill/engines/` | the engines, which `filemill-server serve --embedded` publishes |
 //! | `share/systemd/user/` | units of `deploy/systemd/`, where systemd looks for those of a user's own programs |
 //! | `share/filemill/installed.txt` | what of all that was put there: its manifest |
 //!

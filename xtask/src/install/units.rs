@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::ENGINES;
 use crate::tree::Tree;
 
 /// Where the templates are.
@@ -35,8 +34,7 @@ pub(super) fn all(tree: &Tree, prefix: &Path) -> Result<Vec<(String, String)>> {
 }
 
 fn filled(template: &str, prefix: &Path) -> Result<String> {
-    let (bin, engines) = (quotable(&prefix.join("bin"))?, quotable(&prefix.join(ENGINES))?);
-    Ok(template.replace("@BIN@", &bin).replace("@ENGINES@", &engines))
+    Ok(template.replace("@BIN@", &quotable(&prefix.join("bin"))?))
 }
 
 /// A path as it stands between double quotes in a unit.
@@ -80,7 +78,7 @@ mod tests {
         assert_eq!(units.len(), 3);
         for (name, text) in units {
             assert!(text.contains("\nExecStart=\"/opt/50%% more/bin/filemill"), "{name}:\n{text}");
-            assert!(!text.contains("@BIN@") && !text.contains("@ENGINES@"), "{name}:\n{text}");
+            assert!(!text.contains("@BIN@"), "{name}:\n{text}");
             assert!(text.contains("\nNoNewPrivileges=yes\n") && text.contains("\nUMask=0077\n"), "{name}:\n{text}");
         }
     }
