@@ -15,7 +15,8 @@ use super::pace::Rate;
 use crate::bounds::Bounds;
 use crate::callers::network;
 
-/// Connections beyond the bound: those that have been ended and are not gone yet.
+/// Connections beyond the bound: those that have been ended and are not gone yet. Fewer where the bound is low, as it is where a process may
+/// have few descriptors.
 const BEYOND: usize = 64;
 /// Between two looks at what nobody else notices, where the bounds are those of production.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -55,7 +56,7 @@ impl Door {
                 if let Some(line) = self.in_the_way(&lines, network(peer)) {
                     line.cut.cancel();
                 }
-                if lines.len() < self.bounds.connections + BEYOND {
+                if lines.len() < self.bounds.connections + BEYOND.min(self.bounds.connections / 2) {
                     let number = self.numbers.fetch_add(1, Ordering::Relaxed);
                     let line = Arc::new(Line::new(number, peer, &self.newcomers, self.bounds.given_up));
                     lines.insert(number, Arc::clone(&line));
