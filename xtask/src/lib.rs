@@ -35,6 +35,7 @@ pub mod test;
 pub mod tidy;
 mod tree;
 pub mod wait;
+mod whole;
 
 pub use binaries::{Binaries, Profile};
 pub use postgres::Postgres;

@@ -2,7 +2,6 @@
 
 use std::env;
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -12,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::component;
 use super::source::{self, Source};
 use crate::tree::Tree;
+use crate::whole;
 
 /// A built engine.
 #[derive(Debug, Clone)]
@@ -95,18 +95,7 @@ fn replace(file: &Path, bytes: &[u8]) -> Result<()> {
     if fs::read(file).is_ok_and(|old| old == bytes) {
         return Ok(());
     }
-    let dir = file.parent().unwrap_or(Path::new("."));
-    let put = || -> io::Result<()> {
-        fs::create_dir_all(dir)?;
-        let mut new = tempfile::Builder::new()
-            .prefix(".engine-")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-            .tempfile_in(dir)?;
-        new.write_all(bytes)?;
-        new.persist(file)?;
-        Ok(())
-    };
-    put().with_context(|| format!("cannot write `{}`", file.display()))
+    whole::put(file, bytes, 0o644)
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! What a file is to hold, put there whole or not at all.
 
-use std::fs::{self, Permissions};
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
+
+use crate::whole;
 
 /// What a file is to hold.
 #[derive(Debug)]
@@ -54,21 +54,7 @@ impl Content {
 ///
 /// When the folder cannot be made or written to.
 pub(super) fn put(file: &Path, content: &Content) -> Result<()> {
-    let folder = file.parent().unwrap_or(Path::new("."));
-    let put = || -> std::io::Result<()> {
-        fs::create_dir_all(folder)?;
-        let mut new = tempfile::Builder::new()
-            .prefix(".filemill-install-")
-            .permissions(Permissions::from_mode(content.mode))
-            .tempfile_in(folder)?;
-        new.write_all(&content.bytes)?;
-        // What this user's umask took away.
-        new.as_file().set_permissions(Permissions::from_mode(content.mode))?;
-        new.as_file().sync_all()?;
-        new.persist(file)?;
-        Ok(())
-    };
-    put().with_context(|| format!("cannot write `{}`", file.display()))
+    whole::put(file, &content.bytes, content.mode)
 }
 
 pub(super) fn read(file: &Path) -> Result<Vec<u8>> {
@@ -81,6 +67,8 @@ pub(super) fn digest_of(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
