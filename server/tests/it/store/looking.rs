@@ -17,7 +17,7 @@ on_both! {
 }
 
 /// Every command that only looks.
-const LOOKS: [[&str; 2]; 3] = [["token", "list"], ["pool", "list"], ["release", "list"]];
+const LOOKS: [[&str; 2]; 4] = [["token", "list"], ["pool", "list"], ["release", "list"], ["join-code", "list"]];
 
 /// Runs each of them on the site's database; answers what they wrote, and whether all succeeded.
 async fn look(site: &Site) -> (String, bool) {
