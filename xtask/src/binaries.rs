@@ -1,6 +1,6 @@
 //! The product's three programs: built, or already there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,15 +9,15 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use crate::program;
-use crate::tree::Tree;
+use crate::tree::{self, Metadata, Tree};
 
-/// Each program with the package it comes from.
-const PROGRAMS: [(&str, &str); 3] = [SERVER, PROCESSOR, ("filemill", "filemill-cli")];
-const SERVER: (&str, &str) = ("filemill-server", "filemill-server");
-const PROCESSOR: (&str, &str) = ("filemill-processor", "filemill-processor");
+/// The programs.
+const PROGRAMS: [&str; 3] = [SERVER, PROCESSOR, "filemill"];
+const SERVER: &str = "filemill-server";
+const PROCESSOR: &str = "filemill-processor";
 
-/// The packages that they come from.
-pub(crate) const PACKAGES: [&str; 3] = [PROGRAMS[0].1, PROGRAMS[1].1, PROGRAMS[2].1];
+/// The packages that they come from, in this checkout.
+pub(crate) const PACKAGES: [&str; 3] = ["filemill-server", "filemill-processor", "filemill-cli"];
 
 /// How programs are compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Binaries {
     ///
     /// When they do not build.
     pub fn build(tree: &Tree, profile: Profile) -> Result<Self> {
-        let mut built = build_packages(tree, profile, &PACKAGES)?;
+        let mut built = build_programs(tree, profile, &PROGRAMS)?;
         Self::from_each(|name| built.remove(name).with_context(|| format!("cargo built no `{name}`")))
     }
 
@@ -70,7 +70,7 @@ impl Binaries {
     /// As [`Self::find_or_build`].
     pub fn find_or_build_processor(tree: &Tree, profile: Profile) -> Result<PathBuf> {
         match env::var_os("FILEMILL_BIN_DIR") {
-            Some(dir) => in_dir(Path::new(&dir), PROCESSOR.0),
+            Some(dir) => in_dir(Path::new(&dir), PROCESSOR),
             None => build_one(tree, profile, PROCESSOR),
         }
     }
@@ -98,8 +98,8 @@ impl Binaries {
         Self::from_each(|name| in_dir(dir, name))
     }
 
-    fn from_each(mut find: impl FnMut(&str) -> Result<PathBuf>) -> Result<Self> {
-        let [server, processor, client] = PROGRAMS.map(|(name, _)| find(name));
+    fn from_each(find: impl FnMut(&str) -> Result<PathBuf>) -> Result<Self> {
+        let [server, processor, client] = PROGRAMS.map(find);
         Ok(Self { server: server?, processor: processor?, client: client? })
     }
 }
@@ -112,8 +112,8 @@ fn in_dir(dir: &Path, name: &str) -> Result<PathBuf> {
     Ok(file)
 }
 
-fn build_one(tree: &Tree, profile: Profile, (name, package): (&str, &str)) -> Result<PathBuf> {
-    build_packages(tree, profile, &[package])?.remove(name).with_context(|| format!("cargo built no `{name}`"))
+fn build_one(tree: &Tree, profile: Profile, name: &str) -> Result<PathBuf> {
+    build_programs(tree, profile, &[name])?.remove(name).with_context(|| format!("cargo built no `{name}`"))
 }
 
 /// Builds a program of this repository that only developers need, by the name that it and its package share; says nothing when
@@ -132,8 +132,11 @@ pub(crate) fn build_program(tree: &Tree, name: &str) -> Result<PathBuf> {
     built(cargo)?.remove(name).with_context(|| format!("cargo built no `{name}`"))
 }
 
-/// Builds `packages` and returns their programs, by name.
-fn build_packages(tree: &Tree, profile: Profile, packages: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
+/// Builds the packages of `programs` and returns theirs, by name. Cargo says which packages these are: an earlier checkout may
+/// have them elsewhere.
+fn build_programs(tree: &Tree, profile: Profile, programs: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
+    let metadata = Metadata::read(&tree.root().join("Cargo.toml"))?;
+    let packages = packages_of(&metadata, programs)?;
     let mut cargo = program::cargo();
     cargo
         .current_dir(tree.root())
@@ -147,6 +150,19 @@ fn build_packages(tree: &Tree, profile: Profile, packages: &[&str]) -> Result<BT
         cargo.args(["--package", package]);
     }
     built(cargo)
+}
+
+/// The package of each program.
+fn packages_of<'a>(metadata: &'a Metadata, programs: &[&str]) -> Result<BTreeSet<&'a str>> {
+    let package_of = |program: &&str| {
+        let makes_it = |target: &tree::Target| target.kind == ["bin"] && target.name == *program;
+        let package = metadata.packages.iter().find(|package| package.targets.iter().any(makes_it));
+        let package = package.with_context(|| {
+            format!("no package in `{}` has a program `{program}`", metadata.workspace_root.display())
+        })?;
+        Ok(package.name.as_str())
+    };
+    programs.iter().map(package_of).collect()
 }
 
 /// Builds the benchmark `name` of `package`, and with it that package's programs, by cargo's profile `profile`; returns the
@@ -213,6 +229,16 @@ mod tests {
 {"reason":"build-finished","success":true}"#;
         let found = executables(messages).expect("well formed");
         assert_eq!(found, [("filemill".to_owned(), PathBuf::from("/t/debug/filemill"))].into());
+    }
+
+    #[test]
+    fn each_program_is_of_the_package_that_cargo_names() {
+        let metadata =
+            Metadata::read(&Tree::locate().expect("in a checkout").root().join("Cargo.toml")).expect("metadata");
+        let packages = packages_of(&metadata, &PROGRAMS).expect("all three");
+        assert_eq!(packages, PACKAGES.into());
+        let error = packages_of(&metadata, &["filemill-nothing"]).expect_err("no such program").to_string();
+        assert!(error.contains("`filemill-nothing`"), "{error}");
     }
 
     #[test]

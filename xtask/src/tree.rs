@@ -105,6 +105,7 @@ pub(crate) struct Dependency {
 /// What a package is built into.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Target {
+    pub(crate) name: String,
     pub(crate) kind: Vec<String>,
 }
 
