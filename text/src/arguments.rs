@@ -7,11 +7,11 @@ use clap::{Error, Parser};
 
 use crate::{Lines, shown_bytes, tell_lines};
 
-/// The arguments of this program; if they are none, or ask for help, that is said, and the program ends with this code.
+/// The arguments of this program; if they are wrong, or ask for help, that is said, and the program ends with this code.
 ///
 /// # Errors
 ///
-/// The code to end with: 2 for arguments that are none, 0 for help.
+/// The code to end with: 2 for wrong arguments, 0 for help.
 pub fn parsed_or_said<T: Parser>() -> Result<T, ExitCode> {
     parsed(std::env::args_os().collect()).map_err(|error| {
         let text = error.render().to_string();

@@ -72,7 +72,7 @@ fn is_escaped(character: char) -> bool {
 }
 
 /// Marks that nobody sees and that make text look like another: they change its order, or tell two names apart that look the
-/// same. Variation selectors are none of them: they only choose between two shapes of the character before them.
+/// same. Variation selectors are not among them: they only choose between two shapes of the character before them.
 fn is_disguise(character: char) -> bool {
     matches!(
         character,

@@ -51,7 +51,7 @@ pub fn install(options: &InstallOptions) -> Result<()> {
     let prefix = prefix(options)?;
     let wanted = wanted(&tree, &prefix)?;
     let former = Manifest::read(&prefix)?;
-    // Before anything is written: half an installation is none.
+    // Before anything is written: half an installation helps nobody.
     for path in wanted.keys() {
         place::expect_free(&prefix, path, &former)?;
     }

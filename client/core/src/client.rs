@@ -96,7 +96,7 @@ impl Client {
     }
 
     /// Sends what is in folders and what appears in them, until it is stopped, and goes on with everything that earlier programs of this
-    /// home began. Ends with [`Error::NoFolder`] for a folder that is none, and with [`Error::Watched`] for one that another activity of
+    /// home began. Ends with [`Error::NoFolder`] for what is not a folder, and with [`Error::Watched`] for one that another activity of
     /// this home watches for the same engine.
     pub fn watch(&self, options: WatchOptions) -> (Activity, Events) {
         self.begin(Job::Watch(options))

@@ -73,7 +73,7 @@ pub enum RowValue {
 }
 
 impl Description {
-    /// Reads a description document; `None` if it is none.
+    /// Reads a description document; `None` if it is not one.
     pub(crate) fn read(document: &str) -> Option<Self> {
         let document = Node::read(document, &OF_DESCRIPTION).ok();
         let document = document.filter(|document| matches!(document, Node::Object(..)))?;

@@ -72,13 +72,13 @@ pub enum Error {
         /// What is in it.
         detail: String,
     },
-    /// What was given as a one-time code is none.
+    /// What was given as a one-time code is not one.
     #[error("{}", if *.is_token { "that is a token, and a one-time code is wanted" } else { "that is not a one-time code" })]
     NoCode {
         /// Whether it is a token, which others can read in a command line.
         is_token: bool,
     },
-    /// What was given as a pool's root is none.
+    /// What was given as a pool's root is not one.
     #[error("that is not a pool's root: {detail}")]
     NoRoot {
         /// What is wrong with it.
@@ -171,7 +171,7 @@ pub enum Error {
         /// What SQLite said.
         detail: String,
     },
-    /// What lies in the journal's place is none, or none any more.
+    /// What lies in the journal's place is not a journal, or no longer one.
     #[error("journal `{path}` cannot be used any more: {detail}")]
     JournalDamaged {
         /// The journal.
@@ -445,7 +445,7 @@ pub enum NoAnswer {
     /// It has failed, as it says itself.
     #[error("failed: {0}")]
     Failed(String),
-    /// What answers at its address is none: a captive portal, or another program.
+    /// What answers at its address is not a server of Filemill: a captive portal, or another program.
     #[error("does not answer as a filemill server: {0}")]
     Other(String),
 }

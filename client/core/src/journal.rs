@@ -69,7 +69,7 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`Error::JournalDamaged`] if there was one and it is none any more, [`Error::JournalVersion`] if another version of this
+    /// [`Error::JournalDamaged`] if what was one can no longer be read as one, [`Error::JournalVersion`] if another version of this
     /// program made it, [`Error::JournalFull`], [`Error::Journal`] if it cannot be opened for another reason.
     pub(crate) async fn open(home: &Home) -> Result<Self, Error> {
         let path = home.journal();

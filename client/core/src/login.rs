@@ -74,8 +74,8 @@ pub async fn login(
 ///
 /// # Errors
 ///
-/// [`Error::Address`], [`Error::PlainHttp`] unless `allow_plain_http`, [`Error::File`], [`Error::NoToken`] and [`Error::Enrolment`] for files that are none,
-/// [`Error::NoCode`] and [`Error::NoRoot`] for what is none, [`Error::Unauthenticated`], [`Error::Forbidden`] for a token of another scope,
+/// [`Error::Address`], [`Error::PlainHttp`] unless `allow_plain_http`, [`Error::File`], [`Error::NoToken`] and [`Error::Enrolment`] for files that are not what they should be,
+/// [`Error::NoCode`] and [`Error::NoRoot`] for what is no code and no root, [`Error::Unauthenticated`], [`Error::Forbidden`] for a token of another scope,
 /// [`Error::Refused`] for a code that is not good, [`Error::NoKeychain`]. The former login is as it was then.
 pub async fn login_with(
     home: &Home,

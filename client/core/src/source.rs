@@ -40,7 +40,7 @@ impl Found {
     ///
     /// # Errors
     ///
-    /// Why it is none that could be analysed.
+    /// Why it cannot be analysed.
     pub(crate) fn at(path: PathBuf, name: Vec<u8>, seen: impl Into<Seen>) -> Result<Self, SkipReason> {
         let seen = seen.into();
         if let Some(reason) = SkipReason::instead_of_a_file(seen.kind) {

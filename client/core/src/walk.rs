@@ -336,7 +336,7 @@ pub(crate) fn unreachable(root: &Root, path: PathBuf, error: &io::Error) -> Met 
 ///
 /// # Errors
 ///
-/// [`Error::NoFolder`] if it is none.
+/// [`Error::NoFolder`] if it is not a folder.
 pub(crate) fn folder_root(given: &Path) -> Result<Root, Error> {
     let refuse = |detail: String, is_file| Error::NoFolder { path: given.to_owned(), detail, is_file };
     let root = Root::new(given).map_err(|detail| refuse(detail, false))?;

@@ -67,7 +67,7 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// [`Error::NoFolder`] for a folder that is none, [`Error::Watched`] for one that another activity of this home watches for the
+    /// [`Error::NoFolder`] for what is not a folder, [`Error::Watched`] for one that another activity of this home watches for the
     /// same engine, [`Error::Glob`], and what concerns all files. Nothing is lost: the next watcher goes on.
     pub(crate) async fn watch(&self, options: WatchOptions) -> Result<(), Error> {
         let unkept = Arc::<Unkept>::default();

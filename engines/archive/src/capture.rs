@@ -8,7 +8,7 @@ const NESTED_BYTES: usize = 8 * 1024 * 1024;
 /// What of an entry's contents is kept because it is an archive.
 #[derive(Debug, Default)]
 pub(crate) enum Captured {
-    /// It is none.
+    /// It is not one.
     #[default]
     None,
     /// It is one, and too large to be looked into.

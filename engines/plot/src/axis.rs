@@ -23,7 +23,7 @@ impl Axis {
         Self { title: crate::text::shortened(&title.into(), 48), unit, range: None }
     }
 
-    /// The axis over this range at least. A range that is not finite is none.
+    /// The axis over this range at least. A range that is not finite counts as no range.
     #[must_use]
     pub fn from_to(mut self, from: f64, to: f64) -> Self {
         self.range = (from.is_finite() && to.is_finite()).then_some((from, to));

@@ -1,4 +1,4 @@
-//! The engine over its fixtures. None of them does anything: the executable has no code, the key is none.
+//! The engine over its fixtures. None of them does anything: the executable has no code, the key opens nothing.
 
 use serde_json::{Value, json};
 

@@ -14,7 +14,7 @@ const ROWS: usize = 200;
 /// What may stand between fields, the likelier first.
 const DELIMITERS: [u8; 4] = *b",\t;|";
 
-/// Whether the file begins as JSON lines do. An array is none.
+/// Whether the file begins as JSON lines do. An array does not.
 pub(crate) fn is_json_lines(head: &[u8]) -> bool {
     head.trim_ascii_start().first() == Some(&b'{')
 }

@@ -17,7 +17,7 @@ const BATCH: usize = 4096;
 pub(crate) type Marks = [u16; BATCH];
 
 /// Adds `rows`, which are whole and have no quotes, to `profile`. Rows end at line feeds and carriage returns, and those
-/// without a byte are none.
+/// without a byte are skipped.
 pub(crate) fn read(rows: &[u8], delimiter: u8, marks: &mut Marks, profile: &mut Profile) {
     let mut begin = 0;
     let mut column = 0;

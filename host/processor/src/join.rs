@@ -52,7 +52,7 @@ pub struct Join {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
-    /// What was given as a code is none.
+    /// What was given as a code is not one.
     #[error("that is not a one-time code")]
     Code,
     /// A token stands in a command line.
@@ -160,7 +160,7 @@ pub async fn join(config: JoinConfig) -> Result<Join, JoinError> {
     let refuse = |why: String| JoinError::Answer { server: Origin::of(&server).to_string(), why };
     let name = answer.pool.clone().filter(|_| answer.scope == "processor");
     let name = name.ok_or_else(|| refuse(format!("a token of scope `{}`", answer.scope)))?;
-    let login = answer.login.map(|login| typed(login).ok_or_else(|| refuse("a login code that is none".to_owned())));
+    let login = answer.login.map(|login| typed(login).ok_or_else(|| refuse("a login code that is not one".to_owned())));
     let login = login.transpose()?;
     let pool = match own {
         Some(pool) if pool.enrolment().pool() == name => pool,

@@ -28,7 +28,7 @@ pub struct EventPage {
     pub events: Vec<Event>,
     /// Read on after this cursor.
     pub next: i64,
-    /// The cursor that was asked about is none of this database's: it was restored, lost its last commits, or is another one. Nothing is
+    /// The cursor that was asked about is not one of this database: it was restored, lost its last commits, or is another one. Nothing is
     /// in the page: read from the beginning, and find out what became of everything that is open.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reset: bool,

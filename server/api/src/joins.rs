@@ -88,7 +88,7 @@ impl std::fmt::Debug for LoginCode {
 #[must_use]
 pub fn join_code(text: &str) -> Option<String> {
     let mut code = String::with_capacity(JOIN_CODE_CHARACTERS);
-    // Whatever is longer than a code with a separator behind each character is none.
+    // Whatever is longer than a code with a separator behind each character is not a code.
     for character in text.chars().take(2 * JOIN_CODE_CHARACTERS + 1) {
         let character = match character.to_ascii_uppercase() {
             '-' | ' ' => continue,

@@ -219,7 +219,7 @@ pub enum ReturnReason {
     Stalled,
     /// The node is shutting down.
     ShuttingDown,
-    /// The node has a fault of its own (disk, memory, release not to be had); another may not.
+    /// The node has a fault of its own (disk, memory, release that it cannot get); another may not.
     NodeFault,
 }
 

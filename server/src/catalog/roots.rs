@@ -40,7 +40,7 @@ impl PoolRoot {
     /// Reads an enrolment file, as `filemill-processor pool init` prints it.
     ///
     /// # Errors
-    /// `bad_request`: it is none.
+    /// `bad_request`: it is not a root.
     pub fn from_enrolment(text: &str) -> Result<Self, ErrorBody> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -69,7 +69,7 @@ impl PoolRoot {
     /// From a pool's name and the key in hex.
     ///
     /// # Errors
-    /// `bad_request`: one of them is none.
+    /// `bad_request`: one of them is not a root.
     pub(super) fn new(pool: &str, root: &str) -> Result<Self, ErrorBody> {
         if !is_name(pool) {
             return Err(bad_request(format!("pool `{}` is not a name", shown(pool))));
@@ -162,7 +162,7 @@ impl PoolRoot {
 /// What a statement says of itself, whoever made it: of a pool whose root is not known.
 ///
 /// # Errors
-/// `bad_request`: it is none.
+/// `bad_request`: it is not a root.
 pub(super) fn read_unsigned(signed: &SignedStatement) -> Result<Said, ErrorBody> {
     #[derive(Deserialize)]
     struct Statement {

@@ -20,7 +20,7 @@ const DOCUMENT_BYTES: u64 = 512;
 /// How the type of a form begins.
 const FORM: &[u8] = b"multipart/";
 
-/// Why a request is not even looked at, if it is none that Filemill sends.
+/// Why a request is not even looked at, if it is not one that Filemill sends.
 pub(super) fn at_sight<B>(request: &Request<B>) -> Option<HttpResponse> {
     // A form's fields are gathered before anything of it is checked.
     let kind = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();

@@ -34,7 +34,7 @@ const RENUMBER_PAUSE: Duration = Duration::from_secs(60);
 enum Place {
     /// Behind this cursor.
     After(i64),
-    /// The position is none of this database's.
+    /// The position is not one of this database.
     Nowhere,
 }
 

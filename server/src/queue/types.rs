@@ -85,7 +85,7 @@ pub struct RecordedEvents {
     pub events: Vec<RecordedEvent>,
     /// Read on after this cursor.
     pub next: i64,
-    /// The position is none of this database's: there are no events in this.
+    /// The position is not one of this database: there are no events in this.
     pub reset: bool,
 }
 
@@ -135,7 +135,7 @@ pub enum RecordedResult {
 pub struct Fetched {
     /// Of each that was wanted, in order.
     pub results: Vec<Result<FoundResult, filemill_api::ErrorBody>>,
-    /// The caller's position is none of this database's: nothing was looked up.
+    /// The caller's position is not one of this database: nothing was looked up.
     pub reset: bool,
 }
 

@@ -43,7 +43,7 @@ impl Row {
     ///
     /// # Errors
     ///
-    /// When it is none.
+    /// When it is not one.
     pub(super) fn read(line: &str) -> Result<Self> {
         serde_json::from_str(line).with_context(|| format!("the client's line is not as expected: {line}"))
     }

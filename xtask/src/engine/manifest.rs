@@ -55,7 +55,7 @@ impl Manifest {
         let manifest: Self = toml::from_str(text)?;
         check_name(&manifest.name)?;
         if manifest.version.is_empty() || manifest.version.contains(['"', '\\', '\n']) {
-            bail!("version `{}` is none\nhint: `0.1.0`", manifest.version);
+            bail!("version `{}` is not a version\nhint: such as `0.1.0`", manifest.version);
         }
         let known: &[u32] = match manifest.language {
             Scripted::C | Scripted::JavaScript => &[1],

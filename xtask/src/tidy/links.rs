@@ -71,7 +71,7 @@ fn follow(sources: &Sources, from: &Path, target: &str) -> Result<(), (String, S
     Ok(())
 }
 
-/// Whether `text` looks like a path in this tree, and is none.
+/// Whether `text` looks like a path in this tree, and there is nothing there.
 fn names_nothing(sources: &Sources, text: &str) -> bool {
     let text = text.split_once("::").map_or(text, |(path, _)| path);
     let text = match text.rsplit_once(':') {

@@ -28,7 +28,7 @@ fn check_with(sources: &Sources, long: &[(&str, &str)]) -> Vec<Finding> {
             findings.push(Finding {
                 path: path.to_owned(),
                 line: 1,
-                what: "is listed as a long file, and is none".into(),
+                what: "is listed as a long file, and is not long".into(),
                 hint: "take it off the list in `xtask/src/tidy/order.rs`".into(),
             });
         }

@@ -62,7 +62,7 @@ fn is_allowed(path: &Path) -> bool {
     ALLOWED.iter().any(|(allowed, _)| path == Path::new(allowed))
 }
 
-/// Whether a line of code writes to standard output or standard error, or may. To ask whether they are a terminal is none.
+/// Whether a line of code writes to standard output or standard error, or may. To ask whether they are a terminal writes nothing.
 fn writes(line: &str) -> bool {
     let line = line.trim_start();
     if line.starts_with("//") {

@@ -28,7 +28,7 @@ impl EventStream {
     ///
     /// # Errors
     ///
-    /// [`Error::Unreachable`] if the connection broke, [`Error::Protocol`] if a page is too long or is none: ask for
+    /// [`Error::Unreachable`] if the connection broke, [`Error::Protocol`] if a page is too long or is not one: ask for
     /// pages instead.
     pub(crate) async fn next(&mut self) -> Result<Option<EventPage>, Error> {
         loop {

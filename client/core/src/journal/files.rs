@@ -130,7 +130,7 @@ impl Journal {
             .await
     }
 
-    /// Ends a file without a result, and without a failure: it is none any more that was asked for.
+    /// Ends a file without a result, and without a failure: nobody asks for it any more.
     pub(crate) async fn leave_out(&self, upload: UploadId, idx: u32) -> Result<(), Error> {
         self.writer
             .write(move |connection| {

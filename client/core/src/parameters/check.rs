@@ -120,7 +120,7 @@ impl<'a> Checker<'a> {
     ///
     /// # Errors
     ///
-    /// Says, for people, why they are none.
+    /// Says, for people, why they are no parameters.
     pub(super) fn typed(&self, name: &str, words: &[&str]) -> Result<Value, String> {
         let schema = member(self.root, self.root, name);
         let kinds = schema.map(|schema| Kinds::allowed(self.root, schema)).unwrap_or_default();

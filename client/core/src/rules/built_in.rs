@@ -6,7 +6,7 @@ use super::left_out::LeftOut;
 use super::pattern::{Pattern, name_of};
 
 /// Files that a program keeps until it is done with another: whoever sent one would send half a file, or a lock. Only names
-/// that nobody would give a file of their own: `*.tmp` is none of them. Here and below case does not matter, and all is written small.
+/// that nobody would give a file of their own: `*.tmp` is not among them. Here and below case does not matter, and all is written small.
 const TEMPORARY: &[&str] = &[
     // Browsers and download programs.
     "*.part",

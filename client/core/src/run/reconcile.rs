@@ -153,7 +153,7 @@ impl Reconciler {
     }
 
     /// Results that the server has had for a while and that do not come lie before the place from which events are read: a server
-    /// without marks cannot tell that this place is none of its own.
+    /// without marks cannot tell that this place is not one of its own.
     async fn done_and_not_here(&self, late: &[UploadId]) -> Result<(), Error> {
         for upload in self.shared.inbox.journal.waited_for(late).await? {
             let open = self.shared.inbox.journal.open_files(upload).await?;

@@ -207,7 +207,7 @@ impl Selector {
         self.hand_on(judged.new, Some(*release)).await
     }
 
-    /// Counts the files, and says what is none.
+    /// Counts the files, and says what is not a file.
     async fn files_of(&mut self, met: Vec<Met>) -> Result<Vec<Found>, Error> {
         let mut files = Vec::with_capacity(met.len());
         for met in met {

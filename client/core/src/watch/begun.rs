@@ -12,7 +12,7 @@ use crate::rules::Rules;
 use crate::walk::Root;
 
 /// What a watcher saw when it began. However often it begins again, as it does when the journal had no room: what was right at first
-/// is no error later, as it is none while it runs.
+/// is no error later, just as it is no error while it runs.
 pub(super) struct Begun {
     pub(super) roots: Vec<Root>,
     pub(super) rules: Vec<Arc<Rules>>,

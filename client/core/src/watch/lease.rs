@@ -13,7 +13,7 @@ use libc::c_int;
 /// Which signal tells the holder of a lease, of `asm-generic/fcntl.h`.
 const F_SETSIG: c_int = 10;
 
-/// Whether nobody has `file`, which is open for reading only, open for writing; `None` if no lease is to be had, for this user or on
+/// Whether nobody has `file`, which is open for reading only, open for writing; `None` if there can be no lease, for this user or on
 /// this file system.
 pub(super) fn is_unwritten(file: &File) -> Option<bool> {
     // Whoever breaks a lease has its holder told by a signal, of which the usual one would end this program.

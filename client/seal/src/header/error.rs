@@ -53,7 +53,7 @@ pub enum HeaderError {
         /// How many.
         found: usize,
     },
-    /// The uploader's recipient is none.
+    /// The uploader's recipient is not a recipient.
     #[error("header's uploader: {0}")]
     Uploader(KeyError),
     /// None, or more than [`RELEASES_MAX`].

@@ -36,7 +36,7 @@ impl Enrolment {
     /// # Errors
     ///
     /// [`PoolError::TooLong`] above [`STATEMENT_MAX_BYTES`], [`PoolError::Version`], [`PoolError::Name`], or
-    /// [`PoolError::Malformed`] for anything else that is none.
+    /// [`PoolError::Malformed`] for anything else that is not an enrolment.
     pub fn from_json(text: &str) -> Result<Self, PoolError> {
         if text.len() > STATEMENT_MAX_BYTES {
             return Err(PoolError::TooLong { found: text.len() });

@@ -55,7 +55,7 @@ impl PoolRoot {
     ///
     /// # Errors
     ///
-    /// [`PoolError::Name`], [`PoolError::Lifetime`] or [`PoolError::Malformed`] if it is none that clients accept.
+    /// [`PoolError::Name`], [`PoolError::Lifetime`] or [`PoolError::Malformed`] if clients would not accept it.
     pub fn sign(&self, statement: &Statement) -> Result<SignedStatement, PoolError> {
         self.sign_text(statement.to_text()?)
     }

@@ -119,7 +119,7 @@ impl<A, R> Backlog<A, R> {
         // Where everybody would start next if all of it were done.
         let mut organisations: BTreeSet<_> =
             self.waiting.keys().map(|&id| (self.shares.organisation(id), id)).collect();
-        // Of the organisations whose turn has come.
+        // Of the organisations that fair share puts first.
         let mut members: HashMap<i64, BTreeSet<(i64, i64)>> = HashMap::new();
         let mut whole = 0;
         while let Some(&(start, organisation)) = organisations.first() {

@@ -80,7 +80,7 @@ async fn a_refusal_repeats_little_of_what_was_sent() {
     assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
     let document = refused.text().await.unwrap();
     assert!(document.contains("<Code>InvalidArgument</Code>") && document.len() < 512, "{document}");
-    // A head that is none of Filemill's is not looked at.
+    // A head that Filemill would not send is not looked at.
     let refused = odd(40_000).await.unwrap();
     assert_eq!(refused.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     assert_eq!(refused.headers()["connection"], "close");

@@ -40,7 +40,7 @@ impl Inner {
         EventPage { events, next, reset: false }
     }
 
-    /// Whether the caller knows marks, and its position is none of this database's.
+    /// Whether the caller knows marks, and its position is not one of this database.
     fn is_foreign(&self, after: i64, mark: Option<&str>) -> bool {
         let there = self.events.iter().find(|event| event.cursor == after);
         !self.faults.old

@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(file.releases().of("", Some("size")).cpu_time.base, Duration::from_secs(1));
         let other = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(other.path(), "rule own {}").expect("written");
-        let error = LimitsFile::read(other.path()).expect_err("it is none");
+        let error = LimitsFile::read(other.path()).expect_err("it is no limits file");
         assert!(error.downcast_ref::<NoLimits>().is_some(), "{error:#}");
     }
 

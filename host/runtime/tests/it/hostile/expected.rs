@@ -149,7 +149,7 @@ pub(super) fn ends(guest: Guest) -> Ends {
         }
         Guest::TrapsOnInputErrors => Run(OverHostCalls, CALLS),
 
-        // Results that are none.
+        // Results that break the contract.
         Guest::ReturnsNoObject => Run(BadReport, "another kind of value"),
         Guest::ReturnsDeepJson => Run(BadReport, "is not a JSON object"),
         Guest::ReturnsALongSummary => Run(BadReport, "has 600 bytes"),

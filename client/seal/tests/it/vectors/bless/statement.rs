@@ -49,7 +49,7 @@ fn bless_statement() {
         refuse("32 days", anything(&text("\"not_before\":1799999700", "\"not_before\":1797321600"))),
         refuse("version 2", anything(&text("pool\":1", "pool\":2"))),
         refuse("a field more", anything(&text("{", "{\"more\":1,"))),
-        refuse("a recipient that is none", anything(&text("age1", "age2"))),
+        refuse("a recipient that is not one", anything(&text("age1", "age2"))),
     ];
     let accepted = vec![StatementCase {
         name: "valid".to_owned(),
