@@ -1,4 +1,4 @@
-//! Which results a run waits for. A bit a file: a hundred thousand of them take a few KiB.
+//! Which results an activity waits for. A bit a file: a hundred thousand of them take a few KiB.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use filemill_seal::UploadId;
 
-/// The results that a run waits for.
+/// The results that an activity waits for.
 #[derive(Default)]
 pub(crate) struct Awaited {
     inner: Mutex<Inner>,

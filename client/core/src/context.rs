@@ -14,6 +14,7 @@ use crate::api::Storage;
 use crate::awaited::Awaited;
 use crate::base::Base;
 use crate::config::Config;
+use crate::driver::{Driver, Shared, Unkept};
 use crate::engines::Wanted;
 use crate::error::Error;
 use crate::export::Export;
@@ -24,7 +25,6 @@ use crate::parameters::{GivenParameters, Parameters};
 use crate::pipeline::Pipeline;
 use crate::progress::Progress;
 use crate::recipe::{Recipe, Recipes, Verdicts};
-use crate::run::{Run, Shared, Unkept};
 use crate::standing::StandingRules;
 use crate::taken::Taken;
 use crate::teller::Teller;
@@ -36,7 +36,7 @@ const AGAIN_PER_PAGE: u32 = 1024;
 /// How long somebody who wants this program to end waits for a thread that looks through folders.
 const THREADS_WITHIN: Duration = Duration::from_secs(1);
 
-/// What a run has to do.
+/// What an activity has to do.
 #[derive(Default)]
 pub(crate) struct Work {
     /// What the user named.
@@ -167,12 +167,12 @@ impl Context {
         }
     }
 
-    /// Adopts what ended programs left, and makes `run` wait for all of it.
-    pub(crate) async fn take_over(&self, shared: &Arc<Shared>, run: &mut Run) -> Result<(), Error> {
+    /// Adopts what ended programs left, and makes `driver` wait for all of it.
+    pub(crate) async fn take_over(&self, shared: &Arc<Shared>, driver: &mut Driver) -> Result<(), Error> {
         let account = self.config.account();
         // Oldest first.
         let unstored = self.journal.adopt(&self.home, &account, &self.session).await?;
-        run.resume(unstored.iter().copied());
+        driver.resume(unstored.iter().copied());
         let unstored: HashSet<UploadId> = unstored.into_iter().collect();
         for upload in self.journal.unfinished_uploads(&account, self.session.id()).await? {
             // Of what is still to be stored, the transfer says how much there is already.
@@ -198,7 +198,7 @@ impl Context {
                 shared.pending.send_modify(|pending| *pending += 1);
                 shared.progress.found(found.stat.size);
                 found.replaces = Some((open.upload, open.index));
-                run.send_again(found);
+                driver.send_again(found);
             }
         }
     }

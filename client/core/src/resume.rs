@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::context::{Context, Work};
+use crate::driver::{Driver, Kind};
 use crate::engines::Wanted;
 use crate::error::Error;
-use crate::run::{Kind, Run};
 
 impl Context {
     /// Goes on with everything that earlier programs of this home began and did not finish, and returns when each file
@@ -20,10 +20,10 @@ impl Context {
         // Each file goes to the release that it was sent for: nothing is chosen.
         let recipe = self.recipe(&Wanted::Auto, false).await?;
         let shared = self.shared(&recipe, Work::default());
-        let mut run = Run::new(Arc::clone(&shared), Kind::Resume, recipe, Arc::clone(&self.recipes));
-        self.take_over(&shared, &mut run).await?;
+        let mut driver = Driver::new(Arc::clone(&shared), Kind::Resume, recipe, Arc::clone(&self.recipes));
+        self.take_over(&shared, &mut driver).await?;
         let (met, found) = mpsc::channel(1);
         drop(met);
-        run.run(found).await
+        driver.run(found).await
     }
 }

@@ -7,12 +7,12 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use crate::context::{Context, Work, check_wanted};
+use crate::driver::{Driver, Kind};
 use crate::engines::Wanted;
 use crate::error::Error;
 use crate::export::Export;
 use crate::parameters::GivenParameters;
 use crate::rules::Rules;
-use crate::run::{Kind, Run};
 use crate::walk::{Met, Root, Walk, walk_into};
 
 /// What to send.
@@ -85,7 +85,7 @@ impl Context {
             }
         });
         walks.close();
-        let result = Run::new(shared, Kind::Send, recipe, Arc::clone(&self.recipes)).run(found).await;
+        let result = Driver::new(shared, Kind::Send, recipe, Arc::clone(&self.recipes)).run(found).await;
         self.wait_for(&walks).await;
         result
     }

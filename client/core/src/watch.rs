@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::context::{Context, Work, check_wanted};
+use crate::driver::{Driver, Kind, Unkept};
 use crate::engines::Wanted;
 use crate::error::Error;
 use crate::event::{Event, Note, Recovery, Trouble};
@@ -28,7 +29,6 @@ use crate::export::Export;
 use crate::parameters::GivenParameters;
 use crate::recipe::Recipe;
 use crate::rules::Rules;
-use crate::run::{Kind, Run, Unkept};
 use crate::standing::StandingRules;
 use crate::taken::Taken;
 use crate::walk::{Root, folder_root};
@@ -173,8 +173,8 @@ impl Context {
             parameters,
         };
         let shared = self.shared(&recipe, work);
-        let mut run = Run::new(Arc::clone(&shared), Kind::Watch, recipe, Arc::clone(&self.recipes));
-        self.take_over(&shared, &mut run).await?;
+        let mut driver = Driver::new(Arc::clone(&shared), Kind::Watch, recipe, Arc::clone(&self.recipes));
+        self.take_over(&shared, &mut driver).await?;
         for root in &roots {
             self.events.tell(Event::Note(Note::Watching { folder: root.given.clone() })).await;
         }
@@ -195,7 +195,7 @@ impl Context {
         looking.spawn_blocking(move || Folders::new(roots, settle, ways).look());
         looking.close();
         let result = tokio::select! {
-            result = run.run(found) => result,
+            result = driver.run(found) => result,
             () = self.note_looks(looked) => Err(Error::Stopped),
         };
         drop(guard);

@@ -1,4 +1,4 @@
-//! What the parts of a run share.
+//! What the parts of an activity share.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +25,7 @@ use crate::walk::Root;
 /// How long to wait before asking again for a recipient that may be used.
 pub(super) const HELD_FOR: Duration = Duration::from_secs(10);
 
-/// What the parts of a run share.
+/// What the parts of an activity share.
 pub(crate) struct Shared {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) inbox: Arc<Inbox>,
@@ -60,7 +60,7 @@ pub(crate) struct Shared {
     pub(crate) stop: CancellationToken,
 }
 
-/// How a run is to behave.
+/// How an activity is to behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Ends when every file has its result, and gives up what cannot be sent.
@@ -71,7 +71,7 @@ pub(crate) enum Kind {
     Watch,
 }
 
-/// What parts of a run ask of it.
+/// What parts of an activity ask of it.
 #[derive(Debug)]
 pub(crate) enum Request {
     /// Go on with this upload, if nobody does.

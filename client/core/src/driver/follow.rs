@@ -1,4 +1,4 @@
-//! Following the server's events for as long as a run goes on.
+//! Following the server's events for as long as an activity goes on.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -151,7 +151,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Says the last of the files whose result arrived, if this run waits for them.
+    /// Says the last of the files whose result arrived, if this activity waits for them.
     pub(super) async fn arrived(&self, arrival: Arrival) -> Result<(), Error> {
         // Such a file is sent again in another upload: whatever is said of this one is not its last word.
         let is_void = |place: &FilePlace| place.verdict.is_some_and(|verdict| !verdict.is_intact());

@@ -96,7 +96,7 @@ struct Selector {
     shared: Arc<Shared>,
     selected: mpsc::Sender<Handed>,
     requests: mpsc::Sender<Request>,
-    /// Uploads that the run was asked to go on with.
+    /// Uploads that the activity was asked to go on with.
     attached: HashSet<UploadId>,
     left_out: BuiltIn,
     /// It was said that rule files do not count.

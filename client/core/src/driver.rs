@@ -1,4 +1,4 @@
-//! One run: files come in, uploads go out, results come back, until nothing is left to wait for.
+//! Drives one activity: files come in, uploads go out, results come back, until nothing is left to wait for.
 
 mod conclude;
 mod follow;
@@ -30,7 +30,7 @@ use crate::walk::{MET_AT_ONCE, Met};
 use select::Handed;
 pub(crate) use shared::{Kind, Shared};
 use shared::{Request, sleep_until};
-pub(crate) use state::Run;
+pub(crate) use state::Driver;
 use state::WEIGHT_MAX;
 pub(crate) use unkept::Unkept;
 
@@ -44,13 +44,13 @@ const WEIGHT_PER_DOUBLING: usize = 8;
 const DOUBLINGS_MAX: usize = 6;
 /// Files that changed and wait to be sent again; while there are more, no new ones are taken.
 const LATER_MAX: usize = 8192;
-/// How long the end of a run waits for uploads whose results are all there.
+/// How long the end of an activity waits for uploads whose results are all there.
 const LAST_WORDS: Duration = Duration::from_secs(10);
-/// The same for a run that was stopped.
+/// The same for an activity that was stopped.
 const LAST_WORDS_STOPPED: Duration = Duration::from_secs(1);
 
-impl Run {
-    /// Runs until `found` has ended and everything has its result, or the run is stopped.
+impl Driver {
+    /// Runs until `found` has ended and everything has its result, or the activity is stopped.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Uploads of a run: begun, gone on with, ended; and files that have to be sent again.
+//! Uploads of an activity: begun, gone on with, ended; and files that have to be sent again.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -11,7 +11,7 @@ use filemill_seal::{Outcome, UploadId, VoidReason};
 use super::conclude::Conclusion;
 use super::select::Selected;
 use super::shared::{HELD_FOR, Kind};
-use super::state::{Active, Later, Run, WEIGHT_MAX, weight};
+use super::state::{Active, Driver, Later, WEIGHT_MAX, weight};
 use super::target::{Target, resolve};
 use crate::api::Patience;
 use crate::ending::{Ending, NotSent};
@@ -55,7 +55,7 @@ impl Cause {
     }
 }
 
-impl Run {
+impl Driver {
     /// Makes an upload of `files` for `target`, and starts it.
     pub(super) async fn begin(&mut self, target: Target, files: Vec<Found>) -> Result<(), Error> {
         if self.held_until.is_some() {
@@ -300,7 +300,7 @@ impl Run {
         Ok(())
     }
 
-    /// Sends what this run waits for in another program's upload and what that one could not send intact.
+    /// Sends what this activity waits for in another program's upload and what that one could not send intact.
     async fn left_behind(&mut self, upload: UploadId) -> Result<(), Error> {
         let journal = Arc::clone(&self.shared.inbox.journal);
         for index in self.shared.awaited.of_upload(upload) {
@@ -419,7 +419,7 @@ impl Run {
     async fn again(&mut self, upload: UploadId, index: u32, mut found: Found, cause: &Cause) -> Result<(), Error> {
         let Cause { reason, in_vain } = cause;
         let seen = look(&found).await?;
-        // A watcher of this run sees that the file has changed, and hands it on when it has come to rest.
+        // A watcher of this activity sees that the file has changed, and hands it on when it has come to rest.
         if seen.as_ref().is_ok_and(|now| now.stat != found.stat) && self.is_handed_on(&found).await? {
             return self.leave_to_watcher(upload, index, &found, reason).await;
         }

@@ -52,7 +52,7 @@ impl Shared {
         Ok(paths)
     }
 
-    /// An engine chooses what its artifacts are called, and anybody may put something in the way: that must not end the run before
+    /// An engine chooses what its artifacts are called, and anybody may put something in the way: that must not end the activity before
     /// everything else is kept.
     async fn tell_blocked(&self, error: Error) {
         self.unkept.lock().is_any_blocked = true;

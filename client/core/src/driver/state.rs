@@ -1,4 +1,4 @@
-//! A run, and what it is about to do.
+//! What drives an activity, and what it is about to do.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
@@ -24,8 +24,8 @@ pub(super) const WEIGHT_MAX: usize = 64;
 /// Files that weigh as much as an upload itself.
 const FILES_PER_WEIGHT: usize = 128;
 
-/// One run: what it was given, and how far it is.
-pub(crate) struct Run {
+/// Drives one activity: what it was given, and how far it is.
+pub(crate) struct Driver {
     pub(super) shared: Arc<Shared>,
     pub(super) kind: Kind,
     pub(super) recipe: Recipe,
@@ -78,7 +78,7 @@ pub(super) struct Active {
     pub(super) attempts: u32,
 }
 
-impl Run {
+impl Driver {
     pub(crate) fn new(shared: Arc<Shared>, kind: Kind, recipe: Recipe, recipes: Arc<Recipes>) -> Self {
         Self {
             shared,

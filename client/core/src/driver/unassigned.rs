@@ -1,4 +1,4 @@
-//! Which release each file of a run is sent for, and files that no engine can be chosen for.
+//! Which release each file of an activity is sent for, and files that no engine can be chosen for.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use filemill_api::LOCAL_PREFIX;
 use super::conclude::Conclusion;
 use super::pause::Pause;
 use super::shared::Kind;
-use super::state::Run;
+use super::state::Driver;
 use super::target::{Target, To, resolve};
 use crate::ending::NotSent;
 use crate::engines::{EngineRelease, Wanted};
@@ -21,8 +21,8 @@ use crate::stat::FileStat;
 /// Files that wait for an engine, at most: what is known of each takes some hundred bytes.
 const UNASSIGNED_MAX: usize = 32 << 10;
 
-impl Run {
-    /// What the file is to be sent for. One that was sent before goes to the same release. Where that is gone, and the run does not
+impl Driver {
+    /// What the file is to be sent for. One that was sent before goes to the same release. Where that is gone, and the activity does not
     /// only go on with what was begun, it goes to the one in use of the same engine, or, where the organisation uses none of that
     /// any more, to the engine for any such file. One that a processor brought is only away with it: it is waited for, unless
     /// another engine is named.
@@ -129,7 +129,7 @@ impl Run {
         self.shared.conclude(Conclusion::because_of(&file, code, error)).await
     }
 
-    /// Whether a file waits for an engine, of which this is said, for as long as the run goes on.
+    /// Whether a file waits for an engine, of which this is said, for as long as the activity goes on.
     fn waits_for_engine(&self, error: &Error) -> bool {
         match error {
             // The server does not say so any more once nobody can describe it.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::judged::JudgedBundle;
 use super::shared::Kind;
-use super::state::{Run, weight};
+use super::state::{Driver, weight};
 use super::target::Target;
 use crate::error::Error;
 use crate::event::Event;
@@ -14,7 +14,7 @@ use crate::rules::LeftOut;
 use crate::source::Found;
 use crate::walk::Root;
 
-impl Run {
+impl Driver {
     /// Asks the rules, as they are now, which of `files` they leave out: a watcher's file may have waited for hours, for an engine, or
     /// for a recipient that may be used. What was named by hand is under no rules, also if a watcher goes on with it. Everything else
     /// goes on meanwhile, as a file system may not answer.
@@ -63,7 +63,7 @@ impl Run {
         Ok(kept)
     }
 
-    /// Whether a watcher of this run hands the file on when it has changed: it is in a folder that is looked through, and if it was
+    /// Whether a watcher of this activity hands the file on when it has changed: it is in a folder that is looked through, and if it was
     /// named by hand, no rule leaves it out there.
     pub(super) async fn is_handed_on(&self, found: &Found) -> Result<bool, Error> {
         let is_below = |root: &Root| found.path.starts_with(&root.path);

@@ -6,7 +6,7 @@ use filemill_seal::UploadId;
 
 use super::conclude::Conclusion;
 use super::shared::Kind;
-use super::state::{Later, Run};
+use super::state::{Driver, Later};
 use crate::ending::NotSent;
 use crate::error::Error;
 use crate::event::{Event, Trouble};
@@ -14,7 +14,7 @@ use crate::event::{Event, Trouble};
 /// When a watcher tries again what could not be sent.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
 
-impl Run {
+impl Driver {
     /// An upload that does not go on. The journal keeps it for the next time: its files have failed only where the server refuses them.
     pub(super) async fn not_sent(&mut self, upload: UploadId, error: Error) -> Result<(), Error> {
         if self.kind == Kind::Watch {
