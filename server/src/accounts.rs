@@ -9,4 +9,5 @@ mod types;
 pub use handle::Accounts;
 pub use joins::{JoinCodeState, JoinCodeSummary, JoinGrant, NewCode};
 pub use plan::Plan;
+pub use tokens::{Revoked, TokenHash};
 pub use types::{Caller, NewToken, Scope, TokenSummary};

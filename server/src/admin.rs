@@ -9,7 +9,7 @@ use filemill_api::{ErrorBody, Release};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use crate::accounts::{Accounts, Caller, JoinCodeSummary, JoinGrant, NewCode, NewToken, Scope, TokenSummary};
+use crate::accounts::{Accounts, Caller, JoinCodeSummary, JoinGrant, NewCode, NewToken, Revoked, Scope, TokenSummary};
 use crate::bounds::Bounds;
 use crate::catalog::component::{ComponentError, contract_of};
 use crate::catalog::{Catalog, CatalogConfig, NewRelease, PoolRoot, PoolService, PoolSummary, Serves};
@@ -252,12 +252,12 @@ impl Admin {
         Ok(self.listing.catalog.serve_pool(pool, serves).await?)
     }
 
-    /// Revokes a token; a running server learns of it within two seconds. False: there is none, or it was revoked
-    /// before.
+    /// Revokes a token; a running server learns of it within two seconds. Takes back a one-time code that came along with it. None: there
+    /// is no such token, or it was revoked before.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn revoke_token(&self, id: i64) -> Result<bool, AdminError> {
+    pub async fn revoke_token(&self, id: i64) -> Result<Option<Revoked>, AdminError> {
         Ok(self.listing.accounts.revoke_token(id).await?)
     }
 
@@ -377,7 +377,7 @@ async fn start_storage(
     lock: DirLock,
 ) -> Result<(Storage, Option<(Lane, DirLock)>), AdminError> {
     let lane = Lane::default();
-    let config = embedded::start_storage(dir, LOOPBACK, false, embedded.lifetime, &lane, &Bounds::default())
+    let config = embedded::start_storage(dir, LOOPBACK, embedded.lifetime, &lane, &Bounds::default())
         .await
         .map_err(|error| match error {
             StorageStartError::Dir(source) => StartError::dir(dir, source),

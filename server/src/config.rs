@@ -20,7 +20,7 @@ const DATABASE: &str = "filemill.sqlite";
 /// A server's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the API listens. None: on loopback, at the former port of an embedded server if it is free, otherwise at
+    /// Where the API listens. None: on loopback, at the former port of an embedded server, the first time at
     /// any.
     pub listen: Option<SocketAddr>,
     /// Where database and objects are.

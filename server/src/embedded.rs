@@ -62,14 +62,13 @@ pub(crate) enum StorageStartError {
 pub(crate) async fn start_storage(
     dir: &Path,
     listen: SocketAddr,
-    may_move: bool,
     lifetime: Duration,
     lane: &Lane,
     bounds: &Bounds,
 ) -> Result<StorageConfig, StorageStartError> {
     let secrets = place::secrets(dir).map_err(StorageStartError::Dir)?;
     let folder = Folder::open(dir.join(OBJECTS), bounds).map_err(StorageStartError::Dir)?;
-    let (listener, address) = listen::bind(listen, may_move).await.map_err(StorageStartError::Listen)?;
+    let (listener, address) = listen::bind(listen).await.map_err(StorageStartError::Listen)?;
     let mut builder = S3ServiceBuilder::new(folder);
     builder.set_auth(SimpleAuth::from_single(secrets.access_key_id.clone(), secrets.secret_access_key.clone()));
     builder.set_access(Verified);

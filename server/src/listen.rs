@@ -51,15 +51,9 @@ tokio::task_local! {
     static CUT: CancellationToken;
 }
 
-/// Binds to `wanted`, or where that is taken and `fallback` is set, to any port of the same address.
-pub(crate) async fn bind(wanted: SocketAddr, fallback: bool) -> std::io::Result<(TcpListener, SocketAddr)> {
-    let listener = match TcpListener::bind(wanted).await {
-        Err(error) if fallback && wanted.port() != 0 => {
-            tracing::info!(%wanted, %error, "the former port is taken, using another");
-            TcpListener::bind(SocketAddr::new(wanted.ip(), 0)).await?
-        }
-        other => other?,
-    };
+/// Binds to `wanted`, and says where that is: port 0 is any.
+pub(crate) async fn bind(wanted: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(wanted).await?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }

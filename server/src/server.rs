@@ -1,5 +1,6 @@
 //! A running server: starts its parts in order, and stops them in the reverse one.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -89,9 +90,9 @@ impl Server {
         let domains = Domains::start(store.clone(), DomainsConfig { catalog, ..config.domains }, work, stop);
         domains.maintenance.start_sweep(storage.clone(), config.sweep, work, stop);
 
-        let (wanted, may_move) = address(config.listen, last.as_ref().map(|last| last.listening.as_str()));
-        let listen_error = |source| StartError::Listen { address: wanted, source };
-        let (listener, listening) = listen::bind(wanted, may_move).await.map_err(listen_error)?;
+        let wanted = Wanted::of(config.listen, last.as_ref().map(|last| last.listening.as_str()));
+        let listen_error = |source| wanted.unavailable(source);
+        let (listener, listening) = listen::bind(wanted.address).await.map_err(listen_error)?;
         let addresses = Addresses {
             listening: embedded::origin(listening).map_err(listen_error)?.origin().ascii_serialization(),
             storage: storage.origin().to_owned(),
@@ -149,19 +150,38 @@ async fn start_storage(
     lane: &Lane,
     bounds: &Bounds,
 ) -> Result<StorageConfig, StartError> {
-    let (wanted, may_move) = address(embedded.storage_listen, last.map(|last| last.storage.as_str()));
-    embedded::start_storage(dir, wanted, may_move, embedded.lifetime, lane, bounds).await.map_err(|error| match error {
+    let wanted = Wanted::of(embedded.storage_listen, last.map(|last| last.storage.as_str()));
+    embedded::start_storage(dir, wanted.address, embedded.lifetime, lane, bounds).await.map_err(|error| match error {
         StorageStartError::Dir(source) => StartError::dir(dir, source),
-        StorageStartError::Listen(source) => StartError::Listen { address: wanted, source },
+        StorageStartError::Listen(source) => wanted.unavailable(source),
     })
 }
 
-/// Where to listen, and whether another port will do: what was asked for goes, otherwise the former port, otherwise
-/// any.
-fn address(asked: Option<SocketAddr>, last_origin: Option<&str>) -> (SocketAddr, bool) {
-    let former = || last_origin?.strip_prefix("http://")?.parse().ok();
-    match asked {
-        Some(asked) => (asked, false),
-        None => (former().filter(|last: &SocketAddr| last.ip().is_loopback()).unwrap_or(LOOPBACK), true),
+/// Where to listen.
+#[derive(Clone, Copy)]
+struct Wanted {
+    address: SocketAddr,
+    /// Nobody asked for it: a server of this folder listened there before.
+    is_former: bool,
+}
+
+impl Wanted {
+    /// What was asked for goes, otherwise the former port, otherwise any. Another than the former one is not taken where that is in use: clients and
+    /// processors know the server by it, and would wait for it for ever.
+    fn of(asked: Option<SocketAddr>, last_origin: Option<&str>) -> Self {
+        let former =
+            || last_origin?.strip_prefix("http://")?.parse().ok().filter(|last: &SocketAddr| last.ip().is_loopback());
+        match (asked, former()) {
+            (Some(address), _) => Self { address, is_former: false },
+            (None, Some(address)) => Self { address, is_former: true },
+            (None, None) => Self { address: LOOPBACK, is_former: false },
+        }
+    }
+
+    fn unavailable(self, source: io::Error) -> StartError {
+        match self {
+            Self { address, is_former: true } => StartError::FormerPort { address, source },
+            Self { address, is_former: false } => StartError::Listen { address, source },
+        }
     }
 }

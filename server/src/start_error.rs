@@ -56,6 +56,14 @@ pub enum StartError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The address at which a server of this folder listened before is unavailable.
+    #[error("cannot listen at `{address}`, where clients and processors know this server")]
+    FormerPort {
+        /// The address.
+        address: SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// The database is unavailable.
     #[error(transparent)]
     Database(#[from] StoreError),
@@ -90,6 +98,10 @@ impl StartError {
                 io::ErrorKind::PermissionDenied => "ports below 1024 are the system's: choose another port",
                 _ => "choose another port, or 0 for any",
             }),
+            Self::FormerPort { .. } => Some(
+                "end what listens there, and start again; to have another port for good, say which with --listen or --s3-listen \
+                 (`127.0.0.1:0` for any): people then log in again, and processors join again",
+            ),
             Self::Database(error) => error.hint(),
             Self::Storage(_) => Some("check bucket, endpoint and credentials"),
             _ => None,

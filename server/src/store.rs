@@ -42,6 +42,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (7, "published descriptions", include_str!("../migrations/0007_published_descriptions.sql")),
     (8, "defaults", include_str!("../migrations/0008_defaults.sql")),
     (9, "join codes", include_str!("../migrations/0009_join_codes.sql")),
+    (10, "given codes", include_str!("../migrations/0010_given_codes.sql")),
 ];
 
 /// More events than a power cut can take back with SQLite.

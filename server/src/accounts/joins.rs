@@ -117,8 +117,8 @@ impl Accounts {
         let hash = sha256(code.as_bytes());
         let made = retried(|| async {
             let mut tx = self.store.begin().await?;
-            tx.forget_join_codes(REMEMBERED_MS).await?;
-            if tx.good_join_codes().await? >= MAX_JOIN_CODES as i64 {
+            tx.forget_join_codes(REMEMBERED_MS, LIFETIME_MS).await?;
+            if tx.good_join_codes(LIFETIME_MS).await? >= MAX_JOIN_CODES as i64 {
                 return Ok(None);
             }
             let id = tx.insert_join_code(&grant.row(&hash)).await?;
@@ -235,6 +235,7 @@ impl Accounts {
                 everyone: false,
                 login: None,
                 lifetime_ms: LIFETIME_MS,
+                given_by: Some(row.id),
             };
             tx.insert_join_code(&grant).await?;
         }
@@ -317,6 +318,7 @@ impl JoinGrant {
             everyone: self.everyone,
             login: self.login.as_deref(),
             lifetime_ms: LIFETIME_MS,
+            given_by: None,
         }
     }
 }

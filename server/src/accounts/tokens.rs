@@ -19,6 +19,27 @@ const KNOWN: Duration = Duration::from_secs(600);
 /// How many callers are remembered.
 const MOST_REMEMBERED: usize = 10_000;
 
+/// What became of what was given along with a token that was revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// One-time codes that nobody had redeemed: they were taken back.
+    pub codes: u64,
+    /// Tokens of those that somebody had: they are still valid.
+    pub tokens: Vec<i64>,
+}
+
+/// By what the server knows a token: its SHA-256, which is no secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenHash([u8; 32]);
+
+impl TokenHash {
+    /// That of a token's text.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        Self(sha256(text.as_bytes()))
+    }
+}
+
 impl Caller {
     /// Succeeds when the token has one of these scopes.
     ///
@@ -113,16 +134,21 @@ impl Accounts {
         Ok(())
     }
 
-    /// Revokes a token, everywhere within two seconds. False: there is none, or it was revoked before.
+    /// Revokes a token, everywhere within two seconds, and with it a one-time code that came along with it and that nobody has
+    /// redeemed. None: there is no such token, or it was revoked before.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn revoke_token(&self, id: i64) -> Result<bool, ErrorBody> {
+    pub async fn revoke_token(&self, id: i64) -> Result<Option<Revoked>, ErrorBody> {
         let revoked = async {
             let mut tx = self.store.begin().await?;
-            let revoked = tx.revoke_token(id).await?;
+            if !tx.revoke_token(id).await? {
+                return Ok(None);
+            }
+            let codes = tx.delete_codes_beside(id).await?;
+            let tokens = tx.tokens_beside(id).await?;
             tx.commit().await?;
-            Ok::<_, StoreError>(revoked)
+            Ok::<_, StoreError>(Some(Revoked { codes, tokens }))
         };
         let revoked = revoked.await.map_err(|error| from_store("revoke token", &error))?;
         self.callers.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -165,7 +191,15 @@ impl Accounts {
     /// # Errors
     /// `unauthenticated`: there is no such token, or it was revoked.
     pub async fn authenticate(&self, text: &str) -> Result<Caller, ErrorBody> {
-        let hash = sha256(text.as_bytes());
+        self.caller_of(TokenHash::of(text)).await
+    }
+
+    /// Whom the token with this hash stands for; by what was found out within the last two seconds, if it was.
+    ///
+    /// # Errors
+    /// As those of [`Self::authenticate`].
+    pub async fn caller_of(&self, token: TokenHash) -> Result<Caller, ErrorBody> {
+        let hash = token.0;
         let callers = &self.callers;
         {
             let callers = callers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -191,7 +225,11 @@ impl Accounts {
             return Err(ErrorBody {
                 code: ErrorCode::Unauthenticated,
                 message: "the token is unknown or revoked".to_owned(),
-                hint: Some("ask the operator for a new one (`filemill-server token create`)".to_owned()),
+                hint: Some(
+                    "ask the operator for another one-time code (`filemill-server join-code create`), or another token \
+                     (`filemill-server token create`)"
+                        .to_owned(),
+                ),
             });
         };
         let mut callers = callers.lock().unwrap_or_else(PoisonError::into_inner);

@@ -48,7 +48,9 @@ impl PlaceArguments {
             bail!("--s3-listen is for the storage endpoint of --embedded");
         }
         let (Some(database), Some(bucket)) = (database, self.s3_bucket) else {
-            bail!("give either --embedded DIR, or --database-url and --s3-bucket");
+            bail!(
+                "say where: `--embedded DIR`, a folder for all of it, or `--database-url URL` and `--s3-bucket NAME`"
+            );
         };
         let storage = StorageConfig {
             bucket,
@@ -74,7 +76,9 @@ impl PlaceArguments {
                 Ok(Embedded { dir: dir.clone(), database, storage_listen: None, lifetime }.database()?)
             }
             (Some(database), None) => Ok(database),
-            (None, None) => bail!("give either --embedded DIR or --database-url"),
+            (None, None) => bail!(
+                "say whose: `--embedded DIR`, the folder that `filemill-server serve` was given, or `--database-url URL`"
+            ),
         }
     }
 

@@ -26,7 +26,7 @@ const ENGINES_END_WITHIN: Duration = Duration::from_secs(5);
 pub(super) struct Serve {
     #[command(flatten)]
     place: PlaceArguments,
-    /// Where the API listens. Default: loopback, at the former port of --embedded if it is free, otherwise at any.
+    /// Where the API listens. Default: loopback, at the former port of --embedded, the first time at any that is free.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     /// Where the storage endpoint of --embedded listens. Default: as for --listen.

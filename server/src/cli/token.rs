@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use filemill_server::accounts::{NewToken, Scope};
+use filemill_server::accounts::{NewToken, Revoked, Scope};
 use filemill_server::catalog::PoolRoot;
 use filemill_server::{Admin, AdminError, Listing};
 
@@ -19,7 +19,7 @@ pub(super) enum Token {
     Create(Create),
     /// List the tokens, without their texts: number, organisation, user or node, scope, pool, and `valid` or `revoked`.
     List(List),
-    /// Revoke a token; a running server refuses it within two seconds.
+    /// Revoke a token; a running server refuses it within two seconds. A login code that came with a processor's is taken back, too.
     Revoke(Revoke),
 }
 
@@ -96,8 +96,15 @@ impl Token {
                 let admin = Admin::open(&revoke.place.database()?).await?;
                 let revoked = admin.revoke_token(revoke.id).await;
                 admin.close().await;
-                if !revoked? {
-                    bail!(NoToken(revoke.id));
+                let Some(Revoked { codes, tokens }) = revoked? else { bail!(NoToken(revoke.id)) };
+                if codes > 0 {
+                    tracing::info!("the login code that came with it was taken back, too");
+                }
+                for token in tokens {
+                    tracing::warn!(
+                        "somebody has redeemed the login code that came with it: token `{token}`, which is still valid (hint: if \
+                         that was not whom you meant, `filemill-server token revoke {token}`)"
+                    );
                 }
                 Ok(())
             }

@@ -8,7 +8,6 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use super::app::App;
-use super::bearer::bearer;
 use super::caller::Ticket;
 use super::problem::Refusal;
 use crate::accounts::{Caller, Scope};
@@ -143,24 +142,6 @@ impl FromRequestParts<App> for Ticket {
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Refusal> {
         parts.extensions.get::<Self>().cloned().ok_or_else(|| Refusal::fault("a request without a place"))
-    }
-}
-
-/// The token itself, for a stream that asks again whether it still holds.
-pub(super) struct Token(String);
-
-impl Token {
-    /// Whether it still stands for somebody.
-    pub(super) async fn check(&self, app: &App) -> Result<Caller, Refusal> {
-        Ok(app.accounts.authenticate(&self.0).await?)
-    }
-}
-
-impl FromRequestParts<App> for Token {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Refusal> {
-        bearer(&parts.headers).map(|text| Self(text.to_owned()))
     }
 }
 

@@ -152,6 +152,8 @@ async fn read<T>(
     }
     if bytes.len() <= SMALL_BYTES {
         drop(stopped);
+        // A body may take hours.
+        ticket.still_holds(app).await?;
         return take(&bytes);
     }
     // What becomes of it takes more room than itself, until the call is answered.
@@ -160,6 +162,7 @@ async fn read<T>(
             .hint("send them one after the other, or in smaller batches")
     })?;
     drop(stopped);
+    ticket.still_holds(app).await?;
     let taken = take(&bytes);
     ticket.while_worked_on((room, turn));
     taken

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::app::App;
 use super::bearer::bearer;
 use super::problem::{Refusal, full};
-use crate::accounts::{Caller, Scope};
+use crate::accounts::{Caller, Scope, TokenHash};
 use crate::callers::{Account, Kind, Permit};
 use crate::listen::Exchange;
 
@@ -28,6 +28,8 @@ const STRANGER_WAIT: Duration = Duration::from_secs(5);
 pub(super) struct Ticket {
     /// Who it is, or why not.
     pub(super) caller: Arc<Result<Caller, ErrorBody>>,
+    /// The token that says so.
+    token: Option<TokenHash>,
     pub(super) account: Arc<Account>,
     pub(super) kind: Kind,
     pub(super) clock: Clock,
@@ -46,6 +48,7 @@ impl Ticket {
     ) -> Self {
         let ticket = Self {
             caller: Arc::new(caller),
+            token: None,
             account,
             kind,
             clock: Clock::start(app.bounds.request),
@@ -54,6 +57,18 @@ impl Ticket {
         };
         ticket.keep(place);
         ticket
+    }
+
+    /// Whether the caller's token still holds, now that the request has waited for something: a token that was revoked meanwhile gets and
+    /// does nothing any more. Costs nothing where that was looked up within the last two seconds.
+    ///
+    /// # Errors
+    /// `unauthenticated`: it was revoked.
+    pub(super) async fn still_holds(&self, app: &App) -> Result<(), Refusal> {
+        if let Some(token) = self.token {
+            app.accounts.caller_of(token).await?;
+        }
+        Ok(())
     }
 
     /// Holds something until the handler has answered.
@@ -220,7 +235,8 @@ fn own(
         exchange.line().belongs_to(account.number());
     }
     let place = account.place(kind).ok_or_else(full)?;
-    Ok(Ticket::new(app, exchange, Ok(caller), account, kind, place))
+    let ticket = Ticket::new(app, exchange, Ok(caller), account, kind, place);
+    Ok(Ticket { token: Some(TokenHash::of(token)), ..ticket })
 }
 
 /// The ticket of a request that nobody may make: it is refused, in one of the places that its address has for such answers.

@@ -13,10 +13,10 @@ use filemill_api::{Base64, ErrorBody, ErrorCode, Event, EventKind, EventPage, Ev
 use futures::Stream;
 use tokio::time::Instant;
 
-use crate::accounts::{Caller, Scope};
+use crate::accounts::Caller;
 use crate::callers::Permit;
 use crate::http::app::App;
-use crate::http::auth::{Token, User};
+use crate::http::auth::User;
 use crate::http::body::QueryParts;
 use crate::http::caller::Ticket;
 use crate::http::problem::Refusal;
@@ -30,7 +30,7 @@ const PAGE_ROOM_BYTES: usize = 3 << 20;
 const STREAM_PAGE: u32 = 256;
 /// A comment is sent this often when nothing happens, so that a dead connection is noticed on both ends.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// How long a stream goes on before it asks again whether its token still holds.
+/// How long a stream that has nothing to say goes on before it asks again whether its token still holds.
 const TOKEN_RECHECK: Duration = Duration::from_secs(10);
 
 /// A page of the caller's events behind a cursor. Changes nothing.
@@ -73,7 +73,6 @@ pub(in crate::http) async fn page(
 pub(in crate::http) async fn stream(
     User(caller): User,
     State(app): State<App>,
-    token: Token,
     ticket: Ticket,
     QueryParts(query): QueryParts<EventQuery>,
     headers: HeaderMap,
@@ -88,13 +87,12 @@ pub(in crate::http) async fn stream(
     };
     let limit = query.limit.unwrap_or(STREAM_PAGE).min(STREAM_PAGE);
     let head = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache")];
-    Ok((head, Body::from_stream(pages(app, caller, token, ticket, position, limit))))
+    Ok((head, Body::from_stream(pages(app, caller, ticket, position, limit))))
 }
 
 fn pages(
     app: App,
     caller: Caller,
-    token: Token,
     ticket: Ticket,
     position: Position,
     limit: u32,
@@ -108,9 +106,8 @@ fn pages(
         let mut said = Instant::now();
         while !app.stop.is_cancelled() {
             if checked.elapsed() > TOKEN_RECHECK {
-                match token.check(&app).await {
-                    Ok(now) if now.require(&[Scope::User]).is_ok() && now.member == caller.member => {}
-                    _ => break,
+                if ticket.still_holds(&app).await.is_err() {
+                    break;
                 }
                 checked = Instant::now();
             }
@@ -133,6 +130,10 @@ fn pages(
                     break;
                 }
                 continue;
+            }
+            // Whoever had the token a while ago is told nothing more.
+            if ticket.still_holds(&app).await.is_err() {
+                break;
             }
             last = recorded.events.last_mut().map(|last| RecordedEvent {
                 // Its place only: what it brings goes to the caller.

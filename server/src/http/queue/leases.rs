@@ -56,6 +56,10 @@ pub(in crate::http) async fn lease(
         app.stop.run_until_cancelled(app.queue.lease(&own, request)).await.unwrap_or_else(|| Ok(Default::default()))?;
     let bytes = leased.uploads.iter().map(bytes_of).sum();
     let ready = async {
+        // It has waited for them.
+        if !leased.uploads.is_empty() {
+            ticket.still_holds(&app).await?;
+        }
         let room = ticket.reserve_some(&app, bytes).await?;
         Ok((room, app.storage.signer().await.map_err(Refusal::fault)?))
     };
@@ -122,11 +126,16 @@ fn fitting(leased: Vec<LeasedUploadWork>, bytes: usize) -> (Vec<LeasedUploadWork
 pub(in crate::http) async fn chunks(
     own: Processor<Polls>,
     State(app): State<App>,
+    ticket: Ticket,
     body: JsonBody<ChunksRequest, Small>,
 ) -> Result<Json<ChunksAnswer>, Refusal> {
     let request = body.value;
     let stored =
         app.stop.run_until_cancelled(app.queue.lease_chunks(&own, request)).await.unwrap_or_else(|| Ok(Vec::new()))?;
+    if !stored.is_empty() {
+        // It has waited for them.
+        ticket.still_holds(&app).await?;
+    }
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
     Ok(Json(ChunksAnswer { chunks: sign_chunks(&signer, &stored)? }))
 }

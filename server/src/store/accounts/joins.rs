@@ -14,6 +14,8 @@ pub(crate) struct NewJoinCode<'a> {
     pub(crate) everyone: bool,
     pub(crate) login: Option<&'a str>,
     pub(crate) lifetime_ms: i64,
+    /// The code whose redeemer is given this one.
+    pub(crate) given_by: Option<i64>,
 }
 
 /// A code as it is redeemed.
@@ -69,8 +71,8 @@ impl Tx {
         let made = rows!(
             self,
             (i64,),
-            "insert into join_codes (hash, organisation, member, scope, pool, everyone, login, created_at, expires_at)
-             values ($1, $2, $3, $4, $5, $6, $7, {now}, {now} + $8) returning id",
+            "insert into join_codes (hash, organisation, member, scope, pool, everyone, login, given_by, created_at, expires_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $9, {now}, {now} + $8) returning id",
             code.hash,
             code.organisation,
             code.member,
@@ -78,21 +80,31 @@ impl Tx {
             code.pool,
             code.everyone,
             code.login,
-            code.lifetime_ms
+            code.lifetime_ms,
+            code.given_by
         )?;
         Ok(made.first().ok_or(sqlx::Error::RowNotFound)?.0)
     }
 
-    /// How many codes are still good.
-    pub(crate) async fn good_join_codes(&mut self) -> Result<i64, StoreError> {
-        let found =
-            rows!(self, (i64,), "select count(*) from join_codes where redeemer is null and expires_at > {now}")?;
+    /// How many codes are still good. One that would be for longer than codes are was made by another clock, and is not.
+    pub(crate) async fn good_join_codes(&mut self, lifetime_ms: i64) -> Result<i64, StoreError> {
+        let found = rows!(
+            self,
+            (i64,),
+            "select count(*) from join_codes where redeemer is null and expires_at > {now} and expires_at <= {now} + $1",
+            lifetime_ms
+        )?;
         Ok(found.first().map_or(0, |(count,)| *count))
     }
 
-    /// Forgets codes that have not been good for so long.
-    pub(crate) async fn forget_join_codes(&mut self, after_ms: i64) -> Result<u64, StoreError> {
-        Ok(execute!(self, "delete from join_codes where expires_at < {now} - $1", after_ms)?)
+    /// Forgets codes that have not been good for so long, and those that will not be for so long: another clock made them.
+    pub(crate) async fn forget_join_codes(&mut self, after_ms: i64, lifetime_ms: i64) -> Result<u64, StoreError> {
+        Ok(execute!(
+            self,
+            "delete from join_codes where expires_at < {now} - $1 or expires_at > {now} + $1 + $2",
+            after_ms,
+            lifetime_ms
+        )?)
     }
 
     /// Makes a code its redeemer's, if it is nobody's yet and still good. A code that is good for longer than codes are was made by
@@ -118,6 +130,27 @@ impl Tx {
     pub(crate) async fn set_join_code_token(&mut self, id: i64, token: i64) -> Result<(), StoreError> {
         execute!(self, "update join_codes set token = $2 where id = $1", id, token)?;
         Ok(())
+    }
+
+    /// Takes back what the code that gave this token gave beside it, as far as nobody has redeemed that.
+    pub(crate) async fn delete_codes_beside(&mut self, token: i64) -> Result<u64, StoreError> {
+        Ok(execute!(
+            self,
+            "delete from join_codes where redeemer is null and given_by in (select id from join_codes where token = $1)",
+            token
+        )?)
+    }
+
+    /// The tokens that came of what the code that gave this token gave beside it, and that are valid.
+    pub(crate) async fn tokens_beside(&mut self, token: i64) -> Result<Vec<i64>, StoreError> {
+        let found = rows!(
+            self,
+            (i64,),
+            "select t.id from join_codes c join tokens t on t.id = c.token
+             where t.revoked_at is null and c.given_by in (select id from join_codes where token = $1) order by t.id",
+            token
+        )?;
+        Ok(found.into_iter().map(|(id,)| id).collect())
     }
 
     /// Whether a processor's token is valid, of whatever pool.

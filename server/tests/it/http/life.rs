@@ -42,6 +42,31 @@ async fn a_restarted_server_has_its_former_ports_secrets_and_data() {
 }
 
 #[tokio::test]
+async fn a_server_takes_no_other_port_than_the_one_it_is_known_by() {
+    let Mill { server, config, admin, dir, .. } = Mill::start().await;
+    let known = server.addresses().clone();
+    server.shutdown().await;
+    for taken in [&known.listening, &known.storage] {
+        // What a start that failed had begun ends a moment later.
+        let mut somebody = None;
+        until("the port is free", async || {
+            somebody = tokio::net::TcpListener::bind(taken.trim_start_matches("http://")).await.ok();
+            somebody.is_some()
+        })
+        .await;
+        let error = Server::start(config.clone()).await.unwrap_err();
+        assert!(matches!(&error, StartError::FormerPort { .. }), "{error}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("--listen")), "{error}");
+        drop(somebody);
+    }
+    let server = Server::start(config).await.unwrap();
+    assert_eq!(server.addresses(), &known);
+    admin.close().await;
+    server.shutdown().await;
+    drop(dir);
+}
+
+#[tokio::test]
 async fn a_long_poll_ends_at_once_when_the_server_stops() {
     let mill = Mill::start().await;
     let poll = mill.http.post(mill.url(paths::LEASES)).bearer_auth(&mill.processor).json(&lease_request(30_000)).send();

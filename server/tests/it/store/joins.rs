@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use filemill_api::{ErrorBody, ErrorCode, JoinAnswer, JoinRequest, join_code, limits};
-use filemill_server::accounts::{JoinCodeState, JoinGrant, NewCode, Scope};
+use filemill_server::accounts::{JoinCodeState, JoinGrant, NewCode, Revoked, Scope};
 use filemill_server::catalog::Serves;
 use filemill_server::{Domains, DomainsConfig};
 
@@ -21,10 +21,12 @@ super::on_both!(
     an_answer_is_given_again_for_ten_minutes,
     a_code_that_was_taken_back_or_never_made_opens_nothing,
     the_token_of_a_code_can_be_revoked_for_good,
+    a_revoked_token_takes_the_login_code_along_that_came_with_it,
     a_code_is_good_for_its_scope_and_its_pool_alone,
     a_processor_is_given_a_code_to_hand_on,
     the_database_holds_no_code_and_no_token,
     codes_that_are_good_are_bounded,
+    codes_of_a_clock_that_was_ahead_are_in_nobodys_way,
     a_code_that_nobody_used_leaves_nothing_behind,
     a_new_pool_serves_whom_its_code_says_and_one_that_is_there_serves_as_before,
     what_no_code_may_grant_is_refused,
@@ -190,9 +192,30 @@ async fn the_token_of_a_code_can_be_revoked_for_good(site: Arc<Site>) {
     let given = redeem(&server, &code, 1).await.expect("given");
     let tokens = server.accounts.tokens().await.expect("listed");
     let token = tokens.iter().find(|token| token.scope == Scope::Processor).expect("the one that was given");
-    assert!(server.accounts.revoke_token(token.id).await.expect("revoked"));
+    assert!(server.accounts.revoke_token(token.id).await.expect("revoked").is_some());
     refused(redeem(&server, &code, 1).await, ErrorCode::Conflict, "revoked");
     assert_eq!(server.accounts.authenticate(&given.token).await.expect_err("revoked").code, ErrorCode::Unauthenticated);
+}
+
+async fn a_revoked_token_takes_the_login_code_along_that_came_with_it(site: Arc<Site>) {
+    let server = site.server();
+    let joined = async |redeemer: u8| {
+        let code = made(&server, &JoinGrant { login: Some("ann".into()), ..processor() }).await;
+        let login = redeem(&server, &code, redeemer).await.expect("given").login.expect("a login");
+        let tokens = server.accounts.tokens().await.expect("listed");
+        let token = tokens.iter().rev().find(|token| token.scope == Scope::Processor).expect("the one that was given");
+        (token.id, login.code)
+    };
+    let (token, unused) = joined(1).await;
+    let (other, used) = joined(2).await;
+    server.accounts.redeem_join_code(&request(&used, 3, "user")).await.expect("a person's");
+    let person = server.accounts.tokens().await.expect("listed").last().expect("the person's").id;
+    let revoked = async |token| server.accounts.revoke_token(token).await.expect("revoked");
+    assert_eq!(revoked(token).await, Some(Revoked { codes: 1, tokens: Vec::new() }));
+    refused(server.accounts.redeem_join_code(&request(&unused, 4, "user")).await, ErrorCode::NotFound, "no such");
+    // Whoever has logged in by it has a token, of which the operator is told.
+    assert_eq!(revoked(other).await, Some(Revoked { codes: 0, tokens: vec![person] }));
+    assert_eq!(revoked(person).await, Some(Revoked { codes: 0, tokens: Vec::new() }));
 }
 
 async fn a_code_is_good_for_its_scope_and_its_pool_alone(site: Arc<Site>) {
@@ -288,6 +311,18 @@ async fn codes_that_are_good_are_bounded(site: Arc<Site>) {
     made(&server, &processor()).await;
     jump(&site, LIFETIME + SECOND).await;
     made(&server, &processor()).await;
+}
+
+async fn codes_of_a_clock_that_was_ahead_are_in_nobodys_way(site: Arc<Site>) {
+    let server = settable(&site, DomainsConfig::default()).await;
+    jump(&site, 300 * 24 * 3600 * SECOND).await;
+    for _ in 0..limits::MAX_JOIN_CODES {
+        made(&server, &processor()).await;
+    }
+    jump(&site, -300 * 24 * 3600 * SECOND).await;
+    let code = made(&server, &processor()).await;
+    redeem(&server, &code, 1).await.expect("given");
+    assert_eq!(server.accounts.join_codes().await.expect("listed").len(), 1);
 }
 
 async fn a_code_that_nobody_used_leaves_nothing_behind(site: Arc<Site>) {
