@@ -377,11 +377,11 @@ async fn start_storage(
     lock: DirLock,
 ) -> Result<(Storage, Option<(Lane, DirLock)>), AdminError> {
     let lane = Lane::default();
-    let config = embedded::start_storage(dir, LOOPBACK, embedded.lifetime, &lane, &Bounds::default())
-        .await
-        .map_err(|error| match error {
+    let config = embedded::start_storage(dir, LOOPBACK, embedded.lifetime, &lane, &Bounds::default()).await.map_err(
+        |error| match error {
             StorageStartError::Dir(source) => StartError::dir(dir, source),
             StorageStartError::Listen(source) => StartError::Listen { address: LOOPBACK, source },
-        })?;
+        },
+    )?;
     Ok((Storage::open(config).await?, Some((lane, lock))))
 }

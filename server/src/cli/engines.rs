@@ -30,6 +30,16 @@ fn beside(program: &Path) -> Option<PathBuf> {
     [Some(programs.join(INSTALLED)), built].into_iter().flatten().find(|folder| folder.is_dir())
 }
 
+/// Says so where no engine is published at all: no file can be analysed then.
+pub(super) async fn say_that_there_are_none(admin: &Admin) {
+    if admin.listing().releases().await.is_ok_and(|releases| releases.is_empty()) {
+        tracing::warn!(
+            "no engine is published, so that no file can be analysed (hint: name a folder of engines with `--engines DIR`, or publish one by \
+             `filemill-server release publish`)"
+        );
+    }
+}
+
 /// Publishes each component in the folder that is not published yet, the smallest first, under the name and version that it gives itself.
 /// What cannot be published is logged, and keeps none of the others.
 pub(super) async fn publish(admin: &Admin, place: &Place, folder: &Path, stop: &CancellationToken) {

@@ -86,8 +86,9 @@ impl Serve {
 /// Gives a server what it needs beside itself: engines, and a first processor. It serves whatever comes of that.
 async fn begin(admin: &Admin, place: &Place, engines: Option<&Path>, addresses: &Addresses, stop: &CancellationToken) {
     let mut publishing = pin!(async {
-        if let Some(folder) = engines {
-            engines::publish(admin, place, folder, stop).await;
+        match engines {
+            Some(folder) => engines::publish(admin, place, folder, stop).await,
+            None => engines::say_that_there_are_none(admin).await,
         }
     });
     let is_published = timeout(ENGINES_WITHIN, &mut publishing).await.is_ok();
@@ -115,7 +116,7 @@ async fn greet(admin: &Admin, addresses: &Addresses) {
         )),
         Ok(None) => {}
         Err(error) => tracing::warn!(
-            "no code for a first processor: {error} (hint: `filemill-server join-code create` makes one)"
+            "no code for a first processor: {error} (hint: `filemill-server join-code create --embedded DIR` makes one)"
         ),
     }
 }
