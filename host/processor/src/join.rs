@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::error::NodeError;
 use crate::net::{Backoff, CallError, Origin, Server, Token, client};
-use crate::pool::{PoolFolder, PoolFolderError, announcement};
+use crate::pool::{PoolFolder, PoolFolderError, announcement, check_vacant};
 pub use folder::{Joined, ProcessorFolder};
 
 /// How often a server is asked that does not answer: somebody waits.
@@ -194,7 +194,11 @@ fn typed(login: LoginCode) -> Option<LoginCode> {
 /// The pool whose keys the processor has already.
 fn own_pool(folder: &ProcessorFolder) -> Result<Option<PoolFolder>, PoolFolderError> {
     match PoolFolder::open(&folder.pool()) {
-        Err(PoolFolderError::Missing { dir }) if !dir.join("root.key").exists() => Ok(None),
+        // Where a part of one is left, that is what is said.
+        Err(missing @ PoolFolderError::Missing { .. }) => match check_vacant(&folder.pool()) {
+            Err(PoolFolderError::Exists { .. }) => Err(missing),
+            vacant => vacant.map(|()| None),
+        },
         pool => pool.map(Some),
     }
 }

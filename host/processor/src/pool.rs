@@ -8,8 +8,10 @@
 //!   pool.json                   which identity is announced, until when, and the signed statement itself
 //! ```
 //!
-//! `pool.json` is written last and replaced in one step: whatever is interrupted, the folder is the old one or the new one.
+//! A new folder is made beside its place, as `.POOLDIR.new`, and renamed. `pool.json` is written last and replaced in one step: whatever is
+//! interrupted, the folder is the old one or the new one.
 
+mod draft;
 mod error;
 mod folder;
 mod keys;
@@ -17,6 +19,7 @@ mod publish;
 mod record;
 pub(crate) mod secret_file;
 
+pub(crate) use draft::check_vacant;
 pub use error::PoolFolderError;
 pub use folder::{LIFETIME_DAYS, PoolFolder, Renewal};
 pub(crate) use keys::Keys;

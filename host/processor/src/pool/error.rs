@@ -17,6 +17,12 @@ pub enum PoolFolderError {
         /// The file that is in the way.
         file: &'static str,
     },
+    /// There is something else where a pool is to be made.
+    #[error("`{}` is not empty, and holds no pool", .dir.display())]
+    NotEmpty {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// There is no pool.
     #[error("`{}` holds no pool: `pool.json` is missing", .dir.display())]
     Missing {
@@ -70,6 +76,9 @@ impl PoolFolderError {
         match self {
             Self::Exists { .. } => {
                 "choose another folder: a pool that clients are enrolled with is never overwritten".into()
+            }
+            Self::NotEmpty { .. } => {
+                "name a folder that is empty or not there: a pool is put into its place as a whole".into()
             }
             Self::Missing { dir } if dir.join("enrolment.json").exists() || dir.join("root.key").exists() => {
                 "there was one: restore the folder from your secret store".into()

@@ -7,13 +7,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use data_encoding::HEXLOWER;
 use filemill_seal::{Enrolment, Identity, PoolRoot, SignedStatement, Statement};
 
+use super::draft::PoolDraft;
 use super::error::PoolFolderError;
 use super::record::{Current, Held, Record};
-use super::secret_file::{check_private, io_error, make_folder, read, replace};
+use super::secret_file::{check_private, io_error, read, replace};
 
-const RECORD: &str = "pool.json";
-const ENROLMENT: &str = "enrolment.json";
-const ROOT: &str = "root.key";
+pub(super) const RECORD: &str = "pool.json";
+pub(super) const ENROLMENT: &str = "enrolment.json";
+pub(super) const ROOT: &str = "root.key";
 
 /// How long a statement may live, in days. (A statement starts ten minutes in the past, and 31 days are the protocol's most.)
 pub const LIFETIME_DAYS: std::ops::RangeInclusive<u32> = 1..=30;
@@ -46,32 +47,16 @@ pub enum Renewal {
 }
 
 impl PoolFolder {
-    /// Makes a root, an identity and a first statement in `dir`, which is made with mode 0700 if it is missing.
+    /// Makes a root, an identity and a first statement in `dir`, which is made with mode 0700 if it is missing. They are there
+    /// together or not at all, also after a power cut.
     ///
     /// # Errors
     ///
-    /// [`PoolFolderError::Exists`] where there is a pool already, [`PoolFolderError::Lifetime`] outside of
-    /// [`LIFETIME_DAYS`], [`PoolFolderError::Pool`] for a name that no pool can have; nothing was written then. Else what
-    /// the file system says.
+    /// [`PoolFolderError::Exists`] where there is a pool already, [`PoolFolderError::NotEmpty`] where there is something else,
+    /// [`PoolFolderError::Lifetime`] outside of [`LIFETIME_DAYS`], [`PoolFolderError::Pool`] for a name that no pool can have; else
+    /// what the file system says. Nothing was written then.
     pub fn init(dir: &Path, name: &str, lifetime_days: u32) -> Result<Self, PoolFolderError> {
-        if !LIFETIME_DAYS.contains(&lifetime_days) {
-            return Err(PoolFolderError::Lifetime { days: lifetime_days });
-        }
-        let root = PoolRoot::generate();
-        let enrolment = root.enrolment(name)?;
-        make_folder(dir)?;
-        let _lock = lock(dir)?;
-        if let Some(file) = [RECORD, ROOT, ENROLMENT].into_iter().find(|file| dir.join(file).exists()) {
-            return Err(PoolFolderError::Exists { dir: dir.to_owned(), file });
-        }
-        let identity = Identity::generate();
-        let current = sign(&root, name, &identity, lifetime_days, 1, now_seconds())?;
-        let held = Held { serial: 1, recipient: identity.recipient(), not_after: current.not_after };
-        replace(dir, ROOT, &HEXLOWER.encode(root.expose_seed()))?;
-        replace(dir, &held.file_name(), &identity.expose_secret())?;
-        replace(dir, ENROLMENT, &format!("{}\n", enrolment.to_json()))?;
-        write_record(dir, &Record { filemill_pool_folder: 1, lifetime_days, current, identities: vec![held] })?;
-        Self::open(dir)
+        PoolDraft::make(dir, name, lifetime_days)?.put_in_place()
     }
 
     /// Reads the folder. Others than its owner must not be able to.
@@ -223,13 +208,13 @@ impl PoolFolder {
 }
 
 /// Keeps other processes from changing the folder until the file is dropped.
-fn lock(dir: &Path) -> Result<File, PoolFolderError> {
+pub(super) fn lock(dir: &Path) -> Result<File, PoolFolderError> {
     let file = File::open(dir).map_err(io_error(dir))?;
     file.lock().map_err(io_error(dir))?;
     Ok(file)
 }
 
-fn sign(
+pub(super) fn sign(
     root: &PoolRoot,
     pool: &str,
     identity: &Identity,
@@ -267,7 +252,7 @@ fn read_record(dir: &Path) -> Result<Record, PoolFolderError> {
     Ok(record)
 }
 
-fn write_record(dir: &Path, record: &Record) -> Result<(), PoolFolderError> {
+pub(super) fn write_record(dir: &Path, record: &Record) -> Result<(), PoolFolderError> {
     let text = serde_json::to_string_pretty(record).expect("strings and numbers are valid JSON");
     replace(dir, RECORD, &text)
 }
@@ -303,7 +288,7 @@ fn read_root(dir: &Path) -> Result<PoolRoot, PoolFolderError> {
     Ok(PoolRoot::from_seed(&seed))
 }
 
-fn now_seconds() -> u64 {
+pub(super) fn now_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
 }
 

@@ -1,7 +1,7 @@
 //! A processor's first start: a one-time code, and what it leaves.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 
 use filemill_api::LoginCode;
 use filemill_processor::{Join, JoinConfig, JoinError, NodeError, PoolFolder, ProcessorFolder, join};
@@ -158,4 +158,29 @@ async fn a_pool_that_the_server_does_not_take_is_said_and_the_processor_has_join
     let joined = scene.join().await.expect("joined");
     assert!(joined.unpublished.is_some_and(|why| why.contains("it exists and differs")));
     assert!(scene.folder().joined().expect("read").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_whose_making_was_interrupted_keep_no_processor_from_joining_and_a_lost_pool_does_before_the_code_is_spent()
+ {
+    let scene = Scene::new().await;
+    let folder = scene.folder();
+    let draft = folder.dir().join(".pool.new");
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&draft).expect("made");
+    fs::set_permissions(folder.dir(), fs::Permissions::from_mode(0o700)).expect("chmod");
+    fs::write(draft.join("root.key"), "half a").expect("written");
+    scene.join().await.expect("joined");
+    assert!(!draft.exists());
+
+    let scene = Scene::new().await;
+    let folder = scene.folder();
+    PoolFolder::init(&folder.pool(), "lab", 7).expect("a pool");
+    fs::set_permissions(folder.dir(), fs::Permissions::from_mode(0o700)).expect("chmod");
+    for file in ["pool.json", "root.key"] {
+        fs::remove_file(folder.pool().join(file)).expect("lost");
+        let error = scene.join().await.expect_err("there was a pool");
+        assert!(error.to_string().contains("`pool.json` is missing"), "{error}");
+        assert!(error.hint().contains("restore the folder"), "{}", error.hint());
+    }
+    assert_eq!(scene.asked(), 0);
 }
