@@ -1,18 +1,22 @@
 //! Joining a server by a one-time code.
 
+mod announce;
+mod error;
 mod folder;
 
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
-use filemill_api::{ErrorBody, JoinAnswer, JoinRequest, LoginCode, join_code, paths, shown_join_code};
+use filemill_api::{JoinAnswer, JoinRequest, LoginCode, join_code, paths, shown_join_code};
 use filemill_seal::Enrolment;
 use url::Url;
 
+use self::announce::{Announced, announce};
 use crate::error::NodeError;
 use crate::net::{Backoff, CallError, Origin, Server, Token, client};
-use crate::pool::{PoolFolder, PoolFolderError, announcement, check_vacant};
+use crate::pool::{PoolDraft, PoolFolder, PoolFolderError, check_vacant, take_away};
+pub use error::JoinError;
 pub use folder::{Joined, ProcessorFolder};
 
 /// How often a server is asked that does not answer: somebody waits.
@@ -48,84 +52,13 @@ pub struct Join {
     pub unpublished: Option<String>,
 }
 
-/// Why a processor does not join.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum JoinError {
-    /// What was given as a code is not one.
-    #[error("that is not a one-time code")]
-    Code,
-    /// A token stands in a command line.
-    #[error("that is a token, and a code is wanted")]
-    Token,
-    /// The server refuses the code.
-    #[error("`{server}` refuses the code: {}", .body.message)]
-    Refused {
-        /// The server.
-        server: String,
-        /// What it says.
-        body: ErrorBody,
-    },
-    /// The server cannot be reached.
-    #[error("`{server}` cannot be used: {why}")]
-    Away {
-        /// The server.
-        server: String,
-        /// Why.
-        why: String,
-    },
-    /// The answer is not what was asked for.
-    #[error("`{server}` gives what was not asked for: {why}")]
-    Answer {
-        /// The server.
-        server: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The folder is that of a processor of another server.
-    #[error("the folder belongs to a processor that has joined `{server}`")]
-    OtherServer {
-        /// That server.
-        server: String,
-    },
-    /// A setting, or no HTTP client.
-    #[error(transparent)]
-    Node(#[from] NodeError),
-    /// The folder.
-    #[error(transparent)]
-    Folder(#[from] PoolFolderError),
-}
-
-impl JoinError {
-    /// What to do about it.
-    pub fn hint(&self) -> String {
-        match self {
-            Self::Code => "it has 28 letters and digits, in groups of four with hyphens between them".into(),
-            Self::Token => {
-                "others on this machine can read a command line: revoke it (`filemill-server token revoke`), and run \
-                 `filemill-processor run --token-file FILE` with another"
-                    .into()
-            }
-            Self::Refused { body, .. } => {
-                body.hint.clone().unwrap_or_else(|| "ask for another code (`filemill-server join-code create`)".into())
-            }
-            Self::Away { .. } => "run the same line again once it answers: the code is good for ten minutes".into(),
-            Self::Answer { .. } => {
-                "check that the address is a filemill server's, of this version or a later one".into()
-            }
-            Self::OtherServer { .. } => "name another folder with --dir".into(),
-            Self::Node(error) => error.hint(),
-            Self::Folder(error) => error.hint(),
-        }
-    }
-}
-
-/// Redeems the code, makes the pool's keys if there are none, keeps the token, and announces the pool. The same again changes nothing,
+/// Redeems the code, makes the pool's keys if there are none, announces the pool, and keeps the token. The same again changes nothing,
 /// whatever was interrupted.
 ///
 /// # Errors
 ///
-/// [`JoinError`]; what was kept before is as it was, but for the bytes by which the redeemer is known again.
+/// [`JoinError`]; what was kept before is as it was, but for the bytes by which the redeemer is known again, and keys that the server has
+/// not decided about.
 pub async fn join(config: JoinConfig) -> Result<Join, JoinError> {
     config.check()?;
     let JoinConfig { server, code, storage_origins, folder, .. } = config;
@@ -136,7 +69,8 @@ pub async fn join(config: JoinConfig) -> Result<Join, JoinError> {
     let joined = Joined::new(server.clone(), origins, code_sha256.clone());
     let _lock = folder.lock()?;
     let own = own_pool(&folder)?;
-    match folder.joined()? {
+    let before = folder.joined()?;
+    match &before {
         Some(before) if before.server != server => {
             return Err(JoinError::OtherServer { server: Origin::of(&before.server).to_string() });
         }
@@ -162,14 +96,32 @@ pub async fn join(config: JoinConfig) -> Result<Join, JoinError> {
     let name = name.ok_or_else(|| refuse(format!("a token of scope `{}`", answer.scope)))?;
     let login = answer.login.map(|login| typed(login).ok_or_else(|| refuse("a login code that is not one".to_owned())));
     let login = login.transpose()?;
-    let pool = match own {
-        Some(pool) if pool.enrolment().pool() == name => pool,
+    let (pool, is_new) = match own {
+        Some(pool) if pool.enrolment().pool() == name => {
+            // By an earlier attempt that came no further.
+            let is_new = before.is_none() && folder.made()?.as_deref() == Some(&*root_of(&pool));
+            (pool, is_new)
+        }
         Some(_) => return Err(refuse(format!("a token for pool `{name}`"))),
-        None => PoolFolder::init(&folder.pool(), &name, LIFETIME_DAYS)?,
+        None => (make_pool(&folder, &name)?, true),
     };
+    let node = Server::new(http, &server, Token::from(answer.token.clone()), String::new(), name.clone());
+    let announced = announce(&node, &pool).await;
+    let address = Origin::of(&server).to_string();
+    let unpublished =
+        match announced.map_err(|error| JoinError::Away { server: address.clone(), why: error.to_string() })? {
+            Announced::Taken => None,
+            Announced::Refused(why) => Some(why),
+            Announced::OtherRoot => {
+                let dir = folder.pool();
+                if is_new {
+                    // The server took none of their statements, and nobody was told their root.
+                    take_away(&dir)?;
+                }
+                return Err(JoinError::OtherRoot { server: address, pool: name, dir, is_new });
+            }
+        };
     folder.keep(&answer.token, &joined)?;
-    let server = Server::new(http, &server, Token::from(answer.token), String::new(), name);
-    let unpublished = announce(&server, &pool).await.err().map(|error| error.to_string());
     Ok(Join { enrolment: pool.enrolment().clone(), login, is_repeated: false, unpublished })
 }
 
@@ -203,6 +155,17 @@ fn own_pool(folder: &ProcessorFolder) -> Result<Option<PoolFolder>, PoolFolderEr
     }
 }
 
+/// Makes the keys of a pool, of which it is known that they were made here until it is known what the server makes of them.
+fn make_pool(folder: &ProcessorFolder, name: &str) -> Result<PoolFolder, PoolFolderError> {
+    let draft = PoolDraft::make(&folder.pool(), name, LIFETIME_DAYS)?;
+    folder.note_made(&HEXLOWER.encode(draft.enrolment().root()))?;
+    draft.put_in_place()
+}
+
+fn root_of(pool: &PoolFolder) -> String {
+    HEXLOWER.encode(pool.enrolment().root())
+}
+
 /// Asks some times, while the server does not answer.
 async fn redeem(server: &Server, url: &Url, request: &JoinRequest) -> Result<JoinAnswer, JoinError> {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
@@ -225,12 +188,6 @@ async fn redeem(server: &Server, url: &Url, request: &JoinRequest) -> Result<Joi
             other => JoinError::Away { server, why: other.to_string() },
         });
     }
-}
-
-/// Tells the server the pool's statement, so that the person who logs in next finds it there. The node does it again.
-async fn announce(server: &Server, pool: &PoolFolder) -> Result<(), CallError> {
-    let request = announcement(pool).map_err(|error| CallError::Malformed(error.to_string()))?;
-    server.tell(paths::POOLS, &request).await
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ mod publish;
 mod record;
 pub(crate) mod secret_file;
 
-pub(crate) use draft::check_vacant;
+pub(crate) use draft::{PoolDraft, check_vacant, take_away};
 pub use error::PoolFolderError;
 pub use folder::{LIFETIME_DAYS, PoolFolder, Renewal};
 pub(crate) use keys::Keys;

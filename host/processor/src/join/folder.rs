@@ -4,7 +4,7 @@
 //! DIR/                0700
 //!   joined.json       the server, and where presigned URLs may point to
 //!   token             what the code gave
-//!   joining.json      while a code is redeemed: by which bytes the redeemer is known again
+//!   joining.json      while a code is redeemed: by which bytes the redeemer is known again, and which pool was made meanwhile
 //!   pool/             the pool's folder
 //!   engines/          engines of the processor's own, if somebody makes it
 //!   cache/            compiled engines
@@ -55,6 +55,9 @@ struct Joining {
     code: String,
     /// 32 random bytes, hex.
     redeemer: String,
+    /// The root of the pool whose keys were made here, hex, until the server has taken it: others may have made the pool before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    made: Option<String>,
 }
 
 impl ProcessorFolder {
@@ -119,17 +122,33 @@ impl ProcessorFolder {
     /// The bytes by which the redeemer of this code is known again, hex: those of an earlier attempt, or new ones, which are on the
     /// disk before anybody is asked.
     pub(crate) fn redeemer(&self, code_sha256: &str) -> Result<String, PoolFolderError> {
-        if let Some(joining) = self.read_json::<Joining>(JOINING)?.filter(|joining| joining.code == code_sha256) {
-            return Ok(joining.redeemer);
+        let before = self.read_json::<Joining>(JOINING)?;
+        if let Some(joining) = before.as_ref().filter(|joining| joining.code == code_sha256) {
+            return Ok(joining.redeemer.clone());
         }
         let mut bytes = [0; 32];
         aws_lc_rs::rand::fill(&mut bytes).map_err(|_| PoolFolderError::Io {
             path: self.dir.join(JOINING),
             source: std::io::Error::other("the operating system gave no random bytes"),
         })?;
-        let joining = Joining { code: code_sha256.to_owned(), redeemer: HEXLOWER.encode(&bytes) };
+        let joining = Joining {
+            code: code_sha256.to_owned(),
+            redeemer: HEXLOWER.encode(&bytes),
+            made: before.and_then(|before| before.made),
+        };
         self.write_json(JOINING, &joining)?;
         Ok(joining.redeemer)
+    }
+
+    /// The root of the pool that was made here while a code is redeemed, hex.
+    pub(crate) fn made(&self) -> Result<Option<String>, PoolFolderError> {
+        Ok(self.read_json::<Joining>(JOINING)?.and_then(|joining| joining.made))
+    }
+
+    /// Notes that this pool is made here, before it is there.
+    pub(crate) fn note_made(&self, root: &str) -> Result<(), PoolFolderError> {
+        let Some(joining) = self.read_json::<Joining>(JOINING)? else { return Ok(()) };
+        self.write_json(JOINING, &Joining { made: Some(root.to_owned()), ..joining })
     }
 
     /// Keeps what a code gave. The code for a person, which may have come along, is not among it.

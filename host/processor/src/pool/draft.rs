@@ -20,6 +20,7 @@ use super::secret_file::{check_private, io_error, make_folder, replace};
 pub(crate) struct PoolDraft {
     place: PathBuf,
     draft: PathBuf,
+    enrolment: Enrolment,
     /// Keeps others from making the same; renaming does not let go of it.
     _lock: File,
 }
@@ -45,7 +46,12 @@ impl PoolDraft {
             let _ = fs::remove_dir_all(&draft);
             return Err(error);
         }
-        Ok(Self { place, draft, _lock: lock })
+        Ok(Self { place, draft, enrolment, _lock: lock })
+    }
+
+    /// What clients are to pin.
+    pub(crate) fn enrolment(&self) -> &Enrolment {
+        &self.enrolment
     }
 
     /// Puts it into place, in one step and for good.
@@ -80,6 +86,20 @@ pub(crate) fn check_vacant(dir: &Path) -> Result<(), PoolFolderError> {
         return Err(PoolFolderError::NotEmpty { dir: dir.to_owned() });
     }
     check_private(dir)
+}
+
+/// Takes a pool that nobody uses out of its place, in one step, and deletes it.
+///
+/// # Errors
+///
+/// What the file system says.
+pub(crate) fn take_away(dir: &Path) -> Result<(), PoolFolderError> {
+    let (place, draft) = places(dir)?;
+    let _lock = lock_draft(&draft)?;
+    clear(&draft)?;
+    fs::rename(&place, &draft).map_err(io_error(&place))?;
+    sync_parent(&place)?;
+    fs::remove_dir_all(&draft).map_err(io_error(&draft))
 }
 
 /// Where a pool is to stand, and where it is made. Makes the folder above both.
@@ -169,11 +189,13 @@ mod tests {
         let pool = dir.path().join("keys/pool");
         let draft = PoolDraft::make(&pool, "lab", 7).expect("made");
         assert!(!pool.exists(), "not in its place yet");
+        let first = draft.enrolment().clone();
         // The program is killed here.
         drop(draft);
         fs::write(dir.path().join("keys/.pool.new/.pool.json.new"), "half a rec").expect("written");
         fs::remove_file(dir.path().join("keys/.pool.new/pool.json")).expect("removed");
-        PoolFolder::init(&pool, "lab", 7).expect("made, as if nothing had been");
+        let second = PoolFolder::init(&pool, "lab", 7).expect("made, as if nothing had been");
+        assert_ne!(second.enrolment(), &first);
         assert_eq!(names(&pool), ["enrolment.json", "identity-1.age-key", "pool.json", "root.key"]);
         assert_eq!(names(&dir.path().join("keys")), ["pool"]);
     }
@@ -227,5 +249,14 @@ mod tests {
         let there = PoolFolder::open(&pool).expect("the pool");
         assert_eq!(made.iter().map(PoolFolder::enrolment).collect::<Vec<_>>(), [there.enrolment()]);
         assert_eq!(names(dir.path()), ["pool"]);
+    }
+
+    #[test]
+    fn a_pool_that_is_taken_away_is_gone() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let pool = dir.path().join("pool");
+        PoolFolder::init(&pool, "lab", 7).expect("made");
+        take_away(&pool).expect("taken away");
+        assert_eq!(names(dir.path()), Vec::<String>::new());
     }
 }

@@ -99,6 +99,8 @@ pub(crate) struct World {
     pub(crate) refused_offers: HashMap<String, u32>,
     /// By how many seconds the server's clock is ahead of this machine's, if it says what time it is.
     pub(crate) date_ahead: Option<i64>,
+    /// The root whose statements it takes, hex, if it knows one.
+    pub(crate) root: Option<String>,
     /// Statements that the server has, beside the node's.
     pub(crate) pools: Vec<SignedStatement>,
     /// What the server says that it lacks, the next time that a node names what it told.
@@ -396,6 +398,9 @@ impl Handle {
         let serial = |signed: &SignedStatement| {
             serde_json::from_str::<serde_json::Value>(&signed.statement).expect("JSON")["serial"].as_u64()
         };
+        if self.lock().root.as_ref().is_some_and(|root| Some(root) != request.root.as_ref()) {
+            return problem(409, ErrorCode::Conflict, "the statement counts for nothing");
+        }
         if self.lock().pools.iter().any(|pool| serial(pool) > serial(&request.pool)) {
             return problem(409, ErrorCode::Conflict, "it was replaced");
         }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
 
 use filemill_api::LoginCode;
 use filemill_processor::{Join, JoinConfig, JoinError, NodeError, PoolFolder, ProcessorFolder, join};
@@ -183,4 +184,77 @@ async fn keys_whose_making_was_interrupted_keep_no_processor_from_joining_and_a_
         assert!(error.hint().contains("restore the folder"), "{}", error.hint());
     }
     assert_eq!(scene.asked(), 0);
+}
+
+/// A pool of other processors, whose root the server knows.
+fn pool_of_others(scene: &Scene) -> PoolFolder {
+    let others = PoolFolder::init(&scene.dir.path().join("others"), "lab", 7).expect("a pool");
+    tell_server(scene, &others);
+    others
+}
+
+fn tell_server(scene: &Scene, pool: &PoolFolder) {
+    let signed = serde_json::to_value(pool.signed()).and_then(serde_json::from_value).expect("a statement");
+    let root = data_encoding::HEXLOWER.encode(pool.enrolment().root());
+    scene.fake.world(|world| (world.root, world.pools) = (Some(root), vec![signed]));
+}
+
+fn copy(from: &PoolFolder, to: &Path) {
+    fs::DirBuilder::new().mode(0o700).create(to).expect("made");
+    for entry in fs::read_dir(from.dir()).expect("the folder").map(|entry| entry.expect("entry")) {
+        fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_of_other_processors_gets_no_second_root_and_the_code_stays_good_until_its_keys_were_copied() {
+    let scene = Scene::new().await;
+    let mut others = pool_of_others(&scene);
+    let folder = scene.folder();
+    for _ in 0..2 {
+        let error = scene.join().await.expect_err("the pool has a root");
+        assert!(matches!(error, JoinError::OtherRoot { is_new: true, .. }), "{error}");
+        assert!(error.hint().contains(&folder.pool().display().to_string()), "{}", error.hint());
+        assert!(!folder.pool().exists() && !folder.token().exists());
+        assert_eq!(folder.joined().expect("read"), None);
+    }
+    copy(&others, &folder.pool());
+    // The copy is older than what the server has by now.
+    others.renew(filemill_processor::Renewal::SameIdentity, None).expect("renewed");
+    tell_server(&scene, &others);
+    let joined = scene.join().await.expect("the same line, with the pool's keys");
+    assert_eq!((&joined.enrolment, &joined.unpublished), (others.enrolment(), &None));
+    assert_eq!(joined.login.expect("a login").code, LOGIN);
+    let redeemers = scene.fake.world(|world| world.joins.iter().map(|ask| ask.redeemer.clone()).collect::<Vec<_>>());
+    assert!(redeemers.len() == 3 && redeemers.iter().all(|redeemer| *redeemer == redeemers[0]), "{redeemers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_a_processor_had_already_are_never_deleted() {
+    let scene = Scene::new().await;
+    let folder = scene.folder();
+    let own = PoolFolder::init(&folder.pool(), "lab", 7).expect("a pool");
+    pool_of_others(&scene);
+    let error = scene.join().await.expect_err("another pool of that name");
+    assert!(matches!(error, JoinError::OtherRoot { is_new: false, .. }) && error.hint().contains("--dir"), "{error}");
+    assert_eq!(PoolFolder::open(&folder.pool()).expect("still there").enrolment(), own.enrolment());
+    assert!(!folder.token().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_the_server_may_have_taken_are_kept_until_it_says_otherwise() {
+    let scene = Scene::new().await;
+    let folder = scene.folder();
+    let undecided = || scene.fake.world(|world| world.unavailable.insert(filemill_api::paths::POOLS.to_owned(), 1));
+    undecided();
+    let error = scene.join().await.expect_err("nobody knows");
+    assert!(matches!(error, JoinError::Away { .. }) && error.hint().contains("same line again"), "{error}");
+    let made = PoolFolder::open(&folder.pool()).expect("kept").enrolment().clone();
+    undecided();
+    scene.join().await.expect_err("nobody knows");
+    assert_eq!(PoolFolder::open(&folder.pool()).expect("the same").enrolment(), &made);
+    pool_of_others(&scene);
+    let error = scene.join().await.expect_err("another was first");
+    assert!(matches!(error, JoinError::OtherRoot { is_new: true, .. }), "{error}");
+    assert!(!folder.pool().exists());
 }
