@@ -4,6 +4,7 @@ mod announce;
 mod error;
 mod folder;
 
+use std::fs::File;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -14,7 +15,7 @@ use url::Url;
 
 use self::announce::{Announced, announce};
 use crate::error::NodeError;
-use crate::net::{Backoff, CallError, Origin, Server, Token, client};
+use crate::net::{Backoff, CallError, Http, Origin, Server, Token, client};
 use crate::pool::{PoolDraft, PoolFolder, PoolFolderError, check_vacant, take_away};
 pub use error::JoinError;
 pub use folder::{Joined, ProcessorFolder};
@@ -39,17 +40,33 @@ pub struct JoinConfig {
     pub folder: ProcessorFolder,
 }
 
-/// What came of it. The processor's folder has all that it needs to run.
-#[derive(Clone, Debug)]
+/// What came of it. The processor's folder has all that it needs to run; nobody else joins in it until this is dropped.
+#[derive(Debug)]
 pub struct Join {
     /// The pool, whose keys were made here if there were none: what clients pin.
     pub enrolment: Enrolment,
-    /// A code for a person, to be shown and kept nowhere; `None` if the processor's came without, or was redeemed here before.
+    /// A code for a person, to be shown and kept nowhere; `None` if the processor's came without, or was [`shown`](Self::shown) before.
     pub login: Option<LoginCode>,
-    /// Whether the processor had joined by this code before: nothing was asked then.
+    /// Whether the processor had joined by this code before. What it gave is asked for again only if it was not shown yet.
     pub is_repeated: bool,
     /// Why the server does not take the pool's statement yet, if so.
     pub unpublished: Option<String>,
+    /// Why it is not known whether there is a code for a person that was not shown yet, if so.
+    pub not_again: Option<String>,
+    folder: ProcessorFolder,
+    is_over: bool,
+    _lock: File,
+}
+
+impl Join {
+    /// Says that a person has seen it: the server is not asked for it again. Lets others join in the folder.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says.
+    pub fn shown(self) -> Result<(), PoolFolderError> {
+        if self.is_over { self.folder.forget_redeemer() } else { Ok(()) }
+    }
 }
 
 /// Redeems the code, makes the pool's keys if there are none, announces the pool, and keeps the token. The same again changes nothing,
@@ -67,45 +84,57 @@ pub async fn join(config: JoinConfig) -> Result<Join, JoinError> {
     let code_sha256 = HEXLOWER.encode(digest(&SHA256, code.as_bytes()).as_ref());
     let origins = storage_origins.iter().map(ToString::to_string).collect();
     let joined = Joined::new(server.clone(), origins, code_sha256.clone());
-    let _lock = folder.lock()?;
+    let lock = folder.lock()?;
     let own = own_pool(&folder)?;
     let before = folder.joined()?;
-    match &before {
+    let is_repeated = match &before {
         Some(before) if before.server != server => {
             return Err(JoinError::OtherServer { server: Origin::of(&before.server).to_string() });
         }
-        Some(before) if before.is_by(&code_sha256) => {
-            // What else the line says may have been put right.
-            folder.set(&joined)?;
-            let pool = own.ok_or_else(|| PoolFolderError::Missing { dir: folder.pool() })?;
-            let enrolment = pool.enrolment().clone();
-            return Ok(Join { enrolment, login: None, is_repeated: true, unpublished: None });
-        }
-        _ => {}
-    }
-    let request = JoinRequest {
-        code,
-        redeemer: folder.redeemer(&code_sha256)?,
-        scope: "processor".into(),
-        pool: own.as_ref().map(|pool| pool.enrolment().pool().to_owned()),
+        Some(before) => before.is_by(&code_sha256),
+        None => false,
     };
-    let http = client().map_err(|error| NodeError::Http(error.to_string()))?;
-    let answer = redeem(&Server::without_token(http.clone(), &server), &server, &request).await?;
-    let refuse = |why: String| JoinError::Answer { server: Origin::of(&server).to_string(), why };
-    let name = answer.pool.clone().filter(|_| answer.scope == "processor");
-    let name = name.ok_or_else(|| refuse(format!("a token of scope `{}`", answer.scope)))?;
-    let login = answer.login.map(|login| typed(login).ok_or_else(|| refuse("a login code that is not one".to_owned())));
-    let login = login.transpose()?;
+    if is_repeated {
+        // What else the line says may have been put right.
+        folder.set(&joined)?;
+        let pool = own.ok_or_else(|| PoolFolderError::Missing { dir: folder.pool() })?;
+        let mut again = Join {
+            enrolment: pool.enrolment().clone(),
+            login: None,
+            is_repeated,
+            unpublished: None,
+            not_again: None,
+            folder: folder.clone(),
+            is_over: true,
+            _lock: lock,
+        };
+        if folder.is_redeeming(&code_sha256)? {
+            // Nobody has seen what it gave.
+            match ask(&server, &folder, code, &code_sha256, Some(&pool)).await {
+                Ok((granted, _)) => again.login = granted.login,
+                Err(error) => {
+                    again.is_over = matches!(error, JoinError::Refused { .. });
+                    again.not_again = Some(error.to_string());
+                }
+            }
+        }
+        return Ok(again);
+    }
+    let (granted, http) = ask(&server, &folder, code, &code_sha256, own.as_ref()).await?;
+    let Granted { token, pool: name, login } = granted;
     let (pool, is_new) = match own {
         Some(pool) if pool.enrolment().pool() == name => {
             // By an earlier attempt that came no further.
             let is_new = before.is_none() && folder.made()?.as_deref() == Some(&*root_of(&pool));
             (pool, is_new)
         }
-        Some(_) => return Err(refuse(format!("a token for pool `{name}`"))),
+        Some(_) => {
+            let why = format!("a token for pool `{name}`");
+            return Err(JoinError::Answer { server: Origin::of(&server).to_string(), why });
+        }
         None => (make_pool(&folder, &name)?, true),
     };
-    let node = Server::new(http, &server, Token::from(answer.token.clone()), String::new(), name.clone());
+    let node = Server::new(http, &server, Token::from(token.clone()), String::new(), name.clone());
     let announced = announce(&node, &pool).await;
     let address = Origin::of(&server).to_string();
     let unpublished =
@@ -121,8 +150,16 @@ pub async fn join(config: JoinConfig) -> Result<Join, JoinError> {
                 return Err(JoinError::OtherRoot { server: address, pool: name, dir, is_new });
             }
         };
-    folder.keep(&answer.token, &joined)?;
-    Ok(Join { enrolment: pool.enrolment().clone(), login, is_repeated: false, unpublished })
+    folder.keep(&token, &joined)?;
+    let enrolment = pool.enrolment().clone();
+    Ok(Join { enrolment, login, is_repeated, unpublished, not_again: None, folder, is_over: true, _lock: lock })
+}
+
+/// What a code gave.
+struct Granted {
+    token: String,
+    pool: String,
+    login: Option<LoginCode>,
 }
 
 impl JoinConfig {
@@ -136,6 +173,29 @@ impl JoinConfig {
             _ => Ok(()),
         }
     }
+}
+
+/// Shows the server the code, by bytes that are on the disk before, and checks what it gives.
+async fn ask(
+    server: &Url,
+    folder: &ProcessorFolder,
+    code: String,
+    code_sha256: &str,
+    own: Option<&PoolFolder>,
+) -> Result<(Granted, Http), JoinError> {
+    let request = JoinRequest {
+        code,
+        redeemer: folder.redeemer(code_sha256)?,
+        scope: "processor".into(),
+        pool: own.map(|pool| pool.enrolment().pool().to_owned()),
+    };
+    let http = client().map_err(|error| NodeError::Http(error.to_string()))?;
+    let answer = redeem(&Server::without_token(http.clone(), server), server, &request).await?;
+    let refuse = |why: String| JoinError::Answer { server: Origin::of(server).to_string(), why };
+    let pool = answer.pool.filter(|_| answer.scope == "processor");
+    let pool = pool.ok_or_else(|| refuse(format!("a token of scope `{}`", answer.scope)))?;
+    let login = answer.login.map(|login| typed(login).ok_or_else(|| refuse("a login code that is not one".to_owned())));
+    Ok((Granted { token: answer.token, pool, login: login.transpose()? }, http))
 }
 
 /// The code, if it is one: it is pasted into a shell, which would obey other words of the server's.

@@ -4,7 +4,8 @@
 //! DIR/                0700
 //!   joined.json       the server, and where presigned URLs may point to
 //!   token             what the code gave
-//!   joining.json      while a code is redeemed: by which bytes the redeemer is known again, and which pool was made meanwhile
+//!   joining.json      until somebody has seen what a code gave: by which bytes the redeemer is known again, and which pool was made
+//!                     meanwhile
 //!   pool/             the pool's folder
 //!   engines/          engines of the processor's own, if somebody makes it
 //!   cache/            compiled engines
@@ -14,6 +15,7 @@
 
 use std::env;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
@@ -154,9 +156,21 @@ impl ProcessorFolder {
     /// Keeps what a code gave. The code for a person, which may have come along, is not among it.
     pub(crate) fn keep(&self, token: &str, joined: &Joined) -> Result<(), PoolFolderError> {
         replace(&self.dir, TOKEN, &format!("{token}\n"))?;
-        self.write_json(JOINED, joined)?;
+        self.write_json(JOINED, joined)
+    }
+
+    /// Whether it is not known yet that anybody has seen what this code gave.
+    pub(crate) fn is_redeeming(&self, code_sha256: &str) -> Result<bool, PoolFolderError> {
+        Ok(self.read_json::<Joining>(JOINING)?.is_some_and(|joining| joining.code == code_sha256))
+    }
+
+    /// Forgets by which bytes the redeemer is known.
+    pub(crate) fn forget_redeemer(&self) -> Result<(), PoolFolderError> {
         let joining = self.dir.join(JOINING);
-        fs::remove_file(&joining).map_err(io_error(&joining))
+        match fs::remove_file(&joining) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(io_error(&joining)),
+        }
     }
 
     /// Keeps what is to be known of the server from now on.
@@ -214,6 +228,9 @@ mod tests {
         let server: Url = "http://127.0.0.1:1".parse().expect("a URL");
         let joined = Joined::new(server, vec!["http://127.0.0.1:2".into()], "b".into());
         folder.keep("fm_p_secret", &joined).expect("kept");
+        assert!(folder.is_redeeming("b").expect("read"), "nobody has seen it yet");
+        folder.forget_redeemer().expect("forgotten");
+        folder.forget_redeemer().expect("twice is once");
         drop(lock);
         assert_eq!(folder.joined().expect("read"), Some(joined));
         assert_eq!(fs::read_to_string(folder.token()).expect("the token"), "fm_p_secret\n");

@@ -50,15 +50,21 @@ impl Scene {
     }
 }
 
+fn login(joined: &Join) -> Option<&str> {
+    joined.login.as_ref().map(|login| &*login.code)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_processor_that_joins_has_a_token_a_pool_and_a_line_for_a_person_and_keeps_no_code() {
     let scene = Scene::new().await;
     let joined = scene.join().await.expect("joined");
-    assert_eq!(joined.enrolment.pool(), "lab");
-    assert_eq!(joined.login.expect("a login").code, LOGIN);
+    let enrolment = joined.enrolment.clone();
+    assert_eq!(enrolment.pool(), "lab");
+    assert_eq!(login(&joined), Some(LOGIN));
+    joined.shown().expect("forgotten");
     let folder = scene.folder();
     let pool = PoolFolder::open(&folder.pool()).expect("the pool");
-    assert_eq!(pool.enrolment(), &joined.enrolment);
+    assert_eq!(pool.enrolment(), &enrolment);
     assert_eq!(fs::read_to_string(folder.token()).expect("the token").trim(), TOKEN);
     assert_eq!(fs::metadata(folder.token()).expect("there").permissions().mode() & 0o777, 0o600);
     let plain = [CODE, LOGIN].map(|code| code.replace('-', ""));
@@ -72,7 +78,7 @@ async fn a_processor_that_joins_has_a_token_a_pool_and_a_line_for_a_person_and_k
 
     // The same line again: nobody is asked, and nothing changes.
     let again = scene.join().await.expect("joined before");
-    assert!(again.is_repeated && again.login.is_none() && again.enrolment == joined.enrolment);
+    assert!(again.is_repeated && again.login.is_none() && again.enrolment == enrolment);
     assert_eq!(scene.asked(), 1);
 }
 
@@ -84,7 +90,7 @@ async fn a_lost_answer_is_asked_for_again_by_the_same_redeemer_also_after_a_cras
     let error = scene.join().await.expect_err("no answer came");
     assert!(matches!(error, JoinError::Away { .. }), "{error}");
     assert!(error.hint().contains("again"), "{}", error.hint());
-    scene.join().await.expect("the code is still this processor's");
+    scene.join().await.expect("the code is still this processor's").shown().expect("forgotten");
     let redeemers = scene.fake.world(|world| world.joins.iter().map(|ask| ask.redeemer.clone()).collect::<Vec<_>>());
     assert!(redeemers.len() == 8 && redeemers.iter().all(|redeemer| *redeemer == redeemers[0]), "{redeemers:?}");
     assert!(!scene.folder().dir().join("joining.json").exists());
@@ -94,10 +100,12 @@ async fn a_lost_answer_is_asked_for_again_by_the_same_redeemer_also_after_a_cras
 async fn another_code_gives_another_token_to_the_same_pool() {
     let scene = Scene::new().await;
     let first = scene.join().await.expect("joined");
+    let first_enrolment = first.enrolment.clone();
+    first.shown().expect("forgotten");
     let other = "1123-4567-89AB-CDEF-GHJK-MNPQ-RSTV";
     scene.fake.world(|world| (world.code, world.redeemer) = (Some(other.into()), None));
     let second = join(JoinConfig { code: other.into(), ..scene.config() }).await.expect("joined again");
-    assert_eq!(second.enrolment, first.enrolment, "clients have pinned it");
+    assert_eq!(second.enrolment, first_enrolment, "clients have pinned it");
     let asked = scene.fake.world(|world| world.joins.last().and_then(|request| request.pool.clone()));
     assert_eq!(asked.as_deref(), Some("lab"), "a code for another pool is refused while it is good");
 }
@@ -224,7 +232,7 @@ async fn a_pool_of_other_processors_gets_no_second_root_and_the_code_stays_good_
     tell_server(&scene, &others);
     let joined = scene.join().await.expect("the same line, with the pool's keys");
     assert_eq!((&joined.enrolment, &joined.unpublished), (others.enrolment(), &None));
-    assert_eq!(joined.login.expect("a login").code, LOGIN);
+    assert_eq!(login(&joined), Some(LOGIN));
     let redeemers = scene.fake.world(|world| world.joins.iter().map(|ask| ask.redeemer.clone()).collect::<Vec<_>>());
     assert!(redeemers.len() == 3 && redeemers.iter().all(|redeemer| *redeemer == redeemers[0]), "{redeemers:?}");
 }
@@ -257,4 +265,30 @@ async fn keys_that_the_server_may_have_taken_are_kept_until_it_says_otherwise() 
     let error = scene.join().await.expect_err("another was first");
     assert!(matches!(error, JoinError::OtherRoot { is_new: true, .. }), "{error}");
     assert!(!folder.pool().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_has_seen_is_asked_for_again() {
+    let scene = Scene::new().await;
+    // It is killed before it has printed anything.
+    drop(scene.join().await.expect("joined"));
+    let again = scene.join().await.expect("joined before");
+    assert!(again.is_repeated);
+    assert_eq!((login(&again), scene.asked()), (Some(LOGIN), 2));
+    again.shown().expect("forgotten");
+    let seen = scene.join().await.expect("joined before");
+    assert_eq!((login(&seen), scene.asked()), (None, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_processor_that_has_joined_runs_whatever_becomes_of_what_nobody_has_seen() {
+    let scene = Scene::new().await;
+    drop(scene.join().await.expect("joined"));
+    let joining = scene.folder().dir().join("joining.json");
+    scene.fake.world(|world| world.code = None);
+    let again = scene.join().await.expect("it has joined all the same");
+    assert!(again.not_again.as_ref().is_some_and(|why| why.contains("there is no such one-time code")));
+    assert!(again.is_repeated && login(&again).is_none() && joining.exists());
+    again.shown().expect("forgotten");
+    assert!(!joining.exists(), "it will not be given");
 }

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use super::fake::{Said, TOKEN};
+use filemill_api::LoginCode;
+
+use super::fake::{Fake, Said, TOKEN};
 use super::mill::{Mill, noise};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_filemill-processor");
@@ -99,4 +101,36 @@ async fn the_program_listens_on_nothing_logs_no_name_and_ends_well_on_a_signal()
     for secret in ["marker-name", "counting", TOKEN, "X-Amz-Signature"] {
         assert!(!log.contains(secret), "the log holds `{secret}`");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_that_cannot_print_says_so_and_the_same_line_prints_what_it_should_have() {
+    const CODE: &str = "0123-4567-89AB-CDEF-GHJK-MNPQ-RSTV";
+    let fake = Fake::start().await;
+    let login = LoginCode { code: CODE.into(), user: "ann".into(), expires_in_s: 600 };
+    fake.world(|world| (world.code, world.login) = (Some(CODE.into()), Some(login)));
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (folder, out) = (dir.path().join("processor"), dir.path().join("out"));
+    let start = |out: fs::File| {
+        Command::new(PROGRAM)
+            .args(["join", &fake.server, "--code", CODE, "--storage-origin", &fake.storage, "--dir"])
+            .arg(&folder)
+            .stdout(out)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts")
+    };
+    let wait = |mut child: std::process::Child| async {
+        tokio::task::spawn_blocking(move || child.wait()).await.expect("waited").expect("ended")
+    };
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("a full disk");
+    assert_eq!(wait(start(full)).await.code(), Some(1));
+    let child = start(fs::File::create(&out).expect("a file"));
+    // It runs once it has printed.
+    fake.until("a lease", |world| world.said.iter().any(|said| matches!(said, Said::Leased(_))).then_some(())).await;
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM)
+        .expect("signalled");
+    assert!(wait(child).await.success());
+    let printed = fs::read_to_string(out).expect("the line");
+    assert!(printed.starts_with("filemill login ") && printed.contains(CODE), "{printed}");
 }

@@ -47,19 +47,26 @@ pub(crate) fn run(args: JoinArgs) -> anyhow::Result<()> {
     let joined = network.block_on(join(config))?;
     drop(network);
     greet(&server, &joined)?;
+    // Before that, the same line asks for it again.
+    joined.shown()?;
     run::run_joined(&folder, args.node)
 }
 
 /// Says what was joined, and prints the line by which a person logs in. The pool's root comes to that person from here, and so by a way
 /// in which the server has no part.
 fn greet(server: &str, joined: &Join) -> anyhow::Result<()> {
-    let Join { enrolment, login, is_repeated, unpublished } = joined;
+    let Join { enrolment, login, is_repeated, unpublished, not_again, .. } = joined;
     let (pool, fingerprint) = (enrolment.pool(), enrolment.fingerprint());
     let before = if *is_repeated { " before" } else { "" };
     filemill_text::tell!("joined `{server}`{before}: pool `{pool}`, fingerprint {fingerprint}");
     if let Some(why) = unpublished {
         filemill_text::tell!("warning: the server does not pass on what the pool's root has signed: {why}");
         filemill_text::tell!("hint: its operator names the root (`filemill-server pool root {pool} ENROLMENT`)");
+    }
+    if let Some(why) = not_again {
+        filemill_text::tell!(
+            "warning: a code for a person that came along, and was not shown, is not given again: {why}"
+        );
     }
     filemill_text::tell!("the next start needs no code: `filemill-processor run`");
     let root = format!("--root {pool}:{}", HEXLOWER.encode(enrolment.root()));
