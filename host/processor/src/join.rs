@@ -3,25 +3,25 @@
 mod announce;
 mod error;
 mod folder;
+mod redeem;
 
 use std::fs::File;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
-use filemill_api::{JoinAnswer, JoinRequest, LoginCode, join_code, paths, shown_join_code};
+use filemill_api::{LoginCode, join_code};
 use filemill_seal::Enrolment;
 use url::Url;
 
 use self::announce::{Announced, announce};
+use self::redeem::{Asking, Granted, redeem};
 use crate::error::NodeError;
-use crate::net::{Backoff, CallError, Http, Origin, Server, Token, client};
+use crate::net::{Origin, Server, Token};
 use crate::pool::{PoolDraft, PoolFolder, PoolFolderError, check_vacant, take_away};
 pub use error::JoinError;
 pub use folder::{Joined, ProcessorFolder};
 
-/// How often a server is asked that does not answer: somebody waits.
-const ATTEMPTS: u32 = 5;
 /// The life of a statement of a pool that is made here, in days: what `pool init` takes.
 const LIFETIME_DAYS: u32 = 7;
 
@@ -38,6 +38,8 @@ pub struct JoinConfig {
     pub allow_plain_http: bool,
     /// Where token and pool are kept.
     pub folder: ProcessorFolder,
+    /// How long a server is asked again that is away or busy: somebody waits.
+    pub patience: Duration,
 }
 
 /// What came of it. The processor's folder has all that it needs to run; nobody else joins in it until this is dropped.
@@ -78,12 +80,13 @@ impl Join {
 /// not decided about.
 pub async fn join(config: JoinConfig) -> Result<Join, JoinError> {
     config.check()?;
-    let JoinConfig { server, code, storage_origins, folder, .. } = config;
+    let JoinConfig { server, code, storage_origins, folder, patience, .. } = config;
     let code = join_code(&code)
         .ok_or_else(|| if code.trim_start().starts_with("fm_") { JoinError::Token } else { JoinError::Code })?;
-    let code_sha256 = HEXLOWER.encode(digest(&SHA256, code.as_bytes()).as_ref());
+    let code_sha256 = sha256_of(&code);
     let origins = storage_origins.iter().map(ToString::to_string).collect();
     let joined = Joined::new(server.clone(), origins, code_sha256.clone());
+    let asking = Asking { server: &server, patience };
     let lock = folder.lock()?;
     let own = own_pool(&folder)?;
     let before = folder.joined()?;
@@ -110,7 +113,7 @@ pub async fn join(config: JoinConfig) -> Result<Join, JoinError> {
         };
         if folder.is_redeeming(&code_sha256)? {
             // Nobody has seen what it gave.
-            match ask(&server, &folder, code, &code_sha256, Some(&pool)).await {
+            match redeem(&asking, &folder, &code, Some(&pool)).await {
                 Ok((granted, _)) => again.login = granted.login,
                 Err(error) => {
                     again.is_over = matches!(error, JoinError::Refused { .. });
@@ -120,7 +123,7 @@ pub async fn join(config: JoinConfig) -> Result<Join, JoinError> {
         }
         return Ok(again);
     }
-    let (granted, http) = ask(&server, &folder, code, &code_sha256, own.as_ref()).await?;
+    let (granted, http) = redeem(&asking, &folder, &code, own.as_ref()).await?;
     let Granted { token, pool: name, login } = granted;
     let (pool, is_new) = match own {
         Some(pool) if pool.enrolment().pool() == name => {
@@ -135,7 +138,7 @@ pub async fn join(config: JoinConfig) -> Result<Join, JoinError> {
         None => (make_pool(&folder, &name)?, true),
     };
     let node = Server::new(http, &server, Token::from(token.clone()), String::new(), name.clone());
-    let announced = announce(&node, &pool).await;
+    let announced = asking.patiently(async || announce(&node, &pool).await).await;
     let address = Origin::of(&server).to_string();
     let unpublished =
         match announced.map_err(|error| JoinError::Away { server: address.clone(), why: error.to_string() })? {
@@ -155,14 +158,10 @@ pub async fn join(config: JoinConfig) -> Result<Join, JoinError> {
     Ok(Join { enrolment, login, is_repeated, unpublished, not_again: None, folder, is_over: true, _lock: lock })
 }
 
-/// What a code gave.
-struct Granted {
-    token: String,
-    pool: String,
-    login: Option<LoginCode>,
-}
-
 impl JoinConfig {
+    /// How long a server is asked by default that is away or busy: a minute, of the ten that a code is good.
+    pub const PATIENCE_DEFAULT: Duration = Duration::from_secs(60);
+
     fn check(&self) -> Result<(), NodeError> {
         if !matches!(self.server.scheme(), "http" | "https") {
             return Err(NodeError::Config { setting: "server", rule: "an http or https URL" });
@@ -173,34 +172,6 @@ impl JoinConfig {
             _ => Ok(()),
         }
     }
-}
-
-/// Shows the server the code, by bytes that are on the disk before, and checks what it gives.
-async fn ask(
-    server: &Url,
-    folder: &ProcessorFolder,
-    code: String,
-    code_sha256: &str,
-    own: Option<&PoolFolder>,
-) -> Result<(Granted, Http), JoinError> {
-    let request = JoinRequest {
-        code,
-        redeemer: folder.redeemer(code_sha256)?,
-        scope: "processor".into(),
-        pool: own.map(|pool| pool.enrolment().pool().to_owned()),
-    };
-    let http = client().map_err(|error| NodeError::Http(error.to_string()))?;
-    let answer = redeem(&Server::without_token(http.clone(), server), server, &request).await?;
-    let refuse = |why: String| JoinError::Answer { server: Origin::of(server).to_string(), why };
-    let pool = answer.pool.filter(|_| answer.scope == "processor");
-    let pool = pool.ok_or_else(|| refuse(format!("a token of scope `{}`", answer.scope)))?;
-    let login = answer.login.map(|login| typed(login).ok_or_else(|| refuse("a login code that is not one".to_owned())));
-    Ok((Granted { token: answer.token, pool, login: login.transpose()? }, http))
-}
-
-/// The code, if it is one: it is pasted into a shell, which would obey other words of the server's.
-fn typed(login: LoginCode) -> Option<LoginCode> {
-    Some(LoginCode { code: shown_join_code(&join_code(&login.code)?), ..login })
 }
 
 /// The pool whose keys the processor has already.
@@ -226,41 +197,6 @@ fn root_of(pool: &PoolFolder) -> String {
     HEXLOWER.encode(pool.enrolment().root())
 }
 
-/// Asks some times, while the server does not answer.
-async fn redeem(server: &Server, url: &Url, request: &JoinRequest) -> Result<JoinAnswer, JoinError> {
-    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
-    let mut attempts = 1;
-    loop {
-        let error = match server.post(paths::JOINS, request, Duration::ZERO).await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => error,
-        };
-        let is_worth_it = error.is_transient() && !error.is_unauthorised();
-        if is_worth_it && attempts < ATTEMPTS {
-            attempts += 1;
-            backoff.wait().await;
-            continue;
-        }
-        let server = Origin::of(url).to_string();
-        return Err(match error {
-            CallError::Refused { body, .. } => JoinError::Refused { server, body },
-            CallError::Malformed(why) => JoinError::Answer { server, why },
-            other => JoinError::Away { server, why: other.to_string() },
-        });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_words_of_a_servers_come_into_a_line_that_a_person_pastes() {
-        let login = |code: &str| LoginCode { code: code.to_owned(), user: "ann".into(), expires_in_s: 600 };
-        let code = "0123-4567-89AB-CDEF-GHJK-MNPQ-RSTV";
-        assert_eq!(typed(login(&code.replace('-', "").to_lowercase())).map(|login| login.code).as_deref(), Some(code));
-        for hostile in ["$(halt)", "0123-4567-89AB-CDEF-GHJK-MNPQ-RSTV;halt", "", "`halt`"] {
-            assert!(typed(login(hostile)).is_none(), "{hostile}");
-        }
-    }
+fn sha256_of(code: &str) -> String {
+    HEXLOWER.encode(digest(&SHA256, code.as_bytes()).as_ref())
 }

@@ -4,6 +4,7 @@ use filemill_api::{ErrorCode, Pools, SignedStatement, paths};
 use filemill_seal::Enrolment;
 use serde::Deserialize;
 
+use super::redeem::may_pass;
 use crate::net::{CallError, Server};
 use crate::pool::{PoolFolder, announcement};
 
@@ -43,10 +44,6 @@ pub(super) async fn announce(server: &Server, pool: &PoolFolder) -> Result<Annou
         Err(error) if may_pass(&error) => Err(error),
         Err(_) => Ok(said),
     }
-}
-
-fn may_pass(error: &CallError) -> bool {
-    error.is_transient() && !error.is_unauthorised()
 }
 
 /// Whose statements of the pool the server has; `None` if it has none.

@@ -25,7 +25,7 @@ pub enum JoinError {
         /// What it says.
         body: ErrorBody,
     },
-    /// The server cannot be reached.
+    /// The server cannot be reached, or is too busy.
     #[error("`{server}` cannot be used: {why}")]
     Away {
         /// The server.
@@ -80,7 +80,7 @@ impl JoinError {
             Self::Refused { body, .. } => {
                 body.hint.clone().unwrap_or_else(|| "ask for another code (`filemill-server join-code create`)".into())
             }
-            Self::Away { .. } => "run the same line again once it answers: the code is good for ten minutes".into(),
+            Self::Away { .. } => "run the same line again in a while: the code is good for ten minutes".into(),
             Self::Answer { .. } => {
                 "check that the address is a filemill server's, of this version or a later one".into()
             }

@@ -60,6 +60,8 @@ pub(crate) struct World {
     pub(crate) login: Option<LoginCode>,
     /// So many answers to whoever redeems it are lost.
     pub(crate) lost_joins: u32,
+    /// What whoever shows the code is answered first.
+    pub(crate) join_refusals: VecDeque<ErrorCode>,
     pub(crate) joins: Vec<JoinRequest>,
     pub(crate) lease_ms: u32,
     storage: String,
@@ -368,6 +370,9 @@ impl Handle {
         let request: JoinRequest = read(request);
         self.change(|world| {
             world.joins.push(request.clone());
+            if let Some(code) = world.join_refusals.pop_front() {
+                return problem(code.status(), code, "not now");
+            }
             let code = join_code(&request.code);
             if code.is_none() || code != world.code.as_deref().and_then(join_code) {
                 return problem(404, ErrorCode::NotFound, "there is no such one-time code");

@@ -3,14 +3,18 @@
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
+use std::time::Duration;
 
-use filemill_api::LoginCode;
+use filemill_api::{ErrorCode, LoginCode};
 use filemill_processor::{Join, JoinConfig, JoinError, NodeError, PoolFolder, ProcessorFolder, join};
 
 use crate::fake::{Fake, Said, TOKEN};
 
 const CODE: &str = "0123-4567-89AB-CDEF-GHJK-MNPQ-RSTV";
 const LOGIN: &str = "VTSR-QPNM-KJHG-FEDC-BA98-7654-3210";
+
+/// More than any test needs.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server with one code, and a folder for whoever redeems it.
 struct Scene {
@@ -37,11 +41,17 @@ impl Scene {
             storage_origins: vec![self.fake.storage.parse().expect("an origin")],
             allow_plain_http: false,
             folder: self.folder(),
+            patience: PATIENCE,
         }
     }
 
     async fn join(&self) -> Result<Join, JoinError> {
         join(self.config()).await
+    }
+
+    /// With a person who does not wait.
+    async fn join_at_once(&self) -> Result<Join, JoinError> {
+        join(JoinConfig { patience: Duration::ZERO, ..self.config() }).await
     }
 
     /// How often the code was shown.
@@ -85,14 +95,13 @@ async fn a_processor_that_joins_has_a_token_a_pool_and_a_line_for_a_person_and_k
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_is_asked_for_again_by_the_same_redeemer_also_after_a_crash() {
     let scene = Scene::new().await;
-    // More than one call asks for.
-    scene.fake.world(|world| world.lost_joins = 7);
-    let error = scene.join().await.expect_err("no answer came");
+    scene.fake.world(|world| world.lost_joins = 3);
+    let error = scene.join_at_once().await.expect_err("no answer came");
     assert!(matches!(error, JoinError::Away { .. }), "{error}");
     assert!(error.hint().contains("again"), "{}", error.hint());
     scene.join().await.expect("the code is still this processor's").shown().expect("forgotten");
     let redeemers = scene.fake.world(|world| world.joins.iter().map(|ask| ask.redeemer.clone()).collect::<Vec<_>>());
-    assert!(redeemers.len() == 8 && redeemers.iter().all(|redeemer| *redeemer == redeemers[0]), "{redeemers:?}");
+    assert!(redeemers.len() == 4 && redeemers.iter().all(|redeemer| *redeemer == redeemers[0]), "{redeemers:?}");
     assert!(!scene.folder().dir().join("joining.json").exists());
 }
 
@@ -255,11 +264,11 @@ async fn keys_that_the_server_may_have_taken_are_kept_until_it_says_otherwise() 
     let folder = scene.folder();
     let undecided = || scene.fake.world(|world| world.unavailable.insert(filemill_api::paths::POOLS.to_owned(), 1));
     undecided();
-    let error = scene.join().await.expect_err("nobody knows");
+    let error = scene.join_at_once().await.expect_err("nobody knows");
     assert!(matches!(error, JoinError::Away { .. }) && error.hint().contains("same line again"), "{error}");
     let made = PoolFolder::open(&folder.pool()).expect("kept").enrolment().clone();
     undecided();
-    scene.join().await.expect_err("nobody knows");
+    scene.join_at_once().await.expect_err("nobody knows");
     assert_eq!(PoolFolder::open(&folder.pool()).expect("the same").enrolment(), &made);
     pool_of_others(&scene);
     let error = scene.join().await.expect_err("another was first");
@@ -291,4 +300,34 @@ async fn a_processor_that_has_joined_runs_whatever_becomes_of_what_nobody_has_se
     assert!(again.is_repeated && login(&again).is_none() && joining.exists());
     again.shown().expect("forgotten");
     assert!(!joining.exists(), "it will not be given");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_server_is_waited_for_and_no_refusal_of_the_code() {
+    let scene = Scene::new().await;
+    let busy = [ErrorCode::Unavailable, ErrorCode::OverQuota, ErrorCode::Internal];
+    for code in busy {
+        scene.fake.world(|world| world.join_refusals = [code].into());
+        let error = scene.join_at_once().await.expect_err("not now");
+        assert!(matches!(error, JoinError::Away { .. }) && error.to_string().contains("not now"), "{error}");
+        assert!(error.hint().contains("same line again"), "{}", error.hint());
+    }
+    scene.fake.world(|world| world.join_refusals = busy.into());
+    scene.fake.world(|world| world.unavailable.insert(filemill_api::paths::POOLS.to_owned(), 2));
+    let joined = scene.join().await.expect("it was waited for");
+    assert_eq!((login(&joined), &joined.unpublished), (Some(LOGIN), &None));
+    assert_eq!(scene.asked(), 3 + 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_for_good_is_asked_once() {
+    let scene = Scene::new().await;
+    let busy = [ErrorCode::Unavailable, ErrorCode::OverQuota, ErrorCode::Internal];
+    let final_codes: Vec<_> = ErrorCode::ALL.into_iter().filter(|code| !busy.contains(code)).collect();
+    for code in &final_codes {
+        scene.fake.world(|world| world.join_refusals = [*code].into());
+        let error = scene.join().await.expect_err("refused");
+        assert!(matches!(error, JoinError::Refused { .. }), "{error}");
+    }
+    assert_eq!(scene.asked(), final_codes.len());
 }

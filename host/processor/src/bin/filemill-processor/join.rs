@@ -39,6 +39,7 @@ pub(crate) fn run(args: JoinArgs) -> anyhow::Result<()> {
         storage_origins: args.storage_origins,
         allow_plain_http: args.node.allow_plain_http,
         folder: folder.clone(),
+        patience: JoinConfig::PATIENCE_DEFAULT,
     };
     let network = tokio::runtime::Builder::new_current_thread()
         .enable_all()
