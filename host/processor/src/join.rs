@@ -17,7 +17,7 @@ use url::Url;
 use self::announce::{Announced, announce};
 use self::redeem::{Asking, Granted, redeem};
 use crate::error::NodeError;
-use crate::net::{Origin, Server, Token};
+use crate::net::{Origin, Server};
 use crate::pool::{PoolDraft, PoolFolder, PoolFolderError, check_vacant, take_away};
 pub use error::JoinError;
 pub use folder::{Joined, ProcessorFolder};
@@ -137,7 +137,7 @@ pub async fn join(config: JoinConfig) -> Result<Join, JoinError> {
         }
         None => (make_pool(&folder, &name)?, true),
     };
-    let node = Server::new(http, &server, Token::from(token.clone()), String::new(), name.clone());
+    let node = Server::new(http, &server, token.clone(), String::new(), name.clone());
     let announced = asking.patiently(async || announce(&node, &pool).await).await;
     let address = Origin::of(&server).to_string();
     let unpublished =

@@ -22,6 +22,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::net::Token;
 use crate::pool::PoolFolderError;
 use crate::pool::secret_file::{io_error, make_folder, read, replace};
 
@@ -154,8 +155,8 @@ impl ProcessorFolder {
     }
 
     /// Keeps what a code gave. The code for a person, which may have come along, is not among it.
-    pub(crate) fn keep(&self, token: &str, joined: &Joined) -> Result<(), PoolFolderError> {
-        replace(&self.dir, TOKEN, &format!("{token}\n"))?;
+    pub(crate) fn keep(&self, token: &Token, joined: &Joined) -> Result<(), PoolFolderError> {
+        replace(&self.dir, TOKEN, &format!("{}\n", token.expose()))?;
         self.write_json(JOINED, joined)
     }
 
@@ -227,7 +228,7 @@ mod tests {
         assert_ne!(folder.redeemer("b").expect("bytes"), first, "another code is another's");
         let server: Url = "http://127.0.0.1:1".parse().expect("a URL");
         let joined = Joined::new(server, vec!["http://127.0.0.1:2".into()], "b".into());
-        folder.keep("fm_p_secret", &joined).expect("kept");
+        folder.keep(&Token::from("fm_p_secret".to_owned()), &joined).expect("kept");
         assert!(folder.is_redeeming("b").expect("read"), "nobody has seen it yet");
         folder.forget_redeemer().expect("forgotten");
         folder.forget_redeemer().expect("twice is once");

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use filemill_api::limits::JOIN_CODE_SECONDS;
 use filemill_api::{ErrorCode, JoinAnswer, JoinRequest, LoginCode, join_code, paths, shown_join_code};
+use filemill_text::cut;
 use reqwest::StatusCode;
 use tokio::time::Instant;
 use url::Url;
@@ -11,7 +13,7 @@ use super::error::JoinError;
 use super::folder::ProcessorFolder;
 use super::sha256_of;
 use crate::error::NodeError;
-use crate::net::{Backoff, CallError, Http, Origin, Server, client};
+use crate::net::{Backoff, CallError, Http, Origin, Server, Token, client};
 use crate::pool::PoolFolder;
 
 /// When a person who waits is told that it goes on.
@@ -19,7 +21,7 @@ const TOLD_AFTER: Duration = Duration::from_secs(5);
 
 /// What a code gave.
 pub(super) struct Granted {
-    pub(super) token: String,
+    pub(super) token: Token,
     pub(super) pool: String,
     pub(super) login: Option<LoginCode>,
 }
@@ -82,10 +84,37 @@ pub(super) async fn redeem(
         asking.patiently(async || node.post(paths::JOINS, &request, Duration::ZERO).await).await;
     let answer = answer.map_err(|error| refusal(asking.server, error))?;
     let refuse = |why: String| JoinError::Answer { server: Origin::of(asking.server).to_string(), why };
+    Ok((granted(answer).map_err(refuse)?, http))
+}
+
+/// What an answer gives, if all of it can be kept and shown.
+///
+/// # Errors
+///
+/// What is wrong with it.
+fn granted(answer: JoinAnswer) -> Result<Granted, String> {
     let pool = answer.pool.filter(|_| answer.scope == "processor");
-    let pool = pool.ok_or_else(|| refuse(format!("a token of scope `{}`", answer.scope)))?;
-    let login = answer.login.map(|login| typed(login).ok_or_else(|| refuse("a login code that is not one".to_owned())));
-    Ok((Granted { token: answer.token, pool, login: login.transpose()? }, http))
+    let pool = pool.ok_or_else(|| format!("a token of scope `{}`", cut(answer.scope, 64)))?;
+    // It is written into a file, and read from there.
+    let token = Token::checked(&answer.token)
+        .ok_or("a token that is empty, longer than 4096 characters, or not of letters, digits and signs alone")?;
+    Ok(Granted { token, pool, login: answer.login.map(checked_login).transpose()? })
+}
+
+/// A code for a person: it is pasted into a shell, which would obey other words of the server's.
+fn checked_login(login: LoginCode) -> Result<LoginCode, String> {
+    let code = join_code(&login.code).ok_or("a login code that is not one")?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if !(1..=64).contains(&login.user.len()) || !login.user.bytes().all(plain) {
+        return Err("a login code for a user whose name is not 1 to 64 characters of [A-Za-z0-9._-]".to_owned());
+    }
+    if login.expires_in_s > JOIN_CODE_SECONDS {
+        return Err(format!(
+            "a login code that is good for {} s, where {JOIN_CODE_SECONDS} s are the most",
+            login.expires_in_s
+        ));
+    }
+    Ok(LoginCode { code: shown_join_code(&code), ..login })
 }
 
 /// Whether the same call may be answered otherwise soon. A token or a code that is not good stays so.
@@ -132,11 +161,6 @@ fn refusal(server: &Url, error: CallError) -> JoinError {
     }
 }
 
-/// The code, if it is one: it is pasted into a shell, which would obey other words of the server's.
-fn typed(login: LoginCode) -> Option<LoginCode> {
-    Some(LoginCode { code: shown_join_code(&join_code(&login.code)?), ..login })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,9 +184,10 @@ mod tests {
     fn no_words_of_a_servers_come_into_a_line_that_a_person_pastes() {
         let login = |code: &str| LoginCode { code: code.to_owned(), user: "ann".into(), expires_in_s: 600 };
         let code = "0123-4567-89AB-CDEF-GHJK-MNPQ-RSTV";
-        assert_eq!(typed(login(&code.replace('-', "").to_lowercase())).map(|login| login.code).as_deref(), Some(code));
+        let shown = checked_login(login(&code.replace('-', "").to_lowercase())).map(|login| login.code);
+        assert_eq!(shown.as_deref(), Ok(code));
         for hostile in ["$(halt)", "0123-4567-89AB-CDEF-GHJK-MNPQ-RSTV;halt", "", "`halt`"] {
-            assert!(typed(login(hostile)).is_none(), "{hostile}");
+            assert!(checked_login(login(hostile)).is_err(), "{hostile}");
         }
     }
 }

@@ -18,11 +18,13 @@ impl Token {
     pub fn read(path: &Path) -> Result<Self, TokenError> {
         let error = |why: String| TokenError { path: path.to_owned(), why };
         let text = std::fs::read_to_string(path).map_err(|e| error(filemill_text::reason(&e)))?;
-        let token = text.trim();
-        if token.is_empty() || token.len() > 4096 || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(error("it does not hold one token".to_owned()));
-        }
-        Ok(Self(token.to_owned()))
+        Self::checked(text.trim()).ok_or_else(|| error("it does not hold one token".to_owned()))
+    }
+
+    /// The token that a text is; `None` if it is not one token, with nothing around it.
+    pub(crate) fn checked(text: &str) -> Option<Self> {
+        let is_one = (1..=4096).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        is_one.then(|| Self(text.to_owned()))
     }
 
     pub(crate) fn expose(&self) -> &str {

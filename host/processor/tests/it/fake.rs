@@ -60,6 +60,8 @@ pub(crate) struct World {
     pub(crate) login: Option<LoginCode>,
     /// So many answers to whoever redeems it are lost.
     pub(crate) lost_joins: u32,
+    /// What the code gives, if not the usual token.
+    pub(crate) token: Option<String>,
     /// What whoever shows the code is answered first.
     pub(crate) join_refusals: VecDeque<ErrorCode>,
     pub(crate) joins: Vec<JoinRequest>,
@@ -386,7 +388,8 @@ impl Handle {
             }
             let (scope, pool, login) = (world.scope.clone(), world.pool.clone(), world.login.clone());
             let (organisation, user) = ("lab".into(), "node".into());
-            Answer::json(200, &JoinAnswer { token: TOKEN.into(), organisation, user, scope, pool, login })
+            let token = world.token.clone().unwrap_or_else(|| TOKEN.into());
+            Answer::json(200, &JoinAnswer { token, organisation, user, scope, pool, login })
         })
     }
 

@@ -331,3 +331,26 @@ async fn what_is_refused_for_good_is_asked_once() {
     }
     assert_eq!(scene.asked(), final_codes.len());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_server_of_this_protocol_gives_is_refused_before_anything_is_kept() {
+    let scene = Scene::new().await;
+    let long = "a".repeat(300_000);
+    for token in ["", " ", "fm_p_x\r\nX-Evil: 1", "fm_\0\u{7}", "fm_\u{e9}", "fm_p_0 1", "fm_p_0\n", &long] {
+        scene.fake.world(|world| world.token = Some(token.to_owned()));
+        let error = scene.join().await.expect_err("no token");
+        assert!(matches!(error, JoinError::Answer { .. }), "{error}");
+        assert!(error.to_string().len() < 200, "{error}");
+    }
+    scene.fake.world(|world| world.token = None);
+    for (user, expires_in_s) in [("ann", 601), ("ann", u32::MAX), ("x\n$(halt)", 600), ("", 600), (&*long, 600)] {
+        let login = LoginCode { code: LOGIN.into(), user: user.to_owned(), expires_in_s };
+        scene.fake.world(|world| world.login = Some(login));
+        let error = scene.join().await.expect_err("no login");
+        assert!(matches!(error, JoinError::Answer { .. }), "{error}");
+        assert!(error.to_string().len() < 200, "{error}");
+    }
+    assert!(!scene.folder().token().exists() && !scene.folder().pool().exists());
+    scene.fake.world(|world| world.login = None);
+    scene.join().await.expect("the code is still this processor's");
+}
