@@ -62,7 +62,12 @@ impl NodeConfig {
         u32::try_from(slots).unwrap_or(u32::MAX).saturating_mul(2).saturating_add(DESCRIBED_AT_ONCE)
     }
 
-    pub(crate) fn check(&self) -> Result<(), NodeError> {
+    /// Checks what can be checked without a server and a pool.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError::Config`] names the setting, [`NodeError::PlainHttp`] the address.
+    pub fn check(&self) -> Result<(), NodeError> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         let rules = [
             (matches!(self.server.scheme(), "http" | "https"), "server", "an http or https URL"),

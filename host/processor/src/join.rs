@@ -80,9 +80,8 @@ impl Join {
 /// not decided about.
 pub async fn join(config: JoinConfig) -> Result<Join, JoinError> {
     config.check()?;
-    let JoinConfig { server, code, storage_origins, folder, patience, .. } = config;
-    let code = join_code(&code)
-        .ok_or_else(|| if code.trim_start().starts_with("fm_") { JoinError::Token } else { JoinError::Code })?;
+    let code = config.code()?;
+    let JoinConfig { server, storage_origins, folder, patience, .. } = config;
     let code_sha256 = sha256_of(&code);
     let origins = storage_origins.iter().map(ToString::to_string).collect();
     let joined = Joined::new(server.clone(), origins, code_sha256.clone());
@@ -90,6 +89,9 @@ pub async fn join(config: JoinConfig) -> Result<Join, JoinError> {
     let lock = folder.lock()?;
     let own = own_pool(&folder)?;
     let before = folder.joined()?;
+    if let (Some(_), None) = (&before, &own) {
+        return Err(JoinError::LostPool { dir: folder.pool() });
+    }
     let is_repeated = match &before {
         Some(before) if before.server != server => {
             return Err(JoinError::OtherServer { server: Origin::of(&before.server).to_string() });
@@ -97,10 +99,9 @@ pub async fn join(config: JoinConfig) -> Result<Join, JoinError> {
         Some(before) => before.is_by(&code_sha256),
         None => false,
     };
-    if is_repeated {
+    if let Some(pool) = own.as_ref().filter(|_| is_repeated) {
         // What else the line says may have been put right.
         folder.set(&joined)?;
-        let pool = own.ok_or_else(|| PoolFolderError::Missing { dir: folder.pool() })?;
         let mut again = Join {
             enrolment: pool.enrolment().clone(),
             login: None,
@@ -113,7 +114,7 @@ pub async fn join(config: JoinConfig) -> Result<Join, JoinError> {
         };
         if folder.is_redeeming(&code_sha256)? {
             // Nobody has seen what it gave.
-            match redeem(&asking, &folder, &code, Some(&pool)).await {
+            match redeem(&asking, &folder, &code, Some(pool)).await {
                 Ok((granted, _)) => again.login = granted.login,
                 Err(error) => {
                     again.is_over = matches!(error, JoinError::Refused { .. });
@@ -162,15 +163,27 @@ impl JoinConfig {
     /// How long a server is asked by default that is away or busy: a minute, of the ten that a code is good.
     pub const PATIENCE_DEFAULT: Duration = Duration::from_secs(60);
 
-    fn check(&self) -> Result<(), NodeError> {
+    /// Checks what can be checked before anybody is asked.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`]: what was given as address or code is something else, or what would be sent can be read on its way.
+    pub fn check(&self) -> Result<(), JoinError> {
         if !matches!(self.server.scheme(), "http" | "https") {
-            return Err(NodeError::Config { setting: "server", rule: "an http or https URL" });
+            return Err(JoinError::Scheme { url: self.server.as_str().trim_end_matches('/').to_owned() });
         }
+        self.code()?;
         let server = Origin::of(&self.server);
         match self.storage_origins.iter().chain([&server]).find(|origin| !origin.is_private()) {
-            Some(origin) if !self.allow_plain_http => Err(NodeError::PlainHttp { origin: origin.to_string() }),
+            Some(origin) if !self.allow_plain_http => Err(NodeError::PlainHttp { origin: origin.to_string() }.into()),
             _ => Ok(()),
         }
+    }
+
+    /// The code as it is compared.
+    fn code(&self) -> Result<String, JoinError> {
+        let is_token = self.code.trim_start().starts_with("fm_");
+        join_code(&self.code).ok_or(if is_token { JoinError::Token } else { JoinError::Code })
     }
 }
 

@@ -17,6 +17,18 @@ pub enum JoinError {
     /// A token stands in a command line.
     #[error("that is a token, and a code is wanted")]
     Token,
+    /// What was given as the server's address is another's.
+    #[error("`{url}` is not the address of a server: it does not begin with https:// or http://")]
+    Scheme {
+        /// What was given.
+        url: String,
+    },
+    /// The keys that a processor had when it joined are gone.
+    #[error("this processor has joined, but `{}` is gone, with the keys of its pool", .dir.display())]
+    LostPool {
+        /// Where they were.
+        dir: PathBuf,
+    },
     /// The server refuses the code.
     #[error("`{server}` refuses the code: {}", .body.message)]
     Refused {
@@ -75,6 +87,12 @@ impl JoinError {
             Self::Token => {
                 "others on this machine can read a command line: revoke it (`filemill-server token revoke`), and run \
                  `filemill-processor run --token-file FILE` with another"
+                    .into()
+            }
+            Self::Scheme { .. } => "`filemill-server serve` prints its address as `listening`".into(),
+            Self::LostPool { .. } => {
+                "restore the folder from your secret store, or copy it from another processor of the pool: clients have pinned its root; a \
+                 new processor is made with another --dir"
                     .into()
             }
             Self::Refused { body, .. } => {

@@ -22,9 +22,10 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::error::NodeError;
 use crate::net::Token;
 use crate::pool::PoolFolderError;
-use crate::pool::secret_file::{io_error, make_folder, read, replace};
+use crate::pool::secret_file::{check_private, io_error, make_folder, read, replace};
 
 const JOINED: &str = "joined.json";
 const TOKEN: &str = "token";
@@ -100,13 +101,36 @@ impl ProcessorFolder {
         self.dir.join("cache")
     }
 
+    /// Makes it, if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolFolderError`] if others can read it, or what the file system says.
+    pub fn make(&self) -> Result<(), PoolFolderError> {
+        make_folder(&self.dir)
+    }
+
+    /// Reads the token.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError::Pool`] if others can read it, [`NodeError::Token`] where the file is not there or holds no token.
+    pub fn read_token(&self) -> Result<Token, NodeError> {
+        let path = self.token();
+        if path.exists() {
+            check_private(&path)?;
+        }
+        Ok(Token::read(&path)?)
+    }
+
     /// What the processor joined; `None` if it did not.
     ///
     /// # Errors
     ///
-    /// [`PoolFolderError`] if others can read it, or it is malformed.
+    /// [`PoolFolderError`] if others can read it, or the folder, or it is malformed.
     pub fn joined(&self) -> Result<Option<Joined>, PoolFolderError> {
         let Some(joined) = self.read_json::<Joined>(JOINED)? else { return Ok(None) };
+        check_private(&self.dir)?;
         if joined.filemill_joined != 1 {
             let detail = format!("it has version {}, this program reads version 1", joined.filemill_joined);
             return Err(PoolFolderError::Malformed { path: self.dir.join(JOINED), detail });
@@ -116,7 +140,7 @@ impl ProcessorFolder {
 
     /// Makes the folder, and keeps other programs from joining in it until the file is dropped.
     pub(crate) fn lock(&self) -> Result<File, PoolFolderError> {
-        make_folder(&self.dir)?;
+        self.make()?;
         let file = File::open(&self.dir).map_err(io_error(&self.dir))?;
         file.lock().map_err(io_error(&self.dir))?;
         Ok(file)

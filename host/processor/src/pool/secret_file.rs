@@ -17,7 +17,7 @@ pub(crate) fn make_folder(dir: &Path) -> Result<(), PoolFolderError> {
 }
 
 /// Refuses what others than its owner can read or write.
-pub(super) fn check_private(path: &Path) -> Result<(), PoolFolderError> {
+pub(crate) fn check_private(path: &Path) -> Result<(), PoolFolderError> {
     let mode = fs::metadata(path).map_err(io_error(path))?.permissions().mode() & 0o7777;
     if mode & 0o077 == 0 { Ok(()) } else { Err(PoolFolderError::Exposed { path: path.to_owned(), mode }) }
 }

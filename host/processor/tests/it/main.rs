@@ -5,6 +5,7 @@ mod fake;
 mod hostile;
 mod http;
 mod join;
+mod joined;
 mod life;
 mod metrics;
 mod mill;

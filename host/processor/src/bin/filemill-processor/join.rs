@@ -9,7 +9,8 @@ use filemill_processor::{Join, JoinConfig, Origin, ProcessorFolder, join};
 use filemill_text::Lines;
 use url::Url;
 
-use super::run::{self, NodeArgs};
+use super::joined::{self, NotJoined};
+use super::run::{NodeArgs, Place, prepare};
 
 #[derive(Args)]
 pub(crate) struct JoinArgs {
@@ -41,16 +42,27 @@ pub(crate) fn run(args: JoinArgs) -> anyhow::Result<()> {
         folder: folder.clone(),
         patience: JoinConfig::PATIENCE_DEFAULT,
     };
+    config.check()?;
+    // All that can be wrong here is found out before the code is spent.
+    folder.make()?;
+    let place = Place {
+        server: config.server.clone(),
+        pool: folder.pool(),
+        storage_origins: config.storage_origins.clone(),
+        cache: Some(folder.cache()),
+    };
+    let ready = prepare(place, args.node)?;
     let network = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("no thread can be started for the network")?;
-    let joined = network.block_on(join(config))?;
+    let join = network.block_on(join(config))?;
     drop(network);
-    greet(&server, &joined)?;
+    greet(&server, &join)?;
     // Before that, the same line asks for it again.
-    joined.shown()?;
-    run::run_joined(&folder, args.node)
+    join.shown()?;
+    let joined = folder.joined()?.ok_or_else(|| NotJoined { dir: folder.dir().to_owned() })?;
+    joined::start(ready, &folder, &joined)
 }
 
 /// Says what was joined, and prints the line by which a person logs in. The pool's root comes to that person from here, and so by a way

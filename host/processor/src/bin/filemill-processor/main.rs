@@ -2,6 +2,7 @@
 
 mod engine;
 mod join;
+mod joined;
 mod limits;
 mod pool;
 mod run;
@@ -18,6 +19,7 @@ use tracing_subscriber::EnvFilter;
 
 use self::engine::EngineCommand;
 use self::join::JoinArgs;
+use self::joined::OfJoined;
 use self::pool::PoolCommand;
 use self::run::RunArgs;
 
@@ -109,11 +111,14 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(error) = error.downcast_ref::<NodeError>() {
         return Some(error.hint());
     }
+    if let Some(error) = error.downcast_ref::<OfJoined>() {
+        return Some(error.hint());
+    }
     if let Some(error) = error.downcast_ref::<JoinError>() {
         return Some(error.hint());
     }
-    if error.downcast_ref::<run::NotJoined>().is_some() {
-        return Some(run::NOT_JOINED_HINT.to_owned());
+    if error.downcast_ref::<joined::NotJoined>().is_some() {
+        return Some(joined::NOT_JOINED_HINT.to_owned());
     }
     if error.downcast_ref::<limits::NoLimits>().is_some() {
         return Some(limits::HINT.to_owned());

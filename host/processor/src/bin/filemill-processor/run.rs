@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+use super::joined;
 use super::limits::{EXAMPLE, LimitsFile};
 use super::sandbox::{cache, compiler};
 
@@ -91,48 +92,35 @@ pub(crate) struct NodeArgs {
 }
 
 /// Where a node belongs.
-struct Place {
-    server: Url,
-    token_file: PathBuf,
-    pool: PathBuf,
-    storage_origins: Vec<Origin>,
+pub(crate) struct Place {
+    pub(crate) server: Url,
+    pub(crate) pool: PathBuf,
+    pub(crate) storage_origins: Vec<Origin>,
     /// Where compiled engines are kept, unless somebody says otherwise.
-    cache: Option<PathBuf>,
+    pub(crate) cache: Option<PathBuf>,
 }
 
-/// It was not said where the node belongs, and it did not join anywhere.
-#[derive(Debug, thiserror::Error)]
-#[error("no processor has joined in `{}`", dir.display())]
-pub(crate) struct NotJoined {
-    dir: PathBuf,
+/// A node that lacks nothing but its token.
+pub(crate) struct Ready {
+    config: NodeConfig,
+    runtime: Runtime,
 }
-
-/// What to do about that.
-pub(crate) const NOT_JOINED_HINT: &str = "paste the line that `filemill-server serve --embedded` prints (`filemill-processor join …`), or give --server, --token-file, --pool \
-                                          and --storage-origin";
 
 /// Runs the command.
 pub(crate) fn run(args: RunArgs) -> anyhow::Result<()> {
     let RunArgs { dir, server, token_file, pool, storage_origins, node } = args;
     match (server, token_file, pool) {
         (Some(server), Some(token_file), Some(pool)) => {
-            start(Place { server, token_file, pool, storage_origins, cache: None }, node)
+            let ready = prepare(Place { server, pool, storage_origins, cache: None }, node)?;
+            ready.start(Token::read(&token_file).map_err(NodeError::from)?)
         }
-        _ => run_joined(&ProcessorFolder::at(dir)?, node),
+        _ => joined::run(&ProcessorFolder::at(dir)?, node),
     }
 }
 
-/// Runs the node of a processor that has joined.
-pub(crate) fn run_joined(folder: &ProcessorFolder, args: NodeArgs) -> anyhow::Result<()> {
-    let joined = folder.joined()?.ok_or_else(|| NotJoined { dir: folder.dir().to_owned() })?;
-    let storage_origins = joined.storage_origins.iter().map(|origin| origin.parse()).collect::<Result<_, _>>()?;
-    let (token_file, pool, cache) = (folder.token(), folder.pool(), Some(folder.cache()));
-    start(Place { server: joined.server, token_file, pool, storage_origins, cache }, args)
-}
-
-fn start(place: Place, args: NodeArgs) -> anyhow::Result<()> {
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-    let slots = args.slots.unwrap_or(cores);
+/// Reads and checks all that can be checked before there is a token.
+pub(crate) fn prepare(place: Place, args: NodeArgs) -> anyhow::Result<Ready> {
+    let slots = args.slots.unwrap_or_else(cores);
     let limits = args.limits.as_deref().map(LimitsFile::read).transpose()?.unwrap_or_default();
     let defaults = RuntimeConfig::default();
     let engines_dir = match args.engines {
@@ -142,7 +130,7 @@ fn start(place: Place, args: NodeArgs) -> anyhow::Result<()> {
     };
     let config = NodeConfig {
         server: place.server,
-        token: Token::read(&place.token_file).map_err(NodeError::from)?,
+        token: Token::from(String::new()),
         pool_dir: place.pool,
         storage_origins: place.storage_origins,
         allow_plain_http: args.allow_plain_http,
@@ -156,6 +144,7 @@ fn start(place: Place, args: NodeArgs) -> anyhow::Result<()> {
         engines_dir: Some(engines_dir),
         metrics_url: args.metrics_url,
     };
+    config.check()?;
     let runtime = Runtime::new(RuntimeConfig {
         slots: NodeConfig::runtime_slots(slots),
         cache: args.cache_dir.or(place.cache).as_deref().map(cache),
@@ -164,15 +153,27 @@ fn start(place: Place, args: NodeArgs) -> anyhow::Result<()> {
         component_bytes: limits.component_bytes().unwrap_or(defaults.component_bytes),
         ..defaults
     })?;
-    let network = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(cores.clamp(1, 4))
-        .enable_all()
-        .build()
-        .context("no thread can be started for the network")?;
-    let done = network.block_on(until_signalled(config, vec![Arc::new(runtime)]));
-    // Dropping it would wait for whatever still blocks one of its threads, for ever on a disk that hangs.
-    network.shutdown_timeout(LEFT_BEHIND);
-    done
+    Ok(Ready { config, runtime })
+}
+
+impl Ready {
+    /// Runs the node until it is told to stop.
+    pub(crate) fn start(self, token: Token) -> anyhow::Result<()> {
+        let config = NodeConfig { token, ..self.config };
+        let network = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(cores().clamp(1, 4))
+            .enable_all()
+            .build()
+            .context("no thread can be started for the network")?;
+        let done = network.block_on(until_signalled(config, vec![Arc::new(self.runtime)]));
+        // Dropping it would wait for whatever still blocks one of its threads, for ever on a disk that hangs.
+        network.shutdown_timeout(LEFT_BEHIND);
+        done
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get())
 }
 
 /// Runs the node; the first signal ends it in good order, a second at once.
