@@ -86,7 +86,7 @@ pub async fn join(config: JoinConfig) -> Result<Join, JoinError> {
     let origins = storage_origins.iter().map(ToString::to_string).collect();
     let joined = Joined::new(server.clone(), origins, code_sha256.clone());
     let asking = Asking { server: &server, patience };
-    let lock = folder.lock()?;
+    let lock = folder.lock()?.ok_or_else(|| JoinError::UnderWay { dir: folder.dir().to_owned() })?;
     let own = own_pool(&folder)?;
     let before = folder.joined()?;
     if let (Some(_), None) = (&before, &own) {

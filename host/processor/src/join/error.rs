@@ -23,6 +23,12 @@ pub enum JoinError {
         /// What was given.
         url: String,
     },
+    /// Another program joins in the same folder.
+    #[error("another `join` is under way in `{}`", .dir.display())]
+    UnderWay {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// The keys that a processor had when it joined are gone.
     #[error("this processor has joined, but `{}` is gone, with the keys of its pool", .dir.display())]
     LostPool {
@@ -90,6 +96,7 @@ impl JoinError {
                     .into()
             }
             Self::Scheme { .. } => "`filemill-server serve` prints its address as `listening`".into(),
+            Self::UnderWay { .. } => "wait until it has ended, or name another folder with --dir for another processor".into(),
             Self::LostPool { .. } => {
                 "restore the folder from your secret store, or copy it from another processor of the pool: clients have pinned its root; a \
                  new processor is made with another --dir"

@@ -14,7 +14,7 @@
 //! `joined.json` is written last: with it there is a token, and the pool's keys.
 
 use std::env;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -138,12 +138,15 @@ impl ProcessorFolder {
         Ok(Some(joined))
     }
 
-    /// Makes the folder, and keeps other programs from joining in it until the file is dropped.
-    pub(crate) fn lock(&self) -> Result<File, PoolFolderError> {
+    /// Makes the folder, and keeps other programs from joining in it until the file is dropped; `None` where another does just now.
+    pub(crate) fn lock(&self) -> Result<Option<File>, PoolFolderError> {
         self.make()?;
         let file = File::open(&self.dir).map_err(io_error(&self.dir))?;
-        file.lock().map_err(io_error(&self.dir))?;
-        Ok(file)
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(io_error(&self.dir)(error)),
+        }
     }
 
     /// The bytes by which the redeemer of this code is known again, hex: those of an earlier attempt, or new ones, which are on the
@@ -246,7 +249,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let folder = ProcessorFolder::at(Some(dir.path().join("processor"))).expect("a folder");
         assert_eq!(folder.joined().expect("nothing yet"), None);
-        let lock = folder.lock().expect("made");
+        let lock = folder.lock().expect("made").expect("nobody else joins");
+        assert!(folder.lock().expect("made").is_none(), "one at a time");
         let first = folder.redeemer("a").expect("bytes");
         assert_eq!(folder.redeemer("a").expect("bytes"), first);
         assert_ne!(folder.redeemer("b").expect("bytes"), first, "another code is another's");

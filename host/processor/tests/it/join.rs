@@ -354,3 +354,15 @@ async fn what_no_server_of_this_protocol_gives_is_refused_before_anything_is_kep
     scene.fake.world(|world| world.login = None);
     scene.join().await.expect("the code is still this processor's");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_joins_in_one_folder_are_told_of_each_other_and_neither_waits_for_ever() {
+    let scene = Scene::new().await;
+    let first = scene.join().await.expect("joined");
+    let error = scene.join().await.expect_err("the first has not printed yet");
+    assert!(matches!(error, JoinError::UnderWay { .. }), "{error}");
+    assert!(error.to_string().contains(&scene.folder().dir().display().to_string()), "{error}");
+    assert!(error.hint().contains("--dir") && scene.asked() == 1, "{}", error.hint());
+    first.shown().expect("forgotten");
+    assert!(scene.join().await.expect("joined before").is_repeated);
+}
