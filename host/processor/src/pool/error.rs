@@ -89,6 +89,11 @@ impl PoolFolderError {
             Self::NoRoot { .. } => "run `pool renew` where the root is kept, then copy the folder without it".into(),
             Self::Lifetime { .. } => "7 days is a good lifetime".into(),
             Self::Pool(error) => error.hint(),
+            Self::Io { source, .. }
+                if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            {
+                "make room on the disk, and run the same line again: nothing was lost".into()
+            }
             Self::Io { .. } => "check that the folder exists, and who owns it".into(),
         }
     }

@@ -111,12 +111,13 @@ async fn a_join_that_cannot_print_says_so_and_the_same_line_prints_what_it_shoul
     fake.world(|world| (world.code, world.login) = (Some(CODE.into()), Some(login)));
     let dir = tempfile::tempdir().expect("a temporary folder");
     let (folder, out) = (dir.path().join("processor"), dir.path().join("out"));
+    let err = dir.path().join("err");
     let start = |out: fs::File| {
         Command::new(PROGRAM)
             .args(["join", &fake.server, "--code", CODE, "--storage-origin", &fake.storage, "--dir"])
             .arg(&folder)
             .stdout(out)
-            .stderr(Stdio::null())
+            .stderr(fs::File::create(&err).expect("a file"))
             .spawn()
             .expect("it starts")
     };
@@ -125,6 +126,8 @@ async fn a_join_that_cannot_print_says_so_and_the_same_line_prints_what_it_shoul
     };
     let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("a full disk");
     assert_eq!(wait(start(full)).await.code(), Some(1));
+    let said = fs::read_to_string(&err).expect("what it said");
+    assert!(said.contains("`ann` logs in cannot be printed") && said.contains("hint: "), "{said}");
     let child = start(fs::File::create(&out).expect("a file"));
     // It runs once it has printed.
     fake.until("a lease", |world| world.said.iter().any(|said| matches!(said, Said::Leased(_))).then_some(())).await;

@@ -1,5 +1,6 @@
 //! `join`: the first start of a processor, by a one-time code.
 
+use std::io;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -29,6 +30,18 @@ pub(crate) struct JoinArgs {
     #[command(flatten)]
     node: NodeArgs,
 }
+
+/// The line by which a person logs in went nowhere.
+#[derive(Debug, thiserror::Error)]
+#[error("the line by which `{user}` logs in cannot be printed")]
+pub(crate) struct NotPrinted {
+    user: String,
+    source: io::Error,
+}
+
+/// What to do about that.
+pub(crate) const NOT_PRINTED_HINT: &str =
+    "the processor has joined: run the same line again within ten minutes, with a standard output that takes it";
 
 /// Runs the command.
 pub(crate) fn run(args: JoinArgs) -> anyhow::Result<()> {
@@ -88,8 +101,9 @@ fn greet(server: &str, joined: &Join) -> anyhow::Result<()> {
             let minutes = login.expires_in_s.div_ceil(60);
             filemill_text::tell!("`{}` logs in with this line, within {minutes} minutes", login.user);
             let mut out = Lines::on_stdout();
-            out.line(format_args!("filemill login --server {server} --code {} {root}", login.code))?;
-            out.flush()?;
+            out.line(format_args!("filemill login --server {server} --code {} {root}", login.code))
+                .and_then(|()| out.flush())
+                .map_err(|source| NotPrinted { user: login.user.clone(), source })?;
         }
         None => filemill_text::tell!(
             "people log in with a code of their own (`filemill-server join-code create --scope user`): filemill login --server {server} \

@@ -117,6 +117,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(error) = error.downcast_ref::<JoinError>() {
         return Some(error.hint());
     }
+    if error.downcast_ref::<join::NotPrinted>().is_some() {
+        return Some(join::NOT_PRINTED_HINT.to_owned());
+    }
     if error.downcast_ref::<joined::NotJoined>().is_some() {
         return Some(joined::NOT_JOINED_HINT.to_owned());
     }
