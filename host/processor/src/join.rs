@@ -203,7 +203,7 @@ fn own_pool(folder: &ProcessorFolder) -> Result<Option<PoolFolder>, PoolFolderEr
 fn make_pool(folder: &ProcessorFolder, name: &str) -> Result<PoolFolder, PoolFolderError> {
     let draft = PoolDraft::make(&folder.pool(), name, LIFETIME_DAYS)?;
     folder.note_made(&HEXLOWER.encode(draft.enrolment().root()))?;
-    draft.put_in_place()
+    PoolFolder::open(&draft.put_in_place()?)
 }
 
 fn root_of(pool: &PoolFolder) -> String {

@@ -13,6 +13,7 @@
 
 mod draft;
 mod error;
+mod files;
 mod folder;
 mod keys;
 mod publish;
@@ -21,6 +22,7 @@ pub(crate) mod secret_file;
 
 pub(crate) use draft::{PoolDraft, check_vacant, take_away};
 pub use error::PoolFolderError;
-pub use folder::{LIFETIME_DAYS, PoolFolder, Renewal};
+pub use files::LIFETIME_DAYS;
+pub use folder::{PoolFolder, Renewal};
 pub(crate) use keys::Keys;
 pub(crate) use publish::{Publishing, announcement};

@@ -12,7 +12,7 @@ use data_encoding::HEXLOWER;
 use filemill_seal::{Enrolment, Identity, PoolRoot};
 
 use super::error::PoolFolderError;
-use super::folder::{ENROLMENT, LIFETIME_DAYS, PoolFolder, RECORD, ROOT, lock, now_seconds, sign, write_record};
+use super::files::{ENROLMENT, LIFETIME_DAYS, RECORD, ROOT, lock, now_seconds, sign, write_record};
 use super::record::{Held, Record};
 use super::secret_file::{check_private, io_error, make_folder, replace};
 
@@ -30,7 +30,7 @@ impl PoolDraft {
     ///
     /// # Errors
     ///
-    /// As of [`PoolFolder::init`].
+    /// As of `PoolFolder::init`.
     pub(crate) fn make(dir: &Path, name: &str, lifetime_days: u32) -> Result<Self, PoolFolderError> {
         if !LIFETIME_DAYS.contains(&lifetime_days) {
             return Err(PoolFolderError::Lifetime { days: lifetime_days });
@@ -54,18 +54,18 @@ impl PoolDraft {
         &self.enrolment
     }
 
-    /// Puts it into place, in one step and for good.
+    /// Puts it into place, in one step and for good, and says where that is.
     ///
     /// # Errors
     ///
     /// What the file system says; nothing is left then.
-    pub(crate) fn put_in_place(self) -> Result<PoolFolder, PoolFolderError> {
+    pub(crate) fn put_in_place(self) -> Result<PathBuf, PoolFolderError> {
         if let Err(error) = fs::rename(&self.draft, &self.place) {
             let _ = fs::remove_dir_all(&self.draft);
             return Err(io_error(&self.place)(error));
         }
         sync_parent(&self.place)?;
-        PoolFolder::open(&self.place)
+        Ok(self.place)
     }
 }
 
@@ -174,6 +174,7 @@ fn sync_parent(place: &Path) -> Result<(), PoolFolderError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::folder::PoolFolder;
     use super::*;
 
     fn names(dir: &Path) -> Vec<String> {

@@ -1,27 +1,20 @@
 //! Making, reading and renewing a pool's folder.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use data_encoding::HEXLOWER;
-use filemill_seal::{Enrolment, Identity, PoolRoot, SignedStatement, Statement};
+use filemill_seal::{Enrolment, Identity, PoolRoot, SignedStatement};
 
 use super::draft::PoolDraft;
 use super::error::PoolFolderError;
+use super::files::{
+    DAY_SECONDS, ENROLMENT, LIFETIME_DAYS, RECORD, ROOT, lock, now_seconds, read_record, sign, write_record,
+};
 use super::record::{Current, Held, Record};
-use super::secret_file::{check_private, io_error, read, replace};
+use super::secret_file::{io_error, read, replace};
 
-pub(super) const RECORD: &str = "pool.json";
-pub(super) const ENROLMENT: &str = "enrolment.json";
-pub(super) const ROOT: &str = "root.key";
-
-/// How long a statement may live, in days. (A statement starts ten minutes in the past, and 31 days are the protocol's most.)
-pub const LIFETIME_DAYS: std::ops::RangeInclusive<u32> = 1..=30;
-
-const DAY_SECONDS: u64 = 24 * 60 * 60;
-/// Clients' clocks differ.
-const BACKDATED_SECONDS: u64 = 600;
 /// How long an identity is kept after its last statement ended: for what was sealed in the last minute and waits.
 const KEPT_SECONDS: u64 = 31 * DAY_SECONDS;
 
@@ -56,7 +49,8 @@ impl PoolFolder {
     /// [`PoolFolderError::Lifetime`] outside of [`LIFETIME_DAYS`], [`PoolFolderError::Pool`] for a name that no pool can have; else
     /// what the file system says. Nothing was written then.
     pub fn init(dir: &Path, name: &str, lifetime_days: u32) -> Result<Self, PoolFolderError> {
-        PoolDraft::make(dir, name, lifetime_days)?.put_in_place()
+        let place = PoolDraft::make(dir, name, lifetime_days)?.put_in_place()?;
+        Self::open(&place)
     }
 
     /// Reads the folder. Others than its owner must not be able to.
@@ -207,56 +201,6 @@ impl PoolFolder {
     }
 }
 
-/// Keeps other processes from changing the folder until the file is dropped.
-pub(super) fn lock(dir: &Path) -> Result<File, PoolFolderError> {
-    let file = File::open(dir).map_err(io_error(dir))?;
-    file.lock().map_err(io_error(dir))?;
-    Ok(file)
-}
-
-pub(super) fn sign(
-    root: &PoolRoot,
-    pool: &str,
-    identity: &Identity,
-    lifetime_days: u32,
-    serial: u64,
-    now: u64,
-) -> Result<Current, PoolFolderError> {
-    let statement = Statement {
-        pool: pool.to_owned(),
-        recipient: identity.recipient(),
-        not_before: now.saturating_sub(BACKDATED_SECONDS),
-        not_after: now + u64::from(lifetime_days) * DAY_SECONDS,
-        serial,
-    };
-    let signed = root.sign(&statement)?;
-    let Statement { recipient, not_before, not_after, .. } = statement;
-    Ok(Current { recipient, not_before, not_after, serial, signed })
-}
-
-fn read_record(dir: &Path) -> Result<Record, PoolFolderError> {
-    let path = dir.join(RECORD);
-    if !path.exists() {
-        return Err(PoolFolderError::Missing { dir: dir.to_owned() });
-    }
-    check_private(dir)?;
-    let text = read(&path)?;
-    let malformed = |detail: String| PoolFolderError::Malformed { path: path.clone(), detail };
-    let record: Record = serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
-    if record.filemill_pool_folder != 1 {
-        return Err(malformed(format!("it has version {}, this program reads version 1", record.filemill_pool_folder)));
-    }
-    if record.current.not_after < record.current.not_before {
-        return Err(malformed("its statement ends before it begins".to_owned()));
-    }
-    Ok(record)
-}
-
-pub(super) fn write_record(dir: &Path, record: &Record) -> Result<(), PoolFolderError> {
-    let text = serde_json::to_string_pretty(record).expect("strings and numbers are valid JSON");
-    replace(dir, RECORD, &text)
-}
-
 fn newest<'a>(dir: &Path, record: &'a Record) -> Result<&'a Held, PoolFolderError> {
     record.identities.iter().find(|held| held.recipient == record.current.recipient).ok_or_else(|| {
         PoolFolderError::Malformed { path: dir.join(RECORD), detail: "the announced identity is not listed".to_owned() }
@@ -288,14 +232,11 @@ fn read_root(dir: &Path) -> Result<PoolRoot, PoolFolderError> {
     Ok(PoolRoot::from_seed(&seed))
 }
 
-pub(super) fn now_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use super::super::secret_file::check_private;
     use super::*;
 
     fn pool() -> (tempfile::TempDir, PoolFolder) {

@@ -11,7 +11,7 @@ use filemill_text::Lines;
 use url::Url;
 
 use super::joined::{self, NotJoined};
-use super::run::{NodeArgs, Place, prepare};
+use super::node::{NodeArgs, Place, prepare};
 
 #[derive(Args)]
 pub(crate) struct JoinArgs {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use filemill_processor::{Joined, NodeError, PoolFolder, PoolFolderError, ProcessorFolder};
 
-use super::run::{NodeArgs, Place, Ready, prepare};
+use super::node::{NodeArgs, Place, Ready, prepare};
 
 /// It was not said where the node belongs, and it did not join anywhere.
 #[derive(Debug, thiserror::Error)]

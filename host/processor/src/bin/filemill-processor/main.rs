@@ -4,6 +4,7 @@ mod engine;
 mod join;
 mod joined;
 mod limits;
+mod node;
 mod pool;
 mod run;
 mod sandbox;
