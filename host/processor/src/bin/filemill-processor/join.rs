@@ -1,7 +1,7 @@
 //! `join`: the first start of a processor, by a one-time code.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -71,7 +71,7 @@ pub(crate) fn run(args: JoinArgs) -> anyhow::Result<()> {
         .context("no thread can be started for the network")?;
     let join = network.block_on(join(config))?;
     drop(network);
-    greet(&server, &join)?;
+    greet(&server, &folder.pool(), &join)?;
     // Before that, the same line asks for it again.
     join.shown()?;
     let joined = folder.joined()?.ok_or_else(|| NotJoined { dir: folder.dir().to_owned() })?;
@@ -80,14 +80,18 @@ pub(crate) fn run(args: JoinArgs) -> anyhow::Result<()> {
 
 /// Says what was joined, and prints the line by which a person logs in. The pool's root comes to that person from here, and so by a way
 /// in which the server has no part.
-fn greet(server: &str, joined: &Join) -> anyhow::Result<()> {
+fn greet(server: &str, keys: &Path, joined: &Join) -> anyhow::Result<()> {
     let Join { enrolment, login, is_repeated, unpublished, not_again, .. } = joined;
     let (pool, fingerprint) = (enrolment.pool(), enrolment.fingerprint());
     let before = if *is_repeated { " before" } else { "" };
     filemill_text::tell!("joined `{server}`{before}: pool `{pool}`, fingerprint {fingerprint}");
     if let Some(why) = unpublished {
         filemill_text::tell!("warning: the server does not pass on what the pool's root has signed: {why}");
-        filemill_text::tell!("hint: its operator names the root (`filemill-server pool root {pool} ENROLMENT`)");
+        filemill_text::tell!(
+            "hint: its operator names the root (`filemill-server pool root {pool} ENROLMENT`); where the pool has another already, stop this, \
+             and replace `{}` by a copy of the folder `pool` that has that one",
+            keys.display()
+        );
     }
     if let Some(why) = not_again {
         filemill_text::tell!(
