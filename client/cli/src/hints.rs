@@ -63,6 +63,11 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         Error::NoKeyIn { error, .. } => error.hint(),
         Error::Key(error) => error.hint(),
         Error::Pool(error) => return Some(error.hint()),
+        Error::OtherRoot { .. } => {
+            "compare the fingerprint with the one that `filemill-processor pool show` prints where the pool is: if it is another, log in with the \
+             whole line that `filemill-processor join` printed there, or with that pool's enrolment; if it is the same, do not trust the server. \
+             Nothing was replaced, and a one-time code stays good for this home for ten minutes"
+        }
         Error::Clock { .. } => {
             "set this machine's clock, and keep it by NTP; if it is right, tell the server's operator. Nothing is lost"
         }

@@ -254,6 +254,18 @@ pub enum Error {
     /// The pool's recipient is not to be trusted.
     #[error("{0}")]
     Pool(#[serde(serialize_with = "plain::words")] PoolError),
+    /// The pool that the server has was not signed for by the root that was named at the login.
+    #[error(
+        "what server `{server}` has of pool `{pool}` is not signed by the root that was named for it, fingerprint {fingerprint}"
+    )]
+    OtherRoot {
+        /// The server.
+        server: String,
+        /// The pool.
+        pool: String,
+        /// Fingerprint of pool and root, as they were named.
+        fingerprint: String,
+    },
     /// This machine's clock is not the server's, and by it nothing can be sent.
     #[error("this machine's clock is {} that of server `{server}`: by it {detail}", clock_difference(*.ahead_s))]
     Clock {
@@ -486,6 +498,7 @@ impl Error {
             Self::NoKeyIn { .. } => "no_key_in",
             Self::Key(_) => "key",
             Self::Pool(_) => "pool",
+            Self::OtherRoot { .. } => "other_root",
             Self::Clock { .. } => "clock",
             Self::NoPool { .. } => "no_pool",
             Self::NoEngine { .. } => "no_engine",

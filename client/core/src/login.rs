@@ -4,7 +4,7 @@ mod code;
 
 use std::path::Path;
 
-use filemill_seal::Enrolment;
+use filemill_seal::{Enrolment, PoolError};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -70,13 +70,14 @@ pub async fn login(
 }
 
 /// Logs in: checks the token with the server, pins server, storage origins and pool, and makes the user's key if there is
-/// none. By a code, the same again has the same effect for ten minutes, whatever was interrupted.
+/// none. By a code, the same again has the same effect for ten minutes, whatever was interrupted, and also with another pin.
 ///
 /// # Errors
 ///
 /// [`Error::Address`], [`Error::PlainHttp`] unless `allow_plain_http`, [`Error::File`], [`Error::NoToken`] and [`Error::Enrolment`] for files that are not what they should be,
 /// [`Error::NoCode`] and [`Error::NoRoot`] for what is no code and no root, [`Error::Unauthenticated`], [`Error::Forbidden`] for a token of another scope,
-/// [`Error::Refused`] for a code that is not good, [`Error::NoKeychain`]. The former login is as it was then.
+/// [`Error::Refused`] for a code that is not good, [`Error::OtherRoot`] if the server has the pool, and its root is not the one that is to be pinned,
+/// [`Error::NoKeychain`]. The former login is as it was then.
 pub async fn login_with(
     home: &Home,
     server: &str,
@@ -96,17 +97,30 @@ pub async fn login_with(
     match credential {
         Credential::TokenFile(file) => {
             let token = read_token(file).await?;
-            log_in(home, server, token, enrolment, place, allow_plain_http).await
+            let done = log_in(home, server, token, enrolment, place, allow_plain_http).await?;
+            forget_codes(home, None).await?;
+            Ok(done)
         }
         Credential::Code(text) => {
             let code = code::parse(text)?;
             // A machine without a keychain must not cost the code.
             on_thread(home, move |home| load_or_create_identity(home, place)).await?;
             let token = code::redeem(home, &server, &code).await?;
-            let done = log_in(home, server, token, enrolment, place, allow_plain_http).await?;
-            on_thread(home, code::forget).await?;
+            let done = log_in(home, server.clone(), token, enrolment, place, allow_plain_http).await?;
+            forget_codes(home, Some((server, code))).await?;
             Ok(done)
         }
+    }
+}
+
+/// Forgets by which bytes this home has redeemed codes, as another login took their place; but not those of the login that did.
+async fn forget_codes(home: &Home, but: Option<(Url, String)>) -> Result<(), Error> {
+    let forgotten =
+        on_thread(home, move |home| code::forget(home, but.as_ref().map(|(server, code)| (server, code.as_str()))));
+    match forgotten.await {
+        Err(Error::Stopped) => Err(Error::Stopped),
+        // The login is done. What is left is good for nothing but itself.
+        _ => Ok(()),
     }
 }
 
@@ -133,7 +147,15 @@ async fn log_in(
     }
     let identity = on_thread(home, move |home| load_or_create_identity(home, place)).await?;
     let pools = api.pools(Patience::Brief).await?.pools;
-    let pool_problem = verify_pool(&enrolment, &pools, 0, api.server()).err().map(|error| by_this_clock(error, &api));
+    let pool_problem = match verify_pool(&enrolment, &pools, 0, api.server()) {
+        Ok(_) => None,
+        // Nothing would ever be sent. A mistake in what was named is put right now; later it would have taken a good pin's place.
+        Err(Error::Pool(PoolError::NotSigned { .. } | PoolError::OtherPool { .. })) => {
+            let (server, pool) = (api.server().to_owned(), enrolment.pool().to_owned());
+            return Err(Error::OtherRoot { server, pool, fingerprint: enrolment.fingerprint() });
+        }
+        Err(error) => Some(by_this_clock(error, &api)),
+    };
     let former = match on_thread(home, Config::load).await {
         Err(Error::Stopped) => return Err(Error::Stopped),
         former => former.ok().map(|former| former.enrolment).filter(|former| *former != enrolment),

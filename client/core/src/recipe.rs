@@ -322,7 +322,9 @@ pub(crate) fn verify_pool(
         match enrolment.verify(&signed, now_s(), lowest_serial) {
             Ok(statement) if best.as_ref().is_none_or(|best| best.serial < statement.serial) => best = Some(statement),
             Ok(_) => {}
-            Err(error) => refusal = refusal.or(Some(error)),
+            // What the root has signed says more, whatever is wrong with it, than what anybody has.
+            Err(error) if !matches!(refusal, None | Some(PoolError::NotSigned { .. })) => drop(error),
+            Err(error) => refusal = Some(error),
         }
     }
     match (best, refusal) {

@@ -9,6 +9,7 @@ mod ending;
 mod engines;
 mod fake;
 mod hostile;
+mod joining;
 #[cfg(unix)]
 mod links;
 mod login;

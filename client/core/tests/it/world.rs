@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use filemill_client::{
     Activity, Client, ClientOptions, Error, Event, Events, Finished, Home, KeyPlace, SendOptions, login,
 };
+use filemill_seal::Enrolment;
 use tempfile::TempDir;
 
 use crate::fake::{Fake, TOKEN};
@@ -31,7 +32,7 @@ impl World {
     pub(crate) async fn new() -> Self {
         let world = Self { folder: tempfile::tempdir().unwrap(), fake: Fake::start().await };
         std::fs::create_dir(world.files()).unwrap();
-        let enrolment = world.fake.lock().root.enrolment("main").unwrap().to_json();
+        let enrolment = world.enrolment().to_json();
         std::fs::write(world.path("token"), format!("{TOKEN}\n")).unwrap();
         std::fs::write(world.path("pool.json"), enrolment).unwrap();
         let done = world.login().await.unwrap();
@@ -42,6 +43,11 @@ impl World {
     pub(crate) async fn login(&self) -> Result<filemill_client::Login, Error> {
         let server = format!("http://{}", self.fake.address);
         login(&self.home(), &server, &self.path("token"), &self.path("pool.json"), KeyPlace::File, false).await
+    }
+
+    /// What the operator of the pool gives to its users.
+    pub(crate) fn enrolment(&self) -> Enrolment {
+        self.fake.lock().root.enrolment("main").unwrap()
     }
 
     pub(crate) fn home(&self) -> Home {

@@ -1,0 +1,113 @@
+//! Logging in with a one-time code, in a line that is pasted.
+
+use filemill_client::{Credential, Error, Home, KeyPlace, Login, Pin, login_with};
+
+use crate::fake::TOKEN;
+use crate::world::World;
+
+const CODE: &str = "0123-4567-89AB-CDEF-GHJK-MNPQ-RSTV";
+
+/// The pool's root, as a processor prints it.
+fn root(world: &World) -> String {
+    format!("main:{}", world.enrolment().root().iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+/// Logs in to a home of its own, as the pasted line does.
+async fn paste(world: &World, code: &str, root: &str) -> Result<Login, Error> {
+    paste_to(world, &other_home(world), code, root).await
+}
+
+async fn paste_to(world: &World, home: &Home, code: &str, root: &str) -> Result<Login, Error> {
+    let server = format!("http://{}", world.fake.address);
+    login_with(home, &server, Credential::Code(code), Pin::Root(root), KeyPlace::File, false).await
+}
+
+fn other_home(world: &World) -> Home {
+    Home::at(world.path("other")).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pasted_line_logs_in_and_pins_the_root_that_it_names() {
+    let world = World::new().await;
+    world.fake.lock().joins.code = Some(CODE.into());
+    let done = paste(&world, CODE, &root(&world)).await.unwrap();
+    assert!(done.pool_problem.is_none());
+    assert_eq!((done.config.user.as_str(), done.config.enrolment.pool()), ("ada", "main"));
+    let asked = world.fake.lock().joins.asked.clone();
+    assert_eq!((asked.len(), asked[0].scope.as_str(), &asked[0].pool), (1, "user", &None));
+    for entry in std::fs::read_dir(other_home(&world).path()).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default();
+        assert!(!text.contains("0123"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_is_pasted_twice_logs_in_twice() {
+    let world = World::new().await;
+    world.fake.lock().joins.code = Some(CODE.into());
+    paste(&world, CODE, &root(&world)).await.unwrap();
+    // A code that is not good, in between, is no login.
+    let other = CODE.replace("0123", "3210");
+    assert!(matches!(paste(&world, &other, &root(&world)).await, Err(Error::Refused { .. })));
+    paste(&world, CODE, &root(&world)).await.unwrap();
+    let asked = world.fake.lock().joins.asked.clone();
+    assert_eq!(asked[0].redeemer, asked[2].redeemer);
+    // Each server and each code is shown other bytes: with them, a server could redeem at another.
+    assert_ne!(asked[0].redeemer, asked[1].redeemer);
+    let second = World::new().await;
+    paste_to(&second, &other_home(&world), CODE, &root(&world)).await.unwrap_err();
+    assert_ne!(second.fake.lock().joins.asked[0].redeemer, asked[0].redeemer);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_with_another_root_replaces_nothing_and_costs_no_code() {
+    let world = World::new().await;
+    world.fake.lock().joins.code = Some(CODE.into());
+    let wrong = format!("main:{}", "ab".repeat(32));
+    for home in [other_home(&world), world.home()] {
+        world.fake.lock().joins.redeemer = None;
+        let error = paste_to(&world, &home, CODE, &wrong).await.unwrap_err();
+        assert!(matches!(&error, Error::OtherRoot { pool, .. } if pool == "main"), "{error:?}");
+        // What worked before still does.
+        assert_eq!(home.path().join("config.json").exists(), home.path() == world.home().path());
+        let done = paste_to(&world, &home, CODE, &root(&world)).await.unwrap();
+        assert!(done.pool_problem.is_none() && done.former_pool.is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_by_which_a_redeemer_is_known_go_when_another_login_takes_its_place() {
+    let world = World::new().await;
+    world.fake.lock().joins.code = Some(CODE.into());
+    paste_to(&world, &world.home(), CODE, &root(&world)).await.unwrap();
+    world.login().await.unwrap();
+    assert!(!world.home().path().join("joining.json").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_whose_answer_was_lost_is_pasted_again() {
+    let world = World::new().await;
+    {
+        let mut inner = world.fake.lock();
+        // More than one login waits for.
+        (inner.joins.code, inner.joins.lost) = (Some(CODE.into()), 4);
+    }
+    assert!(matches!(paste(&world, CODE, &root(&world)).await, Err(Error::Unreachable { .. })));
+    paste(&world, CODE, &root(&world)).await.unwrap();
+    let asked = world.fake.lock().joins.asked.clone();
+    assert!(asked.len() > 4 && asked.iter().all(|request| request.redeemer == asked[0].redeemer));
+    let error = paste_to(&world, &world.home(), CODE, &root(&world)).await.unwrap_err();
+    assert!(error.to_string().ends_with("the one-time code has been used"), "{error}");
+    assert_eq!(world.login().await.unwrap().former_pool, None, "the former login is as it was");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_was_pasted_in_part_costs_no_code() {
+    let world = World::new().await;
+    world.fake.lock().joins.code = Some(CODE.into());
+    let root = root(&world);
+    assert!(matches!(paste(&world, CODE, &root[..root.len() - 1]).await, Err(Error::NoRoot { .. })));
+    assert!(matches!(paste(&world, &CODE[1..], &root).await, Err(Error::NoCode { is_token: false })));
+    assert!(matches!(paste(&world, TOKEN, &root).await, Err(Error::NoCode { is_token: true })));
+    assert_eq!(world.fake.lock().joins.asked.len(), 0);
+}
