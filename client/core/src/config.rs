@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::error::Error;
 use crate::home::{Home, prepare_private, read_text, write_private};
 use crate::key_place::KeyPlace;
+use crate::token::check_token;
 
 /// Held while the files are changed, by a login or for a note, and while they are read: else the one would write over what the other
 /// has written, or one login's token be read with another's server.
@@ -81,9 +82,7 @@ impl Config {
             return Err(malformed(format!("it has version {}, this program reads version 1", text.version)));
         }
         let token = Zeroizing::new(read_text(&home.token())?.ok_or_else(not_logged_in)?);
-        if token.trim().is_empty() {
-            return Err(Error::Malformed { path: home.token(), detail: "it is empty".to_owned() });
-        }
+        check_token(token.trim()).map_err(|detail| Error::Malformed { path: home.token(), detail })?;
         Ok(Self {
             server: text.server,
             organisation: text.organisation,
@@ -102,7 +101,7 @@ impl Config {
     /// [`Error::File`] if it cannot be written.
     pub(crate) fn save(&self, home: &Home) -> Result<(), Error> {
         let _lock = home.lock(LOCK)?;
-        let former = read_text(&home.config())?.and_then(|text| serde_json::from_str::<Text>(&text).ok());
+        let former = read_any(home)?.and_then(|text| serde_json::from_str::<Text>(&text).ok());
         let is_same = |former: Text| former.server == self.server && former.organisation == self.organisation;
         let text = Text {
             version: 1,
@@ -149,15 +148,23 @@ impl std::fmt::Debug for Config {
     }
 }
 
+/// What the file holds, for a login that takes its place or for its notes. One that is malformed holds nothing for them, and is an
+/// error for whoever needs what else is in it.
+fn read_any(home: &Home) -> Result<Option<String>, Error> {
+    match read_text(&home.config()) {
+        Err(Error::Malformed { .. }) => Ok(None),
+        read => read,
+    }
+}
+
 fn notes(home: &Home) -> Result<Notes, Error> {
-    // One that is malformed notes nothing, and is an error for whoever needs what else is in it.
-    Ok(read_text(&home.config())?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    Ok(read_any(home)?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
 
 /// Changes a note, if there is a config to note it in. Blocks.
 fn note(home: &Home, change: impl FnOnce(&mut Notes)) -> Result<(), Error> {
     let _lock = home.lock(LOCK)?;
-    let text = read_text(&home.config())?.unwrap_or_default();
+    let text = read_any(home)?.unwrap_or_default();
     let Ok(mut text) = serde_json::from_str::<Text>(&text) else { return Ok(()) };
     change(&mut text.notes);
     let text = serde_json::to_string_pretty(&text)
@@ -251,7 +258,7 @@ mod tests {
     fn no_note_and_no_reader_brings_one_logins_token_to_anothers_server() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path()).unwrap();
-        let logins = ["http://127.0.0.1:1", "http://127.0.0.1:2"].map(|server| config(server, server));
+        let logins = ["http://127.0.0.1:1", "http://127.0.0.1:2"].map(|server| config(server, &format!("fm_{server}")));
         logins[0].save(&home).unwrap();
         let done = AtomicBool::new(false);
         let until_done = |act: &dyn Fn()| {
@@ -265,7 +272,7 @@ mod tests {
             threads.spawn(move || {
                 until_done(&|| {
                     let loaded = Config::load(home).unwrap();
-                    assert_eq!(loaded.server.as_str().trim_end_matches('/'), *loaded.token);
+                    assert_eq!(format!("fm_{}", loaded.server.as_str().trim_end_matches('/')), *loaded.token);
                 })
             });
             let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -284,13 +291,13 @@ mod tests {
     fn a_login_that_cannot_be_written_leaves_the_former_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path()).unwrap();
-        config("http://127.0.0.1:1", "one").save(&home).unwrap();
+        config("http://127.0.0.1:1", "fm_one").save(&home).unwrap();
         for part in [home.token(), home.config()].map(|path| path.with_extension("part")) {
             // In the way of what is written first.
             fs::create_dir(&part).unwrap();
-            config("http://127.0.0.1:2", "two").save(&home).unwrap_err();
+            config("http://127.0.0.1:2", "fm_two").save(&home).unwrap_err();
             let loaded = Config::load(&home).unwrap();
-            assert_eq!((loaded.server.port(), loaded.token.as_str()), (Some(1), "one"));
+            assert_eq!((loaded.server.port(), loaded.token.as_str()), (Some(1), "fm_one"));
             fs::remove_dir(&part).unwrap();
             let is_part = |entry: fs::DirEntry| entry.path().extension().is_some_and(|ending| ending == "part");
             assert!(!fs::read_dir(home.path()).unwrap().any(|entry| is_part(entry.unwrap())), "its token is left");
@@ -302,16 +309,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path()).unwrap();
         assert!(matches!(Config::load(&home), Err(Error::NotLoggedIn { .. })));
-        let config = config("http://127.0.0.1:1", "secret-token");
+        let config = config("http://127.0.0.1:1", "fm_secret-token");
         config.save(&home).unwrap();
         let loaded = Config::load(&home).unwrap();
         assert_eq!(format!("{loaded:?}"), format!("{config:?}"));
-        assert_eq!(*loaded.token, "secret-token");
-        assert!(!format!("{loaded:?}").contains("secret-token"));
-        for emptied in [home.token(), home.config()] {
-            std::fs::File::create(&emptied).unwrap();
-            assert!(matches!(Config::load(&home), Err(Error::Malformed { path, .. }) if path == emptied));
-            config.save(&home).unwrap();
+        assert_eq!(*loaded.token, "fm_secret-token");
+        assert!(!format!("{loaded:?}").contains("fm_secret-token"));
+        for damaged in [home.token(), home.config()] {
+            for content in [&b""[..], b"{", &[0xff; 9], &vec![b'a'; 2 << 20]] {
+                fs::write(&damaged, content).unwrap();
+                assert!(matches!(Config::load(&home), Err(Error::Malformed { path, .. }) if path == damaged));
+                note_journal(&home, 7).unwrap();
+                config.save(&home).unwrap();
+                assert_eq!(*Config::load(&home).unwrap().token, "fm_secret-token");
+            }
         }
     }
 }

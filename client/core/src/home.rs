@@ -120,13 +120,18 @@ pub(crate) fn open_regular(options: &mut OpenOptions, path: &Path) -> std::io::R
 }
 
 /// Reads a short text file of the home; `None` if there is none.
+///
+/// # Errors
+///
+/// [`Error::Malformed`] for what this program cannot have written, [`Error::File`] if it cannot be read.
 pub(crate) fn read_text(path: &Path) -> Result<Option<String>, Error> {
     let file = match open_regular(OpenOptions::new().read(true), path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::file("read", path, &error)),
     };
-    read_bounded(file, path, FILE_MAX_BYTES).map(Some)
+    let malformed = |detail| Error::Malformed { path: path.to_owned(), detail };
+    read_bounded(file, path, FILE_MAX_BYTES, malformed).map(Some)
 }
 
 /// Reads a text file that the user names, of so many bytes at most. It may be a pipe, such as a shell makes of `<(…)`: whoever
@@ -139,19 +144,19 @@ pub async fn read_given(path: &Path, bytes_max: u64) -> Result<String, Error> {
     let path = path.to_owned();
     let read = tokio::task::spawn_blocking(move || {
         let file = File::open(&path).map_err(|error| Error::file("read", &path, &error))?;
-        read_bounded(file, &path, bytes_max)
+        let unfit = |detail| Error::File { action: "read", path: path.clone(), detail };
+        read_bounded(file, &path, bytes_max, unfit)
     });
     read.await.map_err(|_| Error::Stopped)?
 }
 
-fn read_bounded(file: File, path: &Path, bytes_max: u64) -> Result<String, Error> {
-    let failed = |detail: String| Error::File { action: "read", path: path.to_owned(), detail };
+fn read_bounded(file: File, path: &Path, bytes_max: u64, unfit: impl FnOnce(String) -> Error) -> Result<String, Error> {
     let mut bytes = Vec::new();
     file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(|error| Error::file("read", path, &error))?;
     if bytes.len() as u64 > bytes_max {
-        return Err(failed(format!("it is longer than {bytes_max} bytes")));
+        return Err(unfit(format!("it is longer than {bytes_max} bytes")));
     }
-    String::from_utf8(bytes).map_err(|_| failed("it is not text in UTF-8".to_owned()))
+    String::from_utf8(bytes).map_err(|_| unfit("it is not text in UTF-8".to_owned()))
 }
 
 /// What is to lie at a path, whole and on the disk. Nothing of it stays if it is dropped.
@@ -187,6 +192,10 @@ pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
 /// Writes beside it what is to take the place of a file that only its owner may read.
 pub(crate) fn prepare_private(path: &Path, text: &str) -> Result<Prepared, Error> {
     let failed = |error: std::io::Error| Error::file("write", path, &error);
+    if text.len() as u64 > FILE_MAX_BYTES {
+        let detail = format!("it would be longer than {FILE_MAX_BYTES} bytes, and could not be read again");
+        return Err(Error::File { action: "write", path: path.to_owned(), detail });
+    }
     let part = path.with_extension("part");
     match fs::remove_file(&part) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
@@ -245,6 +254,12 @@ mod tests {
         write_private(&home.token(), "two").unwrap();
         assert_eq!(read_text(&home.token()).unwrap().as_deref(), Some("two"));
         assert_eq!(read_text(&home.config()).unwrap(), None);
+        // What could not be read again does not take its place.
+        let [longest, longer] = [0, 1].map(|more| "a".repeat((FILE_MAX_BYTES + more) as usize));
+        write_private(&home.token(), &longest).unwrap();
+        let error = write_private(&home.token(), &longer).unwrap_err().to_string();
+        assert!(error.ends_with("could not be read again"), "{error}");
+        assert_eq!(read_text(&home.token()).unwrap(), Some(longest));
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;

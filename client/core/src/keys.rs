@@ -27,8 +27,12 @@ pub fn load_identity(home: &Home) -> Result<Identity, Error> {
 
 /// As [`load_identity`], where somebody says that a key would be at `place`.
 fn load_from(home: &Home, place: KeyPlace) -> Result<Identity, Error> {
-    if let Some(text) = read_text(&home.key())?.map(Zeroizing::new) {
-        return parse_identity(&text).map_err(|error| Error::NoKeyIn { path: home.key(), error });
+    let no_key_in = |error| Error::NoKeyIn { path: home.key(), error };
+    match read_text(&home.key()) {
+        Ok(Some(text)) => return parse_identity(&Zeroizing::new(text)).map_err(no_key_in),
+        Ok(None) => {}
+        Err(Error::Malformed { .. }) => return Err(no_key_in(KeyError::Identity)),
+        Err(error) => return Err(error),
     }
     let none = || {
         let (was_there, home) = (home.config().exists(), home.path().to_owned());
@@ -183,6 +187,8 @@ mod tests {
         write_private(&home.config(), "{}").unwrap();
         std::fs::File::create(home.key()).unwrap();
         assert!(matches!(load_or_create_identity(&home, KeyPlace::File), Err(Error::NoKeyIn { .. })), "it is empty");
+        std::fs::write(home.key(), vec![0xff; 9]).unwrap();
+        assert!(matches!(load_or_create_identity(&home, KeyPlace::File), Err(Error::NoKeyIn { .. })), "it is not text");
         std::fs::remove_file(home.key()).unwrap();
         assert!(matches!(load_or_create_identity(&home, KeyPlace::File), Err(Error::KeyLost { .. })), "it is gone");
         assert!(!home.key().exists());

@@ -73,6 +73,7 @@ mod stat;
 mod status;
 mod taken;
 mod teller;
+mod token;
 mod tree;
 #[cfg(test)]
 #[cfg(target_os = "linux")]

@@ -1,5 +1,6 @@
 //! Logging in: learning what everything later is checked against.
 
+mod answer;
 mod code;
 
 use std::path::Path;
@@ -15,9 +16,10 @@ use crate::home::{Home, on_thread, read_given};
 use crate::key_place::KeyPlace;
 use crate::keys::load_or_create_identity;
 use crate::recipe::{by_this_clock, verify_pool};
+use crate::token::{TOKEN_MAX_BYTES, check_token};
 
-/// Longest file with a token, in bytes.
-const TOKEN_FILE_MAX_BYTES: u64 = 4 << 10;
+/// Longest file with a token, in bytes: it may end with a line break.
+const TOKEN_FILE_MAX_BYTES: u64 = TOKEN_MAX_BYTES as u64 + 2;
 /// Longest enrolment file, in bytes.
 const ENROLMENT_FILE_MAX_BYTES: u64 = 64 << 10;
 
@@ -135,15 +137,9 @@ async fn log_in(
     // Nothing is told while somebody waits for the answer.
     let api = Api::new(server.clone(), &token)?;
     let who = api.whoami().await?;
-    if who.scope != "user" {
-        return Err(Error::Forbidden {
-            server: api.server().to_owned(),
-            message: format!("the token is of scope `{}`", who.scope),
-        });
-    }
-    let plain = |origin: &&String| Url::parse(origin).is_ok_and(|origin| !is_private(&origin));
-    if let Some(origin) = who.storage_origins.iter().find(plain).filter(|_| !allow_plain_http) {
-        return Err(Error::PlainHttp { origin: origin.clone() });
+    let (organisation, user, origins) = answer::checked(who, api.server())?;
+    if let Some(origin) = origins.iter().find(|origin| !origin.is_private()).filter(|_| !allow_plain_http) {
+        return Err(Error::PlainHttp { origin: origin.to_string() });
     }
     let identity = on_thread(home, move |home| load_or_create_identity(home, place)).await?;
     let pools = api.pools(Patience::Brief).await?.pools;
@@ -163,10 +159,10 @@ async fn log_in(
     let former_pool = former.map(|former| former.pool().to_owned());
     let config = Config {
         server,
-        organisation: who.organisation,
-        user: who.user,
+        organisation,
+        user,
         enrolment,
-        storage_origins: who.storage_origins,
+        storage_origins: origins.iter().map(ToString::to_string).collect(),
         token,
     };
     let saved = config.clone();
@@ -178,14 +174,7 @@ async fn log_in(
 async fn read_token(path: &Path) -> Result<Zeroizing<String>, Error> {
     let text = Zeroizing::new(read_given(path, TOKEN_FILE_MAX_BYTES).await?);
     let token = text.trim();
-    let refuse = |detail: &str| Err(Error::NoToken { path: path.to_owned(), detail: detail.to_owned() });
-    if token.is_empty() {
-        return refuse("it is empty");
-    }
-    // `fm_`, a letter for what it is good for, and what only its owner knows.
-    if !token.starts_with("fm_") || token.contains(char::is_whitespace) {
-        return refuse("a token is one word that begins with `fm_`");
-    }
+    check_token(token).map_err(|detail| Error::NoToken { path: path.to_owned(), detail })?;
     Ok(Zeroizing::new(token.to_owned()))
 }
 

@@ -54,6 +54,20 @@ fn without_a_login_each_command_says_how_to_log_in() {
 }
 
 #[test]
+fn a_login_that_cannot_be_read_is_made_again() {
+    let place = Place::new();
+    std::fs::create_dir(place.path().join("home")).unwrap();
+    place.write("home/config.json", &" ".repeat(2 << 20));
+    assert_snapshot!(place.run(&["status"]), @r"
+    exit: 1
+    ----- stdout
+    ----- stderr
+    error: `[PLACE]/home/config.json` is malformed: it is longer than 1048576 bytes
+    hint: restore it from a backup, or log in again
+    ");
+}
+
+#[test]
 fn a_login_names_the_file_that_is_missing_or_wrong() {
     let place = Place::new();
     place.write("token", "fm_u_t");

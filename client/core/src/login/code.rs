@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::api::Api;
 use crate::error::Error;
 use crate::home::{Home, on_thread, read_text, write_private};
+use crate::token::check_token;
 use crate::wall_clock::now_s;
 
 /// By which bytes this home is known again as a code's redeemer.
@@ -53,7 +54,10 @@ pub(super) async fn redeem(home: &Home, server: &Url, code: &str) -> Result<Zero
     // Nothing is told while somebody waits for the answer.
     let api = Api::without_token(server.clone())?;
     let answer = api.join(&JoinRequest { code, redeemer, scope: "user".to_owned(), pool: None }).await?;
-    Ok(Zeroizing::new(answer.token))
+    let token = Zeroizing::new(answer.token);
+    let detail = |detail: String| format!("what it gives is not a token: {detail}");
+    check_token(&token).map_err(|wrong| Error::Protocol { server: api.server().to_owned(), detail: detail(wrong) })?;
+    Ok(token)
 }
 
 /// Forgets the bytes that codes were redeemed by, but those of the code `but` at that server. Blocks.
@@ -100,7 +104,10 @@ fn redeemer(home: &Home, server: &Url, code_sha256: &str) -> Result<String, Erro
 
 /// What the file has; nothing if there is none, or it is malformed.
 fn read(home: &Home) -> Result<Vec<Joining>, Error> {
-    let text = read_text(&home.path().join(JOINING))?;
+    let text = match read_text(&home.path().join(JOINING)) {
+        Err(Error::Malformed { .. }) => None,
+        text => text?,
+    };
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
 

@@ -390,14 +390,10 @@ async fn guard(State(fake): State<Fake>, request: axum::extract::Request, next: 
 }
 
 async fn whoami(State(fake): State<Fake>) -> Json<WhoAmI> {
-    Json(WhoAmI {
-        organisation: "acme".into(),
-        user: "ada".into(),
-        scope: "user".into(),
-        pool: None,
-        server: "0".into(),
-        storage_origins: vec![fake.lock().storage.clone()],
-    })
+    let inner = fake.lock();
+    let storage_origins = inner.faults.storage_origins.clone().unwrap_or_else(|| vec![inner.storage.clone()]);
+    let (organisation, user, scope) = ("acme".into(), "ada".into(), "user".into());
+    Json(WhoAmI { organisation, user, scope, pool: None, server: "0".into(), storage_origins })
 }
 
 async fn pools(State(fake): State<Fake>) -> Json<Pools> {

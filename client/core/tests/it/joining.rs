@@ -111,3 +111,16 @@ async fn a_line_that_was_pasted_in_part_costs_no_code() {
     assert!(matches!(paste(&world, TOKEN, &root).await, Err(Error::NoCode { is_token: true })));
     assert_eq!(world.fake.lock().joins.asked.len(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_token_is_not_kept() {
+    let world = World::new().await;
+    world.fake.lock().joins.code = Some(CODE.into());
+    let long = format!("fm_u_{}", "a".repeat(300_000));
+    for other in ["", "secret", "fm_u_x\r\nX-Evil: 1", "fm_\0\x07", "fm_é", &long] {
+        world.fake.lock().joins.no_token = Some(other.into());
+        let error = paste_to(&world, &world.home(), CODE, &root(&world)).await.unwrap_err();
+        assert!(matches!(&error, Error::Protocol { detail, .. } if detail.len() < 200), "{error:?}");
+    }
+    assert_eq!(std::fs::read_to_string(world.home().path().join("token")).unwrap(), TOKEN);
+}

@@ -1,6 +1,8 @@
 //! What a login takes for a token, a pool and a key.
 
-use filemill_client::{Error, Identity, KeyPlace, SendOptions, import_identity, load_identity, login};
+use filemill_client::{
+    Client, ClientOptions, Error, Identity, KeyPlace, SendOptions, import_identity, load_identity, login,
+};
 use filemill_seal::PoolRoot;
 
 use crate::fake::TOKEN;
@@ -62,6 +64,32 @@ async fn a_login_with_another_root_than_the_pools_fails_and_replaces_nothing() {
     assert!(matches!(problem, Some(Error::Pool(_) | Error::Clock { .. })), "{problem:?}");
     std::fs::write(world.path("pool.json"), good.to_json()).unwrap();
     assert!(world.login().await.unwrap().pool_problem.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_an_origin_or_too_many_of_them_is_not_kept() {
+    let world = World::new().await;
+    let kept = || std::fs::read_to_string(world.home().path().join("config.json")).unwrap();
+    let before = kept();
+    for other in [vec!["http://127.0.0.1:1"; 200_000], vec!["file:///etc"], vec!["http://127.0.0.1:1/\x1b[2J"]] {
+        let other = other.into_iter().map(str::to_owned).collect();
+        world.fake.lock().faults.storage_origins = Some(other);
+        let error = world.login().await.unwrap_err();
+        assert!(matches!(&error, Error::Protocol { detail, .. } if detail.len() < 200), "{error:?}");
+    }
+    assert_eq!(kept(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_whose_config_cannot_be_read_is_logged_in_again() {
+    let world = World::new().await;
+    for content in [&b"{"[..], &[0xff], &vec![b' '; 5 << 20]] {
+        std::fs::write(world.home().path().join("config.json"), content).unwrap();
+        let opened = Client::open(world.home(), ClientOptions::default()).await;
+        assert!(matches!(opened, Err(Error::Malformed { .. })), "{:?}", opened.err());
+        world.login().await.unwrap();
+        world.client().await.close().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

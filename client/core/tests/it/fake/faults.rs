@@ -33,6 +33,8 @@ pub(crate) struct Faults {
     pub(crate) log: Vec<filemill_seal::LogLine>,
     /// URLs lead here.
     pub(crate) storage_elsewhere: Option<String>,
+    /// The storage origins that a login is told, if not the real one.
+    pub(crate) storage_origins: Option<Vec<String>>,
     /// Lose these chunks of each upload once, before it is processed.
     pub(crate) lose_chunks: Vec<u32>,
     /// So many advances are answered with this.

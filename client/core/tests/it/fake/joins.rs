@@ -16,6 +16,8 @@ pub(crate) struct Joins {
     /// So many answers are lost.
     pub(crate) lost: u32,
     pub(crate) asked: Vec<JoinRequest>,
+    /// What is given in place of a token.
+    pub(crate) no_token: Option<String>,
 }
 
 pub(super) async fn redeem(State(fake): State<Fake>, Json(request): Json<JoinRequest>) -> Response {
@@ -35,5 +37,6 @@ pub(super) async fn redeem(State(fake): State<Fake>, Json(request): Json<JoinReq
         return (StatusCode::BAD_GATEWAY, "").into_response();
     }
     let (organisation, user, scope) = ("acme".into(), "ada".into(), request.scope);
-    Json(JoinAnswer { token: TOKEN.into(), organisation, user, scope, pool: None, login: None }).into_response()
+    let token = joins.no_token.clone().unwrap_or_else(|| TOKEN.into());
+    Json(JoinAnswer { token, organisation, user, scope, pool: None, login: None }).into_response()
 }
