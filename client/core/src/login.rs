@@ -20,6 +20,8 @@ use crate::token::{TOKEN_MAX_BYTES, check_token};
 
 /// Longest file with a token, in bytes: it may end with a line break.
 const TOKEN_FILE_MAX_BYTES: u64 = TOKEN_MAX_BYTES as u64 + 2;
+/// Held while somebody logs in: two logins at once would write over the bytes by which each other's code is redeemed.
+const LOCK: &str = "login.lock";
 /// Longest enrolment file, in bytes.
 const ENROLMENT_FILE_MAX_BYTES: u64 = 64 << 10;
 
@@ -79,7 +81,8 @@ pub async fn login(
 /// [`Error::Address`], [`Error::PlainHttp`] unless `allow_plain_http`, [`Error::File`], [`Error::NoToken`] and [`Error::Enrolment`] for files that are not what they should be,
 /// [`Error::NoCode`] and [`Error::NoRoot`] for what is no code and no root, [`Error::Unauthenticated`], [`Error::Forbidden`] for a token of another scope,
 /// [`Error::Refused`] for a code that is not good, [`Error::OtherRoot`] if the server has the pool, and its root is not the one that is to be pinned,
-/// [`Error::NoKeychain`]. The former login is as it was then.
+/// [`Error::NoKeychain`], [`Error::Stopped`] if another login of this home is in the way and nobody is to wait for it any more. The former login is
+/// as it was then.
 pub async fn login_with(
     home: &Home,
     server: &str,
@@ -99,12 +102,14 @@ pub async fn login_with(
     match credential {
         Credential::TokenFile(file) => {
             let token = read_token(file).await?;
+            let _lock = on_thread(home, |home| home.lock(LOCK)).await?;
             let done = log_in(home, server, token, enrolment, place, allow_plain_http).await?;
             forget_codes(home, None).await?;
             Ok(done)
         }
         Credential::Code(text) => {
             let code = code::parse(text)?;
+            let _lock = on_thread(home, |home| home.lock(LOCK)).await?;
             // A machine without a keychain must not cost the code.
             on_thread(home, move |home| load_or_create_identity(home, place)).await?;
             let token = code::redeem(home, &server, &code).await?;

@@ -1,6 +1,7 @@
 //! Logging in with a one-time code, in a line that is pasted.
 
 use filemill_client::{Credential, Error, Home, KeyPlace, Login, Pin, login_with};
+use tokio_util::sync::CancellationToken;
 
 use crate::fake::TOKEN;
 use crate::world::World;
@@ -123,4 +124,46 @@ async fn what_is_no_token_is_not_kept() {
         assert!(matches!(&error, Error::Protocol { detail, .. } if detail.len() < 200), "{error:?}");
     }
     assert_eq!(std::fs::read_to_string(world.home().path().join("token")).unwrap(), TOKEN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_logins_at_once_come_one_after_the_other() {
+    let world = World::new().await;
+    world.fake.lock().joins.code = Some(CODE.into());
+    let (root, other) = (root(&world), CODE.replace("0123", "3210"));
+    for _ in 0..10 {
+        let home = other_home(&world);
+        let (first, same, another) = tokio::join!(
+            paste_to(&world, &home, CODE, &root),
+            paste_to(&world, &home, CODE, &root),
+            paste_to(&world, &home, &other, &root),
+        );
+        first.and(same).unwrap();
+        assert!(matches!(&another, Err(Error::Refused { .. })), "{another:?}");
+        std::fs::remove_dir_all(home.path()).unwrap();
+        world.fake.lock().joins.redeemer = None;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_waits_for_another_and_says_so_before_it_asks_anybody() {
+    let world = World::new().await;
+    world.fake.lock().joins.code = Some(CODE.into());
+    let lock = std::fs::File::create(other_home(&world).path().join("login.lock")).unwrap();
+    lock.lock().unwrap();
+    let (said, saying) = tokio::sync::oneshot::channel();
+    let said = std::sync::Mutex::new(Some(said));
+    let home = other_home(&world).waiting(CancellationToken::new(), move |_| {
+        if let Some(said) = said.lock().unwrap().take() {
+            said.send(()).unwrap();
+        }
+    });
+    let root = root(&world);
+    let go_on = async {
+        saying.await.unwrap();
+        assert_eq!(world.fake.lock().joins.asked.len(), 0);
+        drop(lock);
+    };
+    let (done, ()) = tokio::join!(paste_to(&world, &home, CODE, &root), go_on);
+    done.unwrap();
 }
