@@ -40,6 +40,11 @@ const PROBLEM_MAX_BYTES: usize = 64 << 10;
 /// Attempts of a caller that does not want to wait long.
 const BRIEF_ATTEMPTS: u32 = 4;
 
+/// For how long such a caller waits before an attempt, whatever the server asks for.
+const BRIEF_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// A longer pause is told of such a caller's first attempt, too.
+const TOLD_PAUSE: Duration = Duration::from_secs(1);
+
 /// How long to go on when the server does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Patience {
@@ -344,11 +349,15 @@ impl Api {
             if patience == Patience::Brief && backoff.attempts() >= BRIEF_ATTEMPTS {
                 return Err(error);
             }
-            // One lost connection is no news.
-            if backoff.attempts() > 1 {
+            let pause = match patience {
+                Patience::Brief => wanted.unwrap_or(wait).min(BRIEF_PAUSE_MAX),
+                Patience::Endless => wanted.unwrap_or(wait),
+            };
+            // One lost connection is no news; that nothing happens for seconds is, to somebody who waits.
+            if backoff.attempts() > 1 || patience == Patience::Brief && pause > TOLD_PAUSE {
                 self.in_trouble(&error);
             }
-            tokio::time::sleep(wanted.unwrap_or(wait)).await;
+            tokio::time::sleep(pause).await;
         }
     }
 

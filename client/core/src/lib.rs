@@ -101,7 +101,7 @@ pub use home::{Home, read_given};
 pub use journal::{NewJournal, begin_new_journal};
 pub use key_place::KeyPlace;
 pub use keys::{import_identity, load_identity, load_or_create_identity, parse_identity};
-pub use login::{Credential, Login, Pin, login, login_with};
+pub use login::{Credential, Login, LoginOptions, Pin, login, login_with};
 pub use options::ClientOptions;
 pub use parameters::GivenParameters;
 pub use progress::ProgressNow;

@@ -2,6 +2,7 @@
 
 mod answer;
 mod code;
+mod patience;
 
 use std::path::Path;
 
@@ -12,16 +13,21 @@ use zeroize::Zeroizing;
 use crate::api::{Api, Patience};
 use crate::config::{Config, is_private, parse_server};
 use crate::error::Error;
+use crate::event::Event;
 use crate::home::{Home, on_thread, read_given};
 use crate::key_place::KeyPlace;
 use crate::keys::load_or_create_identity;
 use crate::recipe::{by_this_clock, verify_pool};
+use crate::teller::Teller;
 use crate::token::{TOKEN_MAX_BYTES, check_token};
+use patience::{SAY_AFTER, answered};
 
 /// Longest file with a token, in bytes: it may end with a line break.
 const TOKEN_FILE_MAX_BYTES: u64 = TOKEN_MAX_BYTES as u64 + 2;
 /// Held while somebody logs in: two logins at once would write over the bytes by which each other's code is redeemed.
 const LOCK: &str = "login.lock";
+/// What is told while nobody reads it: little can be.
+const EVENTS_WAITING_MAX: usize = 8;
 /// Longest enrolment file, in bytes.
 const ENROLMENT_FILE_MAX_BYTES: u64 = 64 << 10;
 
@@ -56,6 +62,21 @@ pub enum Pin<'a> {
     Root(&'a str),
 }
 
+/// By what somebody logs in, and what is pinned.
+#[derive(Clone, Copy)]
+pub struct LoginOptions<'a> {
+    /// Address of the server.
+    pub server: &'a str,
+    /// What lets the user in.
+    pub credential: Credential<'a>,
+    /// Which pool is pinned.
+    pub pin: Pin<'a>,
+    /// Where the secret key is kept, if it is made now.
+    pub place: KeyPlace,
+    /// Whether server and storage may be asked over plain http beyond this machine.
+    pub allow_plain_http: bool,
+}
+
 /// Logs in with the token in a file, and pins the pool of an enrolment file: [`login_with`].
 ///
 /// # Errors
@@ -70,11 +91,12 @@ pub async fn login(
     allow_plain_http: bool,
 ) -> Result<Login, Error> {
     let (credential, pin) = (Credential::TokenFile(token_file), Pin::Enrolment(enrolment_file));
-    login_with(home, server, credential, pin, place, allow_plain_http).await
+    login_with(home, &LoginOptions { server, credential, pin, place, allow_plain_http }, |_| {}).await
 }
 
 /// Logs in: checks the token with the server, pins server, storage origins and pool, and makes the user's key if there is
-/// none. By a code, the same again has the same effect for ten minutes, whatever was interrupted, and also with another pin.
+/// none. By a code, the same again has the same effect for ten minutes, whatever was interrupted, and also with another pin. After
+/// three seconds it is handed to `tell` that the server lets it wait, and why; each of the three things that it is asked is waited for for half a minute at most.
 ///
 /// # Errors
 ///
@@ -83,71 +105,78 @@ pub async fn login(
 /// [`Error::Refused`] for a code that is not good, [`Error::OtherRoot`] if the server has the pool, and its root is not the one that is to be pinned,
 /// [`Error::NoKeychain`], [`Error::Stopped`] if another login of this home is in the way and nobody is to wait for it any more. The former login is
 /// as it was then.
-pub async fn login_with(
-    home: &Home,
-    server: &str,
-    credential: Credential<'_>,
-    pin: Pin<'_>,
-    place: KeyPlace,
-    allow_plain_http: bool,
-) -> Result<Login, Error> {
-    let server = parse_server(server)?;
-    if !allow_plain_http && !is_private(&server) {
+pub async fn login_with(home: &Home, options: &LoginOptions<'_>, mut tell: impl FnMut(&Event)) -> Result<Login, Error> {
+    let (teller, mut told) = Teller::new(EVENTS_WAITING_MAX);
+    // Before that it is not worth a word: what fails at once says itself why.
+    let telling = async {
+        tokio::time::sleep(SAY_AFTER).await;
+        while let Some(event) = told.next().await {
+            tell(&event);
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        biased;
+        done = log_in(home, options, &teller) => done,
+        never = telling => never,
+    }
+}
+
+async fn log_in(home: &Home, options: &LoginOptions<'_>, teller: &Teller) -> Result<Login, Error> {
+    let server = parse_server(options.server)?;
+    if !options.allow_plain_http && !is_private(&server) {
         return Err(Error::PlainHttp { origin: server.as_str().trim_end_matches('/').to_owned() });
     }
-    let enrolment = match pin {
+    let enrolment = match options.pin {
         Pin::Enrolment(file) => read_enrolment(file).await?,
         Pin::Root(text) => parse_root(text)?,
     };
-    match credential {
+    match options.credential {
         Credential::TokenFile(file) => {
             let token = read_token(file).await?;
             let _lock = on_thread(home, |home| home.lock(LOCK)).await?;
-            let done = log_in(home, server, token, enrolment, place, allow_plain_http).await?;
-            forget_codes(home, None).await?;
+            let done = log_in_by(home, server, token, enrolment, options, teller).await?;
+            forget_codes(home, None).await;
             Ok(done)
         }
         Credential::Code(text) => {
             let code = code::parse(text)?;
             let _lock = on_thread(home, |home| home.lock(LOCK)).await?;
             // A machine without a keychain must not cost the code.
+            let place = options.place;
             on_thread(home, move |home| load_or_create_identity(home, place)).await?;
-            let token = code::redeem(home, &server, &code).await?;
-            let done = log_in(home, server.clone(), token, enrolment, place, allow_plain_http).await?;
-            forget_codes(home, Some((server, code))).await?;
+            let token = code::redeem(home, &server, &code, teller).await?;
+            let done = log_in_by(home, server.clone(), token, enrolment, options, teller).await?;
+            forget_codes(home, Some((server, code))).await;
             Ok(done)
         }
     }
 }
 
 /// Forgets by which bytes this home has redeemed codes, as another login took their place; but not those of the login that did.
-async fn forget_codes(home: &Home, but: Option<(Url, String)>) -> Result<(), Error> {
-    let forgotten =
-        on_thread(home, move |home| code::forget(home, but.as_ref().map(|(server, code)| (server, code.as_str()))));
-    match forgotten.await {
-        Err(Error::Stopped) => Err(Error::Stopped),
-        // The login is done. What is left is good for nothing but itself.
-        _ => Ok(()),
-    }
+async fn forget_codes(home: &Home, but: Option<(Url, String)>) {
+    let forget = move |home: &Home| code::forget(home, but.as_ref().map(|(server, code)| (server, code.as_str())));
+    // The login is done by then. What cannot be removed is good for nothing but the token that it gave.
+    let _ = on_thread(home, forget).await;
 }
 
-async fn log_in(
+async fn log_in_by(
     home: &Home,
     server: Url,
     token: Zeroizing<String>,
     enrolment: Enrolment,
-    place: KeyPlace,
-    allow_plain_http: bool,
+    options: &LoginOptions<'_>,
+    teller: &Teller,
 ) -> Result<Login, Error> {
-    // Nothing is told while somebody waits for the answer.
-    let api = Api::new(server.clone(), &token)?;
-    let who = api.whoami().await?;
+    let &LoginOptions { place, allow_plain_http, .. } = options;
+    let api = Api::new(server.clone(), &token)?.telling(teller.clone());
+    let who = answered(&api, api.whoami()).await?;
     let (organisation, user, origins) = answer::checked(who, api.server())?;
     if let Some(origin) = origins.iter().find(|origin| !origin.is_private()).filter(|_| !allow_plain_http) {
         return Err(Error::PlainHttp { origin: origin.to_string() });
     }
     let identity = on_thread(home, move |home| load_or_create_identity(home, place)).await?;
-    let pools = api.pools(Patience::Brief).await?.pools;
+    let pools = answered(&api, api.pools(Patience::Brief)).await?.pools;
     let pool_problem = match verify_pool(&enrolment, &pools, 0, api.server()) {
         Ok(_) => None,
         // Nothing would ever be sent. A mistake in what was named is put right now; later it would have taken a good pin's place.

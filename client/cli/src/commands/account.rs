@@ -5,19 +5,19 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use filemill_client::{
-    Credential, Error, Home, Identity, NewJournal, Pin, begin_new_journal, import_identity, load_identity,
-    parse_identity, read_given, shown,
+    Credential, Error, Home, Identity, LoginOptions, NewJournal, Pin, begin_new_journal, import_identity,
+    load_identity, parse_identity, read_given, shown,
 };
 
 use crate::args;
 use crate::hints::hint;
 use crate::lines::{Output, tell};
+use crate::words::tell_event;
 
 /// Longest key file, in bytes.
 const KEY_MAX_BYTES: u64 = 64 << 10;
 
 pub(crate) async fn login(home: &Home, login: args::Login) -> Result<ExitCode, Error> {
-    let place = login.store.key_store.into();
     let credential = match (&login.code, &login.token_file) {
         (Some(code), _) => Credential::Code(code),
         // The command line has one of them.
@@ -27,7 +27,14 @@ pub(crate) async fn login(home: &Home, login: args::Login) -> Result<ExitCode, E
         (Some(root), _) => Pin::Root(root),
         (None, file) => Pin::Enrolment(file.as_deref().unwrap_or(Path::new(""))),
     };
-    let done = filemill_client::login_with(home, &login.server, credential, pin, place, login.allow_plain_http).await?;
+    let options = LoginOptions {
+        server: &login.server,
+        credential,
+        pin,
+        place: login.store.key_store.into(),
+        allow_plain_http: login.allow_plain_http,
+    };
+    let done = filemill_client::login_with(home, &options, tell_event).await?;
     let config = &done.config;
     tell(&format!("logged in to `{}` as `{}` of `{}`", config.server, config.user, config.organisation));
     if let Some(former) = &done.former_pool {

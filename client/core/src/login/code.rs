@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::patience::answered;
 use crate::api::Api;
 use crate::error::Error;
 use crate::home::{Home, on_thread, read_text, write_private};
+use crate::teller::Teller;
 use crate::token::check_token;
 use crate::wall_clock::now_s;
 
@@ -47,13 +49,13 @@ pub(super) fn parse(text: &str) -> Result<String, Error> {
 }
 
 /// Redeems a code. For ten minutes it can be done again, as the answer may have been lost, or the login have failed: until [`forget`].
-pub(super) async fn redeem(home: &Home, server: &Url, code: &str) -> Result<Zeroizing<String>, Error> {
+pub(super) async fn redeem(home: &Home, server: &Url, code: &str, teller: &Teller) -> Result<Zeroizing<String>, Error> {
     let code = code.to_owned();
     let (asked, sha256) = (server.clone(), sha256(&code));
     let redeemer = on_thread(home, move |home| redeemer(home, &asked, &sha256)).await?;
-    // Nothing is told while somebody waits for the answer.
-    let api = Api::without_token(server.clone())?;
-    let answer = api.join(&JoinRequest { code, redeemer, scope: "user".to_owned(), pool: None }).await?;
+    let api = Api::without_token(server.clone())?.telling(teller.clone());
+    let request = JoinRequest { code, redeemer, scope: "user".to_owned(), pool: None };
+    let answer = answered(&api, api.join(&request)).await?;
     let token = Zeroizing::new(answer.token);
     let detail = |detail: String| format!("what it gives is not a token: {detail}");
     check_token(&token).map_err(|wrong| Error::Protocol { server: api.server().to_owned(), detail: detail(wrong) })?;

@@ -379,7 +379,11 @@ async fn guard(State(fake): State<Fake>, request: axum::extract::Request, next: 
         }
         if inner.faults.busy_calls > 0 {
             inner.faults.busy_calls -= 1;
-            return problem(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, "starting");
+            let mut busy = problem(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, "starting");
+            if let Some(seconds) = inner.faults.retry_after {
+                busy.headers_mut().insert("retry-after", seconds.parse().unwrap());
+            }
+            return busy;
         }
     }
     let mut response = next.run(request).await;

@@ -1,6 +1,10 @@
 //! Logging in with a one-time code, in a line that is pasted.
 
-use filemill_client::{Credential, Error, Home, KeyPlace, Login, Pin, login_with};
+use std::time::{Duration, Instant};
+
+use filemill_client::{
+    Credential, Error, Event, Home, KeyPlace, Login, LoginOptions, Pin, Recovery, Trouble, login_with,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::fake::TOKEN;
@@ -19,8 +23,19 @@ async fn paste(world: &World, code: &str, root: &str) -> Result<Login, Error> {
 }
 
 async fn paste_to(world: &World, home: &Home, code: &str, root: &str) -> Result<Login, Error> {
+    paste_and_hear(world, home, code, root, |_| {}).await
+}
+
+async fn paste_and_hear(
+    world: &World,
+    home: &Home,
+    code: &str,
+    root: &str,
+    tell: impl FnMut(&Event),
+) -> Result<Login, Error> {
     let server = format!("http://{}", world.fake.address);
-    login_with(home, &server, Credential::Code(code), Pin::Root(root), KeyPlace::File, false).await
+    let (credential, pin, place) = (Credential::Code(code), Pin::Root(root), KeyPlace::File);
+    login_with(home, &LoginOptions { server: &server, credential, pin, place, allow_plain_http: false }, tell).await
 }
 
 fn other_home(world: &World) -> Home {
@@ -166,4 +181,26 @@ async fn a_login_waits_for_another_and_says_so_before_it_asks_anybody() {
     };
     let (done, ()) = tokio::join!(paste_to(&world, &home, CODE, &root), go_on);
     done.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_says_that_a_server_lets_it_wait_and_does_not_wait_for_long() {
+    let world = World::new().await;
+    {
+        let mut inner = world.fake.lock();
+        inner.joins.code = Some(CODE.into());
+        (inner.faults.busy_calls, inner.faults.retry_after) = (1, Some("86400"));
+    }
+    let begun = Instant::now();
+    let mut events = Vec::new();
+    let hear = |event: &Event| events.push((world.fake.lock().joins.asked.len(), event.clone()));
+    paste_and_hear(&world, &other_home(&world), CODE, &root(&world), hear).await.unwrap();
+    // Other callers would wait for a minute.
+    assert!(begun.elapsed() < Duration::from_secs(50), "{:?}", begun.elapsed());
+    let [(asked, Event::Trouble(Trouble::Unreachable { error })), (_, Event::Recovered(recovery))] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!(*asked, 0, "it is said when it is over");
+    assert!(error.to_string().contains("starting (503"), "{error}");
+    assert!(matches!(recovery, Recovery::Server { .. }), "{recovery:?}");
 }

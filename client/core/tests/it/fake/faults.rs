@@ -17,6 +17,8 @@ pub(crate) struct Faults {
     pub(crate) refused_puts: bool,
     /// So many API calls are answered with 503.
     pub(crate) busy_calls: u32,
+    /// For how many seconds these want to be left alone, as their header says.
+    pub(crate) retry_after: Option<&'static str>,
     /// PUTs from this one on are not answered, until this is taken away.
     pub(crate) hang_puts_from: Option<u32>,
     /// Uploads are not processed, until this is taken away.
