@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use filemill_client::{
-    AgainReason, AwaitedThing, Ending, Event, LeftOut, LookThrough, Note, Reason, Recovery, SkipReason, Trouble, shown,
+    AgainReason, AwaitedThing, Ending, Enrolment, Event, LeftOut, LookThrough, Note, Reason, Recovery, SkipReason,
+    Trouble, shown,
 };
 
 use crate::hints::{hint, hint_while_trying, with_hint};
@@ -242,6 +243,17 @@ pub(crate) fn look(look: &LookThrough) -> String {
     }
 }
 
+/// That another pool is pinned than before, or another root of the same.
+pub(crate) fn replaced_pool(former: &Enrolment, now: &Enrolment) -> String {
+    let (pool, [before, after]) = (now.pool(), [former, now].map(Enrolment::fingerprint));
+    if former.pool() == pool {
+        return format!(
+            "another root of pool `{pool}` is pinned than before: the fingerprint was {before}, and is {after} now"
+        );
+    }
+    format!("pool `{}`, fingerprint {before}, which was pinned before, is replaced by `{pool}`", former.pool())
+}
+
 /// That another program of the home is waited for.
 pub(crate) fn waiting_for_home(home: &Path) -> String {
     format!("waiting for another program that uses `{}`", shown(home))
@@ -259,6 +271,20 @@ mod tests {
         assert!(said.starts_with("left out: 2 of `.git`") && said.contains("passwords"), "{said}");
         let said = noted(&Note::TemporaryLeftOut { count: 1 });
         assert_eq!(said, "left out: 1 temporary or system files; `--temporary` sends them, too");
+    }
+
+    #[test]
+    fn another_root_of_the_same_pool_is_said_with_both_fingerprints() {
+        let enrolment = |pool: &str, byte: &str| {
+            let root = byte.repeat(32);
+            Enrolment::from_json(&format!(r#"{{"filemill_enrolment":1,"pool":"{pool}","root":"{root}"}}"#)).unwrap()
+        };
+        let (former, now, other) = (enrolment("main", "ab"), enrolment("main", "cd"), enrolment("other", "cd"));
+        let said = replaced_pool(&former, &now);
+        assert!(said.starts_with("another root of pool `main` is pinned"), "{said}");
+        assert!(said.contains(&former.fingerprint()) && said.contains(&now.fingerprint()), "{said}");
+        let said = replaced_pool(&former, &other);
+        assert!(said.starts_with("pool `main`, fingerprint") && said.ends_with("is replaced by `other`"), "{said}");
     }
 
     #[test]

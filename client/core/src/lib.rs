@@ -93,7 +93,7 @@ pub use error::{Error, NoAnswer};
 pub use event::{AwaitedThing, Event, Note, Recovery, Trouble};
 pub use filemill_api::{ErrorBody, ErrorCode};
 pub use filemill_seal::{
-    Digest, EnvelopeError, Finding, HeaderError, Identity, JsonObject, KeyError, LogLine, Outcome,
+    Digest, Enrolment, EnvelopeError, Finding, HeaderError, Identity, JsonObject, KeyError, LogLine, Outcome,
     PARAMETERS_MAX_BYTES, PoolError, Resources, ResultError, Severity, UploadId,
 };
 pub use filemill_text::{shown as shown_text, shown_path as shown};

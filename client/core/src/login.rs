@@ -38,8 +38,8 @@ pub struct Login {
     pub config: Config,
     /// The user's recipient, `age1…`.
     pub recipient: String,
-    /// Name of another pool that was pinned before, or of the same one if it had another root.
-    pub former_pool: Option<String>,
+    /// Another pool that was pinned before, or the same one if it had another root.
+    pub former_pool: Option<Enrolment>,
     /// Why nothing can be sent yet, if the pool has not announced a recipient that stands up to the checks.
     pub pool_problem: Option<Error>,
 }
@@ -186,11 +186,10 @@ async fn log_in_by(
         }
         Err(error) => Some(by_this_clock(error, &api)),
     };
-    let former = match on_thread(home, Config::load).await {
+    let former_pool = match on_thread(home, Config::load).await {
         Err(Error::Stopped) => return Err(Error::Stopped),
         former => former.ok().map(|former| former.enrolment).filter(|former| *former != enrolment),
     };
-    let former_pool = former.map(|former| former.pool().to_owned());
     let config = Config {
         server,
         organisation,

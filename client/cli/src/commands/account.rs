@@ -12,7 +12,7 @@ use filemill_client::{
 use crate::args;
 use crate::hints::hint;
 use crate::lines::{Output, tell};
-use crate::words::tell_event;
+use crate::words::{replaced_pool, tell_event};
 
 /// Longest key file, in bytes.
 const KEY_MAX_BYTES: u64 = 64 << 10;
@@ -38,7 +38,7 @@ pub(crate) async fn login(home: &Home, login: args::Login) -> Result<ExitCode, E
     let config = &done.config;
     tell(&format!("logged in to `{}` as `{}` of `{}`", config.server, config.user, config.organisation));
     if let Some(former) = &done.former_pool {
-        tell(&format!("pool `{former}`, which was pinned before, is replaced by `{}`", config.enrolment.pool()));
+        tell(&replaced_pool(former, &config.enrolment));
     }
     tell(&format!("pool `{}`, fingerprint {}", config.enrolment.pool(), config.enrolment.fingerprint()));
     tell(&format!("storage: {}", config.storage_origins.join(", ")));

@@ -26,7 +26,7 @@ async fn a_login_says_that_it_replaces_the_pool() {
     assert_eq!(world.login().await.unwrap().former_pool, None);
     let enrolment = world.fake.lock().root.enrolment("other").unwrap().to_json();
     std::fs::write(world.path("pool.json"), enrolment).unwrap();
-    assert_eq!(world.login().await.unwrap().former_pool.as_deref(), Some("main"));
+    assert_eq!(world.login().await.unwrap().former_pool, Some(world.enrolment()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
