@@ -8,7 +8,8 @@ use filemill_client::{KeyPlace, UploadId};
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    done: every file of `send`, `resume` and `watch` was analysed; one that its engine rejected was, too
+  0    done: every file of `send`, `resume` and `watch` was analysed; one that its engine rejected was, too; for `resume`
+       a file that was cancelled is done as well
   1    an error, or a file that was not analysed; of `open` and `show`: one without a report
   2    not a command line of this program
   130  stopped by Ctrl-C or SIGTERM, all but `watch`, which ends so; or at once, by a second one";
@@ -73,11 +74,11 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Cancel uploads that are not finished, and forget what of them has failed
+    /// Cancel whole uploads that are not finished, and forget what of them has failed
     #[command(override_usage = "filemill cancel <UPLOAD>...\n       filemill cancel --all")]
     Cancel {
-        /// Ids of uploads, which `filemill status` prints
-        #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "UPLOAD")]
+        /// Ids of uploads, as `filemill status` prints them: of UPLOAD/INDEX all of the upload is cancelled, not that file alone
+        #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "UPLOAD", value_parser = upload)]
         uploads: Vec<UploadId>,
         /// Cancel all of them
         #[arg(long)]
@@ -200,6 +201,13 @@ pub(crate) struct Failing {
     pub(crate) fail_on: Option<FailOn>,
 }
 
+impl Failing {
+    /// Whether a rejected file does.
+    pub(crate) fn rejected(self) -> bool {
+        matches!(self.fail_on, Some(FailOn::Rejected))
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FailOn {
     Rejected,
@@ -225,6 +233,23 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("it is not NAME=VALUE".to_owned()),
     }
+}
+
+/// An upload's id, alone or with the index of a file in it.
+fn upload(text: &str) -> Result<UploadId, String> {
+    if let Some((upload, _)) = place(text) {
+        return Ok(upload);
+    }
+    text.parse().map_err(|_| {
+        "it is not the id of an upload: 32 hex characters, and perhaps `/INDEX`, as `filemill status` prints them"
+            .to_owned()
+    })
+}
+
+/// An upload's id and the index of a file in it: UPLOAD/INDEX.
+pub(crate) fn place(text: &str) -> Option<(UploadId, u32)> {
+    let (upload, index) = text.split_once('/')?;
+    Some((upload.parse().ok()?, index.parse().ok()?))
 }
 
 /// Nobody waits for longer than an hour.
@@ -279,6 +304,25 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_status_prints_of_a_file_names_its_upload() {
+        let id = "ab".repeat(16);
+        for given in [id.clone(), format!("{id}/0"), format!("{id}/12")] {
+            assert_eq!(upload(&given).unwrap().to_string(), id, "{given}");
+        }
+        for bad in ["ab/0", "", "/", &format!("{id}/"), &format!("{id}/x"), &format!("{id}/0/1")] {
+            assert!(upload(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_told_from_a_path() {
+        assert_eq!(place(&format!("{}/7", "ab".repeat(16))).map(|(_, index)| index), Some(7));
+        for path in ["a/b", "a", "ab/7", &format!("{}/x", "ab".repeat(16)), &format!("./{}/7", "ab".repeat(16))] {
+            assert_eq!(place(path), None, "{path}");
+        }
     }
 
     #[test]

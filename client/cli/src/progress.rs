@@ -137,12 +137,13 @@ impl Bars {
 }
 
 fn sum(now: &ProgressNow, took: Duration) -> String {
-    let succeeded = now.done_files.saturating_sub(now.failed_files + now.rejected_files);
-    let rejected = if now.rejected_files > 0 { format!(", {} rejected", now.rejected_files) } else { String::new() };
+    let succeeded = now.done_files.saturating_sub(now.failed_files + now.rejected_files + now.cancelled_files);
+    let some = |count: u64, what: &str| if count > 0 { format!(", {count} {what}") } else { String::new() };
+    let (rejected, cancelled) = (some(now.rejected_files, "rejected"), some(now.cancelled_files, "cancelled"));
     let waiting = now.found_files.saturating_sub(now.done_files);
-    let unfinished = if waiting > 0 { format!(", {waiting} not finished") } else { String::new() };
+    let unfinished = some(waiting, "not finished");
     format!(
-        "{}: {succeeded} succeeded{rejected}, {} failed{unfinished}; {} in {} s, {} sent",
+        "{}: {succeeded} succeeded{rejected}{cancelled}, {} failed{unfinished}; {} in {} s, {} sent",
         files(now.found_files),
         now.failed_files,
         HumanBytes(now.found_bytes),
@@ -218,6 +219,10 @@ mod tests {
         insta::assert_snapshot!(
             sum(&ProgressNow { rejected_files: 2, done_files: 5, ..now }, Duration::ZERO),
             @"10 files: 2 succeeded, 2 rejected, 1 failed, 5 not finished; 100.00 MiB in 0 s, 0 B sent"
+        );
+        insta::assert_snapshot!(
+            sum(&ProgressNow { cancelled_files: 2, done_files: 5, ..now }, Duration::ZERO),
+            @"10 files: 2 succeeded, 2 cancelled, 1 failed, 5 not finished; 100.00 MiB in 0 s, 0 B sent"
         );
         let one = ProgressNow { found_files: 1, done_files: 1, found_bytes: 3, failed_files: 0, ..now };
         insta::assert_snapshot!(

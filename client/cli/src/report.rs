@@ -108,9 +108,13 @@ fn status(ending: &Ending) -> &'static str {
     }
 }
 
-/// As [`status`], for people: what its engine rejected has not failed. Programs read `outcome`.
+/// As [`status`], for people: what its engine rejected has not failed, nor what somebody cancelled. Programs read `outcome`.
 pub(crate) fn status_shown(ending: &Ending) -> &'static str {
-    if ending.is_rejected() { "rejected" } else { status(ending) }
+    match ending {
+        rejected if rejected.is_rejected() => "rejected",
+        cancelled if cancelled.is_cancelled() => "cancelled",
+        other => status(other),
+    }
 }
 
 /// One line of JSON.
@@ -366,6 +370,14 @@ mod tests {
         };
         insta::assert_snapshot!(row(&file), @"rejected         30 B  archive                              notes.zip                                 no archive");
         insta::assert_snapshot!(json(&file), @r#"{"path":"notes.zip","size":30,"engine":"archive","status":"failed","report":null,"resources":{"bytes_read":0,"cpu_us":0,"wall_us":0,"peak_memory_bytes":0,"host_calls":0},"outcome":"rejected","failure":"unsupported","message":"no archive"}"#);
+    }
+
+    #[test]
+    fn people_read_that_a_file_was_cancelled() {
+        let ending = Ending::EndedByServer { outcome: Outcome::Cancelled, message: "cancelled".to_owned() };
+        assert_eq!((status_shown(&ending), status(&ending)), ("cancelled", "failed"));
+        let ending = Ending::EndedByServer { outcome: Outcome::Quarantined, message: "quarantined".to_owned() };
+        assert_eq!(status_shown(&ending), "failed");
     }
 
     #[test]

@@ -223,6 +223,9 @@ pub(crate) fn reason(reason: &Reason) -> String {
         Reason::Running { per_mille, attempt: 0 | 1 } => format!("running: {} %", per_mille / 10),
         Reason::Running { per_mille, attempt } => format!("running: {} %, attempt {attempt}", per_mille / 10),
         Reason::Arriving => "done: `filemill results` fetches the result".to_owned(),
+        Reason::Cancelled => {
+            "cancelled, unless its result was there before: `filemill results` fetches what is known".to_owned()
+        }
         Reason::StillToFetch { detail } => format!("result still to fetch: {detail}"),
         Reason::Forgotten => "the server does not know the upload: `filemill resume` sends it again".to_owned(),
         Reason::Failed { message } => {

@@ -180,6 +180,11 @@ impl Ending {
         matches!(self, Self::Unsuccessful { outcome: Outcome::Rejected, .. })
     }
 
+    /// Whether it was cancelled, by the server's word: it has no other for what its user asked of it.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::EndedByServer { outcome: Outcome::Cancelled, .. })
+    }
+
     /// Whether there is a report.
     pub fn succeeded(&self) -> bool {
         matches!(self, Self::Succeeded { .. })

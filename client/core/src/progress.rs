@@ -19,6 +19,7 @@ pub(crate) struct Progress {
     needless_bytes: AtomicU64,
     reused_files: AtomicU64,
     rejected_files: AtomicU64,
+    cancelled_files: AtomicU64,
     failed_files: AtomicU64,
     read_bytes: AtomicU64,
     sent_bytes: AtomicU64,
@@ -35,6 +36,7 @@ pub(crate) struct Progress {
 struct End {
     has_failed: bool,
     is_rejected: bool,
+    is_cancelled: bool,
     is_reused: bool,
 }
 
@@ -70,7 +72,9 @@ pub struct ProgressNow {
     pub done_files: u64,
     /// Files among them that their engine rejected: [`Ending::is_rejected`].
     pub rejected_files: u64,
-    /// Files among them that were not analysed: neither succeeded nor rejected.
+    /// Files among them that were cancelled: [`Ending::is_cancelled`].
+    pub cancelled_files: u64,
+    /// Files among them that were not analysed otherwise: neither succeeded nor rejected nor cancelled.
     pub failed_files: u64,
     /// Files among them whose content had its result before.
     pub reused_files: u64,
@@ -94,6 +98,7 @@ impl Progress {
             found_bytes: self.found_bytes.load(Ordering::Relaxed),
             done_files: self.done_files.load(Ordering::Relaxed),
             rejected_files: self.rejected_files.load(Ordering::Relaxed),
+            cancelled_files: self.cancelled_files.load(Ordering::Relaxed),
             failed_files: self.failed_files.load(Ordering::Relaxed),
             reused_files: self.reused_files.load(Ordering::Relaxed),
             read_bytes: self.read_bytes.load(Ordering::Relaxed),
@@ -128,8 +133,9 @@ impl Progress {
     /// A file is done. One that was done before, and has changed or was mended since, is one file, and counts as it ended now.
     pub(crate) fn done(&self, file: &Finished) {
         let is_rejected = file.ending.is_rejected();
-        let has_failed = !file.ending.succeeded() && !is_rejected;
-        let now = End { has_failed, is_rejected, is_reused: file.reused };
+        let is_cancelled = file.ending.is_cancelled();
+        let has_failed = !file.ending.succeeded() && !is_rejected && !is_cancelled;
+        let now = End { has_failed, is_rejected, is_cancelled, is_reused: file.reused };
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         self.done_bytes.fetch_add(file.size, Ordering::Relaxed);
         if file.reused || matches!(file.ending, Ending::NotSent { .. }) {
@@ -138,12 +144,14 @@ impl Progress {
         if let Some(former) = ends.replace(self.hash.hash_one(&file.path), now) {
             less(&self.found_files, 1);
             less(&self.rejected_files, former.is_rejected.into());
+            less(&self.cancelled_files, former.is_cancelled.into());
             less(&self.failed_files, former.has_failed.into());
             less(&self.reused_files, former.is_reused.into());
         } else {
             self.done_files.fetch_add(1, Ordering::Relaxed);
         }
         self.rejected_files.fetch_add(now.is_rejected.into(), Ordering::Relaxed);
+        self.cancelled_files.fetch_add(now.is_cancelled.into(), Ordering::Relaxed);
         self.failed_files.fetch_add(now.has_failed.into(), Ordering::Relaxed);
         self.reused_files.fetch_add(now.is_reused.into(), Ordering::Relaxed);
     }
@@ -222,12 +230,17 @@ mod tests {
         assert_eq!(end("changed", ended(Outcome::Trapped), false), (2, 2, 1, 0, 0));
         let unvouched = Ending::EndedByServer { outcome: Outcome::Rejected, message: String::new() };
         assert_eq!(end("mended", unvouched, false), (2, 2, 2, 0, 0), "a server's word alone is no answer of an engine");
+        let cancelled = Ending::EndedByServer { outcome: Outcome::Cancelled, message: String::new() };
+        assert_eq!(end("mended", cancelled, false), (2, 2, 1, 0, 0), "what was cancelled has not failed");
+        assert_eq!(progress.now().cancelled_files, 1);
+        assert_eq!(end("mended", succeeded(), false), (2, 2, 1, 0, 0));
+        assert_eq!(progress.now().cancelled_files, 0);
     }
 
     #[test]
     fn what_is_kept_in_mind_of_files_that_are_done_is_bounded() {
         let mut ends = Ends::default();
-        let end = End { has_failed: true, is_rejected: false, is_reused: false };
+        let end = End { has_failed: true, is_rejected: false, is_cancelled: false, is_reused: false };
         for path in 0..5 * ENDS_MAX as u64 {
             assert!(ends.replace(path, end).is_none());
             assert!(ends.young.len() + ends.old.len() < 2 * ENDS_MAX);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use filemill_api::JobStates;
+use filemill_api::{JobStates, UploadState};
 use filemill_seal::UploadId;
 use tokio::sync::mpsc;
 
@@ -213,11 +213,9 @@ impl States<'_> {
         if file.place.abandoned || file.place.verdict.is_some_and(|verdict| !verdict.is_intact()) {
             return Ok(if running { Reason::SentAgain } else { Reason::Interrupted });
         }
-        if file.uploading && !running {
-            return Ok(Reason::Interrupted);
-        }
+        let is_interrupted = file.uploading && !running;
         if let Some(error) = &self.offline {
-            return Ok(Reason::Offline { error: error.clone() });
+            return Ok(if is_interrupted { Reason::Interrupted } else { Reason::Offline { error: error.clone() } });
         }
         let upload = file.place.upload;
         if self.last.as_ref().is_none_or(|(last, _)| *last != upload) {
@@ -226,13 +224,18 @@ impl States<'_> {
                 Err(Error::Refused { .. }) => None,
                 Err(error @ Error::Unreachable { .. }) => {
                     self.offline = Some(error.clone());
-                    return Ok(Reason::Offline { error });
+                    return Ok(if is_interrupted { Reason::Interrupted } else { Reason::Offline { error } });
                 }
                 Err(error) => return Err(error),
             };
             self.last = Some((upload, states));
         }
-        let Some((_, Some(states))) = &self.last else {
+        let states = self.last.as_ref().and_then(|(_, states)| states.as_ref());
+        let is_cancelled = states.is_some_and(|states| states.upload.state == UploadState::Cancelled);
+        if is_interrupted && !is_cancelled {
+            return Ok(Reason::Interrupted);
+        }
+        let Some(states) = states else {
             return Ok(if file.uploading { Reason::Uploading } else { Reason::Forgotten });
         };
         let index = file.place.index;
@@ -240,6 +243,10 @@ impl States<'_> {
             .waiting
             .iter()
             .find(|range| (range.first_index..range.first_index.saturating_add(range.count)).contains(&index));
-        Ok(range.map_or(Reason::Arriving, |range| reason_of(&range.reason)))
+        Ok(match range {
+            Some(range) => reason_of(&range.reason),
+            None if is_cancelled => Reason::Cancelled,
+            None => Reason::Arriving,
+        })
     }
 }

@@ -89,6 +89,8 @@ pub enum Reason {
     },
     /// There is a result, which was not fetched yet.
     Arriving,
+    /// Its upload was cancelled. The file may have had its result before.
+    Cancelled,
     /// There is a result, which could not be fetched. It is asked for again.
     StillToFetch {
         /// Why not.
@@ -136,6 +138,7 @@ impl Reason {
             Self::Turn => "turn",
             Self::Running { .. } => "running",
             Self::Arriving => "arriving",
+            Self::Cancelled => "cancelled",
             Self::StillToFetch { .. } => "still_to_fetch",
             Self::Forgotten => "forgotten",
             Self::Failed { .. } => "failed",

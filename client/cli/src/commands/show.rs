@@ -4,9 +4,10 @@ use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 
-use filemill_client::{Client, Error, Finished, Home, UploadId};
+use filemill_client::{Client, Error, Finished, Home};
 
 use super::open_to_read;
+use crate::args::place;
 use crate::lines::{Output, plain, tell};
 use crate::{listing, report};
 
@@ -47,28 +48,10 @@ async fn find(client: &Client, what: &str) -> Result<Finished, Error> {
     if is_sealed(path) { client.open_file(path).await } else { client.result_at(path).await }
 }
 
-fn place(what: &str) -> Option<(UploadId, u32)> {
-    let (upload, index) = what.split_once('/')?;
-    Some((upload.parse().ok()?, index.parse().ok()?))
-}
-
 fn is_sealed(path: &Path) -> bool {
     let mut begins = [0; AGE.len()];
     // A pipe would wait for a writer.
     std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file())
         && std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut begins)).is_ok()
         && begins == *AGE
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_is_told_from_a_path() {
-        assert_eq!(place(&format!("{}/7", "ab".repeat(16))).map(|(_, index)| index), Some(7));
-        for path in ["a/b", "a", "ab/7", &format!("{}/x", "ab".repeat(16)), &format!("./{}/7", "ab".repeat(16))] {
-            assert_eq!(place(path), None, "{path}");
-        }
-    }
 }

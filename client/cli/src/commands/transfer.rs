@@ -31,7 +31,8 @@ pub(crate) async fn send(home: Home, send: args::Send, stop: &CancellationToken)
         parameters,
     };
     let (sending, events) = client.send(options);
-    let printed = print(&sending, events, send.analysis.json, send.analysis.failing, stop).await;
+    let failing = Failures { rejected: send.analysis.failing.rejected(), cancelled: true };
+    let printed = print(&sending, events, send.analysis.json, failing, stop).await;
     let printed = unless_stopped(&sending, printed).await;
     client.close().await;
     printed
@@ -51,7 +52,8 @@ pub(crate) async fn watch(home: Home, watch: args::Watch, stop: &CancellationTok
         parameters,
     };
     let (watching, events) = client.watch(options);
-    let printed = print(&watching, events, watch.analysis.json, watch.analysis.failing, stop).await;
+    let failing = Failures { rejected: watch.analysis.failing.rejected(), cancelled: true };
+    let printed = print(&watching, events, watch.analysis.json, failing, stop).await;
     client.close().await;
     printed
 }
@@ -64,6 +66,8 @@ pub(crate) async fn resume(
 ) -> Result<ExitCode, Error> {
     let client = open_client(home).await?;
     let (resuming, events) = client.resume();
+    // Whoever resumes learns what became of it since, and cancelled it perhaps.
+    let failing = Failures { rejected: failing.rejected(), cancelled: false };
     let printed = print(&resuming, events, json, failing, stop).await;
     let printed = unless_stopped(&resuming, printed).await;
     client.close().await;
@@ -86,7 +90,7 @@ async fn print(
     activity: &Activity,
     mut events: Events,
     json: bool,
-    failing: args::Failing,
+    failing: Failures,
     stop: &CancellationToken,
 ) -> Result<ExitCode, Error> {
     let mut printer = Printer { output: Output::new(), json, heading: !json };
@@ -126,17 +130,22 @@ async fn print(
     shown.aside(|| printer.print(&mut batch));
     shown.end(result.is_ok());
     result?;
-    let done = has_done(&activity.progress(), failing.fail_on) && !printer.output.is_closed();
+    let done = has_done(&activity.progress(), failing) && !printer.output.is_closed();
     Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Whether every file that has ended was analysed, as far as `fail_on` lets a rejected one count as that.
-fn has_done(now: &ProgressNow, fail_on: Option<args::FailOn>) -> bool {
-    let unanalysed = match fail_on {
-        Some(args::FailOn::Rejected) => now.failed_files + now.rejected_files,
-        None => now.failed_files,
-    };
-    unanalysed == 0
+/// What makes the exit code 1 beside failures.
+#[derive(Clone, Copy)]
+struct Failures {
+    rejected: bool,
+    cancelled: bool,
+}
+
+/// Whether nothing that has ended is a failure.
+fn has_done(now: &ProgressNow, failing: Failures) -> bool {
+    now.failed_files == 0
+        && !(failing.rejected && now.rejected_files > 0)
+        && !(failing.cancelled && now.cancelled_files > 0)
 }
 
 async fn answer<T>(asked: &mut Option<Pin<Box<dyn Future<Output = T> + Send + '_>>>) -> T {
@@ -188,10 +197,18 @@ mod tests {
     fn a_rejected_file_was_analysed_unless_asked_otherwise_and_a_failed_one_never_was() {
         let ended =
             |rejected_files, failed_files| ProgressNow { rejected_files, failed_files, ..ProgressNow::default() };
-        for fail_on in [None, Some(args::FailOn::Rejected)] {
-            assert!(has_done(&ended(0, 0), fail_on));
-            assert!(!has_done(&ended(0, 1), fail_on) && !has_done(&ended(2, 1), fail_on));
-            assert_eq!(has_done(&ended(2, 0), fail_on), fail_on.is_none());
+        for rejected in [false, true] {
+            let failing = Failures { rejected, cancelled: true };
+            assert!(has_done(&ended(0, 0), failing));
+            assert!(!has_done(&ended(0, 1), failing) && !has_done(&ended(2, 1), failing));
+            assert_eq!(has_done(&ended(2, 0), failing), !rejected);
         }
+    }
+
+    #[test]
+    fn what_was_cancelled_is_no_failure_of_whoever_resumes() {
+        let now = ProgressNow { cancelled_files: 1, ..ProgressNow::default() };
+        assert!(has_done(&now, Failures { rejected: true, cancelled: false }));
+        assert!(!has_done(&now, Failures { rejected: false, cancelled: true }));
     }
 }

@@ -530,7 +530,8 @@ async fn upload(State(fake): State<Fake>, Path(id): Path<String>) -> Response {
     }
     let upload = inner.summary(&id);
     let reason = if upload.state == UploadState::Uploading { WaitReason::Uploading } else { WaitReason::NoProcessor };
-    let waiting = vec![StateRange { first_index: 0, count: upload.files, reason }];
+    let is_over = matches!(upload.state, UploadState::Done | UploadState::Cancelled);
+    let waiting = if is_over { Vec::new() } else { vec![StateRange { first_index: 0, count: upload.files, reason }] };
     Json(JobStates { upload, waiting }).into_response()
 }
 

@@ -211,6 +211,26 @@ async fn what_was_cancelled_is_sent_anew_by_whoever_sends_it_then() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_cancelled_is_called_so_and_has_not_failed() {
+    let world = World::new().await;
+    world.write("file", "content");
+    world.fake.lock().faults.hold_results = true;
+    world.send_and_die(|fake| fake.lock().uploads.values().any(|upload| upload.stored.len() == 1)).await;
+    let client = world.client().await;
+    assert_eq!(client.cancel(&[], |_, cancelled| assert!(cancelled.is_ok())).await.unwrap(), 1);
+    let mut reasons = Vec::new();
+    client.status(|file| reasons.push(file.reason)).await.unwrap();
+    assert_eq!(reasons, [Reason::Cancelled]);
+    let (resuming, told) = client.resume();
+    let ran = collect(&resuming, told).await;
+    assert!(matches!(&ran.finished[..], [file] if file.ending.is_cancelled()), "{ran:?}");
+    let now = resuming.progress();
+    assert_eq!((now.done_files, now.cancelled_files, now.failed_files), (1, 1, 0));
+    client.status(|file| panic!("{file:?}")).await.unwrap();
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_failed_says_what_helps_and_is_forgotten_on_request() {
     let world = World::new().await;
     world.write("first", noise(40));
