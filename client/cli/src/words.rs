@@ -9,7 +9,7 @@ use filemill_client::{
 };
 
 use crate::hints::{hint, hint_while_trying, with_hint};
-use crate::lines::{plain, tell};
+use crate::lines::{files, plain, tell};
 
 /// Says an event that is not a file's last word.
 pub(crate) fn tell_event(event: &Event) {
@@ -148,6 +148,12 @@ fn recovered(recovery: &Recovery) -> String {
 fn noted(note: &Note) -> String {
     match note {
         Note::Watching { folder } => format!("watching `{}`", shown(folder)),
+        Note::LeftForLater { count, is_all } => {
+            let at_least = if *is_all { "" } else { "at least " };
+            let (wait, are) = if *count == 1 { ("waits", "it is") } else { ("wait", "they are") };
+            let waiting = files(*count);
+            format!("{at_least}{waiting} {wait} in what was to be watched: {are} sent when it is watched the next time")
+        }
         Note::AwaitingDescriptions { engines } => {
             format!("waiting for a processor to say which files suit {engines}")
         }
@@ -240,7 +246,7 @@ pub(crate) fn reason(reason: &Reason) -> String {
 /// How a watched folder is looked through.
 pub(crate) fn look(look: &LookThrough) -> String {
     match look {
-        LookThrough::Unknown => "is being looked through for the first time".to_owned(),
+        LookThrough::Unknown => "was not looked through yet".to_owned(),
         LookThrough::Rarely => "is watched by the system's events, and looked through rarely".to_owned(),
         LookThrough::Often { why, every_s } => format!("is looked through about every {every_s} seconds: {why}"),
     }
@@ -288,6 +294,14 @@ mod tests {
         assert!(said.contains(&former.fingerprint()) && said.contains(&now.fingerprint()), "{said}");
         let said = replaced_pool(&former, &other);
         assert!(said.starts_with("pool `main`, fingerprint") && said.ends_with("is replaced by `other`"), "{said}");
+    }
+
+    #[test]
+    fn what_a_watcher_leaves_is_said_with_when_it_is_sent() {
+        let left = |count, is_all| noted(&Note::LeftForLater { count, is_all });
+        let said = "1 file waits in what was to be watched: it is sent when it is watched the next time";
+        assert_eq!(left(1, true), said);
+        assert!(left(2, false).starts_with("at least 2 files wait in") && left(2, false).contains(": they are sent"));
     }
 
     #[test]

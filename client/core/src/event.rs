@@ -182,6 +182,13 @@ pub enum Note {
         #[serde(serialize_with = "plain::path")]
         folder: PathBuf,
     },
+    /// A watcher was stopped before it could begin: what is in its folders waits for the next one.
+    LeftForLater {
+        /// How many files.
+        count: u64,
+        /// Whether there was time to count them all.
+        is_all: bool,
+    },
     /// It is waited a little for a processor to say which files suit some engines.
     AwaitingDescriptions {
         /// The engines, as a list for people.

@@ -5,6 +5,7 @@ mod begun;
 mod folders;
 #[cfg(target_os = "linux")]
 mod lease;
+mod left;
 mod listen;
 mod mounts;
 mod others;
@@ -84,7 +85,12 @@ impl Context {
         let taken = Arc::<Taken>::default();
         loop {
             match self.watch_while_there_is_room(&mut begun, options, (&taken, unkept)).await {
-                Err(Error::Stopped) if stop.is_cancelled() => return Ok(()),
+                Err(Error::Stopped) if stop.is_cancelled() => {
+                    if !begun.is_watching {
+                        self.tell_left(&begun).await;
+                    }
+                    return Ok(());
+                }
                 // Nothing is lost, as if this program had ended here: what was begun goes on when there is room.
                 Err(error @ Error::JournalFull { .. }) => {
                     self.events.tell(Event::Trouble(Trouble::JournalFull { error })).await;
@@ -125,7 +131,7 @@ impl Context {
         }
         let wanted = Wanted::parse(options.engine.as_deref());
         check_wanted(&wanted, &options.parameters)?;
-        Ok(Begun { roots, rules, export, wanted, is_noted: false, parameters: None })
+        Ok(Begun { roots, rules, export, wanted, is_noted: false, is_watching: false, parameters: None })
     }
 
     async fn watch_while_there_is_room(
@@ -175,6 +181,7 @@ impl Context {
         let shared = self.shared(&recipe, work);
         let mut driver = Driver::new(Arc::clone(&shared), Kind::Watch, recipe, Arc::clone(&self.recipes));
         self.take_over(&shared, &mut driver).await?;
+        begun.is_watching = true;
         for root in &roots {
             self.events.tell(Event::Note(Note::Watching { folder: root.given.clone() })).await;
         }

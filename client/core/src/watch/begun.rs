@@ -20,6 +20,8 @@ pub(super) struct Begun {
     pub(super) wanted: Wanted,
     /// Whether other programs see that these folders are watched.
     pub(super) is_noted: bool,
+    /// Whether files were looked for: neither server nor pool keep them from being found any more.
+    pub(super) is_watching: bool,
     /// Once there was an engine to send files to, which took these.
     pub(super) parameters: Option<Parameters>,
 }

@@ -1,6 +1,6 @@
 //! How a client ends, and what it counts until then.
 
-use filemill_client::{Error, Event, ProgressNow, Reason, Recovery, SendOptions, Trouble, WatchOptions};
+use filemill_client::{Error, Event, Note, ProgressNow, Reason, Recovery, SendOptions, Trouble, WatchOptions};
 
 use crate::world::{LIMIT, World, collect, eventually, noise};
 
@@ -119,6 +119,29 @@ async fn the_status_of_a_watcher_that_waits_for_its_pool_names_the_files_that_wa
         assert!(matches!(&reasons[..], [Reason::NoRecipient { .. }]), "{reasons:?}");
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_that_never_reached_its_server_says_what_waits_for_the_next_one() {
+    let world = World::new().await;
+    world.fake.lock().faults.busy_calls = u32::MAX;
+    let client = world.client().await;
+    let options = WatchOptions { folders: vec![world.files()], ..WatchOptions::default() };
+    let (watching, mut told) = client.watch(options);
+    while !matches!(told.next().await.expect("it ended"), Event::Trouble(Trouble::Unreachable { .. })) {}
+    world.write("one", "1");
+    world.write("two", "22");
+    watching.stop();
+    let ran = collect(&watching, told).await;
+    ran.result.unwrap();
+    assert!(
+        ran.events.iter().any(|event| matches!(event, Event::Note(Note::LeftForLater { count: 2, is_all: true }))),
+        "{:?}",
+        ran.events
+    );
+    let now = watching.progress();
+    assert_eq!((now.found_files, now.found_bytes, now.done_files), (2, 3, 0));
+    client.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
