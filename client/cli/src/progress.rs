@@ -12,7 +12,11 @@ use crate::lines::{files, tell};
 const DRAW_EVERY: Duration = Duration::from_millis(200);
 /// Plain lines come this often.
 const TELL_EVERY: Duration = Duration::from_secs(5);
-/// When everything is stored and nothing came back for this long, the reason is asked for.
+/// Whether it is time for one is seen this often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// When everything is stored and nothing came back for this long, it is asked whether anybody can run it.
+const NOBODY_AFTER: Duration = Duration::from_secs(2);
+/// When nothing came back for this long, any reason is said.
 const WAITING_AFTER: Duration = Duration::from_secs(10);
 /// The rate is that of the last so many seconds or so.
 const RATE_MEMORY_S: f64 = 5.0;
@@ -26,8 +30,43 @@ pub(crate) struct Shown {
     /// Bytes that are done a second: of files, and over the network.
     rates: (f64, f64),
     told: Instant,
-    /// When something moved last; `None` once it was said that nothing does.
-    moved: Option<Instant>,
+    stuck: Stuck,
+}
+
+/// Since when nothing moves, and what was asked because of that.
+struct Stuck {
+    /// When something moved last.
+    moved: Instant,
+    asked: Option<Ask>,
+    is_said: bool,
+}
+
+/// What to say of the answer to what the results wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// Only that nobody can run it: it is early for anything else.
+    Nobody,
+    /// Whatever it is.
+    All,
+}
+
+impl Stuck {
+    fn new(now: Instant) -> Self {
+        Self { moved: now, asked: None, is_said: false }
+    }
+
+    /// What to ask now.
+    fn ask(&mut self, now: Instant) -> Option<Ask> {
+        let since = now.saturating_duration_since(self.moved);
+        let ask = match self.asked {
+            _ if self.is_said => None,
+            None if since >= NOBODY_AFTER => Some(Ask::Nobody),
+            Some(Ask::Nobody) if since >= WAITING_AFTER => Some(Ask::All),
+            _ => None,
+        };
+        self.asked = ask.or(self.asked);
+        ask
+    }
 }
 
 struct Bars {
@@ -41,16 +80,21 @@ impl Shown {
         let now = Instant::now();
         let bars = std::io::stderr().is_terminal().then(Bars::new);
         let (last, rates) = ((now, ProgressNow::default()), (0.0, 0.0));
-        Self { activity, bars, started: now, last, rates, told: now, moved: Some(now) }
+        Self { activity, bars, started: now, last, rates, told: now, stuck: Stuck::new(now) }
     }
 
     /// How often to call [`tick`](Self::tick).
     pub(crate) fn interval(&self) -> Duration {
-        if self.bars.is_some() { DRAW_EVERY } else { TELL_EVERY }
+        if self.bars.is_some() { DRAW_EVERY } else { LOOK_EVERY }
     }
 
-    /// Whether it is to be asked now what the results wait for: everything is stored, and nothing has come for a while.
-    pub(crate) fn tick(&mut self) -> bool {
+    /// The reason was said that was asked for.
+    pub(crate) fn said_why(&mut self) {
+        self.stuck.is_said = true;
+    }
+
+    /// What is to be asked now of what the results wait for: everything is stored, and nothing has come for a while.
+    pub(crate) fn tick(&mut self) -> Option<Ask> {
         let (now, at) = (self.activity.progress(), Instant::now());
         let seconds = at.duration_since(self.last.0).as_secs_f64().max(0.001);
         let weight = (seconds / RATE_MEMORY_S).min(1.0);
@@ -59,15 +103,12 @@ impl Shown {
             rate(self.rates.0, now.stored_bytes.saturating_sub(self.last.1.stored_bytes)),
             rate(self.rates.1, now.sent_bytes.saturating_sub(self.last.1.sent_bytes)),
         );
-        let mut is_stuck = false;
-        if waits(&now) && now == self.last.1 {
-            if self.moved.is_some_and(|moved| at.duration_since(moved) >= WAITING_AFTER) {
-                self.moved = None;
-                is_stuck = true;
-            }
+        let ask = if waits(&now) && now == self.last.1 {
+            self.stuck.ask(at)
         } else {
-            self.moved = Some(at);
-        }
+            self.stuck = Stuck::new(at);
+            None
+        };
         self.last = (at, now);
         match &self.bars {
             Some(bars) => bars.draw(&now, self.rates),
@@ -78,7 +119,7 @@ impl Shown {
             }
             None => {}
         }
-        is_stuck
+        ask
     }
 
     /// Runs `write` while no bar is in the way.
@@ -232,6 +273,19 @@ mod tests {
         assert!(!waits(&now) && !waits(&one));
         assert!(waits(&ProgressNow { done_files: 0, ..one }), "it is stored, and has no result");
         assert_eq!(time_left(&ProgressNow { all_found: false, ..now }, 1e6), None);
+    }
+
+    #[test]
+    fn whether_anybody_can_run_it_is_asked_soon_and_what_else_keeps_it_later_and_each_once() {
+        let begun = Instant::now();
+        let mut stuck = Stuck::new(begun);
+        assert_eq!(stuck.ask(begun), None);
+        assert_eq!(stuck.ask(begun + NOBODY_AFTER), Some(Ask::Nobody));
+        assert_eq!(stuck.ask(begun + NOBODY_AFTER * 2), None);
+        assert_eq!(stuck.ask(begun + WAITING_AFTER), Some(Ask::All));
+        assert_eq!(stuck.ask(begun + WAITING_AFTER * 9), None);
+        let mut stuck = Stuck { is_said: true, ..Stuck::new(begun) };
+        assert_eq!(stuck.ask(begun + WAITING_AFTER), None, "it was said");
     }
 
     #[test]

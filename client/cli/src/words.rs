@@ -224,7 +224,11 @@ pub(crate) fn reason(reason: &Reason) -> String {
         Reason::Uploading => "uploading".to_owned(),
         Reason::ChunksMissing => "uploading again: chunks were lost".to_owned(),
         Reason::OverQuota => "over quota: the organisation's plan allows no more now".to_owned(),
-        Reason::NoProcessor => "no processor can run this release".to_owned(),
+        Reason::NoProcessor => {
+            "no processor can run this release: none of the pool is running, or none has this engine; \
+                                an operator starts one with `filemill-processor run`"
+                .to_owned()
+        }
         Reason::Turn => "waiting for a turn".to_owned(),
         Reason::Running { per_mille, attempt: 0 | 1 } => format!("running: {} %", per_mille / 10),
         Reason::Running { per_mille, attempt } => format!("running: {} %, attempt {attempt}", per_mille / 10),

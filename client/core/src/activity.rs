@@ -72,10 +72,12 @@ impl Activity {
         end.unwrap_or(Err(Error::Stopped))
     }
 
-    /// Why the results of what is stored wait, as the server says it of the oldest upload of this activity; `None` if it says nothing.
+    /// Why the results of what is stored wait, as the server says it of the oldest upload of this activity, or, if it has none, of one
+    /// of another activity that it waits for; `None` if the server says nothing.
     pub async fn why_waiting(&self) -> Option<Reason> {
         let unfinished = self.base.journal.unfinished_uploads(&self.base.config.account(), &self.id.0).await.ok()?;
-        let states = self.base.api.upload(*unfinished.first()?).await.ok()?;
+        let upload = unfinished.first().copied().or_else(|| self.progress.awaited_upload())?;
+        let states = self.base.api.upload(upload).await.ok()?;
         states.waiting.first().map(|range| reason_of(&range.reason))
     }
 

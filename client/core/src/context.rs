@@ -126,12 +126,14 @@ impl Context {
 
     pub(crate) fn shared(&self, recipe: &Recipe, work: Work) -> Arc<Shared> {
         let Work { roots, rules, export, again, taken, unkept, parameters } = work;
+        let awaited = Arc::<Awaited>::default();
+        self.progress.waits_for(&awaited);
         Arc::new(Shared {
             pipeline: Arc::clone(&self.pipeline),
             inbox: Arc::clone(&self.inbox),
             events: self.events.clone(),
             progress: Arc::clone(&self.progress),
-            awaited: Awaited::default(),
+            awaited,
             pending: watch::Sender::new(0),
             roots,
             rules,

@@ -3,20 +3,24 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use filemill_seal::UploadId;
 use serde::Serialize;
 
+use crate::awaited::Awaited;
 use crate::ending::{Ending, Finished};
 
 /// How far the work is. Numbers only grow, except where something is done again, or turns out to be nothing that is to be done.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Progress {
     found_files: AtomicU64,
     found_bytes: AtomicU64,
     done_files: AtomicU64,
     done_bytes: AtomicU64,
     needless_bytes: AtomicU64,
+    /// Of files that wait for the result of the same content, sent from another path.
+    copied_bytes: AtomicU64,
     reused_files: AtomicU64,
     rejected_files: AtomicU64,
     cancelled_files: AtomicU64,
@@ -29,6 +33,8 @@ pub(crate) struct Progress {
     /// Of files that are done, by the hashes of their paths.
     ends: Mutex<Ends>,
     hash: RandomState,
+    /// The results that are waited for.
+    awaited: Mutex<Weak<Awaited>>,
 }
 
 /// What became of a file the last time.
@@ -84,7 +90,7 @@ pub struct ProgressNow {
     pub sent_bytes: u64,
     /// Bytes of files that storage has, before compression.
     pub stored_bytes: u64,
-    /// Bytes of files that are done and were not to be stored: their content had its result before, or they could not be sent.
+    /// Bytes of files that are not to be stored: their content was sent before, or they could not be.
     pub needless_bytes: u64,
     /// Whether no more files will be found.
     pub all_found: bool,
@@ -104,7 +110,7 @@ impl Progress {
             read_bytes: self.read_bytes.load(Ordering::Relaxed),
             sent_bytes: self.sent_bytes.load(Ordering::Relaxed),
             stored_bytes: self.stored_bytes.load(Ordering::Relaxed),
-            needless_bytes: self.needless_bytes.load(Ordering::Relaxed),
+            needless_bytes: self.needless_bytes.load(Ordering::Relaxed) + self.copied_bytes.load(Ordering::Relaxed),
             all_found: self.all_found.load(Ordering::Relaxed) != 0,
         }
     }
@@ -128,6 +134,28 @@ impl Progress {
     pub(crate) fn forget_open(&self) {
         self.found_files.store(self.done_files.load(Ordering::Relaxed), Ordering::Relaxed);
         self.found_bytes.store(self.done_bytes.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.copied_bytes.store(0, Ordering::Relaxed);
+    }
+
+    /// A file waits for the result of the same content, sent from another path.
+    pub(crate) fn copy_waits(&self, bytes: u64) {
+        self.copied_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// It does not wait for it any more, whatever comes then.
+    pub(crate) fn copy_waits_no_more(&self, bytes: u64) {
+        less(&self.copied_bytes, bytes);
+    }
+
+    /// From now on these are the results that are waited for.
+    pub(crate) fn waits_for(&self, awaited: &Arc<Awaited>) {
+        *self.awaited.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(awaited);
+    }
+
+    /// An upload of which a result is waited for.
+    pub(crate) fn awaited_upload(&self) -> Option<UploadId> {
+        let awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner).upgrade()?;
+        awaited.uploads().first().copied()
     }
 
     /// A file is done. One that was done before, and has changed or was mended since, is one file, and counts as it ended now.

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::process::ExitCode;
 
-use filemill_client::{Activity, Error, Event, Events, Home, ProgressNow, Reason, SendOptions, WatchOptions};
+use filemill_client::{Activity, Client, Error, Event, Events, Home, ProgressNow, Reason, SendOptions, WatchOptions};
 use tokio_util::sync::CancellationToken;
 
 use super::open_client;
@@ -11,7 +11,7 @@ use super::parameters::given;
 use crate::args;
 use crate::exit::EXIT_SIGNAL;
 use crate::lines::{Output, plain, tell};
-use crate::progress::Shown;
+use crate::progress::{Ask, Shown};
 use crate::report;
 use crate::words::{self, tell_event};
 
@@ -32,7 +32,7 @@ pub(crate) async fn send(home: Home, send: args::Send, stop: &CancellationToken)
     };
     let (sending, events) = client.send(options);
     let failing = Failures { rejected: send.analysis.failing.rejected(), cancelled: true };
-    let printed = print(&sending, events, send.analysis.json, failing, stop).await;
+    let printed = print(&sending, events, send.analysis.json, failing, (&pool(&client), stop)).await;
     let printed = unless_stopped(&sending, printed).await;
     client.close().await;
     printed
@@ -53,7 +53,7 @@ pub(crate) async fn watch(home: Home, watch: args::Watch, stop: &CancellationTok
     };
     let (watching, events) = client.watch(options);
     let failing = Failures { rejected: watch.analysis.failing.rejected(), cancelled: true };
-    let printed = print(&watching, events, watch.analysis.json, failing, stop).await;
+    let printed = print(&watching, events, watch.analysis.json, failing, (&pool(&client), stop)).await;
     client.close().await;
     printed
 }
@@ -68,7 +68,7 @@ pub(crate) async fn resume(
     let (resuming, events) = client.resume();
     // Whoever resumes learns what became of it since, and cancelled it perhaps.
     let failing = Failures { rejected: failing.rejected(), cancelled: false };
-    let printed = print(&resuming, events, json, failing, stop).await;
+    let printed = print(&resuming, events, json, failing, (&pool(&client), stop)).await;
     let printed = unless_stopped(&resuming, printed).await;
     client.close().await;
     printed
@@ -91,7 +91,7 @@ async fn print(
     mut events: Events,
     json: bool,
     failing: Failures,
-    stop: &CancellationToken,
+    (pool, stop): (&str, &CancellationToken),
 ) -> Result<ExitCode, Error> {
     let mut printer = Printer { output: Output::new(), json, heading: !json };
     let mut shown = Shown::new(activity.clone());
@@ -99,7 +99,7 @@ async fn print(
     let mut batch = Vec::with_capacity(LINES_AT_ONCE);
     let ended = activity.ended();
     tokio::pin!(ended);
-    let mut asked: Option<Pin<Box<dyn Future<Output = Option<Reason>> + Send + '_>>> = None;
+    let mut asked: Option<Pin<Box<dyn Future<Output = (Ask, Option<Reason>)> + Send + '_>>> = None;
     let (mut is_stopped, mut all_told) = (false, false);
     let result = loop {
         tokio::select! {
@@ -113,13 +113,16 @@ async fn print(
                 is_stopped = true;
                 activity.stop();
             }
-            _ = tick.tick() => if shown.tick() {
+            _ = tick.tick() => if let Some(ask) = shown.tick() {
                 // Not waited for here: the work must go on meanwhile.
-                asked = Some(Box::pin(activity.why_waiting()));
+                asked = Some(Box::pin(async move { (ask, activity.why_waiting().await) }));
             },
-            why = answer(&mut asked) => {
+            (ask, why) = answer(&mut asked) => {
                 asked = None;
-                shown.aside(|| tell(&still(why)));
+                if ask == Ask::All || why == Some(Reason::NoProcessor) {
+                    shown.said_why();
+                    shown.aside(|| tell(&still(why, pool)));
+                }
             }
             result = &mut ended => break result,
         }
@@ -155,9 +158,18 @@ async fn answer<T>(asked: &mut Option<Pin<Box<dyn Future<Output = T> + Send + '_
     }
 }
 
+/// The pool that files are sealed for.
+fn pool(client: &Client) -> String {
+    client.config().enrolment.pool().to_owned()
+}
+
 /// What is said when everything is stored and no result comes.
-fn still(why: Option<Reason>) -> String {
+fn still(why: Option<Reason>, pool: &str) -> String {
     match why {
+        Some(Reason::NoProcessor) => format!(
+            "everything is stored; no processor of pool `{pool}` is running, or none of them can run this engine: \
+             an operator starts one with `filemill-processor run`, and the results come then"
+        ),
         Some(why) => {
             format!("everything is stored; {}: `filemill status` says it of each file", plain(&words::reason(&why)))
         }
@@ -203,6 +215,14 @@ mod tests {
             assert!(!has_done(&ended(0, 1), failing) && !has_done(&ended(2, 1), failing));
             assert_eq!(has_done(&ended(2, 0), failing), !rejected);
         }
+    }
+
+    #[test]
+    fn that_no_processor_runs_is_said_with_who_starts_one() {
+        insta::assert_snapshot!(
+            still(Some(Reason::NoProcessor), "main"),
+            @"everything is stored; no processor of pool `main` is running, or none of them can run this engine: an operator starts one with `filemill-processor run`, and the results come then"
+        );
     }
 
     #[test]

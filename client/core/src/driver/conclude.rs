@@ -163,7 +163,11 @@ impl Shared {
         let opened = || Reopened { sealed: sealed.clone(), artifacts: Arc::clone(artifacts), ending: ending.clone() };
         let said = |place: &FilePlace| Conclusion::of_place(place, opened());
         for place in &arrival.places {
-            if if place.reused { others.remove(&place.path) } else { itself } {
+            let was_copied = place.reused && others.remove(&place.path);
+            if was_copied {
+                self.progress.copy_waits_no_more(place.size);
+            }
+            if was_copied || !place.reused && itself {
                 self.conclude(said(place)).await?;
             }
         }
@@ -173,6 +177,7 @@ impl Shared {
         // Found to have the same content after the places were looked up.
         for place in self.inbox.journal.places(&[(arrival.upload, arrival.index)]).await? {
             if place.reused && others.remove(&place.path) {
+                self.progress.copy_waits_no_more(place.size);
                 self.conclude(said(&place)).await?;
             }
         }

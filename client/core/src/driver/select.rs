@@ -325,6 +325,9 @@ impl Selector {
             if self.shared.awaited.claim(known.upload, known.index, &path, known.reused) {
                 let event = Event::SentAgain { path: self.shared.named(&path), reason: AgainReason::WriterWentOn };
                 self.shared.events.tell(event).await;
+                if known.reused {
+                    self.shared.progress.copy_waits_no_more(known.file.stat.size);
+                }
                 self.shared.forget_file(known.file.stat.size);
             }
         }
@@ -353,7 +356,9 @@ impl Selector {
             if !waits {
                 // Named twice by the user: one last word is enough.
                 self.shared.forget_file(file.stat.size);
-            } else if known.stored && !known.reused {
+            } else if known.reused {
+                self.shared.progress.copy_waits(known.file.stat.size);
+            } else if known.stored {
                 // Of what is still to be stored, the transfer says how much there is already.
                 self.shared.progress.stored(file.stat.size);
             }
@@ -372,6 +377,9 @@ impl Selector {
             // Only these: whoever follows the events says the last of others that wait for the same result.
             for (file, known) in by_place.remove(&place).unwrap_or_default() {
                 if self.shared.awaited.claim(place.0, place.1, &file.path, known.reused) {
+                    if known.reused {
+                        self.shared.progress.copy_waits_no_more(known.file.stat.size);
+                    }
                     done.push((file, known));
                 }
             }

@@ -31,7 +31,7 @@ pub(crate) struct Shared {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) events: Teller,
     pub(crate) progress: Arc<Progress>,
-    pub(crate) awaited: Awaited,
+    pub(crate) awaited: Arc<Awaited>,
     /// Files that were found and of which the last has not been said.
     pub(crate) pending: watch::Sender<u64>,
     pub(crate) roots: Vec<Root>,

@@ -476,6 +476,7 @@ impl Driver {
         }
         for found in self.shared.inbox.journal.detach(upload, index).await? {
             if paths.contains(&found.path) {
+                self.shared.progress.copy_waits_no_more(found.stat.size);
                 self.later.push((Instant::now(), Later::File(Box::new(found))));
             }
         }

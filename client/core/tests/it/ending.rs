@@ -164,6 +164,37 @@ async fn what_stored_files_wait_for_can_be_asked_while_they_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_sends_the_same_again_can_ask_what_it_waits_for_too() {
+    let world = World::new().await;
+    world.write("file", "content");
+    world.fake.lock().faults.hold_results = true;
+    let client = world.client().await;
+    let send = |path| client.send(SendOptions { paths: vec![path], ..SendOptions::default() });
+    let (first, first_told) = send(world.files().join("file"));
+    let copy = world.path("copy");
+    let ask = async {
+        let stored = || world.fake.lock().uploads.values().any(|upload| upload.stored.len() == 1);
+        eventually("it to be stored", stored).await;
+        let (again, told) = send(world.files().join("file"));
+        eventually("it to be waited for", || again.progress().stored_bytes == 7).await;
+        assert!(matches!(again.why_waiting().await, Some(Reason::NoProcessor)));
+        // The same content at another path need not be stored at all.
+        std::fs::write(&copy, "content").unwrap();
+        let (of_copy, copy_told) = send(copy.clone());
+        eventually("the copy to be waited for", || of_copy.progress().needless_bytes == 7).await;
+        assert!(matches!(of_copy.why_waiting().await, Some(Reason::NoProcessor)));
+        world.fake.process_all();
+        let (again, of_copy_ran) = tokio::join!(collect(&again, told), collect(&of_copy, copy_told));
+        assert_eq!((again.finished.len(), of_copy_ran.finished.len()), (1, 1));
+        let now = of_copy.progress();
+        assert_eq!((now.needless_bytes, now.stored_bytes, now.done_files), (7, 0, 1), "it was counted twice");
+    };
+    let (ran, ()) = tokio::join!(collect(&first, first_told), ask);
+    ran.assert_sizes(&[("file", 7)]);
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn storage_that_takes_nothing_is_said_and_so_is_that_it_takes_again() {
     let world = World::new().await;
     world.write("file", "content");
