@@ -13,7 +13,24 @@ pub(crate) use transfer::{resume, send, watch};
 
 use filemill_client::{Client, ClientOptions, Error, Home};
 
+use crate::lines::tell;
 use crate::words::tell_warning;
+
+/// Does `work`, which asks the server, and says after a while that it does not answer.
+async fn saying_who_is_silent<T>(client: &Client, work: impl Future<Output = T>) -> T {
+    let say = async {
+        client.server_is_silent().await;
+        tell(&format!(
+            "waiting for server `{}`, which does not answer",
+            client.config().server.as_str().trim_end_matches('/')
+        ));
+        std::future::pending().await
+    };
+    tokio::select! {
+        done = work => done,
+        never = say => never,
+    }
+}
 
 /// Opens the client.
 async fn open_client(home: Home) -> Result<Client, Error> {

@@ -89,6 +89,9 @@ fn awaited(reason: &AwaitedThing) -> String {
 fn trouble_message(trouble: &Trouble) -> String {
     match trouble {
         Trouble::Unreachable { error } => format!("{error}; trying again"),
+        Trouble::Silent { server, for_s } => {
+            format!("server `{server}` has not answered for {for_s} seconds; waiting for it")
+        }
         Trouble::NoPool { error } => format!("{error}; waiting for it"),
         Trouble::NothingSent { error } => format!("nothing can be sent now: {error}; what is to be sent waits"),
         Trouble::UploadRefused { upload, refusal } => {
@@ -122,6 +125,7 @@ fn trouble_hint(trouble: &Trouble) -> Option<String> {
         | Trouble::Undescribed { error }
         | Trouble::InTheWay { error }
         | Trouble::FolderNotWatched { error } => return hint(error),
+        Trouble::Silent { .. } => "check the address and the network; its operator's log may say why",
         Trouble::UploadRefused { refusal, .. } => return refusal.hint.clone(),
         Trouble::Undescribable { .. } => "name it with --engine NAME, or try again when another processor runs",
         Trouble::ResultsNotKept { .. } => "free some space there, or let it be written to; nothing is lost",

@@ -21,6 +21,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
 use url::Url;
 
 use crate::error::{Error, NoAnswer};
@@ -33,6 +34,8 @@ pub(crate) use storage::{Got, Put, Storage};
 
 /// How long one request may take. The largest carries a few MiB.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+/// After so long without an answer it is said what is waited for.
+const SILENT_AFTER: Duration = Duration::from_secs(5);
 /// Longest answer that is read, in bytes. A page of results that are as large as may be inline is the longest.
 const ANSWER_MAX_BYTES: usize = 32 << 20;
 /// Longest answer to a request that failed, in bytes.
@@ -82,12 +85,23 @@ pub(crate) struct Api {
     authorization: Option<HeaderValue>,
     reach: Reach,
     clock: Arc<ServerClock>,
+    /// Rung when a request has waited for long, for whoever is told nothing.
+    silence: Arc<Notify>,
 }
 
 /// Whether the server or storage can be reached, told once for each change.
 struct Reach {
     events: Teller,
-    trouble: Mutex<bool>,
+    told: Mutex<Told>,
+}
+
+/// What was told last of whether somebody can be reached.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    Nothing,
+    /// That no answer comes.
+    Silence,
+    Trouble,
 }
 
 /// What one attempt came to.
@@ -117,6 +131,7 @@ impl Api {
             authorization: None,
             reach: Reach::new(Teller::to_nobody()),
             clock: Arc::default(),
+            silence: Arc::default(),
         })
     }
 
@@ -128,6 +143,7 @@ impl Api {
             authorization: self.authorization.clone(),
             reach: Reach::new(events),
             clock: Arc::clone(&self.clock),
+            silence: Arc::clone(&self.silence),
         }
     }
 
@@ -286,6 +302,11 @@ impl Api {
         self.reach.in_trouble(error);
     }
 
+    /// Waits until a request, of whatever activity, has waited for its answer for long.
+    pub(crate) async fn is_silent(&self) {
+        self.silence.notified().await;
+    }
+
     /// Says once that it answers again.
     pub(crate) fn recovered(&self) {
         self.reach.recovered(|| Recovery::Server { server: self.server().to_owned() });
@@ -361,7 +382,22 @@ impl Api {
         }
     }
 
+    /// Asks once, and says after a while that nothing has come yet.
     async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Attempt> {
+        let answer = self.answer(request);
+        tokio::pin!(answer);
+        tokio::select! {
+            biased;
+            answer = &mut answer => return answer,
+            () = tokio::time::sleep(SILENT_AFTER) => {}
+        }
+        let (server, for_s) = (self.server().to_owned(), SILENT_AFTER.as_secs());
+        self.reach.tell(Told::Silence, || Trouble::Silent { server, for_s });
+        self.silence.notify_one();
+        answer.await
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Attempt> {
         let response = self.send(request, Some(REQUEST_TIMEOUT)).await?;
         if let Some(kind) = other_than_json(&response) {
             // A captive portal's page, for one: it says nothing of the server, and goes away.
@@ -428,20 +464,26 @@ impl Api {
 
 impl Reach {
     fn new(events: Teller) -> Self {
-        Self { events, trouble: Mutex::new(false) }
+        Self { events, told: Mutex::new(Told::Nothing) }
     }
 
     fn in_trouble(&self, error: &Error) {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if !std::mem::replace(&mut *trouble, true) {
+        self.tell(Told::Trouble, || Trouble::Unreachable { error: error.clone() });
+    }
+
+    /// Tells `what` unless that, or worse, was told already.
+    fn tell(&self, now: Told, what: impl FnOnce() -> Trouble) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told < now {
+            *told = now;
             // Nobody waits for this: whoever is too slow for it sees later that nothing moves.
-            self.events.try_tell(event::Event::Trouble(Trouble::Unreachable { error: error.clone() }));
+            self.events.try_tell(event::Event::Trouble(what()));
         }
     }
 
     fn recovered(&self, what: impl FnOnce() -> Recovery) {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::replace(&mut *trouble, false) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut *told, Told::Nothing) != Told::Nothing {
             self.events.try_tell(event::Event::Recovered(what()));
         }
     }

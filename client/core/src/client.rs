@@ -172,6 +172,11 @@ impl Client {
         }
     }
 
+    /// Waits until the server has not answered something for a while that it was asked, so that whoever waits can be told. Cancel safe.
+    pub async fn server_is_silent(&self) {
+        self.base.api.is_silent().await;
+    }
+
     /// Lists files of these uploads no more that were given up, of all if none is named. Returns how many those were.
     ///
     /// # Errors

@@ -79,6 +79,13 @@ pub enum Trouble {
         /// What was seen.
         error: Error,
     },
+    /// The server has not answered a request for a while; it is waited for.
+    Silent {
+        /// Which.
+        server: String,
+        /// For how long, in seconds.
+        for_s: u64,
+    },
     /// No processor of the pinned pool has announced itself to the server yet; that is waited for.
     NoPool {
         /// What the server has instead.

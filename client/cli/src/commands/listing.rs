@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use filemill_client::{Error, Fetched, Finished, Home, StillToFetch, UploadId};
 use tokio_util::sync::CancellationToken;
 
-use super::open_to_read;
+use super::{open_to_read, saying_who_is_silent};
 use crate::lines::{Output, files, plain, tell, tell_error};
 use crate::{report, words};
 
@@ -54,7 +54,7 @@ pub(crate) async fn results(home: Home, json: bool, stop: &CancellationToken) ->
         Ok(code)
     };
     let result = tokio::select! {
-        result = work => result,
+        result = saying_who_is_silent(&client, work) => result,
         () = stop.cancelled() => Err(Error::Stopped),
     };
     client.close().await;
@@ -84,7 +84,7 @@ pub(crate) async fn status(home: Home, json: bool, stop: &CancellationToken) -> 
         output.print(&if json { report::waiting_json(&file) } else { report::waiting_row(&file) }, json);
     });
     let result = tokio::select! {
-        result = work => result,
+        result = saying_who_is_silent(&client, work) => result,
         () = stop.cancelled() => Err(Error::Stopped),
     };
     output.flush();
@@ -103,16 +103,15 @@ pub(crate) async fn status(home: Home, json: bool, stop: &CancellationToken) -> 
 pub(crate) async fn cancel(home: Home, uploads: &[UploadId], all: bool) -> Result<ExitCode, Error> {
     let client = open_to_read(home).await?;
     let mut code = ExitCode::SUCCESS;
-    let cancelled = client
-        .cancel(if all { &[] } else { uploads }, |upload, cancelled| match cancelled {
-            Ok(count) => tell(&format!("`{upload}`: {} cancelled", files(count.into()))),
-            Err(error) => {
-                tell(&format!("`{upload}` was not cancelled"));
-                tell_error(&error);
-                code = ExitCode::FAILURE;
-            }
-        })
-        .await;
+    let cancelling = client.cancel(if all { &[] } else { uploads }, |upload, cancelled| match cancelled {
+        Ok(count) => tell(&format!("`{upload}`: {} cancelled", files(count.into()))),
+        Err(error) => {
+            tell(&format!("`{upload}` was not cancelled"));
+            tell_error(&error);
+            code = ExitCode::FAILURE;
+        }
+    });
+    let cancelled = saying_who_is_silent(&client, cancelling).await;
     let forgotten = match &cancelled {
         Ok(_) => client.forget_failed(if all { &[] } else { uploads }).await,
         Err(_) => Ok(0),

@@ -195,6 +195,24 @@ async fn whoever_sends_the_same_again_can_ask_what_it_waits_for_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_requests_and_never_answers_is_said_to_be_waited_for() {
+    let world = World::new().await;
+    world.write("file", "content");
+    world.fake.lock().faults.hang_calls = true;
+    let client = world.client().await;
+    let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let (sending, mut told) = client.send(options);
+    let first = tokio::time::timeout(LIMIT, told.next()).await.expect("it says nothing");
+    assert!(matches!(&first, Some(Event::Trouble(Trouble::Silent { .. }))), "{first:?}");
+    tokio::time::timeout(LIMIT, client.server_is_silent()).await.expect("others hear nothing of it");
+    world.fake.lock().faults.hang_calls = false;
+    let ran = collect(&sending, told).await;
+    ran.assert_sizes(&[("file", 7)]);
+    assert!(matches!(&ran.events[..], [Event::Recovered(Recovery::Server { .. })]), "{:?}", ran.events);
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn storage_that_takes_nothing_is_said_and_so_is_that_it_takes_again() {
     let world = World::new().await;
     world.write("file", "content");

@@ -368,6 +368,9 @@ fn problem(status: StatusCode, code: ErrorCode, message: &str) -> Response {
 async fn guard(State(fake): State<Fake>, request: axum::extract::Request, next: axum::middleware::Next) -> Response {
     let authorised = request.headers().get("authorization").is_some_and(|value| value == &format!("Bearer {TOKEN}"))
         || request.uri().path() == "/v1/joins";
+    while fake.lock().faults.hang_calls {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     {
         let mut inner = fake.lock();
         if !authorised || inner.faults.revoked {
