@@ -113,6 +113,9 @@ fn trouble_message(trouble: &Trouble) -> String {
             format!("{left} not in `{}` yet", shown(folder))
         }
         Trouble::InTheWay { error } | Trouble::FolderNotWatched { error } => error.to_string(),
+        Trouble::FolderGone { folder } => {
+            format!("watched folder `{}` is gone, removed or moved away; waiting for it to come back", shown(folder))
+        }
         Trouble::JournalFull { error } => format!("{error}: nothing is sent or taken in until there is some"),
     }
 }
@@ -132,6 +135,7 @@ fn trouble_hint(trouble: &Trouble) -> Option<String> {
         Trouble::ResultsLeft { .. } => {
             "free some space there, or let it be written to; whoever watches or sends the same files again with this folder keeps them"
         }
+        Trouble::FolderGone { .. } => return None,
         Trouble::JournalFull { .. } => "free some space: this program goes on by itself",
     };
     Some(hint.to_owned())
@@ -145,6 +149,7 @@ fn recovered(recovery: &Recovery) -> String {
             let results = if *count == 1 { "one result that waited is" } else { "all results that waited are" };
             format!("results are kept in `{}` again: {results} there", shown(folder))
         }
+        Recovery::FolderBack { folder } => format!("watched folder `{}` is back", shown(folder)),
         Recovery::JournalRoom => "there is room for the journal again".to_owned(),
     }
 }

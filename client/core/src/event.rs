@@ -146,6 +146,12 @@ pub enum Trouble {
         /// Of what not, and why.
         error: Error,
     },
+    /// A watched folder is not there any more, removed or moved away; it is waited for.
+    FolderGone {
+        /// As the user named it.
+        #[serde(serialize_with = "plain::path")]
+        folder: PathBuf,
+    },
     /// The journal's disk is full: nothing is sent or taken in until there is room.
     JournalFull {
         /// Which journal.
@@ -174,6 +180,12 @@ pub enum Recovery {
         folder: PathBuf,
         /// How many waited.
         count: u64,
+    },
+    /// A watched folder that was gone is back.
+    FolderBack {
+        /// As the user named it.
+        #[serde(serialize_with = "plain::path")]
+        folder: PathBuf,
     },
     /// There is room for the journal.
     JournalRoom,

@@ -2,6 +2,7 @@
 //! through depends on how far its word may be trusted. Each folder that the user named has its turn: whoever writes to one, however
 //! much, keeps the others from nothing.
 
+mod gone;
 mod hints;
 mod looks;
 mod steps;
@@ -132,6 +133,8 @@ struct Watched {
     /// Folders in it to be looked through, and the one of which that goes on.
     parts: VecDeque<PathBuf>,
     part: Option<Part>,
+    /// It was said that it is not there.
+    is_gone: bool,
     /// What has come to rest.
     ready: VecDeque<Found>,
 }
@@ -177,6 +180,7 @@ impl Folders {
             whole: None,
             parts: VecDeque::new(),
             part: None,
+            is_gone: false,
             ready: VecDeque::new(),
         };
         let watched: Vec<Watched> = roots.into_iter().map(watched).collect();
@@ -262,6 +266,7 @@ impl Folders {
         let mut renew = lost_events | std::mem::take(&mut self.has_opened);
         if now.saturating_duration_since(self.mounts_at) >= MOUNTS_EVERY {
             self.mounts_at = now;
+            self.tell_of_gone();
             self.tell_of_deaf();
             let mounts = mounts_of(&self.watched);
             let identities = self.watched.iter().map(|watched| identity(&watched.root)).collect();
@@ -405,6 +410,9 @@ impl Folders {
 
     /// Takes in something that was met in a root: a file that is new or has changed is watched until it has come to rest.
     fn consider(&mut self, position: usize, met: Met, sign: Sign) {
+        if self.is_of_gone(position, &met) {
+            return;
+        }
         match met {
             Met::File(found) => {
                 if self.taken.is_taken(&found.path, found.stat) {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use filemill_client::{Error, Event, Note, Reason, SkipReason, Trouble, WatchOptions};
+use filemill_client::{Error, Event, Note, Reason, Trouble, WatchOptions};
 
 use crate::minding::{SmallDisk, in_folder, is_journal_full, watching};
 use crate::world::World;
@@ -67,7 +67,7 @@ async fn what_was_right_when_a_watcher_began_ends_it_no_more_when_its_journal_ha
             let is_any = |event: &Event| matches!(event, Event::Trouble(Trouble::NothingSent { .. }));
             watching.until("the clock", |told| told.iter().any(is_any)).await;
             world.fake.lock().faults.date = None;
-            let gone = |event: &Event| matches!(event, Event::Skipped { reason: SkipReason::Unreadable { detail }, .. } if detail.ends_with("exist"));
+            let gone = |event: &Event| matches!(event, Event::Trouble(Trouble::FolderGone { .. }));
             watching.until("the folder to be missed", |told| told.iter().any(gone)).await;
             fs::remove_file(world.path("results")).unwrap();
             fs::rename(world.path("away"), world.files()).unwrap();

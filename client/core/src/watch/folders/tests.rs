@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use tempfile::TempDir;
 
 use super::*;
+use crate::event::Recovery;
 use crate::teller::Events;
 use crate::unprivileged::{unprivileged, with_nothing_opened};
 use crate::watch::settle::SETTLING_MAX;
@@ -311,6 +312,30 @@ fn of_a_folder_that_may_not_be_read_or_is_gone_just_that_is_said() {
         test.until_found("file", 1);
         test.end(looking);
     });
+}
+
+#[test]
+fn that_a_folder_is_gone_is_told_once_and_so_is_that_it_is_back() {
+    let (mut test, folders) = Test::new(|path| write(&path.join("a/file"), "1"));
+    let looking = test.look(folders);
+    test.until_found("file", 1);
+    fs::rename(test.path("a"), test.path("moved")).unwrap();
+    let (folder, mut told) = (test.path("a"), Vec::new());
+    let mut until_told = |test: &mut Test, count: usize| {
+        test.until("it to be told", |test| {
+            told.extend(test.events.try_next());
+            told.len() == count
+        });
+        told.clone()
+    };
+    let said = until_told(&mut test, 1);
+    assert!(matches!(&said[0], Event::Trouble(Trouble::FolderGone { folder: gone }) if *gone == folder), "{said:?}");
+    fs::rename(test.path("moved"), test.path("a")).unwrap();
+    let said = until_told(&mut test, 2);
+    assert!(matches!(&said[1], Event::Recovered(Recovery::FolderBack { folder: back }) if *back == folder), "{said:?}");
+    test.write("a/new", "22");
+    test.until_found("new", 2);
+    test.end(looking);
 }
 
 #[test]
