@@ -99,7 +99,8 @@ fn is_false(value: &bool) -> bool {
     !*value
 }
 
-/// `succeeded`, `failed`, or `not_shown` for a result that is not to be believed.
+/// `succeeded`, `failed`, or `not_shown` for a result that is not to be believed: a closed list, as the help says, since programs read
+/// it. Of what its engine rejected it is `failed`.
 fn status(ending: &Ending) -> &'static str {
     match ending {
         Ending::Succeeded { .. } => "succeeded",
