@@ -39,8 +39,8 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Go on with everything that was begun and not finished, and print the results
     Resume {
-        /// One JSON object a file on standard output: `status` is `succeeded`, `failed` or `not_shown`, and `outcome` says how it
-        /// ended: of what its engine rejected, `failed` and `rejected`
+        /// One JSON object a file on standard output: `status` is `succeeded`, `failed` or `not_shown`, and `outcome` says
+        /// more: a file that its engine rejected is `failed`, with the outcome `rejected`
         #[arg(long)]
         json: bool,
         #[command(flatten)]
@@ -48,8 +48,8 @@ pub(crate) enum Command {
     },
     /// Fetch new results, and print all that are in the journal
     Results {
-        /// One JSON object a file on standard output: `status` is `succeeded`, `failed` or `not_shown`, and `outcome` says how it
-        /// ended: of what its engine rejected, `failed` and `rejected`
+        /// One JSON object a file on standard output: `status` is `succeeded`, `failed` or `not_shown`, and `outcome` says
+        /// more: a file that its engine rejected is `failed`, with the outcome `rejected`
         #[arg(long)]
         json: bool,
     },
@@ -173,8 +173,8 @@ pub(crate) struct Analysis {
     /// published one reads the file); the only one, or `size`, if absent
     #[arg(long, value_name = "NAME")]
     pub(crate) engine: Option<String>,
-    /// One JSON object a file on standard output: `status` is `succeeded`, `failed` or `not_shown`, and `outcome` says how it ended: of
-    /// what its engine rejected, `failed` and `rejected`
+    /// One JSON object a file on standard output: `status` is `succeeded`, `failed` or `not_shown`, and `outcome` says more: a
+    /// file that its engine rejected is `failed`, with the outcome `rejected`
     #[arg(long)]
     pub(crate) json: bool,
     /// Keep the sealed results in DIR, as NAME.age, and what engines made in NAME.artifacts

@@ -1,5 +1,6 @@
 //! Sending files and folders, once.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,6 +35,26 @@ pub struct SendOptions {
     pub parameters: GivenParameters,
 }
 
+/// What these paths name, each once, however often it is named; and what cannot be had.
+fn named(paths: &[PathBuf]) -> (Vec<Root>, Vec<Met>) {
+    let (mut named, mut missing) = (HashSet::new(), HashSet::new());
+    let (mut roots, mut unreadable) = (Vec::new(), Vec::new());
+    for path in paths {
+        match Root::new(path) {
+            Ok(root) if named.insert(root.path.clone()) => roots.push(root),
+            Err(reason) if missing.insert(std::path::absolute(path).unwrap_or_else(|_| path.clone())) => {
+                unreadable.push(Met::Unreadable { path: path.clone(), reason });
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    let named = Arc::new(named);
+    for root in &mut roots {
+        root.inner = Arc::clone(&named);
+    }
+    (roots, unreadable)
+}
+
 impl Context {
     /// Sends files and folders, and returns when each has its last word.
     ///
@@ -56,12 +77,9 @@ impl Context {
         self.journal.adopt(&self.home, &account, &self.session).await?;
         self.catch_up_with_the_begun().await?;
         let exports = self.journal.export_folders(export.as_ref().map(Export::folder)).await?;
-        let (mut roots, mut unreadable) = (Vec::new(), Vec::new());
-        for path in &options.paths {
-            match Root::new(path) {
-                Ok(root) => roots.push(root.without(self.home.path(), &exports)),
-                Err(reason) => unreadable.push(Met::Unreadable { path: path.clone(), reason }),
-            }
+        let (mut roots, unreadable) = named(&options.paths);
+        for root in &mut roots {
+            *root = root.clone().without(self.home.path(), &exports);
         }
         let work = Work { roots: roots.clone(), export, again: options.again, parameters, ..Work::default() };
         let shared = self.shared(&recipe, work);

@@ -31,6 +31,8 @@ pub(crate) struct Root {
     pub(crate) home: PathBuf,
     /// Folders that results were kept in, likewise: the results are not sent.
     pub(crate) exports: Arc<HashSet<PathBuf>>,
+    /// What the user named besides and lies in it, likewise: it is met there, and not here.
+    pub(crate) inner: Arc<HashSet<PathBuf>>,
 }
 
 /// Something that a walk met.
@@ -72,7 +74,7 @@ impl Root {
 
     /// The one at the absolute `path`, which has no links and which the user calls so.
     pub(crate) fn resolved(path: PathBuf) -> Self {
-        Self { given: path.clone(), path, home: PathBuf::new(), exports: Arc::default() }
+        Self { given: path.clone(), path, home: PathBuf::new(), exports: Arc::default(), inner: Arc::default() }
     }
 
     /// The opened folder, and the absolute `path` below it.
@@ -241,6 +243,9 @@ impl Walk {
 
     /// What is at `path`, which looked like `seen`.
     fn meet(&mut self, root: &Root, rules: &Rules, path: PathBuf, seen: io::Result<Seen>) -> Step {
+        if root.inner.contains(&path) {
+            return Step::Met(None);
+        }
         Step::Met(match seen {
             Ok(seen) if seen.is_folder() => {
                 let is_walked = |why: &LeftOut| self.is_into_unruled && matches!(why, LeftOut::Unknown { .. });

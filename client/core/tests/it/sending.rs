@@ -204,6 +204,30 @@ async fn results_that_were_kept_in_a_folder_are_not_sent_by_a_later_command_and_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_named_several_times_is_sent_and_counted_once() {
+    let world = World::new().await;
+    let file = world.write("sub/file", "content");
+    let (dotted, missing) = (world.files().join("./sub/../sub/file"), world.files().join("missing"));
+    let paths = vec![
+        file.clone(),
+        file.clone(),
+        dotted,
+        world.files(),
+        world.files().join("sub"),
+        missing.clone(),
+        world.files().join("./missing"),
+    ];
+    let client = world.client().await;
+    let (sending, told) = client.send(SendOptions { paths, ..SendOptions::default() });
+    let ran = collect(&sending, told).await;
+    let summary = ran.summary(&world.files());
+    assert_eq!(summary, "missing: it does not exist\nsub/file: {\"bytes\":7}\n");
+    let now = sending.progress();
+    assert_eq!((now.found_files, now.found_bytes, now.done_files), (2, 7, 2));
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cancelled_and_quarantined_files_say_that_the_server_said_so() {
     let world = World::new().await;
     world.fake.lock().faults.cheat = crate::fake::Cheat::Quarantine;
