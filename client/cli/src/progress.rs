@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use filemill_client::{Activity, ProgressNow};
+use filemill_client::{Activity, Event, Note, ProgressNow};
 use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::lines::{files, tell};
@@ -31,6 +31,8 @@ pub(crate) struct Shown {
     rates: (f64, f64),
     told: Instant,
     stuck: Stuck,
+    /// It was said already that there is nothing to do, and why.
+    nothing_said: bool,
 }
 
 /// Since when nothing moves, and what was asked because of that.
@@ -80,12 +82,17 @@ impl Shown {
         let now = Instant::now();
         let bars = std::io::stderr().is_terminal().then(Bars::new);
         let (last, rates) = ((now, ProgressNow::default()), (0.0, 0.0));
-        Self { activity, bars, started: now, last, rates, told: now, stuck: Stuck::new(now) }
+        Self { activity, bars, started: now, last, rates, told: now, stuck: Stuck::new(now), nothing_said: false }
     }
 
     /// How often to call [`tick`](Self::tick).
     pub(crate) fn interval(&self) -> Duration {
         if self.bars.is_some() { DRAW_EVERY } else { LOOK_EVERY }
+    }
+
+    /// Notes what was said of there being nothing to do.
+    pub(crate) fn heed(&mut self, told: &[Event]) {
+        self.nothing_said |= told.iter().any(|event| matches!(event, Event::Note(Note::NothingFound { .. })));
     }
 
     /// The reason was said that was asked for.
@@ -141,7 +148,7 @@ impl Shown {
             if now.reused_files > 0 {
                 tell(&format!("{} analysed before and not sent (`--again` sends what was)", were(now.reused_files)));
             }
-        } else if done {
+        } else if done && !self.nothing_said {
             tell("there was nothing to do");
         }
     }

@@ -177,6 +177,13 @@ fn noted(note: &Note) -> String {
             let what = "`.git`, `.hg` and `.svn`, which may hold passwords";
             format!("left out: {count} of {what}; `--temporary` would send these, too")
         }
+        Note::NothingFound { named, files: 0, folders: 0, .. } => {
+            let named: Vec<String> = named.iter().map(|path| format!("`{}`", shown(path))).collect();
+            format!("no files in {}", named.join(", "))
+        }
+        Note::NothingFound { files, folders, by_pattern, built_in, .. } => {
+            all_left_out((*files, *folders), (*by_pattern, *built_in))
+        }
         Note::UploadGivenUp { upload, reason } => {
             format!("upload `{upload}` is given up, its files are sent again: {}", again(reason))
         }
@@ -195,6 +202,26 @@ fn noted(note: &Note) -> String {
             };
             let reason = if *in_part { "the server had lost a part of it" } else { "the server had lost it" };
             format!("sending `{first}`{others} again: {reason}")
+        }
+    }
+}
+
+/// That so many files and folders are all that there is, and that patterns, and what is left out unasked, leave so many of them out.
+fn all_left_out((count, folders): (u64, u64), (by_pattern, built_in): (u64, u64)) -> String {
+    let why = match (by_pattern, built_in) {
+        (0, 0) => "by rules",
+        (0, _) => "temporary or system files, or version control: `--temporary` sends them",
+        (_, 0) => "by `--ignore`",
+        _ => "by `--ignore`, or temporary or system files, or version control",
+    };
+    match (count, folders) {
+        (1, 0) => format!("the only file was left out ({why})"),
+        (count, 0) => format!("all {count} files were left out ({why})"),
+        (0, 1) => format!("the only folder was left out ({why})"),
+        (0, folders) => format!("all {folders} folders were left out ({why})"),
+        (count, folders) => {
+            let folders = format!("{folders} {}", if folders == 1 { "folder" } else { "folders" });
+            format!("everything was left out, {} and {folders} ({why})", files(count))
         }
     }
 }
@@ -315,6 +342,18 @@ mod tests {
         let said = "1 file waits in what was to be watched: it is sent when it is watched the next time";
         assert_eq!(left(1, true), said);
         assert!(left(2, false).starts_with("at least 2 files wait in") && left(2, false).contains(": they are sent"));
+    }
+
+    #[test]
+    fn that_there_is_nothing_to_send_is_said_with_the_reason() {
+        let nothing = |files, folders, by_pattern, built_in| {
+            noted(&Note::NothingFound { named: vec!["a".into(), "b".into()], files, folders, by_pattern, built_in })
+        };
+        assert_eq!(nothing(0, 0, 0, 0), "no files in `a`, `b`");
+        assert_eq!(nothing(3, 0, 3, 0), "all 3 files were left out (by `--ignore`)");
+        assert_eq!(nothing(1, 0, 1, 0), "the only file was left out (by `--ignore`)");
+        assert_eq!(nothing(2, 1, 3, 0), "everything was left out, 2 files and 1 folder (by `--ignore`)");
+        assert!(nothing(1, 0, 0, 1).contains("`--temporary` sends them"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod conclude;
 mod follow;
 mod judged;
 mod keep;
+mod left_out;
 mod pause;
 mod reconcile;
 mod refetch;

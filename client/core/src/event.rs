@@ -229,6 +229,20 @@ pub enum Note {
         /// How many.
         count: u64,
     },
+    /// There is no file to send in what was named.
+    NothingFound {
+        /// What that was.
+        #[serde(serialize_with = "plain::paths")]
+        named: Vec<PathBuf>,
+        /// Files in it that were left out, beside those in the folders.
+        files: u64,
+        /// Folders in it that were left out.
+        folders: u64,
+        /// How many of both a pattern leaves out.
+        by_pattern: u64,
+        /// How many are temporary or system files or what version control keeps.
+        built_in: u64,
+    },
     /// An upload is given up, and its files are sent again.
     UploadGivenUp {
         /// Which.

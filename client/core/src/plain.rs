@@ -15,6 +15,11 @@ pub(crate) fn path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S
     }
 }
 
+/// The same for several.
+pub(crate) fn paths<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_str().map_or_else(|| shown_path(path), str::to_owned)))
+}
+
 /// The same for a path that may be absent.
 pub(crate) fn path_if_any<S: Serializer>(given: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
     match given {

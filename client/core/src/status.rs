@@ -130,7 +130,7 @@ impl Client {
                 for met in batch {
                     let (path, reason) = match met {
                         // Said of the rule files themselves, after everything else.
-                        Met::Ignored { path, why: LeftOut::Unknown { .. } } if is_rule_file(&path) => continue,
+                        Met::Ignored { path, why: LeftOut::Unknown { .. }, .. } if is_rule_file(&path) => continue,
                         Met::Unruled { found, why: LeftOut::Unknown { file, .. } } if file == found.path => continue,
                         Met::File(found) => {
                             files.push(found);
@@ -141,10 +141,10 @@ impl Client {
                             files.push(found);
                             continue;
                         }
-                        Met::Ignored { path, why: why @ LeftOut::Unknown { .. } } => {
+                        Met::Ignored { path, why: why @ LeftOut::Unknown { .. }, .. } => {
                             (path, Reason::RulesUnread { rule: why })
                         }
-                        Met::Ignored { path, why } => (path, Reason::Ignored { rule: why }),
+                        Met::Ignored { path, why, .. } => (path, Reason::Ignored { rule: why }),
                         Met::Skipped { path, reason: SkipReason::Link } => (path, Reason::Link),
                         Met::Skipped { path, reason } => (path, Reason::Skipped { reason }),
                         Met::Unreadable { path, reason: detail } => (path, Reason::Unreadable { detail }),

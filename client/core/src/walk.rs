@@ -53,6 +53,7 @@ pub(crate) enum Met {
     Ignored {
         path: PathBuf,
         why: LeftOut,
+        is_folder: bool,
     },
     /// A file of which nobody knows whether a rule leaves it out.
     Unruled {
@@ -250,7 +251,7 @@ impl Walk {
             Ok(seen) if seen.is_folder() => {
                 let is_walked = |why: &LeftOut| self.is_into_unruled && matches!(why, LeftOut::Unknown { .. });
                 if let Some(why) = rules.left_out(&path, true).filter(|why| !is_walked(why)) {
-                    Some(Met::Ignored { path, why })
+                    Some(Met::Ignored { path, why, is_folder: true })
                 } else if root.is_own(&path) {
                     Some(Met::Skipped { path, reason: SkipReason::OwnFolder })
                 } else if root.is_result(&path, true) {
@@ -309,11 +310,11 @@ fn unreadable_folder(why: &str) -> String {
 /// What one path below `root`, which is no folder, is; `None` for a result that was kept there, which is said of the folder.
 pub(crate) fn classify(root: &Root, path: PathBuf, seen: Seen, rules: &Rules) -> Option<Met> {
     if is_part(&path) {
-        return Some(Met::Ignored { path, why: LeftOut::Temporary });
+        return Some(Met::Ignored { path, why: LeftOut::Temporary, is_folder: false });
     }
     let unknown = match rules.left_out(&path, false) {
         Some(why @ LeftOut::Unknown { .. }) => Some(why),
-        Some(why) => return Some(Met::Ignored { path, why }),
+        Some(why) => return Some(Met::Ignored { path, why, is_folder: false }),
         None => None,
     };
     if root.is_result(&path, false) {
@@ -323,7 +324,7 @@ pub(crate) fn classify(root: &Root, path: PathBuf, seen: Seen, rules: &Rules) ->
     Some(match (Found::at(path.clone(), name, seen), unknown) {
         (Ok(found), None) => Met::File(found),
         (Ok(found), Some(why)) => Met::Unruled { found, why },
-        (Err(_), Some(why)) => Met::Ignored { path, why },
+        (Err(_), Some(why)) => Met::Ignored { path, why, is_folder: false },
         (Err(reason), None) => Met::Skipped { path, reason },
     })
 }

@@ -107,6 +107,7 @@ async fn print(
             biased;
             told = events.next_many(&mut batch, LINES_AT_ONCE), if !all_told => {
                 all_told = told == 0;
+                shown.heed(&batch);
                 shown.aside(|| printer.print(&mut batch));
             }
             () = stop.cancelled(), if !is_stopped => {
@@ -130,6 +131,7 @@ async fn print(
     while let Some(event) = events.try_next() {
         batch.push(event);
     }
+    shown.heed(&batch);
     shown.aside(|| printer.print(&mut batch));
     shown.end(result.is_ok());
     result?;

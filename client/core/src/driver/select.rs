@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::conclude::Conclusion;
+use super::left_out::LeftOutCounts;
 use super::shared::{Request, Shared};
 use crate::ending::{Ending, NotSent};
 use crate::error::Error;
@@ -63,7 +64,7 @@ pub(super) async fn select(shared: Arc<Shared>, ways: Ways, stop: CancellationTo
             selected,
             requests,
             attached: HashSet::new(),
-            left_out: BuiltIn::default(),
+            left_out: LeftOutCounts::default(),
             rules_told: false,
         };
         let mut all_met = false;
@@ -98,35 +99,9 @@ struct Selector {
     requests: mpsc::Sender<Request>,
     /// Uploads that the activity was asked to go on with.
     attached: HashSet<UploadId>,
-    left_out: BuiltIn,
+    left_out: LeftOutCounts,
     /// It was said that rule files do not count.
     rules_told: bool,
-}
-
-/// How much was left out without anybody asking for it.
-#[derive(Default)]
-struct BuiltIn {
-    temporary: u64,
-    version_control: u64,
-}
-
-impl BuiltIn {
-    fn count(&mut self, why: &LeftOut) {
-        match why {
-            LeftOut::Temporary | LeftOut::System => self.temporary += 1,
-            LeftOut::VersionControl => self.version_control += 1,
-            // Whoever wrote these knows.
-            LeftOut::Rules | LeftOut::Pattern { .. } | LeftOut::Unknown { .. } => {}
-        }
-    }
-
-    /// What to say of it.
-    fn notes(&self) -> Vec<Note> {
-        let temporary = (self.temporary > 0).then_some(Note::TemporaryLeftOut { count: self.temporary });
-        let version_control =
-            (self.version_control > 0).then_some(Note::VersionControlLeftOut { count: self.version_control });
-        temporary.into_iter().chain(version_control).collect()
-    }
 }
 
 /// What a file that was sent before is good for.
@@ -229,7 +204,8 @@ impl Selector {
                         Conclusion { engine, ..Conclusion::not_sent(path, 0, NotSent::Unreadable, reason) };
                     self.shared.conclude(conclusion).await?;
                 }
-                Met::Ignored { why, .. } | Met::Unruled { why, .. } => self.left_out.count(&why),
+                Met::Ignored { why, is_folder, .. } => self.left_out.count(&why, is_folder),
+                Met::Unruled { why, .. } => self.left_out.count(&why, false),
             }
         }
         Ok(files)
@@ -239,7 +215,7 @@ impl Selector {
     async fn tell_of_rules(&mut self, met: &Met) {
         let path = match met {
             Met::File(found) => &found.path,
-            Met::Ignored { path, why: LeftOut::Rules } => path,
+            Met::Ignored { path, why: LeftOut::Rules, .. } => path,
             _ => return,
         };
         let is_named = || self.shared.roots.iter().any(|root| root.path == *path);
@@ -262,6 +238,11 @@ impl Selector {
         self.shared.progress.all_found();
         for note in self.left_out.notes() {
             self.shared.events.tell(Event::Note(note)).await;
+        }
+        let named = &self.shared.roots;
+        if !self.shared.is_watching() && !named.is_empty() && self.shared.progress.now().found_files == 0 {
+            let named = named.iter().map(|root| root.given.clone()).collect();
+            self.shared.events.tell(Event::Note(self.left_out.nothing_found(named))).await;
         }
         self.selected.send(Handed::AllMet).await.map_err(|_| Error::Stopped)
     }
@@ -513,17 +494,6 @@ fn hash(file: &Found, buffer: &mut [u8]) -> Option<Digest> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_version_control_keeps_is_not_said_to_be_temporary() {
-        let mut left_out = BuiltIn::default();
-        for why in [LeftOut::Rules, LeftOut::VersionControl, LeftOut::VersionControl] {
-            left_out.count(&why);
-        }
-        assert_eq!(left_out.notes(), [Note::VersionControlLeftOut { count: 2 }]);
-        left_out.count(&LeftOut::System);
-        assert_eq!(left_out.notes()[0], Note::TemporaryLeftOut { count: 1 });
-    }
 
     #[test]
     fn only_a_writer_of_the_same_file_went_on() {

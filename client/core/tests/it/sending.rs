@@ -3,7 +3,9 @@
 use std::fs;
 
 use filemill_api::ErrorCode;
-use filemill_client::{AwaitedThing, Ending, Error, Event, Reason, SendOptions, SkipReason, Trouble, WatchOptions};
+use filemill_client::{
+    AwaitedThing, Ending, Error, Event, Note, Reason, SendOptions, SkipReason, Trouble, WatchOptions,
+};
 
 use crate::world::{LIMIT, World, collect, eventually, noise};
 
@@ -225,6 +227,27 @@ async fn what_is_named_several_times_is_sent_and_counted_once() {
     let now = sending.progress();
     assert_eq!((now.found_files, now.found_bytes, now.done_files), (2, 7, 2));
     client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_nothing_is_there_to_send_is_told_with_what_was_left_out() {
+    let world = World::new().await;
+    let nothing = async |ignore: &[&str]| {
+        let ignore = ignore.iter().map(|glob| (*glob).to_owned()).collect();
+        let ran = world.send_with(SendOptions { paths: vec![world.files()], ignore, ..SendOptions::default() }).await;
+        ran.result.unwrap();
+        let of = |event| if let Event::Note(note) = event { note } else { panic!("{event:?}") };
+        ran.events.into_iter().map(of).collect::<Vec<_>>()
+    };
+    let named = vec![world.files()];
+    let none = Note::NothingFound { named: named.clone(), files: 0, folders: 0, by_pattern: 0, built_in: 0 };
+    assert_eq!(nothing(&[]).await, [none]);
+    world.write("a.txt", "1");
+    world.write("b.txt", "2");
+    world.write("sub/c", "3");
+    let all = Note::NothingFound { named, files: 2, folders: 1, by_pattern: 3, built_in: 0 };
+    assert_eq!(nothing(&["*.txt", "sub"]).await, [all]);
+    assert_eq!(nothing(&["*.txt"]).await, [], "one was sent");
 }
 
 #[tokio::test(flavor = "multi_thread")]
