@@ -87,7 +87,8 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         Error::Undescribed { .. } => {
             "a processor says it within seconds of its start, and `filemill-server release publish` before; or choose an engine with --engine NAME"
         }
-        Error::Parameters { known, .. } if !known.is_empty() => {
+        // That names them already.
+        Error::Parameters { detail, known, .. } if !known.is_empty() && !detail.contains(&**known) => {
             return Some(format!("its parameters are {known}; nothing was sent"));
         }
         Error::Parameters { .. } => "nothing was sent",
@@ -176,6 +177,15 @@ mod tests {
         let away = Error::Unreachable { server: "http://s".to_owned(), why };
         assert!(hint(&away).unwrap().ends_with("run the command again"));
         assert!(hint_while_trying(&away).unwrap().ends_with("this program goes on by itself"));
+    }
+
+    #[test]
+    fn a_hint_does_not_name_once_more_what_the_error_names() {
+        for known in ["`secrets`", "`a`, `b`"] {
+            let detail = format!("there is no `secret`; the only one is {known}");
+            let error = Error::Parameters { engine: "find".to_owned(), detail, known: known.to_owned() };
+            assert_eq!(hint(&error).as_deref(), Some("nothing was sent"));
+        }
     }
 
     #[test]

@@ -232,7 +232,7 @@ pub(crate) fn row(file: &Finished) -> String {
         ending => short(&words::message(ending).unwrap_or_default(), MESSAGE_MAX),
     };
     let summary = if file.supersedes {
-        format!("{summary} (its writer went on: its former result is superseded)")
+        format!("{summary} (it changed since: its former result counts no more)")
     } else {
         summary
     };

@@ -171,11 +171,13 @@ fn noted(note: &Note) -> String {
             shown(path)
         ),
         Note::TemporaryLeftOut { count } => {
-            format!("left out: {count} temporary or system files; `--temporary` sends them, too")
+            let (what, them) = if *count == 1 { ("file", "it") } else { ("files", "them") };
+            format!("left out: {count} temporary or system {what}; `--temporary` sends {them}, too")
         }
         Note::VersionControlLeftOut { count } => {
-            let what = "`.git`, `.hg` and `.svn`, which may hold passwords";
-            format!("left out: {count} of {what}; `--temporary` would send these, too")
+            let places = if *count == 1 { "one place".to_owned() } else { format!("{count} places") };
+            let what = "what version control keeps (`.git`, `.hg` or `.svn`), which may hold passwords";
+            format!("left out: {what}, in {places}; `--temporary` would send it, too")
         }
         Note::NothingFound { named, files: 0, folders: 0, .. } => {
             let named: Vec<String> = named.iter().map(|path| format!("`{}`", shown(path))).collect();
@@ -275,7 +277,7 @@ pub(crate) fn reason(reason: &Reason) -> String {
         Reason::StillToFetch { detail } => format!("result still to fetch: {detail}"),
         Reason::Forgotten => "the server does not know the upload: `filemill resume` sends it again".to_owned(),
         Reason::Failed { message } => {
-            format!("failed because {message}; `filemill send` tries it again, `filemill cancel` forgets it")
+            format!("failed: {message}; `filemill send` tries it again, `filemill cancel` forgets it")
         }
         Reason::Skipped { reason } => format!("skipped: {}", skipped(reason)),
         Reason::Unreadable { detail } => format!("unreadable: {detail}"),
@@ -287,7 +289,9 @@ pub(crate) fn reason(reason: &Reason) -> String {
 pub(crate) fn look(look: &LookThrough) -> String {
     match look {
         LookThrough::Unknown => "was not looked through yet".to_owned(),
-        LookThrough::Rarely => "is watched by the system's events, and looked through rarely".to_owned(),
+        LookThrough::Rarely => {
+            "is watched: the system tells of changes, and all of it is looked through now and then".to_owned()
+        }
         LookThrough::Often { why, every_s } => format!("is looked through about every {every_s} seconds: {why}"),
     }
 }
@@ -317,9 +321,11 @@ mod tests {
     #[test]
     fn what_is_left_out_unasked_is_said_with_the_flag_that_sends_it_and_passwords_are_warned_of() {
         let said = noted(&Note::VersionControlLeftOut { count: 2 });
-        assert!(said.starts_with("left out: 2 of `.git`") && said.contains("passwords"), "{said}");
+        let plain =
+            "left out: what version control keeps (`.git`, `.hg` or `.svn`), which may hold passwords, in 2 places; ";
+        assert!(said.starts_with(plain), "{said}");
         let said = noted(&Note::TemporaryLeftOut { count: 1 });
-        assert_eq!(said, "left out: 1 temporary or system files; `--temporary` sends them, too");
+        assert_eq!(said, "left out: 1 temporary or system file; `--temporary` sends it, too");
     }
 
     #[test]
@@ -363,6 +369,14 @@ mod tests {
         assert_eq!(lost(Some("a".into()), 0), "sending `a` again: the server had lost it");
         assert_eq!(lost(Some("a".into()), 2), "sending `a` and 2 other files again: the server had lost it");
         assert_eq!(lost(None, 1), format!("sending `{upload}` and another file again: the server had lost it"));
+    }
+
+    #[test]
+    fn why_a_file_failed_is_a_sentence_whatever_the_system_said() {
+        let failed = |message: &str| reason(&Reason::Failed { message: message.to_owned() });
+        let then = "`filemill send` tries it again, `filemill cancel` forgets it";
+        assert_eq!(failed("permission denied"), format!("failed: permission denied; {then}"));
+        assert_eq!(failed("it vanished"), format!("failed: it vanished; {then}"));
     }
 
     #[test]

@@ -124,7 +124,9 @@ impl fmt::Display for AgainReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Changed { detail } | Self::ResultNotShown { detail } => f.write_str(detail),
-            Self::WriterWentOn => f.write_str("its writer went on, and the result of what it was is superseded"),
+            Self::WriterWentOn => {
+                f.write_str("it changed since it was sent, and the result of what it was counts no more")
+            }
             Self::TimeOver => f.write_str("its time is over"),
             Self::NotSentElsewhere => f.write_str("another program could not send it"),
             Self::LeftOut { rule: rule @ LeftOut::Unknown { .. } } => {

@@ -479,8 +479,11 @@ impl Problems<'_> {
     fn say_unknown(&mut self, at: &At<'_>, name: &str, properties: Option<&Map<String, Value>>) {
         let known: Vec<String> =
             properties.into_iter().flat_map(Map::keys).take(NAMES_MAX).map(|name| format!("`{}`", cut(name))).collect();
-        let known =
-            if known.is_empty() { "nothing can be set".to_owned() } else { format!("there are {}", known.join(", ")) };
+        let known = match &known[..] {
+            [] => "nothing can be set".to_owned(),
+            [only] => format!("the only one is {only}"),
+            several => format!("there are {}", several.join(", ")),
+        };
         let within = if at.is_root() { String::new() } else { format!(" in {}", at.name()) };
         if let Some(problems) = &mut self.0
             && problems.len() < PROBLEMS_MAX

@@ -139,6 +139,8 @@ fn problems_name_the_place_and_are_few_and_short() {
     ] {
         assert!(told.iter().any(|told| told == part), "{part}: {told:?}");
     }
+    let one = json!({"properties": {"secrets": {}}, "additionalProperties": false});
+    assert_eq!(problems(&one, &json!({"secret": 1})), ["there is no `secret`; the only one is `secrets`"]);
     let many: Value = (0..1000).map(|number| (format!("{number}{}", "x".repeat(5000)), Value::Null)).collect();
     let told = problems(&json!({"additionalProperties": false}), &many);
     assert!(told.len() <= PROBLEMS_MAX && told.iter().all(|told| told.len() < 400));
