@@ -224,7 +224,7 @@ pub(crate) struct Set {
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub(crate) params: Vec<(String, String)>,
     /// Set a parameter of the engine to the text in a file, such as a set of rules; may be given several times
-    #[arg(long = "param-file", value_name = "NAME=FILE", value_parser = name_and_value)]
+    #[arg(long = "param-file", value_name = "NAME=FILE", value_parser = name_and_file)]
     pub(crate) param_files: Vec<(String, String)>,
     /// Set the engine's parameters as the JSON object in FILE says; --param and --param-file go before it
     #[arg(long, value_name = "FILE")]
@@ -232,10 +232,17 @@ pub(crate) struct Set {
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("it is not NAME=VALUE".to_owned()),
-    }
+    named(text).ok_or_else(|| "it is not NAME=VALUE".to_owned())
+}
+
+fn name_and_file(text: &str) -> Result<(String, String), String> {
+    named(text).ok_or_else(|| "it is not NAME=FILE: a parameter of the engine, and the file with its text".to_owned())
+}
+
+/// What stands before the first `=` and after it.
+fn named(text: &str) -> Option<(String, String)> {
+    let (name, what) = text.split_once('=')?;
+    (!name.is_empty()).then(|| (name.to_owned(), what.to_owned()))
 }
 
 /// An upload's id, alone or with the index of a file in it.
@@ -326,6 +333,13 @@ mod tests {
         for path in ["a/b", "a", "ab/7", &format!("{}/x", "ab".repeat(16)), &format!("./{}/7", "ab".repeat(16))] {
             assert_eq!(place(path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn what_is_missing_in_a_parameter_is_called_what_it_is() {
+        assert!(name_and_file("/x/own.yar").unwrap_err().contains("NAME=FILE"));
+        assert!(name_and_value("depth").unwrap_err().contains("NAME=VALUE"));
+        assert_eq!(name_and_file("rules=a=b"), Ok(("rules".to_owned(), "a=b".to_owned())));
     }
 
     #[test]
