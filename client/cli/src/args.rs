@@ -61,7 +61,7 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Print all of one result, as its engine says that it reads best
+    /// Print one result, as its engine says that it reads best: all of it, and on a terminal as much as fits
     Show {
         /// A file that was sent, a sealed result, or UPLOAD/INDEX
         #[arg(value_name = "FILE")]

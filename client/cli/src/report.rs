@@ -286,7 +286,7 @@ fn outermost(report: &Report) -> String {
 /// The beginning of `text`, at most `max` characters of it, without anything that a terminal would obey.
 pub(crate) fn short(text: &str, max: usize) -> String {
     // It may be very long: what is not shown is not looked at.
-    let begin: String = text.chars().take(max + 1).collect();
+    let begin: String = text.chars().take(max.saturating_add(1)).collect();
     let begin = plain(&begin);
     if begin.chars().count() <= max { begin } else { begin.chars().take(max - 1).chain(['…']).collect() }
 }

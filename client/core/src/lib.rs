@@ -87,7 +87,7 @@ mod why_nothing;
 pub use activity::{Activity, ActivityId};
 pub use client::Client;
 pub use config::Config;
-pub use display::{Description, Row, RowValue, lay_out, outline};
+pub use display::{Description, Extent, Row, RowValue, lay_out, outline};
 pub use ending::{Ending, Finished, NotSent};
 pub use error::{Error, NoAnswer};
 pub use event::{AwaitedThing, Event, Note, Recovery, Trouble};

@@ -1,10 +1,10 @@
 //! `show`: one result in full.
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::path::Path;
 use std::process::ExitCode;
 
-use filemill_client::{Client, Error, Finished, Home};
+use filemill_client::{Client, Error, Extent, Finished, Home};
 
 use super::open_to_read;
 use crate::args::place;
@@ -31,8 +31,16 @@ async fn find_and_print(client: &Client, what: &str, json: bool) -> Result<ExitC
             tell(&format!("notice: shown without titles and units: {}", plain(&error.to_string())));
             None
         });
-        for line in listing::of(&file, description.as_ref()) {
-            output.line(&line);
+        let all = listing::of(&file, description.as_ref(), Extent::All);
+        let is_terminal = std::io::stdout().is_terminal();
+        let shown = if is_terminal { listing::of(&file, description.as_ref(), Extent::Screen) } else { Vec::new() };
+        let is_cut = is_terminal && shown != all;
+        for line in if is_terminal { &shown } else { &all } {
+            output.line(line);
+        }
+        if is_cut {
+            output.flush();
+            tell("cut to what fits a terminal: `filemill show FILE | less` shows all of it");
         }
     }
     output.flush();

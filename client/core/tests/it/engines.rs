@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use filemill_api::{ErrorCode, Release};
 use filemill_client::{
-    Activity, AwaitedThing, Ending, Error, Event, Finished, NotSent, Note, RowValue, SendOptions, Trouble,
+    Activity, AwaitedThing, Ending, Error, Event, Extent, Finished, NotSent, Note, RowValue, SendOptions, Trouble,
     WatchOptions, lay_out,
 };
 use filemill_seal::{Artifact, Digest};
@@ -449,7 +449,7 @@ async fn a_report_is_shown_by_exactly_the_description_it_names() {
         let file = client.result_of(upload, index).await.unwrap();
         let description = client.description_of(&file).await.unwrap();
         let Ending::Succeeded { report, .. } = &file.ending else { panic!("{file:?}") };
-        let rows = lay_out(&report.json, description.as_ref());
+        let rows = lay_out(&report.json, description.as_ref(), Extent::Screen);
         assert_eq!((rows[0].title.as_str(), &rows[0].value), ("Size", &RowValue::Text("5 B".to_owned())));
     }
     let named = Digest::of(document.as_bytes()).to_string();
