@@ -29,7 +29,8 @@ pub(crate) struct Shown {
     last: (Instant, ProgressNow),
     /// Bytes that are done a second: of files, and over the network.
     rates: (f64, f64),
-    told: Instant,
+    /// When a plain line came last, and of what.
+    told: (Instant, ProgressNow),
     stuck: Stuck,
     /// It was said already that there is nothing to do, and why.
     nothing_said: bool,
@@ -82,7 +83,7 @@ impl Shown {
         let now = Instant::now();
         let bars = std::io::stderr().is_terminal().then(Bars::new);
         let (last, rates) = ((now, ProgressNow::default()), (0.0, 0.0));
-        Self { activity, bars, started: now, last, rates, told: now, stuck: Stuck::new(now), nothing_said: false }
+        Self { activity, bars, started: now, last, rates, told: last, stuck: Stuck::new(now), nothing_said: false }
     }
 
     /// How often to call [`tick`](Self::tick).
@@ -120,9 +121,11 @@ impl Shown {
         match &self.bars {
             Some(bars) => bars.draw(&now, self.rates),
             // Whoever waits before there is anything says so itself.
-            None if now.found_files > 0 && at.duration_since(self.told) >= TELL_EVERY => {
-                self.told = at;
-                tell(&line(&now, self.rates));
+            None if now.found_files > 0 && at.duration_since(self.told.0) >= TELL_EVERY => {
+                if is_news(&now, &self.told.1) {
+                    tell(&line(&now, self.rates));
+                }
+                self.told = (at, now);
             }
             None => {}
         }
@@ -214,6 +217,11 @@ fn to_store(now: &ProgressNow) -> u64 {
     now.found_bytes.saturating_sub(now.needless_bytes)
 }
 
+/// Whether there is a line to say: not once more that all there is was done, as a watcher that waits for more would.
+fn is_news(now: &ProgressNow, told: &ProgressNow) -> bool {
+    now != told || now.done_files < now.found_files
+}
+
 fn line(now: &ProgressNow, (stored, sent): (f64, f64)) -> String {
     let failed = if now.failed_files > 0 { format!(", {} failed", now.failed_files) } else { String::new() };
     let left = time_left(now, stored).map(|left| format!(", {} left", HumanDuration(left))).unwrap_or_default();
@@ -280,6 +288,16 @@ mod tests {
         assert!(!waits(&now) && !waits(&one));
         assert!(waits(&ProgressNow { done_files: 0, ..one }), "it is stored, and has no result");
         assert_eq!(time_left(&ProgressNow { all_found: false, ..now }, 1e6), None);
+    }
+
+    #[test]
+    fn that_all_is_done_is_said_once() {
+        let begun = ProgressNow::default();
+        let waiting = ProgressNow { found_files: 7, done_files: 6, ..begun };
+        let done = ProgressNow { done_files: 7, ..waiting };
+        assert!(is_news(&waiting, &begun) && is_news(&waiting, &waiting) && is_news(&done, &waiting));
+        assert!(!is_news(&done, &done));
+        assert!(is_news(&ProgressNow { found_files: 8, ..done }, &done));
     }
 
     #[test]
