@@ -1,5 +1,7 @@
 //! How far the work is: bars on a terminal, a plain line now and then elsewhere. Always on standard error.
 
+mod stuck;
+
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
@@ -7,6 +9,8 @@ use filemill_client::{Activity, Event, Note, ProgressNow};
 use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::lines::{files, tell};
+pub(crate) use stuck::Ask;
+use stuck::Stuck;
 
 /// Bars are drawn anew this often.
 const DRAW_EVERY: Duration = Duration::from_millis(200);
@@ -14,10 +18,6 @@ const DRAW_EVERY: Duration = Duration::from_millis(200);
 const TELL_EVERY: Duration = Duration::from_secs(5);
 /// Whether it is time for one is seen this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// When everything is stored and nothing came back for this long, it is asked whether anybody can run it.
-const NOBODY_AFTER: Duration = Duration::from_secs(2);
-/// When nothing came back for this long, any reason is said.
-const WAITING_AFTER: Duration = Duration::from_secs(10);
 /// The rate is that of the last so many seconds or so.
 const RATE_MEMORY_S: f64 = 5.0;
 
@@ -34,42 +34,6 @@ pub(crate) struct Shown {
     stuck: Stuck,
     /// It was said already that there is nothing to do, and why.
     nothing_said: bool,
-}
-
-/// Since when nothing moves, and what was asked because of that.
-struct Stuck {
-    /// When something moved last.
-    moved: Instant,
-    asked: Option<Ask>,
-    is_said: bool,
-}
-
-/// What to say of the answer to what the results wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ask {
-    /// Only that nobody can run it: it is early for anything else.
-    Nobody,
-    /// Whatever it is.
-    All,
-}
-
-impl Stuck {
-    fn new(now: Instant) -> Self {
-        Self { moved: now, asked: None, is_said: false }
-    }
-
-    /// What to ask now.
-    fn ask(&mut self, now: Instant) -> Option<Ask> {
-        let since = now.saturating_duration_since(self.moved);
-        let ask = match self.asked {
-            _ if self.is_said => None,
-            None if since >= NOBODY_AFTER => Some(Ask::Nobody),
-            Some(Ask::Nobody) if since >= WAITING_AFTER => Some(Ask::All),
-            _ => None,
-        };
-        self.asked = ask.or(self.asked);
-        ask
-    }
 }
 
 struct Bars {
@@ -98,7 +62,7 @@ impl Shown {
 
     /// The reason was said that was asked for.
     pub(crate) fn said_why(&mut self) {
-        self.stuck.is_said = true;
+        self.stuck.said();
     }
 
     /// What is to be asked now of what the results wait for: everything is stored, and nothing has come for a while.
@@ -298,19 +262,6 @@ mod tests {
         assert!(is_news(&waiting, &begun) && is_news(&waiting, &waiting) && is_news(&done, &waiting));
         assert!(!is_news(&done, &done));
         assert!(is_news(&ProgressNow { found_files: 8, ..done }, &done));
-    }
-
-    #[test]
-    fn whether_anybody_can_run_it_is_asked_soon_and_what_else_keeps_it_later_and_each_once() {
-        let begun = Instant::now();
-        let mut stuck = Stuck::new(begun);
-        assert_eq!(stuck.ask(begun), None);
-        assert_eq!(stuck.ask(begun + NOBODY_AFTER), Some(Ask::Nobody));
-        assert_eq!(stuck.ask(begun + NOBODY_AFTER * 2), None);
-        assert_eq!(stuck.ask(begun + WAITING_AFTER), Some(Ask::All));
-        assert_eq!(stuck.ask(begun + WAITING_AFTER * 9), None);
-        let mut stuck = Stuck { is_said: true, ..Stuck::new(begun) };
-        assert_eq!(stuck.ask(begun + WAITING_AFTER), None, "it was said");
     }
 
     #[test]

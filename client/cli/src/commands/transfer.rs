@@ -99,7 +99,7 @@ async fn print(
     let mut batch = Vec::with_capacity(LINES_AT_ONCE);
     let ended = activity.ended();
     tokio::pin!(ended);
-    let mut asked: Option<Pin<Box<dyn Future<Output = (Ask, Option<Reason>)> + Send + '_>>> = None;
+    let mut asked: Asked<'_, (Ask, Option<Reason>)> = None;
     let (mut is_stopped, mut all_told) = (false, false);
     let result = loop {
         tokio::select! {
@@ -153,7 +153,10 @@ fn has_done(now: &ProgressNow, failing: Failures) -> bool {
         && !(failing.cancelled && now.cancelled_files > 0)
 }
 
-async fn answer<T>(asked: &mut Option<Pin<Box<dyn Future<Output = T> + Send + '_>>>) -> T {
+/// A question that is not answered yet, if there is one.
+type Asked<'a, T> = Option<Pin<Box<dyn Future<Output = T> + Send + 'a>>>;
+
+async fn answer<T>(asked: &mut Asked<'_, T>) -> T {
     match asked {
         Some(asked) => asked.await,
         None => std::future::pending().await,
