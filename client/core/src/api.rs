@@ -6,7 +6,7 @@ mod sse;
 mod storage;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use filemill_api::{
     AdvanceAnswer, AdvanceRequest, AdvanceUpload, AdvancedUpload, CancelRequest, Cancelled, DescriptionQuery,
@@ -85,7 +85,9 @@ pub(crate) struct Api {
     authorization: Option<HeaderValue>,
     reach: Reach,
     clock: Arc<ServerClock>,
-    /// Rung when a request has waited for long, for whoever is told nothing.
+    /// When it answered anything last.
+    heard: Arc<Mutex<Option<Instant>>>,
+    /// Rung when it has answered nothing for long, for whoever is told nothing.
     silence: Arc<Notify>,
 }
 
@@ -131,6 +133,7 @@ impl Api {
             authorization: None,
             reach: Reach::new(Teller::to_nobody()),
             clock: Arc::default(),
+            heard: Arc::default(),
             silence: Arc::default(),
         })
     }
@@ -143,6 +146,7 @@ impl Api {
             authorization: self.authorization.clone(),
             reach: Reach::new(events),
             clock: Arc::clone(&self.clock),
+            heard: Arc::clone(&self.heard),
             silence: Arc::clone(&self.silence),
         }
     }
@@ -382,6 +386,16 @@ impl Api {
         }
     }
 
+    /// Waits until the server has answered nothing for a while, from now on. One that is busy answers others meanwhile.
+    async fn until_silent(&self) {
+        let mut since = Instant::now();
+        while since.elapsed() < SILENT_AFTER {
+            tokio::time::sleep(SILENT_AFTER.saturating_sub(since.elapsed())).await;
+            let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            since = heard.map_or(since, |heard| heard.max(since));
+        }
+    }
+
     /// Asks once, and says after a while that nothing has come yet.
     async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Attempt> {
         let answer = self.answer(request);
@@ -389,7 +403,7 @@ impl Api {
         tokio::select! {
             biased;
             answer = &mut answer => return answer,
-            () = tokio::time::sleep(SILENT_AFTER) => {}
+            () = self.until_silent() => {}
         }
         let (server, for_s) = (self.server().to_owned(), SILENT_AFTER.as_secs());
         self.reach.tell(Told::Silence, || Trouble::Silent { server, for_s });
@@ -422,6 +436,7 @@ impl Api {
         };
         let asked = Moment::now();
         let response = request.send().await.map_err(|error| Attempt::Again(self.unreachable(describe(error)), None))?;
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         self.clock.learn(asked, response.headers());
         if response.status().is_success() { Ok(response) } else { Err(self.problem(response).await) }
     }

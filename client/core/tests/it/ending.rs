@@ -213,6 +213,29 @@ async fn a_server_that_takes_requests_and_never_answers_is_said_to_be_waited_for
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_long_for_one_request_and_answers_others_is_not_said_to_be_silent() {
+    let world = World::new().await;
+    world.write("file", "content");
+    let hangs_from = std::time::Instant::now();
+    world.fake.lock().faults.hang_opens = true;
+    let client = world.client().await;
+    let options = SendOptions { paths: vec![world.files()], ..SendOptions::default() };
+    let (sending, told) = client.send(options);
+    let others = async {
+        // Longer than anybody waits for an answer before it is said.
+        while hangs_from.elapsed() < std::time::Duration::from_secs(8) {
+            client.status(|_| {}).await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        world.fake.lock().faults.hang_opens = false;
+    };
+    let (ran, ()) = tokio::join!(collect(&sending, told), others);
+    ran.assert_sizes(&[("file", 7)]);
+    assert!(ran.events.is_empty(), "{:?}", ran.events);
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn storage_that_takes_nothing_is_said_and_so_is_that_it_takes_again() {
     let world = World::new().await;
     world.write("file", "content");

@@ -422,6 +422,9 @@ async fn description(State(fake): State<Fake>, Query(query): Query<DescriptionQu
 }
 
 async fn open(State(fake): State<Fake>, Json(request): Json<OpenRequest>) -> Json<OpenAnswer> {
+    while fake.lock().faults.hang_opens {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let mut inner = fake.lock();
     inner.seen.opens += 1;
     let mut answers = Vec::new();

@@ -17,6 +17,8 @@ pub(crate) struct Faults {
     pub(crate) refused_puts: bool,
     /// API calls are not answered, until this is taken away.
     pub(crate) hang_calls: bool,
+    /// Nor are calls that open uploads, while others are.
+    pub(crate) hang_opens: bool,
     /// So many API calls are answered with 503.
     pub(crate) busy_calls: u32,
     /// For how many seconds these want to be left alone, as their header says.
