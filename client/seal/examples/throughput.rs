@@ -7,20 +7,22 @@
 use std::time::{Duration, Instant};
 
 use filemill_seal::{
-    CHUNK_SIZE_DEFAULT, ChunkOpener, ChunkSealer, ChunkShape, Compressor, DataKey, Decompressor, Digest, EngineInput,
-    Expected, FileEntry, Header, Identity, Outcome, Report, Resources, ResultBody, UploadId, Verdict, open_result,
-    seal_result,
+    BATCH_MAX, CHUNK_SIZE_DEFAULT, ChunkOpener, ChunkSealer, ChunkShape, Compressor, DataKey, Decompressor, Digest,
+    EngineInput, Expected, FileEntry, Format, Header, Identity, Outcome, Report, Resources, ResultBody, Task, UploadId,
+    Verdict, open_batch, open_result, seal_batch, seal_result,
 };
 
 fn main() {
     let (pool, uploader) = (Identity::generate(), Identity::generate());
     let content = b"some content";
     let header = Header {
+        format: Format::Two,
         upload: UploadId::random(),
         key: DataKey::random(),
         uploader: uploader.recipient(),
-        releases: vec![Digest::of(b"release")],
-        parameters: "{}".to_owned(),
+        tasks: vec![Task { releases: vec![Digest::of(b"release")], parameters: "{}".to_owned() }],
+        organisation: Vec::new(),
+        isolation: [].into(),
         chunk_size: CHUNK_SIZE_DEFAULT,
         not_after: u64::MAX,
         files: (0..4_096)
@@ -43,9 +45,10 @@ fn main() {
 fn results(header: &Header, digest: Digest, uploader: &[Identity], content: &[u8]) {
     let body = ResultBody {
         upload: header.upload,
+        task: 0,
         index: 7,
         header: digest,
-        release: Some(header.releases[0]),
+        release: Some(header.tasks[0].releases[0]),
         outcome: Outcome::Succeeded,
         input: Some(EngineInput { length: content.len() as u64, sha256: Digest::of(content) }),
         report: Some(Report::from_json(r#"{"bytes":12,"lines":1}"#.to_owned()).expect("an object")),
@@ -54,10 +57,18 @@ fn results(header: &Header, digest: Digest, uploader: &[Identity], content: &[u8
         resources: Resources::default(),
     };
     let sealed = seal_result(&body, &header.key, &header.uploader).expect("it seals");
-    let expected = Expected::from_header(header, digest, 7).expect("file 7");
-    line("result: seal", 0, || drop(seal_result(&body, &header.key, &header.uploader)));
-    line("result: open and verify", 0, || {
-        open_result(&sealed, uploader).expect("it opens").verify(&header.key, &expected).expect("it verifies");
+    let expected = |index| Expected::from_header(header, digest, 0, index).expect("such a file");
+    let alone = Expected { format: Format::One, ..expected(7) };
+    line("result of format 1: seal", 0, || drop(seal_result(&body, &header.key, &header.uploader)));
+    line("result of format 1: open and verify", 0, || {
+        open_result(&sealed, uploader).expect("it opens").verify(&header.key, &alone).expect("it verifies");
+    });
+    let bodies: Vec<_> = (0..BATCH_MAX as u32).map(|index| ResultBody { index, ..body.clone() }).collect();
+    let batch = seal_batch(&bodies, header).expect("it seals");
+    let expected: Vec<_> = (0..BATCH_MAX as u32).map(expected).collect();
+    line("64 results in a batch: seal", 0, || drop(seal_batch(&bodies, header)));
+    line("64 results in a batch: open and verify", 0, || {
+        open_batch(&batch, uploader).expect("it opens").verify(&header.key, &expected).expect("it verifies");
     });
 }
 

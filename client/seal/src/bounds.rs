@@ -12,7 +12,7 @@ pub const NAME_MAX_BYTES: usize = 4_096;
 /// Most bytes that all files of one header may take, counted with [`FileEntry::encoded_bytes`]: a header whose files
 /// stay within it always seals to at most [`HEADER_MAX_BYTES`], whatever its parameters, releases and recipients.
 ///
-/// What is left are [`PARAMETERS_MAX_BYTES`], 4 KiB of age recipients, 1 KiB of age tags, and room for the rest.
+/// What is left are [`PARAMETERS_MAX_BYTES`], 4 KiB of age recipients, 1 KiB of age tags, 9 KiB of releases, and room for the rest.
 ///
 /// [`FileEntry::encoded_bytes`]: crate::FileEntry::encoded_bytes
 pub const FILES_MAX_ENCODED_BYTES: usize = HEADER_MAX_BYTES - PARAMETERS_MAX_BYTES - (32 << 10);
@@ -45,6 +45,24 @@ pub const JSON_MAX_DEPTH: usize = 100;
 
 /// Most releases that one header may name; the fewest is 1.
 pub const RELEASES_MAX: usize = 16;
+
+/// Most tasks that one header may name; the fewest is 1. Files times tasks are at most [`FILES_MAX`].
+pub const TASKS_MAX: usize = 16;
+
+/// Most recipients of the organisation that one header may name.
+pub const ORGANISATION_RECIPIENTS_MAX: usize = 16;
+
+/// Most kinds of isolation that one header may name.
+pub const ISOLATION_MAX: usize = 16;
+
+/// Longest name of a kind of isolation, in bytes; the shortest is 1.
+pub const ISOLATION_NAME_MAX_BYTES: usize = 64;
+
+/// Most results in a batch.
+pub const BATCH_MAX: usize = 64;
+
+/// Most bytes of results in a batch before it is sealed, as far as there is more than one (1 MiB): a longer one goes alone.
+pub const BATCH_USUAL_BYTES: usize = 1 << 20;
 
 /// Most recipients of the pool that one header may be sealed for.
 pub const POOL_RECIPIENTS_MAX: usize = 16;

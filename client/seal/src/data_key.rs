@@ -5,6 +5,7 @@ use std::fmt;
 use aws_lc_rs::hmac;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::format::Format;
 use crate::identifiers::UploadId;
 use crate::random::fill_random;
 
@@ -36,13 +37,13 @@ impl DataKey {
         &self.0
     }
 
-    /// The key that authenticates results of `upload`: HKDF-SHA256 (RFC 5869) with the upload id as salt.
-    pub(crate) fn result_key(&self, upload: &UploadId) -> hmac::Key {
+    /// The key that authenticates results of `upload` in that format: HKDF-SHA256 (RFC 5869) with the upload id as salt.
+    pub(crate) fn result_key(&self, upload: &UploadId, format: Format) -> hmac::Key {
         use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 
         Salt::new(HKDF_SHA256, upload.as_bytes())
             .extract(&self.0)
-            .expand(&[b"filemill/1 result"], hmac::HMAC_SHA256)
+            .expand(&[format.result_info()], hmac::HMAC_SHA256)
             .map(hmac::Key::from)
             .expect("32 bytes are within what HKDF-SHA256 can expand to")
     }

@@ -4,10 +4,11 @@ use zeroize::Zeroizing;
 
 use crate::chunk::{ChunkSealer, ChunkShape};
 use crate::data_key::DataKey;
+use crate::format::Format;
 use crate::header::{Header, HeaderError};
 use crate::identifiers::UploadId;
 use crate::pool::{PoolError, PoolRoot, SignedStatement, Statement};
-use crate::result::{ResultError, UnverifiedResult, first_line};
+use crate::result::{ResultBody, ResultError, UnverifiedBatch, UnverifiedResult, authenticated, json};
 
 /// Decodes the plaintext of a header.
 pub fn decode_header(plaintext: &[u8]) -> Result<Header, HeaderError> {
@@ -19,14 +20,24 @@ pub fn encode_header(header: &Header) -> Vec<u8> {
     header.encode().to_vec()
 }
 
+/// The JSON of a result of format 1, without checking it.
+pub fn result_json(body: &ResultBody) -> String {
+    json(body)
+}
+
 /// Parses the plaintext of a result, as far as is done before it is verified.
 pub fn parse_result(plaintext: &[u8]) -> Result<UnverifiedResult, ResultError> {
     UnverifiedResult::parse(Zeroizing::new(plaintext.to_vec()))
 }
 
+/// Parses the plaintext of a batch, as far as is done before it is verified.
+pub fn parse_batch(plaintext: &[u8]) -> Result<UnverifiedBatch, ResultError> {
+    UnverifiedBatch::parse(plaintext)
+}
+
 /// Puts in front of `body` the first line of a result of that upload.
-pub fn authenticate_result(body: &[u8], key: &DataKey, upload: &UploadId) -> Vec<u8> {
-    [first_line(body, key, upload), body.to_vec()].concat()
+pub fn authenticate_result(body: &[u8], key: &DataKey, upload: &UploadId, format: Format) -> Vec<u8> {
+    authenticated(body, key, upload, format)
 }
 
 /// Parses the text of a statement, as is done once its signature was checked.

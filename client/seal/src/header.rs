@@ -4,18 +4,23 @@ mod encoding;
 mod error;
 mod fields;
 
+use std::collections::HashSet;
 use std::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::bounds::{HEADER_MAX_BYTES, NAME_MAX_BYTES, PARAMETERS_MAX_BYTES, POOL_RECIPIENTS_MAX, RELEASES_MAX};
+use crate::bounds::{
+    FILES_MAX, HEADER_MAX_BYTES, ISOLATION_MAX, ISOLATION_NAME_MAX_BYTES, NAME_MAX_BYTES, ORGANISATION_RECIPIENTS_MAX,
+    PARAMETERS_MAX_BYTES, POOL_RECIPIENTS_MAX, RELEASES_MAX, TASKS_MAX,
+};
 use crate::envelope::{self, EnvelopeError};
+use crate::format::Format;
 use crate::identifiers::Digest;
 use crate::identity::{Identity, Recipient};
 use crate::json;
 use crate::layout::Layout;
 pub use error::HeaderError;
-pub use fields::{FileEntry, Header};
+pub use fields::{FileEntry, Header, Task};
 
 /// A header as it is stored: an age file of at most [`HEADER_MAX_BYTES`] bytes, with its digest.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,6 +38,7 @@ impl Header {
     /// # Errors
     ///
     /// [`HeaderError::PoolRecipients`] without recipients of the pool, or with more than [`POOL_RECIPIENTS_MAX`];
+    /// [`HeaderError::PoolReadsResults`] if one of them is the organisation's, too;
     /// [`HeaderError::TooLong`] if the sealed bytes are too many (see
     /// [`FILES_MAX_ENCODED_BYTES`](crate::FILES_MAX_ENCODED_BYTES)); else the error for the field that is out of bounds.
     pub fn seal(&self, pool: &[Recipient]) -> Result<SealedHeader, HeaderError> {
@@ -40,6 +46,7 @@ impl Header {
             return Err(HeaderError::PoolRecipients { found: pool.len() });
         }
         self.check()?;
+        self.check_organisation(pool)?;
         let plaintext = self.encode();
         if plaintext.len() > HEADER_MAX_BYTES {
             return Err(HeaderError::TooLong { found: plaintext.len() });
@@ -58,20 +65,24 @@ impl Header {
     /// no case is more memory taken than the sealed bytes stand for.
     pub fn open(sealed: &SealedHeader, identities: &[Identity]) -> Result<Self, HeaderError> {
         let plaintext = envelope::open(&sealed.bytes, identities, HEADER_MAX_BYTES).map_err(HeaderError::Envelope)?;
-        Self::decode(&plaintext)
+        let header = Self::decode(&plaintext)?;
+        if !header.organisation.is_empty() {
+            header.check_organisation(&identities.iter().map(Identity::recipient).collect::<Vec<_>>())?;
+        }
+        Ok(header)
     }
 
     /// Encodes the header as it is.
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
-        encoding::encode(self)
+        encoding::encode(self, encoding::fields(self.format))
     }
 
     /// Decodes the plaintext of a header and checks all of it.
     pub(crate) fn decode(plaintext: &[u8]) -> Result<Self, HeaderError> {
-        let header = encoding::decode(plaintext)?;
+        let encoding::Decoded { header, fields, known_bytes } = encoding::decode(plaintext)?;
         header.check()?;
         // Deterministic CBOR has one encoding for each value, so that this one comparison finds every other.
-        if *header.encode() != plaintext {
+        if *encoding::encode(&header, fields) != plaintext[..known_bytes] {
             return Err(HeaderError::NotDeterministic);
         }
         Ok(header)
@@ -86,9 +97,9 @@ impl Header {
         Layout::new(self.chunk_size, self.files.iter().map(|file| file.length)).map_err(HeaderError::Layout)
     }
 
-    /// Whether the uploader allows `release` to run.
-    pub fn allows(&self, release: &Digest) -> bool {
-        self.releases.contains(release)
+    /// What is to be done by task `task`; `None` if the header has no such task.
+    pub fn task(&self, task: u32) -> Option<&Task> {
+        self.tasks.get(usize::try_from(task).ok()?)
     }
 
     /// Whether it is too late to run anything, at `now` in seconds since 1970-01-01 UTC.
@@ -98,14 +109,21 @@ impl Header {
 
     /// Checks the bounds of every field.
     fn check(&self) -> Result<(), HeaderError> {
-        if !(1..=RELEASES_MAX).contains(&self.releases.len()) {
-            return Err(HeaderError::Releases { found: self.releases.len() as u64 });
+        self.check_tasks()?;
+        if self.organisation.len() > ORGANISATION_RECIPIENTS_MAX {
+            let (field, found) = ("recipients of the organisation", self.organisation.len() as u64);
+            return Err(HeaderError::TooMany { field, found, max: ORGANISATION_RECIPIENTS_MAX });
         }
-        if self.parameters.len() > PARAMETERS_MAX_BYTES {
-            return Err(HeaderError::ParametersTooLong { found: self.parameters.len() });
+        let mut readers = HashSet::from([&self.uploader]);
+        if let Some(recipient) = self.organisation.iter().find(|recipient| !readers.insert(recipient)) {
+            return Err(HeaderError::RecipientTwice { recipient: recipient.to_string() });
         }
-        if !json::is_object(&self.parameters) {
-            return Err(HeaderError::Parameters);
+        if self.isolation.len() > ISOLATION_MAX {
+            let (field, found) = ("kinds of isolation", self.isolation.len() as u64);
+            return Err(HeaderError::TooMany { field, found, max: ISOLATION_MAX });
+        }
+        if let Some(name) = self.isolation.iter().find(|name| !is_isolation_name(name)) {
+            return Err(HeaderError::Isolation { found: name.chars().take(80).collect() });
         }
         let misnamed = |file: &FileEntry| !(1..=NAME_MAX_BYTES).contains(&file.name.len());
         if let Some(index) = self.files.iter().position(misnamed) {
@@ -113,6 +131,58 @@ impl Header {
         }
         self.layout().map(|_| ())
     }
+
+    fn check_tasks(&self) -> Result<(), HeaderError> {
+        if self.tasks.is_empty() {
+            return Err(HeaderError::NoTask);
+        }
+        if self.tasks.len() > TASKS_MAX {
+            let (field, found) = ("tasks", self.tasks.len() as u64);
+            return Err(HeaderError::TooMany { field, found, max: TASKS_MAX });
+        }
+        if self.format == Format::One
+            && !(self.tasks.len() == 1 && self.organisation.is_empty() && self.isolation.is_empty())
+        {
+            return Err(HeaderError::NeedsFormatTwo);
+        }
+        let mut work = HashSet::new();
+        for task in &self.tasks {
+            if !(1..=RELEASES_MAX).contains(&task.releases.len()) {
+                return Err(HeaderError::Releases { found: task.releases.len() as u64 });
+            }
+            if !json::is_object(&task.parameters) {
+                return Err(HeaderError::Parameters);
+            }
+            // Format 1 lets a release stand twice.
+            let mut releases = task.releases.iter();
+            let twice = releases.find(|release| !work.insert((**release, task.parameters.as_str())));
+            if let Some(release) = twice.filter(|_| self.format != Format::One) {
+                return Err(HeaderError::ReleaseTwice { release: *release });
+            }
+        }
+        let parameters: usize = self.tasks.iter().map(|task| task.parameters.len()).sum();
+        if parameters > PARAMETERS_MAX_BYTES {
+            return Err(HeaderError::ParametersTooLong { found: parameters });
+        }
+        if self.tasks.len().saturating_mul(self.files.len()) > FILES_MAX && self.tasks.len() > 1 {
+            return Err(HeaderError::TooManyJobs { files: self.files.len(), tasks: self.tasks.len() });
+        }
+        Ok(())
+    }
+
+    /// Checks that nobody who opens the header reads its results as the organisation.
+    fn check_organisation(&self, pool: &[Recipient]) -> Result<(), HeaderError> {
+        match self.organisation.iter().find(|recipient| pool.contains(recipient)) {
+            Some(recipient) => Err(HeaderError::PoolReadsResults { recipient: recipient.to_string() }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether `name` may name a kind of isolation: 1 to 64 characters of `[a-z0-9-]`.
+fn is_isolation_name(name: &str) -> bool {
+    (1..=ISOLATION_NAME_MAX_BYTES).contains(&name.len())
+        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }
 
 impl FileEntry {

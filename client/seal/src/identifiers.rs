@@ -16,6 +16,10 @@ use crate::random::fill_random;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UploadId([u8; Self::BYTES]);
 
+/// Names one batch of results: 16 random bytes of the processor that sealed it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BatchId([u8; Self::BYTES]);
+
 /// A SHA-256 digest: of a release's component, a sealed header, a sealed chunk or a file.
 ///
 /// Written, parsed and serialised as 64 lower-case hex characters. Comparison is not constant-time: a digest is no secret.
@@ -51,6 +55,18 @@ impl UploadId {
 
     /// Makes a new id from the operating system's randomness.
     pub fn random() -> Self {
+        let mut bytes = [0; Self::BYTES];
+        fill_random(&mut bytes);
+        Self(bytes)
+    }
+}
+
+impl BatchId {
+    /// Length in bytes.
+    pub(crate) const BYTES: usize = 16;
+
+    /// Makes a new id from the operating system's randomness.
+    pub(crate) fn random() -> Self {
         let mut bytes = [0; Self::BYTES];
         fill_random(&mut bytes);
         Self(bytes)
@@ -102,9 +118,9 @@ impl fmt::Debug for Sha256 {
     }
 }
 
-/// Both identifiers are a fixed number of bytes that are written as hex: what follows is the same for each.
-macro_rules! hex_identifier {
-    ($name:ident, $expecting:literal) => {
+/// What everybody may do with an identifier's bytes.
+macro_rules! open_identifier {
+    ($name:ident) => {
         impl $name {
             /// From its bytes.
             pub const fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
@@ -130,7 +146,15 @@ macro_rules! hex_identifier {
                 &self.0
             }
         }
+    };
+}
 
+open_identifier!(UploadId);
+open_identifier!(Digest);
+
+/// The identifiers are a fixed number of bytes that are written as hex: what follows is the same for each.
+macro_rules! hex_identifier {
+    ($name:ident, $expecting:literal) => {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.pad(&HEXLOWER.encode(&self.0))
@@ -179,6 +203,7 @@ macro_rules! hex_identifier {
     };
 }
 
+hex_identifier!(BatchId, "a batch id: 32 lower-case hex characters");
 hex_identifier!(UploadId, "an upload id: 32 lower-case hex characters");
 hex_identifier!(Digest, "a SHA-256 digest: 64 lower-case hex characters");
 

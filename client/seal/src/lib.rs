@@ -4,7 +4,7 @@
 //! no network, no clock.
 //!
 //! An upload is one [`Header`], sealed for a pool and its uploader, and the chunks of its [`Layout`]; a processor answers
-//! each file with one result.
+//! each job, which is one file and one [`Task`], with one result. In [`Format::Two`] results come in batches.
 //!
 //! ```
 //! use filemill_seal::*;
@@ -15,11 +15,13 @@
 //!
 //! // The client seals a header, once, and then the chunks.
 //! let header = Header {
+//!     format: Format::Two,
 //!     upload: UploadId::random(),
 //!     key: DataKey::random(),
 //!     uploader: uploader.recipient(),
-//!     releases: vec![Digest::of(b"the engine's component")],
-//!     parameters: "{}".to_owned(),
+//!     tasks: vec![Task { releases: vec![Digest::of(b"the engine's component")], parameters: "{}".to_owned() }],
+//!     organisation: Vec::new(),
+//!     isolation: [].into(),
 //!     chunk_size: CHUNK_SIZE_DEFAULT,
 //!     not_after: 1_800_000_000,
 //!     files: vec![FileEntry { name: b"small.txt".to_vec(), length: content.len() as u64 }],
@@ -38,9 +40,10 @@
 //! assert_eq!(chunk.data(), content);
 //! let body = ResultBody {
 //!     upload: opened.upload,
+//!     task: 0,
 //!     index: 0,
 //!     header: sealed_header.digest(),
-//!     release: Some(opened.releases[0]),
+//!     release: Some(opened.tasks[0].releases[0]),
 //!     outcome: Outcome::Succeeded,
 //!     input: Some(EngineInput { length: 14, sha256: Digest::of(chunk.data()) }),
 //!     report: Some(Report::from_json(r#"{"bytes":14}"#.to_owned())?),
@@ -48,12 +51,16 @@
 //!     log: Vec::new(),
 //!     resources: Resources::default(),
 //! };
-//! let sealed_result = seal_result(&body, &opened.key, &opened.uploader)?;
+//! let sealed_results = seal_batch(std::slice::from_ref(&body), &opened)?;
 //!
 //! // The client believes it only if it fits what was sent.
-//! let expected = Expected::from_header(&header, sealed_header.digest(), 0).ok_or("no file")?;
-//! let result = open_result(&sealed_result, &[uploader])?.verify(&header.key, &expected)?;
-//! assert_eq!(result, body);
+//! let expected = Expected::from_header(&header, sealed_header.digest(), 0, 0).ok_or("no job")?;
+//! let results = open_batch(&sealed_results, std::slice::from_ref(&uploader))?.verify(&header.key, &[expected.clone()])?;
+//! assert_eq!(results[0].body(), &body);
+//!
+//! // What it keeps of it any age implementation opens with the uploader's key.
+//! let kept = results[0].seal_for(&uploader.recipient());
+//! assert_eq!(open_result(&kept, &[uploader])?.verify(&header.key, &expected)?, body);
 //! # Ok(())
 //! # }
 //! ```
@@ -67,6 +74,7 @@ mod chunk;
 mod compression;
 mod data_key;
 mod envelope;
+mod format;
 #[doc(hidden)]
 pub mod fuzzing;
 mod header;
@@ -81,25 +89,28 @@ mod result;
 mod verdict;
 
 pub use bounds::{
-    AGE_HEADER_MAX_BYTES, AGE_STANZAS_MAX, ARTIFACT_NAME_MAX_BYTES, ARTIFACTS_MAX, CHUNK_SIZE_DEFAULT, CHUNK_SIZE_MAX,
-    CHUNK_SIZE_MIN, CHUNKS_MAX, DESCRIPTION_MAX_BYTES, FILES_MAX, FILES_MAX_ENCODED_BYTES, FINDING_KIND_MAX_BYTES,
-    FINDINGS_MAX, HEADER_MAX_BYTES, JSON_MAX_DEPTH, MEDIA_TYPE_MAX_BYTES, NAME_MAX_BYTES, PARAMETERS_MAX_BYTES,
-    PARAMETERS_USUAL_BYTES, POOL_NAME_MAX_BYTES, POOL_RECIPIENTS_MAX, RELEASES_MAX, RESULT_MAX_BYTES,
-    RESULT_MAX_SEALED_BYTES, STATEMENT_MAX_BYTES, STATEMENT_MAX_SECONDS, SUMMARY_MAX_BYTES, TOTAL_MAX_BYTES,
+    AGE_HEADER_MAX_BYTES, AGE_STANZAS_MAX, ARTIFACT_NAME_MAX_BYTES, ARTIFACTS_MAX, BATCH_MAX, BATCH_USUAL_BYTES,
+    CHUNK_SIZE_DEFAULT, CHUNK_SIZE_MAX, CHUNK_SIZE_MIN, CHUNKS_MAX, DESCRIPTION_MAX_BYTES, FILES_MAX,
+    FILES_MAX_ENCODED_BYTES, FINDING_KIND_MAX_BYTES, FINDINGS_MAX, HEADER_MAX_BYTES, ISOLATION_MAX,
+    ISOLATION_NAME_MAX_BYTES, JSON_MAX_DEPTH, MEDIA_TYPE_MAX_BYTES, NAME_MAX_BYTES, ORGANISATION_RECIPIENTS_MAX,
+    PARAMETERS_MAX_BYTES, PARAMETERS_USUAL_BYTES, POOL_NAME_MAX_BYTES, POOL_RECIPIENTS_MAX, RELEASES_MAX,
+    RESULT_MAX_BYTES, RESULT_MAX_SEALED_BYTES, STATEMENT_MAX_BYTES, STATEMENT_MAX_SECONDS, SUMMARY_MAX_BYTES,
+    TASKS_MAX, TOTAL_MAX_BYTES,
 };
 pub use chunk::{ChunkError, ChunkOpener, ChunkSealer, ChunkShape, OpenedChunk, SealedChunk};
 pub use compression::{Compressor, Decompressor};
 pub use data_key::DataKey;
 pub use envelope::EnvelopeError;
-pub use header::{FileEntry, Header, HeaderError, SealedHeader};
+pub use format::Format;
+pub use header::{FileEntry, Header, HeaderError, SealedHeader, Task};
 pub use identifiers::{Digest, HexError, Sha256, UploadId};
 pub use identity::{Identity, KeyError, Recipient};
 pub use layout::{FileSpan, JobRange, Layout, LayoutError, Piece};
 pub use outcome::{Outcome, UnknownOutcome};
 pub use pool::{Enrolment, PoolError, PoolRoot, SignedStatement, Statement};
 pub use result::{
-    Artifact, EngineInput, Expected, Failure, Finding, JsonObject, LogLine, Report, Resources, ResultBody, ResultError,
-    Severity, UnverifiedResult, is_artifact_name, is_finding_kind, is_media_type, is_summary, open_result, seal_result,
-    to_summary,
+    Artifact, EngineInput, Expected, Failure, Finding, JsonObject, LogLine, Member, Report, Resources, ResultBody,
+    ResultError, Severity, UnverifiedBatch, UnverifiedResult, is_artifact_name, is_finding_kind, is_media_type,
+    is_summary, open_batch, open_result, seal_batch, seal_result, to_summary,
 };
 pub use verdict::{Verdict, VoidReason};

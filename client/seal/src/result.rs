@@ -1,23 +1,26 @@
 //! What came of one file: sealed by the processor, opened and checked by the uploader.
 
+mod batch;
 mod body;
 mod error;
 mod report;
+mod text;
 mod wire;
 
 use std::fmt;
 
 use aws_lc_rs::hmac;
-use data_encoding::HEXLOWER;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::bounds::{RESULT_MAX_BYTES, RESULT_MAX_SEALED_BYTES};
 use crate::data_key::DataKey;
 use crate::envelope;
+use crate::format::Format;
 use crate::header::Header;
 use crate::identifiers::{Digest, UploadId};
 use crate::identity::{Identity, Recipient};
+pub use batch::{Member, UnverifiedBatch, open_batch, seal_batch};
 pub use body::{EngineInput, Failure, LogLine, Resources, ResultBody};
 pub use error::ResultError;
 pub use report::{
@@ -25,15 +28,14 @@ pub use report::{
     to_summary,
 };
 
-/// First line: this, 64 hex characters, a line feed.
-const MAGIC: &[u8] = b"filemill-result/1 ";
-const TAG_CHARACTERS: usize = 64;
-const FIRST_LINE_BYTES: usize = MAGIC.len() + TAG_CHARACTERS + 1;
+use text::FIRST_LINE_BYTES;
+use wire::{Place, Read};
 
 /// A result that was decrypted. Anybody who knows the uploader's recipient can make one: nothing but what it claims to be
 /// about can be read until [`verify`](Self::verify) has shown that a processor of the pool made it.
 pub struct UnverifiedResult {
     plaintext: Zeroizing<Vec<u8>>,
+    format: Format,
     tag: [u8; 32],
     claims: Claims,
 }
@@ -41,13 +43,17 @@ pub struct UnverifiedResult {
 /// What the client knows of the job, from its journal or from the header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected<'a> {
+    /// The format of the header.
+    pub format: Format,
     /// The upload.
     pub upload: UploadId,
+    /// The task; 0 in format 1.
+    pub task: u32,
     /// The file.
     pub index: u32,
     /// Digest of the sealed header.
     pub header: Digest,
-    /// The releases that the header names.
+    /// The releases that the header names for the task.
     pub releases: &'a [Digest],
     /// Announced length of the file, in bytes.
     pub length: u64,
@@ -59,30 +65,27 @@ pub struct Expected<'a> {
 #[derive(Clone, Copy, Deserialize)]
 struct Claims {
     upload: UploadId,
+    #[serde(default)]
+    task: u32,
     index: u32,
     header: Digest,
 }
 
-/// Seals a result for `uploader`, the recipient that the opened header names, and authenticates it under the data key.
+/// Seals a result to a header of format 1 for `uploader`, the recipient that the header names, and authenticates it under the data key.
 ///
 /// # Errors
 ///
-/// [`ResultError::Inconsistent`] if its fields contradict each other, [`ResultError::Malformed`] if the report breaks one of
+/// [`ResultError::Inconsistent`] if its fields contradict each other or it is of a task that format 1 does not have, [`ResultError::Malformed`] if the report breaks one of
 /// its bounds, [`ResultError::TooLong`] above [`RESULT_MAX_BYTES`].
 pub fn seal_result(body: &ResultBody, key: &DataKey, uploader: &Recipient) -> Result<Vec<u8>, ResultError> {
-    body.check()?;
-    // Room for the first line, which is written last.
-    let mut plaintext = vec![0; FIRST_LINE_BYTES];
-    serde_json::to_writer(&mut plaintext, body).map_err(ResultError::malformed)?;
-    if plaintext.len() > RESULT_MAX_BYTES {
-        return Err(ResultError::TooLong { found: plaintext.len() });
+    if body.task != 0 {
+        return Err(ResultError::Inconsistent { what: "format 1 has one task" });
     }
-    let first_line = first_line(&plaintext[FIRST_LINE_BYTES..], key, &body.upload);
-    plaintext[..FIRST_LINE_BYTES].copy_from_slice(&first_line);
+    let plaintext = Zeroizing::new(text::write(body, None, &key.result_key(&body.upload, Format::One))?);
     Ok(envelope::seal(&plaintext, std::iter::once(uploader)))
 }
 
-/// Decrypts a sealed result with the first of `identities` that fits.
+/// Decrypts a sealed result, of format 1 or a single one of format 2, with the first of `identities` that fits.
 ///
 /// # Errors
 ///
@@ -98,14 +101,19 @@ impl UnverifiedResult {
         if plaintext.len() > RESULT_MAX_BYTES {
             return Err(ResultError::TooLong { found: plaintext.len() });
         }
-        let tag = first_line_tag(&plaintext).ok_or(ResultError::NotAResult)?;
+        let (format, tag) = text::read_first_line(&plaintext).ok_or(ResultError::NotAResult)?;
         let claims = serde_json::from_slice(&plaintext[FIRST_LINE_BYTES..]).map_err(ResultError::malformed)?;
-        Ok(Self { plaintext, tag, claims })
+        Ok(Self { plaintext, format, tag, claims })
     }
 
     /// The upload it claims to be about: to look up what to verify it against, not to be believed.
     pub fn claimed_upload(&self) -> UploadId {
         self.claims.upload
+    }
+
+    /// The task it claims to be about: to look up what to verify it against, not to be believed.
+    pub fn claimed_task(&self) -> u32 {
+        self.claims.task
     }
 
     /// The file it claims to be about: to look up what to verify it against, not to be believed.
@@ -126,30 +134,41 @@ impl UnverifiedResult {
     ///
     /// Each way in which it does not fit is a [`ResultError`] of its own. Nothing of the result is then to be shown.
     pub fn verify(self, key: &DataKey, expected: &Expected<'_>) -> Result<ResultBody, ResultError> {
+        self.check(&key.result_key(&expected.upload, self.format), expected).map(|(body, _)| body)
+    }
+
+    /// The same, by the key of the upload's results.
+    fn check(&self, key: &hmac::Key, expected: &Expected<'_>) -> Result<(ResultBody, Option<Place>), ResultError> {
         // Said before the authenticator is looked at, because that one would only say that it is wrong.
         if self.claims.upload != expected.upload {
             return Err(ResultError::OtherUpload { expected: expected.upload, found: self.claims.upload });
         }
+        if self.format != expected.format {
+            return Err(ResultError::OtherFormat { expected: expected.format.number(), found: self.format.number() });
+        }
         let body = &self.plaintext[FIRST_LINE_BYTES..];
-        hmac::verify(&key.result_key(&expected.upload), body, &self.tag).map_err(|_| ResultError::Forged)?;
+        hmac::verify(key, body, &self.tag).map_err(|_| ResultError::Forged)?;
 
-        let body: ResultBody = serde_json::from_slice(body).map_err(ResultError::malformed)?;
+        let read: Read = serde_json::from_slice(body).map_err(ResultError::malformed)?;
+        let (body, place) = read.into_parts(self.format)?;
         expected.check(&body)?;
-        body.check()?;
-        Ok(body)
+        body::check(&body)?;
+        Ok((body, place))
     }
 }
 
 impl<'a> Expected<'a> {
-    /// What is known of file `index` from an opened header and the digest of the sealed one; `None` if the header has no
+    /// What is known of a job from an opened header and the digest of the sealed one; `None` if the header has no such task or no
     /// such file.
-    pub fn from_header(header: &'a Header, digest: Digest, index: u32) -> Option<Self> {
+    pub fn from_header(header: &'a Header, digest: Digest, task: u32, index: u32) -> Option<Self> {
         let file = header.files.get(usize::try_from(index).ok()?)?;
         Some(Self {
+            format: header.format,
             upload: header.upload,
+            task,
             index,
             header: digest,
-            releases: &header.releases,
+            releases: &header.task(task)?.releases,
             length: file.length,
             sha256: None,
         })
@@ -159,6 +178,9 @@ impl<'a> Expected<'a> {
         // Twice the same field would be an error of the JSON, so that the claims are those of the body.
         if body.upload != self.upload {
             return Err(ResultError::OtherUpload { expected: self.upload, found: body.upload });
+        }
+        if body.task != self.task {
+            return Err(ResultError::OtherTask { expected: self.task, found: body.task });
         }
         if body.index != self.index {
             return Err(ResultError::OtherFile { expected: self.index, found: body.index });
@@ -182,25 +204,21 @@ impl<'a> Expected<'a> {
     }
 }
 
-/// The first line of a result whose JSON is `body`, with its line feed: [`FIRST_LINE_BYTES`] bytes.
-pub(crate) fn first_line(body: &[u8], key: &DataKey, upload: &UploadId) -> Vec<u8> {
-    let tag = hmac::sign(&key.result_key(upload), body);
-    [MAGIC, HEXLOWER.encode(tag.as_ref()).as_bytes(), b"\n"].concat()
+/// The JSON of a result of format 1, without checking it.
+pub(crate) fn json(body: &ResultBody) -> String {
+    serde_json::to_string(&wire::Written::of(body, None)).expect("it can be written")
 }
 
-/// The authenticator on the first line; `None` if the text does not start as a result does.
-fn first_line_tag(plaintext: &[u8]) -> Option<[u8; 32]> {
-    let (first_line, _) = plaintext.split_at_checked(FIRST_LINE_BYTES)?;
-    let hex = first_line.strip_prefix(MAGIC)?.strip_suffix(b"\n")?;
-    let mut tag = [0; 32];
-    HEXLOWER.decode_mut(hex, &mut tag).ok()?;
-    Some(tag)
+/// Puts in front of `body` the first line of a result of that upload.
+pub(crate) fn authenticated(body: &[u8], key: &DataKey, upload: &UploadId, format: Format) -> Vec<u8> {
+    [text::first_line(body, &key.result_key(upload, format), format), body.to_vec()].concat()
 }
 
 impl fmt::Debug for UnverifiedResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UnverifiedResult")
             .field("claimed_upload", &self.claims.upload)
+            .field("claimed_task", &self.claims.task)
             .field("claimed_index", &self.claims.index)
             .finish_non_exhaustive()
     }

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use filemill_seal::fuzzing::{authenticate_result, parse_result};
-use filemill_seal::{DataKey, Digest, Expected, UploadId};
+use filemill_seal::{DataKey, Digest, Expected, Format, UploadId};
 use libfuzzer_sys::fuzz_target;
 
 static KEY: LazyLock<DataKey> = LazyLock::new(|| DataKey::from_bytes([1; 32]));
@@ -15,7 +15,9 @@ const UPLOAD: UploadId = UploadId::from_bytes(*b"sixteen bytes id");
 fuzz_target!(|plaintext: &[u8]| {
     let releases = [Digest::of(b"release one"), Digest::of(b"release two")];
     let expected = Expected {
+        format: Format::One,
         upload: UPLOAD,
+        task: 0,
         index: 1,
         header: Digest::of(b"a sealed header"),
         releases: &releases,
@@ -26,7 +28,7 @@ fuzz_target!(|plaintext: &[u8]| {
         assert!(result.verify(&KEY, &expected).is_err(), "a result was forged");
     }
     let body = plaintext.splitn(2, |byte| *byte == b'\n').nth(1).unwrap_or(plaintext);
-    let Ok(result) = parse_result(&authenticate_result(body, &KEY, &UPLOAD)) else {
+    let Ok(result) = parse_result(&authenticate_result(body, &KEY, &UPLOAD, Format::One)) else {
         return;
     };
     if let Ok(body) = result.verify(&KEY, &expected) {

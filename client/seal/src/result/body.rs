@@ -9,12 +9,14 @@ use crate::outcome::Outcome;
 
 /// What a processor says of one job.
 ///
-/// Serialised, what belongs to the report (its line, findings, artifacts, and the digest of the description) stands beside
+/// In a result's JSON, what belongs to the report (its line, findings, artifacts, and the digest of the description) stands beside
 /// it, so that whoever knows only the report reads that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResultBody {
     /// The upload.
     pub upload: UploadId,
+    /// The task's position in the header; 0 in format 1.
+    pub task: u32,
     /// The file's index in the header.
     pub index: u32,
     /// Digest of the sealed header.
@@ -81,27 +83,25 @@ pub struct Resources {
     pub input_wait_us: u64,
 }
 
-impl ResultBody {
-    /// Checks that the fields that are there are those that go with the outcome, and that the report stays within its bounds.
-    pub(super) fn check(&self) -> Result<(), ResultError> {
-        let succeeded = self.outcome == Outcome::Succeeded;
-        let what = if !self.outcome.is_sealed() {
-            "only the server says that a job is quarantined"
-        } else if self.report.is_some() != succeeded {
-            "there is a report if and only if the engine succeeded"
-        } else if self.failure.is_none() != succeeded {
-            "there is a failure if and only if the engine did not succeed"
-        } else if self.outcome.analysed() && self.release.is_none() {
-            "an analysed file has a release"
-        } else if self.outcome.analysed() && self.input.is_none() {
-            "an analysed file has an input"
-        } else if self.outcome == Outcome::Void && self.input.is_some() {
-            "a void file has no input"
-        } else {
-            return self.report.as_ref().map_or(Ok(()), Report::check);
-        };
-        Err(ResultError::Inconsistent { what })
-    }
+/// Checks that the fields that are there are those that go with the outcome, and that the report stays within its bounds.
+pub(super) fn check(body: &ResultBody) -> Result<(), ResultError> {
+    let succeeded = body.outcome == Outcome::Succeeded;
+    let what = if !body.outcome.is_sealed() {
+        "only the server says that a job is quarantined"
+    } else if body.report.is_some() != succeeded {
+        "there is a report if and only if the engine succeeded"
+    } else if body.failure.is_none() != succeeded {
+        "there is a failure if and only if the engine did not succeed"
+    } else if body.outcome.analysed() && body.release.is_none() {
+        "an analysed file has a release"
+    } else if body.outcome.analysed() && body.input.is_none() {
+        "an analysed file has an input"
+    } else if body.outcome == Outcome::Void && body.input.is_some() {
+        "a void file has no input"
+    } else {
+        return body.report.as_ref().map_or(Ok(()), Report::check);
+    };
+    Err(ResultError::Inconsistent { what })
 }
 
 /// Left out where it says nothing, so that a result reads as it did before there was such a field.

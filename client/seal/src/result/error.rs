@@ -17,9 +17,34 @@ pub enum ResultError {
         /// How many bytes.
         found: usize,
     },
-    /// Does not start with the line of a result of version 1.
-    #[error("this is not a result of format 1")]
+    /// Does not start with the line of a result of format 1 or 2.
+    #[error("this is not a result of format 1 or 2")]
     NotAResult,
+    /// Does not start with the line of a batch of format 2.
+    #[error("this is not a batch of results of format 2")]
+    NotABatch,
+    /// A batch that is not whole, or whose members do not belong together.
+    #[error("batch of results is not as it was sealed: {what}")]
+    Batch {
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// In another format than the header asks for.
+    #[error("result is of format {found}, its header is of format {expected}")]
+    OtherFormat {
+        /// Format of the header.
+        expected: u64,
+        /// Format of the result.
+        found: u64,
+    },
+    /// Of another task of the same upload.
+    #[error("result is for task {found} of the upload, not for task {expected}")]
+    OtherTask {
+        /// The task that was asked about.
+        expected: u32,
+        /// The task it names.
+        found: u32,
+    },
     /// Not the JSON that a result is.
     #[error("result is malformed: {detail}")]
     Malformed {
@@ -93,11 +118,17 @@ impl ResultError {
         match self {
             Self::Envelope(error) => error.hint(),
             Self::TooLong { .. } => "have the engine report and log less",
-            Self::NotAResult => "a newer processor may have sealed it: update this program",
+            Self::NotAResult | Self::NotABatch => "a newer processor may have sealed it: update this program",
             Self::Malformed { .. } | Self::Inconsistent { .. } => {
                 "the processor that made it is broken: tell its operator"
             }
-            Self::OtherUpload { .. } | Self::OtherFile { .. } | Self::OtherHeader { .. } | Self::Forged => {
+            Self::OtherUpload { .. }
+            | Self::OtherTask { .. }
+            | Self::OtherFile { .. }
+            | Self::OtherHeader { .. }
+            | Self::OtherFormat { .. }
+            | Self::Batch { .. }
+            | Self::Forged => {
                 "the server handed out something else than the result: do not trust it, and tell its operator"
             }
             Self::ReleaseNotAllowed { .. } | Self::OtherLength { .. } | Self::OtherContent { .. } => {

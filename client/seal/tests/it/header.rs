@@ -3,8 +3,8 @@
 use filemill_seal::fuzzing::{decode_header, encode_header};
 use filemill_seal::{
     CHUNK_SIZE_MAX, CHUNK_SIZE_MIN, DataKey, Digest, EnvelopeError, FILES_MAX, FILES_MAX_ENCODED_BYTES, FileEntry,
-    HEADER_MAX_BYTES, Header, HeaderError, Identity, LayoutError, NAME_MAX_BYTES, PARAMETERS_MAX_BYTES,
-    POOL_RECIPIENTS_MAX, RELEASES_MAX, Recipient, SealedHeader, UploadId,
+    Format, HEADER_MAX_BYTES, Header, HeaderError, Identity, LayoutError, NAME_MAX_BYTES, PARAMETERS_MAX_BYTES,
+    POOL_RECIPIENTS_MAX, RELEASES_MAX, Recipient, SealedHeader, Task, UploadId,
 };
 use minicbor::Encoder;
 use proptest::prelude::*;
@@ -20,7 +20,8 @@ fn assert_same(left: &Header, right: &Header) {
     assert_eq!(encode_header(left), encode_header(right));
     assert_eq!(left.key.expose_bytes(), right.key.expose_bytes());
     assert_eq!(left.files, right.files);
-    assert_eq!((&left.parameters, &left.releases), (&right.parameters, &right.releases));
+    assert_eq!((left.format, &left.tasks), (right.format, &right.tasks));
+    assert_eq!((&left.organisation, &left.isolation), (&right.organisation, &right.isolation));
 }
 
 fn seal_refusal(change: impl FnOnce(&mut Header)) -> HeaderError {
@@ -45,11 +46,16 @@ prop_compose! {
         files in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..300), 0..1_u64 << 30), 1..50),
     ) -> Header {
         Header {
+            format: Format::One,
             upload: UploadId::from_bytes(upload),
             key: DataKey::from_bytes(key),
             uploader: Identity::generate().recipient(),
-            releases: releases.into_iter().map(Digest::from_bytes).collect(),
-            parameters: serde_json::to_string(&parameters).expect("a map"),
+            tasks: vec![Task {
+                releases: releases.into_iter().map(Digest::from_bytes).collect(),
+                parameters: serde_json::to_string(&parameters).expect("a map"),
+            }],
+            organisation: Vec::new(),
+            isolation: [].into(),
             chunk_size: 1 << chunk_bits,
             not_after,
             files: files.into_iter().map(|(name, length)| FileEntry { name, length }).collect(),
@@ -123,8 +129,8 @@ fn a_header_longer_than_four_mebibytes_is_not_even_hashed() {
 #[test]
 fn files_within_their_share_always_fit_beside_the_longest_rest() {
     let mut header = header();
-    header.parameters = format!("{{\"a\":\"{}\"}}", "x".repeat(PARAMETERS_MAX_BYTES - 8));
-    header.releases = vec![Digest::of(b"release"); RELEASES_MAX];
+    header.tasks[0].parameters = format!("{{\"a\":\"{}\"}}", "x".repeat(PARAMETERS_MAX_BYTES - 8));
+    header.tasks[0].releases = vec![Digest::of(b"release"); RELEASES_MAX];
     header.chunk_size = CHUNK_SIZE_MAX;
     (header.not_after, header.files) = (u64::MAX, Vec::new());
     let mut left = FILES_MAX_ENCODED_BYTES;
@@ -152,16 +158,20 @@ fn names_of_any_bytes_are_kept_and_others_refused() {
 
 #[test]
 fn releases_parameters_and_layout_are_bounded() {
-    assert_eq!(seal_refusal(|header| header.releases.clear()), HeaderError::Releases { found: 0 });
+    assert_eq!(seal_refusal(|header| header.tasks[0].releases.clear()), HeaderError::Releases { found: 0 });
     let seventeen = vec![Digest::of(b"release"); 17];
-    assert_eq!(seal_refusal(|header| header.releases = seventeen), HeaderError::Releases { found: 17 });
+    assert_eq!(seal_refusal(|header| header.tasks[0].releases = seventeen), HeaderError::Releases { found: 17 });
 
     for text in ["", "null", "[]", "{", "{}{}", "{} x", "{\"a\":}", "\u{a0}{}"] {
-        assert_eq!(seal_refusal(|header| header.parameters = text.to_owned()), HeaderError::Parameters, "{text}");
+        assert_eq!(
+            seal_refusal(|header| header.tasks[0].parameters = text.to_owned()),
+            HeaderError::Parameters,
+            "{text}"
+        );
     }
     let long = format!("{{}}{}", " ".repeat(PARAMETERS_MAX_BYTES - 1));
     assert_eq!(
-        seal_refusal(|header| header.parameters = long),
+        seal_refusal(|header| header.tasks[0].parameters = long),
         HeaderError::ParametersTooLong { found: (1 << 20) + 1 }
     );
 
@@ -184,7 +194,7 @@ fn releases_parameters_and_layout_are_bounded() {
 fn parameters_nested_deeper_than_a_stack_do_no_harm() {
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(30_000), "]".repeat(30_000));
     let mut header = header();
-    header.parameters = deep;
+    header.tasks[0].parameters = deep;
     assert!(decode_header(&encode_header(&header)).is_ok());
 }
 
@@ -212,8 +222,8 @@ fn a_header_is_over_after_its_last_second() {
     let header = header();
     assert!(!header.is_expired(header.not_after));
     assert!(header.is_expired(header.not_after + 1));
-    assert!(header.allows(&Digest::of(b"release one")));
-    assert!(!header.allows(&Digest::of(b"release three")));
+    assert!(header.tasks[0].allows(&Digest::of(b"release one")));
+    assert!(!header.tasks[0].allows(&Digest::of(b"release three")));
 }
 
 #[test]
@@ -257,12 +267,13 @@ fn by_hand_refusal(fields: u64, until: u8, rest: &[u8]) -> HeaderError {
 #[test]
 fn fields_are_exactly_one_to_nine_in_order() {
     assert!(decode_header(&by_hand(9, 10, |_| ())).is_ok());
-    assert_eq!(by_hand_refusal(10, 10, &[10, 0]), HeaderError::Fields { found: 10 });
-    assert_eq!(by_hand_refusal(8, 9, &[]), HeaderError::Fields { found: 8 });
+    assert_eq!(by_hand_refusal(10, 10, &[10, 0]), HeaderError::Fields { found: 10, expected: 9 });
+    assert_eq!(by_hand_refusal(8, 9, &[]), HeaderError::Fields { found: 8, expected: 9 });
     assert_eq!(by_hand_refusal(9, 9, &[10, 0]), HeaderError::Key { expected: 9, found: 10 });
     assert_eq!(by_hand_refusal(9, 9, &[8, 9]), HeaderError::Key { expected: 9, found: 8 });
     assert_eq!(by_hand_refusal(9, 3, &[4, 0]), HeaderError::Key { expected: 3, found: 4 });
-    assert_eq!(by_hand_refusal(9, 1, &[1, 2]), HeaderError::Version { found: 2 });
+    assert_eq!(by_hand_refusal(9, 1, &[1, 3]), HeaderError::Version { found: 3 });
+    assert_eq!(by_hand_refusal(9, 1, &[1, 2]), HeaderError::Fields { found: 9, expected: 10 });
     assert_eq!(by_hand_refusal(9, 10, &[0, 0]), HeaderError::Trailing { found: 2 });
 }
 

@@ -1,8 +1,10 @@
 //! What the sealed stream promises, one module for each of its parts.
 
 mod arbitrary;
+mod batch;
 mod chunk;
 mod envelope;
+mod format_two;
 mod header;
 mod layout;
 mod pool;

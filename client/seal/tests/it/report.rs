@@ -1,9 +1,10 @@
 //! What an engine hands out beside its report is bounded, whoever sealed it.
 
+use filemill_seal::fuzzing::result_json;
 use filemill_seal::{
-    ARTIFACTS_MAX, CHUNK_SIZE_MIN, Digest, Expected, FINDINGS_MAX, RESULT_MAX_BYTES, Report, ResultBody, ResultError,
-    SUMMARY_MAX_BYTES, Severity, fuzzing, is_artifact_name, is_finding_kind, is_media_type, is_summary, open_result,
-    seal_result, to_summary,
+    ARTIFACTS_MAX, CHUNK_SIZE_MIN, Digest, Expected, FINDINGS_MAX, Format, RESULT_MAX_BYTES, Report, ResultBody,
+    ResultError, SUMMARY_MAX_BYTES, Severity, fuzzing, is_artifact_name, is_finding_kind, is_media_type, is_summary,
+    open_result, seal_result, to_summary,
 };
 
 use crate::support::{Scene, full_report};
@@ -18,14 +19,14 @@ fn body(scene: &Scene, report: Report) -> ResultBody {
 fn both_ways(change: impl FnOnce(&mut Report)) -> (Result<Report, ResultError>, Result<Report, ResultError>) {
     let scene = Scene::new(CHUNK_SIZE_MIN, &[5]);
     let (header, key) = (&scene.header, &scene.header.key);
-    let expected = Expected::from_header(header, Digest::of(b"the sealed header"), 0).expect("file 0");
+    let expected = Expected::from_header(header, Digest::of(b"the sealed header"), 0, 0).expect("file 0");
     let mut report = full_report();
     change(&mut report);
     let body = body(&scene, report);
     let sealed = seal_result(&body, key, &header.uploader)
         .and_then(|sealed| open_result(&sealed, std::slice::from_ref(&scene.uploader))?.verify(key, &expected));
-    let text = serde_json::to_vec(&body).expect("JSON");
-    let careless = fuzzing::parse_result(&fuzzing::authenticate_result(&text, key, &header.upload))
+    let text = result_json(&body).into_bytes();
+    let careless = fuzzing::parse_result(&fuzzing::authenticate_result(&text, key, &header.upload, Format::One))
         .and_then(|result| result.verify(key, &expected));
     let report = |body: ResultBody| body.report.expect("a report");
     (sealed.map(report), careless.map(report))
@@ -116,8 +117,14 @@ fn kinds_and_media_types_are_words() {
 #[test]
 fn nothing_stands_beside_a_report_that_is_not_there() {
     let scene = Scene::new(CHUNK_SIZE_MIN, &[5]);
-    let text = serde_json::to_string(&body(&scene, full_report())).expect("JSON");
-    assert!(serde_json::from_str::<ResultBody>(&text).is_ok());
-    let error = serde_json::from_str::<ResultBody>(&text.replace("\"report\"", "\"other\"")).expect_err("no report");
+    let (header, key) = (&scene.header, &scene.header.key);
+    let expected = Expected::from_header(header, Digest::of(b"the sealed header"), 0, 0).expect("file 0");
+    let verify = |text: &str| {
+        let text = fuzzing::authenticate_result(text.as_bytes(), key, &header.upload, Format::One);
+        fuzzing::parse_result(&text).and_then(|result| result.verify(key, &expected))
+    };
+    let text = result_json(&body(&scene, full_report()));
+    assert!(verify(&text).is_ok());
+    let error = verify(&text.replace("\"report\"", "\"other\"")).expect_err("no report");
     assert!(error.to_string().contains("beside a report"), "{error}");
 }

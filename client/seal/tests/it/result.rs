@@ -1,5 +1,6 @@
 //! A result is shown only if a processor of the pool said it of this very file.
 
+use filemill_seal::fuzzing::result_json;
 use filemill_seal::{
     CHUNK_SIZE_MIN, DataKey, Digest, EngineInput, EnvelopeError, Expected, Failure, Header, Identity, LogLine, Outcome,
     RESULT_MAX_BYTES, RESULT_MAX_SEALED_BYTES, Report, ResultBody, ResultError, UploadId, open_result, seal_result,
@@ -17,7 +18,7 @@ fn scene() -> (Scene, Digest) {
 }
 
 fn expected(header: &Header, digest: Digest) -> Expected<'_> {
-    Expected { sha256: Some(Digest::of(CONTENT)), ..Expected::from_header(header, digest, 1).expect("file 1") }
+    Expected { sha256: Some(Digest::of(CONTENT)), ..Expected::from_header(header, digest, 0, 1).expect("file 1") }
 }
 
 /// Seals `body` as the processor does and verifies it as the client does.
@@ -55,7 +56,7 @@ fn verify_text(text: &str) -> Result<ResultBody, ResultError> {
 
 fn text() -> String {
     let (scene, digest) = scene();
-    serde_json::to_string(&scene.succeeded(digest, 1, CONTENT)).expect("JSON")
+    result_json(&scene.succeeded(digest, 1, CONTENT))
 }
 
 proptest! {
@@ -157,7 +158,7 @@ fn a_result_about_other_bytes_is_refused() {
 #[test]
 fn a_device_that_has_only_the_header_checks_the_length() {
     let (scene, digest) = scene();
-    let expected = |index| Expected::from_header(&scene.header, digest, index);
+    let expected = |index| Expected::from_header(&scene.header, digest, 0, index);
     let body = scene.succeeded(digest, 1, CONTENT);
     assert!(deliver(&scene, &body, &expected(1).expect("file 1")).is_ok());
     assert_eq!(
@@ -225,7 +226,7 @@ fn what_is_no_result_is_called_that() {
     for text in [
         "",
         "filemill-result/1 ",
-        &format!("filemill-result/2 {}\n{{}}", "0".repeat(64)),
+        &format!("filemill-result/3 {}\n{{}}", "0".repeat(64)),
         &format!("filemill-result/1 {}\n{{}}", "A".repeat(64)),
     ] {
         let sealed = age::encrypt(&recipient, text.as_bytes()).expect("it encrypts");

@@ -1,8 +1,8 @@
 //! Things that every test here needs.
 
 use filemill_seal::{
-    Artifact, ChunkOpener, ChunkSealer, DataKey, Digest, EngineInput, FileEntry, Finding, Header, Identity, JsonObject,
-    Outcome, Report, Resources, ResultBody, Severity, UploadId,
+    Artifact, ChunkOpener, ChunkSealer, DataKey, Digest, EngineInput, FileEntry, Finding, Format, Header, Identity,
+    JsonObject, Outcome, Report, Resources, ResultBody, Severity, Task, UploadId,
 };
 
 /// One pool, one uploader, one upload; all keys fixed.
@@ -14,15 +14,17 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// An upload of these files.
+    /// An upload of these files, with a header of format 1.
     pub(crate) fn new(chunk_size: u32, lengths: &[u64]) -> Self {
         let (pool, uploader) = (Identity::generate(), Identity::generate());
         let header = Header {
+            format: Format::One,
             upload: UploadId::from_bytes([0x11; 16]),
             key: DataKey::from_bytes([0x22; 32]),
             uploader: uploader.recipient(),
-            releases: vec![Digest::of(b"release one"), Digest::of(b"release two")],
-            parameters: r#"{"depth":3}"#.to_owned(),
+            tasks: vec![task(&[b"release one", b"release two"])],
+            organisation: Vec::new(),
+            isolation: [].into(),
             chunk_size,
             not_after: 1_800_000_000,
             files: lengths
@@ -32,6 +34,16 @@ impl Scene {
                 .collect(),
         };
         Self { pool, uploader, stranger: Identity::generate(), header }
+    }
+
+    /// The same with a header of format 2: two tasks, a reader of the organisation, and what only that format says.
+    pub(crate) fn of_format_two(chunk_size: u32, lengths: &[u64]) -> (Self, Identity) {
+        let (mut scene, reader) = (Self::new(chunk_size, lengths), Identity::generate());
+        scene.header.format = Format::Two;
+        scene.header.tasks.push(task(&[b"release three"]));
+        scene.header.organisation = vec![reader.recipient()];
+        scene.header.isolation = ["attached".to_owned(), "container".to_owned()].into();
+        (scene, reader)
     }
 
     /// Both ends of the upload's chunks, under a header of that digest.
@@ -44,9 +56,10 @@ impl Scene {
     pub(crate) fn succeeded(&self, header: Digest, index: u32, content: &[u8]) -> ResultBody {
         ResultBody {
             upload: self.header.upload,
+            task: 0,
             index,
             header,
-            release: Some(self.header.releases[1]),
+            release: Some(self.header.tasks[0].releases[1]),
             outcome: Outcome::Succeeded,
             input: Some(EngineInput { length: content.len() as u64, sha256: Digest::of(content) }),
             report: Some(Report::from_json(r#"{"bytes": 5, "lines": 1}"#.to_owned()).expect("an object")),
@@ -54,6 +67,14 @@ impl Scene {
             log: Vec::new(),
             resources: Resources { bytes_read: content.len() as u64, ..Resources::default() },
         }
+    }
+}
+
+/// A task for which any of these may run.
+pub(crate) fn task(releases: &[&[u8]]) -> Task {
+    Task {
+        releases: releases.iter().map(|release| Digest::of(release)).collect(),
+        parameters: r#"{"depth":3}"#.to_owned(),
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! Nonces and age keys are random, so that the sealed bytes differ each time: do it only when the format grows.
 
+mod batch;
 mod chunk;
 mod header;
+mod header_two;
 mod layout;
 mod result;
 mod statement;

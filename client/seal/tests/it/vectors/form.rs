@@ -89,6 +89,53 @@ pub(super) struct RefusedHeader {
 }
 
 #[derive(Serialize, Deserialize)]
+pub(super) struct HeaderTwoFile {
+    pub(super) pool_identity: String,
+    pub(super) uploader_identity: String,
+    pub(super) organisation_identity: String,
+    pub(super) accepted: Vec<HeaderTwoCase>,
+    pub(super) refused: Vec<Refused<RefusedHeader>>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct HeaderTwoCase {
+    pub(super) name: String,
+    pub(super) upload: UploadId,
+    pub(super) key: Hex,
+    pub(super) uploader: String,
+    /// Releases and parameters.
+    pub(super) tasks: Vec<(Vec<Digest>, String)>,
+    pub(super) organisation: Vec<String>,
+    pub(super) isolation: Vec<String>,
+    pub(super) chunk_size: u32,
+    pub(super) not_after: u64,
+    /// Name and length.
+    pub(super) files: Vec<(Hex, u64)>,
+    pub(super) plaintext: Hex,
+    pub(super) sealed: Hex,
+    pub(super) digest: Digest,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct BatchFile {
+    pub(super) uploader_identity: String,
+    pub(super) organisation_identity: String,
+    pub(super) key: Hex,
+    pub(super) hmac_key: Hex,
+    pub(super) upload: UploadId,
+    pub(super) header: Digest,
+    /// Releases of each task.
+    pub(super) tasks: Vec<Vec<Digest>>,
+    /// Task and index of each job that the batch is for.
+    pub(super) jobs: Vec<(u32, u32)>,
+    /// Of each file.
+    pub(super) length: u64,
+    pub(super) sha256: Digest,
+    pub(super) accepted: Vec<ResultCase>,
+    pub(super) refused: Vec<Refused<ResultText>>,
+}
+
+#[derive(Serialize, Deserialize)]
 pub(super) struct ChunkFile {
     pub(super) key: Hex,
     pub(super) upload: UploadId,

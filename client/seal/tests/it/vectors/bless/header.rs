@@ -1,10 +1,10 @@
 //! One header, and what is wrong with others.
 
 use filemill_seal::fuzzing::{decode_header, encode_header};
-use filemill_seal::{CHUNK_SIZE_MIN, DataKey, Digest, FileEntry, Header, Identity, SealedHeader};
+use filemill_seal::{CHUNK_SIZE_MIN, DataKey, FileEntry, Format, Header, Identity, SealedHeader};
 
 use super::{KEY, UPLOAD, refused, secret};
-use crate::support::age_recipient;
+use crate::support::{age_recipient, task};
 use crate::vectors::form::{HeaderCase, HeaderFile, Hex, RefusedHeader, write};
 
 #[test]
@@ -12,11 +12,13 @@ use crate::vectors::form::{HeaderCase, HeaderFile, Hex, RefusedHeader, write};
 fn bless_header() {
     let (pool, uploader) = (Identity::generate(), Identity::generate());
     let header = Header {
+        format: Format::One,
         upload: UPLOAD,
         key: DataKey::from_bytes(KEY),
         uploader: uploader.recipient(),
-        releases: vec![Digest::of(b"release one"), Digest::of(b"release two")],
-        parameters: r#"{"depth":3}"#.to_owned(),
+        tasks: vec![task(&[b"release one", b"release two"])],
+        organisation: Vec::new(),
+        isolation: [].into(),
         chunk_size: CHUNK_SIZE_MIN,
         not_after: 1_800_000_000,
         files: vec![
@@ -57,7 +59,7 @@ fn bless_header() {
             "for a stranger",
             age::encrypt(&age_recipient(&Identity::generate()), &plaintext).expect("it encrypts"),
         ),
-        inside("version 2", changed(|bytes| bytes[2] = 2)),
+        inside("version 3", changed(|bytes| bytes[2] = 3)),
         inside("ten fields", changed(|bytes| bytes[0] = 0xaa)),
         inside("keys out of order", changed(|bytes| bytes[3] = 3)),
         inside("a byte behind the map", changed(|bytes| bytes.push(0))),
@@ -69,8 +71,8 @@ fn bless_header() {
                 bytes.push(0xff);
             }),
         ),
-        inside("no release", other(|header| header.releases.clear())),
-        inside("parameters that are no object", other(|header| header.parameters = "[]".to_owned())),
+        inside("no release", other(|header| header.tasks[0].releases.clear())),
+        inside("parameters that are no object", other(|header| header.tasks[0].parameters = "[]".to_owned())),
         inside("a chunk size that is no power of two", other(|header| header.chunk_size = 65_537)),
         inside("no file", other(|header| header.files.clear())),
         inside("a file without a name", other(|header| header.files[1].name.clear())),
@@ -82,8 +84,8 @@ fn bless_header() {
         upload: header.upload,
         key: Hex(KEY.to_vec()),
         uploader: header.uploader.to_string(),
-        releases: header.releases.clone(),
-        parameters: header.parameters.clone(),
+        releases: header.tasks[0].releases.clone(),
+        parameters: header.tasks[0].parameters.clone(),
         chunk_size: header.chunk_size,
         not_after: header.not_after,
         files: header.files.iter().map(|file| (Hex(file.name.clone()), file.length)).collect(),

@@ -3,8 +3,8 @@
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use filemill_seal::fuzzing::authenticate_result;
 use filemill_seal::{
-    Artifact, DataKey, Digest, EngineInput, Expected, Failure, Finding, Identity, JsonObject, LogLine, Outcome, Report,
-    Resources, ResultBody, Severity, UploadId, open_result, seal_result,
+    Artifact, DataKey, Digest, EngineInput, Expected, Failure, Finding, Format, Identity, JsonObject, LogLine, Outcome,
+    Report, Resources, ResultBody, Severity, UploadId, open_result, seal_result,
 };
 
 use super::{KEY, UPLOAD, refused, secret};
@@ -19,10 +19,20 @@ fn bless_result() {
     let (key, header) = (DataKey::from_bytes(KEY), Digest::of(b"a sealed header"));
     let releases = [Digest::of(b"release one"), Digest::of(b"release two")];
     let sha256 = Digest::of(content);
-    let expected = Expected { upload: UPLOAD, index: 1, header, releases: &releases, length: 5, sha256: Some(sha256) };
+    let expected = Expected {
+        format: Format::One,
+        upload: UPLOAD,
+        task: 0,
+        index: 1,
+        header,
+        releases: &releases,
+        length: 5,
+        sha256: Some(sha256),
+    };
     let age_identity: age::x25519::Identity = uploader.expose_secret().parse().expect("an identity");
     let body = ResultBody {
         upload: UPLOAD,
+        task: 0,
         index: 1,
         header,
         release: Some(releases[1]),
@@ -94,7 +104,7 @@ fn bless_result() {
     let authentic = |change: fn(String) -> String| {
         let good = case(seal_result(&rich, &key, &uploader.recipient()).expect("it seals")).plaintext;
         let (_, body) = good.split_once('\n').expect("two lines");
-        let plaintext = authenticate_result(change(body.to_owned()).as_bytes(), &key, &UPLOAD);
+        let plaintext = authenticate_result(change(body.to_owned()).as_bytes(), &key, &UPLOAD, Format::One);
         age::encrypt(&age_recipient(&uploader), &plaintext).expect("it encrypts")
     };
     let text = |change: fn(String) -> String| {
