@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use filemill_api::{Event, EventKind, EventPage, SealedResult, SignedGet};
 use filemill_seal::{
-    Artifact, Digest, Expected, Identity, Outcome, RESULT_MAX_SEALED_BYTES, UploadId, Verdict, open_result,
+    Artifact, Digest, Expected, Format, Identity, Outcome, RESULT_MAX_SEALED_BYTES, UploadId, Verdict, open_result,
 };
 use futures::StreamExt;
 use tokio::sync::Notify;
@@ -450,7 +450,9 @@ fn ending_of(identity: &Identity, job: &Job) -> (Ending, Vec<Artifact>) {
         Sealed::Bytes(sealed) => sealed,
     };
     let expected = Expected {
+        format: Format::One,
         upload: job.upload,
+        task: 0,
         index: job.index,
         header: job.keys.header_digest,
         releases: std::slice::from_ref(&job.keys.release),

@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use filemill_seal::{EnvelopeError, Expected, RESULT_MAX_SEALED_BYTES, ResultError, UploadId, Verdict, open_result};
+use filemill_seal::{
+    EnvelopeError, Expected, Format, RESULT_MAX_SEALED_BYTES, ResultError, UploadId, Verdict, open_result,
+};
 
 use crate::client::Client;
 use crate::ending::{Ending, Finished, NotSent};
@@ -141,7 +143,9 @@ impl Client {
         let places = self.base.journal.places(&[(upload, index)]).await?;
         let place = places.into_iter().find(|place| !place.reused).ok_or_else(unknown)?;
         let expected = Expected {
+            format: Format::One,
             upload,
+            task: 0,
             index,
             header: keys.header_digest,
             releases: std::slice::from_ref(&keys.release),

@@ -133,6 +133,7 @@ fn a_result_that_no_processor_made_is_not_shown() -> Result<()> {
     let text = |field: &str| upload[field].as_str().with_context(|| format!("an upload has `{field}`"));
     let body = ResultBody {
         upload: text("id")?.parse()?,
+        task: 0,
         index: 0,
         header: text("header_sha256")?.parse()?,
         release: Some(text("release")?.parse()?),
@@ -176,6 +177,7 @@ fn a_result_for_somebody_else_is_not_shown() -> Result<()> {
 fn age_file_for(identity: &Identity) -> Result<String> {
     let body = ResultBody {
         upload: filemill_seal::UploadId::random(),
+        task: 0,
         index: 0,
         header: Digest::of(b"header"),
         release: None,

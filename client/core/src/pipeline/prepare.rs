@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use filemill_seal::{ChunkSealer, DataKey, FileEntry, Header, Layout, UploadId};
+use filemill_seal::{ChunkSealer, DataKey, FileEntry, Format, Header, Layout, Task, UploadId};
 
 use super::remaining;
 use super::shared::Pipeline;
@@ -29,11 +29,13 @@ pub(crate) fn begin(
 ) -> Result<Transfer, Error> {
     let now = now_s();
     let header = Header {
+        format: Format::One,
         upload: UploadId::random(),
         key: DataKey::random(),
         uploader: recipe.uploader.clone(),
-        releases: vec![engine.release],
-        parameters: parameters.as_json().to_owned(),
+        tasks: vec![Task { releases: vec![engine.release], parameters: parameters.as_json().to_owned() }],
+        organisation: Vec::new(),
+        isolation: [].into(),
         chunk_size: recipe.chunk_size,
         not_after: now.saturating_add(recipe.lifetime_s),
         files: files.iter().map(|file| FileEntry { name: file.name.clone(), length: file.stat.size }).collect(),

@@ -277,7 +277,10 @@ impl Inner {
         let upload = &self.uploads[id];
         let sealed = SealedHeader::from_bytes(upload.header.clone().unwrap()).unwrap();
         let header = Header::open(&sealed, std::slice::from_ref(&self.pool_identity)).unwrap();
-        assert_eq!(header.releases.iter().map(Digest::to_string).collect::<Vec<_>>(), [upload.open.release.as_str()]);
+        assert_eq!(
+            header.tasks[0].releases.iter().map(Digest::to_string).collect::<Vec<_>>(),
+            [upload.open.release.as_str()]
+        );
         let layout = header.layout().unwrap();
         assert_eq!(layout.chunk_count(), upload.open.chunks);
         let opener = ChunkOpener::new(&header.key, header.upload, sealed.digest());
@@ -328,10 +331,11 @@ impl Inner {
         });
         let release = match self.faults.cheat {
             Cheat::OtherRelease => Digest::of(b"another"),
-            _ => header.releases[0],
+            _ => header.tasks[0].releases[0],
         };
         let body = ResultBody {
             upload: header.upload,
+            task: 0,
             index,
             header: digest,
             release: Some(release),

@@ -39,7 +39,7 @@ async fn send(world: &World, parameters: GivenParameters) -> Ran {
 
 /// What processors were given, in the order of uploads.
 fn given(world: &World) -> Vec<String> {
-    world.fake.headers().into_iter().map(|(header, _)| header.parameters).collect()
+    world.fake.headers().into_iter().map(|(header, _)| header.tasks[0].parameters.clone()).collect()
 }
 
 #[track_caller]
@@ -203,7 +203,7 @@ async fn an_upload_whose_long_parameters_the_journal_has_lost_goes_on_and_to_no_
     succeeded(&world.resume().await, 1);
     let headers = world.fake.headers();
     let [(header, open)] = &headers[..] else { panic!("{} uploads", headers.len()) };
-    assert!(header.parameters.len() > 900_000 && open.long_parameters);
+    assert!(header.tasks[0].parameters.len() > 900_000 && open.long_parameters);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,6 +24,7 @@ pub(crate) fn seal(about: &About, index: u32, span: &FileSpan, end: JobEnd) -> R
     let (upload, release) = (&about.upload, about.release);
     let base = ResultBody {
         upload: upload.id(),
+        task: 0,
         index,
         header: upload.header_digest,
         release,

@@ -9,8 +9,8 @@ use filemill_api::{ChunkUrl, Completion, LeasedRun, LeasedUpload, SealedBody};
 use filemill_processor::{NodeConfig, NodeError, PoolFolder, Totals};
 use filemill_runtime::{Backend, Limits, ReleaseLimits, Runtime, RuntimeConfig, TimeLimit};
 use filemill_seal::{
-    ChunkSealer, Compressor, DataKey, Digest, Expected, FileEntry, Header, Identity, Layout, ResultBody, SealedHeader,
-    UploadId, Verdict, open_result,
+    ChunkSealer, Compressor, DataKey, Digest, Expected, FileEntry, Format, Header, Identity, Layout, ResultBody,
+    SealedHeader, Task, UploadId, Verdict, open_result,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -113,11 +113,13 @@ impl Mill {
     pub(crate) fn upload(&self, files: &[Vec<u8>]) -> Upload {
         let pool = PoolFolder::open(&self.pool_dir()).expect("the pool");
         let header = Header {
+            format: Format::One,
             upload: UploadId::random(),
             key: DataKey::random(),
             uploader: self.uploader.recipient(),
-            releases: vec![Digest::of(&self.component)],
-            parameters: "{}".into(),
+            tasks: vec![Task { releases: vec![Digest::of(&self.component)], parameters: "{}".into() }],
+            organisation: Vec::new(),
+            isolation: [].into(),
             chunk_size: 64 << 10,
             not_after: now() + 3600,
             files: files
@@ -151,7 +153,7 @@ impl Mill {
             }
         };
         let expected =
-            Expected::from_header(&sent.header, sent.sealed.digest(), completion.index).expect("such a file");
+            Expected::from_header(&sent.header, sent.sealed.digest(), 0, completion.index).expect("such a file");
         let result = open_result(&sealed, std::slice::from_ref(&self.uploader)).expect("it opens");
         result.verify(&sent.header.key, &expected).expect("it is believed")
     }
@@ -214,7 +216,7 @@ impl Upload {
             .collect();
         let leased = LeasedUpload {
             upload: id.clone(),
-            release: header.releases[0].to_string(),
+            release: header.tasks[0].releases[0].to_string(),
             header: fake.put(&format!("{id}/header"), sealed.as_bytes()),
             chunks_expected: layout.chunk_count(),
             chunks: Vec::new(),
