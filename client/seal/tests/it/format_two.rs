@@ -127,13 +127,9 @@ fn the_organisations_recipients_are_its_own() {
     let twice = |recipient: &Recipient| HeaderError::RecipientTwice { recipient: recipient.to_string() };
     let own = header().organisation[0].clone();
     assert_eq!(seal_refusal(|header| header.organisation = vec![own.clone(), own.clone()]), twice(&own));
-    assert_eq!(
-        seal_refusal(|header| header.organisation = vec![own.clone()].into_iter().chain([own.clone()]).collect()),
-        twice(&own)
-    );
     let mut of_uploader = header();
     of_uploader.organisation = vec![of_uploader.uploader.clone()];
-    assert_eq!(of_uploader.seal(&[own.clone()]).err(), Some(twice(&of_uploader.uploader)));
+    assert_eq!(of_uploader.seal(std::slice::from_ref(&own)).err(), Some(twice(&of_uploader.uploader)));
 
     // A pool that named itself: neither sealed nor opened.
     let (mut scene, _) = Scene::of_format_two(CHUNK_SIZE_MIN, &[5]);
