@@ -59,8 +59,7 @@ impl Driver {
     /// what to go on with, and so it does of uploads that storage does not take. [`Error::Stopped`] if it was stopped before.
     pub(crate) async fn run(mut self, found: mpsc::Receiver<Vec<Met>>) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);
-        // Before anything is looked up: a result is either in the journal then or comes by this stream.
-        let position = shared.inbox.journal.position(&shared.account).await?;
+        let position = std::mem::take(&mut self.position);
         let stop = shared.stop.child_token();
         let (requests, mut requested) = mpsc::channel(64);
         let (selected, mut new_files) = mpsc::channel(4);

@@ -20,7 +20,7 @@ impl Context {
         // Each file goes to the release that it was sent for: nothing is chosen.
         let recipe = self.recipe(&Wanted::Auto, false).await?;
         let shared = self.shared(&recipe, Work::default());
-        let mut driver = Driver::new(Arc::clone(&shared), Kind::Resume, recipe, Arc::clone(&self.recipes));
+        let mut driver = Driver::open(Arc::clone(&shared), Kind::Resume, recipe, Arc::clone(&self.recipes)).await?;
         self.take_over(&shared, &mut driver).await?;
         let (met, found) = mpsc::channel(1);
         drop(met);

@@ -103,7 +103,7 @@ impl Context {
             }
         });
         walks.close();
-        let result = Driver::new(shared, Kind::Send, recipe, Arc::clone(&self.recipes)).run(found).await;
+        let result = Driver::open(shared, Kind::Send, recipe, Arc::clone(&self.recipes)).await?.run(found).await;
         self.wait_for(&walks).await;
         result
     }

@@ -179,7 +179,7 @@ impl Context {
             parameters,
         };
         let shared = self.shared(&recipe, work);
-        let mut driver = Driver::new(Arc::clone(&shared), Kind::Watch, recipe, Arc::clone(&self.recipes));
+        let mut driver = Driver::open(Arc::clone(&shared), Kind::Watch, recipe, Arc::clone(&self.recipes)).await?;
         self.take_over(&shared, &mut driver).await?;
         begun.is_watching = true;
         for root in &roots {

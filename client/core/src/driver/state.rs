@@ -12,6 +12,7 @@ use super::judged::JudgedBundle;
 use super::pause::Pause;
 use super::shared::{Kind, Shared};
 use super::target::Target;
+use crate::api::Position;
 use crate::error::Error;
 use crate::pack::Packers;
 use crate::pipeline::Transferred;
@@ -26,6 +27,8 @@ const FILES_PER_WEIGHT: usize = 128;
 
 /// Drives one activity: what it was given, and how far it is.
 pub(crate) struct Driver {
+    /// Where events are read on.
+    pub(super) position: Position,
     pub(super) shared: Arc<Shared>,
     pub(super) kind: Kind,
     pub(super) recipe: Recipe,
@@ -79,8 +82,21 @@ pub(super) struct Active {
 }
 
 impl Driver {
-    pub(crate) fn new(shared: Arc<Shared>, kind: Kind, recipe: Recipe, recipes: Arc<Recipes>) -> Self {
-        Self {
+    /// Begins an activity, before anything is looked up for it in the journal: a result is either there then, whoever of this home took it
+    /// in, or it comes by the stream of events behind the place that this notes.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the journal.
+    pub(crate) async fn open(
+        shared: Arc<Shared>,
+        kind: Kind,
+        recipe: Recipe,
+        recipes: Arc<Recipes>,
+    ) -> Result<Self, Error> {
+        let position = shared.inbox.journal.position(&shared.account).await?;
+        Ok(Self {
+            position,
             shared,
             kind,
             recipe,
@@ -104,7 +120,7 @@ impl Driver {
             sent_again: HashSet::new(),
             chores: JoinSet::new(),
             unsent: None,
-        }
+        })
     }
 
     /// Goes on with these uploads, too.

@@ -133,9 +133,14 @@ async fn stopping_one_activity_leaves_the_others_alone_and_its_upload_to_whoever
         assert!(matches!(one.ended().await, Err(Error::Stopped)));
         assert!(one.has_begun().await.unwrap());
         let (resuming, of_resuming) = client.resume();
-        world.fake.lock().faults.hold_results = false;
-        world.fake.process_all();
-        collect(&resuming, of_resuming).await
+        let of_resuming = collect(&resuming, of_resuming);
+        let go_on = async {
+            // Else the other one may have taken its result in before, and there is nothing to go on with.
+            eventually("it to be found", || resuming.progress().found_files == 1).await;
+            world.fake.lock().faults.hold_results = false;
+            world.fake.process_all();
+        };
+        tokio::join!(of_resuming, go_on).0
     };
     let (stopped, sent, resumed) = tokio::join!(collect(&one, of_one), collect(&two, of_two), steps);
     assert!(stopped.finished.is_empty(), "{stopped:?}");
