@@ -22,6 +22,7 @@
 //! # Ok(()) }
 //! ```
 
+mod apt;
 pub mod bench;
 mod binaries;
 pub mod demo;

@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use data_encoding::HEXLOWER;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::program;
 use crate::random;
 use crate::stack::{Process, Program, free_port};
 use crate::wait;
+use crate::{apt, program};
 
 pub use database::Database;
 
@@ -147,18 +147,7 @@ fn find_programs() -> Option<PathBuf> {
 }
 
 fn install() -> Result<PathBuf> {
-    if !program::is_root() || program::find("apt-get").is_none() {
-        bail!("PostgreSQL is not installed\nhint: install it (on Debian: `apt-get install postgresql`, as root)");
-    }
-    filemill_text::tell!("postgres: apt-get install postgresql (it is missing)");
-    let mut apt = Command::new("apt-get");
-    apt.args(["install", "--yes", "--quiet", "--no-install-recommends", "postgresql"])
-        .env("DEBIAN_FRONTEND", "noninteractive");
-    if program::run(&mut apt).is_err() {
-        filemill_text::tell!("postgres: apt-get update (its package lists may be old)");
-        program::run(Command::new("apt-get").args(["update", "--quiet"]))?;
-        program::run(&mut apt)?;
-    }
+    apt::install("PostgreSQL", &["postgresql"])?;
     find_programs().context("apt installed PostgreSQL, but there is no `initdb` under `/usr/lib/postgresql`")
 }
 

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::cache;
-use crate::program;
+use crate::{apt, program};
 
 /// Version of the set-up below together with that of the package; a folder made by another one is not used.
 const RECIPE: &str = "componentize-py-0.25.1-r1";
@@ -27,14 +27,14 @@ impl Python {
     ///
     /// # Errors
     ///
-    /// When there is no Python 3.10 or later with pip, or the package cannot be installed.
+    /// When there is no Python 3.10 or later with pip and none can be installed, or the package cannot be.
     pub(in super::super) fn find_or_set_up() -> Result<Self> {
-        let Some(program) = program::find("python3") else {
-            bail!("there is no `python3` on the path\nhint: an engine in Python needs Python 3.10 or later, and pip");
-        };
-        let packages = cache::once("python-toolchain", RECIPE, |work| install(&program, work))
-            .context("cannot install componentize-py")?;
-        Ok(Self { program, packages })
+        let packages = cache::once("python-toolchain", RECIPE, |work| {
+            filemill_text::tell!("engines: installing componentize-py into `{}` (50 MB; nothing else)", work.display());
+            install(REQUIREMENTS, work)
+        })
+        .context("cannot install componentize-py")?;
+        Ok(Self { program: python()?, packages })
     }
 
     /// A call of componentize-py.
@@ -54,19 +54,24 @@ impl Python {
     }
 }
 
-fn install(python: &Path, work: &Path) -> Result<()> {
-    let requirements = work.join("requirements.txt");
-    fs::write(&requirements, REQUIREMENTS).with_context(|| format!("cannot write `{}`", requirements.display()))?;
-    let pip = with_pip(python, work)?;
-    filemill_text::tell!(
-        "engines: installing componentize-py into `{}` (50 MB; nothing else is installed)",
-        work.display()
-    );
-    let mut install = Command::new(pip);
+/// The Python on the path, installed by apt if there is none.
+fn python() -> Result<PathBuf> {
+    if let Some(python) = program::find("python3") {
+        return Ok(python);
+    }
+    apt::install("Python", &["python3", "python3-venv"])?;
+    program::find("python3").context("apt installed Python, but there is no `python3` on the path")
+}
+
+/// Installs Python packages, each by version and digest as `requirements` has them, into the folder `prefix` of `work`.
+pub(super) fn install(requirements: &str, work: &Path) -> Result<()> {
+    let file = work.join("requirements.txt");
+    fs::write(&file, requirements).with_context(|| format!("cannot write `{}`", file.display()))?;
+    let mut install = Command::new(with_pip(&python()?, work)?);
     install
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action", "ignore"])
         .args(["--no-deps", "--only-binary", ":all:", "--require-hashes", "--requirement"])
-        .arg(&requirements)
+        .arg(&file)
         .arg("--target")
         .arg(work.join("prefix"));
     program::run(&mut install)
@@ -78,11 +83,11 @@ fn with_pip(python: &Path, work: &Path) -> Result<PathBuf> {
         return Ok(python.to_owned());
     }
     let environment = work.join("venv");
-    program::output(Command::new(python).args(["-m", "venv"]).arg(&environment)).with_context(|| {
-        format!(
-            "`{}` has neither pip nor venv\nhint: install one (Debian: `apt-get install python3-pip`)",
-            python.display()
-        )
-    })?;
+    let mut make = Command::new(python);
+    make.args(["-m", "venv"]).arg(&environment);
+    if program::output(&mut make).is_err() {
+        apt::install("pip and venv", &["python3-venv"])?;
+        program::output(&mut make).with_context(|| format!("`{}` makes no virtual environment", python.display()))?;
+    }
     Ok(environment.join("bin/python3"))
 }
