@@ -51,7 +51,7 @@ fn the_thumbnail_is_turned_and_at_most_256_pixels() {
     let report = run("gps.jpg").expect("a report");
     assert_eq!(data(&report)["orientation"], json!(6));
     let (width, height, _) = thumbnail(&report);
-    assert_eq!((width, height), (192, 256));
+    assert_eq!((width, height), (256, 192));
 }
 
 #[test]
