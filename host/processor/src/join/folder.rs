@@ -7,7 +7,7 @@
 //!   joining.json      until somebody has seen what a code gave: by which bytes the redeemer is known again, and which pool was made
 //!                     meanwhile
 //!   pool/             the pool's folder
-//!   engines/          engines of the processor's own, if somebody makes it
+//!   engines/          engines of the processor's own: a component that is copied there is offered
 //!   cache/            compiled engines
 //! ```
 //!
@@ -30,6 +30,7 @@ use crate::pool::secret_file::{check_private, io_error, make_folder, read, repla
 const JOINED: &str = "joined.json";
 const TOKEN: &str = "token";
 const JOINING: &str = "joining.json";
+const ENGINES: &str = "engines";
 
 /// A processor's folder, which its owner alone may read.
 #[derive(Clone, Debug)]
@@ -101,13 +102,16 @@ impl ProcessorFolder {
         self.dir.join("cache")
     }
 
-    /// Makes it, if it is not there.
+    /// Makes it, and the folder of engines in it, if they are not there.
     ///
     /// # Errors
     ///
     /// [`PoolFolderError`] if others can read it, or what the file system says.
     pub fn make(&self) -> Result<(), PoolFolderError> {
-        make_folder(&self.dir)
+        make_folder(&self.dir)?;
+        let engines = self.dir.join(ENGINES);
+        // Who may write to one that is there is asked where engines are taken from it.
+        if engines.exists() { Ok(()) } else { make_folder(&engines) }
     }
 
     /// Reads the token.
@@ -264,6 +268,7 @@ mod tests {
         assert_eq!(folder.joined().expect("read"), Some(joined));
         assert_eq!(fs::read_to_string(folder.token()).expect("the token"), "fm_p_secret\n");
         let names: Vec<_> = fs::read_dir(folder.dir()).expect("read").map(|entry| entry.expect("entry")).collect();
+        let names: Vec<_> = names.into_iter().filter(|entry| entry.file_name() != ENGINES).collect();
         assert_eq!(names.len(), 2, "{names:?}");
         for entry in names {
             assert_eq!(entry.metadata().expect("metadata").permissions().mode() & 0o777, 0o600);

@@ -48,6 +48,8 @@ impl Scene {
             patience: Duration::ZERO,
         });
         joined.await.expect("joined").shown().expect("forgotten");
+        // Where a person puts engines of their own.
+        assert!(scene.folder().join("engines").is_dir());
         scene
     }
 
