@@ -10,6 +10,8 @@ pub struct Description {
     pub(crate) summary: String,
     pub(crate) media_types: Vec<String>,
     pub(crate) extensions: Vec<String>,
+    pub(crate) first_bytes: Vec<Vec<u8>>,
+    pub(crate) runs_locally: bool,
     pub(crate) seekable: bool,
     pub(crate) parameter_schema: String,
     pub(crate) report_schema: String,
@@ -38,6 +40,8 @@ impl Description {
             summary: summary.into(),
             media_types: Vec::new(),
             extensions: Vec::new(),
+            first_bytes: Vec::new(),
+            runs_locally: false,
             seekable: false,
             parameter_schema: String::new(),
             report_schema: String::new(),
@@ -57,6 +61,22 @@ impl Description {
     #[must_use]
     pub fn extensions<T: Into<String>>(mut self, extensions: impl IntoIterator<Item = T>) -> Self {
         self.extensions = extensions.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// First bytes of files that the engine reads, at most 64 of 1 to 64 bytes: for files whose names say nothing. They travel as
+    /// `x-first-bytes`, in hex, at the root of the report's schema.
+    #[must_use]
+    pub fn first_bytes<T: Into<Vec<u8>>>(mut self, first_bytes: impl IntoIterator<Item = T>) -> Self {
+        self.first_bytes = first_bytes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Clients may run the engine on their own machine: it needs nothing that only processors have. It travels as `x-local` at the root
+    /// of the report's schema.
+    #[must_use]
+    pub fn runs_locally(mut self) -> Self {
+        self.runs_locally = true;
         self
     }
 
@@ -131,6 +151,9 @@ impl Description {
         if let Some(odd) = self.extensions.iter().find(|extension| !is_extension(extension)) {
             return Err(format!("`{odd}` is no end of a file name: lower case, and without the dot before it"));
         }
+        if self.first_bytes.len() > 64 || self.first_bytes.iter().any(|bytes| !(1..=64).contains(&bytes.len())) {
+            return Err("the first bytes are not at most 64 beginnings of 1 to 64 bytes".into());
+        }
         for (what, schema) in [("parameters", &self.parameter_schema), ("report", &self.report_schema)] {
             let parsed = serde_json::from_str::<serde_json::Value>(schema);
             if !schema.is_empty() && !parsed.is_ok_and(|schema| schema.is_object()) {
@@ -144,19 +167,32 @@ impl Description {
 impl Description {
     /// The report's schema with what the contract has no member for.
     pub(crate) fn whole_report_schema(&self) -> String {
-        if self.extensions.is_empty() {
+        if self.extensions.is_empty() && self.first_bytes.is_empty() && !self.runs_locally {
             return self.report_schema.clone();
         }
         let schema = if self.report_schema.is_empty() { "{}" } else { &self.report_schema };
         match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(schema) {
             Ok(mut schema) => {
-                schema.insert("x-extensions".to_owned(), self.extensions.clone().into());
+                if !self.extensions.is_empty() {
+                    schema.insert("x-extensions".to_owned(), self.extensions.clone().into());
+                }
+                if !self.first_bytes.is_empty() {
+                    let in_hex: Vec<_> = self.first_bytes.iter().map(|bytes| hex(bytes)).collect();
+                    schema.insert("x-first-bytes".to_owned(), in_hex.into());
+                }
+                if self.runs_locally {
+                    schema.insert("x-local".to_owned(), true.into());
+                }
                 serde_json::Value::Object(schema).to_string()
             }
             // The host says what is wrong with it.
             Err(_) => self.report_schema.clone(),
         }
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The schema of `T` in one line. Definitions stand where they are used, so that a reader needs to follow no references.
@@ -212,6 +248,18 @@ mod tests {
     }
 
     #[test]
+    fn first_bytes_and_where_it_may_run_stand_in_the_reports_schema() {
+        let described = |description: Description| description.whole_report_schema();
+        assert_eq!(
+            described(crate::description!().first_bytes([b"PK\x03\x04"]).runs_locally()),
+            r#"{"x-first-bytes":["504b0304"],"x-local":true}"#
+        );
+        let schema: Value =
+            serde_json::from_str(&described(crate::description!().report::<Rows>().runs_locally())).expect("JSON");
+        assert_eq!((&schema["x-local"], &schema["x-extensions"]), (&json!(true), &Value::Null));
+    }
+
+    #[test]
     fn what_breaks_the_contract_is_said() {
         let sound = Description::new("a-1", "0.1.0", "does it");
         sound.check().expect("sound");
@@ -221,6 +269,7 @@ mod tests {
         assert!(sound.clone().media_types(["png"]).check().expect_err("refused").contains("`png`"));
         assert!(sound.clone().extensions([".zip"]).check().expect_err("refused").contains("`.zip`"));
         assert!(sound.clone().extensions(["ZIP"]).check().is_err());
+        assert!(sound.clone().first_bytes([b""]).check().expect_err("refused").contains("first bytes"));
         assert!(sound.report_schema("{").check().expect_err("refused").contains("report"));
     }
 }
