@@ -25,6 +25,7 @@
 mod apt;
 pub mod bench;
 mod binaries;
+pub mod compat;
 pub mod demo;
 pub mod engine;
 pub mod install;

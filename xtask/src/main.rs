@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{bench, demo, engine, install, test, tidy};
+use xtask::{bench, compat, demo, engine, install, test, tidy};
 
 /// What a developer runs on this repository
 #[derive(Debug, Parser)]
@@ -27,6 +27,8 @@ enum Command {
     Engine(engine::EngineCommand),
     /// Run every test, with everything it needs built and started first
     Test(test::TestOptions),
+    /// Run the end-to-end tests with programs of an earlier revision among this checkout's
+    Compat(compat::CompatOptions),
     /// Measure, and keep the raw figures
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -51,6 +53,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Uninstall(options) => install::uninstall(&options).map(|()| ExitCode::SUCCESS),
         Command::Engine(command) => engine::run(&command),
         Command::Test(options) => test::run(&options),
+        Command::Compat(options) => compat::run(&options),
         Command::Bench(command) => bench::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::run(),
     }

@@ -52,6 +52,8 @@ struct Called {
     engine: String,
     version: String,
     document: Option<String>,
+    /// What it calls itself, where that is something else.
+    itself: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -89,12 +91,17 @@ impl Release {
                     Place::Services { database, .. } => database.clone(),
                 };
                 let admin = Admin::open(&database).await?;
-                let Called { engine, version, document } = called;
+                let Called { engine, version, document, itself } = called;
                 let published =
                     admin.publish_described(&place, &engine, &version, component, document.as_deref()).await;
                 let releases = admin.listing().releases().await;
                 admin.close().await;
                 let published = published.with_context(|| format!("`{}`", publish.file.display()))?;
+                if let Some(itself) = itself {
+                    output::tell(&format!(
+                        "notice: it is published as `{engine} {version}`, and calls itself `{itself}`"
+                    ));
+                }
                 tell_current(&published, &releases?);
                 output::print_json(&serde_json::to_string(&published)?)
             }
@@ -127,27 +134,19 @@ impl Publish {
                 };
                 output::tell(&format!("warning: published without a description: {error:#}"));
                 output::tell("hint: until a processor has described it, `--engine auto` waits for that");
-                return Ok(Called { engine: engine.clone(), version: version.clone(), document: None });
+                return Ok(Called { engine: engine.clone(), version: version.clone(), document: None, itself: None });
             }
         };
         let Described { document, name, version } = described;
-        let called = Called {
-            engine: self.engine.clone().unwrap_or_else(|| name.clone()),
-            version: self.version.clone().unwrap_or_else(|| version.clone()),
-            document: Some(document),
-        };
-        if called.engine != name && !self.rename {
+        let engine = self.engine.clone().unwrap_or_else(|| name.clone());
+        let as_published = self.version.clone().unwrap_or_else(|| version.clone());
+        if engine != name && !self.rename {
             let itself = name.escape_debug().take(200).collect::<String>();
-            return Err(Renamed { engine: called.engine, itself }.into());
+            return Err(Renamed { engine, itself }.into());
         }
-        if (&called.engine, &called.version) != (&name, &version) {
-            let itself = format!("{name} {version}").escape_debug().take(200).collect::<String>();
-            output::tell(&format!(
-                "notice: it is published as `{} {}`, and calls itself `{itself}`",
-                called.engine, called.version
-            ));
-        }
-        Ok(called)
+        let is_other = (&engine, &as_published) != (&name, &version);
+        let itself = is_other.then(|| format!("{name} {version}").escape_debug().take(200).collect::<String>());
+        Ok(Called { engine, version: as_published, document: Some(document), itself })
     }
 
     fn described(&self, component: &[u8]) -> anyhow::Result<Described> {
