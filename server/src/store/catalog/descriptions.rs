@@ -33,13 +33,14 @@ pub(crate) struct DescribedRow {
 crate::store::from_row!(DescribedRow { digest, summary, media_types, extensions });
 
 impl Tx {
-    /// Keeps it as the newest of its pool and release, and of those at most so many.
+    /// Keeps it as the newest of its release, whoever said something of it in the same millisecond or by a clock that was ahead, and of its
+    /// pool's at most so many.
     pub(crate) async fn insert_description(&mut self, new: &NewDescription<'_>, keep: i64) -> Result<(), StoreError> {
         execute!(
             self,
             "insert into descriptions (pool, digest, sha256, document, version, summary, media_types, said_at)
              values ($1, $2, $3, $4, $5, $6, $7, {greatest}({now}, (select coalesce(max(d.said_at) + 1, 0)
-                 from descriptions d where d.pool = $1 and d.digest = $2)))
+                 from descriptions d where d.digest = $2)))
              on conflict (pool, digest, sha256) do update set said_at = excluded.said_at
              where descriptions.said_at < (select max(d.said_at) from descriptions d
                  where d.pool = excluded.pool and d.digest = excluded.digest)",
