@@ -110,18 +110,12 @@ impl Header {
     /// Checks the bounds of every field.
     fn check(&self) -> Result<(), HeaderError> {
         self.check_tasks()?;
-        if self.organisation.len() > ORGANISATION_RECIPIENTS_MAX {
-            let (field, found) = ("recipients of the organisation", self.organisation.len() as u64);
-            return Err(HeaderError::TooMany { field, found, max: ORGANISATION_RECIPIENTS_MAX });
-        }
+        at_most("recipients of the organisation", self.organisation.len(), ORGANISATION_RECIPIENTS_MAX)?;
         let mut readers = HashSet::from([&self.uploader]);
         if let Some(recipient) = self.organisation.iter().find(|recipient| !readers.insert(recipient)) {
             return Err(HeaderError::RecipientTwice { recipient: recipient.to_string() });
         }
-        if self.isolation.len() > ISOLATION_MAX {
-            let (field, found) = ("kinds of isolation", self.isolation.len() as u64);
-            return Err(HeaderError::TooMany { field, found, max: ISOLATION_MAX });
-        }
+        at_most("kinds of isolation", self.isolation.len(), ISOLATION_MAX)?;
         if let Some(name) = self.isolation.iter().find(|name| !is_isolation_name(name)) {
             return Err(HeaderError::Isolation { found: name.chars().take(80).collect() });
         }
@@ -136,10 +130,7 @@ impl Header {
         if self.tasks.is_empty() {
             return Err(HeaderError::NoTask);
         }
-        if self.tasks.len() > TASKS_MAX {
-            let (field, found) = ("tasks", self.tasks.len() as u64);
-            return Err(HeaderError::TooMany { field, found, max: TASKS_MAX });
-        }
+        at_most("tasks", self.tasks.len(), TASKS_MAX)?;
         if self.format == Format::One
             && !(self.tasks.len() == 1 && self.organisation.is_empty() && self.isolation.is_empty())
         {
@@ -177,6 +168,11 @@ impl Header {
             None => Ok(()),
         }
     }
+}
+
+/// Refuses more of something than a header may have.
+fn at_most(field: &'static str, found: usize, max: usize) -> Result<(), HeaderError> {
+    if found <= max { Ok(()) } else { Err(HeaderError::TooMany { field, found: found as u64, max }) }
 }
 
 /// Whether `name` may name a kind of isolation: 1 to 64 characters of `[a-z0-9-]`.

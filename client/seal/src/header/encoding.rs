@@ -19,8 +19,6 @@ use crate::identifiers::{Digest, UploadId};
 use crate::identity::Recipient;
 use crate::layout::LayoutError;
 
-/// Fields of format 1, and those of format 2 that nobody may overlook.
-const FIELDS: [u64; 2] = [9, 10];
 /// From this key on a reader of format 2 ignores what it does not know.
 const IGNORED_FROM: u64 = 100;
 
@@ -50,11 +48,11 @@ pub(super) fn encode(header: &Header, fields: u64) -> Zeroizing<Vec<u8>> {
     bytes
 }
 
-/// The number of fields that a header has.
+/// The number of fields that a header has, without those that a reader may ignore.
 pub(super) const fn fields(format: Format) -> u64 {
     match format {
-        Format::One => FIELDS[0],
-        Format::Two => FIELDS[1],
+        Format::One => 9,
+        Format::Two => 10,
     }
 }
 
