@@ -113,6 +113,17 @@ pub(crate) fn resized(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     (0..bytes.len()).map(move |length| bytes[..length].to_vec()).chain(longer)
 }
 
+/// Checks that `bytes` are taken, and neither with another bit nor with another length.
+pub(crate) fn nothing_else_is_taken(bytes: &[u8], is_taken: impl Fn(&[u8]) -> bool) {
+    assert!(is_taken(bytes));
+    for (bit, changed) in flips(bytes) {
+        assert!(!is_taken(&changed), "bit {bit}");
+    }
+    for changed in resized(bytes) {
+        assert!(!is_taken(&changed));
+    }
+}
+
 /// The recipient of `identity` for the `age` crate itself, to seal what this crate would not.
 pub(crate) fn age_recipient(identity: &Identity) -> age::x25519::Recipient {
     identity.recipient().to_string().parse().expect("a recipient")
