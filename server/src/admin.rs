@@ -273,14 +273,14 @@ impl Admin {
         version: &str,
         component: Vec<u8>,
     ) -> Result<Published, AdminError> {
-        self.publish_described(place, engine, version, component, None).await
+        self.publish_described(place, engine, version, component, None, Vec::new()).await
     }
 
     /// As [`Self::publish`], with the document in which the component says what it is; in place of the one that was published
-    /// before.
+    /// before. `needs` are names of what a processor has to have for it beside the contract, such as `gpu`.
     ///
     /// # Errors
-    /// As [`Self::publish`]; the document is too long, or not one JSON object.
+    /// As [`Self::publish`]; the document is too long, or not one JSON object; one of the names can be none.
     pub async fn publish_described(
         &self,
         place: &Place,
@@ -288,6 +288,7 @@ impl Admin {
         version: &str,
         component: Vec<u8>,
         description: Option<&str>,
+        needs: Vec<String>,
     ) -> Result<Published, AdminError> {
         let contract = contract_of(&component)?;
         let sha256 = digest(&SHA256, &component);
@@ -295,7 +296,9 @@ impl Admin {
             engine: engine.to_owned(),
             version: version.to_owned(),
             digest: HEXLOWER.encode(sha256.as_ref()),
-            contract,
+            contract: contract.major,
+            minor: contract.minor,
+            needs,
             length: component.len() as u64,
         };
         // The object first: a release that is listed can be fetched.
@@ -303,7 +306,7 @@ impl Admin {
         store_object(place, &key, component, sha256.as_ref()).await?;
         let is_new = self.listing.catalog.publish_release(&release, description).await?;
         let NewRelease { engine, version, digest, .. } = release;
-        Ok(Published { engine, version, digest, contract, is_new })
+        Ok(Published { engine, version, digest, contract: contract.major, is_new })
     }
 
     /// Makes an organisation use a release from now on; without one, all that have adopted none of this engine. A running server

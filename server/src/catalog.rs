@@ -7,6 +7,7 @@ mod describing;
 mod descriptions;
 mod engines;
 mod handle;
+mod needs;
 mod pools;
 mod presence;
 mod releases;
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use handle::{Catalog, CatalogConfig};
-pub(crate) use releases::{abilities, with_long_parameters};
+pub(crate) use needs::{Abilities, NeedSet};
 pub use roots::PoolRoot;
 pub(crate) use service::NOWHERE;
 pub(crate) use told::shorten;

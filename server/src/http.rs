@@ -18,6 +18,7 @@ mod routes;
 mod sign;
 mod status;
 mod texts;
+mod v1;
 
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ use bytes::Bytes;
 use filemill_api::{ErrorCode, paths};
 use tokio_util::sync::CancellationToken;
 
-use self::app::{App, Described, Parts};
+use self::app::{App, Described, Documents, Parts};
 use self::catalog::{engines, pools, releases};
 use self::declared::{Declared, route};
 use self::problem::Refusal;
@@ -39,9 +40,9 @@ use crate::bounds::Bounds;
 
 pub(crate) use self::app::Below;
 
-/// Every route. It says of itself whatever is to be known of it: see [`declared`].
+/// Every route of version 2. It says of itself whatever is to be known of it: see [`declared`].
 fn declared() -> Declared {
-    Declared::new(openapi::base())
+    Declared::new(openapi::base(2))
         .with(route!(uploads::open))
         .with(route!(uploads::list))
         .with(route!(uploads::show))
@@ -76,26 +77,45 @@ fn declared() -> Declared {
 /// Never: it is made of strings, lists and maps.
 #[must_use]
 pub fn document() -> String {
-    let (_, api, _) = declared().into_parts();
+    document_of(declared())
+}
+
+/// That of version 1.
+///
+/// # Panics
+/// As [`document`].
+#[must_use]
+pub fn document_v1() -> String {
+    document_of(v1::declared())
+}
+
+fn document_of(declared: Declared) -> String {
+    let (_, api, _) = declared.into_parts();
     api.to_pretty_json().unwrap_or_else(|error| unreachable!("{error}"))
 }
 
 /// The whole API, ready to be served.
 pub(crate) fn router(below: Below, plan: Plan, bounds: Bounds, stop: CancellationToken) -> Router {
     let (router, _, mut routes) = declared().into_parts();
-    routes.add_public(paths::HEALTH_V1);
-    let described = Described { routes, document: Bytes::from(document()) };
+    let (older, _, older_routes) = v1::declared().into_parts();
+    routes.join(older_routes);
+    let mut router = router.merge(older);
+    for path in paths::HEALTH_BESIDE {
+        routes.add_public(path);
+        router = router.route(path, get(status::health));
+    }
+    let documents = Documents { v1: Bytes::from(document_v1()), v2: Bytes::from(document()) };
+    let described = Described { routes, documents };
     let app: App = Arc::new(Parts::new(below, described, plan, bounds, stop));
     router
-        .route(paths::HEALTH_V1, get(status::health))
         .fallback(async || {
             Refusal::new(ErrorCode::NotFound, "there is nothing at this path")
-                .hint("`/v1/openapi.json` lists what there is")
+                .hint("`/v2/openapi.json` lists what there is")
         })
         .method_not_allowed_fallback(async || {
             Refusal::new(ErrorCode::BadRequest, "this path does not take this method")
                 .with_status(StatusCode::METHOD_NOT_ALLOWED)
-                .hint("`/v1/openapi.json` lists what it takes")
+                .hint("`/v2/openapi.json` lists what it takes")
         })
         .layer(from_fn_with_state(Arc::clone(&app), middleware::around))
         .with_state(app)

@@ -7,6 +7,7 @@
 mod advance;
 mod announce;
 mod batch;
+mod batched;
 mod bell;
 mod cancel;
 mod coalesce;
@@ -49,8 +50,8 @@ pub use self::open::STORED_RANGES;
 pub(crate) use self::record::{Happening, record};
 pub(crate) use self::requeue::{Locked, unheld_state};
 pub use self::types::{
-    Advanced, Fetched, FoundResult, Leased, LeasedUploadWork, Mark, Opened, Position, RecordedEvent, RecordedEvents,
-    RecordedKind, RecordedResult,
+    Advanced, Device, Fetched, FoundResult, Leased, LeasedUploadWork, Mark, Opened, Position, RecordedEvent,
+    RecordedEvents, RecordedKind, RecordedResult,
 };
 pub(crate) use self::waking::Waking;
 

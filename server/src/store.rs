@@ -43,6 +43,9 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (8, "defaults", include_str!("../migrations/0008_defaults.sql")),
     (9, "join codes", include_str!("../migrations/0009_join_codes.sql")),
     (10, "given codes", include_str!("../migrations/0010_given_codes.sql")),
+    (11, "need sets", include_str!("../migrations/0011_need_sets.sql")),
+    (12, "tasks", include_str!("../migrations/0012_tasks.sql")),
+    (13, "devices", include_str!("../migrations/0013_devices.sql")),
 ];
 
 /// More events than a power cut can take back with SQLite.

@@ -8,10 +8,13 @@ mod storage;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use filemill_api::paths::v1 as paths;
+use filemill_api::v1::{
+    Event, EventPage, FetchAnswer, FetchRequest, JobStates, OpenRequest, OpenUpload, ResultKey, Uploads,
+};
 use filemill_api::{
     AdvanceAnswer, AdvanceRequest, AdvanceUpload, AdvancedUpload, CancelRequest, Cancelled, DescriptionQuery,
-    ErrorCode, Event, EventPage, FetchAnswer, FetchRequest, Item, JobStates, JoinAnswer, JoinRequest, OpenAnswer,
-    OpenRequest, OpenUpload, OpenedUpload, Pools, Problem, Releases, ResultKey, Uploads, WhoAmI, paths,
+    ErrorCode, Item, JoinAnswer, JoinRequest, OpenAnswer, OpenedUpload, Pools, Problem, Releases, WhoAmI,
 };
 use filemill_seal::{DESCRIPTION_MAX_BYTES, Digest, UploadId};
 use filemill_transport::{
@@ -190,7 +193,7 @@ impl Api {
     /// What a release's engine says of itself: the document that has this SHA-256, if the server is honest.
     pub(crate) async fn description(&self, release: &Digest, sha256: &Digest) -> Result<String, Error> {
         let query = DescriptionQuery { sha256: Some(sha256.to_string()), pool: None };
-        let path = paths::description(&release.to_string(), &query);
+        let path = filemill_api::paths::in_v1(&filemill_api::paths::description(&release.to_string(), &query));
         let answer = self.send(self.request(Method::GET, &path)?, Some(REQUEST_TIMEOUT)).await;
         let response = answer.map_err(|attempt| match attempt {
             Attempt::Final(error) | Attempt::Again(error, _) => error,
@@ -207,7 +210,7 @@ impl Api {
     /// has.
     pub(crate) async fn description_in(&self, release: &Digest, pool: &str) -> Result<Option<String>, Error> {
         let query = DescriptionQuery { sha256: None, pool: Some(pool.to_owned()) };
-        let path = paths::description(&release.to_string(), &query);
+        let path = filemill_api::paths::in_v1(&filemill_api::paths::description(&release.to_string(), &query));
         match self
             .call::<Box<serde_json::value::RawValue>>(Patience::Endless, || self.request(Method::GET, &path))
             .await

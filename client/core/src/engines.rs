@@ -364,7 +364,7 @@ mod tests {
     }
 
     fn engines(releases: Vec<Release>, wanted: &Wanted) -> Result<Engines, Error> {
-        Engines::new(Releases { releases, parameters_bytes: None }, wanted, "s")
+        Engines::new(Releases { releases, parameters_bytes: None, formats: Vec::new() }, wanted, "s")
     }
 
     fn by_name<'a>(engines: &'a Engines, name: &str) -> Result<&'a str, Error> {

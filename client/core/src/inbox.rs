@@ -5,7 +5,8 @@ mod again;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use filemill_api::{Event, EventKind, EventPage, SealedResult, SignedGet};
+use filemill_api::v1::{Event, EventKind, EventPage};
+use filemill_api::{SealedResult, SignedGet};
 use filemill_seal::{
     Artifact, Digest, Expected, Format, Identity, Outcome, RESULT_MAX_SEALED_BYTES, UploadId, Verdict, open_result,
 };

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use filemill_api::{JobStates, UploadState};
+use filemill_api::UploadState;
+use filemill_api::v1::JobStates;
 use filemill_seal::UploadId;
 use tokio::sync::mpsc;
 

@@ -181,7 +181,7 @@ pub(crate) fn reason_of(said: &WaitReason) -> Reason {
     match said {
         WaitReason::Uploading => Reason::Uploading,
         WaitReason::ChunksMissing => Reason::ChunksMissing,
-        WaitReason::NoProcessor => Reason::NoProcessor,
+        WaitReason::NoProcessor { .. } => Reason::NoProcessor,
         WaitReason::Turn => Reason::Turn,
         WaitReason::Running { per_mille, attempt } => Reason::Running { per_mille: *per_mille, attempt: *attempt },
         WaitReason::OverQuota => Reason::OverQuota,

@@ -17,7 +17,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
-use filemill_api::{OfferAnswer, OfferRequest, paths};
+use filemill_api::paths::v1 as paths;
+use filemill_api::{OfferAnswer, OfferRequest};
 use filemill_runtime::Backend;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;

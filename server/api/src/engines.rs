@@ -33,11 +33,19 @@ pub struct Offer {
     pub length: u64,
     /// Major of the engine contract it was built for.
     pub contract: u32,
+    /// Its minor.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub minor: u32,
     /// The description document, as text: a JSON object of at most [`crate::limits::MAX_DESCRIPTION_BYTES`] bytes.
     pub description: String,
     /// The component was stored where an earlier answer said.
     #[serde(default)]
     pub stored: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What becomes of each offer, in the order sent.

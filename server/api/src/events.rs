@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Base64, Item, Outcome, SignedGet};
+use crate::{Base64, Item, JobOutcome, SignedGet};
 
 /// Which events to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,10 @@ pub struct EventQuery {
     /// At most this many (default and maximum: [`crate::limits::MAX_EVENTS`]).
     #[serde(default)]
     pub limit: Option<u32>,
+    /// Who reads: 32 hex digits that a client made once. A result counts as read when each device has read it that asked within the last
+    /// 30 days. Without it the caller reads as all those do that name none.
+    #[serde(default)]
+    pub device: Option<String>,
 }
 
 /// Events in the order of their cursors.
@@ -56,13 +60,11 @@ pub struct Event {
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EventKind {
-    /// A job ended: its one visible result.
-    Result {
-        /// The file's index.
-        index: u32,
-        /// How it ended; what the server knows.
-        outcome: Outcome,
-        /// What the processor sealed; absent where the server itself ended the job (cancelled, quarantined), or the header could not be opened.
+    /// Jobs ended: the one visible result of each.
+    Results {
+        /// The jobs, ascending: those of the members of what is sealed, in their order.
+        jobs: Vec<JobOutcome>,
+        /// What the processor sealed; absent where the server itself ended the jobs (cancelled, quarantined), or the header could not be opened.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sealed: Option<SealedResult>,
     },
@@ -87,14 +89,14 @@ pub enum SealedResult {
     Object(SignedGet),
 }
 
-/// Names a result: one file of an upload.
+/// Names a result: one job of an upload.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ResultKey {
     /// Id of the upload.
     pub upload: String,
-    /// The file's index.
-    pub index: u32,
+    /// Its number.
+    pub job: u32,
 }
 
 /// Asks for results again that came with an event and could not be fetched or checked.
@@ -107,6 +109,9 @@ pub struct FetchRequest {
     /// As in [`EventQuery::mark`].
     #[serde(default)]
     pub mark: Option<String>,
+    /// As in [`EventQuery::device`].
+    #[serde(default)]
+    pub device: Option<String>,
     /// These are still to be fetched; at most [`crate::limits::MAX_FETCHED`]. The server keeps them although the caller has read on, as
     /// long as results that were never read.
     #[serde(default)]
@@ -133,8 +138,8 @@ pub struct FetchAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FetchedResult {
-    /// How the job ended; what the server knows.
-    pub outcome: Outcome,
+    /// All jobs that it answers, ascending, with how each ended.
+    pub jobs: Vec<JobOutcome>,
     /// What the processor sealed, if anything. A URL is fresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<SealedResult>,

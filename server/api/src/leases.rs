@@ -12,13 +12,9 @@ pub struct LeaseRequest {
     pub node: String,
     /// The pool it belongs to.
     pub pool: String,
-    /// Majors of the engine contract that it runs.
-    pub contracts: Vec<u32>,
-    /// Backends that it has, `component` today.
-    pub backends: Vec<String>,
-    /// The longest engine parameters that it takes, in bytes of JSON; without it [`crate::limits::USUAL_PARAMETERS_BYTES`].
-    #[serde(default = "usual_parameters")]
-    pub parameters_bytes: u32,
+    /// Names of what it has, at most [`crate::limits::MAX_NAMES`]: it is given only what needs nothing else ([`crate::abilities`]).
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_NAMES }>")]
+    pub abilities: Vec<String>,
     /// At most this many jobs, up to [`crate::limits::MAX_LEASED_JOBS`].
     pub max_jobs: u32,
     /// How many jobs of incomplete uploads it would take in idle slots.
@@ -45,15 +41,11 @@ pub struct Told {
     pub descriptions: Vec<(String, String)>,
 }
 
-fn usual_parameters() -> u32 {
-    crate::limits::USUAL_PARAMETERS_BYTES
-}
-
 /// The work, grouped by upload. Nothing in it: none came in time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LeaseAnswer {
-    /// Uploads with runs for this node.
+    /// Uploads with spans for this node.
     pub uploads: Vec<LeasedUpload>,
     /// For how long, from the answer; report within a third of it.
     pub lease_ms: u32,
@@ -74,28 +66,28 @@ pub struct LeaseAnswer {
 pub struct LeasedUpload {
     /// Its id.
     pub upload: String,
-    /// Digest of the release to run, hex.
-    pub release: String,
     /// The sealed header.
     pub header: SignedGet,
     /// Number of chunks of the whole upload.
     pub chunks_expected: u32,
-    /// The first chunks of the leased runs that are stored; ask for others by [`ChunksRequest`].
+    /// The first chunks of the leased spans that are stored; ask for others by [`ChunksRequest`].
     pub chunks: Vec<ChunkUrl>,
-    /// The runs.
-    pub runs: Vec<LeasedRun>,
+    /// The spans.
+    pub spans: Vec<LeasedSpan>,
 }
 
-/// Neighbouring jobs under one lease.
+/// Neighbouring jobs of one task under one lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct LeasedRun {
+pub struct LeasedSpan {
     /// Its id.
-    pub run: i64,
+    pub span: i64,
     /// The claim's number; it grows with every claim of a job.
     pub fence: i64,
-    /// Indexes of its files, ascending, at most [`crate::limits::MAX_RUN_FILES`].
-    pub indexes: Vec<u32>,
+    /// Digest of the release to run, hex: one of those that the header allows for the task.
+    pub release: String,
+    /// Numbers of its jobs, ascending, at most [`crate::limits::MAX_SPAN_JOBS`], all of one task.
+    pub jobs: Vec<u32>,
     /// The chunk in which the first file begins.
     pub first_chunk: u32,
     /// The chunk in which the last file ends.
@@ -119,9 +111,9 @@ pub struct ChunkUrl {
 /// Names a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct RunKey {
-    /// Id of the run.
-    pub run: i64,
+pub struct SpanKey {
+    /// Id of the span.
+    pub span: i64,
     /// Its fence.
     pub fence: i64,
 }
@@ -132,7 +124,7 @@ pub struct RunKey {
 pub struct ChunksRequest {
     /// Under which lease.
     #[serde(flatten)]
-    pub lease: RunKey,
+    pub lease: SpanKey,
     /// From this sequence number on.
     pub from: u32,
     /// At most this many, up to [`crate::limits::MAX_WANTED_CHUNKS`].
@@ -166,8 +158,8 @@ pub struct ReportRequest {
 pub struct LeaseReport {
     /// Which.
     #[serde(flatten)]
-    pub lease: RunKey,
-    /// Jobs that are about to run, by file index: suspects if the node dies now. A node reports before it runs.
+    pub lease: SpanKey,
+    /// Numbers of jobs that are about to run: suspects if the node dies now. A node reports before it runs.
     #[serde(default)]
     pub started: Vec<u32>,
     /// How far the lease's running jobs are, 0 to 1000.
@@ -180,9 +172,9 @@ pub struct LeaseReport {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReportAnswer {
     /// The uploader cancelled these; complete them as cancelled or let them go.
-    pub cancelled: Vec<RunKey>,
+    pub cancelled: Vec<SpanKey>,
     /// These have passed to another.
-    pub lost: Vec<RunKey>,
+    pub lost: Vec<SpanKey>,
     /// For how long the others are held, from the answer.
     pub lease_ms: u32,
 }
@@ -204,7 +196,7 @@ pub struct ReturnRequest {
 pub struct LeaseReturn {
     /// Which.
     #[serde(flatten)]
-    pub lease: RunKey,
+    pub lease: SpanKey,
     /// Why.
     pub reason: ReturnReason,
 }
@@ -231,7 +223,7 @@ pub struct MissingRequest {
     pub node: String,
     /// Under which lease; it ends with this, and its jobs wait for the chunks.
     #[serde(flatten)]
-    pub lease: RunKey,
+    pub lease: SpanKey,
     /// The chunks, with the digests that were looked for, so that one stored anew meanwhile is left alone.
     pub chunks: Vec<(u32, String)>,
     /// The sealed header is not there.
@@ -257,37 +249,46 @@ pub struct CompleteRequest {
 pub struct Complete {
     /// Which.
     #[serde(flatten)]
-    pub lease: RunKey,
-    /// Its completed jobs.
-    pub jobs: Vec<Completion>,
+    pub lease: SpanKey,
+    /// What came of it.
+    pub results: Vec<SpanResult>,
 }
 
 /// As [`Complete`] stands in JSON. Whoever flattens keeps every field that is not known until the end, and a request may have many.
 #[derive(Deserialize)]
 struct CompleteFields {
-    run: i64,
+    span: i64,
     fence: i64,
-    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_RUN_FILES as usize }>")]
-    jobs: Vec<Completion>,
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_SPAN_JOBS as usize }>")]
+    results: Vec<SpanResult>,
 }
 
 impl From<CompleteFields> for Complete {
     fn from(fields: CompleteFields) -> Self {
-        Self { lease: RunKey { run: fields.run, fence: fields.fence }, jobs: fields.jobs }
+        Self { lease: SpanKey { span: fields.span, fence: fields.fence }, results: fields.results }
     }
 }
 
-/// One completed job.
+/// One sealed result, and the jobs that it answers. To a header of format 1 each job has one of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Completion {
-    /// The file's index.
-    pub index: u32,
-    /// How it ended.
-    pub outcome: Outcome,
+pub struct SpanResult {
+    /// The jobs, ascending: those of the batch's members, in their order. They are recorded together or not at all.
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_SPAN_JOBS as usize }>")]
+    pub jobs: Vec<JobOutcome>,
     /// What the uploader may read; absent only where the header could not be opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<SealedBody>,
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobOutcome {
+    /// Its number.
+    pub job: u32,
+    /// How it ended; what the server knows.
+    pub outcome: Outcome,
 }
 
 /// A sealed result on its way in.
@@ -339,9 +340,9 @@ pub struct ResultUrlRequest {
 pub struct WantResult {
     /// Under which lease.
     #[serde(flatten)]
-    pub lease: RunKey,
-    /// The file's index.
-    pub index: u32,
+    pub lease: SpanKey,
+    /// The first job that it answers.
+    pub job: u32,
     /// Its exact length in bytes.
     pub length: u64,
     /// Its SHA-256, hex.

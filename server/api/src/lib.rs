@@ -1,4 +1,4 @@
-//! The wire types of Filemill's HTTP API, major 1.
+//! The wire types of Filemill's HTTP API, major 2, and of major 1 in [`v1`].
 //!
 //! Client, processor and server share these and nothing else; `docs/protocol.md` says what each call does. All of them are
 //! plain data: whoever receives one checks it against [`limits`] and its own state.
@@ -13,6 +13,7 @@
 //! assert_eq!(item.into_result().unwrap_err().code, filemill_api::ErrorCode::Conflict);
 //! ```
 
+pub mod abilities;
 mod bounded;
 mod date;
 mod encoding;
@@ -28,6 +29,7 @@ pub mod paths;
 mod releases;
 mod requests;
 mod uploads;
+pub mod v1;
 
 pub use date::unix_seconds_of;
 pub use encoding::Base64;
@@ -41,9 +43,10 @@ pub use joins::{
     shown_join_code,
 };
 pub use leases::{
-    ChunkUrl, ChunksAnswer, ChunksRequest, Complete, CompleteAnswer, CompleteRequest, Completed, Completion,
-    LeaseAnswer, LeaseReport, LeaseRequest, LeaseReturn, LeasedRun, LeasedUpload, MissingRequest, ReportAnswer,
-    ReportRequest, ResultUrlRequest, ResultUrls, ReturnReason, ReturnRequest, RunKey, SealedBody, Told, WantResult,
+    ChunkUrl, ChunksAnswer, ChunksRequest, Complete, CompleteAnswer, CompleteRequest, Completed, JobOutcome,
+    LeaseAnswer, LeaseReport, LeaseRequest, LeaseReturn, LeasedSpan, LeasedUpload, MissingRequest, ReportAnswer,
+    ReportRequest, ResultUrlRequest, ResultUrls, ReturnReason, ReturnRequest, SealedBody, SpanKey, SpanResult, Told,
+    WantResult,
 };
 pub use outcome::{Outcome, OutcomeClass};
 pub use releases::{
@@ -51,7 +54,7 @@ pub use releases::{
 };
 pub use requests::{SignedGet, SignedPut};
 pub use uploads::{
-    AdvanceAnswer, AdvanceRequest, AdvanceUpload, AdvancedUpload, CancelRequest, Cancelled, ChunkWant, JobRange,
-    JobStates, OpenAnswer, OpenRequest, OpenUpload, OpenedUpload, StateRange, UploadLimits, UploadState, UploadSummary,
-    Uploads, UploadsQuery, WaitReason,
+    AdvanceAnswer, AdvanceRequest, AdvanceUpload, AdvancedUpload, CancelRequest, Cancelled, ChunkWant, FileRange,
+    JobStates, OpenAnswer, OpenRequest, OpenTask, OpenUpload, OpenedUpload, StateRange, UploadLimits, UploadState,
+    UploadSummary, Uploads, UploadsQuery, WaitReason,
 };

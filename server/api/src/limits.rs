@@ -45,7 +45,7 @@ limits! {
     pub const MAX_SIGNED_URLS: usize = 4096;
     /// Chunks reported as stored for one upload in one request.
     pub const MAX_STORED_CHUNKS: usize = 4096;
-    /// Files in one upload.
+    /// Files in one upload; also its jobs, which are its files times its tasks.
     pub const MAX_FILES: u32 = 65_536;
     /// Chunks in one upload.
     pub const MAX_CHUNKS: u32 = 1 << 20;
@@ -81,10 +81,18 @@ limits! {
     pub const MAX_PARAMETERS_BYTES: u32 = 1 << 20;
     /// Longest engine parameters that every processor takes, in bytes of JSON: longer ones are *long*.
     pub const USUAL_PARAMETERS_BYTES: u32 = 64 << 10;
-    /// Runs that one upload may be cut into: neighbouring files that lie in one and the same chunk make one, up to 64 of them.
-    pub const MAX_UPLOAD_RUNS: usize = 4096;
-    /// Files in one run: what one 64-bit mask can tell apart.
-    pub const MAX_RUN_FILES: u32 = 64;
+    /// Spans that one upload may be cut into: neighbouring files that lie in one and the same chunk make one for each task, up to 64 of them.
+    pub const MAX_UPLOAD_SPANS: usize = 4096;
+    /// Jobs in one span: what one 64-bit mask can tell apart.
+    pub const MAX_SPAN_JOBS: u32 = 64;
+    /// Tasks of one upload.
+    pub const MAX_TASKS: usize = 16;
+    /// Releases of one task.
+    pub const MAX_TASK_RELEASES: usize = 16;
+    /// Names in a set of needs or abilities.
+    pub const MAX_NAMES: usize = 64;
+    /// Length of such a name, in bytes.
+    pub const MAX_NAME_BYTES: usize = 64;
     /// Events in one page.
     pub const MAX_EVENTS: u32 = 1000;
     /// Results asked for again, or said to be fetched, in one request.
@@ -106,7 +114,10 @@ mod tests {
     #[test]
     fn every_limit_is_listed_with_what_it_bounds() {
         let files = ALL.iter().find(|limit| limit.name == "MAX_FILES").expect("it is listed");
-        assert_eq!((files.value, files.what.trim()), (u64::from(MAX_FILES), "Files in one upload."));
+        assert_eq!(
+            (files.value, files.what.trim()),
+            (u64::from(MAX_FILES), "Files in one upload; also its jobs, which are its files times its tasks.")
+        );
         for limit in ALL {
             assert!(limit.value > 0 && limit.what.ends_with('.'), "{limit:?}");
         }

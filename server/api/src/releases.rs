@@ -35,6 +35,9 @@ pub struct Release {
     /// absent above is worth a wait of seconds. False once it is described, nobody asked has done so in time, or nobody can.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub describing: bool,
+    /// Names of what a processor has to have to run it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
     /// Processors (of the pool asked about) were asked to describe the release, and none did in time: there is nothing to wait for
     /// until another processor comes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -72,6 +75,10 @@ pub struct Releases {
     /// to take more than [`crate::limits::USUAL_PARAMETERS_BYTES`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters_bytes: Option<u32>,
+    /// Formats of headers that processors of the pool asked about read: of those that are there now, or where none is, of those that were
+    /// heard last. Ascending; empty where none is known, and from a server that knows format 1 only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub formats: Vec<u8>,
 }
 
 /// Where a component's bytes are.

@@ -19,8 +19,11 @@ pub struct OpenRequest {
 pub struct OpenUpload {
     /// The client's own id, 32 hex characters.
     pub id: String,
-    /// Digest of the release that should run, hex. The sealed header must name it too.
-    pub release: String,
+    /// Format of the sealed header, 1 or 2.
+    pub format: u8,
+    /// What is to be done with each file, in the order of the header; a header of format 1 has one task. At most [`crate::limits::MAX_TASKS`].
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_TASKS }>")]
+    pub tasks: Vec<OpenTask>,
     /// Name of the pool whose recipient the header is sealed for.
     pub pool: String,
     /// Length of the sealed header in bytes.
@@ -29,23 +32,33 @@ pub struct OpenUpload {
     pub header_sha256: String,
     /// Number of chunks.
     pub chunks: u32,
-    /// The jobs, as ranges of neighbouring files that touch the same chunks, in order, without gaps.
+    /// The files, as ranges of neighbours that touch the same chunks, in order, without gaps. Each task has all of them as its jobs: job
+    /// number `task × files + file`. At most [`crate::limits::MAX_FILES`] jobs in all.
     #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_FILES as usize }>")]
-    pub jobs: Vec<JobRange>,
-    /// The engine parameters in the header are longer than [`crate::limits::USUAL_PARAMETERS_BYTES`]: only processors that take
-    /// [`crate::limits::MAX_PARAMETERS_BYTES`] get the jobs.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub long_parameters: bool,
+    pub files: Vec<FileRange>,
     /// Chunks that are sealed already and want their URLs with this answer (at most [`crate::limits::MAX_WANTED_CHUNKS`]).
     #[serde(default)]
     #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_WANTED_CHUNKS }>")]
     pub want: Vec<ChunkWant>,
 }
 
+/// What is to be done with each file: the releases that the header names for the task, any of which may run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OpenTask {
+    /// Digests, hex, at most [`crate::limits::MAX_TASK_RELEASES`]: the one first that should run where several can.
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_TASK_RELEASES }>")]
+    pub releases: Vec<String>,
+    /// Names of what a processor needs beside what its release needs: [`crate::abilities::LONG_PARAMETERS`], or none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::limits::MAX_NAMES }>")]
+    pub needs: Vec<String>,
+}
+
 /// Neighbouring files that lie in the same chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct JobRange {
+pub struct FileRange {
     /// Index of the first file.
     pub first_index: u32,
     /// Number of files.
@@ -223,7 +236,9 @@ pub struct UploadSummary {
     pub state: UploadState,
     /// Number of files.
     pub files: u32,
-    /// Files that have their result.
+    /// Number of tasks; each has a job of each file.
+    pub tasks: u32,
+    /// Jobs that have their result.
     pub done: u32,
     /// Number of chunks.
     pub chunks: u32,
@@ -246,9 +261,9 @@ pub struct JobStates {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StateRange {
-    /// Index of the first file.
-    pub first_index: u32,
-    /// Number of files.
+    /// Number of the first job.
+    pub first_job: u32,
+    /// Number of jobs.
     pub count: u32,
     /// What they wait for.
     #[serde(flatten)]
@@ -265,8 +280,12 @@ pub enum WaitReason {
     Uploading,
     /// Chunks must be sent again.
     ChunksMissing,
-    /// No processor that was seen lately can run this release, or none was seen.
-    NoProcessor,
+    /// No processor that was seen lately has all that the job needs, or none was seen.
+    NoProcessor {
+        /// Names that none of them has.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        lacks: Vec<String>,
+    },
     /// Others come first.
     Turn,
     /// A processor has it.

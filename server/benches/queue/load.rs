@@ -6,10 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+// Version 1, which every server speaks that this one is compared with.
+use filemill_api::paths::v1 as paths;
+use filemill_api::v1::{
+    Complete, CompleteRequest, Completion, LeaseAnswer, LeaseReport, LeaseRequest, OpenRequest, OpenUpload,
+    ReportAnswer, ReportRequest, RunKey,
+};
 use filemill_api::{
-    AdvanceAnswer, AdvanceRequest, AdvanceUpload, Base64, ChunkWant, Complete, CompleteAnswer, CompleteRequest,
-    Completion, JobRange, LeaseAnswer, LeaseReport, LeaseRequest, OpenAnswer, OpenRequest, OpenUpload, Outcome,
-    PublishPool, ReportAnswer, ReportRequest, RunKey, SealedBody, SignedStatement, paths,
+    AdvanceAnswer, AdvanceRequest, AdvanceUpload, Base64, ChunkWant, CompleteAnswer, FileRange, OpenAnswer, Outcome,
+    PublishPool, SealedBody, SignedStatement,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
@@ -218,7 +223,7 @@ impl Load {
             .map(|chunk| {
                 let first = files * chunk / chunks;
                 let end = files * (chunk + 1) / chunks;
-                JobRange { first_index: first, count: end - first, first_chunk: chunk, last_chunk: chunk }
+                FileRange { first_index: first, count: end - first, first_chunk: chunk, last_chunk: chunk }
             })
             .collect();
         let want = (0..chunks).map(|sequence| ChunkWant { sequence, length: 1 << 20, sha256: hex(32) }).collect();

@@ -30,7 +30,7 @@ impl Plan {
     /// # Errors
     /// `over_quota`.
     pub(crate) fn admit(&self, upload: &OpenUpload) -> Result<(), ErrorBody> {
-        let files: u64 = upload.jobs.iter().map(|range| u64::from(range.count)).sum();
+        let files: u64 = upload.files.iter().map(|range| u64::from(range.count)).sum();
         for (what, wanted, most) in
             [("files", files, self.max_files), ("chunks", upload.chunks.into(), self.max_chunks)]
         {

@@ -1,5 +1,7 @@
 //! Reads from a component which contract it was built for. The server does not run it.
 
+use std::fmt;
+
 use wasmparser::{Parser, Payload, Validator};
 
 /// Largest component, in bytes: what every processor takes.
@@ -25,14 +27,29 @@ pub enum ComponentError {
     NotAnEngine,
     /// It exports several.
     #[error("it exports an analyzer of contract {0} and one of contract {1}; an engine has one")]
-    Ambiguous(u32, u32),
+    Ambiguous(Contract, Contract),
 }
 
-/// The major of the engine contract that a component exports.
+/// A version of the engine contract, without its patches, which change nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contract {
+    /// Which contract.
+    pub major: u32,
+    /// What it has more than the first of that major.
+    pub minor: u32,
+}
+
+impl fmt::Display for Contract {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// The version of the engine contract that a component exports.
 ///
 /// # Errors
 /// It is not a valid component, or not an engine.
-pub fn contract_of(component: &[u8]) -> Result<u32, ComponentError> {
+pub fn contract_of(component: &[u8]) -> Result<Contract, ComponentError> {
     if Parser::is_core_wasm(component) {
         return Err(ComponentError::Module);
     }
@@ -69,10 +86,10 @@ pub fn contract_of(component: &[u8]) -> Result<u32, ComponentError> {
     found.ok_or(ComponentError::NotAnEngine)
 }
 
-/// `filemill:engine/analyzer@1.2.3` → 1.
-fn contract_in(name: &str) -> Option<u32> {
-    let version = name.strip_prefix(EXPORT)?;
-    version.split_once('.')?.0.parse().ok()
+/// `filemill:engine/analyzer@1.2.3` → 1.2.
+fn contract_in(name: &str) -> Option<Contract> {
+    let mut numbers = name.strip_prefix(EXPORT)?.split('.').map(|number| number.parse().ok());
+    Some(Contract { major: numbers.next()??, minor: numbers.next()?? })
 }
 
 #[cfg(test)]
@@ -80,12 +97,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_major_is_read_from_the_exports_name() {
-        assert_eq!(contract_in("filemill:engine/analyzer@1.0.0"), Some(1));
-        assert_eq!(contract_in("filemill:engine/analyzer@12.3.4-rc.1"), Some(12));
+    fn the_version_is_read_from_the_exports_name() {
+        assert_eq!(contract_in("filemill:engine/analyzer@1.0.0"), Some(Contract { major: 1, minor: 0 }));
+        assert_eq!(contract_in("filemill:engine/analyzer@12.3.4-rc.1"), Some(Contract { major: 12, minor: 3 }));
         for name in [
             "filemill:engine/analyzer",
             "filemill:engine/analyzer@x.0.0",
+            "filemill:engine/analyzer@1",
             "other:engine/analyzer@1.0.0",
             "analyzer@1.0.0",
         ] {

@@ -112,14 +112,14 @@ impl Describing {
     }
 
     /// Leasing asks for every node that waits whenever it wakes: what was asked of somebody just now is passed over at once.
-    pub(super) fn ask(&mut self, pool: &str, node: &str, runs: i64, now: Instant) -> Vec<String> {
+    pub(super) fn ask(&mut self, pool: &str, node: &str, met: &[i64], now: Instant) -> Vec<String> {
         let mut digests = Vec::new();
         for Lacking { digest, needs, asked, .. } in self.lacking.get_mut(pool).into_iter().flatten() {
             if digests.len() == MAX_DESCRIBE {
                 break;
             }
             let just_asked = asked.last().is_some_and(|last| now.duration_since(last.at) < ASKED_ANOTHER);
-            if just_asked || !(0..63).contains(needs) || (runs >> *needs) & 1 == 0 {
+            if just_asked || !met.contains(needs) {
                 continue;
             }
             let before = asked.iter().position(|asked| asked.node == node);
@@ -149,21 +149,21 @@ mod tests {
         let mut describing = Describing::default();
         let lacking = HashMap::from([("p".to_owned(), vec![("a".to_owned(), 1), ("b".to_owned(), 2)])]);
         assert!(describing.take(lacking.clone(), 2, now));
-        assert_eq!(describing.ask("q", "one", 0b110, now), [""; 0], "another pool's");
-        assert_eq!(describing.ask("p", "one", 0b010, now), ["a"], "it runs contract 1 only");
-        assert_eq!(describing.ask("p", "one", 0b010, now), [""; 0]);
-        assert_eq!(describing.ask("p", "two", 0b110, now), ["b"], "the other one is being described");
+        assert_eq!(describing.ask("q", "one", &[1, 2], now), [""; 0], "another pool's");
+        assert_eq!(describing.ask("p", "one", &[1], now), ["a"], "it runs contract 1 only");
+        assert_eq!(describing.ask("p", "one", &[1], now), [""; 0]);
+        assert_eq!(describing.ask("p", "two", &[1, 2], now), ["b"], "the other one is being described");
         let later = now + ASKED_ANOTHER;
         assert!(!describing.take(lacking.clone(), 2, later));
-        assert_eq!(describing.ask("p", "one", 0b010, later), [""; 0], "it could not");
-        assert_eq!(describing.ask("p", "two", 0b110, later), ["a"]);
+        assert_eq!(describing.ask("p", "one", &[1], later), [""; 0], "it could not");
+        assert_eq!(describing.ask("p", "two", &[1, 2], later), ["a"]);
         let again = later + ASKED_AGAIN;
         describing.take(lacking.clone(), 2, again);
-        assert_eq!(describing.ask("p", "one", 0b110, again), ["a", "b"]);
+        assert_eq!(describing.ask("p", "one", &[1, 2], again), ["a", "b"]);
         // Somebody looked, and then it came.
         describing.described("p", "a");
         describing.take(lacking, 2, again);
-        assert_eq!(describing.ask("p", "two", 0b110, again + ASKED_ANOTHER), ["b"]);
+        assert_eq!(describing.ask("p", "two", &[1, 2], again + ASKED_ANOTHER), ["b"]);
         describing.take(HashMap::new(), 2, again);
         assert!(describing.lacking.is_empty());
     }
@@ -193,17 +193,17 @@ mod tests {
         assert!(!expected(&describing, Some("p"), now + ASKED_WITHIN), "nobody was");
         assert!(!given_up(&describing, Some("p"), now + ASKED_WITHIN), "nor did anybody fail");
         let asked = now + ASKED_WITHIN;
-        assert_eq!(describing.ask("p", "one", 0b10, asked), ["a"]);
+        assert_eq!(describing.ask("p", "one", &[1], asked), ["a"]);
         assert!(expected(&describing, Some("p"), asked));
         let failed = asked + DESCRIBED_WITHIN;
         assert!(!expected(&describing, Some("p"), failed));
         assert!(!given_up(&describing, Some("p"), asked) && given_up(&describing, Some("p"), failed));
         assert!(given_up(&describing, None, failed) && !given_up(&describing, Some("q"), failed));
-        assert_eq!(describing.ask("p", "two", 0b10, failed), ["a"]);
+        assert_eq!(describing.ask("p", "two", &[1], failed), ["a"]);
         assert!(expected(&describing, Some("p"), failed), "another may do better");
         let again = failed + ASKED_AGAIN;
         describing.take(lacking, 1, again);
-        assert_eq!(describing.ask("p", "one", 0b10, again), ["a"]);
+        assert_eq!(describing.ask("p", "one", &[1], again), ["a"]);
         assert!(!expected(&describing, Some("p"), again), "it failed before");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! It is kept for each pool apart: what nodes of one say is not shown to those who pinned another.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::describing::Describing;
 use super::handle::Catalog;
+use super::needs::Abilities;
 use super::said::Said;
 use crate::accounts::Caller;
 use crate::refusal::{bad_request, check_pool, from_store, is_hex, not_found, shown};
@@ -122,8 +123,14 @@ impl Catalog {
         self.describing().described.clear();
         let releases = self.core.store.count_releases().await?;
         let mut lacking = HashMap::new();
-        for (pool, runs) in self.core.store.pool_abilities(ms(self.core.config.node_present)).await? {
-            let rows = self.core.store.undescribed_releases(&pool, runs, LISTED).await?;
+        let mut needs = HashMap::<_, BTreeSet<_>>::new();
+        for (pool, names, bits) in self.core.store.abilities_by_pool(ms(self.core.config.node_present)).await? {
+            let met = self.met_by(&Abilities::written(names.as_deref(), bits));
+            needs.entry(pool).or_default().extend(met.into_iter().map(|number| (number,)));
+        }
+        for (pool, needs) in needs {
+            let needs: Vec<_> = needs.into_iter().collect();
+            let rows = self.core.store.undescribed_releases(&pool, &needs, LISTED).await?;
             lacking.insert(pool, rows);
         }
         let more = self.describing().take(lacking, usize::try_from(releases).unwrap_or(0), Instant::now());
@@ -134,9 +141,10 @@ impl Catalog {
         Ok(())
     }
 
-    /// Releases that this node, of the pool, which can run those of `runs`, is to describe. It is not asked for them again for a while.
-    pub(crate) fn to_describe(&self, pool: &str, node: &str, runs: i64) -> Vec<String> {
-        self.describing().ask(pool, node, runs, Instant::now())
+    /// Releases that this node, of the pool, which can run those that need one of `met`, is to describe. It is not asked for them again
+    /// for a while.
+    pub(crate) fn to_describe(&self, pool: &str, node: &str, met: &[i64]) -> Vec<String> {
+        self.describing().ask(pool, node, met, Instant::now())
     }
 
     /// Which releases a node of these pools was or will be asked to describe so lately that its answer may still come; and which

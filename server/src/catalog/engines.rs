@@ -1,12 +1,14 @@
 //! Engines that nodes bring themselves: offered by a node to the clients of its pool, for as long as it is there.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use filemill_api::limits::{MAX_COMPONENT_BYTES, MAX_OFFERED_ENGINES, MAX_POOL_COMPONENTS, MAX_POOL_OFFERS};
 use filemill_api::{ErrorBody, LOCAL_PREFIX, Offer, OfferRequest, Release};
 
 use super::handle::Catalog;
-use super::releases::{MAX_CONTRACT, needs};
+use super::needs::NeedSet;
+use super::releases::check_contract;
 use super::said::Said;
 use super::types::Offered;
 use crate::refusal::{
@@ -117,21 +119,30 @@ impl Catalog {
 }
 
 impl Catalog {
-    /// Forgets a node that asks for no more work. What it has leased goes on, and is reported as before.
+    /// Counts a node as gone that asks for no more work. What it has leased goes on, and is reported as before.
     async fn part_with(&self, pool: &str, node: &str) -> Result<(), StoreError> {
         let mut tx = self.core.store.begin().await?;
         tx.offer(pool, node, &[]).await?;
-        tx.forget_node(pool, node).await?;
+        tx.miss_node(pool, node, ms(self.node_present())).await?;
         tx.commit().await
     }
 
     /// Writes the offers down, as far as the pool may have them.
     async fn offer(&self, pool: &str, node: &str, good: &[&(&Offer, Said)]) -> Result<Taken, StoreError> {
+        let mut needs = HashMap::new();
+        for (offer, _) in good {
+            let contract = (offer.contract, offer.minor);
+            if let Entry::Vacant(unknown) = needs.entry(contract) {
+                unknown.insert(self.number_of(&NeedSet::component(contract.0, contract.1)).await?);
+            }
+        }
         let mut digests: Vec<_> = good.iter().map(|(offer, _)| (offer.digest.as_str(),)).collect();
         digests.sort_unstable();
         digests.dedup();
         let mut tx = self.core.store.begin().await?;
-        if !tx.touch_node(pool, node).await? && !tx.meet_node(pool, node, 0, ms(self.core.config.node_present)).await? {
+        if !tx.touch_node(pool, node).await?
+            && !tx.meet_node(pool, node, None, ms(self.core.config.node_present)).await?
+        {
             self.core.full.found(pool.to_owned(), true);
             return Ok(Taken::TooManyNodes);
         }
@@ -153,7 +164,7 @@ impl Catalog {
         for (offer, _) in admitted() {
             let stored = i64::from(offer.stored || register.released.contains_key(&offer.digest));
             let (contract, length) = claim(offer);
-            let row = (offer.digest.as_str(), contract, needs(offer.contract), length, stored);
+            let row = (offer.digest.as_str(), contract, needs[&(offer.contract, offer.minor)], length, stored);
             components.entry(row.0).and_modify(|known| known.4 |= stored).or_insert(row);
         }
         let components: Vec<_> = components.into_values().collect();
@@ -198,6 +209,7 @@ impl Catalog {
                 media_types: row.media_types.and_then(|list| serde_json::from_str(&list).ok()),
                 extensions: row.extensions.and_then(|list| serde_json::from_str(&list).ok()).unwrap_or_default(),
                 summary: row.summary,
+                needs: Vec::new(),
                 describing: false,
                 undescribable: false,
             })
@@ -289,9 +301,7 @@ fn check(offer: &Offer) -> Result<Said, ErrorBody> {
     if !is_hex(&offer.digest, 64) {
         return Err(bad_request(format!("digest `{}` is not 64 lower-case hex characters", shown(&offer.digest))));
     }
-    if offer.contract == 0 || offer.contract > MAX_CONTRACT {
-        return Err(bad_request(format!("contract {} is not 1 to {MAX_CONTRACT}", offer.contract)));
-    }
+    check_contract(offer.contract, offer.minor)?;
     if offer.length == 0 || offer.length > MAX_COMPONENT_BYTES {
         let length = offer.length;
         return Err(bad_request(format!("a component of {length} bytes is not 1 to {MAX_COMPONENT_BYTES} long")));

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 
 use super::describing::Describing;
+use super::needs::{Abilities, Numbers};
 use super::types::NewPools;
 use crate::gates::Gates;
 use crate::recent::Recent;
@@ -54,8 +55,10 @@ pub(super) struct Core {
     pub(super) served: Recent<(i64, String)>,
     /// Signatures of pools' roots that were checked, by the SHA-256 of all that was.
     pub(super) signed: Mutex<HashSet<[u8; 32]>>,
-    /// When each node that asked for work was last written down, with what it runs.
-    pub(super) seen: Mutex<HashMap<Node, (Instant, i64)>>,
+    /// What the numbers of needs stand for.
+    pub(super) numbers: Numbers,
+    /// When each node that asked for work was last written down, with what it has.
+    pub(super) seen: Mutex<HashMap<Node, (Instant, Abilities)>>,
     /// Pools in which there was no room for another node a moment ago.
     pub(super) full: Recent<String>,
     /// What nodes of a pool have written beside the queues.
@@ -81,6 +84,7 @@ impl Catalog {
             store,
             config,
             needs: Mutex::default(),
+            numbers: Numbers::default(),
             pools: Recent::default(),
             serve_everyone: Recent::default(),
             served: Recent::default(),

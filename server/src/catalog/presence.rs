@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::handle::{Catalog, Node, QUEUE};
+use super::needs::Abilities;
 use crate::refusal::from_store;
 use crate::retry::{ms, retried};
 use crate::store::StoreError;
@@ -30,11 +31,11 @@ impl Catalog {
         let _full = self.speaking.try_send((pool.to_owned(), node.to_owned()));
     }
 
-    /// Writes down that a node is present and what it runs, when that has changed and now and then. False: its pool has too many.
-    pub(crate) async fn see(&self, pool: &str, node: &str, runs: i64) -> Result<bool, StoreError> {
+    /// Writes down that a node is present and what it has, when that has changed and now and then. False: its pool has too many.
+    pub(crate) async fn see(&self, pool: &str, node: &str, abilities: &Abilities) -> Result<bool, StoreError> {
         let node = (pool.to_owned(), node.to_owned());
-        let written = self.core.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&node).copied();
-        if written.is_some_and(|(when, written)| written == runs && when.elapsed() < SEE) {
+        let written = self.core.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&node).cloned();
+        if written.is_some_and(|(when, written)| written == *abilities && when.elapsed() < SEE) {
             return Ok(true);
         }
         if self.is_turned_away(&node.0, &node.1).await? {
@@ -42,16 +43,18 @@ impl Catalog {
         }
         let _turn = self.may_write(pool).await;
         let mut tx = self.core.store.begin().await?;
-        let mut known = tx.see_node(&node.0, &node.1, runs).await?;
+        let mut known = tx.see_node(&node.0, &node.1, (abilities.as_str(), abilities.bits())).await?;
         if !known {
-            known = tx.meet_node(&node.0, &node.1, runs, ms(self.node_present())).await?;
+            known = tx
+                .meet_node(&node.0, &node.1, Some((abilities.as_str(), abilities.bits())), ms(self.node_present()))
+                .await?;
             self.core.full.found(node.0.clone(), !known);
         }
         tx.commit().await?;
         if known {
             let mut seen = self.core.seen.lock().unwrap_or_else(PoisonError::into_inner);
             seen.retain(|_, (when, _)| when.elapsed() < SEE);
-            seen.insert(node, (Instant::now(), runs));
+            seen.insert(node, (Instant::now(), abilities.clone()));
         }
         Ok(known)
     }
@@ -60,6 +63,12 @@ impl Catalog {
     /// none.
     pub(super) async fn is_turned_away(&self, pool: &str, node: &str) -> Result<bool, StoreError> {
         Ok(self.core.full.has(pool) && !self.core.store.is_known_node(pool, node).await?)
+    }
+
+    /// What nodes of a pool have that are there, each different set once.
+    pub(crate) async fn abilities_in(&self, pool: &str) -> Result<Vec<Abilities>, StoreError> {
+        let rows = self.core.store.abilities_in(pool, ms(self.node_present())).await?;
+        Ok(rows.into_iter().map(|(names, bits)| Abilities::written(names.as_deref(), bits)).collect())
     }
 
     async fn touch(&self, nodes: &[Node]) -> Result<(), StoreError> {

@@ -1,13 +1,16 @@
 //! Engine releases, and which of them an organisation uses.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::PoisonError;
 
+use filemill_api::abilities::LONG_PARAMETERS;
 use filemill_api::limits::MAX_PARAMETERS_BYTES;
 use filemill_api::{ErrorBody, Release, Releases};
 
 use super::adoption::choose_default;
 use super::handle::Catalog;
+use super::needs::{Abilities, NeedSet, check_names};
 use super::said::Said;
 use super::types::NewRelease;
 use crate::accounts::Caller;
@@ -16,39 +19,32 @@ use crate::storage::{Object, ObjectKey};
 use crate::store::StoreError;
 use crate::store::catalog::ReleaseRow;
 
-/// Highest contract major that a bit of a node's abilities can stand for.
+/// Highest contract major that a server knows which has bits for needs; the same number bounds the minors, so that what nodes offer makes
+/// few sets of needs.
 pub(super) const MAX_CONTRACT: u32 = 30;
 
-/// Where the bits of needs begin that also need a node to take long parameters.
-const LONG_PARAMETERS: i64 = 32;
+/// However long ago, in milliseconds.
+const EVER_MS: i64 = i64::MAX / 2;
 
-/// What a release of this contract, run by the component backend, needs of a node: the number of a bit.
-pub(super) fn needs(contract: u32) -> i64 {
-    i64::from(contract)
+/// Whether two rows are of the same release. What it needs is said anew by a server that knows names of one that was published through one
+/// that did not.
+fn is_same(known: &ReleaseRow, row: &ReleaseRow) -> bool {
+    let of_bits = ReleaseRow { needs: row.needs, ..known.clone() };
+    known == row || (known.needs <= MOST_BITS && of_bits == *row)
 }
 
-/// What an upload needs whose parameters are long, given what its release needs.
-pub(crate) fn with_long_parameters(needs: i64) -> i64 {
-    needs % LONG_PARAMETERS + LONG_PARAMETERS
-}
+/// The highest number of needs that is a bit.
+const MOST_BITS: i64 = 62;
 
-/// What a node can run that takes parameters of so many bytes, one bit for each need.
-pub(crate) fn abilities(contracts: &[u32], backends: &[String], parameters_bytes: u32) -> i64 {
-    // There is one backend: another one takes a column of its own, as all 62 bits are in use.
-    if !backends.iter().any(|backend| backend == "component") {
-        return 0;
+/// Whether this can be a contract's version.
+///
+/// # Errors
+/// `bad_request`.
+pub(super) fn check_contract(major: u32, minor: u32) -> Result<(), ErrorBody> {
+    if (1..=MAX_CONTRACT).contains(&major) && minor <= MAX_CONTRACT {
+        return Ok(());
     }
-    let takes_long = parameters_bytes >= MAX_PARAMETERS_BYTES;
-    contracts.iter().filter(|&&contract| contract <= MAX_CONTRACT).fold(0, |bits, &contract| {
-        let needs = needs(contract);
-        let long = if takes_long { 1 << with_long_parameters(needs) } else { 0 };
-        bits | (1 << needs) | long
-    })
-}
-
-/// Whether nodes of such abilities take long parameters.
-fn take_long_parameters(abilities: i64) -> bool {
-    abilities >> LONG_PARAMETERS != 0
+    Err(bad_request(format!("contract {major}.{minor} is not 1.0 to {MAX_CONTRACT}.{MAX_CONTRACT}")))
 }
 
 impl Catalog {
@@ -105,9 +101,11 @@ impl Catalog {
                 shown(&release.digest)
             )));
         }
-        if release.contract == 0 || release.contract > MAX_CONTRACT {
-            return Err(bad_request(format!("contract {} is not 1 to {MAX_CONTRACT}", release.contract)));
-        }
+        check_contract(release.contract, release.minor)?;
+        check_names("needs", &release.needs)?;
+        let names: Vec<_> = release.needs.iter().map(String::as_str).collect();
+        let needs = NeedSet::component(release.contract, release.minor).and(&names);
+        let needs = self.number_of(&needs).await.map_err(|error| from_store("number needs", &error))?;
         let length = i64::try_from(release.length)
             .map_err(|_| bad_request(format!("a component of {} bytes is too long", release.length)))?;
         let row = ReleaseRow {
@@ -115,7 +113,7 @@ impl Catalog {
             version: release.version.clone(),
             digest: release.digest.clone(),
             contract: i64::from(release.contract),
-            needs: needs(release.contract),
+            needs,
             length,
         };
         let added = async {
@@ -123,7 +121,7 @@ impl Catalog {
             let new = choose_default(&mut tx, &row).await?;
             let known = tx.release(&row.digest).await?;
             if let (Some(said), Some(document)) = (&said, description)
-                && known.as_ref() == Some(&row)
+                && known.as_ref().is_some_and(|known| is_same(known, &row))
             {
                 said.publish(&mut tx, &row.digest, document).await?;
             }
@@ -132,7 +130,7 @@ impl Catalog {
         };
         let (new, known) = added.await.map_err(|error| from_store("add release", &error))?;
         match known {
-            Some(known) if known != row => Err(conflict(
+            Some(known) if !is_same(&known, &row) => Err(conflict(
                 format!("release `{}` is known as {} {}", row.digest, known.engine, known.version),
                 "a release is immutable: build a new one",
             )),
@@ -172,13 +170,20 @@ impl Catalog {
             let describing =
                 self.being_described(|of| pools.as_deref().is_none_or(|pools| pools.iter().any(|(pool,)| pool == of)));
             let adoptions = self.core.store.adoptions(caller.organisation).await?;
-            let abilities = match (pool, pools.as_deref()) {
-                (Some(_), Some([(pool,)])) => self.core.store.abilities_of(pool).await?,
-                _ => 0,
+            let (takes_long, formats) = match (pool, pools.as_deref()) {
+                (Some(_), Some([(pool,)])) => self.taken_in(pool).await?,
+                _ => (false, Vec::new()),
             };
-            Ok::<_, StoreError>((local, described, describing, releases, adoptions, abilities))
+            let mut needs = HashMap::new();
+            for row in &releases {
+                if let Entry::Vacant(unknown) = needs.entry(row.needs) {
+                    let set = self.set_of(row.needs).await?;
+                    unknown.insert(set.map(|set| set.names()).unwrap_or_default());
+                }
+            }
+            Ok::<_, StoreError>((local, described, describing, (releases, needs), adoptions, takes_long, formats))
         };
-        let (local, described, (describing, given_up), rows, adoptions, abilities) =
+        let (local, described, (describing, given_up), (rows, needs), adoptions, takes_long, formats) =
             read.await.map_err(|error| from_store("list releases", &error))?;
         let mut described: HashMap<_, _> = described.into_iter().map(|row| (row.digest.clone(), row)).collect();
         let mut newest = HashSet::new();
@@ -201,6 +206,7 @@ impl Catalog {
                     contract: u32::try_from(row.contract).unwrap_or(0),
                     length: u64::try_from(row.length).unwrap_or(0),
                     current,
+                    needs: needs.get(&row.needs).cloned().unwrap_or_default(),
                     media_types: said.as_ref().and_then(|said| list(&said.media_types)),
                     extensions: said.as_ref().and_then(|said| list(&said.extensions)).unwrap_or_default(),
                     summary: said.map(|said| said.summary),
@@ -210,8 +216,19 @@ impl Catalog {
             .collect();
         // Stable: the order within an engine stays.
         releases.sort_by(|one, other| one.engine.cmp(&other.engine));
-        let parameters_bytes = take_long_parameters(abilities).then_some(MAX_PARAMETERS_BYTES);
-        Ok(Releases { releases, parameters_bytes })
+        let parameters_bytes = takes_long.then_some(MAX_PARAMETERS_BYTES);
+        Ok(Releases { releases, parameters_bytes, formats })
+    }
+
+    /// Whether a node of the pool took long parameters when it was heard last; and the formats of headers that those read which are there,
+    /// or where none is, those that were heard last.
+    async fn taken_in(&self, pool: &str) -> Result<(bool, Vec<u8>), StoreError> {
+        let heard = self.core.store.abilities_in(pool, EVER_MS).await?;
+        let heard: Vec<_> = heard.iter().map(|(names, bits)| Abilities::written(names.as_deref(), *bits)).collect();
+        let present = self.abilities_in(pool).await?;
+        let reading = if present.is_empty() { &heard } else { &present };
+        let formats: BTreeSet<_> = reading.iter().flat_map(Abilities::formats).collect();
+        Ok((heard.iter().any(|node| node.has(LONG_PARAMETERS)), formats.into_iter().collect()))
     }
 
     /// Where the component of a release is, or one that a node of the caller's `own` pool brought.

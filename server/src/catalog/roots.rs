@@ -48,6 +48,9 @@ impl PoolRoot {
             filemill_enrolment: u64,
             pool: String,
             root: String,
+            /// In version 2. It is a matter of those who send.
+            #[serde(default, rename = "lowest_format")]
+            lowest: Option<u64>,
         }
         let text = text.trim_end();
         let none = |why: String| ErrorBody {
@@ -60,8 +63,10 @@ impl PoolRoot {
             return Err(none(format!("it has more than {MAX_TEXT_BYTES} bytes")));
         }
         let enrolment: Enrolment = serde_json::from_str(text).map_err(|error| none(shown(&error.to_string())))?;
-        if enrolment.filemill_enrolment != 1 {
-            return Err(none(format!("it has version {}, this program reads version 1", enrolment.filemill_enrolment)));
+        match (enrolment.filemill_enrolment, enrolment.lowest) {
+            (1, None) | (2, Some(_)) => {}
+            (1 | 2, _) => return Err(none("`lowest_format` stands in version 2, and in no other".to_owned())),
+            (version, _) => return Err(none(format!("it has version {version}, this program reads 1 and 2"))),
         }
         Self::new(&enrolment.pool, &enrolment.root)
     }
@@ -233,9 +238,13 @@ mod tests {
     fn an_enrolment_is_read_strictly() {
         let good = format!(r#"{{"filemill_enrolment":1,"pool":"p","root":"{}"}}"#, "ab".repeat(32));
         assert!(PoolRoot::from_enrolment(&format!("{good}\n")).is_ok());
+        let two = good.replace(":1,", ":2,").replace('}', r#","lowest_format":2}"#);
+        assert!(PoolRoot::from_enrolment(&two).is_ok());
         for bad in [
             String::new(),
             good.replace(":1,", ":2,"),
+            good.replace(":1,", ":3,"),
+            two.replace(":2,", ":1,"),
             good.replace("\"p\"", "\"p q\""),
             good.replace("ab", "AB"),
             good.replace('}', r#","more":1}"#),

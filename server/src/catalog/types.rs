@@ -32,6 +32,10 @@ pub struct NewRelease {
     pub digest: String,
     /// Major of the engine contract.
     pub contract: u32,
+    /// Its minor.
+    pub minor: u32,
+    /// Names of what it needs of a processor beside its contract.
+    pub needs: Vec<String>,
     /// Length of the component in bytes.
     pub length: u64,
 }

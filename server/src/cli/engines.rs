@@ -103,7 +103,7 @@ async fn publish_one(
         describe::describe(&processor, &component, &stop).map(|described| (component, described))
     });
     let (component, Described { document, name, version }) = described.await??;
-    let published = admin.publish_described(place, &name, &version, component, Some(&document)).await?;
+    let published = admin.publish_described(place, &name, &version, component, Some(&document), Vec::new()).await?;
     tracing::info!(engine = published.engine, version = published.version, "published");
     Ok(())
 }

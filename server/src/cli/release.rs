@@ -37,6 +37,10 @@ pub(super) struct Publish {
     /// The release's version, SemVer; what the component says if absent.
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
+    /// A name that a processor has to have (`filemill-processor run --ability NAME`) to be given the release, such as gpu; may be given
+    /// several times.
+    #[arg(long = "needs", value_name = "NAME")]
+    needs: Vec<String>,
     /// What the component says of itself, as `filemill-processor inspect` prints it; otherwise that program is run.
     #[arg(long, value_name = "FILE", conflicts_with = "processor")]
     description: Option<PathBuf>,
@@ -92,8 +96,9 @@ impl Release {
                 };
                 let admin = Admin::open(&database).await?;
                 let Called { engine, version, document, itself } = called;
-                let published =
-                    admin.publish_described(&place, &engine, &version, component, document.as_deref()).await;
+                let published = admin
+                    .publish_described(&place, &engine, &version, component, document.as_deref(), publish.needs)
+                    .await;
                 let releases = admin.listing().releases().await;
                 admin.close().await;
                 let published = published.with_context(|| format!("`{}`", publish.file.display()))?;

@@ -49,8 +49,8 @@ pub(super) struct Parts {
     pub(super) bounds: Bounds,
     /// What is known of a request by its route.
     pub(super) routes: Routes,
-    /// The OpenAPI document.
-    pub(super) document: Bytes,
+    /// The OpenAPI documents.
+    pub(super) documents: Documents,
     /// When the database was asked last whether it answers, and what came.
     pub(super) health: Health,
 }
@@ -58,14 +58,20 @@ pub(super) struct Parts {
 /// What the routes say of themselves.
 pub(super) struct Described {
     pub(super) routes: Routes,
-    pub(super) document: Bytes,
+    pub(super) documents: Documents,
+}
+
+/// The OpenAPI document of each version.
+pub(super) struct Documents {
+    pub(super) v1: Bytes,
+    pub(super) v2: Bytes,
 }
 
 impl Parts {
     pub(super) fn new(below: Below, described: Described, plan: Plan, bounds: Bounds, stop: CancellationToken) -> Self {
         let Below { accounts, catalog, queue, maintenance, storage } = below;
-        let Described { routes, document } = described;
+        let Described { routes, documents } = described;
         let (callers, health) = (Callers::new(&bounds), Health::default());
-        Self { accounts, catalog, queue, maintenance, storage, plan, stop, callers, bounds, routes, document, health }
+        Self { accounts, catalog, queue, maintenance, storage, plan, stop, callers, bounds, routes, documents, health }
     }
 }

@@ -22,7 +22,7 @@ use crate::shown::shown_error;
 /// Least room that is taken for a body, and up to which it is free again when it is understood.
 const FIRST_BYTES: usize = 1 << 10;
 const SMALL_BYTES: usize = 64 << 10;
-const DESCRIBED: &str = "`/v1/openapi.json` describes what this call takes";
+const DESCRIBED: &str = "`/v2/openapi.json` describes what this call takes";
 
 /// How long a body may be: what the lists of its call may hold takes no more.
 pub(super) trait Size {

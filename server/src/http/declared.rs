@@ -7,6 +7,7 @@
 use axum::Router;
 use axum::handler::Handler;
 use axum::http::Method;
+use filemill_api::paths::in_v1;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::SecurityRequirement;
@@ -91,6 +92,12 @@ impl Declared {
         }
         self.router = self.router.routes((schemas, paths, method_router));
         self
+    }
+
+    /// A call that version 1 has just as version 2 does, at its path there.
+    pub(super) fn with_in_v1(self, (access, (schemas, mut paths, router)): (Access, UtoipaMethodRouter<App>)) -> Self {
+        paths.paths = paths.paths.into_iter().map(|(path, item)| (in_v1(&path), item)).collect();
+        self.with((access, (schemas, paths, router)))
     }
 
     /// The router, the document, and what is known of requests.

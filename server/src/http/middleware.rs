@@ -20,6 +20,7 @@ use super::caller::{Clock, Reserved};
 use super::problem;
 use super::problem::Refusal;
 use super::status;
+use super::v1;
 
 /// Names the request in answer and log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -31,6 +32,7 @@ const SMALL_ANSWER_BYTES: usize = 4 << 10;
 pub(super) async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
     let id = request_id(&request);
     let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str).to_owned();
+    let path = request.uri().path().to_owned();
     let span = tracing::info_span!("request", request_id = %id, method = %request.method(), route);
     async move {
         let begin = Instant::now();
@@ -39,6 +41,7 @@ pub(super) async fn around(State(app): State<App>, request: Request, next: Next)
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
+        v1::mark(&path, response.headers_mut());
         let (status, took_us) = (response.status().as_u16(), begin.elapsed().as_micros());
         if response.status().is_server_error() {
             tracing::warn!(status, took_us, "answered");
@@ -54,8 +57,8 @@ pub(super) async fn around(State(app): State<App>, request: Request, next: Next)
 /// Works on a request in the place of its caller. What is public has nothing to do with tokens.
 async fn admit(app: &App, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let is_health = matches!(path, paths::HEALTH | paths::HEALTH_V1);
-    let is_join = path == paths::JOINS;
+    let is_health = path == paths::HEALTH || paths::HEALTH_BESIDE.contains(&path);
+    let is_join = matches!(path, paths::JOINS | paths::v1::JOINS);
     if app.routes.is_public(path) && !is_join {
         return match caller::open_place(app, request.extensions().get()) {
             Some(()) => run(&Clock::start(app.bounds.request), request, next).await,

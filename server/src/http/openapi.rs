@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
+use axum::http::Uri;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use filemill_api::{ErrorCode, Problem, limits, paths};
@@ -26,8 +27,11 @@ use super::auth::Public;
 struct Api;
 
 /// What the document says beside the routes: the bearer token, how each call may be refused, and the bounds that are checked.
-pub(super) fn base() -> utoipa::openapi::OpenApi {
+pub(super) fn base(major: u8) -> utoipa::openapi::OpenApi {
     let mut api = Api::openapi();
+    if major == 1 {
+        api.info.title.push_str(", version 1");
+    }
     let components = api.components.get_or_insert_default();
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     components.security_schemes.insert("token".to_owned(), RefOr::T(bearer));
@@ -74,6 +78,7 @@ fn refused(description: &str) -> Response {
     tag = "status",
     responses((status = OK, description = "an OpenAPI 3.1 document", content_type = "application/json")),
 )]
-pub(super) async fn serve(_public: Public, State(app): State<App>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json")], app.document.clone())
+pub(super) async fn serve(_public: Public, State(app): State<App>, uri: Uri) -> impl IntoResponse {
+    let document = if paths::is_v1(uri.path()) { &app.documents.v1 } else { &app.documents.v2 };
+    ([(CONTENT_TYPE, "application/json")], document.clone())
 }

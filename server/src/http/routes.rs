@@ -24,6 +24,12 @@ impl Routes {
         self.public.contains(path)
     }
 
+    /// Takes note of these, too.
+    pub(super) fn join(&mut self, other: Self) {
+        self.kinds.extend(other.kinds);
+        self.public.extend(other.public);
+    }
+
     /// Another way to a public path.
     pub(super) fn add_public(&mut self, path: &str) {
         self.public.insert(path.to_owned());

@@ -42,7 +42,7 @@ impl Maintenance {
             count += 1;
             let ends = end(run, upload);
             for vstart in ends.kept.iter().map(|row| row.4).chain(ends.cut.iter().map(|part| part.vstart)) {
-                waking.add(upload, vstart);
+                waking.add(upload, run.needs, vstart);
             }
             happenings.extend(
                 ends.verdicts.iter().map(|&(index, outcome)| Happening::verdict(upload, index, outcome, run.fence)),

@@ -20,6 +20,8 @@ const UPLOADS: i64 = 256;
 const FORGOTTEN_FILES: i64 = 8192;
 /// Components that are looked at in one go.
 const LOOKED_AT: i64 = 64;
+/// A device that has not asked for events for so long is waited for no more.
+const DEVICE_COUNTS: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Keys that [`Maintenance::orphans`] takes at once.
 const MAX_LISTED: usize = 1000;
 
@@ -242,9 +244,9 @@ impl Maintenance {
 
     async fn doomed_results(&self, doomed: &mut Doomed, now: i64, limit: i64) -> Result<(), StoreError> {
         self.queue.core().write_taken().await?;
-        let [taken, untaken] =
-            [self.config.retention, self.config.retention_untaken].map(|kept| now.saturating_sub(ms(kept)));
-        let uploads = first_files(self.store.past_retention(taken, untaken, UPLOADS).await?);
+        let [taken, untaken, devices] = [self.config.retention, self.config.retention_untaken, DEVICE_COUNTS]
+            .map(|kept| now.saturating_sub(ms(kept)));
+        let uploads = first_files(self.store.past_retention(taken, untaken, devices, UPLOADS).await?);
         if uploads.is_empty() {
             return Ok(());
         }

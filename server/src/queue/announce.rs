@@ -1,9 +1,11 @@
 //! What an upload announces about its jobs, checked against how a stream is laid out, and cut into runs.
 
+use filemill_api::abilities::LONG_PARAMETERS;
 use filemill_api::limits::{
-    MAX_CHUNKS, MAX_FILES, MAX_HEADER_BYTES, MAX_RUN_FILES, MAX_UPLOAD_RUNS, MAX_WANTED_CHUNKS,
+    MAX_CHUNKS, MAX_FILES, MAX_HEADER_BYTES, MAX_SPAN_JOBS, MAX_TASK_RELEASES, MAX_TASKS, MAX_UPLOAD_SPANS,
+    MAX_WANTED_CHUNKS,
 };
-use filemill_api::{ChunkWant, ErrorBody, JobRange, OpenUpload};
+use filemill_api::{ChunkWant, ErrorBody, FileRange, OpenTask, OpenUpload};
 
 use crate::digest::sha256_hex;
 use crate::refusal::{bad_request, is_hex, is_name, shown, too_many};
@@ -24,9 +26,11 @@ pub(super) struct Piece {
 /// thousands, and it may have to wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Announced {
-    pub(super) files: u32,
+    /// Files times tasks.
+    pub(super) jobs: u32,
+    pub(super) tasks: u32,
     pub(super) runs: usize,
-    /// Over the ranges, however they were grouped.
+    /// Over the ranges, however they were grouped, and over tasks, where they are not one release to a header of format 1.
     pub(super) ranges_sha256: String,
 }
 
@@ -43,11 +47,13 @@ pub(super) fn check(upload: &OpenUpload) -> Result<Announced, ErrorBody> {
     if !is_hex(&upload.id, 32) {
         return Err(bad_request(format!("id `{}` is not 32 lower-case hex characters", shown(&upload.id))));
     }
-    for (field, value) in [("release", &upload.release), ("header_sha256", &upload.header_sha256)] {
-        if !is_hex(value, 64) {
-            return Err(bad_request(format!("{field} `{}` is not 64 lower-case hex characters", shown(value))));
-        }
+    if !is_hex(&upload.header_sha256, 64) {
+        return Err(bad_request(format!(
+            "header_sha256 `{}` is not 64 lower-case hex characters",
+            shown(&upload.header_sha256)
+        )));
     }
+    check_tasks(upload)?;
     if !is_name(&upload.pool) {
         return Err(bad_request(format!("pool `{}` is not 1 to 64 characters of [A-Za-z0-9._-]", shown(&upload.pool))));
     }
@@ -60,24 +66,79 @@ pub(super) fn check(upload: &OpenUpload) -> Result<Announced, ErrorBody> {
     if upload.chunks == 0 || upload.chunks > MAX_CHUNKS {
         return Err(bad_request(format!("chunks is {}, it has to be 1 to {MAX_CHUNKS}", upload.chunks)));
     }
-    let pieces = cut(&upload.jobs, upload.chunks)?;
+    let pieces = cut(&upload.files, upload.chunks)?;
+    let (files, tasks) = (pieces.last().map_or(0, |piece| piece.hi), upload.tasks.len());
+    let jobs = (files as usize).saturating_mul(tasks);
+    if jobs > MAX_FILES as usize {
+        return Err(bad_request(format!("{files} files and {tasks} tasks make more than {MAX_FILES} jobs")));
+    }
+    let runs = pieces.len().saturating_mul(tasks);
+    if runs > MAX_UPLOAD_SPANS {
+        return Err(bad_request(format!(
+            "{tasks} tasks of {} spans each make more than {MAX_UPLOAD_SPANS}: make several uploads",
+            pieces.len()
+        )));
+    }
     check_wanted(&upload.want, upload.chunks)?;
     let mut words = String::with_capacity(pieces.len() * 16);
     for piece in &pieces {
         use std::fmt::Write as _;
         let _infallible = write!(words, "{},{},{},{};", piece.lo, piece.hi, piece.first_chunk, piece.last_chunk);
     }
-    Ok(Announced {
-        files: pieces.last().map_or(0, |piece| piece.hi),
-        ranges_sha256: sha256_hex(words.as_bytes()),
-        runs: pieces.len(),
-    })
+    if !is_plain(upload) {
+        use std::fmt::Write as _;
+        let _infallible = write!(words, "format {}", upload.format);
+        for OpenTask { releases, needs } in &upload.tasks {
+            let _infallible = write!(words, ";{},{}", releases.join(" "), needs.join(" "));
+        }
+    }
+    // Bounded above.
+    let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    Ok(Announced { jobs: narrow(jobs), tasks: narrow(tasks), ranges_sha256: sha256_hex(words.as_bytes()), runs })
 }
 
-/// The most runs that an upload of so many files and chunks can be cut into: those of each chunk's own files, and one for each file
+/// Whether it is an upload as a client of version 1 opens it.
+fn is_plain(upload: &OpenUpload) -> bool {
+    upload.format == 1 && upload.tasks.iter().all(|task| task.releases.len() == 1)
+}
+
+/// Checks what is to be done with the files.
+fn check_tasks(upload: &OpenUpload) -> Result<(), ErrorBody> {
+    let tasks = &upload.tasks;
+    match (upload.format, tasks.len()) {
+        (_, 0) => return Err(bad_request("tasks is empty: an upload has at least one task")),
+        (_, many) if many > MAX_TASKS => return Err(too_many("tasks", MAX_TASKS)),
+        (1, 1) | (2, _) => {}
+        (1, many) => return Err(bad_request(format!("a header of format 1 has one task, not {many}"))),
+        (format, _) => return Err(bad_request(format!("format is {format}, it has to be 1 or 2"))),
+    }
+    for (place, OpenTask { releases, needs }) in tasks.iter().enumerate() {
+        if releases.is_empty() {
+            return Err(bad_request(format!("tasks[{place}] names no release")));
+        }
+        if releases.len() > MAX_TASK_RELEASES {
+            return Err(too_many("releases of a task", MAX_TASK_RELEASES));
+        }
+        if let Some(release) = releases.iter().find(|release| !is_hex(release, 64)) {
+            return Err(bad_request(format!("release `{}` is not 64 lower-case hex characters", shown(release))));
+        }
+        if let Some((at, release)) = releases.iter().enumerate().find(|&(at, one)| releases[..at].contains(one)) {
+            return Err(bad_request(format!("tasks[{place}] names release `{release}` twice, again at {at}")));
+        }
+        if let Some(name) = needs.iter().find(|name| *name != LONG_PARAMETERS) {
+            return Err(ErrorBody {
+                hint: Some(format!("what a release needs says its publisher; an upload may need `{LONG_PARAMETERS}`")),
+                ..bad_request(format!("tasks[{place}] needs `{}`, which no upload may", shown(name)))
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The most runs that an upload of so many jobs and chunks can be cut into: those of each chunk's own jobs, and one for each job
 /// that spans several.
-pub(super) fn most_runs(files: i64, chunks: i64) -> i64 {
-    files.min(files / i64::from(MAX_RUN_FILES) + chunks.saturating_mul(2))
+pub(super) fn most_runs(jobs: i64, tasks: i64, chunks: i64) -> i64 {
+    jobs.min(jobs / i64::from(MAX_SPAN_JOBS) + chunks.saturating_mul(2).saturating_mul(tasks))
 }
 
 /// Checks chunks that want a URL.
@@ -116,13 +177,13 @@ pub(super) fn check_chunk(chunk: &ChunkWant, chunks: u32) -> Result<(), ErrorBod
 /// files can share all their chunks only if that is one chunk.
 ///
 /// # Errors
-/// `bad_request`: no layout is like that, or it makes more than [`MAX_UPLOAD_RUNS`].
-pub(super) fn cut(ranges: &[JobRange], chunks: u32) -> Result<Vec<Piece>, ErrorBody> {
-    let mut pieces: Vec<Piece> = Vec::with_capacity(ranges.len().min(MAX_UPLOAD_RUNS));
+/// `bad_request`: no layout is like that, or it makes more than [`MAX_UPLOAD_SPANS`].
+pub(super) fn cut(ranges: &[FileRange], chunks: u32) -> Result<Vec<Piece>, ErrorBody> {
+    let mut pieces: Vec<Piece> = Vec::with_capacity(ranges.len().min(MAX_UPLOAD_SPANS));
     let mut next = 0_u32;
     let mut end = None::<u32>;
     for (place, range) in ranges.iter().enumerate() {
-        let wrong = |why: &str| Err(bad_request(format!("jobs[{place}] (first_index {}) {why}", range.first_index)));
+        let wrong = |why: &str| Err(bad_request(format!("files[{place}] (first_index {}) {why}", range.first_index)));
         if range.count == 0 {
             return wrong("is empty");
         }
@@ -148,35 +209,35 @@ pub(super) fn cut(ranges: &[JobRange], chunks: u32) -> Result<Vec<Piece>, ErrorB
         }
         end = Some(range.last_chunk);
         push(&mut pieces, range);
-        if pieces.len() > MAX_UPLOAD_RUNS {
+        if pieces.len() > MAX_UPLOAD_SPANS {
             return wrong(&format!(
-                "makes more than {MAX_UPLOAD_RUNS} runs of up to {MAX_RUN_FILES} files in one chunk: make several uploads"
+                "makes more than {MAX_UPLOAD_SPANS} runs of up to {MAX_SPAN_JOBS} files in one chunk: make several uploads"
             ));
         }
     }
     match end {
-        None => Err(bad_request("jobs is empty: an upload has at least one file")),
+        None => Err(bad_request("files is empty: an upload has at least one file")),
         Some(end) if end + 1 != chunks => {
-            Err(bad_request(format!("jobs end in chunk {end}, but {chunks} chunks are announced")))
+            Err(bad_request(format!("files end in chunk {end}, but {chunks} chunks are announced")))
         }
         Some(_) => Ok(pieces),
     }
 }
 
 /// Adds a range, joined to the piece before it where both lie in one and the same chunk.
-fn push(pieces: &mut Vec<Piece>, range: &JobRange) {
+fn push(pieces: &mut Vec<Piece>, range: &FileRange) {
     let mut lo = range.first_index;
     let hi = range.first_index + range.count;
     if let Some(last) = pieces.last_mut()
         && range.first_chunk == range.last_chunk
         && (last.first_chunk, last.last_chunk) == (range.first_chunk, range.last_chunk)
     {
-        let joined = hi.min(last.lo + MAX_RUN_FILES);
+        let joined = hi.min(last.lo + MAX_SPAN_JOBS);
         lo = joined.max(lo);
         last.hi = lo;
     }
     while lo < hi {
-        let end = hi.min(lo + MAX_RUN_FILES);
+        let end = hi.min(lo + MAX_SPAN_JOBS);
         pieces.push(Piece { lo, hi: end, first_chunk: range.first_chunk, last_chunk: range.last_chunk });
         lo = end;
     }
@@ -186,8 +247,8 @@ fn push(pieces: &mut Vec<Piece>, range: &JobRange) {
 mod tests {
     use super::*;
 
-    fn range(first_index: u32, count: u32, first_chunk: u32, last_chunk: u32) -> JobRange {
-        JobRange { first_index, count, first_chunk, last_chunk }
+    fn range(first_index: u32, count: u32, first_chunk: u32, last_chunk: u32) -> FileRange {
+        FileRange { first_index, count, first_chunk, last_chunk }
     }
 
     fn ends(pieces: &[Piece]) -> Vec<(u32, u32)> {
@@ -211,15 +272,15 @@ mod tests {
     #[test]
     fn no_upload_is_more_runs_than_one_transaction_takes() {
         let own_chunks = |files: u32| (0..files).map(|n| range(n, 1, n, n)).collect::<Vec<_>>();
-        let most = u32::try_from(MAX_UPLOAD_RUNS).expect("a small number");
-        assert_eq!(cut(&own_chunks(most), most).map(|pieces| pieces.len()), Ok(MAX_UPLOAD_RUNS));
+        let most = u32::try_from(MAX_UPLOAD_SPANS).expect("a small number");
+        assert_eq!(cut(&own_chunks(most), most).map(|pieces| pieces.len()), Ok(MAX_UPLOAD_SPANS));
         assert!(cut(&own_chunks(most + 1), most + 1).is_err());
         assert_eq!(cut(&[range(0, MAX_FILES, 0, 0)], 1).map(|pieces| pieces.len()), Ok(1024));
     }
 
     #[test]
     fn an_upload_is_cut_into_no_more_runs_than_its_files_and_chunks_say() {
-        let layouts: [(&[JobRange], u32); 5] = [
+        let layouts: [(&[FileRange], u32); 5] = [
             (&[range(0, 1, 0, 99)], 100),
             (&[range(0, 65, 0, 0)], 1),
             (&[range(0, 1, 0, 1), range(1, 1, 1, 2), range(2, 1, 2, 3)], 4),
@@ -229,13 +290,13 @@ mod tests {
         for (ranges, chunks) in layouts {
             let pieces = cut(ranges, chunks).unwrap_or_default();
             let files = pieces.last().map_or(0, |piece| piece.hi);
-            assert!((1..=most_runs(files.into(), chunks.into())).contains(&(pieces.len() as i64)), "{pieces:?}");
+            assert!((1..=most_runs(files.into(), 1, chunks.into())).contains(&(pieces.len() as i64)), "{pieces:?}");
         }
     }
 
     #[test]
     fn announcements_that_no_layout_makes_are_refused() {
-        let cases: [(&[JobRange], u32); 11] = [
+        let cases: [(&[FileRange], u32); 11] = [
             (&[], 1),
             (&[range(0, 0, 0, 0)], 1),
             (&[range(1, 1, 0, 0)], 1),

@@ -9,5 +9,5 @@ mod report;
 pub(super) use advance::{AdvanceAsk, Advancing};
 pub(super) use cancel::{CancelAsk, Cancelling};
 pub(super) use complete::{CompleteAsk, Completing};
-pub(super) use open::{OneOpening, OpenAsk, Opening, length_of};
+pub(super) use open::{OneOpening, OpenAsk, Opening, TaskNeeds, length_of};
 pub(super) use report::{ReportAsk, Reporting};

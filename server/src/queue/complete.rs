@@ -4,10 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use filemill_api::limits::{
-    MAX_COMPLETIONS, MAX_INLINE_RESULT_BYTES, MAX_LEASES_PER_REQUEST, MAX_RESULT_BYTES, MAX_RUN_FILES,
+    MAX_COMPLETIONS, MAX_INLINE_RESULT_BYTES, MAX_LEASES_PER_REQUEST, MAX_RESULT_BYTES, MAX_SPAN_JOBS,
     MAX_WANTED_CHUNKS,
 };
-use filemill_api::{Complete, CompleteAnswer, CompleteRequest, ErrorBody, Item, ResultUrlRequest, SealedBody};
+use filemill_api::{
+    Complete, CompleteAnswer, CompleteRequest, ErrorBody, Item, JobOutcome, ResultUrlRequest, SealedBody,
+};
 
 use super::batch::CompleteAsk;
 use super::handle::Queue;
@@ -29,7 +31,7 @@ impl Queue {
         if request.leases.len() > MAX_LEASES_PER_REQUEST {
             return Err(too_many("leases", MAX_LEASES_PER_REQUEST));
         }
-        let jobs: usize = request.leases.iter().map(|lease| lease.jobs.len()).sum();
+        let jobs: usize = request.leases.iter().flat_map(|lease| &lease.results).map(|result| result.jobs.len()).sum();
         if jobs > MAX_COMPLETIONS {
             return Err(too_many("completed jobs", MAX_COMPLETIONS));
         }
@@ -65,7 +67,7 @@ impl Queue {
         if request.results.len() > MAX_WANTED_CHUNKS {
             return Err(too_many("results", MAX_WANTED_CHUNKS));
         }
-        let leases: BTreeSet<_> = request.results.iter().map(|want| (want.lease.run, want.lease.fence)).collect();
+        let leases: BTreeSet<_> = request.results.iter().map(|want| (want.lease.span, want.lease.fence)).collect();
         let held: HashMap<_, _> = self
             .core()
             .store
@@ -79,13 +81,13 @@ impl Queue {
             .results
             .into_iter()
             .map(|want| {
-                check_result(want.index, want.length, &want.sha256)?;
+                check_result(want.job, want.length, &want.sha256)?;
                 let upload = held
-                    .get(&(want.lease.run, want.lease.fence))
-                    .ok_or_else(|| fenced(want.lease.run, want.lease.fence))?;
-                check_index(want.lease.run, want.index)?;
+                    .get(&(want.lease.span, want.lease.fence))
+                    .ok_or_else(|| fenced(want.lease.span, want.lease.fence))?;
+                check_job(want.lease.span, want.job)?;
                 Ok(Object {
-                    key: key(ObjectKey::result(upload, want.index, want.lease.fence, &want.sha256))?,
+                    key: key(ObjectKey::result(upload, want.job, want.lease.fence, &want.sha256))?,
                     length: want.length,
                     sha256: want.sha256,
                 })
@@ -96,48 +98,62 @@ impl Queue {
 
 fn check(lease: &Complete) -> Result<(), ErrorBody> {
     let mut seen = BTreeSet::new();
-    for job in &lease.jobs {
-        check_index(lease.lease.run, job.index)?;
-        if !seen.insert(job.index) {
-            return Err(bad_request(format!("job {} is completed twice in one request", job.index)));
+    for result in &lease.results {
+        let Some(first) = result.jobs.first() else {
+            return Err(bad_request("a result answers no job"));
+        };
+        if !result.jobs.is_sorted_by_key(|one| one.job) {
+            return Err(bad_request(format!(
+                "the jobs of the result that begins with job {} do not ascend",
+                first.job
+            )));
         }
-        if !job.outcome.by_processor() {
-            return Err(bad_request(format!("job {} has an outcome that no processor may give", job.index)));
+        for JobOutcome { job, outcome } in &result.jobs {
+            check_job(lease.lease.span, *job)?;
+            if !seen.insert(*job) {
+                return Err(bad_request(format!("job {job} is completed twice in one request")));
+            }
+            if !outcome.by_processor() {
+                return Err(bad_request(format!("job {job} has an outcome that no processor may give")));
+            }
         }
-        match &job.sealed {
+        match &result.sealed {
+            None if result.jobs.len() > 1 => {
+                return Err(bad_request(format!("the result of job {} and others brings nothing sealed", first.job)));
+            }
             Some(SealedBody::Inline(body)) if body.0.len() > MAX_INLINE_RESULT_BYTES => {
                 return Err(ErrorBody {
                     hint: Some("ask for a URL and store it".to_owned()),
                     ..bad_request(format!(
                         "the result of job {} is {} bytes long, inline it may be {MAX_INLINE_RESULT_BYTES}",
-                        job.index,
+                        first.job,
                         body.0.len()
                     ))
                 });
             }
-            Some(SealedBody::Object { length, sha256 }) => check_result(job.index, *length, sha256)?,
+            Some(SealedBody::Object { length, sha256 }) => check_result(first.job, *length, sha256)?,
             Some(SealedBody::Inline(_)) | None => {}
         }
     }
     Ok(())
 }
 
-fn check_index(run: i64, index: u32) -> Result<(), ErrorBody> {
-    if masks::bit(lo_of(run), index).is_some() {
+fn check_job(span: i64, job: u32) -> Result<(), ErrorBody> {
+    if masks::bit(lo_of(span), job).is_some() {
         return Ok(());
     }
-    Err(bad_request(format!("job {index} is not one of the {MAX_RUN_FILES} that run `{run}` may hold")))
+    Err(bad_request(format!("job {job} is not one of the {MAX_SPAN_JOBS} that span `{span}` may hold")))
 }
 
-fn check_result(index: u32, length: u64, sha256: &str) -> Result<(), ErrorBody> {
+fn check_result(job: u32, length: u64, sha256: &str) -> Result<(), ErrorBody> {
     if length == 0 || length > MAX_RESULT_BYTES {
         return Err(bad_request(format!(
-            "the result of job {index} is {length} bytes long, it has to be 1 to {MAX_RESULT_BYTES}"
+            "the result of job {job} is {length} bytes long, it has to be 1 to {MAX_RESULT_BYTES}"
         )));
     }
     if !is_hex(sha256, 64) {
         return Err(bad_request(format!(
-            "sha256 `{}` of the result of job {index} is not 64 lower-case hex characters",
+            "sha256 `{}` of the result of job {job} is not 64 lower-case hex characters",
             shown(sha256)
         )));
     }

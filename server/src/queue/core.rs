@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::bell::Bell;
+use super::types::Device;
 use super::waking::{Waking, Woken};
 use crate::catalog::Catalog;
 use crate::gates::Gates;
@@ -30,6 +31,9 @@ impl Default for QueueConfig {
     }
 }
 
+/// A member, and which of its devices.
+type Reader = (i64, Option<Device>);
+
 /// What all parts share.
 pub(crate) struct Core {
     pub(super) store: Store,
@@ -43,8 +47,8 @@ pub(crate) struct Core {
     pub(crate) events: Arc<Bell<i64>>,
     /// Rung with the uploads that have new chunks.
     pub(crate) chunks: Arc<Bell<i64>>,
-    /// How far members have taken in their events (cursor and mark), as far as it is not written down yet.
-    pub(super) taken: Mutex<HashMap<i64, (i64, i64)>>,
+    /// How far devices of members have taken in their events (cursor and mark), as far as it is not written down yet.
+    pub(super) taken: Mutex<HashMap<Reader, (i64, i64)>>,
     /// When the events of members were given new cursors.
     pub(super) renumbered: Mutex<HashMap<i64, Instant>>,
     /// What members have written beside the queues.

@@ -3,13 +3,14 @@
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+use filemill_api::ErrorBody;
 use filemill_api::limits::MAX_EVENTS;
-use filemill_api::{ErrorBody, Outcome};
 
+use super::batched;
 use super::bell::Listener;
 use super::core::Core;
 use super::handle::Queue;
-use super::types::{Mark, Position, RecordedEvent, RecordedEvents, RecordedKind, RecordedResult};
+use super::types::{Device, Mark, Position, RecordedEvent, RecordedEvents, RecordedKind, RecordedResult};
 use crate::accounts::Caller;
 use crate::refusal::from_store;
 use crate::storage::{Object, ObjectKey};
@@ -30,6 +31,11 @@ const RENUMBERED: (i64, i64) = (2048, 8 << 20);
 /// How often a member's events may be given new cursors.
 const RENUMBER_PAUSE: Duration = Duration::from_secs(60);
 
+/// Devices of a member whose places are kept: those that asked last.
+const MOST_DEVICES: i64 = 64;
+/// Devices whose places are kept until they are written down, in the next sweep.
+const MOST_UNWRITTEN: usize = 1 << 16;
+
 /// Where a reader really goes on.
 enum Place {
     /// Behind this cursor.
@@ -44,7 +50,7 @@ impl Queue {
     /// # Errors
     /// Those of the database.
     pub async fn events(&self, caller: &Caller, after: i64, limit: Option<u32>) -> Result<RecordedEvents, ErrorBody> {
-        self.events_behind(caller, Position { after, mark: Mark::Unsaid }, limit).await
+        self.events_behind(caller, Position { after, ..Position::default() }, limit).await
     }
 
     /// The caller's events after a position, up to which it has taken them in if the position is one that it was given; at most `limit` (1 to
@@ -65,17 +71,18 @@ impl Queue {
         }
     }
 
-    /// The caller's events behind the last of those that it was just given, which it has taken in.
+    /// The caller's events behind the last of those that the device was just given, which it has taken in.
     ///
     /// # Errors
     /// Those of the database.
     pub async fn events_on(
         &self,
         caller: &Caller,
+        device: Option<Device>,
         last: &RecordedEvent,
         limit: Option<u32>,
     ) -> Result<RecordedEvents, ErrorBody> {
-        self.core().takes(caller.member, last.cursor, last.mark);
+        self.core().takes(caller.member, device, last.cursor, last.mark);
         self.read_events(caller, last.cursor, limit).await
     }
 
@@ -84,7 +91,7 @@ impl Queue {
         if position.after <= 0 {
             return Ok(true);
         }
-        let place = self.core().store.place(caller.member, position.after).await?;
+        let place = self.core().store.place(caller.member, &name(position.device), position.after).await?;
         Ok(place.is_some_and(|place| is_of(&place, position)))
     }
 
@@ -110,17 +117,19 @@ impl Queue {
 impl Core {
     /// Where a member goes on that says to have come so far. If it was given that position, it has taken in what comes before.
     async fn find_place(&self, caller: &Caller, position: Position) -> Result<Place, StoreError> {
-        let after = position.after;
+        let Position { after, device, .. } = position;
         if after <= 0 {
+            // It is there, and has read nothing.
+            self.takes(caller.member, device, 0, 0);
             return Ok(Place::After(0));
         }
-        let Some(place) = self.store.place(caller.member, after).await? else {
+        let Some(place) = self.store.place(caller.member, &name(device), after).await? else {
             return Ok(Place::After(0));
         };
         if is_of(&place, position) {
             // One whose event is gone was written down before it went.
             if let Some(mark) = place.mark {
-                self.takes(caller.member, after, mark);
+                self.takes(caller.member, device, after, mark);
             }
             return Ok(Place::After(after));
         }
@@ -149,32 +158,42 @@ impl Core {
         renumbered.insert(member, Instant::now()).is_none()
     }
 
-    /// A member has taken in what it was given up to this cursor.
-    fn takes(&self, member: i64, cursor: i64, mark: i64) {
+    /// A device of a member is there, and has taken in what it was given up to this cursor.
+    fn takes(&self, member: i64, device: Option<Device>, cursor: i64, mark: i64) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let furthest = taken.entry(member).or_default();
+        if taken.len() >= MOST_UNWRITTEN && !taken.contains_key(&(member, device)) {
+            // It says so again.
+            return;
+        }
+        let furthest = taken.entry((member, device)).or_default();
         if cursor > furthest.0 {
             *furthest = (cursor, mark);
         }
     }
 
-    /// Writes down how far members have taken in their events.
+    /// Writes down how far members and their devices have taken in their events.
     pub(crate) async fn write_taken(&self) -> Result<(), StoreError> {
         let taken = std::mem::take(&mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner));
         if taken.is_empty() {
             return Ok(());
         }
-        let rows: Vec<_> = taken.iter().map(|(&member, &(cursor, mark))| (member, cursor, mark)).collect();
+        let unnamed = taken.iter().filter(|((_, device), (cursor, _))| device.is_none() && *cursor > 0);
+        let members: Vec<_> = unnamed.map(|(&(member, _), &(cursor, mark))| (member, cursor, mark)).collect();
+        let devices: Vec<_> =
+            taken.iter().map(|(&(member, device), &(cursor, mark))| (member, name(device), cursor, mark)).collect();
         let written = async {
             let mut tx = self.store.begin().await?;
-            tx.take_events(&rows).await?;
+            if !members.is_empty() {
+                tx.take_events(&members).await?;
+            }
+            tx.see_devices(&devices, MOST_DEVICES).await?;
             tx.commit().await
         };
         let written = written.await;
         if written.is_err() {
             // For the next time: their readers say it only once.
-            for (member, (cursor, mark)) in taken {
-                self.takes(member, cursor, mark);
+            for ((member, device), (cursor, mark)) in taken {
+                self.takes(member, device, cursor, mark);
             }
         }
         written
@@ -185,19 +204,30 @@ impl Core {
 fn is_of(place: &crate::store::queue::Place, position: Position) -> bool {
     match position.mark {
         Mark::Known(mark) => {
-            place.mark == Some(mark) || (place.taken == position.after && place.taken_mark == Some(mark))
+            let known = |taken: i64, taken_mark: Option<i64>| taken == position.after && taken_mark == Some(mark);
+            place.mark == Some(mark)
+                || known(place.taken, place.taken_mark)
+                || known(place.device_taken, place.device_mark)
         }
         Mark::Unsaid | Mark::Unknown => position.after <= place.furthest,
     }
 }
 
+/// As a device is written down.
+fn name(device: Option<Device>) -> String {
+    device.map_or_else(String::new, |device| device.to_string())
+}
+
 fn event(row: EventRow) -> Result<RecordedEvent, StoreError> {
     let fault = |error: Box<dyn std::error::Error + Send + Sync>| StoreError::from(sqlx::Error::Decode(error));
     let kind = match row.idx {
-        Some(index) => {
-            let index = u32::try_from(index).map_err(|error| fault(error.into()))?;
-            let sealed = sealed(&row.upload, index, row.fence, row.body, (row.object_length, row.object_sha256))?;
-            RecordedKind::Result { index, outcome: Outcome::from_code(&row.kind), sealed }
+        Some(first) => {
+            let first = u32::try_from(first).map_err(|error| fault(error.into()))?;
+            let jobs = batched::read(first, &row.kind, row.jobs.as_deref());
+            let jobs =
+                jobs.ok_or_else(|| fault("an event's jobs are not written as this server writes them".into()))?;
+            let sealed = sealed(&row.upload, first, row.fence, row.body, (row.object_length, row.object_sha256))?;
+            RecordedKind::Results { jobs, sealed }
         }
         None => RecordedKind::ChunksMissing {
             sequences: serde_json::from_slice(&row.body.unwrap_or_default()).map_err(|error| fault(error.into()))?,
@@ -209,7 +239,7 @@ fn event(row: EventRow) -> Result<RecordedEvent, StoreError> {
 /// Where a sealed result is, as its row says: in it, or in storage.
 pub(super) fn sealed(
     upload: &str,
-    index: u32,
+    first: u32,
     fence: i64,
     body: Option<Vec<u8>>,
     object: (Option<i64>, Option<String>),
@@ -217,7 +247,7 @@ pub(super) fn sealed(
     Ok(match (body, object) {
         (Some(body), _) => Some(RecordedResult::Inline(body)),
         (None, (Some(length), Some(sha256))) => Some(RecordedResult::Object(Object {
-            key: ObjectKey::result(upload, index, fence, &sha256)
+            key: ObjectKey::result(upload, first, fence, &sha256)
                 .map_err(|error| StoreError::from(sqlx::Error::Decode(error.into())))?,
             length: u64::try_from(length).unwrap_or(0),
             sha256,

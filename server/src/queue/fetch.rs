@@ -1,17 +1,19 @@
 //! Results that their uploader could not fetch or check when it read their events: kept, and given again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use filemill_api::limits::{MAX_FETCHED, MAX_UNFETCHED};
-use filemill_api::{ErrorBody, FetchRequest, Outcome, ResultKey};
+use filemill_api::limits::{MAX_FETCHED, MAX_SPAN_JOBS, MAX_UNFETCHED};
+use filemill_api::{ErrorBody, FetchRequest, ResultKey};
 
+use super::batched;
 use super::events::sealed;
 use super::handle::Queue;
+use super::outcomes::RESULTS;
 use super::types::{Fetched, FoundResult, Position};
 use crate::accounts::Caller;
 use crate::refusal::{from_store, is_hex, not_found, shown, too_many};
 use crate::store::StoreError;
-use crate::store::queue::ResultRow;
+use crate::store::queue::{ResultAt, ResultRow};
 
 impl Queue {
     /// Gives the caller results of its own again, each by itself, and keeps them until it says that it has fetched them, though it has
@@ -34,56 +36,80 @@ impl Queue {
             if !self.knows(caller, position).await? {
                 return Ok(None);
             }
-            let (want, fetched) = (keys(&request.want), keys(&request.fetched));
-            if !want.is_empty() || !fetched.is_empty() {
+            let (want, fetched) =
+                (self.places(caller, &request.want).await?, self.places(caller, &request.fetched).await?);
+            let rows =
+                |places: &Places| places.values().copied().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
+            let (keep, forget) = (rows(&want), rows(&fetched));
+            if !keep.is_empty() || !forget.is_empty() {
                 let _turn = self.core().members_writing.pass(caller.member).await;
                 let mut tx = self.core().store.begin().await?;
-                if !fetched.is_empty() {
-                    tx.forget_unfetched(caller.member, &fetched).await?;
+                if !forget.is_empty() {
+                    tx.forget_unfetched(caller.member, &forget).await?;
                 }
-                if !want.is_empty() {
-                    tx.keep_unfetched(caller.member, &want, MAX_UNFETCHED as i64).await?;
+                if !keep.is_empty() {
+                    tx.keep_unfetched(caller.member, &keep, MAX_UNFETCHED as i64).await?;
                 }
                 tx.commit().await?;
             }
-            if want.is_empty() {
-                return Ok(Some(Vec::new()));
-            }
-            self.core().store.results(caller.member, &want).await.map(Some)
+            let rows =
+                if keep.is_empty() { Vec::new() } else { self.core().store.results(caller.member, &keep).await? };
+            Ok(Some((want, rows)))
         };
         let found = found.await.map_err(|error: StoreError| from_store("find results", &error))?;
-        let Some(found) = found else {
+        let Some((places, rows)) = found else {
             return Ok(Fetched { reset: true, ..Fetched::default() });
         };
-        let mut found: HashMap<_, _> = found.into_iter().map(|row| ((row.upload.clone(), row.idx), row)).collect();
+        let rows: HashMap<_, _> = rows.into_iter().map(|row| ((row.number, row.idx), row)).collect();
+        let mut given = HashSet::new();
         let results = request.want.iter().map(|key| {
             let gone = || {
                 not_found(
-                    format!("there is no result of file {} of upload `{}`", key.index, shown(&key.upload)),
+                    format!("there is no result of job {} of upload `{}`", key.job, shown(&key.upload)),
                     "results are kept for a time only: send the file again",
                 )
             };
-            let row = found.remove(&(key.upload.clone(), i64::from(key.index))).ok_or_else(gone)?;
-            give(row, key.index).map_err(|error| from_store("read results", &error))
+            // The same one twice is answered once.
+            let place = places.get(key).filter(|_| given.insert(key));
+            let row = place.and_then(|place| rows.get(place)).ok_or_else(gone)?;
+            give(row.clone()).map_err(|error| from_store("read results", &error))
         });
         Ok(Fetched { results: results.collect(), reset: false })
     }
+
+    /// Where these results are, as far as they are there and the caller's.
+    async fn places(&self, caller: &Caller, wanted: &[ResultKey]) -> Result<Places, StoreError> {
+        let names: BTreeSet<_> =
+            wanted.iter().filter(|key| is_hex(&key.upload, 32)).map(|key| (key.upload.as_str(), key.job)).collect();
+        if names.is_empty() {
+            return Ok(Places::new());
+        }
+        let names: Vec<_> = names.into_iter().collect();
+        let rows = self.core().store.results_at(caller.member, &names, MAX_SPAN_JOBS).await?;
+        Ok(rows.into_iter().filter_map(place).collect())
+    }
 }
 
-/// Those that can be names of results; the same one once.
-fn keys(keys: &[ResultKey]) -> Vec<(&str, u32)> {
-    let mut keys: Vec<_> =
-        keys.iter().filter(|key| is_hex(&key.upload, 32)).map(|key| (key.upload.as_str(), key.index)).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    keys
+/// Which row has a job's result: number of the upload, and first job.
+type Places = HashMap<ResultKey, (i64, i64)>;
+
+/// The place, if the row has the job's result.
+fn place(row: ResultAt) -> Option<(ResultKey, (i64, i64))> {
+    let (job, first) = (u32::try_from(row.job).ok()?, u32::try_from(row.idx).ok()?);
+    let has = match row.jobs.as_deref() {
+        None => job == first,
+        jobs => batched::read(first, RESULTS, jobs)?.iter().any(|one| one.job == job),
+    };
+    has.then_some((ResultKey { upload: row.upload, job }, (row.number, row.idx)))
 }
 
-fn give(row: ResultRow, index: u32) -> Result<FoundResult, StoreError> {
-    let object = (row.object_length, row.object_sha256);
+fn give(row: ResultRow) -> Result<FoundResult, StoreError> {
+    let fault = |error: Box<dyn std::error::Error + Send + Sync>| StoreError::from(sqlx::Error::Decode(error));
+    let first = u32::try_from(row.idx).map_err(|error| fault(error.into()))?;
+    let jobs = batched::read(first, &row.kind, row.jobs.as_deref());
     Ok(FoundResult {
-        outcome: Outcome::from_code(&row.kind),
-        sealed: sealed(&row.upload, index, row.fence, row.body, object)?,
+        jobs: jobs.ok_or_else(|| fault("a result's jobs are not written as this server writes them".into()))?,
+        sealed: sealed(&row.upload, first, row.fence, row.body, (row.object_length, row.object_sha256))?,
         kept: row.kept,
     })
 }

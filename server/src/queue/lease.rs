@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use filemill_api::{ErrorBody, RunKey};
+use filemill_api::{ErrorBody, SpanKey};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 pub(super) use self::allot::Wish;
 use self::waiting::Classes;
+pub(super) use self::waiting::NodeClass;
 use super::core::Core;
 use super::fair_share::FairShares;
 use super::masks;
@@ -29,7 +30,7 @@ use super::requeue::Why;
 use super::types::Leased;
 use crate::refusal::from_store;
 use crate::retry::retried;
-use crate::store::queue::{Candidate, Needs, lo_of};
+use crate::store::queue::{Candidate, lo_of};
 use crate::store::{StoreError, Tx};
 
 /// Nodes that wait in the queue before the next one waits outside.
@@ -39,7 +40,7 @@ const BACKSTOP: Duration = Duration::from_secs(1);
 
 /// One node's request.
 pub(super) struct LeaseAsk {
-    pub(super) needs: Needs,
+    pub(super) nodes: NodeClass,
     pub(super) wish: Wish,
     pub(super) deadline: Instant,
     pub(super) answer: oneshot::Sender<Result<Leased, ErrorBody>>,
@@ -74,6 +75,7 @@ struct Desk {
 
 impl Desk {
     async fn run(mut self, stop: CancellationToken) {
+        self.core.catalog.keep_up_with_needs().await;
         let mut backstop = interval(BACKSTOP);
         backstop.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -82,7 +84,10 @@ impl Desk {
                 biased;
                 () = stop.cancelled() => break,
                 // Before whoever asks: somebody may do so all the time.
-                _ = backstop.tick() => self.look_again(),
+                _ = backstop.tick() => {
+                    self.core.catalog.keep_up_with_needs().await;
+                    self.look_again();
+                }
                 () = std::future::ready(()), if self.not_looked => {}
                 ask = self.asked.recv() => match ask {
                     Some(ask) => self.waiting.push(ask),
@@ -117,14 +122,14 @@ impl Desk {
     /// Leases for every class of nodes that wait.
     async fn serve(&mut self) {
         self.wake();
-        let mut classes: HashMap<Needs, Vec<LeaseAsk>> = HashMap::new();
+        let mut classes: HashMap<NodeClass, Vec<LeaseAsk>> = HashMap::new();
         for ask in self.waiting.drain(..) {
-            classes.entry(ask.needs.clone()).or_default().push(ask);
+            classes.entry(ask.nodes.clone()).or_default().push(ask);
         }
-        for (needs, asks) in classes {
+        for (nodes, asks) in classes {
             let mut asks = asks;
             while !asks.is_empty() {
-                let (waiting, again) = self.look(&needs, asks).await;
+                let (waiting, again) = self.look(&nodes, asks).await;
                 asks = waiting;
                 if !again {
                     break;
@@ -136,14 +141,16 @@ impl Desk {
 
     /// Takes in what became ready in this process.
     fn wake(&mut self) {
+        let catalog = &self.core.catalog;
+        self.classes.learn(catalog.need_sets(), |abilities| catalog.met_by(abilities));
         let woken = std::mem::take(&mut *self.core.woken.lock().unwrap_or_else(PoisonError::into_inner));
         self.classes.wake(&woken, &self.shares);
     }
 
     /// Who asked meanwhile of this class, and wants nothing that was not looked for: an `idle` one wants partial runs.
-    fn take_along(&mut self, needs: &Needs, idle: bool, asks: &mut Vec<LeaseAsk>) {
+    fn take_along(&mut self, nodes: &NodeClass, idle: bool, asks: &mut Vec<LeaseAsk>) {
         while let Ok(ask) = self.asked.try_recv() {
-            if ask.needs == *needs && (idle || ask.wish.idle == 0) {
+            if ask.nodes == *nodes && (idle || ask.wish.idle == 0) {
                 asks.push(ask);
             } else {
                 self.not_looked = true;
@@ -153,9 +160,9 @@ impl Desk {
     }
 
     /// Begins what leases for a class, if it has something waiting.
-    async fn begin(&mut self, needs: &Needs, idle: bool) -> Result<Option<Tx>, StoreError> {
-        let class = self.classes.of(needs);
-        class.find(&self.core, needs, self.shares.of(&needs.pool), idle).await?;
+    async fn begin(&mut self, nodes: &NodeClass, idle: bool) -> Result<Option<Tx>, StoreError> {
+        let class = self.classes.of(nodes, |abilities| self.core.catalog.met_by(abilities));
+        class.find(&self.core, &nodes.pool, self.shares.of(&nodes.pool), idle).await?;
         if class.is_empty(idle) {
             return Ok(None);
         }
@@ -163,14 +170,14 @@ impl Desk {
     }
 
     /// Looks once for the nodes of one class; answers who still waits, and whether another look may bring more.
-    async fn look(&mut self, needs: &Needs, mut asks: Vec<LeaseAsk>) -> (Vec<LeaseAsk>, bool) {
+    async fn look(&mut self, nodes: &NodeClass, mut asks: Vec<LeaseAsk>) -> (Vec<LeaseAsk>, bool) {
         let idle = asks.iter().any(|ask| ask.wish.idle > 0);
-        let Some(begun) = self.begin(needs, idle).await.transpose() else { return (asks, false) };
-        self.take_along(needs, idle, &mut asks);
+        let Some(begun) = self.begin(nodes, idle).await.transpose() else { return (asks, false) };
+        self.take_along(nodes, idle, &mut asks);
         self.wake();
         let wishes: Vec<_> = asks.iter().map(|ask| ask.wish.clone()).collect();
-        let class = self.classes.of(needs);
-        let shares = self.shares.of(&needs.pool);
+        let class = self.classes.of(nodes, |abilities| self.core.catalog.met_by(abilities));
+        let shares = self.shares.of(&nodes.pool);
         let look = async {
             let mut begun = Some(begun?);
             let class = &*class;
@@ -181,7 +188,7 @@ impl Desk {
                         Some(begun) => begun,
                         None => self.core.store.begin().await?,
                     };
-                    self.core.take(tx, needs, &wishes, shares, class).await
+                    self.core.take(tx, &nodes.pool, &wishes, shares, class).await
                 }
             })
             .await
@@ -196,9 +203,9 @@ impl Desk {
             }
         };
         for (owner, cost) in look.charges {
-            self.shares.charge(&needs.pool, owner, class.weights().of(owner.organisation), cost);
+            self.shares.charge(&nodes.pool, owner, class.weights().of(owner.organisation), cost);
         }
-        class.go_on(look.ready, look.partial, self.shares.of(&needs.pool));
+        class.go_on(look.ready, look.partial, self.shares.of(&nodes.pool));
         let mut waiting = Vec::new();
         for (ask, mut leased) in asks.into_iter().zip(look.leased) {
             if leased.uploads.is_empty() {
@@ -206,9 +213,9 @@ impl Desk {
                 continue;
             }
             // One that never waits is asked with its work.
-            leased.describe = self.core.catalog.to_describe(&needs.pool, &ask.wish.node, needs.runs);
+            leased.describe = self.core.catalog.to_describe(&nodes.pool, &ask.wish.node, class.met());
             if let Err(Ok(leased)) = ask.answer.send(Ok(leased)) {
-                self.core.take_back(&needs.pool, &leased).await;
+                self.core.take_back(&nodes.pool, &leased).await;
             }
         }
         (waiting, look.cut)
@@ -225,7 +232,9 @@ impl Desk {
     /// Sends nodes that would wait to describe releases instead.
     fn ask_for_descriptions(&mut self) {
         for ask in std::mem::take(&mut self.waiting) {
-            let describe = self.core.catalog.to_describe(&ask.needs.pool, &ask.wish.node, ask.needs.runs);
+            let catalog = &self.core.catalog;
+            let class = self.classes.of(&ask.nodes, |abilities| catalog.met_by(abilities));
+            let describe = catalog.to_describe(&ask.nodes.pool, &ask.wish.node, class.met());
             if describe.is_empty() {
                 self.waiting.push(ask);
             } else {
@@ -241,8 +250,8 @@ impl Core {
         let leases: Vec<_> = leased
             .uploads
             .iter()
-            .flat_map(|work| &work.runs)
-            .map(|run| (RunKey { run: run.run, fence: run.fence }, Why::Untold))
+            .flat_map(|work| &work.spans)
+            .map(|span| (SpanKey { span: span.span, fence: span.fence }, Why::Untold))
             .collect();
         if let Err(error) = retried(|| self.requeue(pool, &leases)).await {
             // They come back when the leases end.

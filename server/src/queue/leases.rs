@@ -8,13 +8,13 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::handle::Queue;
-use super::lease::{LeaseAsk, Wish};
+use super::lease::{LeaseAsk, NodeClass, Wish};
 use super::types::Leased;
 use super::upload::key;
-use crate::catalog::{abilities, shorten};
+use crate::catalog::{Abilities, shorten};
 use crate::refusal::{bad_request, check_node, check_pool, fenced, from_store, own_pool, too_many_nodes, unavailable};
 use crate::storage::{Object, ObjectKey};
-use crate::store::queue::{Needs, upload_of};
+use crate::store::queue::upload_of;
 
 /// How often a waiting request looks for what came through another server.
 const BACKSTOP: Duration = Duration::from_secs(1);
@@ -30,19 +30,20 @@ impl Queue {
         check_node(&request.node)?;
         check_pool(Some(&request.pool))?;
         own_pool(own, &request.pool)?;
-        let needs = Needs {
-            pool: request.pool,
-            runs: abilities(&request.contracts, &request.backends, request.parameters_bytes),
-        };
-        // Many may wait here for long, with lists that were never counted.
-        drop((request.contracts, request.backends));
+        let nodes = NodeClass { pool: request.pool, abilities: Abilities::of(&request.abilities)? };
+        // Many may wait here for long.
+        drop(request.abilities);
         let told = request.told.map(shorten);
         let catalog = &self.core().catalog;
-        if !catalog.see(&needs.pool, &request.node, needs.runs).await.map_err(|error| from_store("lease", &error))? {
-            return Err(too_many_nodes(&needs.pool));
+        if !catalog
+            .see(&nodes.pool, &request.node, &nodes.abilities)
+            .await
+            .map_err(|error| from_store("lease", &error))?
+        {
+            return Err(too_many_nodes(&nodes.pool));
         }
         if let Some(told) = &told {
-            let lacks = catalog.lacks(&needs.pool, &request.node, told).await;
+            let lacks = catalog.lacks(&nodes.pool, &request.node, told).await;
             if let Some(lacks) = lacks.map_err(|error| from_store("look what nodes told", &error))? {
                 return Ok(Leased { describe: lacks.describe, lacks: lacks.told, ..self.core().nothing() });
             }
@@ -50,7 +51,7 @@ impl Queue {
         let jobs = request.max_jobs.min(MAX_LEASED_JOBS);
         let (answer, answered) = oneshot::channel();
         let ask = LeaseAsk {
-            needs,
+            nodes,
             wish: Wish { node: request.node, jobs, idle: request.idle_slots.min(jobs) },
             deadline: Instant::now() + Duration::from_millis(u64::from(request.wait_ms.min(MAX_WAIT_MS))),
             answer,
@@ -72,7 +73,7 @@ impl Queue {
     pub async fn lease_chunks(&self, own: &str, request: ChunksRequest) -> Result<Vec<(u32, Object)>, ErrorBody> {
         let core = self.core();
         let deadline = Instant::now() + Duration::from_millis(u64::from(request.wait_ms.min(MAX_WAIT_MS)));
-        let (run, fence) = (request.lease.run, request.lease.fence);
+        let (run, fence) = (request.lease.span, request.lease.fence);
         let count = i64::from(request.count).clamp(1, MAX_WANTED_CHUNKS as i64);
         let from = i64::from(request.from);
         // Only for a lease that is held: anybody may name a run.

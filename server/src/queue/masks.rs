@@ -1,17 +1,17 @@
 //! Sets of jobs within a run, one bit a job.
 
-use filemill_api::limits::MAX_RUN_FILES;
+use filemill_api::limits::MAX_SPAN_JOBS;
 
 /// The bit of file `index` in a run named after `lo`; none when it lies beyond what a run can hold.
 pub(crate) fn bit(lo: u32, index: u32) -> Option<u64> {
-    index.checked_sub(lo).filter(|&place| place < MAX_RUN_FILES).map(|place| 1_u64 << place)
+    index.checked_sub(lo).filter(|&place| place < MAX_SPAN_JOBS).map(|place| 1_u64 << place)
 }
 
 /// All bits of a run that goes to before `hi`.
 pub(crate) fn span(lo: u32, hi: u32) -> u64 {
     match hi.saturating_sub(lo) {
         0 => 0,
-        jobs if jobs >= MAX_RUN_FILES => u64::MAX,
+        jobs if jobs >= MAX_SPAN_JOBS => u64::MAX,
         jobs => (1_u64 << jobs) - 1,
     }
 }
@@ -23,7 +23,7 @@ pub(crate) fn left(lo: u32, hi: u32, gone: u64) -> u64 {
 
 /// The file indexes of a set, ascending.
 pub(crate) fn indexes(lo: u32, set: u64) -> impl Iterator<Item = u32> {
-    (0..MAX_RUN_FILES).filter(move |place| set >> place & 1 == 1).map(move |place| lo + place)
+    (0..MAX_SPAN_JOBS).filter(move |place| set >> place & 1 == 1).map(move |place| lo + place)
 }
 
 /// Cuts a run after its first `take` jobs: where the first part ends, and where the second begins, if there is one.

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
+use filemill_api::abilities::HEADER_2;
 use filemill_api::limits::MAX_UPLOADS_PER_REQUEST;
-use filemill_api::{ErrorBody, OpenRequest, OpenUpload, UploadState};
+use filemill_api::{ErrorBody, OpenRequest, OpenTask, OpenUpload, UploadState};
 
-use super::batch::{OneOpening, OpenAsk, length_of};
+use super::batch::{OneOpening, OpenAsk, TaskNeeds, length_of};
 use super::fair_share::Owner;
 use super::handle::Queue;
 use super::types::Opened;
 use super::upload::{key, state_of, wanted};
 use super::{announce, coalesce};
 use crate::accounts::Caller;
-use crate::catalog::{NOWHERE, with_long_parameters};
+use crate::catalog::{NOWHERE, NeedSet};
 use crate::refusal::{conflict, from_store, not_found, shown, too_many, unavailable};
 use crate::storage::{Object, ObjectKey};
 use crate::store::queue::UploadRow;
@@ -23,6 +24,8 @@ use crate::store::{Store, StoreError};
 pub const STORED_RANGES: usize = 1024;
 /// Chunks that are read for that.
 const STORED_READ: i64 = 1 << 16;
+/// Where so many sets of needs are known, a task's first release alone decides what it needs.
+const MOST_NEED_SETS: usize = 4096;
 
 impl Queue {
     /// Opens uploads for the caller, each by itself. One that is open with the same content is answered as it is.
@@ -84,36 +87,73 @@ impl Queue {
             // What was opened while the pool served the caller goes on.
             let served = core.catalog.shows(caller, &upload.pool).await?
                 || core.store.upload(caller.member, &upload.id).await?.is_some_and(|row| row.pool == upload.pool);
-            let needs = match core.catalog.needs_of(&upload.release).await? {
-                Some(needs) => Some(needs),
-                None => {
-                    let pool = if served { upload.pool.as_str() } else { NOWHERE };
-                    match core.catalog.local_needs(pool, &upload.release).await? {
-                        // What was opened while it was offered may be opened again.
-                        Some((needs, offered)) if offered || core.store.upload_exists(&upload.id).await? => Some(needs),
-                        _ => None,
-                    }
+            let mut tasks = Vec::with_capacity(upload.tasks.len());
+            for task in &upload.tasks {
+                match self.needs_of(&upload, task, served).await? {
+                    Ok(needs) => tasks.push(needs),
+                    Err(unknown) => return Ok((served, Err(unknown))),
                 }
-            };
-            Ok::<_, StoreError>((served && core.catalog.pool_exists(&upload.pool).await?, needs))
+            }
+            Ok::<_, StoreError>((served && core.catalog.pool_exists(&upload.pool).await?, Ok(tasks)))
         };
-        let (served, needs) = known.await.map_err(|error| from_store("open", &error))?;
-        let Some(needs) = needs else {
-            return Err(not_found(
-                format!("there is no release `{}`", shown(&upload.release)),
-                "list the releases and choose one of them",
-            ));
-        };
+        let (served, tasks) = known.await.map_err(|error| from_store("open", &error))?;
+        let tasks = tasks.map_err(|Unknown(release)| {
+            not_found(format!("there is no release `{}`", shown(&release)), "list the releases and choose one of them")
+        })?;
         if !served {
             return Err(not_found(
                 format!("there is no pool `{}`", shown(&upload.pool)),
                 "check the enrolment file; the pool's first processor publishes it",
             ));
         }
-        let needs = if upload.long_parameters { with_long_parameters(needs) } else { needs };
-        Ok(OneOpening { upload, announced, needs })
+        Ok(OneOpening { upload, announced, tasks })
+    }
+
+    /// What it takes to run a task's releases; or the first of them that there is not.
+    async fn needs_of(
+        &self,
+        upload: &OpenUpload,
+        task: &OpenTask,
+        served: bool,
+    ) -> Result<Result<TaskNeeds, Unknown>, StoreError> {
+        let catalog = &self.core().catalog;
+        let mut more: Vec<_> = task.needs.iter().map(String::as_str).collect();
+        more.extend((upload.format == 2).then_some(HEADER_2));
+        let mut sets = Vec::with_capacity(task.releases.len());
+        for release in &task.releases {
+            let needs = match catalog.needs_of(release).await? {
+                Some(needs) => needs,
+                None => {
+                    let pool = if served { upload.pool.as_str() } else { NOWHERE };
+                    match catalog.local_needs(pool, release).await? {
+                        // What was opened while it was offered may be opened again.
+                        Some((needs, offered)) if offered || self.core().store.upload_exists(&upload.id).await? => {
+                            needs
+                        }
+                        _ => return Ok(Err(Unknown(release.clone()))),
+                    }
+                }
+            };
+            // A release whose needs nobody numbered is one that nobody published.
+            let Some(set) = catalog.set_of(needs).await? else { return Ok(Err(Unknown(release.clone()))) };
+            sets.push(set.and(&more));
+        }
+        let mut each = Vec::with_capacity(sets.len());
+        for set in &sets {
+            each.push(catalog.number_of(set).await?);
+        }
+        let any = match *each.as_slice() {
+            [only] => only,
+            // Those who upload choose which releases they put together: there are no more such sets than servers keep in mind.
+            [first, ..] if catalog.need_sets() >= MOST_NEED_SETS => first,
+            _ => catalog.number_of(&NeedSet::any(sets)).await?,
+        };
+        Ok(Ok(TaskNeeds { any, each }))
     }
 }
+
+/// There is no such release.
+struct Unknown(String);
 
 /// Whether an upload that was there is the owner's, and the same.
 fn check_same(owner: Owner, opening: &OneOpening, row: &UploadRow) -> Result<(), ErrorBody> {
@@ -121,12 +161,13 @@ fn check_same(owner: Owner, opening: &OneOpening, row: &UploadRow) -> Result<(),
     if row.member != owner.member {
         return Err(conflict(format!("upload id `{}` is taken", shown(&upload.id)), "choose a random id"));
     }
-    let same = row.release == upload.release
+    let first = upload.tasks.first().and_then(|task| task.releases.first());
+    let same = Some(&row.release) == first
         && row.pool == upload.pool
         && row.header_sha256 == upload.header_sha256
         && row.header_length == length_of(upload)
         && row.chunks == i64::from(upload.chunks)
-        && row.files == i64::from(opening.announced.files)
+        && row.files == i64::from(opening.announced.jobs)
         && row.ranges_sha256 == opening.announced.ranges_sha256;
     if !same {
         return Err(conflict(

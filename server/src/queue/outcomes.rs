@@ -2,6 +2,8 @@
 
 /// Chunks are missing, which is no outcome.
 pub(super) const CHUNKS_MISSING: &str = "chunks_missing";
+/// A batch of results, whose outcomes stand apart.
+pub(super) const RESULTS: &str = "results";
 
 #[cfg(test)]
 mod tests {
@@ -13,7 +15,9 @@ mod tests {
 
     #[test]
     fn no_outcome_is_written_like_something_else_that_happens() {
-        assert_eq!(Outcome::from_code(CHUNKS_MISSING), Outcome::Unknown);
+        for kind in [CHUNKS_MISSING, RESULTS] {
+            assert_eq!(Outcome::from_code(kind), Outcome::Unknown);
+        }
     }
 
     #[test]

@@ -13,8 +13,12 @@ use crate::store::{StoreError, Tx};
 pub(crate) struct Happening<'a> {
     /// Its upload, locked.
     pub(crate) upload: &'a UploadRow,
-    /// The job whose result it is; none: it concerns the upload.
-    pub(crate) index: Option<u32>,
+    /// The job whose result it is, or the first of several; none: it concerns the upload.
+    pub(crate) job: Option<u32>,
+    /// How many jobs it ends.
+    pub(crate) ends: u32,
+    /// The jobs of a batch, as they are written down.
+    pub(crate) jobs: Option<String>,
     /// An outcome code, or what else happened.
     pub(crate) kind: &'a str,
     pub(crate) fence: i64,
@@ -24,8 +28,8 @@ pub(crate) struct Happening<'a> {
 
 impl<'a> Happening<'a> {
     /// The server itself ends a job.
-    pub(crate) fn verdict(upload: &'a UploadRow, index: u32, outcome: Outcome, fence: i64) -> Self {
-        Self { upload, index: Some(index), kind: outcome.code(), fence, body: None, object: None }
+    pub(crate) fn verdict(upload: &'a UploadRow, job: u32, outcome: Outcome, fence: i64) -> Self {
+        Self { upload, job: Some(job), ends: 1, jobs: None, kind: outcome.code(), fence, body: None, object: None }
     }
 }
 
@@ -40,8 +44,8 @@ pub(crate) async fn record(tx: &mut Tx, happenings: &[Happening<'_>]) -> Result<
     let mut told = BTreeMap::<i64, i64>::new();
     for happening in happenings {
         *told.entry(happening.upload.organisation).or_default() += 1;
-        if happening.index.is_some() {
-            *done.entry(happening.upload.number).or_default() += 1;
+        if happening.ends > 0 {
+            *done.entry(happening.upload.number).or_default() += i64::from(happening.ends);
         }
     }
     if !done.is_empty() {
@@ -64,7 +68,8 @@ pub(crate) async fn record(tx: &mut Tx, happenings: &[Happening<'_>]) -> Result<
             cursor: *cursor,
             mark,
             upload: happening.upload.number,
-            index: happening.index,
+            index: happening.job,
+            jobs: happening.jobs.as_deref(),
             kind: happening.kind,
             fence: happening.fence,
             body: happening.body,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use filemill_api::{MissingRequest, Outcome, ReturnReason, RunKey};
+use filemill_api::{MissingRequest, Outcome, ReturnReason, SpanKey};
 
 use super::core::Core;
 use super::masks;
@@ -59,8 +59,8 @@ impl Locked {
     }
 
     /// The run, if this lease of the pool's holds it, with its upload.
-    pub(crate) fn held(&self, pool: &str, lease: RunKey) -> Option<(&RunRow, &UploadRow)> {
-        let run = self.runs.get(&lease.run).filter(|run| run.held_by(lease.fence) && run.pool == pool)?;
+    pub(crate) fn held(&self, pool: &str, lease: SpanKey) -> Option<(&RunRow, &UploadRow)> {
+        let run = self.runs.get(&lease.span).filter(|run| run.held_by(lease.fence) && run.pool == pool)?;
         Some((run, self.uploads.get(&run.upload)?))
     }
 }
@@ -138,7 +138,7 @@ impl<'a> Ended<'a> {
         };
         let vstart = run.vstart + if at_fault { BEHIND } else { 0 };
         if state != RunState::WAITING {
-            self.waking.add(upload, vstart);
+            self.waking.add(upload, run.needs, vstart);
         }
         // Nobody tried what stalled.
         let untried = matches!(why, Why::Untold | Why::Returned(ReturnReason::Stalled));
@@ -159,9 +159,9 @@ impl<'a> Ended<'a> {
 
 impl Core {
     /// Ends leases of the pool's without blame; answers those that were not held.
-    pub(super) async fn requeue(&self, pool: &str, leases: &[(RunKey, Why)]) -> Result<Vec<RunKey>, StoreError> {
+    pub(super) async fn requeue(&self, pool: &str, leases: &[(SpanKey, Why)]) -> Result<Vec<SpanKey>, StoreError> {
         // What nobody holds any more keeps nobody else from writing.
-        let keys: Vec<_> = leases.iter().map(|(lease, _)| (lease.run, lease.fence)).collect();
+        let keys: Vec<_> = leases.iter().map(|(lease, _)| (lease.span, lease.fence)).collect();
         let held = self.store.held(pool, &keys).await?;
         if held.is_empty() {
             return Ok(leases.iter().map(|&(lease, _)| lease).collect());
@@ -196,11 +196,11 @@ impl Core {
     pub(super) async fn missing(&self, pool: &str, request: &MissingRequest) -> Result<bool, StoreError> {
         let MissingRequest { lease, chunks, header, .. } = request;
         let lease = *lease;
-        if self.store.held(pool, &[(lease.run, lease.fence)]).await?.is_empty() {
+        if self.store.held(pool, &[(lease.span, lease.fence)]).await?.is_empty() {
             return Ok(false);
         }
         let mut tx = self.store.begin().await?;
-        let mut locked = Locked::take(&mut tx, std::iter::once(lease.run)).await?;
+        let mut locked = Locked::take(&mut tx, std::iter::once(lease.span)).await?;
         let Some((run, upload)) = locked.held(pool, lease) else {
             return Ok(false);
         };
@@ -256,7 +256,9 @@ impl Core {
         let mut ended = Ended::default();
         ended.happenings.extend(bodies.iter().map(|body| Happening {
             upload: &upload,
-            index: None,
+            job: None,
+            ends: 0,
+            jobs: None,
             kind: CHUNKS_MISSING,
             fence: lease.fence,
             body: Some(body),

@@ -32,7 +32,7 @@ impl Core {
             let patient = run.patient || run.alone;
             let state = unheld_state(upload.header_stored, upload.prefix, run.first_chunk, run.last_chunk, patient);
             if state != RunState::WAITING {
-                waking.add(upload, run.vstart);
+                waking.add(upload, run.needs, run.vstart);
             }
             // One whose chunks are not there waits for them as any other.
             announced.push((run.id, state.0, run.vstart));

@@ -1,7 +1,10 @@
 //! What the queue is asked by and answers with, where the wire types do not fit: it names objects, a route presigns them.
 
-use filemill_api::{Outcome, UploadState};
+use std::fmt;
 
+use filemill_api::{JobOutcome, UploadState};
+
+use crate::refusal::is_hex;
 use crate::storage::Object;
 
 /// An upload that is open; the answer to `open`.
@@ -45,16 +48,14 @@ pub struct Leased {
 pub struct LeasedUploadWork {
     /// Its id.
     pub upload: String,
-    /// Digest of the release, hex.
-    pub release: String,
     /// The sealed header.
     pub header: Object,
     /// Number of chunks of the whole upload.
     pub chunks_expected: u32,
-    /// The first chunks of the leased runs that are stored (sequence, object), in order of sequence.
+    /// The first chunks of the leased spans that are stored (sequence, object), in order of sequence.
     pub chunks: Vec<(u32, Object)>,
-    /// The runs.
-    pub runs: Vec<filemill_api::LeasedRun>,
+    /// The spans.
+    pub spans: Vec<filemill_api::LeasedSpan>,
 }
 
 /// How far a reader of events says that it has come.
@@ -64,6 +65,26 @@ pub struct Position {
     pub after: i64,
     /// What it says of that event's mark.
     pub mark: Mark,
+    /// Which device it is, if it says so.
+    pub device: Option<Device>,
+}
+
+/// A device of a member: a random number that the client made once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Device(u128);
+
+impl Device {
+    /// Reads its name: 32 lower-case hex digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        is_hex(text, 32).then(|| u128::from_str_radix(text, 16).ok()).flatten().map(Self)
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
 }
 
 /// What a reader says of an event's mark.
@@ -105,13 +126,11 @@ pub struct RecordedEvent {
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordedKind {
-    /// A job ended.
-    Result {
-        /// The file's index.
-        index: u32,
-        /// How.
-        outcome: Outcome,
-        /// What the processor sealed, if anything.
+    /// Jobs ended.
+    Results {
+        /// The jobs, ascending, with how each ended.
+        jobs: Vec<JobOutcome>,
+        /// What the processor sealed of them, if anything.
         sealed: Option<RecordedResult>,
     },
     /// Chunks must be sent again.
@@ -142,8 +161,8 @@ pub struct Fetched {
 /// A recorded result that was asked for again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundResult {
-    /// How the job ended.
-    pub outcome: Outcome,
+    /// All jobs that it answers, ascending, with how each ended.
+    pub jobs: Vec<JobOutcome>,
     /// What the processor sealed, if anything.
     pub sealed: Option<RecordedResult>,
     /// It is kept until it is said to be fetched.

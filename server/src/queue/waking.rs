@@ -20,10 +20,10 @@ impl Waking {
         self.0.is_empty()
     }
 
-    /// A run of the upload is at this place.
-    pub(crate) fn add(&mut self, upload: &UploadRow, vstart: i64) {
+    /// A run of the upload, of these needs, is at this place.
+    pub(crate) fn add(&mut self, upload: &UploadRow, needs: i64, vstart: i64) {
         let (_, first) =
-            self.0.entry((upload.pool.clone(), upload.needs, upload.member)).or_insert((upload.organisation, vstart));
+            self.0.entry((upload.pool.clone(), needs, upload.member)).or_insert((upload.organisation, vstart));
         *first = vstart.min(*first);
     }
 }

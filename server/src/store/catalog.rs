@@ -2,6 +2,7 @@
 
 mod descriptions;
 mod engines;
+mod need_sets;
 mod nodes;
 mod pools;
 mod releases;

@@ -14,14 +14,16 @@ mod pools;
 mod revoked;
 mod sign;
 mod storage;
+mod v1;
 
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use filemill_api::{
-    AdvanceAnswer, AdvanceRequest, AdvanceUpload, AdvancedUpload, ChunkWant, JobRange, LeaseAnswer, LeaseRequest,
-    OpenAnswer, OpenRequest, OpenUpload, OpenedUpload, Problem, PublishPool, SignedPut, SignedStatement, paths,
+    AdvanceAnswer, AdvanceRequest, AdvanceUpload, AdvancedUpload, ChunkWant, FileRange, LeaseAnswer, LeaseRequest,
+    OpenAnswer, OpenRequest, OpenTask, OpenUpload, OpenedUpload, Problem, PublishPool, SignedPut, SignedStatement,
+    paths,
 };
 use filemill_server::accounts::Scope;
 use filemill_server::{Admin, Config, Embedded, Place, Server, SweepConfig};
@@ -108,13 +110,13 @@ impl Mill {
         let (header, chunk) = (format!("header {id}").into_bytes(), format!("chunk {id}").into_bytes());
         let open = OpenUpload {
             id: HEXLOWER.encode(&[id; 16]),
-            release: self.release.clone(),
+            format: 1,
+            tasks: vec![OpenTask { releases: vec![self.release.clone()], needs: Vec::new() }],
             pool: POOL.to_owned(),
             header_length: header.len() as u64,
             header_sha256: sha256(&header),
             chunks: 1,
-            jobs: vec![JobRange { first_index: 0, count: 1, first_chunk: 0, last_chunk: 0 }],
-            long_parameters: false,
+            files: vec![FileRange { first_index: 0, count: 1, first_chunk: 0, last_chunk: 0 }],
             want: vec![want(0, &chunk)],
         };
         Sample { open, header, chunk }
@@ -179,9 +181,7 @@ fn lease_request(wait_ms: u32) -> LeaseRequest {
     LeaseRequest {
         node: "node-1".to_owned(),
         pool: POOL.to_owned(),
-        contracts: vec![1],
-        backends: vec!["component".to_owned()],
-        parameters_bytes: filemill_api::limits::MAX_PARAMETERS_BYTES,
+        abilities: ["backend:component", "contract:1.0", "long_parameters"].map(ToOwned::to_owned).to_vec(),
         max_jobs: 16,
         idle_slots: 4,
         wait_ms,

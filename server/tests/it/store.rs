@@ -18,6 +18,7 @@ mod races;
 mod results;
 mod roots;
 mod site;
+mod tasks;
 mod uploads;
 
 /// Makes two tests of each function: one with SQLite, one with PostgreSQL.

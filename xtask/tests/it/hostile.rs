@@ -8,7 +8,7 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use data_encoding::BASE64;
-use filemill_api::paths;
+use filemill_api::paths::v1 as paths;
 use filemill_seal::{
     DataKey, Digest, EngineInput, Identity, Outcome, PoolRoot, Report, Resources, ResultBody, Statement, seal_result,
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use filemill_api::EventPage;
+use filemill_api::v1::EventPage;
 use filemill_transport::describe;
 use reqwest::Response;
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use filemill_api::{ErrorCode, EventKind, FetchedResult, Item, SealedResult};
+use filemill_api::v1::{EventKind, FetchedResult};
+use filemill_api::{ErrorCode, Item, SealedResult};
 use filemill_seal::{Digest, Outcome, UploadId};
 
 use super::{Arrival, Inbox, Job, Sealed, job, judge_all, known_outcome, row, shown};

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use filemill_api::v1::OpenUpload;
 use filemill_api::{
-    AdvanceUpload, AdvancedUpload, ChunkWant, ErrorBody, JobRange, OpenUpload, OpenedUpload, SignedPut, UploadState,
+    AdvanceUpload, AdvancedUpload, ChunkWant, ErrorBody, FileRange as JobRange, OpenedUpload, SignedPut, UploadState,
     limits,
 };
 use filemill_seal::{ChunkSealer, Digest, Layout, PARAMETERS_USUAL_BYTES, Verdict, VoidReason};

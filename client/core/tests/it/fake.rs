@@ -18,11 +18,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
+use filemill_api::v1::{Event, EventKind, JobStates, OpenRequest, OpenUpload, StateRange, UploadSummary, Uploads};
 use filemill_api::{
     AdvanceAnswer, AdvanceRequest, AdvancedUpload, Base64, CancelRequest, Cancelled, ChunkWant, DescriptionQuery,
-    ErrorBody, ErrorCode, Event, EventKind, Item, JobStates, OpenAnswer, OpenRequest, OpenUpload, OpenedUpload,
-    Outcome, Pools, Problem, Release, Releases, SealedResult, SignedGet, SignedPut, SignedStatement, StateRange,
-    UploadState, UploadSummary, Uploads, WaitReason, WhoAmI,
+    ErrorBody, ErrorCode, Item, OpenAnswer, OpenedUpload, Outcome, Pools, Problem, Release, Releases, SealedResult,
+    SignedGet, SignedPut, SignedStatement, UploadState, WaitReason, WhoAmI,
 };
 use filemill_seal::{Artifact, Digest, Header, Identity, PoolRoot, SealedHeader, Statement};
 
@@ -330,7 +330,7 @@ async fn pools(State(fake): State<Fake>) -> Json<Pools> {
 
 async fn releases(State(fake): State<Fake>) -> Json<Releases> {
     let inner = fake.lock();
-    Json(Releases { releases: inner.releases.clone(), parameters_bytes: inner.parameters_bytes })
+    Json(Releases { releases: inner.releases.clone(), parameters_bytes: inner.parameters_bytes, formats: Vec::new() })
 }
 
 async fn description(State(fake): State<Fake>, Query(query): Query<DescriptionQuery>) -> Response {
@@ -456,7 +456,11 @@ async fn upload(State(fake): State<Fake>, Path(id): Path<String>) -> Response {
         return problem(StatusCode::NOT_FOUND, ErrorCode::NotFound, "no such upload");
     }
     let upload = inner.summary(&id);
-    let reason = if upload.state == UploadState::Uploading { WaitReason::Uploading } else { WaitReason::NoProcessor };
+    let reason = if upload.state == UploadState::Uploading {
+        WaitReason::Uploading
+    } else {
+        WaitReason::NoProcessor { lacks: Vec::new() }
+    };
     let is_over = matches!(upload.state, UploadState::Done | UploadState::Cancelled);
     let waiting = if is_over { Vec::new() } else { vec![StateRange { first_index: 0, count: upload.files, reason }] };
     Json(JobStates { upload, waiting }).into_response()

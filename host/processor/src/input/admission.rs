@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use filemill_api::LeasedUpload;
+use filemill_api::v1::LeasedUpload;
 
 use super::header::NotAdmitted;
 use super::upload::Upload;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use filemill_api::{LeasedUpload, limits};
+use filemill_api::limits;
+use filemill_api::v1::LeasedUpload;
 use filemill_runtime::Parameters;
 use filemill_seal::{
     ChunkOpener, Digest, EnvelopeError, FileEntry, Format, Header, HeaderError, Identity, SealedHeader, UploadId,

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use filemill_api::{LeasedUpload, limits};
+use filemill_api::limits;
+use filemill_api::v1::LeasedUpload;
 use filemill_seal::{Digest, Identity, UploadId};
 use tokio::sync::{OnceCell, Semaphore};
 

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use filemill_api::{ChunkUrl, ChunksAnswer, ChunksRequest, ErrorCode, SignedGet, paths};
+use filemill_api::paths::v1 as paths;
+use filemill_api::v1::ChunksRequest;
+use filemill_api::{ChunkUrl, ChunksAnswer, ErrorCode, SignedGet};
 
 use super::streaming::Streaming;
 use crate::clock;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use filemill_api::limits::JOIN_CODE_SECONDS;
-use filemill_api::{ErrorCode, JoinAnswer, JoinRequest, LoginCode, join_code, paths, shown_join_code};
+use filemill_api::paths::v1 as paths;
+use filemill_api::{ErrorCode, JoinAnswer, JoinRequest, LoginCode, join_code, shown_join_code};
 use filemill_text::cut;
 use reqwest::StatusCode;
 use tokio::time::Instant;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use filemill_api::{LeasedRun, RunKey};
+use filemill_api::v1::{LeasedRun, RunKey};
 use filemill_runtime::Cancel;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_api::{LeaseAnswer, LeaseRequest, LeasedRun, LeasedUpload, WhoAmI, limits, paths};
+use filemill_api::paths::v1 as paths;
+use filemill_api::v1::{LeaseAnswer, LeaseRequest, LeasedRun, LeasedUpload};
+use filemill_api::{WhoAmI, limits};
 use tokio_util::sync::CancellationToken;
 
 use super::cooldown::Cooldown;
@@ -162,7 +164,7 @@ impl Leasing {
 fn malformed(run: &LeasedRun) -> Option<&'static str> {
     if run.indexes.is_empty() {
         Some("it names no file")
-    } else if run.indexes.len() > limits::MAX_RUN_FILES as usize {
+    } else if run.indexes.len() > limits::MAX_SPAN_JOBS as usize {
         Some("it names more files than a run may have")
     } else if !run.indexes.is_sorted_by(|a, b| a < b) {
         Some("its files are not in order")

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_api::{LeaseReport, ReportAnswer, ReportRequest, RunKey, limits, paths};
+use filemill_api::limits;
+use filemill_api::paths::v1 as paths;
+use filemill_api::v1::{LeaseReport, ReportAnswer, ReportRequest, RunKey};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

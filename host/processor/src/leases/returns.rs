@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_api::{LeaseReturn, MissingRequest, ReturnReason, ReturnRequest, limits, paths};
+use filemill_api::paths::v1 as paths;
+use filemill_api::v1::{LeaseReturn, MissingRequest, ReturnRequest};
+use filemill_api::{ReturnReason, limits};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 

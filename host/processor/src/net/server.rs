@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use filemill_api::{ErrorBody, Problem, WhoAmI, paths};
+use filemill_api::paths::v1 as paths;
+use filemill_api::{ErrorBody, Problem, WhoAmI};
 use filemill_transport::{BodyError, Http, Moment, describe, read_body};
 use reqwest::{Method, StatusCode};
 use serde::Serialize;

@@ -171,6 +171,7 @@ impl Plugin {
             digest: self.digest.to_string(),
             length: self.length,
             contract: self.contract,
+            minor: 0,
             description: self.description.clone(),
             stored: self.stored,
         }

@@ -153,7 +153,7 @@ mod tests {
 
     fn offer(name: &str, digest: &str) -> Offer {
         let (name, digest) = (name.to_owned(), digest.to_owned());
-        Offer { name, digest, length: 1, contract: 1, description: "{}".to_owned(), stored: false }
+        Offer { name, digest, length: 1, contract: 1, minor: 0, description: "{}".to_owned(), stored: false }
     }
 
     fn seconds(n: u64) -> Duration {

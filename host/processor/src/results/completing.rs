@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_api::{
-    Base64, Complete, CompleteAnswer, CompleteRequest, Completion, ErrorCode, Item, Outcome, ResultUrlRequest,
-    ResultUrls, RunKey, SealedBody, WantResult, limits, paths,
-};
+use filemill_api::paths::v1 as paths;
+use filemill_api::v1::{Complete, CompleteRequest, Completion, ResultUrlRequest, RunKey, WantResult};
+use filemill_api::{Base64, CompleteAnswer, ErrorCode, Item, Outcome, ResultUrls, SealedBody, limits};
 use filemill_seal::Digest;
 use tokio::sync::mpsc;
 use tokio::time::Instant;

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_api::LeasedUpload;
+use filemill_api::v1::LeasedUpload;
 use filemill_seal::Digest;
 use futures::FutureExt as _;
 

@@ -4,6 +4,11 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use filemill_api::paths::v1 as paths;
+use filemill_api::v1::{
+    ChunksRequest, Complete, CompleteRequest, Completion, LeaseAnswer, LeaseRequest, LeasedUpload, MissingRequest,
+    ReportAnswer, ReportRequest, ResultUrlRequest, ReturnRequest, RunKey, WantResult,
+};
 use filemill_api::*;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;

@@ -172,7 +172,7 @@ async fn a_folder_belongs_to_one_server_and_where_it_stores_can_be_put_right() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pool_that_the_server_does_not_take_is_said_and_the_processor_has_joined_all_the_same() {
     let scene = Scene::new().await;
-    scene.fake.world(|world| world.conflicts.insert(filemill_api::paths::POOLS.to_owned()));
+    scene.fake.world(|world| world.conflicts.insert(filemill_api::paths::v1::POOLS.to_owned()));
     let joined = scene.join().await.expect("joined");
     assert!(joined.unpublished.is_some_and(|why| why.contains("it exists and differs")));
     assert!(scene.folder().joined().expect("read").is_some());
@@ -262,7 +262,7 @@ async fn keys_that_a_processor_had_already_are_never_deleted() {
 async fn keys_that_the_server_may_have_taken_are_kept_until_it_says_otherwise() {
     let scene = Scene::new().await;
     let folder = scene.folder();
-    let undecided = || scene.fake.world(|world| world.unavailable.insert(filemill_api::paths::POOLS.to_owned(), 1));
+    let undecided = || scene.fake.world(|world| world.unavailable.insert(filemill_api::paths::v1::POOLS.to_owned(), 1));
     undecided();
     let error = scene.join_at_once().await.expect_err("nobody knows");
     assert!(matches!(error, JoinError::Away { .. }) && error.hint().contains("same line again"), "{error}");
@@ -313,7 +313,7 @@ async fn a_busy_server_is_waited_for_and_no_refusal_of_the_code() {
         assert!(error.hint().contains("same line again"), "{}", error.hint());
     }
     scene.fake.world(|world| world.join_refusals = busy.into());
-    scene.fake.world(|world| world.unavailable.insert(filemill_api::paths::POOLS.to_owned(), 2));
+    scene.fake.world(|world| world.unavailable.insert(filemill_api::paths::v1::POOLS.to_owned(), 2));
     let joined = scene.join().await.expect("it was waited for");
     assert_eq!((login(&joined), &joined.unpublished), (Some(LOGIN), &None));
     assert_eq!(scene.asked(), 3 + 4);

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_api::{ReturnReason, SealedBody, paths};
+use filemill_api::paths::v1 as paths;
+use filemill_api::{ReturnReason, SealedBody};
 use filemill_guests::Guest;
 use filemill_processor::{NodeConfig, NodeError, PoolFolder, Renewal};
 use filemill_runtime::{Runtime, RuntimeConfig};

@@ -253,7 +253,9 @@ async fn a_job_that_runs_alone_is_reported_by_itself() {
 async fn a_server_that_is_away_for_a_while_costs_no_result() {
     let mill = Mill::start(counts()).await;
     mill.fake.world(|world| {
-        for path in [filemill_api::paths::RESULTS, filemill_api::paths::LEASE_REPORT, filemill_api::paths::LEASES] {
+        for path in
+            [filemill_api::paths::v1::RESULTS, filemill_api::paths::v1::LEASE_REPORT, filemill_api::paths::v1::LEASES]
+        {
             world.unavailable.insert(path.to_owned(), 2);
         }
     });

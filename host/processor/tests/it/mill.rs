@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use filemill_api::{ChunkUrl, Completion, LeasedRun, LeasedUpload, SealedBody};
+use filemill_api::v1::{Completion, LeasedRun, LeasedUpload};
+use filemill_api::{ChunkUrl, SealedBody};
 use filemill_processor::{NodeConfig, NodeError, PoolFolder, Totals};
 use filemill_runtime::{Backend, Limits, ReleaseLimits, Runtime, RuntimeConfig, TimeLimit};
 use filemill_seal::{

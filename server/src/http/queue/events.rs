@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use filemill_api::{Base64, ErrorBody, ErrorCode, Event, EventKind, EventPage, EventQuery, SealedResult, paths};
 use futures::Stream;
+use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::accounts::Caller;
@@ -21,7 +22,7 @@ use crate::http::body::QueryParts;
 use crate::http::caller::Ticket;
 use crate::http::problem::Refusal;
 use crate::http::sign::get;
-use crate::queue::{FEW_EVENTS, Mark, Position, RecordedEvent, RecordedEvents, RecordedKind, RecordedResult};
+use crate::queue::{Device, FEW_EVENTS, Mark, Position, RecordedEvent, RecordedEvents, RecordedKind, RecordedResult};
 use crate::storage::Signer;
 
 /// What a page takes while it is made, at most. One of few events takes no more than a caller has in any case.
@@ -49,10 +50,20 @@ pub(in crate::http) async fn page(
     ticket: Ticket,
     QueryParts(query): QueryParts<EventQuery>,
 ) -> Result<Response, Refusal> {
-    let position = position(query.after, query.mark.as_deref())?;
-    let room = ticket.reserve_some(&app, PAGE_ROOM_BYTES).await?;
-    let recorded = app.queue.events_behind(&caller, position, fitting(&room, query.limit)).await?;
-    ticket.answer(room, &signed(&app, recorded).await?)
+    page_as::<EventPage>(&caller, &app, &ticket, &query).await
+}
+
+/// The same, in the words of whichever version it was asked.
+pub(in crate::http) async fn page_as<A: Serialize + From<EventPage>>(
+    caller: &Caller,
+    app: &App,
+    ticket: &Ticket,
+    query: &EventQuery,
+) -> Result<Response, Refusal> {
+    let position = position(query.after, query.mark.as_deref(), query.device.as_deref())?;
+    let room = ticket.reserve_some(app, PAGE_ROOM_BYTES).await?;
+    let recorded = app.queue.events_behind(caller, position, fitting(&room, query.limit)).await?;
+    ticket.answer(room, &A::from(signed(app, recorded).await?))
 }
 
 /// The caller's events behind a cursor, as server-sent events named `page`: the data of each is a page, its id the
@@ -76,21 +87,32 @@ pub(in crate::http) async fn stream(
     ticket: Ticket,
     QueryParts(query): QueryParts<EventQuery>,
     headers: HeaderMap,
-) -> Result<impl IntoResponse, Refusal> {
+) -> Result<Response, Refusal> {
+    stream_as::<EventPage>(caller, app, ticket, &query, &headers)
+}
+
+/// The same, in the words of whichever version it was asked.
+pub(in crate::http) fn stream_as<A: Serialize + From<EventPage> + Send + 'static>(
+    caller: Caller,
+    app: App,
+    ticket: Ticket,
+    query: &EventQuery,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
     let position = match headers.get("last-event-id") {
         Some(value) => value
             .to_str()
             .ok()
-            .and_then(|text| last_event(text, query.mark.as_deref()))
+            .and_then(|text| last_event(text, query.mark.as_deref(), query.device.as_deref()))
             .ok_or_else(|| bad_cursor("the header `last-event-id` is not a cursor"))?,
-        None => position(query.after, query.mark.as_deref())?,
+        None => position(query.after, query.mark.as_deref(), query.device.as_deref())?,
     };
     let limit = query.limit.unwrap_or(STREAM_PAGE).min(STREAM_PAGE);
     let head = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache")];
-    Ok((head, Body::from_stream(pages(app, caller, ticket, position, limit))))
+    Ok((head, Body::from_stream(pages::<A>(app, caller, ticket, position, limit))).into_response())
 }
 
-fn pages(
+fn pages<A: Serialize + From<EventPage> + Send + 'static>(
     app: App,
     caller: Caller,
     ticket: Ticket,
@@ -115,7 +137,7 @@ fn pages(
             let Ok(mut room) = ticket.reserve_some(&app, PAGE_ROOM_BYTES).await else { break };
             let limit = fitting(&room, Some(limit));
             let recorded = match &last {
-                Some(last) => app.queue.events_on(&caller, last, limit).await,
+                Some(last) => app.queue.events_on(&caller, position.device, last, limit).await,
                 None => app.queue.events_behind(&caller, position, limit).await,
             };
             let Ok(mut recorded) = recorded else { break };
@@ -146,7 +168,7 @@ fn pages(
             let reset = page.reset;
             let id = last.as_ref().map_or_else(|| "0".to_owned(), |last| format!("{}-{:016x}", last.cursor, last.mark));
             said = Instant::now();
-            match message(&id, &page) {
+            match message(&id, &A::from(page)) {
                 Ok(bytes) => {
                     room.set(bytes.len());
                     // The room is free when the last of it has been written.
@@ -170,7 +192,7 @@ fn fitting(room: &Permit, limit: Option<u32>) -> Option<u32> {
 }
 
 /// A page as a server-sent event. Its JSON has no line breaks.
-fn message(id: &str, page: &EventPage) -> serde_json::Result<Vec<u8>> {
+fn message<A: Serialize>(id: &str, page: &A) -> serde_json::Result<Vec<u8>> {
     let mut bytes = format!("event: page\nid: {id}\ndata: ").into_bytes();
     serde_json::to_writer(&mut bytes, page)?;
     bytes.extend_from_slice(b"\n\n");
@@ -190,22 +212,30 @@ impl AsRef<[u8]> for Message {
 }
 
 /// Where a caller says that it is.
-pub(in crate::http) fn position(after: i64, mark: Option<&str>) -> Result<Position, Refusal> {
+pub(in crate::http) fn position(after: i64, mark: Option<&str>, device: Option<&str>) -> Result<Position, Refusal> {
     let mark = match mark {
         None => Mark::Unsaid,
         Some("") => Mark::Unknown,
         Some(text) => Mark::Known(read_mark(text).ok_or_else(|| bad_cursor("`mark` is not 16 hex digits"))?),
     };
-    Ok(Position { after, mark })
+    let device = match device {
+        None => None,
+        Some(text) => Some(Device::parse(text).ok_or_else(|| {
+            Refusal::new(ErrorCode::BadRequest, "`device` is not 32 lower-case hex digits")
+                .hint("make it once, at random, and send it again each time")
+        })?),
+    };
+    Ok(Position { after, mark, device })
 }
 
 /// A cursor, alone or with `-` and its mark; alone, the mark may stand in the query.
-fn last_event(text: &str, mark: Option<&str>) -> Option<Position> {
+fn last_event(text: &str, mark: Option<&str>, device: Option<&str>) -> Option<Position> {
     match text.split_once('-') {
         Some((cursor, mark)) if !cursor.is_empty() => {
-            Some(Position { after: cursor.parse().ok()?, mark: Mark::Known(read_mark(mark)?) })
+            read_mark(mark)?;
+            position(cursor.parse().ok()?, Some(mark), device).ok()
         }
-        _ => position(text.parse().ok()?, mark).ok(),
+        _ => position(text.parse().ok()?, mark, device).ok(),
     }
 }
 
@@ -227,9 +257,9 @@ async fn signed(app: &App, recorded: RecordedEvents) -> Result<EventPage, Refusa
 
 fn sign(signer: &Signer, event: RecordedEvent) -> Result<Event, ErrorBody> {
     let kind = match event.kind {
-        RecordedKind::Result { index, outcome, sealed } => {
+        RecordedKind::Results { jobs, sealed } => {
             let sealed = sealed.map(|sealed| sign_result(signer, sealed)).transpose()?;
-            EventKind::Result { index, outcome, sealed }
+            EventKind::Results { jobs, sealed }
         }
         RecordedKind::ChunksMissing { sequences } => EventKind::ChunksMissing { sequences },
     };

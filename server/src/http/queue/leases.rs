@@ -8,6 +8,7 @@ use filemill_api::{
     ChunkUrl, ChunksAnswer, ChunksRequest, ErrorBody, LeaseAnswer, LeaseRequest, LeasedUpload, MissingRequest,
     ReportAnswer, ReportRequest, ReturnRequest, paths,
 };
+use serde::Serialize;
 
 use crate::http::app::App;
 use crate::http::auth::{Polls, Processor, Reports};
@@ -21,11 +22,11 @@ use crate::storage::{Object, Signer};
 /// Most chunk URLs of one upload in a lease's first answer; a node asks for the rest as it comes to them.
 const FIRST_CHUNKS: usize = filemill_api::limits::MAX_WANTED_CHUNKS;
 
-/// What is taken for a presigned URL with its headers, and for a run.
+/// What is taken for a presigned URL with its headers, and for a span.
 const URL_BYTES: usize = 1 << 10;
-const RUN_BYTES: usize = 512;
-/// The least that an upload takes: its header, one chunk, and one run.
-const UPLOAD_BYTES: usize = 2 * URL_BYTES + RUN_BYTES;
+const SPAN_BYTES: usize = 512;
+/// The least that an upload takes: its header, one chunk, and one span.
+const UPLOAD_BYTES: usize = 2 * URL_BYTES + SPAN_BYTES;
 
 /// Leases jobs to the caller's node, waiting for them up to the time it says; empty when none came, or the server
 /// stops. May ask the node to describe releases, and does not wait then.
@@ -44,7 +45,16 @@ pub(in crate::http) async fn lease(
     ticket: Ticket,
     body: JsonBody<LeaseRequest, Small>,
 ) -> Result<Response, Refusal> {
-    let mut request = body.value;
+    lease_as::<LeaseAnswer>(&own, &app, &ticket, body.value).await
+}
+
+/// The same, in the words of whichever version it was asked.
+pub(in crate::http) async fn lease_as<A: Serialize + From<LeaseAnswer>>(
+    own: &str,
+    app: &App,
+    ticket: &Ticket,
+    mut request: LeaseRequest,
+) -> Result<Response, Refusal> {
     // Where there is no room for an answer of so many uploads of one file, no more is leased than has room in any case.
     let jobs = usize::try_from(request.max_jobs.min(MAX_LEASED_JOBS)).unwrap_or(usize::MAX);
     if !app.callers.has_room_for_answer(&ticket.account, jobs.saturating_mul(UPLOAD_BYTES)) {
@@ -53,21 +63,21 @@ pub(in crate::http) async fn lease(
     }
     // Dropping the rule's future hands back what it may have leased meanwhile.
     let leased =
-        app.stop.run_until_cancelled(app.queue.lease(&own, request)).await.unwrap_or_else(|| Ok(Default::default()))?;
+        app.stop.run_until_cancelled(app.queue.lease(own, request)).await.unwrap_or_else(|| Ok(Default::default()))?;
     let bytes = leased.uploads.iter().map(bytes_of).sum();
     let ready = async {
         // It has waited for them.
         if !leased.uploads.is_empty() {
-            ticket.still_holds(&app).await?;
+            ticket.still_holds(app).await?;
         }
-        let room = ticket.reserve_some(&app, bytes).await?;
+        let room = ticket.reserve_some(app, bytes).await?;
         Ok((room, app.storage.signer().await.map_err(Refusal::fault)?))
     };
     let (room, signer) = match ready.await {
         Ok(ready) => ready,
         Err(refusal) => {
             // What the node is not told of would be nobody's until its time is over.
-            app.queue.take_back(&own, &leased).await;
+            app.queue.take_back(own, &leased).await;
             return Err(refusal);
         }
     };
@@ -75,18 +85,18 @@ pub(in crate::http) async fn lease(
     let (uploads, beyond) = fitting(uploads, room.held());
     if !beyond.is_empty() {
         let nothing_fits = uploads.is_empty();
-        app.queue.take_back(&own, &Leased { uploads: beyond, ..Leased::default() }).await;
+        app.queue.take_back(own, &Leased { uploads: beyond, ..Leased::default() }).await;
         if nothing_fits {
             return Err(no_room_for_answer());
         }
     }
     let uploads = uploads.into_iter().map(|work| sign_work(&signer, work)).collect::<Result<_, _>>()?;
-    ticket.answer(room, &LeaseAnswer { uploads, lease_ms, describe, lacks })
+    ticket.answer(room, &A::from(LeaseAnswer { uploads, lease_ms, describe, lacks }))
 }
 
 /// What an answer takes for this.
 fn bytes_of(work: &LeasedUploadWork) -> usize {
-    (1 + work.chunks.len().min(FIRST_CHUNKS)) * URL_BYTES + work.runs.len() * RUN_BYTES
+    (1 + work.chunks.len().min(FIRST_CHUNKS)) * URL_BYTES + work.spans.len() * SPAN_BYTES
 }
 
 /// What of leased work fits into so many bytes, and what does not. Chunks that do not fit are left out: a node asks for them when it
@@ -96,15 +106,15 @@ fn fitting(leased: Vec<LeasedUploadWork>, bytes: usize) -> (Vec<LeasedUploadWork
     for mut work in leased {
         if bytes_of(&work) > left {
             let least = (1 + work.chunks.len().min(1)) * URL_BYTES;
-            let runs = left.saturating_sub(least) / RUN_BYTES;
-            if runs < work.runs.len() {
-                let runs = work.runs.split_off(runs);
-                beyond.push(LeasedUploadWork { runs, chunks: Vec::new(), ..work.clone() });
+            let spans = left.saturating_sub(least) / SPAN_BYTES;
+            if spans < work.spans.len() {
+                let spans = work.spans.split_off(spans);
+                beyond.push(LeasedUploadWork { spans, chunks: Vec::new(), ..work.clone() });
             }
-            if work.runs.is_empty() {
+            if work.spans.is_empty() {
                 continue;
             }
-            work.chunks.truncate((left - work.runs.len() * RUN_BYTES) / URL_BYTES - 1);
+            work.chunks.truncate((left - work.spans.len() * SPAN_BYTES) / URL_BYTES - 1);
         }
         left -= bytes_of(&work);
         within.push(work);
@@ -129,12 +139,21 @@ pub(in crate::http) async fn chunks(
     ticket: Ticket,
     body: JsonBody<ChunksRequest, Small>,
 ) -> Result<Json<ChunksAnswer>, Refusal> {
-    let request = body.value;
+    chunks_of(&own, &app, &ticket, body.value).await
+}
+
+/// The same, in whichever version it was asked.
+pub(in crate::http) async fn chunks_of(
+    own: &str,
+    app: &App,
+    ticket: &Ticket,
+    request: ChunksRequest,
+) -> Result<Json<ChunksAnswer>, Refusal> {
     let stored =
-        app.stop.run_until_cancelled(app.queue.lease_chunks(&own, request)).await.unwrap_or_else(|| Ok(Vec::new()))?;
+        app.stop.run_until_cancelled(app.queue.lease_chunks(own, request)).await.unwrap_or_else(|| Ok(Vec::new()))?;
     if !stored.is_empty() {
         // It has waited for them.
-        ticket.still_holds(&app).await?;
+        ticket.still_holds(app).await?;
     }
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
     Ok(Json(ChunksAnswer { chunks: sign_chunks(&signer, &stored)? }))
@@ -204,9 +223,8 @@ fn sign_work(signer: &Signer, work: LeasedUploadWork) -> Result<LeasedUpload, Er
         header: get(signer, &work.header)?,
         chunks: sign_chunks(signer, first)?,
         upload: work.upload,
-        release: work.release,
         chunks_expected: work.chunks_expected,
-        runs: work.runs,
+        spans: work.spans,
     })
 }
 
@@ -216,19 +234,20 @@ fn sign_chunks(signer: &Signer, chunks: &[(u32, Object)]) -> Result<Vec<ChunkUrl
 
 #[cfg(test)]
 mod tests {
-    use filemill_api::LeasedRun;
+    use filemill_api::LeasedSpan;
 
     use super::*;
     use crate::storage::ObjectKey;
 
-    fn work(number: u8, chunks: u32, runs: i64) -> LeasedUploadWork {
+    fn work(number: u8, chunks: u32, spans: i64) -> LeasedUploadWork {
         let (id, sha256) = (format!("{number:032x}"), "0".repeat(64));
         let object = |key: ObjectKey| Object { key, length: 1, sha256: sha256.clone() };
         let chunk = |sequence| (sequence, object(ObjectKey::chunk(&id, sequence, &sha256).unwrap()));
-        let run = |run| LeasedRun {
-            run,
+        let span = |span| LeasedSpan {
+            span,
             fence: 1,
-            indexes: vec![0],
+            release: String::new(),
+            jobs: vec![0],
             first_chunk: 0,
             last_chunk: 0,
             attempt: 1,
@@ -236,18 +255,17 @@ mod tests {
         };
         LeasedUploadWork {
             upload: id.clone(),
-            release: String::new(),
             header: object(ObjectKey::header(&id, &sha256).unwrap()),
             chunks: (0..chunks).map(chunk).collect(),
             chunks_expected: chunks,
-            runs: (0..runs).map(run).collect(),
+            spans: (0..spans).map(span).collect(),
         }
     }
 
-    /// (upload, chunks, runs) each.
+    /// (upload, chunks, spans) each.
     fn shape(leased: &[LeasedUploadWork]) -> Vec<(String, usize, usize)> {
         let last = |id: &str| id.trim_start_matches('0').to_owned();
-        leased.iter().map(|work| (last(&work.upload), work.chunks.len(), work.runs.len())).collect()
+        leased.iter().map(|work| (last(&work.upload), work.chunks.len(), work.spans.len())).collect()
     }
 
     #[test]
@@ -258,9 +276,9 @@ mod tests {
         let tell = |bytes| {
             let (within, beyond) = fitting(all.clone(), bytes);
             assert!(within.iter().map(bytes_of).sum::<usize>() <= bytes);
-            let runs = within.iter().chain(&beyond).map(|work| work.runs.len()).sum::<usize>();
-            assert_eq!(runs, 102, "every run is told of or goes back");
-            assert!(within.iter().all(|work| !work.runs.is_empty() && !work.chunks.is_empty()));
+            let spans = within.iter().chain(&beyond).map(|work| work.spans.len()).sum::<usize>();
+            assert_eq!(spans, 102, "every span is told of or goes back");
+            assert!(within.iter().all(|work| !work.spans.is_empty() && !work.chunks.is_empty()));
             (shape(&within), shape(&beyond))
         };
         assert_eq!(tell(bytes), (shape(&all), vec![]));
@@ -271,7 +289,7 @@ mod tests {
 
     #[test]
     fn what_nothing_is_stored_of_takes_the_room_of_its_header() {
-        let (within, beyond) = fitting(vec![work(1, 0, 1)], URL_BYTES + RUN_BYTES);
+        let (within, beyond) = fitting(vec![work(1, 0, 1)], URL_BYTES + SPAN_BYTES);
         assert_eq!((within.len(), beyond.len()), (1, 0));
     }
 }

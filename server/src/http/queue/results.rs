@@ -10,8 +10,10 @@ use filemill_api::{
     CompleteAnswer, CompleteRequest, ErrorBody, ErrorCode, FetchAnswer, FetchRequest, FetchedResult, Item,
     ResultUrlRequest, ResultUrls, paths,
 };
+use serde::Serialize;
 
 use super::events::{position, sign_result};
+use crate::accounts::Caller;
 use crate::http::app::App;
 use crate::http::auth::{Processor, Reports, Results, User};
 use crate::http::body::{JsonBody, Large, Medium, Small};
@@ -58,8 +60,16 @@ pub(in crate::http) async fn urls(
     State(app): State<App>,
     body: JsonBody<ResultUrlRequest, Small>,
 ) -> Result<Json<ResultUrls>, Refusal> {
-    let request = body.value;
-    let objects = app.queue.result_urls(&own, request).await?;
+    urls_of(&own, &app, body.value).await
+}
+
+/// The same, in whichever version it was asked.
+pub(in crate::http) async fn urls_of(
+    own: &str,
+    app: &App,
+    request: ResultUrlRequest,
+) -> Result<Json<ResultUrls>, Refusal> {
+    let objects = app.queue.result_urls(own, request).await?;
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
     Ok(Json(ResultUrls { results: objects.into_iter().map(|object| put_item(&signer, object)).collect() }))
 }
@@ -81,19 +91,29 @@ pub(in crate::http) async fn fetch(
     ticket: Ticket,
     body: JsonBody<FetchRequest, Medium>,
 ) -> Result<Response, Refusal> {
-    let mut request = body.value;
-    let position = position(request.after, request.mark.as_deref())?;
+    fetch_as(&caller, &app, &ticket, body.value, |answer| answer).await
+}
+
+/// The same, in the words of whichever version it was asked.
+pub(in crate::http) async fn fetch_as<A: Serialize>(
+    caller: &Caller,
+    app: &App,
+    ticket: &Ticket,
+    mut request: FetchRequest,
+    answer: impl FnOnce(FetchAnswer) -> A,
+) -> Result<Response, Refusal> {
+    let position = position(request.after, request.mark.as_deref(), request.device.as_deref())?;
     let wanted = request.want.len();
-    let room = ticket.reserve_some(&app, FETCHED_ROOM_BYTES * wanted.clamp(1, MAX_FETCHED)).await?;
+    let room = ticket.reserve_some(app, FETCHED_ROOM_BYTES * wanted.clamp(1, MAX_FETCHED)).await?;
     if wanted <= MAX_FETCHED {
         request.want.truncate((room.held() / FETCHED_ROOM_BYTES).max(1));
     }
-    let fetched = app.queue.fetch(&caller, position, &request).await?;
+    let fetched = app.queue.fetch(caller, position, &request).await?;
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
     let found = fetched.results.into_iter().map(|found| found.and_then(|found| sign_found(&signer, found)));
     let later = if fetched.reset { 0 } else { wanted - request.want.len() };
     let results = found.chain((0..later).map(|_| Err(no_room_for_result()))).map(Item::from).collect();
-    ticket.answer(room, &FetchAnswer { results, reset: fetched.reset })
+    ticket.answer(room, &answer(FetchAnswer { results, reset: fetched.reset }))
 }
 
 fn no_room_for_result() -> ErrorBody {
@@ -110,5 +130,5 @@ fn sign_found(signer: &Signer, found: FoundResult) -> Result<FetchedResult, Erro
         _ => None,
     };
     let sealed = found.sealed.map(|sealed| sign_result(signer, sealed)).transpose()?;
-    Ok(FetchedResult { outcome: found.outcome, sealed, sha256, kept: found.kept })
+    Ok(FetchedResult { jobs: found.jobs, sealed, sha256, kept: found.kept })
 }

@@ -8,7 +8,9 @@ use filemill_api::{
     AdvanceAnswer, AdvanceRequest, AdvancedUpload, CancelRequest, Cancelled, ErrorBody, ErrorCode, Item, JobStates,
     OpenAnswer, OpenRequest, OpenUpload, OpenedUpload, SignedPut, Uploads, UploadsQuery, paths,
 };
+use serde::Serialize;
 
+use crate::accounts::Caller;
 use crate::http::app::App;
 use crate::http::auth::User;
 use crate::http::body::{JsonBody, Large, PathParts, QueryParts, Small};
@@ -44,16 +46,25 @@ pub(in crate::http) async fn open(
     ticket: Ticket,
     body: JsonBody<OpenRequest, Large>,
 ) -> Result<Response, Refusal> {
-    let request = body.value;
+    open_all(&caller, &app, &ticket, body.value).await
+}
+
+/// The same, in whichever version it was asked.
+pub(in crate::http) async fn open_all(
+    caller: &Caller,
+    app: &App,
+    ticket: &Ticket,
+    request: OpenRequest,
+) -> Result<Response, Refusal> {
     let mut urls = Urls::default();
     let admit = |upload: &OpenUpload| app.plan.admit(upload).and_then(|()| urls.take(1 + upload.want.len()));
     let verdicts: Vec<_> = request.uploads.iter().map(admit).collect();
     // Between two ranges a chunk is not stored.
     let ranges = request.uploads.iter().map(|upload| upload.chunks as usize / 2).sum::<usize>().min(STORED_RANGES);
-    let room = ticket.reserve(&app, urls.bytes(verdicts.len()) + ranges * RANGE_BYTES).await?;
+    let room = ticket.reserve(app, urls.bytes(verdicts.len()) + ranges * RANGE_BYTES).await?;
     let within = request.uploads.into_iter().zip(&verdicts).filter(|(_, verdict)| verdict.is_ok());
     let request = OpenRequest { uploads: within.map(|(upload, _)| upload).collect() };
-    let mut opened = app.queue.open(&caller, request).await?.into_iter();
+    let mut opened = app.queue.open(caller, request).await?.into_iter();
     let signer = app.storage.signer().await.map_err(Refusal::fault)?;
     let answer = |verdict: Result<(), ErrorBody>| {
         verdict?;
@@ -132,8 +143,18 @@ pub(in crate::http) async fn list(
     ticket: Ticket,
     QueryParts(query): QueryParts<UploadsQuery>,
 ) -> Result<Response, Refusal> {
-    let room = ticket.reserve_some(&app, LIST_ROOM_BYTES).await?;
-    ticket.answer(room, &app.queue.uploads(&caller, query.after.as_deref()).await?)
+    list_as::<Uploads>(&caller, &app, &ticket, &query).await
+}
+
+/// The same, in the words of whichever version it was asked.
+pub(in crate::http) async fn list_as<A: Serialize + From<Uploads>>(
+    caller: &Caller,
+    app: &App,
+    ticket: &Ticket,
+    query: &UploadsQuery,
+) -> Result<Response, Refusal> {
+    let room = ticket.reserve_some(app, LIST_ROOM_BYTES).await?;
+    ticket.answer(room, &A::from(app.queue.uploads(caller, query.after.as_deref()).await?))
 }
 
 /// An upload's jobs without a result, each with what it waits for. Changes nothing.
@@ -152,8 +173,18 @@ pub(in crate::http) async fn show(
     ticket: Ticket,
     PathParts(upload): PathParts<String>,
 ) -> Result<Response, Refusal> {
-    let room = ticket.reserve_some(&app, STATES_ROOM_BYTES).await?;
-    ticket.answer(room, &app.queue.jobs(&caller, &upload).await?)
+    show_as::<JobStates>(&caller, &app, &ticket, &upload).await
+}
+
+/// The same, in the words of whichever version it was asked.
+pub(in crate::http) async fn show_as<A: Serialize + From<JobStates>>(
+    caller: &Caller,
+    app: &App,
+    ticket: &Ticket,
+    upload: &str,
+) -> Result<Response, Refusal> {
+    let room = ticket.reserve_some(app, STATES_ROOM_BYTES).await?;
+    ticket.answer(room, &A::from(app.queue.jobs(caller, upload).await?))
 }
 
 /// The URLs of one answer, which has room for so many.

@@ -71,7 +71,7 @@ impl Coalesced for Advancing {
                 && row.finished_at.is_none()
             {
                 if !news.contains_key(&row.number) {
-                    most += usize::try_from(most_runs(row.files, row.chunks)).unwrap_or(usize::MAX);
+                    most += usize::try_from(most_runs(row.files, row.tasks, row.chunks)).unwrap_or(usize::MAX);
                     if most > Self::FULL && !news.is_empty() {
                         break;
                     }
@@ -214,7 +214,7 @@ async fn announce(
         let state = unheld_state(true, prefix, run.first_chunk, run.last_chunk, run.patient || run.alone);
         if state != run.state() && state != RunState::WAITING {
             let place = place_of(run.vstart, run.upload);
-            waking.add(upload, place);
+            waking.add(upload, run.needs, place);
             announced.push((run.id, state.0, place));
             *counts.entry(run.upload).or_default() += 1;
         }

@@ -1,13 +1,15 @@
 //! Completing jobs, many in one transaction: one visible result for each, under the fence that holds it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use filemill_api::{Complete, Completed, Completion, ErrorBody, SealedBody};
+use filemill_api::{Complete, Completed, ErrorBody, JobOutcome, SealedBody, SpanResult};
 
+use crate::queue::batched;
 use crate::queue::coalesce::Coalesced;
 use crate::queue::core::Core;
 use crate::queue::masks;
+use crate::queue::outcomes::RESULTS;
 use crate::queue::record::{Happening, record};
 use crate::queue::requeue::Locked;
 use crate::refusal::fenced;
@@ -33,11 +35,11 @@ impl Coalesced for Completing {
     const MOST_QUEUED: Option<usize> = Some(64 << 10);
 
     fn weight(ask: &CompleteAsk) -> usize {
-        let weigh = |sealed: &Option<SealedBody>| match sealed {
+        let weigh = |result: &SpanResult| match &result.sealed {
             Some(SealedBody::Inline(body)) => 1024 + body.0.len(),
             _ => 1024,
         };
-        ask.complete.jobs.iter().map(|job| weigh(&job.sealed)).sum::<usize>() / 1024 + 1
+        ask.complete.results.iter().map(weigh).sum::<usize>() / 1024 + 1
     }
 
     async fn begin(&self) -> Result<Tx, StoreError> {
@@ -46,7 +48,7 @@ impl Coalesced for Completing {
 
     async fn run(&self, mut tx: Tx, asks: &[CompleteAsk]) -> Result<Vec<Self::Answer>, StoreError> {
         let core = &self.0;
-        let locked = Locked::take(&mut tx, asks.iter().map(|ask| ask.complete.lease.run)).await?;
+        let locked = Locked::take(&mut tx, asks.iter().map(|ask| ask.complete.lease.span)).await?;
 
         // What each lease completes now, and which of its jobs must have been recorded before.
         let mut gone: HashMap<i64, u64> = locked.runs.values().map(|run| (run.id, run.gone())).collect();
@@ -54,28 +56,30 @@ impl Coalesced for Completing {
         let mut before = Vec::new();
         for CompleteAsk { pool, complete } in asks {
             let held = locked.held(pool, complete.lease);
-            for job in &complete.jobs {
-                let bit = masks::bit(lo_of(complete.lease.run), job.index).unwrap_or(0);
+            for result in &complete.results {
+                let Some(first) = result.jobs.first() else { continue };
+                let bits = bits(complete.lease.span, result);
                 let left = held.and_then(|(run, upload)| {
                     let gone = gone.get_mut(&run.id)?;
-                    (masks::left(run.lo(), run.hi(), *gone) & bit != 0).then_some((gone, upload))
+                    (bits != 0 && masks::left(run.lo(), run.hi(), *gone) & bits == bits).then_some((gone, upload))
                 });
                 match left {
                     Some((gone, upload)) => {
-                        *gone |= bit;
-                        happenings.push(happening(complete, job, upload));
+                        *gone |= bits;
+                        happenings.push(happening(complete, first, result, upload));
                     }
-                    None => before.push((upload_of(complete.lease.run), job.index)),
+                    None => before.push((upload_of(complete.lease.span), first.job)),
                 }
             }
         }
-        let recorded: HashMap<(i64, i64), i64> = if before.is_empty() {
+        // By upload and first job, under which fence, and which others came with it.
+        let recorded: HashMap<(i64, i64), (i64, Option<String>)> = if before.is_empty() {
             HashMap::new()
         } else {
             tx.result_fences(&before)
                 .await?
                 .into_iter()
-                .map(|(upload, index, fence)| ((upload, index), fence))
+                .map(|(upload, first, fence, jobs)| ((upload, first), (fence, jobs)))
                 .collect()
         };
 
@@ -99,36 +103,62 @@ impl Coalesced for Completing {
         tx.commit().await?;
         core.events.ring(told);
 
-        let now: BTreeSet<_> =
-            happenings.iter().map(|one| (one.upload.number, one.index.unwrap_or_default(), one.fence)).collect();
+        let now: HashMap<_, _> = happenings
+            .iter()
+            .map(|one| ((one.upload.number, i64::from(one.job.unwrap_or_default())), (one.fence, one.jobs.clone())))
+            .collect();
         let answer = |CompleteAsk { pool, complete }: &CompleteAsk| {
-            let (run, fence) = (complete.lease.run, complete.lease.fence);
+            let (run, fence) = (complete.lease.span, complete.lease.fence);
             let upload = upload_of(run);
-            let all = complete.jobs.iter().all(|job| {
-                now.contains(&(upload, job.index, fence))
-                    || recorded.get(&(upload, i64::from(job.index))) == Some(&fence)
+            let all = complete.results.iter().all(|result| {
+                let first = result.jobs.first().map_or(0, |one| one.job);
+                let place = (upload, i64::from(first));
+                let same = (fence, batched::written(&result.jobs));
+                now.get(&place) == Some(&same) || recorded.get(&place) == Some(&same)
             });
             let held = locked.held(pool, complete.lease);
             // What another pool's node completed is nothing to this one.
             let own = locked.uploads.get(&upload).is_some_and(|upload| *upload.pool == **pool);
-            if !own || !all || (complete.jobs.is_empty() && held.is_none()) {
+            if !own || !all || (complete.results.is_empty() && held.is_none()) {
                 return Err(fenced(run, fence));
             }
             let ended = held.is_none_or(|(run, _)| {
                 masks::left(run.lo(), run.hi(), gone.get(&run.id).copied().unwrap_or_default()) == 0
             });
+            let jobs: usize = complete.results.iter().map(|result| result.jobs.len()).sum();
             // Bounded by the check of the request.
-            Ok(Completed { recorded: u32::try_from(complete.jobs.len()).unwrap_or(u32::MAX), ended })
+            Ok(Completed { recorded: u32::try_from(jobs).unwrap_or(u32::MAX), ended })
         };
         Ok(asks.iter().map(answer).collect())
     }
 }
 
-fn happening<'a>(complete: &'a Complete, job: &'a Completion, upload: &'a UploadRow) -> Happening<'a> {
-    let (body, object) = match &job.sealed {
+/// The jobs of a result as bits of its span; 0 where one of them is none of the span's.
+fn bits(span: i64, result: &SpanResult) -> u64 {
+    let add = |mask, one: &JobOutcome| Some(mask | masks::bit(lo_of(span), one.job)?);
+    result.jobs.iter().try_fold(0, add).unwrap_or(0)
+}
+
+fn happening<'a>(
+    complete: &Complete,
+    first: &JobOutcome,
+    result: &'a SpanResult,
+    upload: &'a UploadRow,
+) -> Happening<'a> {
+    let (body, object) = match &result.sealed {
         Some(SealedBody::Inline(body)) => (Some(body.0.as_slice()), None),
         Some(SealedBody::Object { length, sha256 }) => (None, Some((*length, sha256.as_str()))),
         None => (None, None),
     };
-    Happening { upload, index: Some(job.index), kind: job.outcome.code(), fence: complete.lease.fence, body, object }
+    Happening {
+        upload,
+        job: Some(first.job),
+        // Bounded by the check of the request.
+        ends: u32::try_from(result.jobs.len()).unwrap_or(u32::MAX),
+        jobs: batched::written(&result.jobs),
+        kind: if result.jobs.len() > 1 { RESULTS } else { first.outcome.code() },
+        fence: complete.lease.fence,
+        body,
+        object,
+    }
 }

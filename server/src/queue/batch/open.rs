@@ -11,7 +11,7 @@ use crate::queue::coalesce::Coalesced;
 use crate::queue::core::Core;
 use crate::queue::fair_share::Owner;
 use crate::random;
-use crate::store::queue::{NewRun, NewUpload, RunState, UploadRow};
+use crate::store::queue::{NewRun, NewTaskRelease, NewUpload, RunState, UploadRow};
 use crate::store::{StoreError, Tx};
 
 /// An upload's fences begin at a random number below this: the number that names its runs may have named another upload's before the
@@ -28,7 +28,23 @@ pub(in crate::queue) struct OpenAsk {
 pub(in crate::queue) struct OneOpening {
     pub(in crate::queue) upload: OpenUpload,
     pub(in crate::queue) announced: Announced,
-    pub(in crate::queue) needs: i64,
+    /// Of each task, in order.
+    pub(in crate::queue) tasks: Vec<TaskNeeds>,
+}
+
+/// What it takes to run one task.
+pub(in crate::queue) struct TaskNeeds {
+    /// Any of its releases.
+    pub(in crate::queue) any: i64,
+    /// Each of them.
+    pub(in crate::queue) each: Vec<i64>,
+}
+
+impl OneOpening {
+    /// Whether what is to be done is more than one release.
+    fn is_listed(&self) -> bool {
+        self.tasks.len() > 1 || self.tasks.iter().any(|task| task.each.len() > 1)
+    }
 }
 
 /// Opens what many callers ask; answers the row of an upload that was there already.
@@ -59,17 +75,23 @@ impl Coalesced for Opening {
         let new: Vec<_> = firsts.values().map(|ask| new_upload(ask)).collect();
         let inserted: HashMap<_, _> =
             tx.insert_uploads(&new).await?.into_iter().map(|(number, id)| (id, number)).collect();
-        let mut runs = Vec::new();
+        let (mut runs, mut tasks) = (Vec::new(), Vec::new());
         let fences = random::numbers(inserted.len())?;
         for ((id, number), fence) in inserted.iter().zip(fences) {
             if let Some(ask) = firsts.get(id.as_str()) {
                 // It was checked before.
-                let pieces = announce::cut(&ask.opening.upload.jobs, ask.opening.upload.chunks).unwrap_or_default();
-                runs.extend(pieces.into_iter().map(|piece| new_run(*number, ask, piece, fence % FIRST_FENCES)));
+                let pieces = announce::cut(&ask.opening.upload.files, ask.opening.upload.chunks).unwrap_or_default();
+                runs.extend(new_runs(*number, ask, &pieces, fence % FIRST_FENCES));
+                if ask.opening.is_listed() {
+                    tasks.extend(new_tasks(*number, &ask.opening));
+                }
             }
         }
         if !runs.is_empty() {
             tx.insert_runs(&runs).await?;
+        }
+        if !tasks.is_empty() {
+            tx.insert_tasks(&tasks).await?;
         }
         let repeated: Vec<_> = asks
             .iter()
@@ -95,25 +117,51 @@ fn new_upload(ask: &OpenAsk) -> NewUpload<'_> {
         id: &upload.id,
         organisation: owner.organisation,
         member: owner.member,
-        release: &upload.release,
+        // The announcement was checked: there is one.
+        release: upload.tasks.first().and_then(|task| task.releases.first()).map_or("", String::as_str),
         pool: &upload.pool,
-        needs: opening.needs,
+        needs: opening.tasks.first().map_or(0, |task| task.any),
         header_length: length_of(upload),
         header_sha256: &upload.header_sha256,
-        files: i64::from(opening.announced.files),
+        files: i64::from(opening.announced.jobs),
+        tasks: i64::from(opening.announced.tasks),
+        listed: opening.is_listed(),
         chunks: i64::from(upload.chunks),
         ranges_sha256: &opening.announced.ranges_sha256,
     }
 }
 
-fn new_run(number: i64, ask: &OpenAsk, piece: announce::Piece, fence: i64) -> NewRun<'_> {
+/// The runs of each task, which has all files.
+fn new_runs<'a>(
+    number: i64,
+    ask: &'a OpenAsk,
+    pieces: &[announce::Piece],
+    fence: i64,
+) -> impl Iterator<Item = NewRun<'a>> {
+    let files = pieces.last().map_or(0, |piece| piece.hi);
+    ask.opening.tasks.iter().zip(0..).flat_map(move |(task, place): (_, u32)| {
+        let first = place * files;
+        let of_task =
+            move |piece: &announce::Piece| announce::Piece { lo: first + piece.lo, hi: first + piece.hi, ..*piece };
+        pieces.iter().map(of_task).map(move |piece| new_run(number, ask, task.any, piece, fence))
+    })
+}
+
+fn new_tasks(number: i64, opening: &OneOpening) -> impl Iterator<Item = NewTaskRelease<'_>> {
+    opening.upload.tasks.iter().zip(&opening.tasks).zip(0..).flat_map(move |((task, needs), position)| {
+        let releases = task.releases.iter().zip(&needs.each).zip(0..);
+        releases.map(move |((release, &needs), place)| (number, position, place, release.as_str(), needs))
+    })
+}
+
+fn new_run(number: i64, ask: &OpenAsk, needs: i64, piece: announce::Piece, fence: i64) -> NewRun<'_> {
     let OpenAsk { owner, opening } = ask;
     NewRun {
         upload: number,
         organisation: owner.organisation,
         member: owner.member,
         pool: &opening.upload.pool,
-        needs: opening.needs,
+        needs,
         lo: piece.lo,
         hi: piece.hi,
         gone: 0,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use filemill_api::{LeaseReport, RunKey};
+use filemill_api::{LeaseReport, SpanKey};
 
 use crate::queue::coalesce::Coalesced;
 use crate::queue::core::Core;
@@ -18,7 +18,7 @@ const WHOLE_PER_MILLE: u32 = 1000;
 /// What a node reports of one lease: no longer than that, whatever was sent.
 pub(in crate::queue) struct ReportAsk {
     pool: Arc<str>,
-    lease: RunKey,
+    lease: SpanKey,
     /// Jobs that are about to run.
     started: u64,
     per_mille: u32,
@@ -26,7 +26,7 @@ pub(in crate::queue) struct ReportAsk {
 
 impl ReportAsk {
     pub(in crate::queue) fn new(pool: &Arc<str>, report: &LeaseReport) -> Self {
-        let lo = lo_of(report.lease.run);
+        let lo = lo_of(report.lease.span);
         let started = report.started.iter().filter_map(|&index| masks::bit(lo, index)).fold(0, |set, bit| set | bit);
         Self { pool: Arc::clone(pool), lease: report.lease, started, per_mille: report.per_mille.min(WHOLE_PER_MILLE) }
     }
@@ -58,7 +58,7 @@ impl Coalesced for Reporting {
         // One row a lease, however often it was reported: an update takes only one of several rows for its target.
         let mut reports = BTreeMap::<(i64, i64, &str), (u64, u32)>::new();
         for ReportAsk { pool, lease, started, per_mille } in asks {
-            let one = reports.entry((lease.run, lease.fence, &**pool)).or_default();
+            let one = reports.entry((lease.span, lease.fence, &**pool)).or_default();
             one.0 |= started;
             one.1 = *per_mille;
         }
@@ -76,7 +76,7 @@ impl Coalesced for Reporting {
             .collect();
         tx.commit().await?;
         let held = |ask: &ReportAsk| {
-            let (pool, cancelled) = held.get(&(ask.lease.run, ask.lease.fence))?;
+            let (pool, cancelled) = held.get(&(ask.lease.span, ask.lease.fence))?;
             (**pool == *ask.pool).then_some(*cancelled)
         };
         Ok(asks.iter().map(held).collect())

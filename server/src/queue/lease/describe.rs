@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use filemill_api::LeasedRun;
+use filemill_api::LeasedSpan;
 use filemill_api::limits::MAX_WANTED_CHUNKS;
 
 use super::allot::{Grant, Wish};
@@ -11,7 +11,7 @@ use crate::queue::core::Core;
 use crate::queue::masks;
 use crate::queue::types::{Leased, LeasedUploadWork};
 use crate::storage::{InvalidKey, Object, ObjectKey};
-use crate::store::queue::{ChunkRow, lo_of};
+use crate::store::queue::{ChunkRow, TaskRelease, UploadRow, lo_of};
 use crate::store::{StoreError, Tx};
 
 /// Most chunks that a wish is told of at once, whatever the number of its uploads: a presigned URL may take 2 KiB, and a node
@@ -19,18 +19,22 @@ use crate::store::{StoreError, Tx};
 const FIRST_CHUNKS: usize = 1024;
 
 impl Core {
-    /// Uploads, first chunks and runs of what was granted, for each wish.
+    /// Uploads, first chunks and spans of what was granted, for each wish, to nodes that meet these sets of needs.
     pub(super) async fn describe(
         &self,
         tx: &mut Tx,
         wishes: &[Wish],
         grants: &[Grant<'_>],
+        met: &[i64],
     ) -> Result<Vec<Leased>, StoreError> {
         let mut numbers: Vec<_> = grants.iter().map(|grant| (grant.run.upload,)).collect();
         numbers.sort_unstable();
         numbers.dedup();
         let uploads: HashMap<_, _> =
             tx.uploads_by_number(&numbers).await?.into_iter().map(|row| (row.number, row)).collect();
+        let listed: Vec<_> = uploads.values().filter(|upload| upload.listed).map(|upload| (upload.number,)).collect();
+        let choices =
+            if listed.is_empty() { Choices::default() } else { Choices::of(tx.tasks_of(&listed).await?, met) };
         // The first chunks of what each wish got of each upload.
         let mut ranges = HashMap::<(usize, i64), (i64, i64)>::new();
         for grant in grants {
@@ -56,9 +60,9 @@ impl Core {
                 continue;
             };
             let work = &mut leased[grant.wish].uploads;
-            // Runs of one upload go together, even when another's turn came in between.
+            // Spans of one upload go together, even when another's turn came in between.
             if let Some(one) = work.iter_mut().find(|one| one.upload == upload.id) {
-                one.runs.push(leased_run(grant));
+                one.spans.push(leased_span(grant, upload, &choices));
                 continue;
             }
             let range = ranges.get(&(grant.wish, grant.run.upload)).copied().unwrap_or((0, -1));
@@ -66,7 +70,6 @@ impl Core {
             let within = stored.iter().filter(|chunk| (range.0..=range.1).contains(&chunk.sequence));
             work.push(LeasedUploadWork {
                 upload: upload.id.clone(),
-                release: upload.release.clone(),
                 header: object(
                     ObjectKey::header(&upload.id, &upload.header_sha256),
                     upload.header_length,
@@ -80,20 +83,38 @@ impl Core {
                         Ok((sequence, object(key, chunk.length, &chunk.sha256)?))
                     })
                     .collect::<Result<_, StoreError>>()?,
-                runs: vec![leased_run(grant)],
+                spans: vec![leased_span(grant, upload, &choices)],
             });
         }
         Ok(leased)
     }
 }
 
-fn leased_run(grant: &Grant<'_>) -> LeasedRun {
+/// Which release runs, of the tasks that have several or are several: by upload and task, the first one that the nodes can run.
+#[derive(Default)]
+struct Choices(HashMap<(i64, i64), String>);
+
+impl Choices {
+    fn of(rows: Vec<TaskRelease>, met: &[i64]) -> Self {
+        let mut rows: Vec<_> = rows.into_iter().filter(|row| met.binary_search(&row.needs).is_ok()).collect();
+        rows.sort_unstable_by_key(|row| row.place);
+        let mut choices = HashMap::new();
+        for row in rows {
+            choices.entry((row.upload, row.task)).or_insert(row.release);
+        }
+        Self(choices)
+    }
+}
+
+fn leased_span(grant: &Grant<'_>, upload: &UploadRow, choices: &Choices) -> LeasedSpan {
     let run = grant.run;
     let lo = lo_of(run.id);
-    LeasedRun {
-        run: run.id,
+    let task = i64::from(lo) / upload.files_of_task().max(1);
+    LeasedSpan {
+        span: run.id,
         fence: run.fence + 1,
-        indexes: masks::indexes(lo, masks::left(lo, grant.hi, run.gone.cast_unsigned())).collect(),
+        release: choices.0.get(&(upload.number, task)).unwrap_or(&upload.release).clone(),
+        jobs: masks::indexes(lo, masks::left(lo, grant.hi, run.gone.cast_unsigned())).collect(),
         first_chunk: narrow(run.first_chunk),
         last_chunk: narrow(run.last_chunk),
         attempt: narrow(run.attempt + 1),

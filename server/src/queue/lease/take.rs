@@ -12,7 +12,7 @@ use crate::queue::core::Core;
 use crate::queue::fair_share::{Owner, PoolShares};
 use crate::queue::types::Leased;
 use crate::retry::ms;
-use crate::store::queue::{Candidate, Needs, NewRun, RunState, lo_of};
+use crate::store::queue::{Candidate, NewRun, RunState, lo_of};
 use crate::store::{StoreError, Tx};
 
 /// Runs looked at in one statement.
@@ -37,18 +37,18 @@ impl Core {
     pub(super) async fn take(
         &self,
         mut tx: Tx,
-        needs: &Needs,
+        pool: &str,
         wishes: &[Wish],
         shares: Option<&PoolShares>,
         class: &Class,
     ) -> Result<Look, StoreError> {
         let wanted = wishes.iter().map(|wish| i64::from(wish.jobs)).sum();
         let mut ready = Order::new(class.ready(), shares, class.weights());
-        let stored = candidates(&mut tx, needs, &mut ready, RunState::READY, wanted).await?;
+        let stored = candidates(&mut tx, pool, &mut ready, RunState::READY, wanted).await?;
         let mut grants = allot(wishes, &stored, RunState::READY);
         let idle = idle_left(wishes, &grants);
         let mut partial = Order::new(class.partial(), shares, class.weights());
-        let begun = candidates(&mut tx, needs, &mut partial, RunState::PARTIAL, idle).await?;
+        let begun = candidates(&mut tx, pool, &mut partial, RunState::PARTIAL, idle).await?;
         grants = allot::more(wishes, grants, &begun, RunState::PARTIAL);
         let (ready, partial) = (rests(&ready, &stored, &grants), rests(&partial, &begun, &grants));
         if grants.is_empty() {
@@ -58,11 +58,11 @@ impl Core {
         let leases: Vec<_> =
             grants.iter().map(|grant| (grant.run.id, grant.hi, wishes[grant.wish].node.as_str())).collect();
         tx.lease_runs(&leases, ms(self.config.lease)).await?;
-        let parts: Vec<_> = grants.iter().filter_map(|grant| rest_of(grant, needs)).collect();
+        let parts: Vec<_> = grants.iter().filter_map(|grant| rest_of(grant, pool)).collect();
         if !parts.is_empty() {
             tx.insert_runs(&parts).await?;
         }
-        let leased = self.describe(&mut tx, wishes, &grants).await?;
+        let leased = self.describe(&mut tx, wishes, &grants, class.met()).await?;
         tx.commit().await?;
         let charges = grants.iter().map(|grant| charge(grant, wishes)).collect();
         Ok(Look { leased, charges, ready, partial, cut: !parts.is_empty() })
@@ -76,7 +76,7 @@ impl Core {
 /// Runs with so many jobs, as far as there are, by fair share.
 async fn candidates(
     tx: &mut Tx,
-    needs: &Needs,
+    pool: &str,
     order: &mut Order<'_>,
     state: RunState,
     wanted: i64,
@@ -89,7 +89,7 @@ async fn candidates(
                 missing -= i64::from(jobs_of(&run));
                 found.push(run);
             }
-            Next::Unread => read_on(tx, needs, order, state, look(missing, wanted - missing, found.len())).await?,
+            Next::Unread => read_on(tx, pool, order, state, look(missing, wanted - missing, found.len())).await?,
             Next::Nothing => break,
         }
     }
@@ -105,13 +105,7 @@ fn look(missing: i64, jobs: i64, runs: usize) -> i64 {
 }
 
 /// Reads more of those who come next, about so many runs.
-async fn read_on(
-    tx: &mut Tx,
-    needs: &Needs,
-    order: &mut Order<'_>,
-    state: RunState,
-    look: i64,
-) -> Result<(), StoreError> {
+async fn read_on(tx: &mut Tx, pool: &str, order: &mut Order<'_>, state: RunState, look: i64) -> Result<(), StoreError> {
     let places = order.unread(usize::try_from(look).unwrap_or(1));
     let read = places.iter().map(|&place| order.queues[place].read).max().unwrap_or(0) as i64;
     let each = (look / places.len().max(1) as i64).max(read).clamp(1, *LOOK.end());
@@ -122,7 +116,7 @@ async fn read_on(
             (queue.needs, queue.owner.member, queue.after.0, queue.after.1)
         })
         .collect();
-    let runs = tx.waiting_runs(state, &needs.pool, &members, each).await?;
+    let runs = tx.waiting_runs(state, pool, &members, each).await?;
     let mut runs_of = HashMap::<(i64, i64), Vec<Candidate>>::new();
     for run in runs {
         runs_of.entry((run.needs, run.member)).or_default().push(run);
@@ -171,13 +165,13 @@ fn idle_left(wishes: &[Wish], grants: &[Grant<'_>]) -> i64 {
 }
 
 /// The part of a granted run that stays.
-fn rest_of<'a>(grant: &Grant<'_>, needs: &'a Needs) -> Option<NewRun<'a>> {
+fn rest_of<'a>(grant: &Grant<'_>, pool: &'a str) -> Option<NewRun<'a>> {
     let (run, lo) = (grant.run, grant.rest?);
     Some(NewRun {
         upload: run.upload,
         organisation: run.organisation,
         member: run.member,
-        pool: &needs.pool,
+        pool,
         needs: run.needs,
         lo,
         hi: narrow(run.hi),

@@ -5,39 +5,52 @@ use std::collections::{BTreeSet, HashMap, btree_set};
 use std::time::{Duration, Instant};
 
 use super::remainder::Remainder;
+use crate::catalog::Abilities;
 use crate::queue::core::Core;
 use crate::queue::fair_share::{FairShares, Owner, PoolShares};
 use crate::queue::waking::{Woken, WokenInPool};
 use crate::store::StoreError;
-use crate::store::queue::{Needs, RunState, WaitingMember};
+use crate::store::queue::{RunState, WaitingMember};
 
 /// Before whatever there is.
 const BEGIN: (i64, i64) = (i64::MIN, i64::MIN);
 /// Looking through the database for who waits takes at most this part of the time: it is a step for each.
 const LOOKING_PART: u32 = 20;
-/// Classes of nodes that are remembered in a pool. What a node runs is its own claim, and each class costs memory and looks.
+/// Classes of nodes that are remembered in a pool. What a node has is its own claim, and each class costs memory and looks.
 const MOST_CLASSES: usize = 32;
 /// A class of nodes of which none has asked for so long is forgotten.
 const FORGET_CLASS: Duration = Duration::from_secs(300);
-/// Classes of needs, one bit each.
-const NEEDS: std::ops::Range<i64> = 0..63;
 
-/// The classes of nodes, by their pool and by what they run.
+/// The nodes of one pool that have the same abilities.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::queue) struct NodeClass {
+    pub(in crate::queue) pool: String,
+    pub(in crate::queue) abilities: Abilities,
+}
+
+/// The classes of nodes, by their pool and by what they have.
 #[derive(Debug, Default)]
-pub(super) struct Classes(HashMap<String, HashMap<i64, Class>>);
+pub(super) struct Classes {
+    by_pool: HashMap<String, HashMap<Abilities, Class>>,
+    /// How many sets of needs were known when it was looked which of them each class meets.
+    sets: usize,
+}
 
 /// What one class of nodes could be given.
 #[derive(Debug)]
 pub(super) struct Class {
+    /// Numbers of the sets of needs that they meet, ascending.
+    met: Vec<i64>,
     ready: Waiting,
     partial: Waiting,
     weights: Weights,
     asked: Instant,
 }
 
-impl Default for Class {
-    fn default() -> Self {
+impl Class {
+    fn new(met: Vec<i64>) -> Self {
         Self {
+            met,
             ready: Waiting::default(),
             partial: Waiting::default(),
             weights: Weights::default(),
@@ -177,53 +190,73 @@ impl Waiting {
 
 impl Classes {
     /// The class of these nodes, which may push out the one of its pool that asked longest ago.
-    pub(super) fn of(&mut self, needs: &Needs) -> &mut Class {
-        let classes = self.0.entry(needs.pool.clone()).or_default();
+    /// A new one meets what `met` says.
+    pub(super) fn of(&mut self, nodes: &NodeClass, met: impl FnOnce(&Abilities) -> Vec<i64>) -> &mut Class {
+        let classes = self.by_pool.entry(nodes.pool.clone()).or_default();
         if classes.len() >= MOST_CLASSES
-            && !classes.contains_key(&needs.runs)
-            && let Some(&oldest) = classes.iter().min_by_key(|(_, class)| class.asked).map(|(runs, _)| runs)
+            && !classes.contains_key(&nodes.abilities)
+            && let Some(oldest) =
+                classes.iter().min_by_key(|(_, class)| class.asked).map(|(abilities, _)| abilities.clone())
         {
             classes.remove(&oldest);
         }
-        classes.entry(needs.runs).or_default()
+        classes.entry(nodes.abilities.clone()).or_insert_with(|| Class::new(met(&nodes.abilities)))
+    }
+
+    /// Where more sets of needs are known than before, looks which each class meets, and sees to it that the database is looked through for
+    /// them.
+    pub(super) fn learn(&mut self, sets: usize, met: impl Fn(&Abilities) -> Vec<i64>) {
+        if sets == self.sets {
+            return;
+        }
+        self.sets = sets;
+        for (abilities, class) in self.by_pool.values_mut().flatten() {
+            class.met = met(abilities);
+            (class.ready.fresh, class.partial.fresh) = (false, false);
+        }
     }
 
     /// Takes in what became ready or partial in this process.
     pub(super) fn wake(&mut self, woken: &Woken, shares: &FairShares) {
         for (pool, woken) in &woken.0 {
-            for (&runs, class) in self.0.get_mut(pool).into_iter().flatten() {
-                class.wake(runs, woken, shares.of(pool));
+            for class in self.by_pool.get_mut(pool).into_iter().flat_map(HashMap::values_mut) {
+                class.wake(woken, shares.of(pool));
             }
         }
     }
 
     /// Forgets those that have not asked for long, and sees to it that the others look through the database again.
     pub(super) fn look_again(&mut self) {
-        self.0.retain(|_, classes| {
+        self.by_pool.retain(|_, classes| {
             classes.retain(|_, class| class.asked.elapsed() <= FORGET_CLASS);
             !classes.is_empty()
         });
-        for class in self.0.values_mut().flat_map(HashMap::values_mut) {
+        for class in self.by_pool.values_mut().flat_map(HashMap::values_mut) {
             (class.ready.fresh, class.partial.fresh) = (false, false);
         }
     }
 
     /// Whether nodes of the pool ask.
     pub(super) fn has_pool(&self, pool: &str) -> bool {
-        self.0.contains_key(pool)
+        self.by_pool.contains_key(pool)
     }
 
     /// Whether the organisation has something waiting there, as far as is known.
     pub(super) fn is_waiting(&self, pool: &str, organisation: i64) -> bool {
-        let mut classes = self.0.get(pool).into_iter().flat_map(HashMap::values);
+        let mut classes = self.by_pool.get(pool).into_iter().flat_map(HashMap::values);
         classes.any(|class| class.ready.has(organisation) || class.partial.has(organisation))
     }
 }
 
 impl Class {
-    fn wake(&mut self, runs: i64, woken: &WokenInPool, shares: Option<&PoolShares>) {
+    /// Numbers of the sets of needs that these nodes meet, ascending.
+    pub(super) fn met(&self) -> &[i64] {
+        &self.met
+    }
+
+    fn wake(&mut self, woken: &WokenInPool, shares: Option<&PoolShares>) {
         for (&(needs, member), &(organisation, vstart)) in woken {
-            if NEEDS.contains(&needs) && (runs >> needs) & 1 == 1 {
+            if self.met.binary_search(&needs).is_ok() {
                 let owner = Owner { organisation, member };
                 self.ready.wake(needs, owner, vstart, shares);
                 self.partial.wake(needs, owner, vstart, shares);
@@ -235,22 +268,22 @@ impl Class {
     pub(super) async fn find(
         &mut self,
         core: &Core,
-        class: &Needs,
+        pool: &str,
         shares: Option<&PoolShares>,
         idle: bool,
     ) -> Result<(), StoreError> {
         self.asked = Instant::now();
-        let needs: Vec<_> = NEEDS.filter(|needs| (class.runs >> needs) & 1 == 1).map(|needs| (needs,)).collect();
+        let needs: Vec<_> = self.met.iter().map(|&needs| (needs,)).collect();
         if self.ready.is_due(self.asked, true) {
             let began = Instant::now();
-            let members = core.store.waiting_members(RunState::READY, &class.pool, &needs).await?;
+            let members = core.store.waiting_members(RunState::READY, pool, &needs).await?;
             self.weights.0.extend(members.iter().map(|&(.., organisation, weight)| (organisation, weight)));
             self.ready.found(&members, shares, began);
         }
         // Where there is ready work, most looks take nothing else.
         if idle && self.partial.is_due(self.asked, self.ready.is_empty()) {
             let began = Instant::now();
-            let members = core.store.waiting_members(RunState::PARTIAL, &class.pool, &needs).await?;
+            let members = core.store.waiting_members(RunState::PARTIAL, pool, &needs).await?;
             self.weights.0.extend(members.iter().map(|&(.., organisation, weight)| (organisation, weight)));
             self.partial.found(&members, shares, began);
         }
@@ -294,21 +327,30 @@ impl Class {
 mod tests {
     use super::*;
 
-    fn needs(pool: &str, runs: i64) -> Needs {
-        Needs { pool: pool.to_owned(), runs }
+    /// Nodes of the pool that have these bits.
+    fn nodes(pool: &str, bits: i64) -> NodeClass {
+        NodeClass { pool: pool.to_owned(), abilities: Abilities::written(None, bits) }
+    }
+
+    /// That meet those needs.
+    fn met(abilities: &Abilities) -> Vec<i64> {
+        (0..63).filter(|needs| (abilities.bits() >> needs) & 1 == 1).collect()
     }
 
     #[test]
     fn a_pool_whose_nodes_claim_ever_other_things_has_few_classes() {
         let mut classes = Classes::default();
-        classes.of(&needs("other", 2));
-        for runs in 1..1000 {
-            classes.of(&needs("p", runs)).asked += Duration::from_nanos(runs.unsigned_abs());
-            assert!(classes.0["p"].len() <= MOST_CLASSES);
+        let name = |number: u64| Abilities::written(Some(&format!("{number:04}")), 0);
+        let class = |number| NodeClass { pool: "p".to_owned(), abilities: name(number) };
+        classes.of(&nodes("other", 2), met);
+        for number in 1..1000 {
+            classes.of(&class(number), met).asked += Duration::from_nanos(number);
+            assert!(classes.by_pool["p"].len() <= MOST_CLASSES);
         }
-        let mut left: Vec<_> = classes.0["p"].keys().copied().collect();
+        let mut left: Vec<_> = classes.by_pool["p"].keys().map(Abilities::as_str).collect();
         left.sort_unstable();
-        assert_eq!(left, (1000 - MOST_CLASSES as i64..1000).collect::<Vec<_>>(), "those that asked last");
+        let last: Vec<_> = (1000 - MOST_CLASSES as u64..1000).map(name).collect();
+        assert_eq!(left, last.iter().map(Abilities::as_str).collect::<Vec<_>>(), "those that asked last");
         assert!(classes.has_pool("other"), "another pool's are left alone");
     }
 
@@ -316,13 +358,25 @@ mod tests {
     fn who_is_waiting_in_any_class_of_a_pool_is_known() {
         let mut classes = Classes::default();
         for (pool, runs) in [("p", 0b010), ("p", 0b110), ("q", 0b110)] {
-            classes.of(&needs(pool, runs));
+            classes.of(&nodes(pool, runs), met);
         }
         let mut woken = Woken::default();
         woken.0.entry("p".to_owned()).or_default().insert((2, 21), (7, 1));
         classes.wake(&woken, &FairShares::default());
         assert!(classes.is_waiting("p", 7) && !classes.is_waiting("p", 8) && !classes.is_waiting("q", 7));
-        assert!(classes.0["p"][&0b010].ready.is_empty(), "who cannot run it is not woken");
+        let other = &classes.by_pool["p"][&nodes("p", 0b010).abilities];
+        assert!(other.ready.is_empty(), "who cannot run it is not woken");
+    }
+
+    #[test]
+    fn a_class_that_is_there_meets_sets_that_become_known_later() {
+        let mut classes = Classes::default();
+        classes.of(&nodes("p", 0b010), |_| Vec::new());
+        classes.learn(1, met);
+        let mut woken = Woken::default();
+        woken.0.entry("p".to_owned()).or_default().insert((1, 21), (7, 1));
+        classes.wake(&woken, &FairShares::default());
+        assert!(classes.is_waiting("p", 7));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What engines say of themselves.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use crate::store::dialect::{execute, read};
 use crate::store::{Store, StoreError, Tx, json};
@@ -205,12 +205,6 @@ impl Store {
         self.with_published(described).await
     }
 
-    /// What nodes of the pool could run between them when they were heard last, one bit for each need.
-    pub(crate) async fn abilities_of(&self, pool: &str) -> Result<i64, StoreError> {
-        let rows = read!(self, (i64,), "select distinct runs from nodes where pool = $1", pool)?;
-        Ok(rows.into_iter().fold(0, |bits, (runs,)| bits | runs))
-    }
-
     /// What was said last of published releases, by nodes of any of these pools.
     pub(crate) async fn described_releases_by(&self, pools: &[(String,)]) -> Result<Vec<DescribedRow>, StoreError> {
         let described = read!(
@@ -245,38 +239,23 @@ impl Store {
         Ok(found.first().map_or(0, |(releases,)| *releases))
     }
 
-    /// Pools of which a node was seen lately, and what their nodes can run between them, one bit for each need.
-    pub(crate) async fn pool_abilities(&self, within_ms: i64) -> Result<HashMap<String, i64>, StoreError> {
-        let rows = read!(
-            self,
-            (String, i64),
-            "select distinct pool, runs from nodes where seen_at >= {steady} - $1",
-            within_ms
-        )?;
-        let mut pools = HashMap::new();
-        for (pool, runs) in rows {
-            *pools.entry(pool).or_default() |= runs;
-        }
-        Ok(pools)
-    }
-
-    /// Published releases that need one of these abilities and that no node of the pool has described, newest first: digest and
+    /// Published releases that need one of these sets and that no node of the pool has described, newest first: digest and
     /// what it needs.
     pub(crate) async fn undescribed_releases(
         &self,
         pool: &str,
-        runs: i64,
+        needs: &[(i64,)],
         limit: i64,
     ) -> Result<Vec<(String, i64)>, StoreError> {
         Ok(read!(
             self,
             (String, i64),
             "select r.digest, r.needs from releases r
-             where (($2 >> cast(r.needs as integer)) & 1) <> 0
+             where r.needs in (select cast(e.value ->> 0 as bigint) from {rows $2})
                  and not exists (select 1 from descriptions d where d.pool = $1 and d.digest = r.digest)
              order by r.number desc limit $3",
             pool,
-            runs,
+            json(needs)?,
             limit
         )?)
     }
@@ -333,7 +312,7 @@ mod tests {
                 store,
                 (i64, i64, i64, String),
                 "explain query plan select r.digest, r.needs from releases r
-                 where ((7 >> cast(r.needs as integer)) & 1) <> 0
+                 where r.needs in (select cast(e.value ->> 0 as bigint) from {rows '[[1]]'})
                      and not exists (select 1 from descriptions d where d.pool = 'p' and d.digest = r.digest)
                  order by r.number desc limit 7"
             ),

@@ -6,14 +6,16 @@ use crate::store::dialect::{execute, read, rows};
 use crate::store::{Store, StoreError, Tx, json};
 
 impl Tx {
-    /// Writes down that a node is there, and what it runs. False: it is not known.
-    pub(crate) async fn see_node(&mut self, pool: &str, id: &str, runs: i64) -> Result<bool, StoreError> {
+    /// Writes down that a node is there, and what it has; also as servers read it that know no names. False: it is not known.
+    pub(crate) async fn see_node(&mut self, pool: &str, id: &str, has: (&str, i64)) -> Result<bool, StoreError> {
+        let (abilities, bits) = has;
         let seen = execute!(
             self,
-            "update nodes set runs = $3, seen_at = {steady} where pool = $1 and id = $2",
+            "update nodes set abilities = $3, runs = $4, seen_at = {steady} where pool = $1 and id = $2",
             pool,
             id,
-            runs
+            abilities,
+            bits
         )?;
         Ok(seen > 0)
     }
@@ -35,12 +37,12 @@ impl Tx {
     }
 
     /// Makes a node known, and if the pool has too many of them forgets those that were not seen for so long. False: there are
-    /// too many all the same.
+    /// too many all the same. Without a word of what it has, it has what it had.
     pub(crate) async fn meet_node(
         &mut self,
         pool: &str,
         id: &str,
-        runs: i64,
+        has: Option<(&str, i64)>,
         unseen_ms: i64,
     ) -> Result<bool, StoreError> {
         if self.is_full(pool).await? {
@@ -49,14 +51,17 @@ impl Tx {
                 return Ok(false);
             }
         }
+        let (abilities, bits) = has.unzip();
         execute!(
             self,
-            "insert into nodes (pool, id, runs, seen_at) values ($1, $2, $3, {steady})
-             on conflict (pool, id) do update set
-                 runs = case when excluded.runs = 0 then nodes.runs else excluded.runs end, seen_at = excluded.seen_at",
+            "insert into nodes (pool, id, abilities, runs, seen_at) values ($1, $2, $3, $4, {steady})
+             on conflict (pool, id) do update set abilities = coalesce(excluded.abilities, nodes.abilities),
+                 runs = case when excluded.abilities is null then nodes.runs else excluded.runs end,
+                 seen_at = excluded.seen_at",
             pool,
             id,
-            runs
+            abilities,
+            bits.unwrap_or(0)
         )?;
         Ok(true)
     }
@@ -66,9 +71,15 @@ impl Tx {
         Ok(nodes.first().is_some_and(|(nodes,)| *nodes >= MAX_POOL_NODES as i64))
     }
 
-    /// Forgets a node.
-    pub(crate) async fn forget_node(&mut self, pool: &str, id: &str) -> Result<(), StoreError> {
-        execute!(self, "delete from nodes where pool = $1 and id = $2", pool, id)?;
+    /// Counts a node as not seen for so long. What it has is known until it is forgotten.
+    pub(crate) async fn miss_node(&mut self, pool: &str, id: &str, unseen_ms: i64) -> Result<(), StoreError> {
+        execute!(
+            self,
+            "update nodes set seen_at = {steady} - $3 - 1 where pool = $1 and id = $2 and seen_at >= {steady} - $3",
+            pool,
+            id,
+            unseen_ms
+        )?;
         Ok(())
     }
 
@@ -86,17 +97,33 @@ impl Store {
         Ok(!found.is_empty())
     }
 
-    /// Whether a node of the pool that has what is needed was seen lately.
-    pub(crate) async fn node_seen(&self, pool: &str, needs: i64, within_ms: i64) -> Result<bool, StoreError> {
-        let found = read!(
+    /// What nodes of a pool have that were seen lately, each different set once: names, and bits where there are none.
+    pub(crate) async fn abilities_in(
+        &self,
+        pool: &str,
+        within_ms: i64,
+    ) -> Result<Vec<(Option<String>, i64)>, StoreError> {
+        Ok(read!(
             self,
-            (String,),
-            "select id from nodes where pool = $1 and ((runs >> cast($2 as integer)) & 1) <> 0 and seen_at >= {steady} - $3
-             limit 1",
+            (Option<String>, i64),
+            "select distinct abilities, case when abilities is null then runs else 0 end from nodes
+             where pool = $1 and seen_at >= {steady} - $2",
             pool,
-            needs,
             within_ms
-        )?;
-        Ok(!found.is_empty())
+        )?)
+    }
+
+    /// The same of every pool of which a node was seen lately.
+    pub(crate) async fn abilities_by_pool(
+        &self,
+        within_ms: i64,
+    ) -> Result<Vec<(String, Option<String>, i64)>, StoreError> {
+        Ok(read!(
+            self,
+            (String, Option<String>, i64),
+            "select distinct pool, abilities, case when abilities is null then runs else 0 end from nodes
+             where seen_at >= {steady} - $1",
+            within_ms
+        )?)
     }
 }

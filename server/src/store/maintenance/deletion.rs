@@ -70,6 +70,7 @@ impl Store {
         &self,
         taken: i64,
         untaken: i64,
+        devices_since: i64,
         limit: i64,
     ) -> Result<Vec<(i64, i64)>, StoreError> {
         Ok(read!(
@@ -79,12 +80,15 @@ impl Store {
              where finished_at is not null and finished_at < $1 and emptied
                  and (finished_at < $2 or not exists (
                      select 1 from events v join members m on m.id = v.member
-                     where v.upload = uploads.number and v.cursor > m.taken)
+                     where v.upload = uploads.number and v.cursor > coalesce(
+                         (select min(case when d.device = '' then m.taken else d.taken end) from devices d
+                          where d.member = m.id and d.seen_at >= $4), m.taken))
                      and not exists (select 1 from unfetched f where f.upload = uploads.number))
              order by finished_at limit $3",
             taken,
             untaken,
-            limit
+            limit,
+            devices_since
         )?)
     }
 
@@ -182,6 +186,11 @@ impl Tx {
         execute!(
             self,
             "delete from unfetched where upload in (select cast(e.value ->> 0 as bigint) from {rows $1})",
+            &numbers
+        )?;
+        execute!(
+            self,
+            "delete from upload_tasks where upload in (select cast(e.value ->> 0 as bigint) from {rows $1})",
             &numbers
         )?;
         execute!(

@@ -19,6 +19,8 @@ pub(crate) struct NewEvent<'a> {
     pub(crate) mark: i64,
     pub(crate) upload: i64,
     pub(crate) index: Option<u32>,
+    /// The jobs of a batch.
+    pub(crate) jobs: Option<&'a str>,
     pub(crate) kind: &'a str,
     pub(crate) fence: i64,
     pub(crate) body: Option<&'a [u8]>,
@@ -33,6 +35,7 @@ pub(crate) struct EventRow {
     pub(crate) mark: i64,
     pub(crate) upload: String,
     pub(crate) idx: Option<i64>,
+    pub(crate) jobs: Option<String>,
     pub(crate) kind: String,
     pub(crate) fence: i64,
     pub(crate) body: Option<Vec<u8>>,
@@ -40,7 +43,7 @@ pub(crate) struct EventRow {
     pub(crate) object_sha256: Option<String>,
 }
 
-crate::store::from_row!(EventRow { cursor, mark, upload, idx, kind, fence, body, object_length, object_sha256 });
+crate::store::from_row!(EventRow { cursor, mark, upload, idx, jobs, kind, fence, body, object_length, object_sha256 });
 
 /// What is known of a place in a member's events.
 #[derive(Clone, Debug)]
@@ -52,12 +55,15 @@ pub(crate) struct Place {
     /// How far the member has taken in its events, and the mark there.
     pub(crate) taken: i64,
     pub(crate) taken_mark: Option<i64>,
+    /// How far the device has that asks.
+    pub(crate) device_taken: i64,
+    pub(crate) device_mark: Option<i64>,
 }
 
-crate::store::from_row!(Place { furthest, mark, taken, taken_mark });
+crate::store::from_row!(Place { furthest, mark, taken, taken_mark, device_taken, device_mark });
 
-/// Under which fence a result was recorded: upload, index, fence.
-pub(crate) type ResultFence = (i64, i64, i64);
+/// Under which fence a result was recorded, and for which jobs: upload, first job, fence, jobs of a batch.
+pub(crate) type ResultFence = (i64, i64, i64, Option<String>);
 
 impl Tx {
     /// Allots cursors: (organisation, how many) each; answers (organisation, the last one). The organisations stay
@@ -123,6 +129,7 @@ impl Tx {
             base
         )?;
         execute!(self, "update members set taken = 0, taken_mark = null where id = $1", member)?;
+        execute!(self, "update devices set taken = 0, taken_mark = null where member = $1", member)?;
         // Some may have been deleted meanwhile, so what was moved is not counted.
         execute!(
             self,
@@ -152,12 +159,12 @@ impl Tx {
         execute!(
             self,
             "insert into events (member, cursor, upload, idx, kind, fence, body, object_length, object_sha256, mark,
-                 created_at)
+                 jobs, created_at)
              select cast(e.value ->> 0 as bigint), cast(e.value ->> 1 as bigint), cast(e.value ->> 2 as bigint),
                  cast(e.value ->> 3 as bigint), e.value ->> 4, cast(e.value ->> 5 as bigint),
                  case when (e.value ->> 6) is not null
                      then substr($2, cast(e.value ->> 6 as integer), cast(e.value ->> 7 as integer)) end,
-                 cast(e.value ->> 8 as bigint), e.value ->> 9, cast(e.value ->> 10 as bigint), {now}
+                 cast(e.value ->> 8 as bigint), e.value ->> 9, cast(e.value ->> 10 as bigint), e.value ->> 11, {now}
              from {rows $1}",
             json(&rows)?,
             bodies
@@ -207,7 +214,7 @@ impl Tx {
         Ok(rows!(
             self,
             ResultFence,
-            "select v.upload, v.idx, v.fence
+            "select v.upload, v.idx, v.fence, v.jobs
              from {rows $1} join events v
                  on v.upload = cast(e.value ->> 0 as bigint) and v.idx = cast(e.value ->> 1 as bigint)",
             json(jobs)?
@@ -233,6 +240,7 @@ impl Serialize for Row<'_> {
             event.object.map(|(length, _)| length),
             event.object.map(|(_, sha256)| sha256),
             event.mark,
+            event.jobs,
         )
             .serialize(serializer)
     }
@@ -249,11 +257,11 @@ impl Store {
         Ok(read!(
             self,
             EventRow,
-            "select p.cursor, coalesce(p.mark, 0) as mark, u.id as upload, p.idx, p.kind, p.fence, p.body,
+            "select p.cursor, coalesce(p.mark, 0) as mark, u.id as upload, p.idx, p.jobs, p.kind, p.fence, p.body,
                  p.object_length, p.object_sha256
              from (select q.*,
                        sum(coalesce(length(q.body), 0)) over (order by q.cursor) - coalesce(length(q.body), 0) as before
-                   from (select cursor, mark, upload, idx, kind, fence, body, object_length, object_sha256 from events
+                   from (select cursor, mark, upload, idx, jobs, kind, fence, body, object_length, object_sha256 from events
                          where member = $1 and cursor > $2 and kind <> 'withdrawn'
                          order by cursor limit $3) as q) as p
              join uploads u on u.number = p.upload
@@ -279,16 +287,20 @@ impl Store {
         Ok(found.first().is_none_or(|(count, sum)| *count <= most && *sum <= bytes))
     }
 
-    /// What there is at a member's cursor; nothing if there is no such member.
-    pub(crate) async fn place(&self, member: i64, cursor: i64) -> Result<Option<Place>, StoreError> {
+    /// What there is at a member's cursor, for one of its devices; nothing if there is no such member.
+    pub(crate) async fn place(&self, member: i64, device: &str, cursor: i64) -> Result<Option<Place>, StoreError> {
         let found = read!(
             self,
             Place,
-            "select o.cursor as furthest, m.taken, m.taken_mark,
+            "select o.cursor as furthest, m.taken, m.taken_mark, coalesce(d.taken, 0) as device_taken,
+                 d.taken_mark as device_mark,
                  (select coalesce(v.mark, 0) from events v where v.member = m.id and v.cursor = $2) as mark
-             from members m join organisations o on o.id = m.organisation where m.id = $1",
+             from members m join organisations o on o.id = m.organisation
+             left join devices d on d.member = m.id and d.device = $3
+             where m.id = $1",
             member,
-            cursor
+            cursor,
+            device
         )?;
         Ok(found.into_iter().next())
     }

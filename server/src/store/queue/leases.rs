@@ -4,14 +4,6 @@ use super::run_state::RunState;
 use crate::store::dialect::{read, rows};
 use crate::store::{Store, StoreError, Tx, json};
 
-/// What the nodes of one class can run: those of one pool that have the same contracts and backends.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Needs {
-    pub(crate) pool: String,
-    /// Bit n: they run what needs n.
-    pub(crate) runs: i64,
-}
-
 /// A run that could be leased; locked. One that another transaction locks is passed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {

@@ -23,7 +23,7 @@ pub(crate) fn upload_of(run: i64) -> i64 {
     run >> LO_BITS
 }
 
-/// The file index a run is named after.
+/// The number of the job a run is named after.
 pub(crate) fn lo_of(run: i64) -> u32 {
     u32::from(run as u16)
 }
@@ -115,12 +115,12 @@ crate::store::from_row!(RunRow {
 });
 
 impl RunRow {
-    /// Index of the file the run is named after.
+    /// Number of the job the run is named after.
     pub(crate) fn lo(&self) -> u32 {
         lo_of(self.id)
     }
 
-    /// Index after its last file.
+    /// Number after its last job.
     pub(crate) fn hi(&self) -> u32 {
         u32::try_from(self.hi).unwrap_or(0)
     }
@@ -155,6 +155,7 @@ impl RunRow {
 pub(crate) struct WaitingRun {
     pub(crate) id: i64,
     pub(crate) upload: i64,
+    pub(crate) needs: i64,
     pub(crate) first_chunk: i64,
     pub(crate) last_chunk: i64,
     state: i64,
@@ -163,7 +164,7 @@ pub(crate) struct WaitingRun {
     pub(crate) vstart: i64,
 }
 
-crate::store::from_row!(WaitingRun { id, upload, first_chunk, last_chunk, state, patient, alone, vstart });
+crate::store::from_row!(WaitingRun { id, upload, needs, first_chunk, last_chunk, state, patient, alone, vstart });
 
 impl WaitingRun {
     pub(crate) fn state(&self) -> RunState {
@@ -239,7 +240,7 @@ impl Tx {
         Ok(rows!(
             self,
             WaitingRun,
-            "select r.id, r.upload, r.first_chunk, r.last_chunk, r.state, r.patient, r.alone, r.vstart
+            "select r.id, r.upload, r.needs, r.first_chunk, r.last_chunk, r.state, r.patient, r.alone, r.vstart
              from {rows $1} join runs r
                  on r.upload = cast(e.value ->> 0 as bigint) and r.first_chunk < cast(e.value ->> 1 as bigint)
              where r.state < 2 and (r.due_at is null or r.due_at <= {now} or r.due_at > {now} + $2)

@@ -16,7 +16,11 @@ pub(crate) struct NewUpload<'a> {
     pub(crate) needs: i64,
     pub(crate) header_length: i64,
     pub(crate) header_sha256: &'a str,
+    /// Jobs: files times tasks.
     pub(crate) files: i64,
+    pub(crate) tasks: i64,
+    /// Its tasks are written down apart.
+    pub(crate) listed: bool,
     pub(crate) chunks: i64,
     pub(crate) ranges_sha256: &'a str,
 }
@@ -35,6 +39,8 @@ impl Serialize for NewUpload<'_> {
             self.files,
             self.chunks,
             self.ranges_sha256,
+            self.tasks,
+            self.listed,
         )
             .serialize(serializer)
     }
@@ -49,11 +55,14 @@ pub(crate) struct UploadRow {
     pub(crate) member: i64,
     pub(crate) release: String,
     pub(crate) pool: String,
-    pub(crate) needs: i64,
     pub(crate) header_length: i64,
     pub(crate) header_sha256: String,
     pub(crate) header_stored: bool,
+    /// Jobs: files times tasks.
     pub(crate) files: i64,
+    pub(crate) tasks: i64,
+    /// Its tasks are written down apart.
+    pub(crate) listed: bool,
     pub(crate) chunks: i64,
     pub(crate) ranges_sha256: String,
     pub(crate) stored: i64,
@@ -71,11 +80,12 @@ crate::store::from_row!(UploadRow {
     member,
     release,
     pool,
-    needs,
     header_length,
     header_sha256,
     header_stored,
     files,
+    tasks,
+    listed,
     chunks,
     ranges_sha256,
     stored,
@@ -85,6 +95,13 @@ crate::store::from_row!(UploadRow {
     cancelled,
     finished_at
 });
+
+impl UploadRow {
+    /// How many files each of its tasks has.
+    pub(crate) fn files_of_task(&self) -> i64 {
+        self.files / self.tasks.max(1)
+    }
+}
 
 /// What changes of an upload when chunks come: number, whether the header is stored, how many chunks more.
 pub(crate) type Advance = (i64, bool, i64);
@@ -97,10 +114,11 @@ impl Tx {
             self,
             (i64, String),
             "insert into uploads (id, organisation, member, release, pool, needs, header_length, header_sha256, files,
-                 chunks, ranges_sha256, created_at, touched_at)
+                 chunks, ranges_sha256, tasks, listed, created_at, touched_at)
              select e.value ->> 0, cast(e.value ->> 1 as bigint), cast(e.value ->> 2 as bigint), e.value ->> 3,
                  e.value ->> 4, cast(e.value ->> 5 as bigint), cast(e.value ->> 6 as bigint), e.value ->> 7,
-                 cast(e.value ->> 8 as bigint), cast(e.value ->> 9 as bigint), e.value ->> 10, {now}, {now}
+                 cast(e.value ->> 8 as bigint), cast(e.value ->> 9 as bigint), e.value ->> 10,
+                 cast(e.value ->> 11 as bigint), cast(e.value ->> 12 as boolean), {now}, {now}
              from {rows $1} where true order by 1
              on conflict (id) do nothing
              returning number, id",
@@ -113,8 +131,8 @@ impl Tx {
         Ok(rows!(
             self,
             UploadRow,
-            "select number, id, organisation, member, release, pool, needs, header_length, header_sha256, header_stored,
-                 files, chunks, ranges_sha256, stored, prefix, missing_below, done, cancelled, finished_at
+            "select number, id, organisation, member, release, pool, header_length, header_sha256, header_stored,
+                 files, tasks, listed, chunks, ranges_sha256, stored, prefix, missing_below, done, cancelled, finished_at
              from uploads where id in (select e.value ->> 0 from {rows $1})",
             json(ids)?
         )?)
@@ -125,8 +143,8 @@ impl Tx {
         Ok(rows!(
             self,
             UploadRow,
-            "select number, id, organisation, member, release, pool, needs, header_length, header_sha256, header_stored,
-                 files, chunks, ranges_sha256, stored, prefix, missing_below, done, cancelled, finished_at
+            "select number, id, organisation, member, release, pool, header_length, header_sha256, header_stored,
+                 files, tasks, listed, chunks, ranges_sha256, stored, prefix, missing_below, done, cancelled, finished_at
              from uploads where id in (select e.value ->> 0 from {rows $1}) order by number {lock}",
             json(ids)?
         )?)
@@ -137,8 +155,8 @@ impl Tx {
         Ok(rows!(
             self,
             UploadRow,
-            "select number, id, organisation, member, release, pool, needs, header_length, header_sha256, header_stored,
-                 files, chunks, ranges_sha256, stored, prefix, missing_below, done, cancelled, finished_at
+            "select number, id, organisation, member, release, pool, header_length, header_sha256, header_stored,
+                 files, tasks, listed, chunks, ranges_sha256, stored, prefix, missing_below, done, cancelled, finished_at
              from uploads where number in (select cast(e.value ->> 0 as bigint) from {rows $1}) order by number {lock}",
             json(numbers)?
         )?)
@@ -149,8 +167,8 @@ impl Tx {
         Ok(rows!(
             self,
             UploadRow,
-            "select number, id, organisation, member, release, pool, needs, header_length, header_sha256, header_stored,
-                 files, chunks, ranges_sha256, stored, prefix, missing_below, done, cancelled, finished_at
+            "select number, id, organisation, member, release, pool, header_length, header_sha256, header_stored,
+                 files, tasks, listed, chunks, ranges_sha256, stored, prefix, missing_below, done, cancelled, finished_at
              from uploads where number in (select cast(e.value ->> 0 as bigint) from {rows $1})",
             json(numbers)?
         )?)

@@ -8,6 +8,7 @@ use crate::store::{Store, StoreError};
 #[derive(Clone, Debug)]
 pub(crate) struct RunView {
     pub(crate) id: i64,
+    pub(crate) needs: i64,
     pub(crate) hi: i64,
     pub(crate) gone: i64,
     pub(crate) state: i64,
@@ -18,7 +19,7 @@ pub(crate) struct RunView {
     pub(crate) per_mille: i64,
 }
 
-crate::store::from_row!(RunView { id, hi, gone, state, last_chunk, paused, attempt, per_mille });
+crate::store::from_row!(RunView { id, needs, hi, gone, state, last_chunk, paused, attempt, per_mille });
 
 /// Where a recorded result is: upload's id, index, fence, SHA-256.
 pub(crate) type ResultPlace = (String, i64, i64, String);
@@ -29,8 +30,8 @@ impl Store {
         Ok(read!(
             self,
             UploadRow,
-            "select number, id, organisation, member, release, pool, needs, header_length, header_sha256, header_stored,
-                 files, chunks, ranges_sha256, stored, prefix, missing_below, done, cancelled, finished_at
+            "select number, id, organisation, member, release, pool, header_length, header_sha256, header_stored,
+                 files, tasks, listed, chunks, ranges_sha256, stored, prefix, missing_below, done, cancelled, finished_at
              from uploads where member = $1 and number > $2 and finished_at is null order by number limit $3",
             member,
             after,
@@ -43,8 +44,8 @@ impl Store {
         let found = read!(
             self,
             UploadRow,
-            "select number, id, organisation, member, release, pool, needs, header_length, header_sha256, header_stored,
-                 files, chunks, ranges_sha256, stored, prefix, missing_below, done, cancelled, finished_at
+            "select number, id, organisation, member, release, pool, header_length, header_sha256, header_stored,
+                 files, tasks, listed, chunks, ranges_sha256, stored, prefix, missing_below, done, cancelled, finished_at
              from uploads where id = $1 and member = $2",
             id,
             member
@@ -57,7 +58,7 @@ impl Store {
         Ok(read!(
             self,
             RunView,
-            "select id, hi, gone, state, last_chunk, due_at is not null as paused, attempt, per_mille
+            "select id, needs, hi, gone, state, last_chunk, due_at is not null as paused, attempt, per_mille
              from runs where id >= $1 and id < $2",
             super::runs::run_id(upload, 0),
             super::runs::run_id(upload + 1, 0)

@@ -34,6 +34,7 @@ async fn an_engine_is_dropped_in_used_and_taken_away() {
         digest: sha256(&component),
         length: component.len() as u64,
         contract: 2,
+        minor: 0,
         description: r#"{"version":"0.3.0"}"#.to_owned(),
         stored: false,
     };
@@ -62,13 +63,13 @@ async fn an_engine_is_dropped_in_used_and_taken_away() {
     let other = mill.admin.create_token("mill", "stray", Scope::Processor, Some("other")).await.unwrap().text;
     problem(mill.get(&other, &path).await, StatusCode::NOT_FOUND).await;
     let mut sample = mill.upload(1);
-    sample.open.release.clone_from(&dropped.digest);
+    sample.open.tasks[0].releases[0].clone_from(&dropped.digest);
     mill.send(&sample).await;
 
     assert!(offer(&mill, Vec::new()).await.is_empty());
     assert_eq!(listed(&mill).await, [published]);
     let mut another = mill.upload(2);
-    another.open.release.clone_from(&dropped.digest);
+    another.open.tasks[0].releases[0].clone_from(&dropped.digest);
     let request = OpenRequest { uploads: vec![another.open] };
     let refused: OpenAnswer = mill.ask(&mill.user, paths::UPLOADS, &request).await;
     assert_eq!(one(refused.uploads).into_result().unwrap_err().code, ErrorCode::NotFound);
@@ -84,6 +85,7 @@ async fn a_component_that_is_lost_is_no_longer_handed_out() {
         digest: sha256(&component),
         length: component.len() as u64,
         contract: 2,
+        minor: 0,
         description: "{}".to_owned(),
         stored: false,
     };
@@ -141,6 +143,7 @@ async fn store(mill: &Mill, name: &str, component: &[u8]) -> Offer {
         digest: sha256(component),
         length: component.len() as u64,
         contract: 2,
+        minor: 0,
         description: "{}".to_owned(),
         stored: false,
     };

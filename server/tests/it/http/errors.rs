@@ -101,7 +101,7 @@ async fn another_organisation_sees_nothing_of_an_upload() {
 #[tokio::test]
 async fn every_status_has_the_one_shape() {
     let mill = Mill::start().await;
-    let nothing = mill.get(&mill.user, "/v1/nothing").await;
+    let nothing = mill.get(&mill.user, "/v2/nothing").await;
     assert_eq!(problem(nothing, StatusCode::NOT_FOUND).await.error.code, ErrorCode::NotFound);
     let old = mill.get(&mill.user, "/v0/uploads").await;
     problem(old, StatusCode::NOT_FOUND).await;
@@ -121,8 +121,8 @@ async fn every_status_has_the_one_shape() {
     problem(post("{", "application/json").await.unwrap(), StatusCode::BAD_REQUEST).await;
     let missing = problem(post("{}", "application/json").await.unwrap(), StatusCode::UNPROCESSABLE_ENTITY).await;
     assert!(missing.error.message.contains("uploads"), "{}", missing.error.message);
-    let query = problem(mill.get(&mill.user, "/v1/events?after=x").await, StatusCode::BAD_REQUEST).await;
-    assert!(query.error.hint.is_some_and(|hint| hint.contains("/v1/openapi.json")));
+    let query = problem(mill.get(&mill.user, "/v2/events?after=x").await, StatusCode::BAD_REQUEST).await;
+    assert!(query.error.hint.is_some_and(|hint| hint.contains("/v2/openapi.json")));
     let path = paths::UPLOAD.replace("{upload}", "%ff");
     problem(mill.get(&mill.user, &path).await, StatusCode::BAD_REQUEST).await;
 
@@ -186,7 +186,7 @@ async fn one_bad_item_does_not_spoil_its_batch() {
     let mill = Mill::start().await;
     let good = mill.upload(1).open;
     let mut unknown_release = mill.upload(2).open;
-    unknown_release.release = "00".repeat(32);
+    unknown_release.tasks[0].releases[0] = "00".repeat(32);
     let mut bad_id = mill.upload(3).open;
     bad_id.id = "../../secret".to_owned();
     let request = OpenRequest { uploads: vec![unknown_release, good, bad_id] };
@@ -202,7 +202,7 @@ async fn an_upload_over_the_plan_is_refused_alone() {
     let mill = Mill::start_with(|config| config.plan = Plan { max_files: 2, max_chunks: 1 }).await;
     let files = |id, count| {
         let mut upload = mill.upload(id).open;
-        upload.jobs[0].count = count;
+        upload.files[0].count = count;
         upload
     };
     let request = OpenRequest { uploads: vec![files(1, 3), files(2, 2), files(3, u32::MAX)] };

@@ -1,6 +1,6 @@
 //! The stream of events: complete, resumable, and at its end when the server stops.
 
-use filemill_api::{CancelRequest, Cancelled, EventKind, EventPage, Outcome, paths};
+use filemill_api::{CancelRequest, Cancelled, EventKind, EventPage, JobOutcome, Outcome, paths};
 use reqwest::{Response, StatusCode};
 
 use super::{LIMIT, Mill, ok, one, problem};
@@ -64,7 +64,10 @@ async fn a_stream_tells_what_was_and_what_comes_and_resumes_without_gap_or_repea
     let page = reader.page().await.unwrap();
     let event = &page.events[0];
     assert_eq!(event.upload, first);
-    assert_eq!(event.kind, EventKind::Result { index: 0, outcome: Outcome::Cancelled, sealed: None });
+    assert_eq!(
+        event.kind,
+        EventKind::Results { jobs: vec![JobOutcome { job: 0, outcome: Outcome::Cancelled }], sealed: None }
+    );
 
     let second = cancelled(&mill, 2).await;
     let live = reader.page().await.unwrap();

@@ -2,9 +2,10 @@
 
 use filemill_api::{
     AdvanceUpload, Base64, ChunksAnswer, ChunksRequest, Complete, CompleteAnswer, CompleteRequest, Completed,
-    Completion, ComponentUrl, ErrorCode, EventKind, EventPage, FetchAnswer, FetchRequest, JobStates, LeaseReport,
-    MissingRequest, Outcome, Releases, ReportAnswer, ReportRequest, ResultKey, ResultUrlRequest, ResultUrls, RunKey,
-    SealedBody, SealedResult, SignedGet, UploadState, Uploads, WaitReason, WantResult, WhoAmI, paths,
+    ComponentUrl, ErrorCode, EventKind, EventPage, FetchAnswer, FetchRequest, JobOutcome, JobStates, LeaseReport,
+    MissingRequest, Outcome, Releases, ReportAnswer, ReportRequest, ResultKey, ResultUrlRequest, ResultUrls,
+    SealedBody, SealedResult, SignedGet, SpanKey, SpanResult, UploadState, Uploads, WaitReason, WantResult, WhoAmI,
+    paths,
 };
 use reqwest::StatusCode;
 
@@ -46,11 +47,12 @@ async fn a_file_goes_the_whole_way() {
     let leased = mill.lease(5_000).await;
     assert!(leased.lease_ms > 0);
     let work = one(leased.uploads);
-    assert_eq!((&work.upload, &work.release, work.chunks_expected), (&sample.open.id, &mill.release, 1));
+    assert_eq!((&work.upload, work.chunks_expected), (&sample.open.id, 1));
     assert_eq!(fetch(&mill, &work.header).await, sample.header);
     assert_eq!(fetch(&mill, &work.chunks[0].get).await, sample.chunk);
-    let run = one(work.runs);
-    let lease = RunKey { run: run.run, fence: run.fence };
+    let run = one(work.spans);
+    assert_eq!((&run.release, run.jobs), (&mill.release, vec![0]));
+    let lease = SpanKey { span: run.span, fence: run.fence };
     let chunks = ChunksRequest { lease, from: 0, count: 8, wait_ms: 0 };
     let chunks: ChunksAnswer = mill.ask(&mill.processor, paths::LEASE_CHUNKS, &chunks).await;
     assert_eq!(fetch(&mill, &one(chunks.chunks).get).await, sample.chunk);
@@ -64,11 +66,7 @@ async fn a_file_goes_the_whole_way() {
     let states: JobStates = ok(mill.get(&mill.user, &paths::UPLOAD.replace("{upload}", &sample.open.id)).await).await;
     assert_eq!(one(states.waiting).reason, WaitReason::Running { per_mille: 500, attempt: 1 });
 
-    let completion = Completion {
-        index: 0,
-        outcome: Outcome::Succeeded,
-        sealed: Some(SealedBody::Inline(Base64(b"sealed".to_vec()))),
-    };
+    let completion = single(Outcome::Succeeded, Some(SealedBody::Inline(Base64(b"sealed".to_vec()))));
     for _ in 0..2 {
         let done = complete(&mill, lease, vec![completion.clone()]).await;
         assert_eq!(done, Ok(Completed { recorded: 1, ended: true }));
@@ -77,7 +75,10 @@ async fn a_file_goes_the_whole_way() {
     let event = one(page.events);
     assert_eq!(event.upload, sample.open.id);
     let sealed = Some(SealedResult::Inline(Base64(b"sealed".to_vec())));
-    assert_eq!(event.kind, EventKind::Result { index: 0, outcome: Outcome::Succeeded, sealed });
+    assert_eq!(
+        event.kind,
+        EventKind::Results { jobs: vec![JobOutcome { job: 0, outcome: Outcome::Succeeded }], sealed }
+    );
     let rest: EventPage = ok(mill.get(&mill.user, &format!("{}?after={}", paths::EVENTS, page.next)).await).await;
     assert!(rest.events.is_empty());
     assert_eq!(rest.next, page.next);
@@ -94,11 +95,11 @@ async fn a_large_result_goes_by_storage_and_comes_back_by_a_fresh_url() {
     let mill = Mill::start().await;
     let sample = mill.upload(1);
     mill.send(&sample).await;
-    let run = one(one(mill.lease(5_000).await.uploads).runs);
-    let lease = RunKey { run: run.run, fence: run.fence };
+    let run = one(one(mill.lease(5_000).await.uploads).spans);
+    let lease = SpanKey { span: run.span, fence: run.fence };
     let sealed = vec![9; 100_000];
-    let wanted = WantResult { lease, index: 0, length: sealed.len() as u64, sha256: sha256(&sealed) };
-    let stale = WantResult { lease: RunKey { fence: run.fence - 1, ..lease }, ..wanted.clone() };
+    let wanted = WantResult { lease, job: 0, length: sealed.len() as u64, sha256: sha256(&sealed) };
+    let stale = WantResult { lease: SpanKey { fence: run.fence - 1, ..lease }, ..wanted.clone() };
     let urls: ResultUrls =
         mill.ask(&mill.processor, paths::RESULT_URLS, &ResultUrlRequest { results: vec![wanted, stale] }).await;
     let mut urls = urls.results.into_iter();
@@ -106,23 +107,22 @@ async fn a_large_result_goes_by_storage_and_comes_back_by_a_fresh_url() {
     assert_eq!(urls.next().unwrap().into_result().unwrap_err().code, ErrorCode::Fenced);
     assert_eq!(mill.put(&put, sealed.clone()).await.status(), StatusCode::OK);
     let body = SealedBody::Object { length: sealed.len() as u64, sha256: sha256(&sealed) };
-    let done =
-        complete(&mill, lease, vec![Completion { index: 0, outcome: Outcome::Succeeded, sealed: Some(body) }]).await;
+    let done = complete(&mill, lease, vec![single(Outcome::Succeeded, Some(body))]).await;
     assert_eq!(done, Ok(Completed { recorded: 1, ended: true }));
     let page: EventPage = ok(mill.get(&mill.user, paths::EVENTS).await).await;
-    let EventKind::Result { sealed: Some(SealedResult::Object(get)), .. } = one(page.events).kind else {
+    let EventKind::Results { sealed: Some(SealedResult::Object(get)), .. } = one(page.events).kind else {
         panic!("no object")
     };
     assert_eq!(fetch(&mill, &get).await, sealed);
 
     // And again, for whoever got something else.
-    let key = |index| ResultKey { upload: sample.open.id.clone(), index };
+    let key = |job| ResultKey { upload: sample.open.id.clone(), job };
     let want = FetchRequest { want: vec![key(0), key(1)], ..FetchRequest::default() };
     let answer: FetchAnswer = mill.ask(&mill.user, paths::FETCH, &want).await;
     let mut results = answer.results.into_iter().map(filemill_api::Item::into_result);
     let found = results.next().unwrap().unwrap();
     let Some(SealedResult::Object(again)) = found.sealed else { panic!("no object") };
-    assert!(found.kept && found.outcome == Outcome::Succeeded);
+    assert!(found.kept && found.jobs == [JobOutcome { job: 0, outcome: Outcome::Succeeded }]);
     assert_eq!(fetch(&mill, &again).await, sealed);
     assert_eq!(results.next().unwrap().unwrap_err().code, ErrorCode::NotFound);
     let fetched = FetchRequest { fetched: vec![key(0)], ..FetchRequest::default() };
@@ -136,9 +136,9 @@ async fn a_large_result_goes_by_storage_and_comes_back_by_a_fresh_url() {
 async fn a_processor_without_the_lease_completes_nothing() {
     let mill = Mill::start().await;
     mill.send(&mill.upload(1)).await;
-    let run = one(one(mill.lease(5_000).await.uploads).runs);
-    let stale = RunKey { run: run.run, fence: run.fence - 1 };
-    let completion = Completion { index: 0, outcome: Outcome::Failed, sealed: None };
+    let run = one(one(mill.lease(5_000).await.uploads).spans);
+    let stale = SpanKey { span: run.span, fence: run.fence - 1 };
+    let completion = single(Outcome::Failed, None);
     assert_eq!(complete(&mill, stale, vec![completion]).await.unwrap_err(), ErrorCode::Fenced);
     let page: EventPage = ok(mill.get(&mill.user, paths::EVENTS).await).await;
     assert!(page.events.is_empty());
@@ -151,10 +151,10 @@ async fn a_missing_chunk_is_asked_for_again_and_then_leased_again() {
     let sample = mill.upload(1);
     mill.send(&sample).await;
     let work = one(mill.lease(5_000).await.uploads);
-    let run = &work.runs[0];
+    let run = &work.spans[0];
     let missing = MissingRequest {
         node: "node-1".to_owned(),
-        lease: RunKey { run: run.run, fence: run.fence },
+        lease: SpanKey { span: run.span, fence: run.fence },
         chunks: vec![(0, work.chunks[0].get.sha256.clone())],
         header: false,
     };
@@ -192,8 +192,13 @@ async fn fetch(mill: &Mill, get: &SignedGet) -> Vec<u8> {
     bytes
 }
 
-async fn complete(mill: &Mill, lease: RunKey, jobs: Vec<Completion>) -> Result<Completed, ErrorCode> {
-    let request = CompleteRequest { node: "node-1".to_owned(), leases: vec![Complete { lease, jobs }] };
+/// What the only job came to.
+fn single(outcome: Outcome, sealed: Option<SealedBody>) -> SpanResult {
+    SpanResult { jobs: vec![JobOutcome { job: 0, outcome }], sealed }
+}
+
+async fn complete(mill: &Mill, lease: SpanKey, results: Vec<SpanResult>) -> Result<Completed, ErrorCode> {
+    let request = CompleteRequest { node: "node-1".to_owned(), leases: vec![Complete { lease, results }] };
     let answer: CompleteAnswer = mill.ask(&mill.processor, paths::RESULTS, &request).await;
     one(answer.leases).into_result().map_err(|error| error.code)
 }

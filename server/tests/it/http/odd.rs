@@ -95,7 +95,7 @@ async fn in_bodies(mill: &Mill, odd: &str) {
     let engines = paths::ENGINES.replace("{pool}", POOL);
     let chunk = json!({"sequence": 0, "length": 1, "sha256": sha256});
     let statement = json!({"pool": POOL, "serial": 2, "recipient": odd}).to_string();
-    let lease = json!({"run": 65536, "fence": 1});
+    let lease = json!({"span": 65536, "fence": 1});
     let with = |more: Value| {
         let mut one = lease.clone();
         one.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -122,8 +122,8 @@ async fn in_bodies(mill: &Mill, odd: &str) {
             Method::POST,
             paths::UPLOADS,
             json!({"uploads": [{
-                "id": id, "release": mill.release, "pool": POOL, "header_length": 1, "header_sha256": sha256, "chunks": 1,
-                "jobs": [{"first_index": 0, "count": 1, "first_chunk": 0, "last_chunk": 0}], "want": [chunk],
+                "id": id, "format": 1, "tasks": [{"releases": [mill.release], "needs": ["long_parameters"]}], "pool": POOL, "header_length": 1, "header_sha256": sha256, "chunks": 1,
+                "files": [{"first_index": 0, "count": 1, "first_chunk": 0, "last_chunk": 0}], "want": [chunk],
             }]}),
         ),
         (
@@ -140,7 +140,7 @@ async fn in_bodies(mill: &Mill, odd: &str) {
             Method::POST,
             paths::LEASES,
             json!({
-                "node": node, "pool": POOL, "contracts": [1], "backends": ["component"], "max_jobs": 1, "idle_slots": 0,
+                "node": node, "pool": POOL, "abilities": ["backend:component"], "max_jobs": 1, "idle_slots": 0,
                 "wait_ms": 0,
             }),
         ),
@@ -158,8 +158,8 @@ async fn in_bodies(mill: &Mill, odd: &str) {
             &mill.processor,
             Method::POST,
             paths::RESULTS,
-            json!({"node": node, "leases": [with(json!({"jobs": [
-                {"index": 0, "outcome": "failed", "sealed": {"object": {"length": 1, "sha256": sha256}}},
+            json!({"node": node, "leases": [with(json!({"results": [
+                {"jobs": [{"job": 0, "outcome": "failed"}], "sealed": {"object": {"length": 1, "sha256": sha256}}},
             ]}))]}),
         ),
         (
@@ -167,7 +167,7 @@ async fn in_bodies(mill: &Mill, odd: &str) {
             Method::POST,
             paths::RESULT_URLS,
             json!({
-                "results": [with(json!({"index": 0, "length": 1, "sha256": sha256}))],
+                "results": [with(json!({"job": 0, "length": 1, "sha256": sha256}))],
             }),
         ),
         (

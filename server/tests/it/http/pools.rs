@@ -28,6 +28,7 @@ async fn their_pool(mill: &Mill) -> (String, String) {
         digest: sha256(&component),
         length: component.len() as u64,
         contract: 1,
+        minor: 0,
         description: r#"{"summary":"what only they should read"}"#.to_owned(),
         stored: false,
     };
@@ -49,7 +50,7 @@ async fn their_pool(mill: &Mill) -> (String, String) {
 async fn open(mill: &Mill, token: &str, pool: &str, release: &str, id: u8) -> Item<OpenedUpload> {
     let mut sample = mill.upload(id);
     sample.open.pool = pool.to_owned();
-    sample.open.release = release.to_owned();
+    sample.open.tasks[0].releases[0] = release.to_owned();
     let answer: OpenAnswer = mill.ask(token, paths::UPLOADS, &OpenRequest { uploads: vec![sample.open] }).await;
     one(answer.uploads)
 }

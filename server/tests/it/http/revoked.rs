@@ -1,7 +1,7 @@
 //! A token that was revoked gets and does nothing any more, also by requests that began before.
 
 use bytes::Bytes;
-use filemill_api::{AdvanceUpload, CancelRequest, Cancelled, ChunksAnswer, ChunksRequest, EventPage, RunKey, paths};
+use filemill_api::{AdvanceUpload, CancelRequest, Cancelled, ChunksAnswer, ChunksRequest, EventPage, SpanKey, paths};
 use filemill_server::accounts::Scope;
 use futures::StreamExt;
 use futures::channel::mpsc;
@@ -39,7 +39,7 @@ async fn no_work_comes_to_a_processor_that_was_revoked_while_it_waited() {
     problem(poll.await.unwrap(), StatusCode::UNAUTHORIZED).await;
     // It is another's at once, and untried.
     let leased = mill.lease(5_000).await;
-    assert_eq!((leased.uploads.len(), leased.uploads[0].runs[0].attempt), (1, 1));
+    assert_eq!((leased.uploads.len(), leased.uploads[0].spans[0].attempt), (1, 1));
     mill.stop().await;
 }
 
@@ -50,11 +50,11 @@ async fn no_chunk_comes_to_a_processor_that_was_revoked_while_it_waited() {
     let mut sample = mill.upload(1);
     // Of two chunks the second is not there yet.
     sample.open.chunks = 2;
-    sample.open.jobs[0].last_chunk = 1;
+    sample.open.files[0].last_chunk = 1;
     mill.send(&sample).await;
     let leased = mill.lease(5_000).await;
-    let run = &leased.uploads[0].runs[0];
-    let lease = RunKey { run: run.run, fence: run.fence };
+    let run = &leased.uploads[0].spans[0];
+    let lease = SpanKey { span: run.span, fence: run.fence };
     let request = ChunksRequest { lease, from: 1, count: 1, wait_ms: 15_000 };
     let ask = |token: &str| mill.http.post(mill.url(paths::LEASE_CHUNKS)).bearer_auth(token).json(&request);
     let (poll, allowed) = (ask(&revoked.1), ask(&mill.processor));

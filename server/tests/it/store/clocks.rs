@@ -126,7 +126,7 @@ async fn a_lease_ends_once_however_many_servers_look(site: Arc<Site>) {
         let leased = lease(&server, "b", 64).await;
         for run in super::site::runs(&leased) {
             fences.push(run.fence);
-            jobs += run.indexes.len();
+            jobs += run.jobs.len();
         }
         complete_all(&server, &leased).await;
     }
@@ -260,6 +260,7 @@ async fn a_jump_makes_no_node_absent_and_keeps_none(site: Arc<Site>) {
         digest: format!("{:064x}", 7),
         length: 100,
         contract: 1,
+        minor: 0,
         description: "{}".to_owned(),
         stored: true,
     };

@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use filemill_api::{
-    CancelRequest, Complete, CompleteRequest, Completion, ErrorCode, FetchRequest, Offer, OfferRequest, Outcome,
-    ResultKey, SealedBody, SignedStatement, Told, limits,
+    CancelRequest, Complete, CompleteRequest, ErrorCode, FetchRequest, Offer, OfferRequest, Outcome, ResultKey,
+    SealedBody, SignedStatement, Told, limits,
 };
 use filemill_server::accounts::Caller;
 use filemill_server::maintenance::MaintenanceConfig;
-use filemill_server::queue::{Mark, Position, RecordedEvent, RecordedKind};
+use filemill_server::queue::{Device, Mark, Position, RecordedEvent, RecordedKind};
 use filemill_server::{Domains, DomainsConfig};
 
 use super::site::{
-    POOL, Site, code, complete_all, events, eventually, key, lease, only, open_one, release, results, runs, send, wish,
+    POOL, Site, code, complete_all, events, eventually, key, lease, only, open_one, release, results, runs, send,
+    single, wish,
 };
 
 super::on_both!(
@@ -26,13 +27,15 @@ super::on_both!(
     what_was_taken_in_is_written_down_when_the_database_takes_it_again,
     events_from_before_there_were_marks_are_known_by_their_number,
     a_result_that_is_still_to_be_fetched_is_kept_though_it_was_read,
+    what_one_device_has_read_is_kept_for_the_others,
+    devices_are_bounded,
     results_that_are_still_to_be_fetched_are_bounded,
     what_a_node_told_a_database_that_was_lost_is_asked_for,
     a_lease_of_an_upload_that_was_lost_completes_no_other,
 );
 
 fn behind(event: &RecordedEvent) -> Position {
-    Position { after: event.cursor, mark: Mark::Known(event.mark) }
+    Position { after: event.cursor, mark: Mark::Known(event.mark), ..Position::default() }
 }
 
 async fn analysed(site: &Site, server: &Domains, caller: &Caller, files: u32) -> String {
@@ -45,7 +48,7 @@ async fn analysed(site: &Site, server: &Domains, caller: &Caller, files: u32) ->
 async fn restored(site: &Site, events: i64) {
     let sql = format!(
         "delete from events where cursor > {events}; update organisations set cursor = {events} where name = 'acme'; \
-         update members set taken = 0, taken_mark = null"
+         update members set taken = 0, taken_mark = null; delete from devices"
     );
     site.sql(&sql, &sql).await;
 }
@@ -90,7 +93,7 @@ async fn a_position_of_another_life_of_the_database_is_reset(site: Arc<Site>) {
     let page = server.queue.events_behind(&ann, kept, None).await.expect("events");
     assert_eq!((page.events.len(), page.reset), (9, false));
     // Who knows that there are marks, and not this one.
-    let unknown = |after| Position { after, mark: Mark::Unknown };
+    let unknown = |after| Position { after, mark: Mark::Unknown, ..Position::default() };
     assert!(server.queue.events_behind(&ann, unknown(11), None).await.expect("events").reset);
     assert!(!server.queue.events_behind(&ann, unknown(10), None).await.expect("events").reset);
     let bob = site.user(&server, "acme", "bob").await;
@@ -118,13 +121,13 @@ async fn a_cursor_that_was_never_given_marks_nothing_as_taken_in(site: Arc<Site>
     let page = server.queue.events(&ann, 0, None).await.expect("events");
     let last = page.events[1].clone();
     for mark in [Mark::Known(last.mark ^ 1), Mark::Known(0)] {
-        let claimed = Position { after: last.cursor, mark };
+        let claimed = Position { after: last.cursor, mark, ..Position::default() };
         assert!(server.queue.events_behind(&ann, claimed, None).await.expect("events").reset);
     }
     for (after, mark) in
         [(i64::MAX, Mark::Unsaid), (i64::MAX, Mark::Unknown), (i64::MAX, Mark::Known(7)), (-5, Mark::Unsaid)]
     {
-        server.queue.events_behind(&ann, Position { after, mark }, None).await.expect("events");
+        server.queue.events_behind(&ann, Position { after, mark, ..Position::default() }, None).await.expect("events");
     }
     let doomed = async || {
         let doomed = server.maintenance.doomed(1000).await.expect("an answer");
@@ -187,7 +190,7 @@ async fn invented_cursors_do_not_use_up_those_that_there_are(site: Arc<Site>) {
     assert_eq!(cursors, [75, 76, 77], "one after the other, in their order");
     let indexes: Vec<_> = own
         .iter()
-        .map(|event| matches!(event.kind, RecordedKind::Result { index, .. } if event.upload == id && index < 3))
+        .map(|event| matches!(&event.kind, RecordedKind::Results { jobs, .. } if event.upload == id && jobs[0].job < 3))
         .collect();
     assert_eq!(indexes, [true; 3]);
     analysed(&site, &server, &ann, 1).await;
@@ -269,14 +272,14 @@ async fn events_from_before_there_were_marks_are_known_by_their_number(site: Arc
 async fn complete_as_object(server: &Domains, sha256: &str) {
     let run = only(&lease(server, "n", 1).await);
     let sealed = Some(SealedBody::Object { length: 70_000, sha256: sha256.to_owned() });
-    let jobs = vec![Completion { index: run.indexes[0], outcome: Outcome::Succeeded, sealed }];
-    let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), jobs }] };
+    let results = vec![single(run.jobs[0], Outcome::Succeeded, sealed)];
+    let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), results }] };
     server.queue.complete(POOL, request).await.expect("answers").leases.remove(0).into_result().expect("recorded");
 }
 
 fn fetch(want: &[(&str, u32)], fetched: &[(&str, u32)]) -> FetchRequest {
     let keys = |places: &[(&str, u32)]| {
-        places.iter().map(|(upload, index)| ResultKey { upload: (*upload).to_owned(), index: *index }).collect()
+        places.iter().map(|(upload, index)| ResultKey { upload: (*upload).to_owned(), job: *index }).collect()
     };
     FetchRequest { want: keys(want), fetched: keys(fetched), ..FetchRequest::default() }
 }
@@ -314,6 +317,51 @@ async fn a_result_that_is_still_to_be_fetched_is_kept_though_it_was_read(site: A
     eventually("they go", || async { swept(&server, &ann).await.then_some(()) }).await;
     let gone = server.queue.fetch(&ann, last, &fetch(&[(&id, 0)], &[])).await.expect("an answer");
     assert_eq!(gone.results[0].as_ref().expect_err("gone").code, ErrorCode::NotFound);
+}
+
+async fn what_one_device_has_read_is_kept_for_the_others(site: Arc<Site>) {
+    let server = site.server_with(keeping(1));
+    let ann = site.user(&server, "acme", "ann").await;
+    let device = |number: u32| Device::parse(&format!("{number:032x}"));
+    let on = |position: Position, number| Position { device: device(number), ..position };
+    analysed(&site, &server, &ann, 2).await;
+    let read = async |position| server.queue.events_behind(&ann, position, None).await.expect("events");
+    // Both ask, and one reads on: by the number of its own device, and no other's.
+    for number in [1, 2] {
+        assert_eq!(read(on(Position::default(), number)).await.events.len(), 2);
+    }
+    let last = read(on(Position::default(), 1)).await.events.remove(1);
+    assert!(read(on(behind(&last), 1)).await.events.is_empty());
+    let sweep = async || {
+        for _ in 0..3 {
+            let doomed = server.maintenance.doomed(1000).await.expect("an answer");
+            server.maintenance.forget(doomed).await.expect("forgotten");
+        }
+        site.number("select count(*) from events").await
+    };
+    assert_eq!(sweep().await, 2, "the other has not read them");
+    // A place that the server never gave moves nothing.
+    let invented = Position { mark: Mark::Known(1), ..on(behind(&last), 2) };
+    assert!(read(invented).await.reset);
+    assert_eq!(sweep().await, 2);
+    // One that has not come for a month is not waited for.
+    let old = "update devices set seen_at = seen_at - 31 * 24 * 3600 * cast(1000 as bigint) where device like '%2'";
+    site.sql(old, old).await;
+    assert_eq!(sweep().await, 0);
+    // Each goes on from where it is, and none is reset for what was deleted.
+    assert!(!read(on(behind(&last), 1)).await.reset);
+}
+
+async fn devices_are_bounded(site: Arc<Site>) {
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
+    for number in 0..100 {
+        let device = Device::parse(&format!("{number:032x}"));
+        let position = Position { device, ..Position::default() };
+        server.queue.events_behind(&ann, position, None).await.expect("events");
+    }
+    server.maintenance.doomed(1).await.expect("an answer");
+    assert_eq!(site.number("select count(*) from devices").await, 64);
 }
 
 async fn results_that_are_still_to_be_fetched_are_bounded(site: Arc<Site>) {
@@ -366,7 +414,7 @@ async fn what_a_node_told_a_database_that_was_lost_is_asked_for(site: Arc<Site>)
         .await
         .expect("published");
     let (name, digest) = ("it".to_owned(), "e".repeat(64));
-    let offer = Offer { name, digest, length: 9, contract: 1, description: "{}".to_owned(), stored: true };
+    let offer = Offer { name, digest, length: 9, contract: 1, minor: 0, description: "{}".to_owned(), stored: true };
     let offers = OfferRequest { node: "n".to_owned(), engines: vec![offer], stopping: false };
     server.catalog.offer_engines(POOL, POOL, &offers).await.expect("offered");
     let ann = site.user(&server, "acme", "ann").await;
@@ -390,7 +438,7 @@ async fn a_lease_of_an_upload_that_was_lost_completes_no_other(site: Arc<Site>) 
     site.sql(sqlite, &postgres).await;
     send(&server, &ann, &site.bundle(1)).await;
     let after = only(&lease(&server, "m", 1).await);
-    assert_eq!(before.run, after.run, "this tests nothing");
+    assert_eq!(before.span, after.span, "this tests nothing");
     assert_eq!(code(super::site::complete(&server, &before, &[0]).await), ErrorCode::Fenced);
     assert!(results(&server, &ann).await.is_empty());
     super::site::complete(&server, &after, &[0]).await.expect("recorded");

@@ -27,7 +27,7 @@ async fn a_dead_node_is_fenced_out(site: Arc<Site>) {
     let dead = only(&lease(&server, "a", 3).await);
     complete(&server, &dead, &[0]).await.expect("recorded");
     let heir = lease(&server, "b", 3).await;
-    assert_eq!((only(&heir).indexes, only(&heir).fence, only(&heir).attempt), (vec![1, 2], dead.fence + 1, 2));
+    assert_eq!((only(&heir).jobs, only(&heir).fence, only(&heir).attempt), (vec![1, 2], dead.fence + 1, 2));
     assert_eq!(code(complete(&server, &dead, &[1, 2]).await), ErrorCode::Fenced);
     assert_eq!(report(&server, &dead, &[1]).await.lost.len(), 1);
     complete_all(&server, &heir).await;
@@ -40,7 +40,7 @@ async fn jobs_that_were_not_started_are_not_suspected(site: Arc<Site>) {
     send(&server, &ann, &site.bundle(5)).await;
     for attempt in 1..=5 {
         let run = only(&lease(&server, "n", 64).await);
-        assert_eq!((run.indexes.len(), run.alone, run.attempt), (5, false, attempt), "nobody is blamed");
+        assert_eq!((run.jobs.len(), run.alone, run.attempt), (5, false, attempt), "nobody is blamed");
     }
 }
 
@@ -59,10 +59,10 @@ async fn suspects_run_alone_and_the_innocent_go_on(site: Arc<Site>) {
         for run in runs(&leased) {
             assert_eq!(run.fence, dead.fence + 1, "fences go on in every part");
             if run.alone {
-                assert_eq!((run.indexes.len(), runs(&leased).len()), (1, 1), "nothing is leased beside a suspect");
-                suspects.extend(run.indexes.clone());
+                assert_eq!((run.jobs.len(), runs(&leased).len()), (1, 1), "nothing is leased beside a suspect");
+                suspects.extend(run.jobs.clone());
             } else {
-                innocent.extend(run.indexes.clone());
+                innocent.extend(run.jobs.clone());
             }
         }
         complete_all(&server, &leased).await;
@@ -102,7 +102,7 @@ async fn three_deaths_alone_end_a_job(site: Arc<Site>) {
     while deaths < 3 {
         let run = only(&lease(&server, "b", 64).await);
         assert!(run.alone);
-        match run.indexes[0] {
+        match run.jobs[0] {
             0 => {
                 complete(&server, &run, &[0]).await.expect("the other was not to blame");
             }
@@ -131,7 +131,7 @@ async fn a_suspect_is_not_waited_for_while_it_comes_in(site: Arc<Site>) {
     let dead = only(&lease_now(&server, "a", 1, 1).await);
     report(&server, &dead, &[0]).await;
     eventually("the lease ends", || async {
-        let lost = report(&server, &filemill_api::LeasedRun { fence: 9, ..dead.clone() }, &[]).await;
+        let lost = report(&server, &filemill_api::LeasedSpan { fence: 9, ..dead.clone() }, &[]).await;
         assert_eq!(lost.lost.len(), 1);
         let waiting = server.queue.jobs(&ann, &large.id).await.expect("jobs").waiting;
         (!matches!(waiting[0].reason, WaitReason::Running { .. })).then_some(())
@@ -172,5 +172,5 @@ async fn a_lease_whose_end_cannot_be_recorded_keeps_no_other(site: Arc<Site>) {
     send(&server, &bob, &site.bundle(1)).await;
     let dead = only(&lease(&server, "a", 1).await);
     let heir = only(&lease(&server, "b", 1).await);
-    assert_eq!((heir.run, heir.attempt), (dead.run, 2));
+    assert_eq!((heir.span, heir.attempt), (dead.span, 2));
 }

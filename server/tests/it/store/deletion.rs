@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_api::{Complete, CompleteRequest, Completion, ErrorCode, Outcome, SealedBody, UploadState};
+use filemill_api::{Complete, CompleteRequest, ErrorCode, Outcome, SealedBody, UploadState};
 use filemill_server::maintenance::MaintenanceConfig;
 use filemill_server::queue::QueueConfig;
 use filemill_server::{Domains, DomainsConfig};
 
 use super::site::{
     POOL, Site, advance, chunk, code, complete_all, content, events, eventually, key, lease, only, open_one, results,
-    send,
+    send, single,
 };
 
 super::on_both!(
@@ -99,8 +99,8 @@ async fn a_replaced_chunk_is_deleted_unless_it_counts_again(site: Arc<Site>) {
 async fn complete_as_object(server: &Domains, sha256: &str) -> i64 {
     let run = only(&lease(server, "n", 1).await);
     let sealed = Some(SealedBody::Object { length: 70_000, sha256: sha256.to_owned() });
-    let jobs = vec![Completion { index: run.indexes[0], outcome: Outcome::Succeeded, sealed }];
-    let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), jobs }] };
+    let results = vec![single(run.jobs[0], Outcome::Succeeded, sealed)];
+    let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), results }] };
     server.queue.complete(POOL, request).await.expect("answers").leases.remove(0).into_result().expect("recorded");
     run.fence
 }

@@ -8,7 +8,9 @@ use filemill_api::{DescriptionQuery, ErrorBody, ErrorCode, LeaseRequest};
 use filemill_server::Domains;
 use filemill_server::catalog::NewRelease;
 
-use super::site::{Kind, POOL, Site, code, eventually, lease_now, make_pool, operator, release, runs, send, wish};
+use super::site::{
+    Kind, POOL, Site, abilities, code, eventually, lease_now, make_pool, operator, release, runs, send, wish,
+};
 
 super::on_both!(
     a_description_shuts_out_no_other,
@@ -32,6 +34,8 @@ async fn publish(server: &Domains, number: u32, contract: u32) -> String {
         version: "0.1.0".to_owned(),
         digest: digest(number),
         contract,
+        minor: 0,
+        needs: Vec::new(),
         length: 10,
     };
     assert!(server.catalog.add_release(&release).await.expect("added"));
@@ -140,7 +144,7 @@ async fn a_node_that_waits_is_asked_to_describe_what_it_can_run(site: Arc<Site>)
         assert!(lease_now(&server, node, 8, 0).await.describe.is_empty());
     }
     server.catalog.describe_release(POOL, &one, "{}").await.expect("described");
-    let both = LeaseRequest { contracts: vec![1, 2], ..wish("k", 8, 0, 30_000) };
+    let both = LeaseRequest { abilities: abilities(&[(1, 0), (2, 0)]), ..wish("k", 8, 0, 30_000) };
     assert_eq!(server.queue.lease(POOL, both).await.expect("an answer").describe, [digest(2)]);
     let ann = site.user(&server, "acme", "ann").await;
     let listed = server.catalog.releases(&ann, None).await.expect("a list").releases;

@@ -11,7 +11,7 @@ use filemill_server::{Domains, DomainsConfig};
 
 use super::site::{
     POOL, Site, advance, chunk, code, complete, complete_all, eventually, lease, lease_now, make_pool, only, open_one,
-    operator, release, report, send,
+    operator, release, report, send, task,
 };
 
 super::on_both!(
@@ -46,6 +46,7 @@ fn offer(name: &str, number: u32, stored: bool) -> Offer {
         digest: digest(number),
         length: 100,
         contract: 1,
+        minor: 0,
         description: format!(r#"{{"version":"{number}.0.0","summary":"number {number}","media_types":["text/*"]}}"#),
         stored,
     }
@@ -80,7 +81,7 @@ fn named(name: &str, number: u32) -> (String, String) {
 }
 
 fn upload(site: &Site, number: u32) -> OpenUpload {
-    OpenUpload { release: digest(number), ..site.bundle(1) }
+    OpenUpload { tasks: vec![task(&[&digest(number)])], ..site.bundle(1) }
 }
 
 async fn an_engine_is_seen_by_its_pool_once_its_component_is_stored(site: Arc<Site>) {
@@ -115,7 +116,7 @@ async fn an_engine_is_seen_by_its_pool_once_its_component_is_stored(site: Arc<Si
     assert_eq!(code(open_one(&server, &ann, &elsewhere).await), ErrorCode::NotFound);
     send(&server, &ann, &upload(&site, 1)).await;
     let leased = lease(&server, "n", 1).await;
-    assert_eq!(leased.uploads[0].release, digest(1));
+    assert_eq!(leased.uploads[0].spans[0].release, digest(1));
 }
 
 async fn the_newest_of_a_name_is_used_and_its_end_brings_the_other_back(site: Arc<Site>) {
@@ -153,7 +154,7 @@ async fn what_is_not_listed_any_more_is_gone_and_what_is_in_flight_goes_on(site:
     list(&server, "n", &[]).await;
     assert!(seen(&server, &ann).await.is_empty());
     let leased = lease(&server, "other-node", 1).await;
-    assert_eq!(leased.uploads[0].release, digest(1));
+    assert_eq!(leased.uploads[0].spans[0].release, digest(1));
     assert_eq!(server.catalog.component(POOL, &digest(1)).await.expect("it is there still").sha256, digest(1));
     complete_all(&server, &leased).await;
 }
@@ -185,7 +186,7 @@ async fn one_bad_offer_fails_alone_and_no_published_engine_is_overridden(site: A
         Offer { digest: "A".repeat(64), ..good.clone() },
         Offer { length: 0, ..good.clone() },
         Offer { length: (32 << 20) + 1, ..good.clone() },
-        Offer { contract: 0, ..good.clone() },
+        Offer { contract: 0, minor: 0, ..good.clone() },
         Offer { contract: 31, ..good.clone() },
         Offer { description: "[]".to_owned(), ..good.clone() },
     ];
@@ -202,6 +203,8 @@ async fn one_bad_offer_fails_alone_and_no_published_engine_is_overridden(site: A
         version: "1.0.0".to_owned(),
         digest: digest(9),
         contract: 1,
+        minor: 0,
+        needs: Vec::new(),
         length: 1,
     };
     assert_eq!(code(server.catalog.add_release(&named_local).await), ErrorCode::BadRequest);
@@ -226,7 +229,15 @@ async fn a_component_that_nobody_offers_is_deleted_unless_it_is_needed(site: Arc
     };
     // 1 goes, 2 is used by an upload, 3 is offered, and 4 is a release, too.
     bring(&server, "n", &[("a", 1), ("b", 2), ("c", 3), ("d", 4)]).await;
-    let release = NewRelease { engine: "d".into(), version: "1".into(), digest: digest(4), contract: 1, length: 100 };
+    let release = NewRelease {
+        engine: "d".into(),
+        version: "1".into(),
+        digest: digest(4),
+        contract: 1,
+        minor: 0,
+        needs: Vec::new(),
+        length: 100,
+    };
     server.catalog.add_release(&release).await.expect("added");
     send(&server, &ann, &upload(&site, 2)).await;
     bring(&server, "n", &[("c", 3)]).await;
@@ -244,7 +255,7 @@ async fn a_component_that_nobody_offers_is_deleted_unless_it_is_needed(site: Arc
     assert!(told.put.is_some() && !told.visible);
     assert_eq!(server.catalog.component(POOL, &digest(4)).await.expect("the release").length, 100);
     let leased = lease(&server, "m", 1).await;
-    assert_eq!(only(&leased).indexes, [0]);
+    assert_eq!(only(&leased).jobs, [0]);
     complete_all(&server, &leased).await;
     eventually("the upload's objects, then its component", async || {
         let (keys, marked) = doomed().await;
@@ -258,12 +269,12 @@ async fn what_is_known_of_a_stored_component_does_not_change(site: Arc<Site>) {
     let server = site.server();
     let ann = site.user(&server, "acme", "ann").await;
     // Nobody knows better yet.
-    list(&server, "n", &[Offer { length: 7, contract: 2, ..offer("a", 1, false) }])
+    list(&server, "n", &[Offer { length: 7, contract: 2, minor: 0, ..offer("a", 1, false) }])
         .await
         .remove(0)
         .expect("it is good");
     bring(&server, "n", &[("a", 1)]).await;
-    for other in [Offer { length: 7, ..offer("a", 1, true) }, Offer { contract: 2, ..offer("a", 1, true) }] {
+    for other in [Offer { length: 7, ..offer("a", 1, true) }, Offer { contract: 2, minor: 0, ..offer("a", 1, true) }] {
         let refused = list(&server, "m", &[other, offer("b", 2, true)]).await;
         let error = refused[0].clone().expect_err("a refusal");
         assert_eq!(error.code, ErrorCode::Conflict);
@@ -276,7 +287,15 @@ async fn what_is_known_of_a_stored_component_does_not_change(site: Arc<Site>) {
     // Within one request, and of what was published.
     let mut refused = list(&server, "m", &[offer("c", 3, false), Offer { length: 7, ..offer("d", 3, false) }]).await;
     assert_eq!(code(refused.remove(1)), ErrorCode::Conflict);
-    let release = NewRelease { engine: "e".into(), version: "1".into(), digest: digest(5), contract: 1, length: 100 };
+    let release = NewRelease {
+        engine: "e".into(),
+        version: "1".into(),
+        digest: digest(5),
+        contract: 1,
+        minor: 0,
+        needs: Vec::new(),
+        length: 100,
+    };
     server.catalog.add_release(&release).await.expect("added");
     let refused = list(&server, "m", &[Offer { length: 7, ..offer("e", 5, true) }]).await.remove(0);
     assert_eq!(code(refused), ErrorCode::Conflict);
@@ -297,7 +316,7 @@ async fn a_component_is_its_pools_own(site: Arc<Site>) {
     // To name a digest is not to have it; nor does another's word on it count here.
     let request = OfferRequest {
         node: "n".into(),
-        engines: vec![Offer { contract: 2, ..offer("a", 1, false) }],
+        engines: vec![Offer { contract: 2, minor: 0, ..offer("a", 1, false) }],
         stopping: false,
     };
     let told = server
@@ -440,15 +459,16 @@ async fn a_node_that_stops_is_gone_at_once_and_what_it_runs_goes_on(site: Arc<Si
     let run = only(&lease(&server, "n", 1).await);
     report(&server, &run, &[0]).await;
     let waits = send(&server, &ann, &site.bundle(1)).await;
+    let nobody = || WaitReason::NoProcessor { lacks: vec!["backend:component".to_owned(), "contract:1.0".to_owned()] };
     let reason = async |id: &str| server.queue.jobs(&ann, id).await.expect("jobs").waiting[0].reason.clone();
     assert_eq!(reason(&waits).await, WaitReason::Turn);
     let last = OfferRequest { node: "n".to_owned(), engines: Vec::new(), stopping: true };
     assert_eq!(server.catalog.offer_engines(POOL, POOL, &last).await.expect("heard"), []);
-    assert_eq!(reason(&waits).await, WaitReason::NoProcessor, "nobody is there to take it");
+    assert_eq!(reason(&waits).await, nobody(), "nobody is there to take it");
     assert!(seen(&server, &ann).await.is_empty());
     // A job that ends within the node's grace is one that counts, and its reports bring the node not back.
     report(&server, &run, &[0]).await;
     complete(&server, &run, &[0]).await.expect("taken");
     assert!(server.queue.jobs(&ann, &running).await.expect("jobs").waiting.is_empty());
-    assert_eq!(reason(&waits).await, WaitReason::NoProcessor);
+    assert_eq!(reason(&waits).await, nobody());
 }

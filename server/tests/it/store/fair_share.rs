@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use filemill_api::{CancelRequest, JobRange, LeasedRun, MissingRequest, OpenUpload, ReturnReason};
+use filemill_api::{CancelRequest, FileRange, LeasedSpan, MissingRequest, OpenUpload, ReturnReason};
 use filemill_server::Domains;
 use filemill_server::accounts::Caller;
 use filemill_server::queue::{Leased, Mark, Position, RecordedKind};
@@ -33,10 +33,10 @@ super::on_both!(
 /// What each upload's runs are whose.
 fn jobs_of(leased: &Leased, uploads: &[String]) -> usize {
     let theirs = leased.uploads.iter().filter(|work| uploads.contains(&work.upload));
-    theirs.flat_map(|work| &work.runs).map(|run| run.indexes.len()).sum()
+    theirs.flat_map(|work| &work.spans).map(|run| run.jobs.len()).sum()
 }
 
-async fn miss(server: &Domains, run: &LeasedRun, sequence: u32, content_of: u64) {
+async fn miss(server: &Domains, run: &LeasedSpan, sequence: u32, content_of: u64) {
     let chunks = vec![(sequence, content(sequence, content_of).sha256)];
     let request = MissingRequest { node: "n".to_owned(), lease: key(run), chunks, header: false };
     assert!(server.queue.missing(POOL, request).await.expect("an answer").lost.is_empty());
@@ -52,7 +52,7 @@ async fn uploads_of_which_nothing_is_stored_keep_no_other_file_waiting(site: Arc
     // What a node finds of them, and what they say again at once.
     let find = async |leased: &Leased| {
         for work in leased.uploads.iter().filter(|work| empty.contains(&work.upload)) {
-            for run in &work.runs {
+            for run in &work.spans {
                 miss(&server, run, 0, 1).await;
             }
         }
@@ -104,10 +104,10 @@ async fn a_run_that_is_missing_again_and_again_rests_ever_longer(site: Arc<Site>
 async fn what_is_missing_of_an_upload_is_told_in_one_event(site: Arc<Site>) {
     let server = site.server();
     let ann = site.user(&server, "acme", "ann").await;
-    let jobs = (0..20).map(|n| JobRange { first_index: n, count: 1, first_chunk: n, last_chunk: n }).collect();
+    let jobs = (0..20).map(|n| FileRange { first_index: n, count: 1, first_chunk: n, last_chunk: n }).collect();
     let upload = site.upload(20, jobs);
     send(&server, &ann, &upload).await;
-    let other = site.upload(1, vec![JobRange { first_index: 0, count: 1, first_chunk: 0, last_chunk: 0 }]);
+    let other = site.upload(1, vec![FileRange { first_index: 0, count: 1, first_chunk: 0, last_chunk: 0 }]);
     send(&server, &ann, &other).await;
     let leased = lease(&server, "n", 100).await;
     for run in runs(&leased).iter().rev() {
@@ -133,7 +133,7 @@ async fn what_is_missing_of_an_upload_is_told_in_one_event(site: Arc<Site>) {
     miss(&server, &run, run.first_chunk, u64::from(run.first_chunk) + 1).await;
     let missing: Vec<_> = std::iter::once(run.first_chunk).chain(10..20).collect();
     assert_eq!(told().await[&upload.id], [missing], "what was sent is not asked for again");
-    let position = Position { after: stands.cursor, mark: Mark::Known(stands.mark) };
+    let position = Position { after: stands.cursor, mark: Mark::Known(stands.mark), ..Position::default() };
     let page = site.server().queue.events_behind(&ann, position, None).await.expect("a page");
     assert!(!page.reset && !page.events.is_empty(), "{page:?}");
     // The header, too: that has an event of its own, and neither hides the other.
@@ -166,12 +166,12 @@ async fn work_that_is_handed_back_has_had_its_turn(site: Arc<Site>) {
         for _ in 0..20 {
             let leased = lease(&server, "n", 64).await;
             for work in &leased.uploads {
-                for run in &work.runs {
+                for run in &work.spans {
                     if hers.contains(&work.upload) {
                         give_back(&server, run, reason).await;
                     } else {
                         done += 1;
-                        complete(&server, run, &run.indexes).await.expect("completed");
+                        complete(&server, run, &run.jobs).await.expect("completed");
                     }
                 }
             }
@@ -360,9 +360,9 @@ async fn work_from_before_turns_were_the_members_goes_on(site: Arc<Site>) {
         delete from _sqlx_migrations where version = 2;";
     site.sql(before, before).await;
     let server = site.other_server(Default::default()).await;
-    complete(&server, &held, &held.indexes).await.expect("who holds a lease goes on");
+    complete(&server, &held, &held.jobs).await.expect("who holds a lease goes on");
     let leased = lease(&server, "n", 128).await;
-    let uploads: Vec<_> = leased.uploads.iter().map(|work| work.runs.len()).collect();
+    let uploads: Vec<_> = leased.uploads.iter().map(|work| work.spans.len()).collect();
     assert_eq!(uploads, [1, 1], "both members have their turns");
     complete_all(&server, &leased).await;
     advance(&server, &ann, &begun.id, true, vec![chunk(1)]).await.expect("advanced");

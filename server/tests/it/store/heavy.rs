@@ -145,7 +145,7 @@ async fn what_is_leased_when_a_large_upload_is_cancelled_ends_too(site: Arc<Site
     let ann = site.user(&server, "acme", "ann").await;
     let id = send(&server, &ann, &site.bundle(5000)).await;
     let leased = lease(&server, "n", 256).await;
-    let held: u32 = runs(&leased).iter().map(|run| u32::try_from(run.indexes.len()).expect("few")).sum();
+    let held: u32 = runs(&leased).iter().map(|run| u32::try_from(run.jobs.len()).expect("few")).sum();
     assert_eq!(cancelling(&server, &ann, &id).await.expect("no panic"), 5000 - held);
     assert!(!report(&server, &runs(&leased)[0], &[]).await.cancelled.is_empty(), "its node is told");
     complete_all(&server, &leased).await;

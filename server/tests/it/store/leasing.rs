@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use filemill_api::abilities::{backend, contract};
 use filemill_api::{
-    ChunksRequest, ErrorCode, JobRange, LeaseRequest, MissingRequest, Outcome, ReturnReason, RunKey, UploadState,
+    ChunksRequest, ErrorCode, FileRange, LeaseRequest, MissingRequest, Outcome, ReturnReason, SpanKey, UploadState,
     WaitReason,
 };
 use filemill_server::DomainsConfig;
@@ -12,8 +13,8 @@ use filemill_server::catalog::NewRelease;
 use filemill_server::queue::{QueueConfig, RecordedKind};
 
 use super::site::{
-    Kind, LIMIT, POOL, Site, advance, chunk, code, complete, complete_all, content, events, eventually, give_back, key,
-    lease, lease_now, only, open_one, report, results, runs, send, wish,
+    Kind, LIMIT, POOL, Site, abilities, advance, chunk, code, complete, complete_all, content, events, eventually,
+    give_back, key, lease, lease_now, only, open_one, report, results, runs, send, wish,
 };
 
 super::on_both!(
@@ -45,7 +46,7 @@ async fn a_run_is_cut_at_64_and_at_what_the_node_takes(site: Arc<Site>) {
     let server = site.server();
     let ann = site.user(&server, "acme", "ann").await;
     send(&server, &ann, &site.bundle(150)).await;
-    let sizes = |leased| runs(&leased).iter().map(|run| run.indexes.len()).collect::<Vec<_>>();
+    let sizes = |leased| runs(&leased).iter().map(|run| run.jobs.len()).collect::<Vec<_>>();
     assert_eq!(sizes(lease(&server, "a", 10).await), [10]);
     assert_eq!(sizes(lease(&server, "b", 100).await), [54, 46]);
     let last = lease(&server, "c", 1000).await;
@@ -62,7 +63,7 @@ async fn a_waiting_node_is_woken_when_work_comes(site: Arc<Site>) {
         async move { lease(&server, "n", 5).await }
     });
     send(&server, &ann, &site.bundle(5)).await;
-    assert_eq!(only(&waiting.await.expect("no panic")).indexes, [0, 1, 2, 3, 4]);
+    assert_eq!(only(&waiting.await.expect("no panic")).jobs, [0, 1, 2, 3, 4]);
     let empty = server.queue.lease(POOL, wish("n", 5, 5, 50)).await.expect("an answer");
     assert!(empty.uploads.is_empty(), "nothing came in time");
 }
@@ -72,8 +73,8 @@ async fn a_node_gets_only_what_it_can_run(site: Arc<Site>) {
     let ann = site.user(&server, "acme", "ann").await;
     send(&server, &ann, &site.bundle(1)).await;
     for unfit in [
-        filemill_api::LeaseRequest { contracts: vec![2], ..wish("n", 8, 8, 0) },
-        filemill_api::LeaseRequest { backends: vec!["container".to_owned()], ..wish("n", 8, 8, 0) },
+        filemill_api::LeaseRequest { abilities: abilities(&[(2, 0)]), ..wish("n", 8, 8, 0) },
+        filemill_api::LeaseRequest { abilities: vec![contract(1, 0), backend("container")], ..wish("n", 8, 8, 0) },
         filemill_api::LeaseRequest { pool: "other".to_owned(), ..wish("n", 8, 8, 0) },
         filemill_api::LeaseRequest { max_jobs: 0, ..wish("n", 8, 8, 0) },
     ] {
@@ -91,7 +92,7 @@ async fn every_waiting_node_gets_a_part_of_one_run(site: Arc<Site>) {
     let mut nodes = tokio::task::JoinSet::new();
     for node in 0..8 {
         let server = server.clone();
-        nodes.spawn(async move { only(&lease(&server, &format!("n{node}"), 8).await).indexes });
+        nodes.spawn(async move { only(&lease(&server, &format!("n{node}"), 8).await).jobs });
     }
     send(&server, &ann, &site.bundle(64)).await;
     let mut all = nodes.join_all().await.concat();
@@ -108,7 +109,7 @@ async fn incomplete_uploads_take_idle_slots_only(site: Arc<Site>) {
     assert!(runs(&lease_now(&server, "n", 8, 0).await).is_empty(), "no idle slot");
     send(&server, &ann, &site.bundle(4)).await;
     let full = server.queue.lease(POOL, wish("n", 4, 4, 0)).await.expect("leased");
-    assert_eq!(only(&full).indexes.len(), 4, "the complete upload goes first and takes the node");
+    assert_eq!(only(&full).jobs.len(), 4, "the complete upload goes first and takes the node");
     let idle = server.queue.lease(POOL, wish("n", 4, 1, 0)).await.expect("leased");
     assert_eq!(idle.uploads[0].upload, large.id);
     assert_eq!(idle.uploads[0].chunks.len(), 1);
@@ -134,7 +135,7 @@ async fn chunks_are_told_as_they_arrive(site: Arc<Site>) {
     assert_eq!(arrived.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [1], "not beyond the gap");
     assert_eq!(arrived[0].1.sha256, chunk(1).sha256);
     assert_eq!(code(server.queue.lease_chunks(POOL, ask(4, 0)).await), ErrorCode::BadRequest);
-    let stranger = ChunksRequest { lease: RunKey { fence: 9, ..key(&run) }, ..ask(0, 0) };
+    let stranger = ChunksRequest { lease: SpanKey { fence: 9, ..key(&run) }, ..ask(0, 0) };
     assert_eq!(code(server.queue.lease_chunks(POOL, stranger).await), ErrorCode::Fenced);
 }
 
@@ -164,7 +165,7 @@ async fn a_returned_lease_goes_to_the_next_without_blame(site: Arc<Site>) {
     give_back(&server, &run, ReturnReason::ShuttingDown).await;
     assert_eq!(give_back(&server, &run, ReturnReason::ShuttingDown).await.lost, [key(&run)], "it is not held any more");
     let next = only(&lease(&server, "b", 10).await);
-    assert_eq!((next.indexes.as_slice(), next.alone), ([1, 2, 3, 4, 5, 6, 7, 8, 9].as_slice(), false));
+    assert_eq!((next.jobs.as_slice(), next.alone), ([1, 2, 3, 4, 5, 6, 7, 8, 9].as_slice(), false));
     assert_eq!(code(complete(&server, &run, &[1]).await), ErrorCode::Fenced);
 }
 
@@ -291,7 +292,7 @@ async fn a_report_prolongs_and_names_what_is_lost(site: Arc<Site>) {
     }
     let waiting = server.queue.jobs(&ann, &upload).await.expect("jobs").waiting;
     assert_eq!(waiting[0].reason, WaitReason::Running { per_mille: 500, attempt: 1 });
-    let stranger = filemill_api::LeasedRun { fence: 7, ..run.clone() };
+    let stranger = filemill_api::LeasedSpan { fence: 7, ..run.clone() };
     assert_eq!(report(&server, &stranger, &[]).await.lost, [key(&stranger)]);
     eventually("the lease is lost without reports", || async {
         let again = lease_now(&server, "m", 2, 0).await;
@@ -304,12 +305,12 @@ async fn a_report_prolongs_and_names_what_is_lost(site: Arc<Site>) {
 async fn missing_chunks_are_asked_for_and_the_job_runs_again(site: Arc<Site>) {
     let server = site.server();
     let ann = site.user(&server, "acme", "ann").await;
-    let range = |first_index, chunk| JobRange { first_index, count: 1, first_chunk: chunk, last_chunk: chunk };
+    let range = |first_index, chunk| FileRange { first_index, count: 1, first_chunk: chunk, last_chunk: chunk };
     let upload = site.upload(3, vec![range(0, 0), range(1, 1), range(2, 2)]);
     send(&server, &ann, &upload).await;
     let first = only(&lease(&server, "a", 1).await);
     let second = only(&lease(&server, "b", 1).await);
-    assert_eq!(second.indexes, [1]);
+    assert_eq!(second.jobs, [1]);
     let missing = MissingRequest {
         node: "b".to_owned(),
         lease: key(&second),
@@ -331,7 +332,7 @@ async fn missing_chunks_are_asked_for_and_the_job_runs_again(site: Arc<Site>) {
     complete(&server, &first, &[0]).await.expect("who holds a lease goes on");
     advance(&server, &ann, &upload.id, false, vec![content(1, 99)]).await.expect("advanced");
     let again = lease(&server, "b", 8).await;
-    assert_eq!(runs(&again).iter().map(|run| run.indexes[0]).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(runs(&again).iter().map(|run| run.jobs[0]).collect::<Vec<_>>(), [1, 2]);
     complete_all(&server, &again).await;
     assert_eq!(results(&server, &ann).await.len(), 3);
 }
@@ -394,7 +395,7 @@ async fn a_node_that_goes_away_while_it_waits_takes_nothing(site: Arc<Site>) {
         tokio::time::timeout(Duration::from_millis(50), server.queue.lease(POOL, wish("gone", 8, 0, 30_000))).await;
     assert!(gone.is_err(), "it waits");
     send(&server, &ann, &site.bundle(8)).await;
-    assert_eq!(only(&lease(&server, "here", 8).await).indexes.len(), 8);
+    assert_eq!(only(&lease(&server, "here", 8).await).jobs.len(), 8);
 }
 
 async fn a_report_is_not_kept_waiting_for_its_node_to_be_written_down(site: Arc<Site>) {
@@ -427,10 +428,17 @@ async fn what_a_node_runs_is_written_down_when_it_changes(site: Arc<Site>) {
     let server = site.server();
     let ann = site.user(&server, "acme", "ann").await;
     lease_now(&server, "n", 1, 0).await;
-    let more = LeaseRequest { contracts: vec![1, 2], ..wish("n", 1, 0, 0) };
+    let more = LeaseRequest { abilities: abilities(&[(1, 0), (2, 0)]), ..wish("n", 1, 0, 0) };
     server.queue.lease(POOL, more).await.expect("an answer");
-    let release =
-        NewRelease { engine: "e".into(), version: "1".into(), digest: format!("{:064x}", 2), contract: 2, length: 1 };
+    let release = NewRelease {
+        engine: "e".into(),
+        version: "1".into(),
+        digest: format!("{:064x}", 2),
+        contract: 2,
+        minor: 0,
+        needs: Vec::new(),
+        length: 1,
+    };
     server.catalog.add_release(&release).await.expect("added");
     let listed = server.catalog.releases(&ann, Some(POOL)).await.expect("a list").releases;
     assert!(listed.iter().any(|one| one.digest == release.digest && one.describing), "{listed:?}");

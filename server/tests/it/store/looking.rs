@@ -56,7 +56,9 @@ async fn a_look_cancels_no_abandoned_upload(site: Arc<Site>) {
 
 async fn a_look_at_an_older_database_leaves_it_and_says_so(site: Arc<Site>) {
     site.stop_servers().await;
-    let older = "drop table join_codes; drop table defaults; delete from _sqlx_migrations where version >= 8";
+    let older = "drop table join_codes; drop table defaults; drop table need_sets; drop table upload_tasks; drop table devices;
+        alter table nodes drop column abilities; alter table uploads drop column tasks; alter table uploads drop column listed;
+        alter table events drop column jobs; delete from _sqlx_migrations where version >= 8";
     site.sql(older, older).await;
     let before = site.number("select count(*) from _sqlx_migrations").await;
     let (said, succeeded) = look(&site).await;

@@ -70,6 +70,8 @@ async fn a_release_is_immutable_and_the_newest_is_used_unless_another_was_adopte
         version: "1.1.0".to_owned(),
         digest: "2".repeat(64),
         contract: 1,
+        minor: 0,
+        needs: Vec::new(),
         length: 5,
     };
     assert!(server.catalog.add_release(&newer).await.expect("added"));
@@ -98,8 +100,15 @@ async fn a_lower_version_is_not_used_by_itself_and_an_operator_chooses_any(site:
     let (ann, bob) = (site.user(&server, "acme", "ann").await, site.user(&server, "other", "bob").await);
     let publish = async |version: &str, number: u32| {
         let digest = format!("{number:064x}");
-        let release =
-            NewRelease { engine: "size".to_owned(), version: version.to_owned(), digest, contract: 1, length: 5 };
+        let release = NewRelease {
+            engine: "size".to_owned(),
+            version: version.to_owned(),
+            digest,
+            contract: 1,
+            minor: 0,
+            needs: Vec::new(),
+            length: 5,
+        };
         assert!(server.catalog.add_release(&release).await.expect("added"));
     };
     let used = async |caller: &Caller| {

@@ -11,7 +11,8 @@ use filemill_server::Domains;
 use filemill_server::accounts::Scope;
 
 use super::site::{
-    POOL, Site, chunk, code, complete, completion, eventually, key, lease, lease_now, make_pool, only, send, wish,
+    POOL, Site, abilities, chunk, code, complete, completion, eventually, key, lease, lease_now, make_pool, only, send,
+    wish,
 };
 
 super::on_both!(
@@ -35,6 +36,7 @@ fn offer(number: u32) -> Offer {
         digest: format!("{number:064x}"),
         length: 100,
         contract: 1,
+        minor: 0,
         description: "{}".to_owned(),
         stored: true,
     }
@@ -100,13 +102,13 @@ async fn a_lease_is_nothing_to_another_pool(site: Arc<Site>) {
     assert_eq!(server.queue.give_back(OTHER, back).await.expect("an answer").lost, [lease]);
     let missing = MissingRequest { node: "n".to_owned(), lease, chunks: vec![(0, chunk(0).sha256)], header: true };
     assert_eq!(server.queue.missing(OTHER, missing).await.expect("an answer").lost, [lease]);
-    let want = WantResult { lease, index: 0, length: 10, sha256: "a".repeat(64) };
+    let want = WantResult { lease, job: 0, length: 10, sha256: "a".repeat(64) };
     let urls =
         server.queue.result_urls(OTHER, ResultUrlRequest { results: vec![want] }).await.expect("an answer").remove(0);
     assert_eq!(code(urls), ErrorCode::Fenced);
     let done = |indexes: &[u32]| {
-        let jobs = indexes.iter().map(|&index| completion(index)).collect();
-        CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease, jobs }] }
+        let results = indexes.iter().map(|&index| completion(index)).collect();
+        CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease, results }] }
     };
     let foreign = async |indexes: &[u32]| {
         let answer = server.queue.complete(OTHER, done(indexes)).await.expect("an answer").leases.remove(0);
@@ -127,7 +129,7 @@ async fn nodes_of_two_pools_may_have_one_name(site: Arc<Site>) {
     server.catalog.offer_engines(POOL, POOL, &offers).await.expect("offered");
     // The other pool's node of that id comes, and goes on asking.
     server.catalog.offer_engines(OTHER, OTHER, &OfferRequest { engines: Vec::new(), ..offers }).await.expect("offered");
-    let there = LeaseRequest { pool: OTHER.to_owned(), contracts: vec![2], ..wish("n", 1, 0, 0) };
+    let there = LeaseRequest { pool: OTHER.to_owned(), abilities: abilities(&[(2, 0)]), ..wish("n", 1, 0, 0) };
     server.queue.lease(OTHER, there).await.expect("an answer");
     let listed = server.catalog.releases(&ann, Some(POOL)).await.expect("a list").releases;
     assert!(listed.iter().any(|release| release.engine == "local/mine"), "{listed:?}");

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use filemill_api::limits::{MAX_PARAMETERS_BYTES, USUAL_PARAMETERS_BYTES};
-use filemill_api::{DescriptionQuery, ErrorCode, LeaseRequest, OpenUpload, Release};
+use filemill_api::abilities::LONG_PARAMETERS;
+use filemill_api::limits::MAX_PARAMETERS_BYTES;
+use filemill_api::{DescriptionQuery, ErrorCode, LeaseRequest, Release};
 use filemill_server::Domains;
 use filemill_server::accounts::Caller;
 use filemill_server::catalog::NewRelease;
 
-use super::site::{POOL, Site, code, lease_now, make_pool, operator, release, runs, send, wish};
+use super::site::{POOL, Site, abilities, code, lease_now, make_pool, operator, release, runs, send, wish};
 
 super::on_both!(
     a_release_is_described_by_its_publisher_until_the_pools_nodes_do,
@@ -25,6 +26,8 @@ fn new_release(number: u32) -> NewRelease {
         version: "0.1.0".to_owned(),
         digest: format!("{number:064x}"),
         contract: 1,
+        minor: 0,
+        needs: Vec::new(),
         length: 10,
     }
 }
@@ -120,13 +123,12 @@ async fn extensions_are_listed_and_forgotten_with_their_description(site: Arc<Si
 async fn long_parameters_are_leased_to_nodes_that_take_them_and_to_no_others(site: Arc<Site>) {
     let server = site.server();
     let ann = site.user(&server, "acme", "ann").await;
-    let long = OpenUpload { long_parameters: true, ..site.bundle(1) };
+    let mut long = site.bundle(1);
+    long.tasks[0].needs.push(LONG_PARAMETERS.to_owned());
     send(&server, &ann, &long).await;
-    for most in [USUAL_PARAMETERS_BYTES, MAX_PARAMETERS_BYTES - 1] {
-        let old = LeaseRequest { parameters_bytes: most, ..wish("old", 8, 8, 0) };
-        assert!(server.queue.lease(POOL, old).await.expect("an answer").uploads.is_empty(), "{most}");
-    }
-    let new = || LeaseRequest { parameters_bytes: MAX_PARAMETERS_BYTES, ..wish("new", 8, 8, 20_000) };
+    assert!(server.queue.lease(POOL, wish("old", 8, 8, 0)).await.expect("an answer").uploads.is_empty());
+    let takes_long = abilities(&[(1, 0)]).into_iter().chain([LONG_PARAMETERS.to_owned()]).collect::<Vec<_>>();
+    let new = || LeaseRequest { abilities: takes_long.clone(), ..wish("new", 8, 8, 20_000) };
     assert_eq!(runs(&server.queue.lease(POOL, new()).await.expect("an answer")).len(), 1);
     // What is short goes to either.
     send(&server, &ann, &site.bundle(1)).await;
@@ -142,7 +144,8 @@ async fn a_list_says_whether_a_node_of_the_pool_takes_long_parameters(site: Arc<
     assert_eq!(known(Some(POOL)).await, None);
     lease_now(&server, "old", 8, 0).await;
     assert_eq!(known(Some(POOL)).await, None);
-    let new = LeaseRequest { parameters_bytes: MAX_PARAMETERS_BYTES, ..wish("new", 8, 8, 0) };
+    let takes_long = abilities(&[(1, 0)]).into_iter().chain([LONG_PARAMETERS.to_owned()]).collect();
+    let new = LeaseRequest { abilities: takes_long, ..wish("new", 8, 8, 0) };
     server.queue.lease(POOL, new).await.expect("an answer");
     assert_eq!(known(Some(POOL)).await, Some(MAX_PARAMETERS_BYTES));
     assert_eq!((known(Some("other")).await, known(None).await), (None, None));

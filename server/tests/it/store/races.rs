@@ -41,7 +41,7 @@ async fn no_job_is_leased_twice_by_32_lessors(site: Arc<Site>) {
                 let leased = lease_now(&server, &format!("n{lessor}"), 7, 0).await;
                 let mut taken = taken.lock().expect("not poisoned");
                 for work in &leased.uploads {
-                    for index in work.runs.iter().flat_map(|run| &run.indexes) {
+                    for index in work.spans.iter().flat_map(|run| &run.jobs) {
                         assert!(taken.insert((work.upload.clone(), *index)), "{} {index} twice", work.upload);
                     }
                 }
@@ -133,7 +133,7 @@ async fn a_returned_run_does_not_overtake_for_ever(site: Arc<Site>) {
             {
                 give_back(&server, &run, ReturnReason::NodeFault).await;
             } else {
-                others += run.indexes.len();
+                others += run.jobs.len();
             }
         }
     }
@@ -231,13 +231,13 @@ async fn whatever_happens_at_once_every_job_has_one_result(site: Arc<Site>) {
                         }
                         // Dies in the middle of some.
                         3 if !run.alone => {
-                            report(&server, &run, &run.indexes[..1]).await;
-                            let _late = complete(&server, &run, &run.indexes[run.indexes.len() / 2..]).await;
+                            report(&server, &run, &run.jobs[..1]).await;
+                            let _late = complete(&server, &run, &run.jobs[run.jobs.len() / 2..]).await;
                         }
                         _ => {
-                            report(&server, &run, &run.indexes).await;
-                            let _late = complete(&server, &run, &run.indexes).await;
-                            let _again = complete(&server, &run, &run.indexes).await;
+                            report(&server, &run, &run.jobs).await;
+                            let _late = complete(&server, &run, &run.jobs).await;
+                            let _again = complete(&server, &run, &run.jobs).await;
                         }
                     }
                 }
@@ -283,7 +283,7 @@ async fn cancelling_while_nodes_lease_leaves_nothing_behind(site: Arc<Site>) {
             give_back(&there, run, ReturnReason::ShuttingDown).await;
         }
         let state = here.queue.jobs(&ann, &id).await.expect("jobs");
-        let run: usize = held.iter().map(|run| run.indexes.len()).sum();
+        let run: usize = held.iter().map(|run| run.jobs.len()).sum();
         assert_eq!(state.upload.state, UploadState::Cancelled, "round {round}: {cancelled} + {run}: {state:?}");
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use filemill_api::{
-    Base64, CancelRequest, Complete, CompleteRequest, Completion, ErrorCode, Outcome, ResultUrlRequest, ReturnReason,
-    RunKey, SealedBody, UploadState, WantResult, limits,
+    Base64, CancelRequest, Complete, CompleteRequest, ErrorCode, JobOutcome, Outcome, ResultUrlRequest, ReturnReason,
+    SealedBody, SpanKey, SpanResult, UploadState, WantResult, limits,
 };
 use filemill_server::Domains;
 use filemill_server::accounts::Caller;
@@ -12,7 +12,7 @@ use filemill_server::queue::{RecordedKind, RecordedResult};
 
 use super::site::{
     POOL, Site, advance, chunk, code, complete, complete_all, completion, events, give_back, key, lease, lease_now,
-    only, open_one, report, results, runs, send,
+    only, open_one, report, results, runs, send, single,
 };
 
 super::on_both!(
@@ -54,7 +54,7 @@ async fn a_run_may_be_completed_in_parts(site: Arc<Site>) {
     let ann = site.user(&server, "acme", "ann").await;
     send(&server, &ann, &site.bundle(64)).await;
     let run = only(&lease(&server, "n", 64).await);
-    let (odd, even): (Vec<u32>, Vec<u32>) = run.indexes.iter().partition(|&&index| index % 2 == 1);
+    let (odd, even): (Vec<u32>, Vec<u32>) = run.jobs.iter().partition(|&&index| index % 2 == 1);
     assert!(!complete(&server, &run, &odd).await.expect("recorded").ended);
     assert!(!complete(&server, &run, &odd[..3]).await.expect("recorded before").ended);
     assert_eq!(results(&server, &ann).await.len(), 32);
@@ -71,12 +71,14 @@ async fn a_wrong_fence_is_refused_and_records_nothing(site: Arc<Site>) {
     give_back(&server, &first, ReturnReason::NodeFault).await;
     assert_eq!(code(complete(&server, &first, &[1]).await), ErrorCode::Fenced, "nobody holds it");
     let second = only(&lease(&server, "b", 2).await);
-    assert_eq!((second.fence, second.indexes.as_slice()), (first.fence + 1, [1].as_slice()));
+    assert_eq!((second.fence, second.jobs.as_slice()), (first.fence + 1, [1].as_slice()));
     assert_eq!(code(complete(&server, &first, &[1]).await), ErrorCode::Fenced, "another holds it");
     assert_eq!(code(complete(&server, &second, &[0]).await), ErrorCode::Fenced, "recorded under another fence");
     assert!(complete(&server, &first, &[0]).await.is_ok(), "what it recorded while it held it, it recorded");
-    for key in [RunKey { run: i64::MAX, fence: 1 }, RunKey { run: -1, fence: 1 }, RunKey { run: 1 << 40, fence: -5 }] {
-        let run = filemill_api::LeasedRun { run: key.run, fence: key.fence, ..first.clone() };
+    for key in
+        [SpanKey { span: i64::MAX, fence: 1 }, SpanKey { span: -1, fence: 1 }, SpanKey { span: 1 << 40, fence: -5 }]
+    {
+        let run = filemill_api::LeasedSpan { span: key.span, fence: key.fence, ..first.clone() };
         assert_eq!(code(complete(&server, &run, &[]).await), ErrorCode::Fenced, "{key:?}");
     }
     complete(&server, &second, &[1]).await.expect("recorded");
@@ -88,26 +90,34 @@ async fn what_no_processor_may_say_is_refused(site: Arc<Site>) {
     let ann = site.user(&server, "acme", "ann").await;
     send(&server, &ann, &site.bundle(2)).await;
     let run = only(&lease(&server, "n", 2).await);
-    let job = |index, outcome, sealed| Completion { index, outcome, sealed };
     let huge = SealedBody::Inline(Base64(vec![0; limits::MAX_INLINE_RESULT_BYTES + 1]));
-    for jobs in [
-        vec![job(0, Outcome::Quarantined, None)],
-        vec![job(0, Outcome::Unknown, None)],
-        vec![job(0, Outcome::Succeeded, Some(huge))],
-        vec![job(0, Outcome::Succeeded, Some(SealedBody::Object { length: 0, sha256: "a".repeat(64) }))],
-        vec![job(0, Outcome::Succeeded, Some(SealedBody::Object { length: 9, sha256: "../../x".to_owned() }))],
+    let several = |jobs: &[u32], sealed: Option<&[u8]>| SpanResult {
+        jobs: jobs.iter().map(|&job| JobOutcome { job, outcome: Outcome::Succeeded }).collect(),
+        sealed: sealed.map(|sealed| SealedBody::Inline(Base64(sealed.to_vec()))),
+    };
+    for results in [
+        vec![single(0, Outcome::Quarantined, None)],
+        vec![single(0, Outcome::Unknown, None)],
+        vec![single(0, Outcome::Succeeded, Some(huge))],
+        vec![single(0, Outcome::Succeeded, Some(SealedBody::Object { length: 0, sha256: "a".repeat(64) }))],
+        vec![single(0, Outcome::Succeeded, Some(SealedBody::Object { length: 9, sha256: "../../x".to_owned() }))],
         vec![completion(0), completion(0)],
         vec![completion(64)],
+        vec![several(&[], Some(b"nothing"))],
+        vec![several(&[0, 1], None)],
+        vec![several(&[1, 0], Some(b"not in order"))],
+        vec![several(&[0, 0], Some(b"twice"))],
+        vec![several(&[0, 1], Some(b"both")), completion(1)],
     ] {
         // Beside one that is fine.
-        let fine = Complete { lease: key(&run), jobs: vec![] };
+        let fine = Complete { lease: key(&run), results: vec![] };
         let request = CompleteRequest {
             node: "n".to_owned(),
-            leases: vec![Complete { lease: key(&run), jobs: jobs.clone() }, fine],
+            leases: vec![Complete { lease: key(&run), results: results.clone() }, fine],
         };
         let mut answers = server.queue.complete(POOL, request).await.expect("answers").leases;
         assert!(answers.remove(1).into_result().is_ok());
-        assert_eq!(code(answers.remove(0).into_result()), ErrorCode::BadRequest, "{jobs:?}");
+        assert_eq!(code(answers.remove(0).into_result()), ErrorCode::BadRequest, "{results:?}");
     }
     assert!(events(&server, &ann).await.is_empty());
     complete(&server, &run, &[0, 1]).await.expect("recorded");
@@ -119,8 +129,12 @@ async fn a_large_result_is_an_object_under_its_fence(site: Arc<Site>) {
     let id = send(&server, &ann, &site.bundle(1)).await;
     let run = only(&lease(&server, "n", 1).await);
     let sha256 = "c".repeat(64);
-    let want =
-        |fence| WantResult { lease: RunKey { run: run.run, fence }, index: 0, length: 100_000, sha256: sha256.clone() };
+    let want = |fence| WantResult {
+        lease: SpanKey { span: run.span, fence },
+        job: 0,
+        length: 100_000,
+        sha256: sha256.clone(),
+    };
     let mut urls = server
         .queue
         .result_urls(POOL, ResultUrlRequest { results: vec![want(run.fence), want(run.fence + 1)] })
@@ -130,10 +144,10 @@ async fn a_large_result_is_an_object_under_its_fence(site: Arc<Site>) {
     let object = urls.remove(0).expect("a place");
     assert_eq!(object.key.to_string(), format!("results/{id}/0/{}/{sha256}", run.fence));
     let sealed = Some(SealedBody::Object { length: 100_000, sha256 });
-    let jobs = vec![Completion { index: 0, outcome: Outcome::Succeeded, sealed }];
-    let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), jobs }] };
+    let results = vec![single(0, Outcome::Succeeded, sealed)];
+    let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), results }] };
     server.queue.complete(POOL, request).await.expect("answers").leases.remove(0).into_result().expect("recorded");
-    let RecordedKind::Result { sealed: Some(RecordedResult::Object(recorded)), .. } =
+    let RecordedKind::Results { sealed: Some(RecordedResult::Object(recorded)), .. } =
         events(&server, &ann).await.remove(0).kind
     else {
         panic!("a result that is an object");
@@ -163,20 +177,18 @@ async fn every_kind_of_result_reaches_its_reader(site: Arc<Site>) {
     let run = only(&lease(&server, "n", 64).await);
     // Bodies of all sizes, the empty one and none at all among them: each has to be cut out of the others.
     let body = |index: usize| vec![index as u8; index * 1000];
-    let jobs = outcomes
+    let results = outcomes
         .iter()
         .enumerate()
-        .map(|(index, &outcome)| Completion {
-            index: index as u32,
-            outcome,
-            sealed: (index != 3).then(|| SealedBody::Inline(Base64(body(index)))),
+        .map(|(index, &outcome)| {
+            single(index as u32, outcome, (index != 3).then(|| SealedBody::Inline(Base64(body(index)))))
         })
         .collect();
-    let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), jobs }] };
+    let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), results }] };
     server.queue.complete(POOL, request).await.expect("answers").leases.remove(0).into_result().expect("recorded");
     for (place, event) in events(&server, &ann).await.into_iter().enumerate() {
-        let RecordedKind::Result { index, outcome, sealed } = event.kind else { panic!("a result") };
-        assert_eq!((index as usize, outcome), (place, outcomes[place]));
+        let RecordedKind::Results { jobs, sealed } = event.kind else { panic!("a result") };
+        assert_eq!(jobs, [JobOutcome { job: place as u32, outcome: outcomes[place] }]);
         assert_eq!(sealed, (place != 3).then(|| RecordedResult::Inline(body(place))));
     }
 }
@@ -188,10 +200,9 @@ async fn pages_end_early_when_results_are_large(site: Arc<Site>) {
     let leased = lease(&server, "n", 128).await;
     let body = Base64(vec![7; limits::MAX_INLINE_RESULT_BYTES]);
     for run in runs(&leased) {
-        let job =
-            |&index| Completion { index, outcome: Outcome::Succeeded, sealed: Some(SealedBody::Inline(body.clone())) };
-        let jobs = run.indexes.iter().map(job).collect();
-        let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), jobs }] };
+        let result = |&job| single(job, Outcome::Succeeded, Some(SealedBody::Inline(body.clone())));
+        let results = run.jobs.iter().map(result).collect();
+        let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), results }] };
         server.queue.complete(POOL, request).await.expect("answers").leases.remove(0).into_result().expect("recorded");
     }
     let (mut after, mut pages) = (0, Vec::new());
@@ -216,8 +227,8 @@ async fn cancelling_ends_what_nobody_runs_and_tells_who_runs_the_rest(site: Arc<
     assert_eq!(cancel(&server, &ann, &id).await, 0, "there is nothing more to cancel");
     assert!(runs(&lease_now(&server, "m", 64, 64).await).is_empty());
     assert_eq!(report(&server, &run, &[]).await.cancelled, [key(&run)]);
-    let jobs = (1..10).map(|index| Completion { index, outcome: Outcome::Cancelled, sealed: None }).collect();
-    let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), jobs }] };
+    let ended = (1..10).map(|job| single(job, Outcome::Cancelled, None)).collect();
+    let request = CompleteRequest { node: "n".to_owned(), leases: vec![Complete { lease: key(&run), results: ended }] };
     server.queue.complete(POOL, request).await.expect("answers").leases.remove(0).into_result().expect("recorded");
     let results = results(&server, &ann).await;
     assert_eq!(results.len(), 100);

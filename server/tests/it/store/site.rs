@@ -4,10 +4,12 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use filemill_api::abilities::{backend, contract};
 use filemill_api::{
-    AdvanceRequest, AdvanceUpload, Base64, ChunkWant, Complete, CompleteRequest, Completed, Completion, ErrorBody,
-    ErrorCode, JobRange, LeaseReport, LeaseRequest, LeaseReturn, LeasedRun, OpenRequest, OpenUpload, Outcome,
-    ReportAnswer, ReportRequest, ReturnReason, ReturnRequest, RunKey, SealedBody, SignedStatement, UploadState,
+    AdvanceRequest, AdvanceUpload, Base64, ChunkWant, Complete, CompleteRequest, Completed, ErrorBody, ErrorCode,
+    FileRange, JobOutcome, LeaseReport, LeaseRequest, LeaseReturn, LeasedSpan, OpenRequest, OpenTask, OpenUpload,
+    Outcome, ReportAnswer, ReportRequest, ReturnReason, ReturnRequest, SealedBody, SignedStatement, SpanKey,
+    SpanResult, UploadState,
 };
 use filemill_server::accounts::{Caller, Scope};
 use filemill_server::catalog::NewRelease;
@@ -86,6 +88,8 @@ impl Site {
             version: "1.0.0".to_owned(),
             digest: release(),
             contract: 1,
+            minor: 0,
+            needs: Vec::new(),
             length: 1000,
         };
         server.catalog.add_release(&release).await.expect("a release");
@@ -189,25 +193,25 @@ impl Site {
 
     /// An upload of `files` files that share one chunk.
     pub(crate) fn bundle(&self, files: u32) -> OpenUpload {
-        self.upload(1, vec![JobRange { first_index: 0, count: files, first_chunk: 0, last_chunk: 0 }])
+        self.upload(1, vec![FileRange { first_index: 0, count: files, first_chunk: 0, last_chunk: 0 }])
     }
 
     /// An upload of one file over `chunks` chunks.
     pub(crate) fn large(&self, chunks: u32) -> OpenUpload {
-        self.upload(chunks, vec![JobRange { first_index: 0, count: 1, first_chunk: 0, last_chunk: chunks - 1 }])
+        self.upload(chunks, vec![FileRange { first_index: 0, count: 1, first_chunk: 0, last_chunk: chunks - 1 }])
     }
 
-    pub(crate) fn upload(&self, chunks: u32, jobs: Vec<JobRange>) -> OpenUpload {
+    pub(crate) fn upload(&self, chunks: u32, files: Vec<FileRange>) -> OpenUpload {
         let number = self.unique();
         OpenUpload {
             id: format!("{number:032x}"),
-            release: release(),
+            format: 1,
+            tasks: vec![task(&[&release()])],
             pool: POOL.to_owned(),
             header_length: 500,
             header_sha256: format!("{number:064x}"),
             chunks,
-            jobs,
-            long_parameters: false,
+            files,
             want: Vec::new(),
         }
     }
@@ -341,13 +345,22 @@ pub(crate) async fn send(server: &Domains, caller: &Caller, upload: &OpenUpload)
     upload.id.clone()
 }
 
+/// What may run each file.
+pub(crate) fn task(releases: &[&str]) -> OpenTask {
+    OpenTask { releases: releases.iter().map(|&release| release.to_owned()).collect(), needs: Vec::new() }
+}
+
+/// What a node has that runs components of these contracts.
+pub(crate) fn abilities(contracts: &[(u32, u32)]) -> Vec<String> {
+    let contracts = contracts.iter().map(|&(major, minor)| contract(major, minor));
+    contracts.chain([backend("component")]).collect()
+}
+
 pub(crate) fn wish(node: &str, max_jobs: u32, idle_slots: u32, wait_ms: u32) -> LeaseRequest {
     LeaseRequest {
         node: node.to_owned(),
         pool: POOL.to_owned(),
-        contracts: vec![1],
-        backends: vec!["component".to_owned()],
-        parameters_bytes: filemill_api::limits::USUAL_PARAMETERS_BYTES,
+        abilities: abilities(&[(1, 0)]),
         max_jobs,
         idle_slots,
         wait_ms,
@@ -367,37 +380,42 @@ pub(crate) async fn lease_now(server: &Domains, node: &str, max_jobs: u32, idle_
     server.queue.lease(POOL, wish(node, max_jobs, idle_slots, 0)).await.expect("leased")
 }
 
-pub(crate) fn runs(leased: &Leased) -> Vec<LeasedRun> {
-    leased.uploads.iter().flat_map(|work| work.runs.clone()).collect()
+pub(crate) fn runs(leased: &Leased) -> Vec<LeasedSpan> {
+    leased.uploads.iter().flat_map(|work| work.spans.clone()).collect()
 }
 
 /// The only run of a lease.
-pub(crate) fn only(leased: &Leased) -> LeasedRun {
+pub(crate) fn only(leased: &Leased) -> LeasedSpan {
     let mut runs = runs(leased);
     assert_eq!(runs.len(), 1, "{runs:?}");
     runs.remove(0)
 }
 
-pub(crate) fn key(run: &LeasedRun) -> RunKey {
-    RunKey { run: run.run, fence: run.fence }
+pub(crate) fn key(run: &LeasedSpan) -> SpanKey {
+    SpanKey { span: run.span, fence: run.fence }
 }
 
-pub(crate) fn completion(index: u32) -> Completion {
-    let sealed = Some(SealedBody::Inline(Base64(format!("result of {index}").into_bytes())));
-    Completion { index, outcome: Outcome::Succeeded, sealed }
+pub(crate) fn completion(job: u32) -> SpanResult {
+    let sealed = Some(SealedBody::Inline(Base64(format!("result of {job}").into_bytes())));
+    single(job, Outcome::Succeeded, sealed)
+}
+
+/// What one job alone came to.
+pub(crate) fn single(job: u32, outcome: Outcome, sealed: Option<SealedBody>) -> SpanResult {
+    SpanResult { jobs: vec![JobOutcome { job, outcome }], sealed }
 }
 
 /// Completes some jobs of a run.
-pub(crate) async fn complete(server: &Domains, run: &LeasedRun, indexes: &[u32]) -> Result<Completed, ErrorBody> {
-    let jobs = indexes.iter().map(|&index| completion(index)).collect();
-    let request = CompleteRequest { node: "node".to_owned(), leases: vec![Complete { lease: key(run), jobs }] };
+pub(crate) async fn complete(server: &Domains, run: &LeasedSpan, indexes: &[u32]) -> Result<Completed, ErrorBody> {
+    let results = indexes.iter().map(|&index| completion(index)).collect();
+    let request = CompleteRequest { node: "node".to_owned(), leases: vec![Complete { lease: key(run), results }] };
     server.queue.complete(POOL, request).await?.leases.remove(0).into_result()
 }
 
 pub(crate) async fn complete_all(server: &Domains, leased: &Leased) {
     let leases: Vec<_> = runs(leased)
         .iter()
-        .map(|run| Complete { lease: key(run), jobs: run.indexes.iter().map(|&index| completion(index)).collect() })
+        .map(|run| Complete { lease: key(run), results: run.jobs.iter().map(|&job| completion(job)).collect() })
         .collect();
     for batch in leases.chunks(16) {
         let request = CompleteRequest { node: "node".to_owned(), leases: batch.to_vec() };
@@ -407,12 +425,12 @@ pub(crate) async fn complete_all(server: &Domains, leased: &Leased) {
     }
 }
 
-pub(crate) async fn report(server: &Domains, run: &LeasedRun, started: &[u32]) -> ReportAnswer {
+pub(crate) async fn report(server: &Domains, run: &LeasedSpan, started: &[u32]) -> ReportAnswer {
     let lease = LeaseReport { lease: key(run), started: started.to_vec(), per_mille: 500 };
     server.queue.report(POOL, ReportRequest { node: "node".to_owned(), leases: vec![lease] }).await.expect("reported")
 }
 
-pub(crate) async fn give_back(server: &Domains, run: &LeasedRun, reason: ReturnReason) -> ReportAnswer {
+pub(crate) async fn give_back(server: &Domains, run: &LeasedSpan, reason: ReturnReason) -> ReportAnswer {
     let leases = vec![LeaseReturn { lease: key(run), reason }];
     server.queue.give_back(POOL, ReturnRequest { node: "node".to_owned(), leases }).await.expect("returned")
 }
@@ -442,9 +460,9 @@ pub(crate) async fn results(server: &Domains, caller: &Caller) -> Vec<(u32, Outc
     let mut results: Vec<_> = events(server, caller)
         .await
         .into_iter()
-        .filter_map(|event| match event.kind {
-            RecordedKind::Result { index, outcome, .. } => Some((index, outcome)),
-            RecordedKind::ChunksMissing { .. } => None,
+        .flat_map(|event| match event.kind {
+            RecordedKind::Results { jobs, .. } => jobs.into_iter().map(|one| (one.job, one.outcome)).collect(),
+            RecordedKind::ChunksMissing { .. } => Vec::new(),
         })
         .collect();
     results.sort_unstable_by_key(|(index, _)| *index);

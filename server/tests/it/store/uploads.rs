@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use filemill_api::{
-    AdvanceRequest, AdvanceUpload, CancelRequest, ErrorCode, JobRange, OpenRequest, StateRange, UploadState, WaitReason,
+    AdvanceRequest, AdvanceUpload, CancelRequest, ErrorCode, FileRange, OpenRequest, StateRange, UploadState,
+    WaitReason,
 };
 
 use super::site::{
@@ -40,7 +41,7 @@ async fn opening_again_changes_nothing_and_other_content_is_refused(site: Arc<Si
     other.header_sha256 = "9".repeat(64);
     assert_eq!(code(open_one(&server, &ann, &other).await), ErrorCode::Conflict);
     let mut other = upload.clone();
-    other.jobs[0].count = 4;
+    other.files[0].count = 4;
     assert_eq!(code(open_one(&server, &ann, &other).await), ErrorCode::Conflict);
     assert_eq!(server.queue.uploads(&ann, None).await.expect("a list").uploads.len(), 1);
 
@@ -72,7 +73,7 @@ async fn one_bad_upload_does_not_refuse_the_others(site: Arc<Site>) {
     let server = site.server();
     let ann = site.user(&server, "acme", "ann").await;
     let (mut no_release, mut no_pool, mut no_hex) = (site.bundle(1), site.bundle(1), site.bundle(1));
-    no_release.release = "7".repeat(64);
+    no_release.tasks[0].releases = vec!["7".repeat(64)];
     no_pool.pool = "nowhere".to_owned();
     no_hex.id = "../../etc".to_owned();
     let request = OpenRequest { uploads: vec![no_release, site.bundle(1), no_pool, no_hex, site.bundle(2)] };
@@ -85,21 +86,21 @@ async fn one_bad_upload_does_not_refuse_the_others(site: Arc<Site>) {
 async fn jobs_are_ready_when_header_and_all_their_chunks_are_stored(site: Arc<Site>) {
     let server = site.server();
     let ann = site.user(&server, "acme", "ann").await;
-    let range = |first_index, count, first_chunk, last_chunk| JobRange { first_index, count, first_chunk, last_chunk };
+    let range = |first_index, count, first_chunk, last_chunk| FileRange { first_index, count, first_chunk, last_chunk };
     let upload = site.upload(3, vec![range(0, 2, 0, 0), range(2, 1, 0, 2), range(3, 4, 2, 2)]);
     open_one(&server, &ann, &upload).await.expect("opened");
     advance(&server, &ann, &upload.id, false, vec![chunk(0), chunk(2)]).await.expect("advanced");
     assert!(runs(&lease_now(&server, "n", 64, 0).await).is_empty(), "without a header nothing can be opened");
     advance(&server, &ann, &upload.id, true, vec![]).await.expect("advanced");
     let first = runs(&lease(&server, "n", 64).await);
-    assert_eq!(first.iter().map(|run| run.indexes.clone()).collect::<Vec<_>>(), [vec![0, 1]]);
+    assert_eq!(first.iter().map(|run| run.jobs.clone()).collect::<Vec<_>>(), [vec![0, 1]]);
     assert!(runs(&lease_now(&server, "n", 64, 0).await).is_empty(), "chunk 1 is missing");
     let state = advance(&server, &ann, &upload.id, false, vec![chunk(1)]).await.expect("advanced");
     assert_eq!(state, UploadState::Stored);
     let rest = lease(&server, "n", 64).await;
     assert_eq!(rest.uploads.len(), 1, "ranges of one upload go together");
     assert_eq!(rest.uploads[0].chunks.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [0, 1, 2]);
-    assert_eq!(runs(&rest).iter().flat_map(|run| run.indexes.clone()).collect::<Vec<_>>(), [2, 3, 4, 5, 6]);
+    assert_eq!(runs(&rest).iter().flat_map(|run| run.jobs.clone()).collect::<Vec<_>>(), [2, 3, 4, 5, 6]);
 }
 
 async fn a_resuming_client_is_told_what_is_stored(site: Arc<Site>) {
@@ -181,14 +182,15 @@ async fn many_clients_at_once_get_an_answer_each(site: Arc<Site>) {
 async fn the_reason_of_every_wait_is_told(site: Arc<Site>) {
     let server = site.server();
     let ann = site.user(&server, "acme", "ann").await;
-    let range = |first_index, count, chunk| JobRange { first_index, count, first_chunk: chunk, last_chunk: chunk };
+    let range = |first_index, count, chunk| FileRange { first_index, count, first_chunk: chunk, last_chunk: chunk };
     let upload = site.upload(2, vec![range(0, 3, 0), range(3, 2, 1)]);
     open_one(&server, &ann, &upload).await.expect("opened");
-    let state = |first_index, count, reason| StateRange { first_index, count, reason };
+    let state = |first_job, count, reason| StateRange { first_job, count, reason };
+    let nobody = WaitReason::NoProcessor { lacks: vec!["backend:component".to_owned(), "contract:1.0".to_owned()] };
     let jobs = || async { server.queue.jobs(&ann, &upload.id).await.expect("jobs").waiting };
     assert_eq!(jobs().await, [state(0, 5, WaitReason::Uploading)]);
     advance(&server, &ann, &upload.id, true, vec![chunk(0)]).await.expect("advanced");
-    assert_eq!(jobs().await, [state(0, 3, WaitReason::NoProcessor), state(3, 2, WaitReason::Uploading)]);
+    assert_eq!(jobs().await, [state(0, 3, nobody), state(3, 2, WaitReason::Uploading)]);
     let taken = lease(&server, "n", 1).await;
     let running = WaitReason::Running { per_mille: 0, attempt: 1 };
     let turn = [state(0, 1, running), state(1, 2, WaitReason::Turn), state(3, 2, WaitReason::Uploading)];

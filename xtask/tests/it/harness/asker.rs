@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use filemill_api::{EventKind, EventPage, Outcome, Release, Releases, UploadSummary, Uploads, paths};
+use filemill_api::paths::v1 as paths;
+use filemill_api::v1::{EventKind, EventPage, UploadSummary, Uploads};
+use filemill_api::{Outcome, Release, Releases};
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Builder, Runtime};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail};
-use filemill_api::paths;
+use filemill_api::paths::v1 as paths;
 use hyper::Method;
 use serde_json::Value;
 use xtask::engine::Engine;

@@ -8,10 +8,8 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use filemill_api::{
-    ErrorBody, ErrorCode, Event, EventKind, EventPage, EventQuery, FetchAnswer, FetchRequest, FetchedResult, Item,
-    SealedResult,
-};
+use filemill_api::v1::{Event, EventKind, EventPage, EventQuery, FetchAnswer, FetchRequest, FetchedResult};
+use filemill_api::{ErrorBody, ErrorCode, Item, SealedResult};
 use filemill_seal::Digest;
 
 use super::{Fake, Inner, problem};

@@ -2,7 +2,8 @@
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use filemill_api::{ErrorBody, ErrorCode, ResultKey};
+use filemill_api::v1::ResultKey;
+use filemill_api::{ErrorBody, ErrorCode};
 
 /// What the fake does wrong, and how often or for how long.
 #[derive(Default)]

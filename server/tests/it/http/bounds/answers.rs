@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use filemill_api::{
-    Base64, Complete, CompleteAnswer, CompleteRequest, Completion, ErrorCode, EventPage, FetchAnswer, FetchRequest,
-    Outcome, ResultKey, RunKey, SealedBody, paths,
+    Base64, Complete, CompleteAnswer, CompleteRequest, ErrorCode, EventPage, FetchAnswer, FetchRequest, JobOutcome,
+    Outcome, ResultKey, SealedBody, SpanKey, SpanResult, paths,
 };
 use filemill_server::Share;
 use reqwest::StatusCode;
@@ -19,20 +19,19 @@ use super::{hasty, raw, report, user};
 /// Gives alice 64 results of so many bytes each.
 pub(super) async fn results(mill: &Mill, bytes: usize) {
     let mut sample = mill.upload(9);
-    sample.open.jobs[0].count = 64;
+    sample.open.files[0].count = 64;
     mill.send(&sample).await;
     let mut ask = super::super::lease_request(5_000);
     ask.max_jobs = 64;
     let leased: filemill_api::LeaseAnswer = mill.ask(&mill.processor, paths::LEASES, &ask).await;
-    let run = one(one(leased.uploads).runs);
-    let job = |index| Completion {
-        index,
-        outcome: Outcome::Succeeded,
+    let run = one(one(leased.uploads).spans);
+    let result = |job| SpanResult {
+        jobs: vec![JobOutcome { job, outcome: Outcome::Succeeded }],
         sealed: Some(SealedBody::Inline(Base64(vec![7; bytes]))),
     };
     let lease = Complete {
-        lease: RunKey { run: run.run, fence: run.fence },
-        jobs: run.indexes.iter().copied().map(job).collect(),
+        lease: SpanKey { span: run.span, fence: run.fence },
+        results: run.jobs.iter().copied().map(result).collect(),
     };
     let request = CompleteRequest { node: "node-1".to_owned(), leases: vec![lease] };
     let answer: CompleteAnswer = mill.ask(&mill.processor, paths::RESULTS, &request).await;
@@ -174,8 +173,8 @@ async fn results_that_are_asked_for_again_come_as_far_as_there_is_room() {
     })
     .await;
     results(&mill, 60 << 10).await;
-    let want = (0..64).map(|index| ResultKey { upload: mill.upload(9).open.id, index }).collect();
-    let request = FetchRequest { after: 0, mark: None, want, fetched: Vec::new() };
+    let want = (0..64).map(|job| ResultKey { upload: mill.upload(9).open.id, job }).collect();
+    let request = FetchRequest { want, ..FetchRequest::default() };
     let answer: FetchAnswer = mill.ask(&mill.user, paths::FETCH, &request).await;
     let (given, later): (Vec<_>, Vec<_>) =
         answer.results.into_iter().map(filemill_api::Item::into_result).partition(Result::is_ok);
@@ -199,7 +198,7 @@ async fn who_sends_a_large_body_does_not_wait_for_room_for_an_answer() {
     .await;
     // Its body holds a turn that others wait for.
     let upload = mill.upload(9).open.id;
-    let want: Vec<_> = (0..64).map(|index| serde_json::json!({"upload": upload, "index": index})).collect();
+    let want: Vec<_> = (0..64).map(|index| serde_json::json!({"upload": upload, "job": index})).collect();
     let request = serde_json::json!({"after": 0, "want": want, "fetched": [], "unknown": "x".repeat(100 << 10)});
     let begin = Instant::now();
     let refused = mill.post(&mill.user, paths::FETCH, &request).await;

@@ -51,7 +51,7 @@ async fn another_pools_slow_bodies_delay_no_report() {
         ("POST", paths::LEASES),
         ("POST", paths::POOLS),
         ("PUT", &description),
-        ("PUT", "/v1/pools/other/engines"),
+        ("PUT", "/v2/pools/other/engines"),
     ] {
         held.push(stall(&mill, method, path, &stray, 9).await);
     }

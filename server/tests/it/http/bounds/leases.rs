@@ -70,7 +70,7 @@ async fn a_node_is_told_of_some_work_where_others_leave_no_room_for_all_of_it() 
     while told.len() < 8 {
         let leased: LeaseAnswer = mill.ask(&mill.processor, paths::LEASES, &lease_request(5_000)).await;
         assert!((1..=3).contains(&leased.uploads.len()), "{}", leased.uploads.len());
-        assert!(leased.uploads.iter().flat_map(|work| &work.runs).all(|run| run.attempt == 1));
+        assert!(leased.uploads.iter().flat_map(|work| &work.spans).all(|run| run.attempt == 1));
         told.extend(leased.uploads.into_iter().map(|work| work.upload));
     }
     told.sort_unstable();

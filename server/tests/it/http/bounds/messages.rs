@@ -31,15 +31,15 @@ async fn an_error_quotes_a_part_only() {
             (
                 paths::UPLOADS,
                 json!({"uploads": [{
-                    "id": long, "release": long, "pool": long, "header_length": 1, "header_sha256": long, "chunks": 1,
-                    "jobs": [], "want": [],
+                    "id": long, "format": 1, "tasks": [{"releases": [long], "needs": [long]}], "pool": long, "header_length": 1,
+                    "header_sha256": long, "chunks": 1, "files": [], "want": [],
                 }]}),
             ),
             (
                 paths::UPLOADS,
-                json!({"uploads": [{"id": "ab".repeat(16), "release": mill.release, "pool": long,
+                json!({"uploads": [{"id": "ab".repeat(16), "format": 1, "tasks": [{"releases": [mill.release]}], "pool": long,
                     "header_length": 1, "header_sha256": "cd".repeat(32), "chunks": 1, "want": [],
-                    "jobs": [{"first_index": 0, "count": 1, "first_chunk": 0, "last_chunk": 0}],
+                    "files": [{"first_index": 0, "count": 1, "first_chunk": 0, "last_chunk": 0}],
                 }]}),
             ),
             (paths::ADVANCE, json!({"uploads": [{"id": long, "header_stored": long}]})),
@@ -53,8 +53,9 @@ async fn an_error_quotes_a_part_only() {
             let text = answer.text().await.unwrap();
             assert!(text.len() < 2 * MESSAGE_BYTES, "{path}: {} bytes: {:.300}", text.len(), text);
         }
-        let outcome = json!({"node": "n", "leases": [{"run": 1, "fence": 1, "jobs": [{"index": 0, "outcome": 3, "sealed": {(long.as_str()): 1}}]}]});
-        let reason = json!({"node": "n", "leases": [{"run": 1, "fence": 1, "reason": long}]});
+        let outcome = json!({"node": "n", "leases": [{"span": 1, "fence": 1,
+            "results": [{"jobs": [{"job": 0, "outcome": 3}], "sealed": {(long.as_str()): 1}}]}]});
+        let reason = json!({"node": "n", "leases": [{"span": 1, "fence": 1, "reason": long}]});
         let engines = json!({"node": long, "engines": [{"name": long, "digest": long, "length": 1, "contract": 1, "description": "{}"}]});
         let offer = paths::ENGINES.replace("{pool}", POOL);
         for (method, path, body) in [
@@ -107,9 +108,9 @@ async fn an_answer_has_room_for_so_many_urls_and_says_of_the_others_that_they_co
     let wants: Vec<Value> =
         (0..64).map(|sequence| json!({"sequence": sequence, "length": 1, "sha256": "cd".repeat(32)})).collect();
     let upload = |number: usize| {
-        json!({"id": format!("{number:032x}"), "release": mill.release, "pool": POOL, "header_length": 1,
+        json!({"id": format!("{number:032x}"), "format": 1, "tasks": [{"releases": [mill.release]}], "pool": POOL, "header_length": 1,
             "header_sha256": "cd".repeat(32), "chunks": 64, "want": wants,
-            "jobs": [{"first_index": 0, "count": 1, "first_chunk": 0, "last_chunk": 63}]})
+            "files": [{"first_index": 0, "count": 1, "first_chunk": 0, "last_chunk": 63}]})
     };
     let all: Vec<_> = (0..100).map(upload).collect();
     let answer: filemill_api::OpenAnswer = mill.ask(&mill.user, paths::UPLOADS, &json!({"uploads": all})).await;

@@ -28,7 +28,7 @@ async fn one_callers_flood_takes_no_place_of_others() {
             let (answer, _) = two.begin("GET", paths::EVENT_STREAM, &mill.user, true).await;
             coming.push(answer);
             let (answer, mut body) = two.begin("POST", paths::LEASES, &stray, false).await;
-            let lease = serde_json::json!({"node": "n", "pool": "other", "contracts": [1], "backends": [],
+            let lease = serde_json::json!({"node": "n", "pool": "other", "abilities": ["contract:1.0"],
                 "max_jobs": 1, "idle_slots": 0, "wait_ms": 30_000});
             body.send_data(serde_json::to_vec(&lease).unwrap().into(), true).unwrap();
             polls.push(answer);

@@ -72,7 +72,7 @@ async fn descriptions_that_nobody_reads_are_bounded_and_health_is_told_in_any_ca
     let mut two = raw::two(mill.server.listening(), 0).await;
     let mut unread = Vec::new();
     let mut refused = 0;
-    for path in [paths::OPENAPI, paths::HEALTH, paths::HEALTH_V1] {
+    for path in [paths::OPENAPI, paths::HEALTH, paths::HEALTH_BESIDE[1]] {
         for _ in 0..20 {
             let (coming, _) = two.begin("GET", path, "", true).await;
             let answer = timeout(LIMIT, coming).await.unwrap().unwrap();
