@@ -8,6 +8,7 @@ mod descriptions;
 mod engines;
 mod handle;
 mod needs;
+mod numbering;
 mod pools;
 mod presence;
 mod releases;

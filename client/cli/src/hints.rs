@@ -1,6 +1,6 @@
 //! What to do about an error, at a terminal: with the names of commands and flags.
 
-use filemill_client::{EnvelopeError, Error, NoAnswer, ResultError};
+use filemill_client::{EnvelopeError, Error, NoAnswer, PoolError, ResultError};
 
 /// What to do about it.
 pub(crate) fn hint(error: &Error) -> Option<String> {
@@ -25,6 +25,12 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         Error::NoRoot { .. } => {
             "paste all of the line that `filemill-processor join` printed: NAME:KEY, with 64 hex characters"
         }
+        Error::Enrolment {
+            error: error @ (PoolError::EnrolmentVersion { .. } | PoolError::LowestFormat { .. }),
+            ..
+        } => {
+            return Some(error.hint());
+        }
         Error::Enrolment { .. } => "the pool's operator has it: `enrolment.json`, in the folder of the pool",
         Error::Forbidden { .. } => "log in with a token of scope `user`",
         Error::Refused { body, .. } => return body.hint.clone(),
@@ -48,7 +54,7 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         }
         Error::JournalInOrder { .. } => "it holds the keys of what is on its way: leave it where it is",
         Error::JournalInUse { .. } => "end it first: `filemill watch`, or another command of this home",
-        Error::JournalVersion { .. } => "update this program, or use another FILEMILL_HOME",
+        Error::HomeVersion { .. } | Error::JournalVersion { .. } => "update this program, or use another FILEMILL_HOME",
         Error::NoKeychain { .. } => {
             "unlock the session's keychain, or allow a file that only you can read: `--key-store file`, or FILEMILL_KEY_STORE=file"
         }
@@ -76,6 +82,9 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         }
         Error::NoPool { .. } => {
             "a processor announces it when it starts: is one running for this pool, and does the pool serve your organisation? ask its operator"
+        }
+        Error::NoFormat { .. } => {
+            "a processor of this version reads it: an operator starts one with `filemill-processor run`, and it goes on by itself then"
         }
         Error::NoEngine { engine, .. } if engine.starts_with("local/") => {
             "a processor offers a new file in its folder of engines within about two seconds; its log says why not"

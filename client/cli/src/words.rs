@@ -69,6 +69,7 @@ fn again(reason: &AgainReason) -> String {
         | AgainReason::ResultNotShown { .. }
         | AgainReason::TimeOver
         | AgainReason::NotSentElsewhere
+        | AgainReason::FormatNotAllowed
         | AgainReason::NeighbourChanged
         | AgainReason::VerdictLost
         | AgainReason::ChunksUnknown
@@ -189,9 +190,19 @@ pub(crate) fn reason(reason: &Reason) -> String {
         Reason::Offline { error } => format!("offline: {error}"),
         Reason::NoRecipient { error } => format!("waiting for the pool: {}", with_hint(error)),
         Reason::Uploading => "uploading".to_owned(),
+        Reason::OlderServer => {
+            "waiting for a server of this version: the one that answers does not know the format in which it is sealed"
+                .to_owned()
+        }
         Reason::ChunksMissing => "uploading again: chunks were lost".to_owned(),
         Reason::OverQuota => "over quota: the organisation's plan allows no more now".to_owned(),
-        Reason::NoProcessor => {
+        Reason::NoProcessor { lacks } if !lacks.is_empty() => {
+            format!(
+                "no processor has: {}; an operator starts one that does with `filemill-processor run`",
+                lacks.join(", ")
+            )
+        }
+        Reason::NoProcessor { .. } => {
             "no processor can run this release: none of the pool is running, or none has this engine; \
                                 an operator starts one with `filemill-processor run`"
                 .to_owned()
@@ -259,6 +270,15 @@ mod tests {
         assert!(said.contains(&former.fingerprint()) && said.contains(&now.fingerprint()), "{said}");
         let said = replaced_pool(&former, &other);
         assert!(said.starts_with("pool `main`, fingerprint") && said.ends_with("is replaced by `other`"), "{said}");
+    }
+
+    #[test]
+    fn what_no_processor_has_is_named() {
+        let lacks = vec!["contract:2.0".to_owned(), "gpu".to_owned()];
+        let said = reason(&Reason::NoProcessor { lacks });
+        assert!(said.starts_with("no processor has: contract:2.0, gpu; an operator"), "{said}");
+        let said = reason(&Reason::NoProcessor { lacks: Vec::new() });
+        assert!(said.starts_with("no processor can run this release: none of the pool is running"), "{said}");
     }
 
     #[test]

@@ -1,55 +1,41 @@
 //! The server's HTTP API, as a client sees it: requests that are repeated until they are answered.
+//!
+//! Whoever calls speaks version 2. That a server may speak version 1 only, nobody knows but this module.
 
+mod asking;
+mod attempt;
 mod backoff;
 mod combiner;
+mod majors;
+mod reach;
 mod sse;
 mod storage;
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
-use filemill_api::paths::v1 as paths;
-use filemill_api::v1::{
-    Event, EventPage, FetchAnswer, FetchRequest, JobStates, OpenRequest, OpenUpload, ResultKey, Uploads,
-};
 use filemill_api::{
     AdvanceAnswer, AdvanceRequest, AdvanceUpload, AdvancedUpload, CancelRequest, Cancelled, DescriptionQuery,
-    ErrorCode, Item, JoinAnswer, JoinRequest, OpenAnswer, OpenedUpload, Pools, Problem, Releases, WhoAmI,
+    ErrorBody, ErrorCode, Event, EventPage, FetchAnswer, FetchRequest, Item, JobStates, JoinAnswer, JoinRequest,
+    OpenAnswer, OpenRequest, OpenUpload, OpenedUpload, Pools, Releases, ResultKey, Uploads, WhoAmI, paths, v1,
 };
 use filemill_seal::{DESCRIPTION_MAX_BYTES, Digest, UploadId};
-use filemill_transport::{
-    BodyError, Comparison, Http, HttpOptions, Moment, ServerClock, describe, read_body, retry_after,
-};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use filemill_transport::{BodyError, Comparison, Http, HttpOptions, ServerClock, read_body};
+use reqwest::header::HeaderValue;
+use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use url::Url;
 
-use crate::error::{Error, NoAnswer};
-use crate::event::{self, Recovery, Trouble};
+use crate::error::Error;
+use crate::event::Recovery;
 use crate::teller::Teller;
+use attempt::Attempt;
 pub(crate) use backoff::backoff;
 pub(crate) use combiner::Combiner;
+use majors::{Answer, Asked, Majors, in_turn, page_of_v1};
+use reach::Reach;
 pub(crate) use sse::EventStream;
 pub(crate) use storage::{Got, Put, Storage};
-
-/// How long one request may take. The largest carries a few MiB.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
-/// After so long without an answer it is said what is waited for.
-const SILENT_AFTER: Duration = Duration::from_secs(5);
-/// Longest answer that is read, in bytes. A page of results that are as large as may be inline is the longest.
-const ANSWER_MAX_BYTES: usize = 32 << 20;
-/// Longest answer to a request that failed, in bytes.
-const PROBLEM_MAX_BYTES: usize = 64 << 10;
-/// Attempts of a caller that does not want to wait long.
-const BRIEF_ATTEMPTS: u32 = 4;
-
-/// For how long such a caller waits before an attempt, whatever the server asks for.
-const BRIEF_PAUSE_MAX: Duration = Duration::from_secs(5);
-/// A longer pause is told of such a caller's first attempt, too.
-const TOLD_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long to go on when the server does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,35 +72,15 @@ pub(crate) struct Api {
     server: Url,
     /// None: nobody has logged in yet.
     authorization: Option<HeaderValue>,
+    /// Who reads events; none while somebody logs in.
+    device: Option<String>,
+    majors: Arc<Majors>,
     reach: Reach,
     clock: Arc<ServerClock>,
     /// When it answered anything last.
     heard: Arc<Mutex<Option<Instant>>>,
     /// Rung when it has answered nothing for long, for whoever is told nothing.
     silence: Arc<Notify>,
-}
-
-/// Whether the server or storage can be reached, told once for each change.
-struct Reach {
-    events: Teller,
-    told: Mutex<Told>,
-}
-
-/// What was told last of whether somebody can be reached.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Told {
-    Nothing,
-    /// That no answer comes.
-    Silence,
-    Trouble,
-}
-
-/// What one attempt came to.
-enum Attempt {
-    /// Asking again is no use.
-    Final(Error),
-    /// Ask again, after as long as the server wants.
-    Again(Error, Option<Duration>),
 }
 
 impl Api {
@@ -134,11 +100,18 @@ impl Api {
             http: http_client(&server)?,
             server,
             authorization: None,
+            device: None,
+            majors: Arc::default(),
             reach: Reach::new(Teller::to_nobody()),
             clock: Arc::default(),
             heard: Arc::default(),
             silence: Arc::default(),
         })
+    }
+
+    /// The same for a home whose device has this id.
+    pub(crate) fn of_device(self, device: Option<String>) -> Self {
+        Self { device, ..self }
     }
 
     /// The same server over the same connections, for an activity that is told whether it can be reached.
@@ -147,6 +120,8 @@ impl Api {
             http: self.http.clone(),
             server: self.server.clone(),
             authorization: self.authorization.clone(),
+            device: self.device.clone(),
+            majors: Arc::clone(&self.majors),
             reach: Reach::new(events),
             clock: Arc::clone(&self.clock),
             heard: Arc::clone(&self.heard),
@@ -171,6 +146,11 @@ impl Api {
         }
     }
 
+    /// Whether it has shown a short time ago that it speaks version 1 only, which has no words for an upload of format 2.
+    pub(crate) fn is_older(&self) -> bool {
+        self.majors.is_old()
+    }
+
     /// Redeems a one-time code.
     pub(crate) async fn join(&self, request: &JoinRequest) -> Result<JoinAnswer, Error> {
         self.post(paths::JOINS, request, Patience::Brief).await
@@ -186,18 +166,18 @@ impl Api {
 
     /// The releases that there are, with those that processors of the pool bring.
     pub(crate) async fn releases(&self, pool: &str, patience: Patience) -> Result<Releases, Error> {
-        // A pool's name has nothing to escape.
-        self.get(&format!("{}?pool={pool}", paths::RELEASES), patience).await
+        // A pool's name has nothing to escape. Version 1 does not say which formats processors read.
+        let path = format!("{}?pool={pool}", paths::RELEASES);
+        self.call::<_, Releases>(patience, Asked::get(&path).new_first()).await.map(Answer::into_new)
     }
 
     /// What a release's engine says of itself: the document that has this SHA-256, if the server is honest.
     pub(crate) async fn description(&self, release: &Digest, sha256: &Digest) -> Result<String, Error> {
         let query = DescriptionQuery { sha256: Some(sha256.to_string()), pool: None };
-        let path = filemill_api::paths::in_v1(&filemill_api::paths::description(&release.to_string(), &query));
-        let answer = self.send(self.request(Method::GET, &path)?, Some(REQUEST_TIMEOUT)).await;
-        let response = answer.map_err(|attempt| match attempt {
-            Attempt::Final(error) | Attempt::Again(error, _) => error,
-        })?;
+        let path = paths::description(&release.to_string(), &query);
+        let asked = Asked::get(&path);
+        let answer = in_turn(&self.majors, &asked, |major| self.send_in(major, &asked)).await;
+        let response = answer.map_err(Attempt::into_error)?;
         let body = match read_body(response, DESCRIPTION_MAX_BYTES, 0).await {
             Ok(body) => String::from_utf8(body).ok(),
             Err(BodyError::TooLong) => None,
@@ -210,11 +190,8 @@ impl Api {
     /// has.
     pub(crate) async fn description_in(&self, release: &Digest, pool: &str) -> Result<Option<String>, Error> {
         let query = DescriptionQuery { sha256: None, pool: Some(pool.to_owned()) };
-        let path = filemill_api::paths::in_v1(&filemill_api::paths::description(&release.to_string(), &query));
-        match self
-            .call::<Box<serde_json::value::RawValue>>(Patience::Endless, || self.request(Method::GET, &path))
-            .await
-        {
+        let path = paths::description(&release.to_string(), &query);
+        match self.get::<Box<RawValue>>(&path, Patience::Endless).await {
             Ok(document) if document.get().len() <= DESCRIPTION_MAX_BYTES => Ok(Some(document.get().to_owned())),
             Ok(_) => Err(self.protocol("a description is too long".to_owned())),
             Err(Error::Refused { body, .. }) if body.code == ErrorCode::NotFound => Ok(None),
@@ -224,21 +201,47 @@ impl Api {
 
     /// Uploads that are not done, oldest first: the first page, or the one after another's end.
     pub(crate) async fn uploads(&self, after: Option<UploadId>) -> Result<Uploads, Error> {
-        match after {
-            None => self.get(paths::UPLOADS, Patience::Brief).await,
-            Some(after) => self.get(&format!("{}?after={after}", paths::UPLOADS), Patience::Brief).await,
-        }
+        let path = after.map_or_else(|| paths::UPLOADS.to_owned(), |after| format!("{}?after={after}", paths::UPLOADS));
+        self.call::<_, v1::Uploads>(Patience::Brief, Asked::get(&path)).await.map(Answer::into_new)
     }
 
     pub(crate) async fn upload(&self, upload: UploadId) -> Result<JobStates, Error> {
-        self.get(&paths::UPLOAD.replace("{upload}", &upload.to_string()), Patience::Brief).await
+        let path = paths::UPLOAD.replace("{upload}", &upload.to_string());
+        self.call::<_, v1::JobStates>(Patience::Brief, Asked::get(&path)).await.map(Answer::into_new)
     }
 
-    /// Opens uploads, each by itself, in the order asked.
+    /// Opens uploads, each by itself, in the order asked. One of format 2 that only a server of an earlier version answers for is
+    /// `unavailable`: it is to be asked for again.
     pub(crate) async fn open(&self, uploads: Vec<OpenUpload>) -> Result<Vec<Item<OpenedUpload>>, Error> {
-        let asked = uploads.len();
-        let answer: OpenAnswer = self.post(paths::UPLOADS, &OpenRequest { uploads }, Patience::Endless).await?;
-        self.all_answered(asked, answer.uploads)
+        let request = OpenRequest { uploads };
+        let uploads = &request.uploads;
+        let in_v1 = || uploads.iter().filter_map(|upload| v1::OpenUpload::try_from(upload.clone()).ok());
+        let is_in_v1 = |upload: &OpenUpload| upload.format == 1;
+        let asked = Asked::post(paths::UPLOADS, self.encoded(&request)?);
+        let asked = match uploads.iter().filter(|upload| is_in_v1(upload)).count() {
+            0 => asked.not_in_v1(),
+            count if count == uploads.len() => asked,
+            _ => asked.new_first(),
+        };
+        let asked = if uploads.iter().any(is_in_v1) {
+            asked.with_body_in_v1(|| self.encoded(&v1::OpenRequest { uploads: in_v1().collect() }).ok())
+        } else {
+            asked
+        };
+        let answered = match self.call::<OpenAnswer, OpenAnswer>(Patience::Endless, asked).await {
+            Ok(Answer::New(answer)) => return self.all_answered(uploads.len(), answer.uploads),
+            Ok(Answer::Old(answer)) => self.all_answered(in_v1().count(), answer.uploads)?,
+            Err(Error::Refused { body, .. }) if body.code == ErrorCode::NotFound && !uploads.iter().all(is_in_v1) => {
+                Vec::new()
+            }
+            Err(error) => return Err(error),
+        };
+        let mut answered = answered.into_iter();
+        let answer = |upload: &OpenUpload| {
+            let answer = if is_in_v1(upload) { answered.next() } else { None };
+            answer.unwrap_or_else(|| Item::Error(self.older()))
+        };
+        Ok(uploads.iter().map(answer).collect())
     }
 
     /// Advances uploads, each by itself, in the order asked.
@@ -256,7 +259,13 @@ impl Api {
     }
 
     pub(crate) async fn events(&self, position: &Position, limit: u32, patience: Patience) -> Result<EventPage, Error> {
-        self.get(&format!("{}?{}&limit={limit}", paths::EVENTS, position.query()), patience).await
+        let path_in_v1 = format!("{}?{}&limit={limit}", paths::EVENTS, position.query());
+        let path = format!("{path_in_v1}{}", self.device_query());
+        let asked = Asked::get(&path).with_path_in_v1(&path_in_v1);
+        self.call::<EventPage, v1::EventPage>(patience, asked).await.map(|answer| match answer {
+            Answer::New(page) => page,
+            Answer::Old(page) => page_of_v1(page),
+        })
     }
 
     /// Listens to events after `position`. Does not try again: whoever follows the stream does.
@@ -265,18 +274,23 @@ impl Api {
     ///
     /// [`Error::Refused`] where a server or something before it does not stream.
     pub(crate) async fn event_stream(&self, position: &Position) -> Result<EventStream, Error> {
-        let request = self
-            .request(Method::GET, &format!("{}?{}", paths::EVENT_STREAM, position.query()))?
+        let path_in_v1 = format!("{}?{}", paths::EVENT_STREAM, position.query());
+        let path = format!("{path_in_v1}{}", self.device_query());
+        let asked = Asked::get(&path).with_path_in_v1(&path_in_v1);
+        let (this, asked) = (self, &asked);
+        let answer = in_turn(&self.majors, asked, |major| async move {
+            let request = this.request(major, asked).map_err(Attempt::Final)?;
             // The number alone, which every server understands: it goes before the query's, and the mark stands there.
-            .header("last-event-id", position.cursor.to_string())
-            .header("accept", "text/event-stream");
-        match self.send(request, None).await {
-            Ok(response) => Ok(EventStream::new(response, self.server().to_owned())),
-            Err(Attempt::Final(error) | Attempt::Again(error, _)) => Err(error),
-        }
+            let request =
+                request.header("last-event-id", position.cursor.to_string()).header("accept", "text/event-stream");
+            Ok((major, this.send(request, None).await?))
+        });
+        let (major, response) = answer.await.map_err(Attempt::into_error)?;
+        Ok(EventStream::new(response, self.server().to_owned(), major))
     }
 
-    /// Asks for results again, and says which need not be kept any more.
+    /// Asks for results again, and says which need not be kept any more. With `has_batches` only in version 2: what version 1 answers does
+    /// not say which jobs a batch is of.
     ///
     /// # Errors
     ///
@@ -286,17 +300,28 @@ impl Api {
         position: &Position,
         want: &[(UploadId, u32)],
         fetched: &[(UploadId, u32)],
+        has_batches: bool,
     ) -> Result<FetchAnswer, Error> {
         let keys = |places: &[(UploadId, u32)]| {
-            places.iter().map(|(upload, index)| ResultKey { upload: upload.to_string(), index: *index }).collect()
+            places.iter().map(|(upload, job)| ResultKey { upload: upload.to_string(), job: *job }).collect()
         };
         let request = FetchRequest {
             after: position.cursor,
             mark: Some(position.mark.clone().unwrap_or_default()),
+            device: self.device.clone(),
             want: keys(want),
             fetched: keys(fetched),
         };
-        let answer: FetchAnswer = self.post(paths::FETCH, &request, Patience::Brief).await?;
+        let asked = Asked::post(paths::FETCH, self.encoded(&request)?);
+        let asked = match has_batches {
+            true => asked.not_in_v1(),
+            false => asked.with_body_in_v1(|| self.encoded(&v1::FetchRequest::from(request.clone())).ok()),
+        };
+        let answer = match self.call::<FetchAnswer, v1::FetchAnswer>(Patience::Brief, asked).await? {
+            Answer::New(answer) => answer,
+            Answer::Old(answer) if answer.reset || answer.results.len() == want.len() => answer.into_v2(&request.want),
+            Answer::Old(answer) => return Err(self.not_all_answered(want.len(), answer.results.len())),
+        };
         if answer.reset {
             return Ok(answer);
         }
@@ -319,191 +344,19 @@ impl Api {
         self.reach.recovered(|| Recovery::Server { server: self.server().to_owned() });
     }
 
-    fn all_answered<T>(&self, asked: usize, answers: Vec<Item<T>>) -> Result<Vec<Item<T>>, Error> {
-        if answers.len() == asked {
-            return Ok(answers);
-        }
-        Err(self.protocol(format!("{} answers to {asked} questions", answers.len())))
+    /// Why an upload of format 2 cannot be opened now.
+    fn older(&self) -> ErrorBody {
+        let message = format!(
+            "server `{}` is of an earlier version, and does not know the format in which this upload is sealed",
+            self.server()
+        );
+        let hint = "it waits, and goes on by itself when a server answers there that is of this version".to_owned();
+        ErrorBody { code: ErrorCode::Unavailable, message, hint: Some(hint) }
     }
 
-    fn protocol(&self, detail: String) -> Error {
-        Error::Protocol { server: self.server().to_owned(), detail }
-    }
-
-    async fn get<T: DeserializeOwned>(&self, path: &str, patience: Patience) -> Result<T, Error> {
-        self.call(patience, || self.request(Method::GET, path)).await
-    }
-
-    async fn post<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &impl Serialize,
-        patience: Patience,
-    ) -> Result<T, Error> {
-        // Encoded once, however often it is sent.
-        let body =
-            serde_json::to_vec(body).map(bytes::Bytes::from).map_err(|error| self.protocol(error.to_string()))?;
-        self.call(patience, || {
-            Ok(self.request(Method::POST, path)?.header("content-type", "application/json").body(body.clone()))
-        })
-        .await
-    }
-
-    fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, Error> {
-        let url = self.server.join(path).map_err(|error| self.protocol(format!("path `{path}`: {error}")))?;
-        let request = self.http.request(method, url);
-        Ok(match &self.authorization {
-            Some(authorization) => request.header(AUTHORIZATION, authorization.clone()),
-            None => request,
-        })
-    }
-
-    async fn call<T: DeserializeOwned>(
-        &self,
-        patience: Patience,
-        request: impl Fn() -> Result<RequestBuilder, Error>,
-    ) -> Result<T, Error> {
-        let mut backoff = backoff();
-        loop {
-            let (error, wanted) = match self.ask(request()?).await {
-                Ok(answer) => {
-                    self.recovered();
-                    return Ok(answer);
-                }
-                Err(Attempt::Final(error)) => return Err(error),
-                Err(Attempt::Again(error, wanted)) => (error, wanted),
-            };
-            let wait = backoff.delay();
-            if patience == Patience::Brief && backoff.attempts() >= BRIEF_ATTEMPTS {
-                return Err(error);
-            }
-            let pause = match patience {
-                Patience::Brief => wanted.unwrap_or(wait).min(BRIEF_PAUSE_MAX),
-                Patience::Endless => wanted.unwrap_or(wait),
-            };
-            // One lost connection is no news; that nothing happens for seconds is, to somebody who waits.
-            if backoff.attempts() > 1 || patience == Patience::Brief && pause > TOLD_PAUSE {
-                self.in_trouble(&error);
-            }
-            tokio::time::sleep(pause).await;
-        }
-    }
-
-    /// Waits until the server has answered nothing for a while, from now on. One that is busy answers others meanwhile.
-    async fn until_silent(&self) {
-        let mut since = Instant::now();
-        while since.elapsed() < SILENT_AFTER {
-            tokio::time::sleep(SILENT_AFTER.saturating_sub(since.elapsed())).await;
-            let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-            since = heard.map_or(since, |heard| heard.max(since));
-        }
-    }
-
-    /// Asks once, and says after a while that nothing has come yet.
-    async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Attempt> {
-        let answer = self.answer(request);
-        tokio::pin!(answer);
-        tokio::select! {
-            biased;
-            answer = &mut answer => return answer,
-            () = self.until_silent() => {}
-        }
-        let (server, for_s) = (self.server().to_owned(), SILENT_AFTER.as_secs());
-        self.reach.tell(Told::Silence, || Trouble::Silent { server, for_s });
-        self.silence.notify_one();
-        answer.await
-    }
-
-    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Attempt> {
-        let response = self.send(request, Some(REQUEST_TIMEOUT)).await?;
-        if let Some(kind) = other_than_json(&response) {
-            // A captive portal's page, for one: it says nothing of the server, and goes away.
-            let why = NoAnswer::Other(format!("something answers in its place, with `{kind}`"));
-            return Err(Attempt::Again(Error::Unreachable { server: self.server().to_owned(), why }, None));
-        }
-        let body = match read_body(response, ANSWER_MAX_BYTES, 0).await {
-            Ok(body) => body,
-            Err(BodyError::TooLong) => {
-                return Err(Attempt::Final(self.protocol("its answer is longer than 32 MiB".to_owned())));
-            }
-            Err(BodyError::Broken(why)) => return Err(Attempt::Again(self.unreachable(why), None)),
-        };
-        serde_json::from_slice(&body).map_err(|error| Attempt::Final(self.protocol(error.to_string())))
-    }
-
-    /// Sends one request, and hands the answer back if it is a success.
-    async fn send(&self, request: RequestBuilder, timeout: Option<Duration>) -> Result<Response, Attempt> {
-        let request = match timeout {
-            Some(timeout) => request.timeout(timeout),
-            None => request,
-        };
-        let asked = Moment::now();
-        let response = request.send().await.map_err(|error| Attempt::Again(self.unreachable(describe(error)), None))?;
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        self.clock.learn(asked, response.headers());
-        if response.status().is_success() { Ok(response) } else { Err(self.problem(response).await) }
-    }
-
-    async fn problem(&self, response: Response) -> Attempt {
-        let status = response.status();
-        let wanted = retry_after(response.headers());
-        let body = read_body(response, PROBLEM_MAX_BYTES, 0).await.unwrap_or_default();
-        let server = self.server().to_owned();
-        let Ok(Problem { error: body, .. }) = serde_json::from_slice::<Problem>(&body) else {
-            // Not the server itself, but something before it or in its place, such as a captive portal: whatever it says of
-            // tokens or paths, it says nothing of the server's, and may go away.
-            let why = match status {
-                status if status.is_server_error() => NoAnswer::Failed(status.to_string()),
-                status if status.is_redirection() => {
-                    NoAnswer::Other(format!("it points elsewhere ({status}), which is never followed"))
-                }
-                status => NoAnswer::Other(format!("status {status} without a reason")),
-            };
-            return Attempt::Again(Error::Unreachable { server, why }, wanted);
-        };
-        match status {
-            StatusCode::UNAUTHORIZED => Attempt::Final(Error::Unauthenticated { server, message: body.message }),
-            StatusCode::FORBIDDEN => Attempt::Final(Error::Forbidden { server, message: body.message }),
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
-                Attempt::Again(Error::Refused { server, body }, wanted)
-            }
-            status if status.is_server_error() => {
-                let why = NoAnswer::Failed(format!("{} ({status})", body.message));
-                Attempt::Again(Error::Unreachable { server, why }, wanted)
-            }
-            _ => Attempt::Final(Error::Refused { server, body }),
-        }
-    }
-
-    fn unreachable(&self, why: String) -> Error {
-        Error::Unreachable { server: self.server().to_owned(), why: NoAnswer::Unreached(why) }
-    }
-}
-
-impl Reach {
-    fn new(events: Teller) -> Self {
-        Self { events, told: Mutex::new(Told::Nothing) }
-    }
-
-    fn in_trouble(&self, error: &Error) {
-        self.tell(Told::Trouble, || Trouble::Unreachable { error: error.clone() });
-    }
-
-    /// Tells `what` unless that, or worse, was told already.
-    fn tell(&self, now: Told, what: impl FnOnce() -> Trouble) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if *told < now {
-            *told = now;
-            // Nobody waits for this: whoever is too slow for it sees later that nothing moves.
-            self.events.try_tell(event::Event::Trouble(what()));
-        }
-    }
-
-    fn recovered(&self, what: impl FnOnce() -> Recovery) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::replace(&mut *told, Told::Nothing) != Told::Nothing {
-            self.events.try_tell(event::Event::Recovered(what()));
-        }
+    /// What says in a query who reads.
+    fn device_query(&self) -> String {
+        self.device.as_ref().map(|device| format!("&device={device}")).unwrap_or_default()
     }
 }
 
@@ -511,11 +364,4 @@ impl Reach {
 fn http_client(server: &Url) -> Result<Http, Error> {
     let options = HttpOptions { user_agent: concat!("filemill/", env!("CARGO_PKG_VERSION")), silence: None };
     Http::new(options).map_err(|error| Error::Address { server: server.to_string(), detail: error.to_string() })
-}
-
-/// What an answer is that the server does not give: it answers in JSON.
-fn other_than_json(response: &Response) -> Option<String> {
-    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    (!kind.eq_ignore_ascii_case("application/json")).then(|| kind.chars().take(80).collect())
 }

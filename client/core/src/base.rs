@@ -7,6 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::Api;
 use crate::config::Config;
+use crate::device::device_id;
 use crate::error::Error;
 use crate::home::{Home, on_thread};
 use crate::journal::{Journal, Session};
@@ -38,7 +39,8 @@ impl Base {
         // A keychain may ask its owner for a password.
         let identity = Arc::new(on_thread(&home, load_identity).await?);
         let journal = if to_read { Journal::open_to_read(&home).await? } else { Journal::open(&home).await? };
-        let api = Arc::new(Api::new(config.server.clone(), &config.token)?);
+        let device = journal.device_seed().await?.map(|seed| device_id(&seed, &config.token));
+        let api = Arc::new(Api::new(config.server.clone(), &config.token)?.of_device(device));
         let tasks = TaskTracker::new();
         tasks.close();
         let machine = Arc::new(Machine::new(options.budget_bytes));

@@ -35,6 +35,15 @@ pub struct Config {
     pub(crate) token: Zeroizing<String>,
 }
 
+/// The version that this program writes.
+const VERSION: u32 = 1;
+
+/// Which version a file is of.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
 /// The file's form.
 #[derive(Serialize, Deserialize)]
 struct Text {
@@ -77,9 +86,14 @@ impl Config {
         let path = home.config();
         let text = read_text(&path)?.ok_or_else(not_logged_in)?;
         let malformed = |detail: String| Error::Malformed { path: path.clone(), detail };
+        // What else a later version writes, this one need not understand.
+        let Version { version } = serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
+        if version > VERSION {
+            return Err(Error::HomeVersion { path: path.clone(), found: version, newest: VERSION });
+        }
         let text: Text = serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
-        if text.version != 1 {
-            return Err(malformed(format!("it has version {}, this program reads version 1", text.version)));
+        if text.version != VERSION {
+            return Err(malformed(format!("it has version {}, which there never was", text.version)));
         }
         let token = Zeroizing::new(read_text(&home.token())?.ok_or_else(not_logged_in)?);
         check_token(token.trim()).map_err(|detail| Error::Malformed { path: home.token(), detail })?;
@@ -104,7 +118,7 @@ impl Config {
         let former = read_any(home)?.and_then(|text| serde_json::from_str::<Text>(&text).ok());
         let is_same = |former: Text| former.server == self.server && former.organisation == self.organisation;
         let text = Text {
-            version: 1,
+            version: VERSION,
             server: self.server.clone(),
             organisation: self.organisation.clone(),
             user: self.user.clone(),
@@ -302,6 +316,34 @@ mod tests {
             let is_part = |entry: fs::DirEntry| entry.path().extension().is_some_and(|ending| ending == "part");
             assert!(!fs::read_dir(home.path()).unwrap().any(|entry| is_part(entry.unwrap())), "its token is left");
         }
+    }
+
+    #[test]
+    fn what_a_later_version_wrote_is_called_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        config("http://127.0.0.1:1", "fm_secret-token").save(&home).unwrap();
+        let text = fs::read_to_string(home.config()).unwrap();
+        let refused = |text: &str| {
+            fs::write(home.config(), text).unwrap();
+            Config::load(&home).unwrap_err()
+        };
+        let later = Error::HomeVersion { path: home.config(), found: 2, newest: 1 };
+        assert_eq!(refused(&text.replace("\"version\": 1", "\"version\": 2")), later);
+        assert_eq!(refused(r#"{"version":2,"all":"else"}"#), later);
+        assert!(matches!(refused(r#"{"version":0}"#), Error::Malformed { .. }));
+        let later = text.replace(r#"\"filemill_enrolment\":1"#, r#"\"filemill_enrolment\":3"#);
+        assert_eq!(refused(&later), Error::Pool(filemill_seal::PoolError::EnrolmentVersion { found: 3 }));
+    }
+
+    #[test]
+    fn the_lowest_format_is_pinned() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        let config = config("http://127.0.0.1:1", "fm_secret-token");
+        let enrolment = config.enrolment.clone().with_lowest_format(filemill_seal::Format::Two);
+        Config { enrolment: enrolment.clone(), ..config }.save(&home).unwrap();
+        assert_eq!(Config::load(&home).unwrap().enrolment, enrolment);
     }
 
     #[test]

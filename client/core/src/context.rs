@@ -1,7 +1,7 @@
 //! What one activity works with: a session of its own in the journal, its own events and progress, and what all share.
 
 use std::collections::HashSet;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -97,6 +97,7 @@ impl Context {
             account: config.account(),
             keys: Mutex::default(),
             unfetched: Notify::new(),
+            singles: AtomicBool::default(),
         });
         let recipes = Arc::new(Recipes {
             api: Arc::clone(&api),
@@ -109,6 +110,7 @@ impl Context {
             chunk_size: options.chunk_size,
             lifetime_s: options.lifetime_s,
             verdicts: Verdicts::default(),
+            older_told: AtomicBool::default(),
         });
         Self {
             home: home.clone(),
@@ -128,6 +130,9 @@ impl Context {
         let Work { roots, rules, export, again, taken, unkept, parameters } = work;
         let awaited = Arc::<Awaited>::default();
         self.progress.waits_for(&awaited);
+        if export.is_some() {
+            self.inbox.keep_singles();
+        }
         Arc::new(Shared {
             pipeline: Arc::clone(&self.pipeline),
             inbox: Arc::clone(&self.inbox),

@@ -49,6 +49,8 @@ pub(crate) struct Engines {
     choice: Result<Choice, Error>,
     /// The longest parameters that a processor of the pool is known to take, in bytes.
     pub(crate) parameters_bytes: usize,
+    /// Formats of headers that processors of the pool read which are there now, as far as the server says.
+    pub(crate) formats: Vec<u8>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -111,6 +113,7 @@ impl Engines {
     pub(crate) fn new(listed: Releases, wanted: &Wanted, server: &str) -> Result<Self, Error> {
         let parameters_bytes = listed.parameters_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
         let parameters_bytes = parameters_bytes.max(PARAMETERS_USUAL_BYTES);
+        let formats = listed.formats;
         let (mut current, mut others) = (Vec::new(), Vec::new());
         for release in listed.releases {
             let digest = release.digest.parse().map_err(|_| Error::Protocol {
@@ -130,7 +133,7 @@ impl Engines {
             true => Err(Error::NoRelease { server: server.to_owned() }),
             false => choose(&current, wanted),
         };
-        Ok(Self { current, others, choice, parameters_bytes })
+        Ok(Self { current, others, choice, parameters_bytes, formats })
     }
 
     /// # Errors

@@ -1,5 +1,7 @@
 //! What can go wrong for all files of an activity, or for a question; what goes wrong with one file is a [`Finished`](crate::Finished).
 
+mod words;
+
 use std::path::{Path, PathBuf};
 
 use filemill_api::ErrorBody;
@@ -8,6 +10,7 @@ pub(crate) use filemill_text::reason as io_detail;
 use serde::Serialize;
 
 use crate::plain;
+use words::{clock_difference, only_of, other_program};
 
 /// Why something could not go on. Says what happened and to what; what to do about it is for applications to say. In JSON `code` is one
 /// word, and `about` what belongs to it.
@@ -194,6 +197,19 @@ pub enum Error {
         #[serde(serialize_with = "plain::path")]
         path: PathBuf,
     },
+    /// A file of the home was written by a later version of this program.
+    #[error(
+        "`{path}` is of a later version of this program: it has version {found}, this program reads up to version {newest}"
+    )]
+    HomeVersion {
+        /// The file.
+        #[serde(serialize_with = "plain::path")]
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest that this program reads.
+        newest: u32,
+    },
     /// The journal was written by another version of this program.
     #[error("journal `{path}` is of another version of this program: {detail}")]
     JournalVersion {
@@ -285,6 +301,16 @@ pub enum Error {
         pool: String,
         /// The pools that it has recipients of, as a list for people.
         others: String,
+    },
+    /// No processor reads the format that the pool's enrolment asks for.
+    #[error(
+        "no processor of pool `{pool}` that is there now reads format {lowest}, and its enrolment allows nothing older"
+    )]
+    NoFormat {
+        /// The pool.
+        pool: String,
+        /// The lowest format of headers that may be sent.
+        lowest: u64,
     },
     /// No such engine.
     #[error("there is no engine `{engine}`, only {known}")]
@@ -489,6 +515,7 @@ impl Error {
             Self::JournalDamaged { .. } => "journal_damaged",
             Self::JournalInOrder { .. } => "journal_in_order",
             Self::JournalInUse { .. } => "journal_in_use",
+            Self::HomeVersion { .. } => "home_version",
             Self::JournalVersion { .. } => "journal_version",
             Self::NoKeychain { .. } => "no_keychain",
             Self::Keychain { .. } => "keychain",
@@ -501,6 +528,7 @@ impl Error {
             Self::OtherRoot { .. } => "other_root",
             Self::Clock { .. } => "clock",
             Self::NoPool { .. } => "no_pool",
+            Self::NoFormat { .. } => "no_format",
             Self::NoEngine { .. } => "no_engine",
             Self::WhichEngine { .. } => "which_engine",
             Self::NoEngineFits => "no_engine_fits",
@@ -529,31 +557,12 @@ impl Error {
 
     /// Whether there is nothing that may be sealed for now, though that may change by itself.
     pub(crate) fn is_of_the_recipient(&self) -> bool {
-        matches!(self, Self::Pool(_) | Self::Clock { .. })
+        matches!(self, Self::Pool(_) | Self::Clock { .. } | Self::NoFormat { .. })
     }
 
     pub(crate) fn file(action: &'static str, path: &Path, error: &std::io::Error) -> Self {
         Self::File { action, path: path.to_owned(), detail: io_detail(error) }
     }
-}
-
-fn only_of(others: &str) -> String {
-    if others.is_empty() { String::new() } else { format!(", only of {others}") }
-}
-
-fn other_program(process: Option<u32>) -> String {
-    process.map_or("another program of this home".to_owned(), |id| format!("process {id} of this home"))
-}
-
-/// How far a clock is ahead or behind, in words.
-fn clock_difference(ahead_s: i64) -> String {
-    let seconds = ahead_s.unsigned_abs();
-    let (number, unit) = match seconds {
-        0..7_200 => ((seconds + 30) / 60, "minutes"),
-        7_200..172_800 => ((seconds + 1_800) / 3_600, "hours"),
-        _ => ((seconds + 43_200) / 86_400, "days"),
-    };
-    format!("{number} {unit} {}", if ahead_s < 0 { "behind" } else { "ahead of" })
 }
 
 #[cfg(test)]

@@ -213,6 +213,18 @@ pub enum Note {
         /// The engines, as a list for people.
         engines: String,
     },
+    /// No processor of the pool that is there now reads the newest format of headers: uploads are sealed in an older one, with which there is no
+    /// trial of a release, nobody of the organisation beside the uploader can open results, and small files cost more processor time.
+    OlderFormat {
+        /// The pool.
+        pool: String,
+        /// The format of what is sent now.
+        format: u64,
+        /// The newest that this program writes.
+        newest: u64,
+        /// The server is of an earlier version, and cannot say what processors read.
+        older_server: bool,
+    },
     /// A file of rules was met that counts for watchers, not for what is sent at once.
     RulesNotFollowed {
         /// Which.

@@ -1,14 +1,16 @@
 //! Results on their way in: fetched, opened, checked against the journal, and written down with their cursor.
 
 mod again;
+mod judge;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use filemill_api::v1::{Event, EventKind, EventPage};
-use filemill_api::{SealedResult, SignedGet};
+use filemill_api::{Event, EventKind, EventPage, JobOutcome, SealedResult, SignedGet};
 use filemill_seal::{
-    Artifact, Digest, Expected, Format, Identity, Outcome, RESULT_MAX_SEALED_BYTES, UploadId, Verdict, open_result,
+    Artifact, BATCH_MAX_SEALED_BYTES, Format, Header, Identity, Outcome, RESULT_MAX_SEALED_BYTES, SealedHeader,
+    UploadId,
 };
 use futures::StreamExt;
 use tokio::sync::Notify;
@@ -16,7 +18,9 @@ use tokio::sync::Notify;
 use crate::api::{Api, Got, Patience, Position, Storage};
 use crate::ending::Ending;
 use crate::error::Error;
-use crate::journal::{Arrived, FilePlace, Journal, KeptResult, Missing, Unfetched, UploadKeys};
+use crate::journal::{FilePlace, Journal, KeptResult, Missing, SealedBatch, Single, Unfetched, UploadKeys};
+pub(crate) use again::of_first_events;
+use judge::{Case, Job, Judged, Sealed, judge_all, known_outcome, misnamed, row, shown};
 
 /// Large results that are fetched at the same time.
 const FETCHES_AT_ONCE: usize = 4;
@@ -39,14 +43,23 @@ pub(crate) struct Inbox {
     pub(crate) keys: Mutex<HashMap<UploadId, Arc<UploadKeys>>>,
     /// Rung when a result could not be fetched with its event.
     pub(crate) unfetched: Notify,
+    /// Whether each result that came in a batch is sealed by itself, too.
+    pub(crate) singles: AtomicBool,
 }
 
 /// A result that was taken in.
 pub(crate) struct Arrival {
     pub(crate) upload: UploadId,
+    /// The job's number.
+    pub(crate) job: u32,
+    /// Its task.
+    pub(crate) task: u32,
+    /// Its file.
     pub(crate) index: u32,
-    /// The age file, if it is to be believed.
+    /// The age file of this result alone, if it is to be believed and [singles are kept](Inbox::keep_singles) or it came alone.
     pub(crate) sealed: Option<Vec<u8>>,
+    /// Else the batch that it came in, for the journal.
+    pub(crate) batch: Option<SealedBatch>,
     /// What lies in it beside the report.
     pub(crate) artifacts: Arc<[Artifact]>,
     pub(crate) ending: Ending,
@@ -57,7 +70,7 @@ pub(crate) struct Arrival {
 /// A result that the journal kept.
 #[derive(Clone)]
 pub(crate) struct Reopened {
-    /// The age file, if it is to be believed.
+    /// The age file of this result alone, if it is to be believed and [singles are kept](Inbox::keep_singles) or it came alone.
     pub(crate) sealed: Option<Vec<u8>>,
     /// What lies in it beside the report.
     pub(crate) artifacts: Arc<[Artifact]>,
@@ -76,31 +89,42 @@ pub(crate) struct TakenIn {
     pub(crate) reset: bool,
 }
 
-/// What is known of the job that an event is about.
-struct Job {
+/// What the server says of jobs of one upload.
+struct Came {
     cursor: i64,
     upload: UploadId,
-    index: u32,
     keys: Arc<UploadKeys>,
-    length: u64,
-    sha256: Option<Digest>,
-    outcome: Outcome,
-    sealed: Sealed,
-    places: Vec<FilePlace>,
-    /// It may have been damaged on its way, and can be had again.
-    doubtful: bool,
+    jobs: Vec<JobOutcome>,
+    /// The server gives it again, together with its SHA-256.
+    can_be_had_again: bool,
 }
 
-enum Sealed {
-    None,
+/// What was sealed of it.
+enum Had {
+    Nothing,
     Bytes(Vec<u8>),
-    /// It cannot be one.
+    /// All of it came before, and is in the journal.
+    Kept,
+    /// What the server says that there is cannot be it.
     Wrong(String),
     /// It cannot be had now, for this reason.
-    Unfetched(String),
+    NotNow(String),
 }
 
+/// Files by upload and index.
+type Places = HashMap<(UploadId, u32), Vec<FilePlace>>;
+
 impl Inbox {
+    /// Seals each result by itself for its owner that came in a batch, for whoever keeps results as files. It is done once for each: the file
+    /// is the same whenever it is kept.
+    pub(crate) fn keep_singles(&self) {
+        self.singles.store(true, Ordering::Relaxed);
+    }
+
+    fn singles(&self) -> bool {
+        self.singles.load(Ordering::Relaxed)
+    }
+
     /// Asks for all events that there are now, and takes them in. Returns how many results among them are of uploads that the
     /// journal does not know. What could not be fetched is [still to be fetched](Self::fetch_again).
     pub(crate) async fn catch_up(&self) -> Result<u64, Error> {
@@ -158,17 +182,22 @@ impl Inbox {
             };
             // Other devices and other users of the organisation have uploads, too.
             let Some(keys) = self.keys_of(upload).await? else {
-                unknown += u64::from(matches!(event.kind, EventKind::Result { .. }));
+                if let EventKind::Results { jobs, .. } = &event.kind {
+                    unknown += jobs.len() as u64;
+                }
                 continue;
             };
             match event.kind {
                 EventKind::ChunksMissing { sequences } => missing.push(Missing { upload, sequences }),
-                EventKind::Result { .. } => results.push((upload, keys, event)),
+                EventKind::Results { jobs, sealed } => {
+                    let (cursor, can_be_had_again) = (event.cursor, event.mark.is_some());
+                    results.push((Came { cursor, upload, keys, jobs, can_be_had_again }, sealed));
+                }
                 _ => {}
             }
         }
-        let (jobs, mut unfetched) = self.jobs(results).await?;
-        let (arrivals, doubtful) = judge_all(Arc::clone(&self.identity), jobs).await?;
+        let (cases, mut unfetched) = self.cases(results).await?;
+        let Judged { arrivals, doubtful } = judge_all(&self.identity, cases, self.singles()).await?;
         unfetched.extend(doubtful);
         let rows = arrivals.iter().map(|(cursor, arrival)| row(*cursor, arrival)).collect();
         let missing_uploads = missing.iter().map(|missing| missing.upload).collect();
@@ -181,7 +210,7 @@ impl Inbox {
         Ok(TakenIn { arrivals, missing: missing_uploads, unknown, reset: false })
     }
 
-    /// The places in parts whose results may be held in memory, sealed and open.
+    /// The jobs in parts whose results may be held in memory, sealed and open.
     pub(crate) async fn portions(&self, asked: &[(UploadId, u32)]) -> Result<Vec<Vec<(UploadId, u32)>>, Error> {
         let sizes: HashMap<_, _> = self.journal.result_sizes(asked).await?.into_iter().collect();
         let mut portions: Vec<Vec<(UploadId, u32)>> = Vec::new();
@@ -200,38 +229,76 @@ impl Inbox {
         Ok(portions)
     }
 
-    /// Opens and checks results that the journal kept, for as many of the places as it has some. Holds all of them in memory:
+    /// Opens and checks results that the journal kept, for as many of the jobs as it has some. Holds all of them in memory:
     /// ask for one of the [`portions`](Self::portions).
     pub(crate) async fn reopen(&self, asked: &[(UploadId, u32)]) -> Result<HashMap<(UploadId, u32), Reopened>, Error> {
         let mut opened = HashMap::new();
-        let mut places: HashMap<(UploadId, u32), Vec<FilePlace>> = HashMap::new();
-        for place in self.journal.places(asked).await? {
-            if !place.reused {
-                places.entry((place.upload, place.index)).or_default().push(place);
-            }
-        }
-        let mut jobs = Vec::new();
-        for kept in self.journal.results(asked).await? {
-            let place = (kept.upload, kept.index);
-            if let Some(reason) = kept.refusal {
-                opened.insert(
-                    place,
-                    Reopened { sealed: None, artifacts: Arc::default(), ending: Ending::NotShown { reason } },
-                );
+        let mut kept = Vec::new();
+        for result in self.journal.results(asked).await? {
+            if let Some(reason) = result.refusal {
+                let ending = Ending::NotShown { reason };
+                let reopened = Reopened { sealed: None, artifacts: Arc::default(), ending };
+                opened.insert((result.upload, result.job), reopened);
                 continue;
             }
-            let Some(keys) = self.keys_of(kept.upload).await? else { continue };
-            let outcome = Outcome::from_code(&kept.outcome).unwrap_or(Outcome::HostFailed);
-            let sealed = kept.sealed.map_or(Sealed::None, Sealed::Bytes);
-            let places = places.remove(&place).unwrap_or_default();
-            jobs.extend(job(0, kept.upload, kept.index, keys, outcome, sealed, places));
+            let Some(keys) = self.keys_of(result.upload).await? else { continue };
+            let at = keys.task_and_file(result.job);
+            kept.extend(at.map(|at| (result, keys, at)));
         }
-        let (arrivals, _) = judge_all(Arc::clone(&self.identity), jobs).await?;
-        for (_, arrival) in arrivals {
-            let Arrival { upload, index, sealed, artifacts, ending, .. } = arrival;
-            opened.insert((upload, index), Reopened { sealed, artifacts, ending });
+        let mut places = self.places(kept.iter().map(|(result, _, (_, index))| (result.upload, *index))).await?;
+        let (mut cases, mut by_batch): (Vec<Case>, HashMap<usize, usize>) = Default::default();
+        let mut members = HashSet::new();
+        for (result, keys, at) in kept {
+            let places = places_of(&mut places, &keys, (result.upload, at.1));
+            let outcome = Outcome::from_code(&result.outcome).unwrap_or(Outcome::HostFailed);
+            let Some(job) = Job::sent(result.job, at, outcome, places) else { continue };
+            let Some(batch) = &result.batch else {
+                cases.push(kept_case(0, keys, job, result));
+                continue;
+            };
+            members.insert((result.upload, result.job));
+            // All that is asked for of a batch is opened at once.
+            let batch = batch.as_ptr().addr();
+            match by_batch.get(&batch).and_then(|position| cases.get_mut(*position)) {
+                Some(case) => case.jobs.push(job),
+                None => {
+                    by_batch.insert(batch, cases.len());
+                    cases.push(kept_case(0, keys, job, result));
+                }
+            }
         }
+        let mut singles = Vec::new();
+        for (_, arrival) in judge_all(&self.identity, cases, self.singles()).await?.arrivals {
+            let Arrival { upload, job, sealed, artifacts, ending, .. } = arrival;
+            if let Some(sealed) = sealed.clone().filter(|_| members.contains(&(upload, job))) {
+                singles.push(((upload, job), sealed));
+            }
+            opened.insert((upload, job), Reopened { sealed, artifacts, ending });
+        }
+        self.keep_opened(singles, &mut opened).await?;
         Ok(opened)
+    }
+
+    /// Keeps what was sealed by itself now, or takes what another program has kept meanwhile.
+    async fn keep_opened(
+        &self,
+        singles: Vec<Single>,
+        opened: &mut HashMap<(UploadId, u32), Reopened>,
+    ) -> Result<(), Error> {
+        if singles.is_empty() {
+            return Ok(());
+        }
+        let kept = match self.journal.keep_singles(singles).await {
+            // It is another file the next time.
+            Err(Error::JournalFull { .. }) => return Ok(()),
+            kept => kept?,
+        };
+        for (job, sealed) in kept {
+            if let Some(reopened) = opened.get_mut(&job) {
+                reopened.sealed = Some(sealed);
+            }
+        }
+        Ok(())
     }
 
     pub(crate) async fn keys_of(&self, upload: UploadId) -> Result<Option<Arc<UploadKeys>>, Error> {
@@ -252,85 +319,190 @@ impl Inbox {
 
     /// Finds out what is known of each job, and fetches the results that did not come with their event. What cannot be fetched now comes
     /// apart.
-    async fn jobs(
-        &self,
-        results: Vec<(UploadId, Arc<UploadKeys>, Event)>,
-    ) -> Result<(Vec<Job>, Vec<Unfetched>), Error> {
-        let place = |upload: UploadId, event: &Event| match &event.kind {
-            EventKind::Result { index, sealed, .. } => {
-                Some(((upload, *index), matches!(sealed, Some(SealedResult::Object(_)))))
-            }
-            _ => None,
+    async fn cases(&self, results: Vec<(Came, Option<SealedResult>)>) -> Result<(Vec<Case>, Vec<Unfetched>), Error> {
+        let mut places = self.places(results.iter().flat_map(|(came, _)| came.files())).await?;
+        // What the journal has need not be fetched: events are read again after a reset, and by several programs.
+        let large = results.iter().filter(|(_, sealed)| matches!(sealed, Some(SealedResult::Object(_))));
+        let large: Vec<_> = large.flat_map(|(came, _)| came.numbers()).collect();
+        let kept = self.journal.with_result(&large).await?;
+        let mut kept = self.kept_results(&kept).await?;
+        let fetched = {
+            let kept = &kept;
+            futures::stream::iter(results).map(move |(came, sealed)| async move {
+                let had = match sealed {
+                    None => Had::Nothing,
+                    Some(SealedResult::Inline(bytes)) => Had::Bytes(bytes.0),
+                    Some(SealedResult::Object(_)) if came.numbers().all(|job| kept.contains_key(&job)) => Had::Kept,
+                    Some(SealedResult::Object(get)) => self.object(&get, came.keys.format, FIRST_ATTEMPTS).await,
+                };
+                (came, had)
+            })
         };
-        let asked: Vec<_> = results.iter().filter_map(|(upload, _, event)| place(*upload, event)).collect();
-        let large: Vec<_> = asked.iter().filter(|(_, is_large)| *is_large).map(|(place, _)| *place).collect();
-        let mut asked: Vec<_> = asked.into_iter().map(|(place, _)| place).collect();
+        let fetched: Vec<_> = fetched.buffered(FETCHES_AT_ONCE).collect().await;
+        let (mut cases, mut unfetched) = (Vec::new(), Vec::new());
+        for (came, had) in fetched {
+            match had {
+                Had::NotNow(reason) => unfetched.extend(came.left(&mut places, &reason)),
+                Had::Kept => {
+                    for (_, job) in came.known_jobs(&mut places) {
+                        let Some(job) = job else { continue };
+                        let result = kept.remove(&(came.upload, job.job));
+                        cases.extend(result.map(|result| kept_case(came.cursor, Arc::clone(&came.keys), job, result)));
+                    }
+                }
+                Had::Nothing => cases.extend(self.case(came, Ok(None), &mut places).await?),
+                Had::Bytes(bytes) => cases.extend(self.case(came, Ok(Some(bytes)), &mut places).await?),
+                Had::Wrong(reason) => cases.extend(self.case(came, Err(reason), &mut places).await?),
+            }
+        }
+        Ok((cases, unfetched))
+    }
+
+    /// What is to be judged of what the server says, and of what was sealed, or why that cannot be it; `None` if it is all of files that the
+    /// upload does not have, which is nothing to anybody.
+    async fn case(
+        &self,
+        came: Came,
+        sealed: Result<Option<Vec<u8>>, String>,
+        places: &mut Places,
+    ) -> Result<Option<Case>, Error> {
+        let mut jobs = came.known_jobs(places);
+        if jobs.iter().all(|(_, job)| job.is_none()) {
+            return Ok(None);
+        }
+        let numbers: Vec<u32> = came.jobs.iter().map(|one| one.job).collect();
+        let sealed = match sealed {
+            Ok(None) => Sealed::None,
+            Err(reason) => Sealed::Wrong(reason),
+            Ok(Some(bytes)) => match (came.keys.format, misnamed(came.keys.format, &numbers)) {
+                (Format::One, None) => Sealed::Single(bytes),
+                (Format::One, Some(reason)) => Sealed::Wrong(reason),
+                (Format::Two, Some(reason)) => Sealed::Batch(bytes, Some(reason)),
+                (Format::Two, None) => {
+                    if jobs.iter().any(|(_, job)| job.is_none()) {
+                        self.fill(&came, &mut jobs).await?;
+                    }
+                    let gap = jobs.iter().find(|(_, job)| job.is_none());
+                    let unknown = |(one, _): &(JobOutcome, _)| {
+                        format!(
+                            "the server says that the batch has job {} of the upload, which is not known here",
+                            one.job
+                        )
+                    };
+                    Sealed::Batch(bytes, gap.map(unknown))
+                }
+            },
+        };
+        let Came { cursor, upload, keys, can_be_had_again: doubtful, .. } = came;
+        let jobs = jobs.into_iter().filter_map(|(_, job)| job).collect();
+        Ok(Some(Case { upload, cursor, keys, jobs, sealed, doubtful }))
+    }
+
+    /// Finds in the header what the journal has lost of a batch's files: the others of that batch are not lost with them.
+    async fn fill(&self, came: &Came, jobs: &mut [(JobOutcome, Option<Job>)]) -> Result<(), Error> {
+        let Some(sealed) = self.journal.sealed_header(came.upload).await? else { return Ok(()) };
+        let identity = Arc::clone(&self.identity);
+        let opened = tokio::task::spawn_blocking(move || {
+            let sealed = SealedHeader::from_bytes(sealed).ok()?;
+            Header::open(&sealed, std::slice::from_ref(&*identity)).ok()
+        });
+        let Some(header) = opened.await.map_err(|_| Error::Stopped)? else { return Ok(()) };
+        for (one, job) in jobs.iter_mut().filter(|(_, job)| job.is_none()) {
+            let at = came.keys.task_and_file(one.job);
+            *job = at.and_then(|at| Job::in_header(one.job, at, known_outcome(one.outcome), &header));
+        }
+        Ok(())
+    }
+
+    /// The files that were sent in these places, and those with the same content.
+    async fn places(&self, asked: impl Iterator<Item = (UploadId, u32)>) -> Result<Places, Error> {
         // Whatever the server tells twice has each of its files once.
+        let mut asked: Vec<_> = asked.collect();
         asked.sort_unstable();
         asked.dedup();
-        let mut places: HashMap<(UploadId, u32), Vec<FilePlace>> = HashMap::new();
+        let mut places = Places::new();
         for place in self.journal.places(&asked).await? {
             places.entry((place.upload, place.index)).or_default().push(place);
         }
-        // What the journal has need not be fetched: events are read again after a reset, and by several programs.
-        let kept = self.journal.with_result(&large).await?;
-        let kept: HashMap<_, _> = self.kept_results(&kept).await?;
-        let kept = &kept;
-        let fetched = futures::stream::iter(results).map(|(upload, keys, event)| async move {
-            let EventKind::Result { index, outcome, sealed } = event.kind else {
-                return None;
-            };
-            let sealed = match (kept.get(&(upload, index)), sealed) {
-                (Some(kept), _) => match &kept.refusal {
-                    Some(reason) => Sealed::Wrong(reason.clone()),
-                    None => kept.sealed.clone().map_or(Sealed::None, Sealed::Bytes),
-                },
-                (None, None) => Sealed::None,
-                (None, Some(SealedResult::Inline(bytes))) => Sealed::Bytes(bytes.0),
-                (None, Some(SealedResult::Object(get))) => self.object(&get, FIRST_ATTEMPTS).await,
-            };
-            // Only such a server gives it again together with its SHA-256.
-            let doubtful = event.mark.is_some() && !kept.contains_key(&(upload, index));
-            Some((event.cursor, upload, index, keys, outcome, sealed, doubtful))
+        Ok(places)
+    }
+
+    async fn kept_results(&self, jobs: &[(UploadId, u32)]) -> Result<HashMap<(UploadId, u32), KeptResult>, Error> {
+        let kept = self.journal.results(jobs).await?;
+        Ok(kept.into_iter().map(|kept| ((kept.upload, kept.job), kept)).collect())
+    }
+
+    /// A large result from storage, or a large batch of an upload of format 2.
+    async fn object(&self, get: &SignedGet, format: Format, attempts: u32) -> Had {
+        let most = most_sealed_bytes(format);
+        if get.length > most as u64 {
+            return Had::Wrong(format!("the server says that it has {} bytes, which no result has", get.length));
+        }
+        match self.storage.get(get, most, attempts).await {
+            Ok(Got::Object(bytes)) => Had::Bytes(bytes),
+            Ok(Got::Refused(detail)) => Had::NotNow(format!("storage does not hand the result out: {detail}")),
+            Err(error) => Had::NotNow(error.to_string()),
+        }
+    }
+}
+
+impl Came {
+    /// The jobs, with their upload.
+    fn numbers(&self) -> impl Iterator<Item = (UploadId, u32)> {
+        self.jobs.iter().map(move |one| (self.upload, one.job))
+    }
+
+    /// Their files, with their upload; none of a task that it does not have.
+    fn files(&self) -> impl Iterator<Item = (UploadId, u32)> {
+        self.jobs.iter().filter_map(move |one| Some((self.upload, self.keys.task_and_file(one.job)?.1)))
+    }
+
+    /// What is known of each job, if anything is.
+    fn known_jobs(&self, places: &mut Places) -> Vec<(JobOutcome, Option<Job>)> {
+        let mut job = |one: &JobOutcome| {
+            let at = self.keys.task_and_file(one.job)?;
+            let places = places_of(places, &self.keys, (self.upload, at.1));
+            Job::sent(one.job, at, known_outcome(one.outcome), places)
+        };
+        self.jobs.iter().map(|one| (*one, job(one))).collect()
+    }
+
+    /// What is still to be fetched of it, for this reason. Nobody waits for the result of a file that the upload does not have.
+    fn left(&self, places: &mut Places, reason: &str) -> Vec<Unfetched> {
+        let known = self.known_jobs(places).into_iter().filter_map(|(_, job)| job);
+        let left = known.map(|job| Unfetched {
+            upload: self.upload,
+            job: job.job,
+            cursor: self.cursor,
+            outcome: job.outcome.code().to_owned(),
+            reason: reason.to_owned(),
         });
-        let mut fetched = fetched.buffered(FETCHES_AT_ONCE);
-        let (mut jobs, mut unfetched) = (Vec::new(), Vec::new());
-        while let Some(result) = fetched.next().await {
-            let Some((cursor, upload, index, keys, outcome, sealed, doubtful)) = result else {
-                continue;
-            };
-            let places = places.remove(&(upload, index)).unwrap_or_default();
-            let outcome = known_outcome(outcome);
-            if let Sealed::Unfetched(reason) = sealed {
-                // Nobody waits for the result of a file that the upload does not have.
-                if !places.is_empty() {
-                    let outcome = outcome.code().to_owned();
-                    unfetched.push(Unfetched { upload, index, cursor, outcome, reason });
-                }
-                continue;
-            }
-            // A file that the upload does not have, or the same one twice in a page, is nothing to anybody.
-            let job = job(cursor, upload, index, keys, outcome, sealed, places);
-            jobs.extend(job.map(|job| Job { doubtful: doubtful && matches!(job.sealed, Sealed::Bytes(_)), ..job }));
-        }
-        Ok((jobs, unfetched))
+        left.collect()
     }
+}
 
-    async fn kept_results(&self, places: &[(UploadId, u32)]) -> Result<HashMap<(UploadId, u32), KeptResult>, Error> {
-        let kept = self.journal.results(places).await?;
-        Ok(kept.into_iter().map(|kept| ((kept.upload, kept.index), kept)).collect())
-    }
+/// Takes the places of a file, which the jobs of several tasks share.
+fn places_of(places: &mut Places, keys: &UploadKeys, file: (UploadId, u32)) -> Vec<FilePlace> {
+    let found = if keys.tasks.len() == 1 { places.remove(&file) } else { places.get(&file).cloned() };
+    found.unwrap_or_default()
+}
 
-    /// A large result from storage, or why it cannot be had.
-    async fn object(&self, get: &SignedGet, attempts: u32) -> Sealed {
-        if get.length > RESULT_MAX_SEALED_BYTES as u64 {
-            return Sealed::Wrong(format!("the server says that it has {} bytes, which no result has", get.length));
-        }
-        match self.storage.get(get, RESULT_MAX_SEALED_BYTES, attempts).await {
-            Ok(Got::Object(bytes)) => Sealed::Bytes(bytes),
-            Ok(Got::Refused(detail)) => Sealed::Unfetched(format!("storage does not hand the result out: {detail}")),
-            Err(error) => Sealed::Unfetched(error.to_string()),
-        }
+/// A result that is in the journal, to be judged again.
+fn kept_case(cursor: i64, keys: Arc<UploadKeys>, job: Job, kept: KeptResult) -> Case {
+    let sealed = match (kept.refusal, kept.sealed, kept.batch) {
+        (Some(reason), ..) => Sealed::Wrong(reason),
+        (None, Some(sealed), _) => Sealed::Single(sealed),
+        (None, None, Some(batch)) => Sealed::Kept(batch),
+        (None, None, None) => Sealed::None,
+    };
+    Case { upload: kept.upload, cursor, keys, jobs: vec![job], sealed, doubtful: false }
+}
+
+/// How long what the server has for jobs of an upload of this format can be.
+fn most_sealed_bytes(format: Format) -> usize {
+    match format {
+        Format::One => RESULT_MAX_SEALED_BYTES,
+        Format::Two => BATCH_MAX_SEALED_BYTES,
     }
 }
 
@@ -354,165 +526,14 @@ pub(crate) fn groups(page: EventPage) -> impl Iterator<Item = EventPage> {
     })
 }
 
-/// How many bytes the result has that an event brings.
+/// How many bytes an event brings.
 fn announced(event: &Event) -> u64 {
     match &event.kind {
-        EventKind::Result { sealed: Some(SealedResult::Inline(bytes)), .. } => bytes.0.len() as u64,
-        EventKind::Result { sealed: Some(SealedResult::Object(get)), .. } => {
+        EventKind::Results { sealed: Some(SealedResult::Inline(bytes)), .. } => bytes.0.len() as u64,
+        EventKind::Results { sealed: Some(SealedResult::Object(get)), .. } => {
             // A longer one is not fetched.
-            if get.length > RESULT_MAX_SEALED_BYTES as u64 { 0 } else { get.length }
+            if get.length > BATCH_MAX_SEALED_BYTES as u64 { 0 } else { get.length }
         }
         _ => 0,
-    }
-}
-
-fn job(
-    cursor: i64,
-    upload: UploadId,
-    index: u32,
-    keys: Arc<UploadKeys>,
-    outcome: Outcome,
-    sealed: Sealed,
-    places: Vec<FilePlace>,
-) -> Option<Job> {
-    let sent = places.iter().find(|place| !place.reused)?;
-    let sha256 = match sent.verdict {
-        Some(Verdict::Intact(sha256)) => Some(sha256),
-        _ => None,
-    };
-    let length = sent.size;
-    Some(Job { cursor, upload, index, keys, length, sha256, outcome, sealed, places, doubtful: false })
-}
-
-/// Opens and checks results on threads that may block, some at a time. Those that do not stand up to it and may have been damaged on their
-/// way come apart.
-async fn judge_all(identity: Arc<Identity>, jobs: Vec<Job>) -> Result<(Vec<(i64, Arrival)>, Vec<Unfetched>), Error> {
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    let part = jobs.len().div_ceil(threads).max(1);
-    let mut parts = Vec::new();
-    let mut jobs = jobs.into_iter().peekable();
-    while jobs.peek().is_some() {
-        let jobs: Vec<Job> = jobs.by_ref().take(part).collect();
-        let identity = Arc::clone(&identity);
-        parts.push(tokio::task::spawn_blocking(move || {
-            jobs.into_iter().map(|job| judge(&identity, job)).collect::<Vec<_>>()
-        }));
-    }
-    let (mut arrivals, mut doubtful) = (Vec::new(), Vec::new());
-    for part in parts {
-        for judged in part.await.map_err(|_| Error::Stopped)? {
-            match judged {
-                Ok(arrival) => arrivals.push(arrival),
-                Err(unfetched) => doubtful.push(unfetched),
-            }
-        }
-    }
-    Ok((arrivals, doubtful))
-}
-
-fn judge(identity: &Identity, job: Job) -> Result<(i64, Arrival), Unfetched> {
-    let (ending, artifacts) = ending_of(identity, &job);
-    if let Ending::NotShown { reason } = &ending
-        && job.doubtful
-    {
-        let (outcome, reason) = (job.outcome.code().to_owned(), format!("{reason}, unless it was damaged on its way"));
-        return Err(Unfetched { upload: job.upload, index: job.index, cursor: job.cursor, outcome, reason });
-    }
-    let sealed = match job.sealed {
-        Sealed::Bytes(bytes) => Some(bytes),
-        Sealed::None | Sealed::Wrong(_) | Sealed::Unfetched(_) => None,
-    };
-    let artifacts = artifacts.into();
-    Ok((job.cursor, Arrival { upload: job.upload, index: job.index, sealed, artifacts, ending, places: job.places }))
-}
-
-/// An arrival as it is handed on: what is not to be believed stays in the journal.
-fn shown(mut arrival: Arrival) -> Arrival {
-    if matches!(arrival.ending, Ending::NotShown { .. }) {
-        arrival.sealed = None;
-    }
-    arrival
-}
-
-fn ending_of(identity: &Identity, job: &Job) -> (Ending, Vec<Artifact>) {
-    let without = |ending: Ending| (ending, Vec::new());
-    let sealed = match &job.sealed {
-        Sealed::Wrong(reason) | Sealed::Unfetched(reason) => {
-            return without(Ending::NotShown { reason: reason.clone() });
-        }
-        Sealed::None if job.outcome.analysed() => {
-            let reason = format!("the server says `{}` and has no result", job.outcome.code());
-            return without(Ending::NotShown { reason });
-        }
-        Sealed::None => {
-            let message = format!("{} (said by the server)", job.outcome);
-            return without(Ending::EndedByServer { outcome: job.outcome, message });
-        }
-        Sealed::Bytes(sealed) => sealed,
-    };
-    let expected = Expected {
-        format: Format::One,
-        upload: job.upload,
-        task: 0,
-        index: job.index,
-        header: job.keys.header_digest,
-        releases: std::slice::from_ref(&job.keys.release),
-        length: job.length,
-        sha256: job.sha256,
-    };
-    let verified =
-        open_result(sealed, std::slice::from_ref(identity)).and_then(|result| result.verify(&job.keys.key, &expected));
-    match verified {
-        Ok(body) => Ending::of(body),
-        Err(error) => without(Ending::NotShown { reason: error.to_string() }),
-    }
-}
-
-fn row(cursor: i64, arrival: &Arrival) -> Arrived {
-    let (outcome, refusal) = match &arrival.ending {
-        Ending::NotShown { reason } => (Outcome::Refused, Some(reason.clone())),
-        ending => (ending.outcome().unwrap_or(Outcome::HostFailed), None),
-    };
-    Arrived {
-        upload: arrival.upload,
-        index: arrival.index,
-        cursor,
-        outcome: outcome.code(),
-        refusal,
-        // One that is not to be believed is kept, too: it is evidence.
-        sealed: arrival.sealed.clone(),
-    }
-}
-
-macro_rules! map_outcomes {
-    ($($name:ident = $code:literal, $class:ident;)+) => {
-        /// The server's word for an outcome. One that this program does not know is a failure of whoever said it.
-        fn known_outcome(outcome: filemill_api::Outcome) -> Outcome {
-            match outcome {
-                $(filemill_api::Outcome::$name => Outcome::$name,)+
-                filemill_api::Outcome::Unknown => Outcome::HostFailed,
-            }
-        }
-    };
-}
-
-filemill_api::outcomes!(map_outcomes);
-
-#[cfg(test)]
-mod tests {
-    use filemill_api::OutcomeClass;
-
-    use super::*;
-
-    #[test]
-    fn the_server_and_a_sealed_result_say_the_same_of_an_outcome() {
-        let known = filemill_api::Outcome::ALL.map(|said| (said, known_outcome(said)));
-        assert_eq!(known.map(|(_, outcome)| outcome), Outcome::ALL);
-        for (said, outcome) in known {
-            assert_eq!(outcome.code(), said.code());
-            assert_eq!(outcome.analysed(), said.class() == OutcomeClass::Analysed, "{outcome}");
-            assert_eq!(outcome.is_sealed(), said.by_processor(), "{outcome}");
-        }
-        assert_eq!(known_outcome(filemill_api::Outcome::Unknown), Outcome::HostFailed);
     }
 }

@@ -2,6 +2,7 @@
 
 mod anew;
 mod descriptions;
+mod device;
 mod export_folders;
 mod files;
 mod found;
@@ -14,6 +15,7 @@ mod room;
 mod sessions;
 mod sqlite;
 mod unfetched;
+mod upload_keys;
 mod uploads;
 mod writer;
 
@@ -30,12 +32,13 @@ use crate::home::{Home, on_thread};
 pub use anew::{NewJournal, begin_new_journal};
 pub(crate) use files::{FilePlace, FileState, Known, Waiting};
 pub(crate) use lookup::Asked;
-pub(crate) use results::{Arrived, KeptResult, Missing};
+pub(crate) use results::{Arrived, KeptResult, Missing, SealedBatch, Single};
 use room::{ROOM_BYTES, is_no_room};
 pub(crate) use sessions::{Session, Watched, is_running};
 use sqlite::{BUSY_TIMEOUT, journal_error};
 pub(crate) use unfetched::Unfetched;
-pub(crate) use uploads::{ChunkRecord, Ended, NewFile, NewUpload, StoredChunk, StoredUpload, UploadKeys};
+pub(crate) use upload_keys::UploadKeys;
+pub(crate) use uploads::{ChunkRecord, Ended, NewFile, NewUpload, StoredChunk, StoredUpload};
 use writer::Writer;
 
 /// How many rows one statement inserts: SQLite takes 32,766 values in one.
@@ -53,6 +56,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (10, "out folders", include_str!("../migrations/0010_out_folders.sql")),
     (12, "watched files", include_str!("../migrations/0012_watched_files.sql")),
     (13, "look every", include_str!("../migrations/0013_look_every.sql")),
+    (14, "formats", include_str!("../migrations/0014_formats.sql")),
 ];
 
 /// The journal of one home.
@@ -192,10 +196,14 @@ fn make_private(path: &Path) -> Result<(), Error> {
 fn migration_error(path: &Path, error: MigrateError) -> Error {
     match error {
         MigrateError::Execute(error) => journal_error(path, &error),
-        MigrateError::VersionMissing(_)
-        | MigrateError::VersionMismatch(_)
-        | MigrateError::VersionTooOld(..)
-        | MigrateError::VersionTooNew(..) => Error::JournalVersion { path: path.to_owned(), detail: error.to_string() },
+        MigrateError::VersionMissing(found) => {
+            let newest = MIGRATIONS.last().map_or(0, |(version, ..)| *version);
+            let detail = format!("it has version {found}, and this program reads up to version {newest}");
+            Error::JournalVersion { path: path.to_owned(), detail }
+        }
+        MigrateError::VersionMismatch(_) | MigrateError::VersionTooOld(..) | MigrateError::VersionTooNew(..) => {
+            Error::JournalVersion { path: path.to_owned(), detail: error.to_string() }
+        }
         _ => Error::Journal { path: path.to_owned(), detail: error.to_string() },
     }
 }
@@ -256,5 +264,107 @@ mod tests {
         for journal in futures::future::join_all(opened).await {
             journal.unwrap().unwrap().close().await;
         }
+    }
+
+    /// A journal as release 0.1.0 wrote it, with one upload and one result that is still to be fetched.
+    async fn journal_of_the_first_release(home: &Home, upload: UploadId) {
+        const LAST_OF_THE_FIRST_RELEASE: i64 = 13;
+
+        make_private(&home.journal()).unwrap();
+        let options = SqliteConnectOptions::new().filename(home.journal()).journal_mode(SqliteJournalMode::Wal);
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+        let known = migrations().iter().filter(|one| one.version <= LAST_OF_THE_FIRST_RELEASE).cloned().collect();
+        Migrator::with_migrations(known).run(&pool).await.unwrap();
+        let id = upload.as_bytes().to_vec();
+        for sql in [
+            "insert into uploads (id, account, session, data_key, header, header_digest, header_bytes, engine, version, release, pool, \
+             chunk_size, chunk_count, created_at, not_after, state) \
+             values ($1, 'a', 's', zeroblob(32), x'00', zeroblob(32), 1, 'size', '1.0.0', zeroblob(32), 'main', 65536, 1, 0, 9, 'stored')",
+            "insert into files (upload, idx, path, name, size, modified_ns, changed_ns, inode, device, seen_ns, attempt) \
+             values ($1, 0, x'2f', x'66', 1, 0, 0, 1, 1, 0, 0)",
+            "insert into unfetched (upload, idx, account, cursor, outcome, reason) values ($1, 0, 'a', 7, 'succeeded', 'r')",
+            "insert into cursors (account, cursor, mark) select 'a', 7, '0011223344556677' where $1 is not null",
+        ] {
+            sqlx::query(sql).bind(id.clone()).execute(&pool).await.unwrap();
+        }
+        pool.close().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_journal_of_the_first_release_is_opened_and_all_in_it_is_of_format_1() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        let upload = UploadId::random();
+        journal_of_the_first_release(&home, upload).await;
+        let mut seeds = Vec::new();
+        for _ in 0..2 {
+            let journal = Journal::open(&home).await.unwrap();
+            let keys = journal.upload_keys(upload).await.unwrap().unwrap();
+            assert_eq!((keys.format, keys.tasks.len(), keys.files), (filemill_seal::Format::One, 1, 1));
+            assert_eq!(keys.task_and_file(0), Some((0, 0)));
+            assert_eq!(journal.load_upload(upload).await.unwrap().unwrap().upload.format, filemill_seal::Format::One);
+            assert_eq!(journal.unfetched("a", 9).await.unwrap()[0].job, 0);
+            assert_eq!(journal.position("a").await.unwrap().cursor, 7);
+            seeds.push(journal.device_seed().await.unwrap().unwrap());
+            journal.close().await;
+        }
+        assert_eq!(seeds[0], seeds[1], "it is made once");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_journal_of_a_later_version_is_refused_and_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        Journal::open(&home).await.unwrap().close().await;
+        let options = SqliteConnectOptions::new().filename(home.journal());
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+        sqlx::query(
+            "insert into _sqlx_migrations (version, description, success, checksum, execution_time) values (99, 'later', 1, x'00', 0)",
+        )
+        .execute(&pool)
+        .await
+        .unwrap();
+        pool.close().await;
+        let before = std::fs::read(home.journal()).unwrap();
+        for _ in 0..2 {
+            match Journal::open(&home).await {
+                Err(Error::JournalVersion { path, detail }) => {
+                    assert_eq!(path, home.journal());
+                    assert_eq!(detail, "it has version 99, and this program reads up to version 14");
+                }
+                Err(error) => panic!("{error:?}"),
+                Ok(_) => panic!("it was opened"),
+            }
+        }
+        assert_eq!(std::fs::read(home.journal()).unwrap(), before);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn each_task_of_an_upload_has_its_releases_and_its_jobs() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&Home::at(folder.path()).unwrap()).await.unwrap();
+        let upload = UploadId::random();
+        let sample = NewUpload { format: filemill_seal::Format::Two, ..NewUpload::sample(upload) };
+        let stat = crate::stat::FileStat { size: 1, modified_ns: 0, changed_ns: 0, inode: 1, device: 1 };
+        let file = |name: &str| NewFile {
+            found: crate::source::Found::seen(name.into(), name.into(), stat, 0),
+            verdict: None,
+        };
+        journal.begin_upload(sample, ["/a", "/b", "/c"].map(file).into(), Vec::new()).await.unwrap();
+        let (old, new) = (Digest::of(b"old"), Digest::of(b"new"));
+        let tasks = serde_json::to_string(&[vec![old], vec![new, old]]).unwrap();
+        let change = journal.writer.write(move |connection| {
+            Box::pin(async move {
+                sqlx::query("update uploads set tasks = $1").bind(tasks).execute(connection).await?;
+                Ok(())
+            })
+        });
+        change.await.unwrap();
+        let keys = journal.upload_keys(upload).await.unwrap().unwrap();
+        assert_eq!((keys.releases(0), keys.releases(1), keys.releases(2)), (&[old][..], &[new, old][..], &[][..]));
+        let places: Vec<_> = (0..7).map(|job| keys.task_and_file(job)).collect();
+        let expected = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)].map(Some);
+        assert_eq!((&places[..6], places[6]), (&expected[..], None));
+        journal.close().await;
     }
 }

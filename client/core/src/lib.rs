@@ -38,6 +38,7 @@ mod client;
 mod config;
 mod content;
 mod context;
+mod device;
 mod display;
 mod driver;
 mod ending;

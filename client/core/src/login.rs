@@ -103,7 +103,7 @@ pub async fn login(
 /// [`Error::Address`], [`Error::PlainHttp`] unless `allow_plain_http`, [`Error::File`], [`Error::NoToken`] and [`Error::Enrolment`] for files that are not what they should be,
 /// [`Error::NoCode`] and [`Error::NoRoot`] for what is no code and no root, [`Error::Unauthenticated`], [`Error::Forbidden`] for a token of another scope,
 /// [`Error::Refused`] for a code that is not good, [`Error::OtherRoot`] if the server has the pool, and its root is not the one that is to be pinned,
-/// [`Error::NoKeychain`], [`Error::Stopped`] if another login of this home is in the way and nobody is to wait for it any more. The former login is
+/// [`Error::NoKeychain`], [`Error::HomeVersion`], [`Error::Stopped`] if another login of this home is in the way and nobody is to wait for it any more. The former login is
 /// as it was then.
 pub async fn login_with(home: &Home, options: &LoginOptions<'_>, mut tell: impl FnMut(&Event)) -> Result<Login, Error> {
     let (teller, mut told) = Teller::new(EVENTS_WAITING_MAX);
@@ -186,10 +186,13 @@ async fn log_in_by(
         }
         Err(error) => Some(by_this_clock(error, &api)),
     };
-    let former_pool = match on_thread(home, Config::load).await {
-        Err(Error::Stopped) => return Err(Error::Stopped),
-        former => former.ok().map(|former| former.enrolment).filter(|former| *former != enrolment),
+    let former = match on_thread(home, Config::load).await {
+        // A later version of this program keeps more in it than would be written here.
+        Err(error @ (Error::Stopped | Error::HomeVersion { .. })) => return Err(error),
+        former => former.ok().map(|former| former.enrolment),
     };
+    let enrolment = keeping_lowest_format(enrolment, former.as_ref());
+    let former_pool = former.filter(|former| !former.is_same_pool(&enrolment));
     let config = Config {
         server,
         organisation,
@@ -201,6 +204,16 @@ async fn log_in_by(
     let saved = config.clone();
     on_thread(home, move |home| saved.save(home)).await?;
     Ok(Login { config, recipient: identity.recipient().to_string(), former_pool, pool_problem })
+}
+
+/// What is pinned in place of `former`. A login line and an enrolment of version 1 say nothing of formats: what was pinned of the same pool
+/// stays. Otherwise whoever pastes a line would be sent back to the older format without a word.
+fn keeping_lowest_format(enrolment: Enrolment, former: Option<&Enrolment>) -> Enrolment {
+    let former = former.filter(|former| former.is_same_pool(&enrolment) && enrolment.lowest_format().is_none());
+    match former.and_then(Enrolment::lowest_format) {
+        Some(lowest) => enrolment.with_lowest_format(lowest),
+        None => enrolment,
+    }
 }
 
 /// Reads the token, and sends no other file's words to a server in its place.
@@ -226,7 +239,22 @@ fn parse_root(text: &str) -> Result<Enrolment, Error> {
 
 #[cfg(test)]
 mod tests {
+    use filemill_seal::Format;
+
     use super::*;
+
+    #[test]
+    fn a_line_that_says_nothing_of_formats_leaves_the_lowest_as_it_was_pinned() {
+        let plain = parse_root(&format!("main:{}", "ab".repeat(32))).unwrap();
+        let other = parse_root(&format!("main:{}", "cd".repeat(32))).unwrap();
+        let (one, two) = (plain.clone().with_lowest_format(Format::One), plain.clone().with_lowest_format(Format::Two));
+        assert_eq!(keeping_lowest_format(plain.clone(), Some(&two)), two);
+        assert_eq!(keeping_lowest_format(one.clone(), Some(&two)), one, "an enrolment may lower it");
+        assert_eq!(keeping_lowest_format(two.clone(), Some(&one)), two);
+        for former in [None, Some(&plain), Some(&other.with_lowest_format(Format::Two))] {
+            assert_eq!(keeping_lowest_format(plain.clone(), former), plain, "of another root");
+        }
+    }
 
     #[test]
     fn a_root_is_a_name_and_a_whole_key() {

@@ -101,6 +101,8 @@ pub enum AgainReason {
         /// Which.
         rule: LeftOut,
     },
+    /// The pool's enrolment does not allow the format any more in which the upload is sealed.
+    FormatNotAllowed,
     /// A file of the same upload changed after a part of it was sent.
     NeighbourChanged,
     /// The journal lacks what it should have of a file of the same upload.
@@ -133,6 +135,7 @@ impl fmt::Display for AgainReason {
                 write!(f, "a file of it is left out by now: waiting: {rule}")
             }
             Self::LeftOut { rule } => write!(f, "a file of it is left out by now: ignored: {rule}"),
+            Self::FormatNotAllowed => f.write_str("the pool's enrolment asks for a newer format by now"),
             Self::NeighbourChanged => f.write_str("a file changed after a part of it was sent"),
             Self::VerdictLost => f.write_str("the journal lacks a file's verdict"),
             Self::ChunksUnknown => f.write_str("the server names chunks that do not exist"),

@@ -1,11 +1,13 @@
 //! What new uploads are made for: the releases that the organisation uses now, and the recipient of the pool.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use filemill_seal::{
-    Digest, Enrolment, PARAMETERS_USUAL_BYTES, POOL_NAME_MAX_BYTES, PoolError, Recipient, SignedStatement, Statement,
+    Digest, Enrolment, Format, PARAMETERS_USUAL_BYTES, POOL_NAME_MAX_BYTES, PoolError, Recipient, SignedStatement,
+    Statement,
 };
 use serde::Deserialize;
 
@@ -40,6 +42,8 @@ pub(crate) struct Recipe {
     pub(crate) wanted: Wanted,
     pub(crate) engines: Arc<Engines>,
     pub(crate) pool: String,
+    /// Of the headers; or why none can be sealed now that a processor of the pool reads.
+    pub(crate) format: Result<Format, Error>,
     pub(crate) pool_recipient: Recipient,
     /// When the pool's word for its recipient ends, in seconds since 1970-01-01 UTC.
     pub(crate) not_after: u64,
@@ -56,7 +60,7 @@ pub(crate) struct Recipe {
 impl Recipe {
     /// Whether to make another: the pool changes its recipient, and the organisation its releases.
     pub(crate) fn is_stale(&self) -> bool {
-        self.outdated || self.made_at.elapsed() > RECIPE_AGE_MAX || now_s() > self.not_after
+        self.outdated || self.format.is_err() || self.made_at.elapsed() > RECIPE_AGE_MAX || now_s() > self.not_after
     }
 }
 
@@ -75,6 +79,8 @@ pub(crate) struct Recipes {
     pub(crate) lifetime_s: u64,
     /// Which parameters which releases take, as far as it was asked.
     pub(crate) verdicts: Verdicts,
+    /// It was told that uploads are sealed in an older format than this program writes.
+    pub(crate) older_told: AtomicBool,
 }
 
 /// By digests of release and parameters: nothing, or what is wrong.
@@ -114,6 +120,7 @@ impl Recipes {
             account: self.account.clone(),
             session: self.session.clone(),
             wanted: wanted.clone(),
+            format: format_for(&self.enrolment, &engines.formats),
             engines: Arc::new(engines),
             pool: self.enrolment.pool().to_owned(),
             pool_recipient: statement.recipient,
@@ -149,6 +156,15 @@ impl Recipes {
             self.events.tell(Event::Trouble(Trouble::Undescribed { error })).await;
         }
         Ok(engines)
+    }
+
+    /// Says once, before the first upload of that kind, that it is sealed in an older format than this program writes.
+    pub(crate) async fn tell_older_format(&self, format: Format) {
+        if format < newest_format() && !self.older_told.swap(true, Ordering::Relaxed) {
+            let (pool, older_server) = (self.enrolment.pool().to_owned(), self.api.is_older());
+            let (format, newest) = (format.number(), newest_format().number());
+            self.events.tell(Event::Note(Note::OlderFormat { pool, format, newest, older_server })).await;
+        }
     }
 
     /// An upload ends a while after it began, by this machine's clock: if that is far behind, it is over for everybody else.
@@ -281,7 +297,35 @@ impl Recipes {
         let lowest = self.journal.pool_serial(&self.enrolment).await.ok()?;
         let pools = self.api.pools(Patience::Brief).await.ok()?.pools;
         let verified = verify_pool(&self.enrolment, &pools, lowest, self.api.server());
-        verified.and_then(|_| self.check_clock()).err().map(|error| by_this_clock(error, &self.api))
+        if let Err(error) = verified.and_then(|_| self.check_clock()) {
+            return Some(by_this_clock(error, &self.api));
+        }
+        // Asked for only where it matters.
+        self.enrolment.lowest_format().filter(|lowest| *lowest > Format::One)?;
+        let releases = self.api.releases(self.enrolment.pool(), Patience::Brief).await.ok()?;
+        format_for(&self.enrolment, &releases.formats).err()
+    }
+}
+
+/// The newest format that this program writes.
+fn newest_format() -> Format {
+    Format::ALL.into_iter().max().unwrap_or(Format::One)
+}
+
+/// The format of new uploads for a pool: the newest that some processor reads which is there now, and the oldest where the server says of
+/// none. What it says too little of is sent in an older format, but in none that is older than the enrolment allows.
+///
+/// # Errors
+///
+/// [`Error::NoFormat`] where the enrolment allows no format that a processor reads.
+fn format_for(enrolment: &Enrolment, read: &[u8]) -> Result<Format, Error> {
+    let is_read = |format: &Format| read.iter().any(|number| u64::from(*number) == format.number());
+    let format = Format::ALL.into_iter().filter(is_read).max().unwrap_or(Format::One);
+    match enrolment.lowest_format() {
+        Some(lowest) if format < lowest => {
+            Err(Error::NoFormat { pool: enrolment.pool().to_owned(), lowest: lowest.number() })
+        }
+        _ => Ok(format),
     }
 }
 
@@ -346,4 +390,37 @@ fn pool_of(offered: &filemill_api::SignedStatement) -> Option<String> {
 
     let named: Named = serde_json::from_str(&offered.statement).ok()?;
     (named.pool.len() <= POOL_NAME_MAX_BYTES).then_some(named.pool)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_is_the_newest_that_is_read_and_none_that_the_enrolment_forbids() {
+        let text = format!(r#"{{"filemill_enrolment":1,"pool":"main","root":"{}"}}"#, "ab".repeat(32));
+        let enrolment = Enrolment::from_json(&text).unwrap();
+        for (read, format) in [
+            (&[][..], Format::One),
+            (&[1], Format::One),
+            (&[1, 2], Format::Two),
+            (&[2], Format::Two),
+            (&[2, 3], Format::Two),
+            (&[0, 3, 255], Format::One),
+        ] {
+            for lowest in [None, Some(Format::One), Some(Format::Two)] {
+                let enrolment = match lowest {
+                    Some(lowest) => enrolment.clone().with_lowest_format(lowest),
+                    None => enrolment.clone(),
+                };
+                let found = format_for(&enrolment, read);
+                match lowest {
+                    Some(lowest) if lowest > format => {
+                        assert_eq!(found, Err(Error::NoFormat { pool: "main".to_owned(), lowest: 2 }), "{read:?}");
+                    }
+                    _ => assert_eq!(found, Ok(format), "{read:?}"),
+                }
+            }
+        }
+    }
 }

@@ -3,13 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use filemill_seal::{
-    EnvelopeError, Expected, Format, RESULT_MAX_SEALED_BYTES, ResultError, UploadId, Verdict, open_result,
-};
+use filemill_seal::{EnvelopeError, Expected, RESULT_MAX_SEALED_BYTES, ResultError, UploadId, Verdict, open_result};
 
 use crate::client::Client;
 use crate::ending::{Ending, Finished, NotSent};
 use crate::error::Error;
+use crate::inbox::of_first_events;
 use crate::journal::{FilePlace, FileState};
 
 /// Results that are read from the journal at once.
@@ -56,17 +55,15 @@ impl Client {
     pub async fn fetch_results(&self) -> Result<Fetched, Error> {
         let unknown = self.desk.inbox.catch_up().await?;
         let mut left = Vec::new();
-        let mut asked = HashSet::new();
+        let mut asked: HashSet<(UploadId, u32)> = HashSet::new();
         loop {
             let unfetched = self.base.journal.unfetched(&self.base.config.account(), UNFETCHED_PER_PAGE).await?;
-            let unfetched: Vec<_> = unfetched
-                .into_iter()
-                .filter(|one| asked.insert((one.upload, one.index)))
-                .take(filemill_api::limits::MAX_FETCHED)
-                .collect();
+            let unfetched =
+                of_first_events(unfetched.into_iter().filter(|one| !asked.contains(&(one.upload, one.job))));
             if unfetched.is_empty() {
                 break;
             }
+            asked.extend(unfetched.iter().map(|one| (one.upload, one.job)));
             // Those of this page that are not asked for now come with the next one.
             for (place, reason) in self.desk.inbox.fetch_again(unfetched).await?.left {
                 left.push((place, reason));
@@ -137,18 +134,19 @@ impl Client {
         })
         .await
         .map_err(|_| Error::Stopped)??;
-        let (upload, index) = (unverified.claimed_upload(), unverified.claimed_index());
+        let (upload, task, index) =
+            (unverified.claimed_upload(), unverified.claimed_task(), unverified.claimed_index());
         let unknown = || Error::UnknownUpload { path: path.to_owned(), upload: upload.to_string() };
         let keys = self.desk.inbox.keys_of(upload).await?.ok_or_else(unknown)?;
         let places = self.base.journal.places(&[(upload, index)]).await?;
         let place = places.into_iter().find(|place| !place.reused).ok_or_else(unknown)?;
         let expected = Expected {
-            format: Format::One,
+            format: keys.format,
             upload,
-            task: 0,
+            task,
             index,
             header: keys.header_digest,
-            releases: std::slice::from_ref(&keys.release),
+            releases: keys.releases(task),
             length: place.size,
             sha256: sha256(&place),
         };

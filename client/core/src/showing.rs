@@ -65,10 +65,12 @@ impl Client {
         if let Some(document) = self.base.journal.description(&digest).await?.filter(is_it) {
             return Ok(Description::read(&document));
         }
-        let Some(keys) = self.desk.inbox.keys_of(upload).await? else {
+        let keys = self.desk.inbox.keys_of(upload).await?;
+        // What the server is asked for is that document, by whichever release.
+        let Some(release) = keys.as_ref().and_then(|keys| keys.releases(0).first()) else {
             return Ok(None);
         };
-        let document = self.base.api.description(&keys.release, &digest).await?;
+        let document = self.base.api.description(release, &digest).await?;
         if !is_it(&document) {
             return Err(Error::OtherDescription { engine: file.engine.clone() });
         }

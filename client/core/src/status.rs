@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use filemill_api::UploadState;
-use filemill_api::v1::JobStates;
-use filemill_seal::UploadId;
+use filemill_api::limits::MAX_TASKS;
+use filemill_api::{JobStates, UploadState};
+use filemill_seal::{Format, UploadId};
 use tokio::sync::mpsc;
 
 use crate::api::Patience;
@@ -68,7 +68,7 @@ impl Client {
             let asked: Vec<_> = page.iter().map(|file| (file.place.upload, file.place.index)).collect();
             let unfetched = self.base.journal.unfetched_of(&asked).await?.into_iter();
             let unfetched: HashMap<_, _> =
-                unfetched.map(|one| ((one.upload, one.index), Reason::StillToFetch { detail: one.reason })).collect();
+                unfetched.map(|one| ((one.upload, one.job), Reason::StillToFetch { detail: one.reason })).collect();
             for file in page {
                 let reason = match unfetched.get(&(file.place.upload, file.place.index)) {
                     Some(reason) => reason.clone(),
@@ -237,13 +237,24 @@ impl States<'_> {
             return Ok(Reason::Interrupted);
         }
         let Some(states) = states else {
-            return Ok(if file.uploading { Reason::Uploading } else { Reason::Forgotten });
+            let is_older = file.uploading && file.format != Format::One && self.client.base.api.is_older();
+            return Ok(match file.uploading {
+                _ if is_older => Reason::OlderServer,
+                true => Reason::Uploading,
+                false => Reason::Forgotten,
+            });
         };
-        let index = file.place.index;
-        let range = states
-            .waiting
-            .iter()
-            .find(|range| (range.first_index..range.first_index.saturating_add(range.count)).contains(&index));
+        // With several tasks whatever one of them waits for.
+        let upload = &states.upload;
+        let tasks = upload.tasks.clamp(1, MAX_TASKS as u32);
+        let mut jobs = (0..tasks).filter_map(|task| task.checked_mul(upload.files)?.checked_add(file.place.index));
+        let range_of = |job: u32| {
+            states
+                .waiting
+                .iter()
+                .find(|range| (range.first_job..range.first_job.saturating_add(range.count)).contains(&job))
+        };
+        let range = jobs.find_map(range_of);
         Ok(match range {
             Some(range) => reason_of(&range.reason),
             None if is_cancelled => Reason::Cancelled,

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use filemill_api::WaitReason;
+use filemill_api::abilities::is_name;
+use filemill_api::limits::MAX_NAMES;
 use filemill_seal::UploadId;
 use serde::Serialize;
 
@@ -72,12 +74,18 @@ pub enum Reason {
     },
     /// Its chunks are still to come.
     Uploading,
+    /// The server that answers is of an earlier version, which does not know the format of its upload.
+    OlderServer,
     /// Chunks are sent again.
     ChunksMissing,
     /// The organisation's plan allows no more now.
     OverQuota,
     /// No processor can run the release.
-    NoProcessor,
+    NoProcessor {
+        /// Names of what it needs and none of them has, such as `contract:2.0`; none where the server does not say which, or no processor is
+        /// there.
+        lacks: Vec<String>,
+    },
     /// Others come first.
     Turn,
     /// A processor has it.
@@ -132,9 +140,10 @@ impl Reason {
             Self::Offline { .. } => "offline",
             Self::NoRecipient { .. } => "no_recipient",
             Self::Uploading => "uploading",
+            Self::OlderServer => "older_server",
             Self::ChunksMissing => "chunks_missing",
             Self::OverQuota => "over_quota",
-            Self::NoProcessor => "no_processor",
+            Self::NoProcessor { .. } => "no_processor",
             Self::Turn => "turn",
             Self::Running { .. } => "running",
             Self::Arriving => "arriving",
@@ -181,10 +190,34 @@ pub(crate) fn reason_of(said: &WaitReason) -> Reason {
     match said {
         WaitReason::Uploading => Reason::Uploading,
         WaitReason::ChunksMissing => Reason::ChunksMissing,
-        WaitReason::NoProcessor { .. } => Reason::NoProcessor,
+        WaitReason::NoProcessor { lacks } => Reason::NoProcessor { lacks: names(lacks) },
         WaitReason::Turn => Reason::Turn,
         WaitReason::Running { per_mille, attempt } => Reason::Running { per_mille: *per_mille, attempt: *attempt },
         WaitReason::OverQuota => Reason::OverQuota,
         _ => Reason::Unknown,
+    }
+}
+
+/// What can be names, of those that a server gives; each once.
+fn names(said: &[String]) -> Vec<String> {
+    let mut names: Vec<String> = said.iter().filter(|name| is_name(name)).take(MAX_NAMES).cloned().collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_processor_has_is_told_by_name_and_nothing_else_is() {
+        let lacks = ["gpu", "contract:2.0", "\u{1b}[2J", "", "gpu"].map(str::to_owned).to_vec();
+        let reason = reason_of(&WaitReason::NoProcessor { lacks });
+        assert_eq!(reason, Reason::NoProcessor { lacks: vec!["contract:2.0".to_owned(), "gpu".to_owned()] });
+        assert_eq!(reason.code(), "no_processor");
+        let many = (0..1000).map(|number| format!("n{number}")).collect();
+        let Reason::NoProcessor { lacks } = reason_of(&WaitReason::NoProcessor { lacks: many }) else { panic!() };
+        assert_eq!(lacks.len(), MAX_NAMES);
     }
 }

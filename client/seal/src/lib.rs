@@ -109,8 +109,8 @@ pub use layout::{FileSpan, JobRange, Layout, LayoutError, Piece};
 pub use outcome::{Outcome, UnknownOutcome};
 pub use pool::{Enrolment, PoolError, PoolRoot, SignedStatement, Statement};
 pub use result::{
-    Artifact, EngineInput, Expected, Failure, Finding, JsonObject, LogLine, Member, Report, Resources, ResultBody,
-    ResultError, Severity, UnverifiedBatch, UnverifiedResult, is_artifact_name, is_finding_kind, is_media_type,
-    is_summary, open_batch, open_result, seal_batch, seal_result, to_summary,
+    Artifact, BATCH_MAX_SEALED_BYTES, EngineInput, Expected, Failure, Finding, JsonObject, LogLine, Member, Report,
+    Resources, ResultBody, ResultError, Severity, UnverifiedBatch, UnverifiedResult, is_artifact_name, is_finding_kind,
+    is_media_type, is_summary, member_bytes, open_batch, open_result, seal_batch, seal_result, to_summary,
 };
 pub use verdict::{Verdict, VoidReason};

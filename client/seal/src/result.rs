@@ -20,7 +20,7 @@ use crate::format::Format;
 use crate::header::Header;
 use crate::identifiers::{Digest, UploadId};
 use crate::identity::{Identity, Recipient};
-pub use batch::{Member, UnverifiedBatch, open_batch, seal_batch};
+pub use batch::{BATCH_MAX_SEALED_BYTES, Member, UnverifiedBatch, member_bytes, open_batch, seal_batch};
 pub use body::{EngineInput, Failure, LogLine, Resources, ResultBody};
 pub use error::ResultError;
 pub use report::{
@@ -135,6 +135,16 @@ impl UnverifiedResult {
     /// Each way in which it does not fit is a [`ResultError`] of its own. Nothing of the result is then to be shown.
     pub fn verify(self, key: &DataKey, expected: &Expected<'_>) -> Result<ResultBody, ResultError> {
         self.check(&key.result_key(&expected.upload, self.format), expected).map(|(body, _)| body)
+    }
+
+    /// The same of one that is alone, whichever batch it came in, with its text to be sealed again.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify`](Self::verify).
+    pub fn verify_alone(self, key: &DataKey, expected: &Expected<'_>) -> Result<Member, ResultError> {
+        let (body, _) = self.check(&key.result_key(&expected.upload, self.format), expected)?;
+        Ok(Member::new(body, self.plaintext))
     }
 
     /// The same, by the key of the upload's results.

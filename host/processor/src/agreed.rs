@@ -14,6 +14,9 @@ const _: () = {
     assert!(limits::MAX_HEADER_BYTES == seal::HEADER_MAX_BYTES as u64);
     assert!(limits::MAX_FILES as usize == seal::FILES_MAX);
     assert!(limits::MAX_CHUNKS == seal::CHUNKS_MAX);
+    assert!(limits::MAX_TASKS == seal::TASKS_MAX);
+    assert!(limits::MAX_TASK_RELEASES == seal::RELEASES_MAX);
+    assert!(limits::MAX_SPAN_JOBS as usize <= seal::BATCH_MAX);
     assert!(limits::MAX_DESCRIPTION_BYTES == seal::DESCRIPTION_MAX_BYTES);
     assert!(limits::MAX_RESULT_BYTES >= seal::RESULT_MAX_SEALED_BYTES as u64);
     // The frame, and a verdict of each file that may end in one chunk.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use filemill_runtime::ReleaseLimits;
 use url::Url;
 
+use crate::abilities;
 use crate::error::NodeError;
 use crate::net::{Origin, Token};
 use crate::releases::DESCRIBED_AT_ONCE;
@@ -40,6 +41,8 @@ pub struct NodeConfig {
     /// The folder whose components this processor offers to its pool as `local/NAME`. It may come later; while others can
     /// write to it, nothing is taken from it.
     pub engines_dir: Option<PathBuf>,
+    /// Names of what this node has beside what it knows itself to have, such as `gpu`: it is leased what needs them, too.
+    pub abilities: Vec<String>,
     /// Where metrics are pushed to: a collector's OTLP endpoint for metrics, such as `https://otel.example.org/v1/metrics`.
     pub metrics_url: Option<Url>,
 }
@@ -78,6 +81,11 @@ impl NodeConfig {
                 (1..=48).contains(&self.name.len()) && self.name.bytes().all(plain),
                 "node",
                 "1 to 48 letters, digits, `.`, `_` or `-`",
+            ),
+            (
+                self.abilities.iter().all(|name| abilities::may_be_given(name)),
+                "ability",
+                "a name of 1 to 64 characters of `[a-z0-9.:_-]` that is none of those which a processor gives itself",
             ),
         ];
         if let Some((_, setting, rule)) = rules.into_iter().find(|(holds, ..)| !holds) {

@@ -16,5 +16,5 @@ pub(crate) use fetch::{Admitted, Fetcher, Fetching};
 pub(crate) use header::NotAdmitted;
 pub(crate) use openers::Openers;
 pub(crate) use streaming::Streaming;
-pub(crate) use upload::Upload;
+pub(crate) use upload::{Allowed, Upload, UploadJob};
 pub(crate) use urls::{SpanUrls, UrlSource, Urls};

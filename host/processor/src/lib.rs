@@ -25,6 +25,7 @@
 //! `join` is a first start, by a one-time code;
 //! `net` is what leaves this machine; `telemetry` what can be seen. `node` puts them together.
 
+mod abilities;
 mod agreed;
 mod budget;
 mod clock;

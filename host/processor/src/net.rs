@@ -14,7 +14,7 @@ pub(crate) use filemill_transport::{
 };
 pub use filemill_transport::{Origin, OriginError};
 pub(crate) use http::client;
-pub(crate) use server::{CallError, Server};
+pub(crate) use server::{CallError, Major, Server};
 pub(crate) use server_clock::{HINT, ServerClock, difference};
 pub(crate) use storage::{ASKED_AGAIN, Storage, backoff, named_digest};
 pub use token::Token;

@@ -17,14 +17,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
-use filemill_api::paths::v1 as paths;
-use filemill_api::{OfferAnswer, OfferRequest};
+use filemill_api::{OfferAnswer, OfferRequest, paths};
 use filemill_runtime::Backend;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::entry::let_in;
+use crate::abilities::abilities;
 use crate::config::NodeConfig;
 use crate::error::NodeError;
 use crate::input::{Admission, Fetching, Openers, Streaming, UrlSource};
@@ -61,6 +61,8 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<Totals, NodeError> {
     config.check()?;
+    let backends = Backends::new(backends);
+    let abilities = abilities(&backends, &config.abilities)?;
     let folder = PoolFolder::open(&config.pool_dir)?;
     let client = client().map_err(|error| NodeError::Http(error.to_string()))?;
     let (id, pool) = (format!("{}-{}", config.name, start_number()), folder.enrolment().pool().to_owned());
@@ -91,8 +93,7 @@ pub async fn run(
         Renewal::channel(Arc::clone(&server), Arc::clone(&leases), Arc::clone(&returns), shutdown.clone());
 
     // Releases.
-    let backends = Backends::new(backends);
-    let (contracts, kinds, stack_bytes) = (backends.contracts(), backends.kinds(), backends.thread_stack_bytes());
+    let stack_bytes = backends.thread_stack_bytes();
     let limits = Arc::new(NamedLimits::new(config.limits.clone()));
     let releases = Arc::new(Releases::new(
         backends,
@@ -128,7 +129,6 @@ pub async fn run(
     };
     let workers = Arc::new(Workers {
         slots: Arc::clone(&slots),
-        completions: Arc::clone(&completions),
         prefetch: Arc::clone(&prefetch),
         limits: Arc::clone(&limits),
         counters: Arc::clone(&counters),
@@ -177,8 +177,7 @@ pub async fn run(
         disputes,
         counters: Arc::clone(&counters),
         slot_count: config.slots,
-        contracts,
-        backends: kinds,
+        abilities,
     };
     let beginning = tasks.clone();
     let begin = move |work| match work {

@@ -17,8 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_api::paths::v1 as paths;
-use filemill_api::{ErrorBody, Item, Offer, OfferAnswer, OfferRequest, SignedPut, limits};
+use filemill_api::{ErrorBody, Item, Offer, OfferAnswer, OfferRequest, SignedPut, limits, paths};
 use filemill_seal::Digest;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};

@@ -35,8 +35,9 @@ pub trait Backend: Send + Sync + 'static {
     /// The name of the kind, as a processor tells its server what it can run: `component`.
     fn kind(&self) -> &'static str;
 
-    /// Majors of the engine contract that it runs, ascending.
-    fn contract_majors(&self) -> Vec<u64>;
+    /// Majors of the engine contract that it runs, each with the newest minor, ascending. It runs what was built for that minor or an
+    /// earlier one.
+    fn contracts(&self) -> Vec<(u64, u64)>;
 
     /// Whether a release with these bytes is of its kind. It may be broken all the same: then [`install`](Self::install) says
     /// how.
@@ -71,8 +72,8 @@ pub trait Installed: Send + Sync + 'static {
     /// SHA-256 of its bytes.
     fn digest(&self) -> ReleaseDigest;
 
-    /// The major of the engine contract that it was built for.
-    fn contract_major(&self) -> u64;
+    /// The version of the engine contract that it was built for: major and minor.
+    fn built_for(&self) -> (u64, u64);
 
     /// The memory that it takes while nothing of it runs, in bytes.
     fn code_bytes(&self) -> usize;

@@ -6,19 +6,22 @@ use crate::backend::{
     Backend, Cancel, DescribeError, Description, InputSource, Installed, Job, Limits, NotInstalled, Observer,
     ReleaseDigest, Run,
 };
-use crate::contract::contract_majors;
+use crate::contract::contract_versions;
 use crate::engine::THREAD_STACK_BYTES;
 use crate::inspect::is_wasm;
 use crate::release::Release;
 use crate::runtime::Runtime;
 
+/// The kind of engines that [`Runtime`] runs.
+pub const COMPONENT: &str = "component";
+
 impl Backend for Runtime {
     fn kind(&self) -> &'static str {
-        "component"
+        COMPONENT
     }
 
-    fn contract_majors(&self) -> Vec<u64> {
-        contract_majors().collect()
+    fn contracts(&self) -> Vec<(u64, u64)> {
+        contract_versions().map(|version| (version.major(), version.minor())).collect()
     }
 
     fn recognises(&self, release: &[u8]) -> bool {
@@ -56,8 +59,8 @@ impl Installed for Release {
         Self::digest(self)
     }
 
-    fn contract_major(&self) -> u64 {
-        self.contract().major()
+    fn built_for(&self) -> (u64, u64) {
+        (self.contract().major(), self.contract().minor())
     }
 
     fn code_bytes(&self) -> usize {

@@ -13,9 +13,9 @@ mod version;
 pub(crate) use adapter::{Adapter, Contract, Ended, Said};
 pub use version::ContractVersion;
 
-/// Majors that this host runs, ascending.
-pub fn contract_majors() -> impl ExactSizeIterator<Item = u64> {
-    contracts().iter().map(|contract| contract.major())
+/// Of each major that this host runs the newest version, ascending: it runs what was built for that one or an earlier minor.
+pub fn contract_versions() -> impl ExactSizeIterator<Item = ContractVersion> {
+    contracts().iter().map(|contract| ContractVersion::parse(contract.version()).expect("each names its version"))
 }
 
 /// All contracts, ascending.

@@ -50,7 +50,8 @@ pub use backend::{
 };
 pub use cache::{CacheConfig, CacheError};
 pub use compile::{Compiler, CompilerProcess, run_compiler};
-pub use contract::{ContractVersion, contract_majors};
+pub use component::COMPONENT;
+pub use contract::{ContractVersion, contract_versions};
 pub use engine::THREAD_STACK_BYTES;
 pub use error::InstallError;
 pub use inspect::imports;

@@ -282,7 +282,7 @@ pub enum WaitReason {
     ChunksMissing,
     /// No processor that was seen lately has all that the job needs, or none was seen.
     NoProcessor {
-        /// Names that none of them has.
+        /// Names that none of those has which were seen; none, where none was.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         lacks: Vec<String>,
     },

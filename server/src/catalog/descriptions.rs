@@ -121,6 +121,10 @@ impl Catalog {
     /// `listing`.
     async fn list_undescribed(&self) -> Result<(), StoreError> {
         self.describing().described.clear();
+        // Leasing keeps up with them, where there is leasing.
+        if self.need_sets() == 0 {
+            self.keep_up_with_needs().await;
+        }
         let releases = self.core.store.count_releases().await?;
         let mut lacking = HashMap::new();
         let mut needs = HashMap::<_, BTreeSet<_>>::new();

@@ -79,8 +79,9 @@ impl Queue {
             let set = catalog.set_of(needs).await?;
             let lacks = match set {
                 Some(set) if nodes.iter().any(|node| set.met_by(node)) => None,
-                Some(set) => Some(set.lacks(&nodes)),
-                None => Some(Vec::new()),
+                // Where nobody is there it is no matter of names.
+                Some(set) if !nodes.is_empty() => Some(set.lacks(&nodes)),
+                _ => Some(Vec::new()),
             };
             lacking.insert(needs, lacks);
         }

@@ -81,6 +81,23 @@ pub(super) fn small_files(dir: &Path, count: u64) -> Result<()> {
     Ok(())
 }
 
+/// `count` files of 7 to 480 bytes of text, in folders of 1,000.
+pub(super) fn tiny_files(dir: &Path, count: u64) -> Result<()> {
+    let mut random = Sequence(4);
+    for number in 0..count {
+        let folder = dir.join(format!("{:03}", number / 1000));
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+        let bytes = 7 + random.below(474) as usize;
+        let mut text = format!("{number}\n");
+        while text.len() < bytes {
+            text += &format!("{:x}\n", random.next());
+        }
+        text.truncate(bytes);
+        fs::write(folder.join(format!("{number:06}.txt")), text)?;
+    }
+    Ok(())
+}
+
 fn create(file: &Path) -> Result<File> {
     File::create(file).with_context(|| format!("cannot create `{}`", file.display()))
 }

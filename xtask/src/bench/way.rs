@@ -10,6 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::inputs;
+use super::processor::seconds_of;
 use super::record::{Record, median};
 use crate::binaries::{Binaries, Profile};
 use crate::engine::{self, Engine};
@@ -21,6 +22,9 @@ use crate::tree::Tree;
 const LOG_MIB: u64 = 1024;
 /// Number of small files.
 const SMALL_FILES: u64 = 5_000;
+/// Number of files of less than half a KiB, and of small ones, whose processor time two builds are compared by.
+const TINY_FILES: u64 = 100_000;
+const MANY_FILES: u64 = 20_000;
 
 /// How to measure.
 #[derive(Debug, Args)]
@@ -87,13 +91,19 @@ pub(super) fn run(options: &WayOptions) -> Result<()> {
 }
 
 /// The inputs that a comparison of two builds sends.
-pub(super) const INPUTS: [&str; 2] = ["log", "small"];
+pub(super) const INPUTS: [&str; 4] = ["log", "small", "tiny", "many"];
 
 /// Makes one of [`INPUTS`] in `dir`: of its usual size divided by `divisor`.
 pub(super) fn make_input(dir: &Path, name: &'static str, divisor: u64) -> Result<Input> {
     match name {
         "log" => log_input(dir, LOG_MIB / divisor),
-        _ => small_input(dir, SMALL_FILES / divisor),
+        "tiny" => {
+            let (path, files) = (dir.join("tiny"), TINY_FILES / divisor);
+            inputs::tiny_files(&path, files)?;
+            Ok(Input { name: "tiny", bytes: tree_bytes(&path)?, path, files, with_peers: false })
+        }
+        "many" => small_input(dir, "many", MANY_FILES / divisor),
+        _ => small_input(dir, "small", SMALL_FILES / divisor),
     }
 }
 
@@ -106,12 +116,24 @@ pub(super) fn send_once(dir: &Path, binaries: &Binaries, engines: &[Engine], inp
     let mut send = first.command();
     send.arg("send").arg(&warm);
     program::output(&mut send)?;
+    let before = parts_cpu_s(&mut stack)?;
     let mut figures = filemill(&stack, input, 0)?;
+    let parts = parts_cpu_s(&mut stack)? - before;
+    // Of all programs together: what a person's machine spends, whoever of them does it.
+    let client = figures["client_cpu_s"].as_f64().unwrap_or_default();
+    figures["cpu_s"] = json!(((client + parts) * 100.0).round() / 100.0);
     figures["server_peak_mib"] = json!(stack.server_mut().peak_resident_bytes()? >> 20);
     let processor = stack.processors_mut().first().context("no processor runs")?;
     figures["processor_peak_mib"] = json!(processor.peak_resident_bytes()? >> 20);
     stack.stop()?;
     Ok(figures)
+}
+
+/// Processor time of the server and the processor so far, in seconds.
+fn parts_cpu_s(stack: &mut Stack) -> Result<f64> {
+    let server = seconds_of(stack.server_mut().id()?)?;
+    let processor = seconds_of(stack.processors_mut().first().context("no processor runs")?.id()?)?;
+    Ok(server + processor)
 }
 
 fn make_inputs(dir: &Path, options: &WayOptions) -> Result<Vec<Input>> {
@@ -120,7 +142,7 @@ fn make_inputs(dir: &Path, options: &WayOptions) -> Result<Vec<Input>> {
     inputs::half_noise(&large, options.large_mib << 20)?;
     Ok(vec![
         log_input(dir, options.log_mib)?,
-        small_input(dir, options.files)?,
+        small_input(dir, "small", options.files)?,
         Input { name: "large", bytes: fs::metadata(&large)?.len(), path: large, files: 1, with_peers: false },
     ])
 }
@@ -131,10 +153,10 @@ fn log_input(dir: &Path, mib: u64) -> Result<Input> {
     Ok(Input { name: "log", bytes: fs::metadata(&path)?.len(), path, files: 1, with_peers: true })
 }
 
-fn small_input(dir: &Path, files: u64) -> Result<Input> {
-    let path = dir.join("files");
+fn small_input(dir: &Path, name: &'static str, files: u64) -> Result<Input> {
+    let path = dir.join(name);
     inputs::small_files(&path, files)?;
-    Ok(Input { name: "small", bytes: tree_bytes(&path)?, path, files, with_peers: true })
+    Ok(Input { name, bytes: tree_bytes(&path)?, path, files, with_peers: true })
 }
 
 fn tree_bytes(dir: &Path) -> Result<u64> {
@@ -152,8 +174,10 @@ fn filemill(stack: &Stack, input: &Input, round: usize) -> Result<Value> {
     let client = stack.client(&format!("round-{round}"))?;
     let mut command = client.command();
     command.args(["send", "--json"]).arg(&input.path);
-    let (seconds, peak) = timed(&mut command)?;
-    Ok(json!({ "input": input.name, "program": "filemill", "seconds": seconds, "client_peak_mib": peak }))
+    let Timed { seconds, peak_mib, cpu_s } = timed(&mut command)?;
+    Ok(json!({
+        "input": input.name, "program": "filemill", "seconds": seconds, "client_peak_mib": peak_mib, "client_cpu_s": cpu_s,
+    }))
 }
 
 fn s5cmd(stack: &Stack, input: &Input, round: usize) -> Result<Value> {
@@ -192,7 +216,7 @@ fn upload(stack: &Stack, command: &mut Command, input: &Input, name: &str) -> Re
         .env("AWS_ACCESS_KEY_ID", secret("access_key_id")?)
         .env("AWS_SECRET_ACCESS_KEY", secret("secret_access_key")?);
     command.env("AWS_REGION", "us-east-1");
-    let (seconds, _) = timed(command)?;
+    let Timed { seconds, .. } = timed(command)?;
     Ok(json!({ "input": input.name, "program": name, "seconds": seconds }))
 }
 
@@ -215,11 +239,19 @@ fn bucket(stack: &Stack) -> Result<String> {
     bail!("there is no bucket in `{}`", objects.display())
 }
 
-/// Runs a command to its end under `time`; answers seconds and peak resident memory in MiB.
-fn timed(command: &mut Command) -> Result<(f64, u64)> {
+/// What a command took.
+struct Timed {
+    seconds: f64,
+    peak_mib: u64,
+    /// Of user and system together.
+    cpu_s: f64,
+}
+
+/// Runs a command to its end under `time`.
+fn timed(command: &mut Command) -> Result<Timed> {
     let report = tempfile::NamedTempFile::new()?;
     let mut time = Command::new("/usr/bin/time");
-    time.args(["--format", "%M", "--output"]).arg(report.path()).arg(command.get_program()).args(command.get_args());
+    time.args(["--format", "%M %U %S", "--output"]).arg(report.path()).arg(command.get_program()).args(command.get_args());
     time.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let begun = Instant::now();
     let output = time
@@ -232,6 +264,9 @@ fn timed(command: &mut Command) -> Result<(f64, u64)> {
         bail!("{} failed: {}", program::shown(command), String::from_utf8_lossy(&output.stderr));
     }
     let text = fs::read_to_string(report.path())?;
-    let kib: u64 = text.lines().last().unwrap_or_default().trim().parse().context("`time` reported no memory")?;
-    Ok(((seconds * 1000.0).round() / 1000.0, kib / 1024))
+    let mut words = text.lines().last().unwrap_or_default().split_whitespace();
+    let mut figure = || words.next().and_then(|word| word.parse::<f64>().ok()).context("`time` reported too little");
+    let (kib, user, system) = (figure()?, figure()?, figure()?);
+    let seconds = (seconds * 1000.0).round() / 1000.0;
+    Ok(Timed { seconds, peak_mib: kib as u64 / 1024, cpu_s: user + system })
 }

@@ -13,12 +13,12 @@ use xtask::{Binaries, Profile, Tree, engine, wait};
 use crate::harness::LIMIT;
 
 /// A machine on which the programs were installed, and a person who has a shell.
-struct Machine {
+pub(crate) struct Machine {
     dir: TempDir,
 }
 
 /// A command that goes on until it is stopped; killed if a test forgets it.
-struct Going {
+pub(crate) struct Going {
     child: Child,
     out: PathBuf,
     log: PathBuf,
@@ -26,7 +26,7 @@ struct Going {
 
 impl Machine {
     /// Programs and the engine `size`, where an installation puts them.
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let tree = Tree::locate()?;
         let binaries = Binaries::find_or_build(&tree, Profile::Dev)?;
         let engines = engine::find_or_build(&tree, &["size".into()])?;
@@ -50,7 +50,12 @@ impl Machine {
         Ok(Self { dir })
     }
 
-    fn home(&self) -> PathBuf {
+    /// Its folder, in which the home lies.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
         self.dir.path().join("home")
     }
 
@@ -65,12 +70,12 @@ impl Machine {
     }
 
     /// Types a line, and waits until it has ended.
-    fn typed(&self, line: &str) -> Result<Output> {
+    pub(crate) fn typed(&self, line: &str) -> Result<Output> {
         self.line(line).output().with_context(|| format!("`{line}`"))
     }
 
     /// Types a line that goes on.
-    fn going(&self, name: &str, line: &str) -> Result<Going> {
+    pub(crate) fn going(&self, name: &str, line: &str) -> Result<Going> {
         let (out, log) = (self.dir.path().join(format!("{name}.out")), self.dir.path().join(format!("{name}.log")));
         // The shell makes room for the program, so that a signal reaches it.
         let mut command = self.line(&format!("exec {line}"));
@@ -82,7 +87,7 @@ impl Machine {
 
 impl Going {
     /// The line that begins so, once it was printed as a whole, on standard output or standard error.
-    fn line_that_begins(&mut self, with: &str) -> Result<String> {
+    pub(crate) fn line_that_begins(&mut self, with: &str) -> Result<String> {
         let (out, log) = (self.out.clone(), self.log.clone());
         wait::until(&format!("a line that begins with `{with}`"), LIMIT, || {
             for file in [&out, &log] {
@@ -103,7 +108,7 @@ impl Going {
     }
 
     /// Ends it as Ctrl-C does.
-    fn interrupt(mut self) -> Result<()> {
+    pub(crate) fn interrupt(mut self) -> Result<()> {
         kill_process(Pid::from_child(&self.child), Signal::INT)?;
         let status = wait::until("it to end", LIMIT, || Ok(self.child.try_wait()?))?;
         ensure!(status.success(), "{status}:\n{}", self.log()?);

@@ -4,13 +4,15 @@
 mod objects;
 mod work;
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context, Result};
 use data_encoding::BASE64;
-use filemill_api::paths::v1 as paths;
+use filemill_api::paths;
 use filemill_seal::{
-    DataKey, Digest, EngineInput, Identity, Outcome, PoolRoot, Report, Resources, ResultBody, Statement, seal_result,
+    DataKey, Digest, EngineInput, Format, Header, Identity, Outcome, PoolRoot, Report, Resources, ResultBody,
+    Statement, Task, seal_batch, seal_result,
 };
 use serde_json::{Value, json};
 use xtask::stack::Scope;
@@ -27,20 +29,30 @@ struct Scene {
 }
 
 impl Scene {
+    /// All of one upload.
     fn with_results(contents: &[&str]) -> Result<Self> {
+        Self::with_uploads(&[contents])
+    }
+
+    fn with_uploads(uploads: &[&[&str]]) -> Result<Self> {
         let mut stage = Stage::new(Backend::Sqlite)?;
         let between = stage.put_between()?;
         stage.absent_processor()?;
         let files = stage.folder("files")?;
-        for (index, content) in contents.iter().enumerate() {
-            files.write(format!("file-{index}"), content)?;
-        }
         let ada = stage.person("ada")?;
-        let sending = ada.start_sending([files.path()])?;
-        until_stored(&ada)?;
-        sending.kill()?;
+        let mut count = 0;
+        for (number, contents) in (1..).zip(uploads) {
+            for content in *contents {
+                files.write(format!("file-{count}"), content)?;
+                count += 1;
+            }
+            // What is under way already is not sent again.
+            let sending = ada.start_sending([files.path()])?;
+            until_all_stored(&ada, number)?;
+            sending.kill()?;
+        }
         stage.return_processors()?;
-        wait::until("every result", LIMIT, || Ok((ada.asker().results()?.len() == contents.len()).then_some(())))?;
+        wait::until("every result", LIMIT, || Ok((ada.asker().results()?.len() == count).then_some(())))?;
         Ok(Self { stage, between, ada, files })
     }
 
@@ -54,9 +66,14 @@ impl Scene {
 
 /// Waits until all that `person` sends is stored.
 fn until_stored(person: &Person) -> Result<()> {
-    wait::until("the upload to be stored", LIMIT, || {
+    until_all_stored(person, 1)
+}
+
+/// Waits until so many uploads of `person` are stored.
+fn until_all_stored(person: &Person, count: usize) -> Result<()> {
+    wait::until("the uploads to be stored", LIMIT, || {
         let uploads = person.asker().uploads()?;
-        Ok(uploads.iter().any(|upload| upload.stored == upload.chunks).then_some(()))
+        Ok((uploads.iter().filter(|upload| upload.stored == upload.chunks).count() == count).then_some(()))
     })
 }
 
@@ -65,7 +82,7 @@ fn results_in(answer: &mut Value) -> Vec<&mut Value> {
     if answer.get("events").is_some() {
         let events = answer.get_mut("events").and_then(Value::as_array_mut);
         let events = events.map(|events| events.iter_mut()).into_iter().flatten();
-        return events.filter(|event| event["kind"] == "result").collect();
+        return events.filter(|event| event["kind"] == "results").collect();
     }
     let results = answer.get_mut("results").and_then(Value::as_array_mut);
     let results = results.map(|results| results.iter_mut()).into_iter().flatten();
@@ -83,7 +100,7 @@ fn reason(line: &Line) -> &str {
 
 #[test]
 fn two_results_that_were_swapped_are_not_shown() -> Result<()> {
-    let scene = Scene::with_results(&["one\n", "one\ntwo\n"])?;
+    let scene = Scene::with_uploads(&[&["one\n"], &["one\ntwo\n"]])?;
     scene.between.api.twist(|_, answer| {
         if let [one, two] = &mut results_in(answer)[..] {
             let (one, two) = (one["sealed"].take(), std::mem::replace(&mut two["sealed"], Value::Null));
@@ -95,7 +112,7 @@ fn two_results_that_were_swapped_are_not_shown() -> Result<()> {
     let lines = scene.read()?;
     assert_eq!(lines.len(), 2);
     for line in &lines {
-        assert!(line.report.is_none() && reason(line).contains("result is for file"), "{line:?}");
+        assert!(line.report.is_none() && reason(line).contains("result is for upload"), "{line:?}");
     }
     scene.stage.end()
 }
@@ -131,12 +148,13 @@ fn a_result_that_no_processor_made_is_not_shown() -> Result<()> {
     let opened = opened.iter().find(|heard| heard.call.asked.is_object()).context("no upload was opened")?;
     let upload = &opened.call.asked["uploads"][0];
     let text = |field: &str| upload[field].as_str().with_context(|| format!("an upload has `{field}`"));
+    let release = upload["tasks"][0]["releases"][0].as_str().context("it has a release")?.parse()?;
     let body = ResultBody {
         upload: text("id")?.parse()?,
         task: 0,
         index: 0,
         header: text("header_sha256")?.parse()?,
-        release: Some(text("release")?.parse()?),
+        release: Some(release),
         outcome: Outcome::Succeeded,
         input: Some(EngineInput { length: 4, sha256: Digest::of(b"one\n") }),
         report: Some(Report::from_json(r#"{"bytes":4,"lines":4000}"#.to_owned())?),
@@ -144,7 +162,19 @@ fn a_result_that_no_processor_made_is_not_shown() -> Result<()> {
         log: Vec::new(),
         resources: Resources::default(),
     };
-    let forged = seal_result(&body, &DataKey::random(), &scene.ada.identity()?.recipient())?;
+    let header = Header {
+        format: Format::Two,
+        upload: body.upload,
+        key: DataKey::random(),
+        uploader: scene.ada.identity()?.recipient(),
+        tasks: vec![Task { releases: vec![release], parameters: "{}".to_owned() }],
+        organisation: Vec::new(),
+        isolation: BTreeSet::new(),
+        chunk_size: 1 << 20,
+        not_after: u64::MAX >> 1,
+        files: Vec::new(),
+    };
+    let forged = seal_batch(&[body], &header)?;
     let forged = BASE64.encode(&forged);
     scene.between.api.twist(move |_, answer| {
         for event in results_in(answer) {

@@ -13,6 +13,7 @@ mod plugins;
 mod postgres;
 mod recovery;
 mod secrecy;
+mod stored;
 mod streaming;
 mod tidy;
 mod watch;

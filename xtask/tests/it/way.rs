@@ -101,7 +101,7 @@ fn results_open_with_the_independent_age_tool_and_no_other_key(backend: Backend)
     assert!(opened.status.success(), "{}", String::from_utf8_lossy(&opened.stderr));
     let text = String::from_utf8(opened.stdout)?;
     let (first, json) = text.split_once('\n').context("a result has a first line")?;
-    assert!(first.starts_with("filemill-result/1 "), "{first}");
+    assert!(first.starts_with("filemill-result/2 "), "{first}");
     let result: Value = serde_json::from_str(json)?;
     assert_eq!((&result["outcome"], &result["report"]["lines"]), (&"succeeded".into(), &2.into()));
     assert_eq!(result["input"]["length"], fs::metadata(&secret)?.len());

@@ -41,6 +41,9 @@ pub(crate) async fn login(home: &Home, login: args::Login) -> Result<ExitCode, E
         tell(&replaced_pool(former, &config.enrolment));
     }
     tell(&format!("pool `{}`, fingerprint {}", config.enrolment.pool(), config.enrolment.fingerprint()));
+    if let Some(lowest) = config.enrolment.lowest_format() {
+        tell(&format!("nothing older than format {} is sent to it, as its enrolment says", lowest.number()));
+    }
     tell(&format!("storage: {}", config.storage_origins.join(", ")));
     tell(&format!("results are sealed for {}", done.recipient));
     if let Some(problem) = &done.pool_problem {

@@ -120,7 +120,7 @@ async fn print(
             },
             (ask, why) = answer(&mut asked) => {
                 asked = None;
-                if ask == Ask::All || why == Some(Reason::NoProcessor) {
+                if ask == Ask::All || matches!(why, Some(Reason::NoProcessor { .. })) {
                     shown.said_why();
                     shown.aside(|| tell(&still(why, pool)));
                 }
@@ -171,7 +171,12 @@ fn pool(client: &Client) -> String {
 /// What is said when everything is stored and no result comes.
 fn still(why: Option<Reason>, pool: &str) -> String {
     match why {
-        Some(Reason::NoProcessor) => format!(
+        Some(Reason::NoProcessor { lacks }) if !lacks.is_empty() => format!(
+            "everything is stored; no processor of pool `{pool}` has: {}. An operator starts one that does with `filemill-processor run`, \
+             and the results come then",
+            lacks.join(", ")
+        ),
+        Some(Reason::NoProcessor { .. }) => format!(
             "everything is stored; no processor of pool `{pool}` is running, or none of them can run this engine: \
              an operator starts one with `filemill-processor run`, and the results come then"
         ),
@@ -225,8 +230,12 @@ mod tests {
     #[test]
     fn that_no_processor_runs_is_said_with_who_starts_one() {
         insta::assert_snapshot!(
-            still(Some(Reason::NoProcessor), "main"),
+            still(Some(Reason::NoProcessor { lacks: Vec::new() }), "main"),
             @"everything is stored; no processor of pool `main` is running, or none of them can run this engine: an operator starts one with `filemill-processor run`, and the results come then"
+        );
+        insta::assert_snapshot!(
+            still(Some(Reason::NoProcessor { lacks: vec!["contract:2.0".to_owned(), "gpu".to_owned()] }), "main"),
+            @"everything is stored; no processor of pool `main` has: contract:2.0, gpu. An operator starts one that does with `filemill-processor run`, and the results come then"
         );
     }
 

@@ -18,6 +18,16 @@ pub(super) fn noted(note: &Note) -> String {
         Note::AwaitingDescriptions { engines } => {
             format!("waiting for a processor to say which files suit {engines}")
         }
+        Note::OlderFormat { pool, format, newest, older_server } => {
+            let why = match older_server {
+                true => "the server is of an earlier version, and does not say what processors read".to_owned(),
+                false => format!("no processor of pool `{pool}` that is there now reads format {newest}"),
+            };
+            format!(
+                "sealed in the older format {format}: {why}. With it there is no trial of a release, nobody of the organisation beside you \
+                 can open results, and small files cost more processor time"
+            )
+        }
         Note::RulesNotFollowed { path } => format!(
             "note: `{}` counts for `filemill watch`, not for `filemill send`, which sends what it leaves out: leave that out with `--ignore`",
             shown(path)
@@ -94,6 +104,19 @@ mod tests {
         assert!(said.starts_with(plain), "{said}");
         let said = noted(&Note::TemporaryLeftOut { count: 1 });
         assert_eq!(said, "left out: 1 temporary or system file; `--temporary` sends it, too");
+    }
+
+    #[test]
+    fn that_the_older_format_is_sent_is_said_with_what_it_costs() {
+        for (older_server, why) in
+            [(false, "no processor of pool `main`"), (true, "the server is of an earlier version")]
+        {
+            let said = noted(&Note::OlderFormat { pool: "main".to_owned(), format: 1, newest: 2, older_server });
+            assert!(said.starts_with(&format!("sealed in the older format 1: {why}")), "{said}");
+            for cost in ["no trial", "nobody of the organisation", "more processor time"] {
+                assert!(said.contains(cost), "{said}");
+            }
+        }
     }
 
     #[test]

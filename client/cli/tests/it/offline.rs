@@ -68,6 +68,24 @@ fn a_login_that_cannot_be_read_is_made_again() {
 }
 
 #[test]
+fn a_home_of_a_later_version_is_refused_with_what_to_do() {
+    let place = Place::new();
+    std::fs::create_dir(place.path().join("home")).unwrap();
+    place.write("home/config.json", r#"{"version":2,"whatever":"it holds"}"#);
+    let said = place.run(&["status"]);
+    assert_snapshot!(said, @r"
+    exit: 1
+    ----- stdout
+    ----- stderr
+    error: `[PLACE]/home/config.json` is of a later version of this program: it has version 2, this program reads up to version 1
+    hint: update this program, or use another FILEMILL_HOME
+    ");
+    for command in [&["results"][..], &["resume"], &["send", "file"], &["open", "x.age"]] {
+        assert_eq!(place.run(command), said, "{command:?}");
+    }
+}
+
+#[test]
 fn a_login_names_the_file_that_is_missing_or_wrong() {
     let place = Place::new();
     place.write("token", "fm_u_t");
@@ -88,6 +106,14 @@ fn a_login_names_the_file_that_is_missing_or_wrong() {
     ----- stderr
     error: `broken.json` is no enrolment: statement or enrolment is malformed: the version is missing
     hint: the pool's operator has it: `enrolment.json`, in the folder of the pool
+    ");
+    place.write("later.json", &ENROLMENT.replace(":1,", ":3,"));
+    assert_snapshot!(login("token", "later.json", "http://127.0.0.1:1"), @r"
+    exit: 1
+    ----- stdout
+    ----- stderr
+    error: `later.json` is no enrolment: enrolment has version 3, this program reads versions 1 and 2
+    hint: update this program, or ask the pool's operator for an enrolment of version 1 or 2
     ");
     assert_snapshot!(login("token", "pool.json", "127.0.0.1"), @r"
     exit: 1

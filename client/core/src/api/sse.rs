@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use filemill_api::v1::EventPage;
+use filemill_api::{EventPage, v1};
 use filemill_transport::describe;
 use reqwest::Response;
 
-use super::ANSWER_MAX_BYTES;
+use super::asking::ANSWER_MAX_BYTES;
+use super::majors::{Major, page_of_v1};
 use crate::error::{Error, NoAnswer};
 
 /// A stream on which nothing comes for this long, not even a comment, is dead.
@@ -17,11 +18,12 @@ pub(crate) struct EventStream {
     response: Response,
     parser: Parser,
     server: String,
+    major: Major,
 }
 
 impl EventStream {
-    pub(super) fn new(response: Response, server: String) -> Self {
-        Self { response, parser: Parser::new(ANSWER_MAX_BYTES), server }
+    pub(super) fn new(response: Response, server: String, major: Major) -> Self {
+        Self { response, parser: Parser::new(ANSWER_MAX_BYTES), server, major }
     }
 
     /// The next page; `None` when the server ended the stream. Cancel safe.
@@ -34,7 +36,8 @@ impl EventStream {
         loop {
             while let Some(event) = self.parser.next_event() {
                 if event.name == "page" {
-                    return serde_json::from_str(&event.data)
+                    return self
+                        .page(&event.data)
                         .map(Some)
                         .map_err(|error| Error::Protocol { server: self.server.clone(), detail: error.to_string() });
                 }
@@ -48,6 +51,13 @@ impl EventStream {
                 server: self.server.clone(),
                 detail: "a page of events is longer than 32 MiB".to_owned(),
             })?;
+        }
+    }
+
+    fn page(&self, data: &str) -> serde_json::Result<EventPage> {
+        match self.major {
+            Major::Two => serde_json::from_str(data),
+            Major::One => serde_json::from_str::<v1::EventPage>(data).map(page_of_v1),
         }
     }
 

@@ -8,8 +8,8 @@ use filemill_api::{SignedGet, SignedPut};
 use filemill_seal::Digest;
 use filemill_transport::{ForeignUrl, Http, Origins, Sent, StorageError};
 
-use super::Reach;
 use super::backoff::backoff;
+use super::reach::Reach;
 use crate::error::Error;
 use crate::event::Recovery;
 use crate::progress::Progress;

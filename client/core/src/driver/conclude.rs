@@ -153,6 +153,10 @@ impl Shared {
 
     /// Says the last of the files whose result arrived, if this activity waits for them.
     pub(super) async fn arrived(&self, arrival: Arrival) -> Result<(), Error> {
+        // Whoever sends or watches waits for the first task of each file. Results of others are in the journal.
+        if arrival.task != 0 {
+            return Ok(());
+        }
         // Such a file is sent again in another upload: whatever is said of this one is not its last word.
         let is_void = |place: &FilePlace| place.verdict.is_some_and(|verdict| !verdict.is_intact());
         if arrival.places.iter().any(|place| !place.reused && (place.abandoned || is_void(place))) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use filemill_api::v1::EventPage;
+use filemill_api::EventPage;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 

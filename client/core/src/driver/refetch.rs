@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use filemill_api::limits::MAX_FETCHED;
 use filemill_seal::UploadId;
 use filemill_transport::jittered;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::shared::{Shared, sleep_until};
 use crate::error::Error;
 use crate::event::{AwaitedThing, Event};
+use crate::inbox::of_first_events;
 use crate::journal::Unfetched;
 
 /// How long to wait, at most, before a result is asked for the first time again; twice as long each time.
@@ -36,7 +36,7 @@ pub(super) async fn refetch(shared: Arc<Shared>, stop: CancellationToken) -> Res
 
 struct Refetcher {
     shared: Arc<Shared>,
-    /// When each is asked for, and how often it was.
+    /// When each is asked for, and how often it was. A batch is asked for with the first of its jobs.
     schedule: Schedule,
 }
 
@@ -57,11 +57,10 @@ impl Refetcher {
             let now = Instant::now();
             // What is scheduled beyond these is not asked for before some of them are there.
             let next = next(&self.schedule, &unfetched);
-            let due: Vec<Unfetched> = unfetched
-                .into_iter()
-                .filter(|one| self.schedule.get(&(one.upload, one.index)).is_some_and(|scheduled| scheduled.at <= now))
-                .take(MAX_FETCHED)
-                .collect();
+            let is_due = |one: &Unfetched| {
+                self.schedule.get(&(one.upload, one.job)).is_some_and(|scheduled| scheduled.at <= now)
+            };
+            let due = of_first_events(unfetched.into_iter().filter(is_due));
             if !due.is_empty() {
                 self.fetch(due).await?;
                 continue;
@@ -78,10 +77,10 @@ impl Refetcher {
         // Together: what is asked for at once is one request.
         let at = Instant::now() + pause(0);
         for one in unfetched {
-            let place = (one.upload, one.index);
+            let place = (one.upload, one.job);
             let scheduled = self.schedule.entry(place).or_insert(Scheduled { at, times: 0, told: false });
             // The others are of earlier runs, and nobody waits for them here.
-            if scheduled.told || !self.shared.awaited.has(one.upload, one.index) {
+            if scheduled.told || !self.shared.awaited.has(one.upload, one.job) {
                 continue;
             }
             scheduled.told = true;
@@ -99,7 +98,7 @@ impl Refetcher {
         let gone: Vec<_> = self
             .schedule
             .keys()
-            .filter(|(upload, index)| !unfetched.iter().any(|one| one.upload == *upload && one.index == *index))
+            .filter(|(upload, job)| !unfetched.iter().any(|one| one.upload == *upload && one.job == *job))
             .copied()
             .collect();
         for place in &gone {
@@ -115,14 +114,17 @@ impl Refetcher {
 
     async fn fetch(&mut self, due: Vec<Unfetched>) -> Result<(), Error> {
         let again = self.shared.inbox.fetch_again(due).await?;
+        // Those that were asked for as often are asked for together again: so are the jobs of a batch.
+        let mut at = HashMap::new();
         for (place, _) in again.left {
             if let Some(scheduled) = self.schedule.get_mut(&place) {
                 scheduled.times += 1;
-                scheduled.at = Instant::now() + pause(scheduled.times);
+                let times = scheduled.times;
+                scheduled.at = *at.entry(times).or_insert_with(|| Instant::now() + pause(times));
             }
         }
         for arrival in again.arrivals {
-            self.schedule.remove(&(arrival.upload, arrival.index));
+            self.schedule.remove(&(arrival.upload, arrival.job));
             self.shared.arrived(arrival).await?;
         }
         Ok(())
@@ -131,7 +133,7 @@ impl Refetcher {
 
 /// When the first of these is to be asked for.
 fn next(schedule: &Schedule, unfetched: &[Unfetched]) -> Option<Instant> {
-    unfetched.iter().filter_map(|one| schedule.get(&(one.upload, one.index))).map(|scheduled| scheduled.at).min()
+    unfetched.iter().filter_map(|one| schedule.get(&(one.upload, one.job))).map(|scheduled| scheduled.at).min()
 }
 
 fn pause(times: u32) -> Duration {
@@ -149,7 +151,7 @@ mod tests {
         let later = now + Duration::from_secs(9);
         let schedule = Schedule::from([((upload, 0), scheduled(later)), ((upload, 1), scheduled(now))]);
         let (outcome, reason) = (String::new(), String::new());
-        let page = [Unfetched { upload, index: 0, cursor: 1, outcome, reason }];
+        let page = [Unfetched { upload, job: 0, cursor: 1, outcome, reason }];
         assert_eq!(next(&schedule, &page), Some(later));
         assert_eq!(next(&schedule, &[]), None);
     }

@@ -38,6 +38,8 @@ const SETTLE: Duration = Duration::from_millis(200);
 const RESUMES_MAX: u32 = 3;
 /// How often to look whether another program still works on an upload that this one waits for.
 const LOOK_AFTER_OTHERS: Duration = Duration::from_secs(5);
+/// How often it is asked whether a processor is there that reads what may be sealed.
+const FORMAT_ASKED_EVERY: Duration = Duration::from_secs(2);
 /// An upload that has less time left is given up, and its files are sent again.
 const TIME_LEFT_MIN_S: u64 = 3600;
 
@@ -81,6 +83,9 @@ impl Driver {
             Err(error) if error.is_of_the_recipient() => return self.hold(target, files, &error).await,
             Err(error) => return Err(error),
         }
+        if let Err(error) = self.recipe.format.clone() {
+            return self.hold(target, files, &error).await;
+        }
         let engines = Arc::clone(&self.recipe.engines);
         if let Some(release) = resolve(&engines, &target.to)
             && self.fits(&target.to, &target.parameters).await?.is_ok()
@@ -118,7 +123,9 @@ impl Driver {
     ) -> Result<(), Error> {
         let (pipeline, recipe, engine) = (Arc::clone(&self.shared.pipeline), self.recipe.clone(), Arc::clone(engine));
         let rules = Judged::at(&self.shared.rules, judged_at);
-        let begun = move || pipeline::begin(pipeline, &recipe, &engine, parameters, files, rules);
+        let format = recipe.format.clone()?;
+        self.recipes.tell_older_format(format).await;
+        let begun = move || pipeline::begin(pipeline, &recipe, (&*engine, parameters), format, files, rules);
         let transfer = tokio::task::spawn_blocking(begun).await.map_err(|_| Error::Stopped)??;
         for index in (0..).take(transfer.files().len()) {
             self.shared.awaited.expect(transfer.id(), index);
@@ -149,7 +156,7 @@ impl Driver {
         if recipe.engines.undescribable() != self.recipe.engines.undescribable() {
             self.recipes.tell_undescribable(&recipe.engines).await;
         }
-        if recipe.engines.check().is_ok() {
+        if recipe.engines.check().is_ok() && recipe.format.is_ok() {
             // It is over: the next time is told again.
             self.told = WhyNothing::default();
         }
@@ -158,9 +165,11 @@ impl Driver {
         Ok(())
     }
 
-    /// Nothing may be sealed now. A watcher keeps the files until it may, others say why not.
+    /// Nothing may be sealed now. A watcher keeps the files until it may, others say why not; unless a processor has to come that reads what is
+    /// sealed, which all wait for.
     async fn hold(&mut self, target: Target, files: Vec<Found>, error: &Error) -> Result<(), Error> {
-        if self.kind != Kind::Watch {
+        let waits_for_processor = matches!(error, Error::NoFormat { .. });
+        if self.kind != Kind::Watch && !waits_for_processor {
             for file in &files {
                 self.shared.conclude(Conclusion::of_found(file, NotSent::Refused, error.to_string())).await?;
             }
@@ -168,7 +177,7 @@ impl Driver {
         }
         self.tell_why_nothing_is_sent(error).await;
         self.held.push((target, files));
-        self.held_until = Some(Instant::now() + HELD_FOR);
+        self.held_until = Some(Instant::now() + if waits_for_processor { FORMAT_ASKED_EVERY } else { HELD_FOR });
         Ok(())
     }
 
@@ -293,6 +302,10 @@ impl Driver {
         let judged = self.shared.pipeline.api.clock_ahead().is_none();
         if judged && stored.upload.not_after < now_s().saturating_add(TIME_LEFT_MIN_S) {
             return self.abandon(upload, &Cause::abandoned(AgainReason::TimeOver)).await;
+        }
+        // It was begun before the enrolment said so.
+        if self.recipes.enrolment.lowest_format().is_some_and(|lowest| stored.upload.format < lowest) {
+            return self.abandon(upload, &Cause::abandoned(AgainReason::FormatNotAllowed)).await;
         }
         let rules = Judged::long_ago(&self.shared.rules);
         let transfer = pipeline::resume(Arc::clone(&self.shared.pipeline), stored, rules)?;

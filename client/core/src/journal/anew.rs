@@ -17,8 +17,8 @@ use crate::wall_clock::now_s;
 
 /// Tables that are taken over, with the columns that their rows lie in the order of; those first without which others mean nothing.
 /// Not how far the events were read: they are read again from the beginning, which brings what the server still has of the
-/// results that were lost.
-const TABLES: [(&str, &[&str]); 8] = [
+/// results that were lost. Nor what tells this device from others, as whoever reads from the beginning is a new one.
+const TABLES: [(&str, &[&str]); 9] = [
     ("pools", &["root", "pool"]),
     ("descriptions", &["sha256"]),
     ("parameters", &["rowid"]),
@@ -26,6 +26,7 @@ const TABLES: [(&str, &[&str]); 8] = [
     ("uploads", &["id"]),
     ("files", &["id"]),
     ("chunks", &["upload", "sequence"]),
+    ("batches", &["id"]),
     ("results", &["id"]),
 ];
 /// A database of SQLite has at least that.
@@ -219,6 +220,7 @@ async fn take_over(connection: &mut SqliteConnection, lost: &Path) -> Result<(u6
         "delete from files where upload not in (select id from uploads)",
         "delete from chunks where upload not in (select id from uploads)",
         "delete from results where upload not in (select id from uploads)",
+        "delete from batches where upload not in (select id from uploads)",
     ] {
         sqlx::query(orphans).execute(&mut *connection).await?;
     }

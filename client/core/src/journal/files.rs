@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use filemill_seal::{Digest, UploadId, Verdict};
+use filemill_seal::{Digest, Format, UploadId, Verdict};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::grown::{REUSED, supersede};
+use super::upload_keys::header_format;
 use super::uploads::{former_place, found};
 use super::{Journal, ROWS_PER_STATEMENT, corrupt, digest, index, signed, unsigned, upload_id, verdict_from};
 use crate::error::Error;
@@ -74,6 +75,8 @@ pub(crate) struct Waiting {
     pub(crate) place: FilePlace,
     pub(crate) session: String,
     pub(crate) uploading: bool,
+    /// Of the upload's header.
+    pub(crate) format: Format,
 }
 
 /// A file that must be sent again, and where it was.
@@ -86,7 +89,7 @@ pub(crate) struct Open {
 
 const PLACE_COLUMNS: &str = "files.id, files.upload, files.idx, files.reused, files.path, files.name, files.size, \
                              files.former_upload, files.former_idx, files.verdict, files.sha256, files.state, files.message, uploads.engine, uploads.session, \
-                             uploads.state as upload_state, \
+                             uploads.state as upload_state, uploads.format, \
                              (select names from parameters where sha256 = uploads.parameters) as parameter_names";
 const PLACES: &str = "from files join uploads on uploads.id = files.upload";
 
@@ -322,7 +325,8 @@ impl Journal {
         rows.iter()
             .map(|row| {
                 let uploading = row.try_get::<&str, _>("upload_state")? == "uploading";
-                Ok(Waiting { place: place(row)?, session: row.try_get("session")?, uploading })
+                let format = header_format(row.try_get("format")?)?;
+                Ok(Waiting { place: place(row)?, session: row.try_get("session")?, uploading, format })
             })
             .collect::<Result<_, sqlx::Error>>()
             .map_err(|error| self.failed(&error))
@@ -472,8 +476,8 @@ mod tests {
         for (upload, path) in [(former, "/grows"), (other, "/other")] {
             let file = NewFile { found: found(path), verdict: Some(Verdict::Intact(Digest::of(b"content"))) };
             journal.begin_upload(NewUpload::sample(upload), vec![file], Vec::new()).await.unwrap();
-            let (outcome, refusal, sealed) = ("succeeded", None, None);
-            let result = Arrived { upload, index: 0, cursor: 1, outcome, refusal, sealed };
+            let (outcome, refusal, sealed, batch) = ("succeeded", None, None, None);
+            let result = Arrived { upload, job: 0, cursor: 1, outcome, refusal, sealed, batch };
             journal.take_in_fetched(vec![result]).await.unwrap();
         }
         let known = Known {

@@ -12,8 +12,9 @@ use crate::error::Error;
 #[derive(Clone, Debug)]
 pub(crate) struct Unfetched {
     pub(crate) upload: UploadId,
-    pub(crate) index: u32,
-    /// Of its event.
+    /// The job's number.
+    pub(crate) job: u32,
+    /// Of its event. The jobs of a batch have one and the same.
     pub(crate) cursor: i64,
     /// What the server says of the job.
     pub(crate) outcome: String,
@@ -33,7 +34,7 @@ impl Journal {
         rows.iter().map(read).collect::<Result<_, _>>().map_err(|error| self.failed(&error))
     }
 
-    /// Those of the places whose results are still to be fetched.
+    /// Those of the jobs whose results are still to be fetched.
     pub(crate) async fn unfetched_of(&self, asked: &[(UploadId, u32)]) -> Result<Vec<Unfetched>, Error> {
         let mut found = Vec::new();
         for asked in asked.chunks(ROWS_PER_STATEMENT) {
@@ -49,19 +50,24 @@ impl Journal {
         Ok(found)
     }
 
-    /// Writes down why a result could not be fetched once more.
-    pub(crate) async fn not_fetched(&self, upload: UploadId, idx: u32, reason: String) -> Result<(), Error> {
+    /// Writes down of each of these why it could not be fetched once more.
+    pub(crate) async fn not_fetched(&self, left: Vec<((UploadId, u32), String)>) -> Result<(), Error> {
+        if left.is_empty() {
+            return Ok(());
+        }
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
-                    sqlx::query(
-                        "update unfetched set reason = $1, attempts = attempts + 1 where upload = $2 and idx = $3",
-                    )
-                    .bind(reason)
-                    .bind(upload.as_bytes().to_vec())
-                    .bind(i64::from(idx))
-                    .execute(connection)
-                    .await?;
+                    for ((upload, job), reason) in left {
+                        sqlx::query(
+                            "update unfetched set reason = $1, attempts = attempts + 1 where upload = $2 and idx = $3",
+                        )
+                        .bind(reason)
+                        .bind(upload.as_bytes().to_vec())
+                        .bind(i64::from(job))
+                        .execute(&mut *connection)
+                        .await?;
+                    }
                     Ok(())
                 })
             })
@@ -136,7 +142,7 @@ pub(super) async fn insert_unfetched(
              on conflict (upload, idx) do update set cursor = excluded.cursor",
         )
         .bind(one.upload.as_bytes().to_vec())
-        .bind(i64::from(one.index))
+        .bind(i64::from(one.job))
         .bind(account.to_owned())
         .bind(one.cursor)
         .bind(one.outcome.clone())
@@ -171,7 +177,7 @@ pub(super) async fn forget_unfetched(
 fn read(row: &SqliteRow) -> Result<Unfetched, sqlx::Error> {
     Ok(Unfetched {
         upload: upload_id(row.try_get("upload")?)?,
-        index: index(row.try_get("idx")?)?,
+        job: index(row.try_get("idx")?)?,
         cursor: row.try_get("cursor")?,
         outcome: row.try_get("outcome")?,
         reason: row.try_get("reason")?,

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use filemill_seal::{DataKey, Digest, UploadId, Verdict};
+use filemill_seal::{DataKey, Digest, Format, UploadId, Verdict};
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
+use super::upload_keys::{data_key, header_format};
 use super::{
     Journal, ROWS_PER_STATEMENT, corrupt, digest, index, signed, unsigned, upload_id, verdict_code, verdict_from,
 };
@@ -21,6 +22,8 @@ pub(crate) struct NewUpload {
     pub(crate) account: String,
     pub(crate) session: String,
     pub(crate) key: DataKey,
+    /// Of the header. It stays what it is.
+    pub(crate) format: Format,
     pub(crate) header: Vec<u8>,
     pub(crate) header_digest: Digest,
     pub(crate) engine: String,
@@ -44,6 +47,7 @@ impl NewUpload {
             account: "account".to_owned(),
             session: "session".to_owned(),
             key: DataKey::random(),
+            format: Format::One,
             header: Vec::new(),
             header_digest: Digest::of(b"header"),
             engine: "size".to_owned(),
@@ -87,14 +91,6 @@ pub(crate) struct StoredChunk {
     pub(crate) sequence: u32,
     pub(crate) bytes: u64,
     pub(crate) sha256: Digest,
-}
-
-/// What results of an upload are checked against.
-#[derive(Clone)]
-pub(crate) struct UploadKeys {
-    pub(crate) key: DataKey,
-    pub(crate) header_digest: Digest,
-    pub(crate) release: Digest,
 }
 
 /// An upload as it must be known to go on with it.
@@ -237,24 +233,6 @@ impl Journal {
             .await
     }
 
-    /// What results of `upload` are checked against; `None` if it is not known here.
-    pub(crate) async fn upload_keys(&self, upload: UploadId) -> Result<Option<UploadKeys>, Error> {
-        let row = sqlx::query("select data_key, header_digest, release from uploads where id = $1")
-            .bind(upload.as_bytes().to_vec())
-            .fetch_optional(&self.reader)
-            .await
-            .map_err(|error| self.failed(&error))?;
-        row.map(|row| {
-            Ok(UploadKeys {
-                key: data_key(row.try_get("data_key")?)?,
-                header_digest: digest(row.try_get("header_digest")?)?,
-                release: digest(row.try_get("release")?)?,
-            })
-        })
-        .transpose()
-        .map_err(|error: sqlx::Error| self.failed(&error))
-    }
-
     /// What `upload` was made for; `None` if it is not known here.
     pub(crate) async fn made_for(&self, upload: UploadId) -> Result<Option<EngineRelease>, Error> {
         let row = sqlx::query("select engine, version, release from uploads where id = $1")
@@ -361,6 +339,7 @@ impl Journal {
                 account: row.try_get("account")?,
                 session: row.try_get("session")?,
                 key: data_key(row.try_get("data_key")?)?,
+                format: header_format(row.try_get("format")?)?,
                 header: Vec::new(),
                 header_digest: digest(row.try_get("header_digest")?)?,
                 engine: row.try_get("engine")?,
@@ -382,10 +361,6 @@ impl Journal {
             stored,
         }))
     }
-}
-
-fn data_key(bytes: &[u8]) -> Result<DataKey, sqlx::Error> {
-    bytes.try_into().map(DataKey::from_bytes).map_err(|_| corrupt("data_key"))
 }
 
 /// A row of `files` as the file it was when it was found.
@@ -421,8 +396,8 @@ async fn insert_upload(connection: &mut SqliteConnection, upload: &NewUpload) ->
     insert_parameters(connection, &parameters).await?;
     sqlx::query(
         "insert into uploads (id, account, session, data_key, header, header_digest, header_bytes, engine, version, \
-         release, pool, chunk_size, chunk_count, created_at, not_after, parameters, state) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 'uploading')",
+         release, pool, chunk_size, chunk_count, created_at, not_after, parameters, format, state) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 'uploading')",
     )
     .bind(upload.id.as_bytes().to_vec())
     .bind(upload.account.clone())
@@ -440,6 +415,7 @@ async fn insert_upload(connection: &mut SqliteConnection, upload: &NewUpload) ->
     .bind(signed(upload.created_at))
     .bind(signed(upload.not_after))
     .bind(parameters_key(&parameters))
+    .bind(signed(upload.format.number()))
     .execute(connection)
     .await?;
     Ok(())

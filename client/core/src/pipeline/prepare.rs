@@ -17,19 +17,19 @@ use crate::recipe::Recipe;
 use crate::source::Found;
 use crate::wall_clock::now_s;
 
-/// Makes a new upload of `files` for `engine`: its id, its key and its header. Nothing is written down or sent yet. Blocks for
+/// Makes a new upload of `files` for an engine, sealed in `format`: its id, its key and its header. Nothing is written down or sent yet. Blocks for
 /// some milliseconds at most.
 pub(crate) fn begin(
     pipeline: Arc<Pipeline>,
     recipe: &Recipe,
-    engine: &EngineRelease,
-    parameters: Parameters,
+    (engine, parameters): (&EngineRelease, Parameters),
+    format: Format,
     files: Vec<Found>,
     rules: Judged,
 ) -> Result<Transfer, Error> {
     let now = now_s();
     let header = Header {
-        format: Format::One,
+        format,
         upload: UploadId::random(),
         key: DataKey::random(),
         uploader: recipe.uploader.clone(),
@@ -55,6 +55,7 @@ pub(crate) fn begin(
             account: recipe.account.clone(),
             session: recipe.session.clone(),
             key: header.key,
+            format,
             header: header_bytes,
             header_digest: digest,
             engine: engine.engine.clone(),

@@ -2,8 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use filemill_api::v1::OpenUpload;
-use filemill_api::{AdvanceUpload, AdvancedUpload, OpenedUpload};
+use filemill_api::{AdvanceUpload, AdvancedUpload, OpenUpload, OpenedUpload};
 use filemill_seal::Compressor;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;

@@ -14,12 +14,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use filemill_api::v1::OpenUpload;
+use filemill_api::abilities::LONG_PARAMETERS;
 use filemill_api::{
-    AdvanceUpload, AdvancedUpload, ChunkWant, ErrorBody, FileRange as JobRange, OpenedUpload, SignedPut, UploadState,
-    limits,
+    AdvanceUpload, AdvancedUpload, ChunkWant, ErrorBody, FileRange, OpenTask, OpenUpload, OpenedUpload, SignedPut,
+    UploadState, limits,
 };
-use filemill_seal::{ChunkSealer, Digest, Layout, PARAMETERS_USUAL_BYTES, Verdict, VoidReason};
+use filemill_seal::{ChunkSealer, Digest, Format, Layout, PARAMETERS_USUAL_BYTES, Verdict, VoidReason};
 use filemill_transport::Backoff;
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -545,28 +545,33 @@ impl Transfer {
     }
 
     fn open_question(&self, chunks: &[ReadyChunk]) -> (OpenUpload, usize) {
-        let jobs: Vec<JobRange> = self
+        let files: Vec<FileRange> = self
             .layout
             .job_ranges()
-            .map(|range| JobRange {
+            .map(|range| FileRange {
                 first_index: range.first_index,
                 count: range.count,
                 first_chunk: range.first_chunk,
                 last_chunk: range.last_chunk,
             })
             .collect();
-        let parts = jobs.len() + chunks.len();
+        let parts = files.len() + chunks.len();
         // What the journal has lost is still in the header, which is longer.
         let parameters_bytes = self.upload.parameters.as_ref().map(|parameters| parameters.as_json().len() as u64);
+        let is_long = parameters_bytes.unwrap_or(self.header_bytes) > PARAMETERS_USUAL_BYTES as u64;
+        let needs = if is_long { vec![LONG_PARAMETERS.to_owned()] } else { Vec::new() };
         let ask = OpenUpload {
             id: self.upload.id.to_string(),
-            release: self.upload.release.to_string(),
+            format: match self.upload.format {
+                Format::One => 1,
+                Format::Two => 2,
+            },
+            tasks: vec![OpenTask { releases: vec![self.upload.release.to_string()], needs }],
             pool: self.upload.pool.clone(),
             header_length: self.header_bytes,
             header_sha256: self.upload.header_digest.to_string(),
             chunks: self.layout.chunk_count(),
-            jobs,
-            long_parameters: parameters_bytes.unwrap_or(self.header_bytes) > PARAMETERS_USUAL_BYTES as u64,
+            files,
             want: chunks.iter().map(want).collect(),
         };
         (ask, parts)

@@ -155,7 +155,7 @@ async fn what_stored_files_wait_for_can_be_asked_while_they_wait() {
     let ask = async {
         let stored = || world.fake.lock().uploads.values().any(|upload| upload.stored.len() == 1);
         eventually("it to be stored", stored).await;
-        assert!(matches!(sending.why_waiting().await, Some(Reason::NoProcessor)));
+        assert!(matches!(sending.why_waiting().await, Some(Reason::NoProcessor { .. })));
         world.fake.process_all();
     };
     let (ran, ()) = tokio::join!(collect(&sending, told), ask);
@@ -177,12 +177,12 @@ async fn whoever_sends_the_same_again_can_ask_what_it_waits_for_too() {
         eventually("it to be stored", stored).await;
         let (again, told) = send(world.files().join("file"));
         eventually("it to be waited for", || again.progress().stored_bytes == 7).await;
-        assert!(matches!(again.why_waiting().await, Some(Reason::NoProcessor)));
+        assert!(matches!(again.why_waiting().await, Some(Reason::NoProcessor { .. })));
         // The same content at another path need not be stored at all.
         std::fs::write(&copy, "content").unwrap();
         let (of_copy, copy_told) = send(copy.clone());
         eventually("the copy to be waited for", || of_copy.progress().needless_bytes == 7).await;
-        assert!(matches!(of_copy.why_waiting().await, Some(Reason::NoProcessor)));
+        assert!(matches!(of_copy.why_waiting().await, Some(Reason::NoProcessor { .. })));
         world.fake.process_all();
         let (again, of_copy_ran) = tokio::join!(collect(&again, told), collect(&of_copy, copy_told));
         assert_eq!((again.finished.len(), of_copy_ran.finished.len()), (1, 1));

@@ -277,7 +277,7 @@ async fn what_was_begun_for_a_release_is_gone_on_with_for_it() {
     ran.result.as_ref().unwrap();
     assert_eq!(engines(&ran.finished), pairs(&[("a.csv", "table")]));
     let inner = world.fake.lock();
-    let releases: Vec<_> = inner.order.iter().map(|id| inner.uploads[id].open.release.clone()).collect();
+    let releases: Vec<_> = inner.order.iter().map(|id| inner.uploads[id].release()).collect();
     assert_eq!(releases, [former.digest.clone(), former.digest]);
 }
 
@@ -378,7 +378,7 @@ async fn a_release_that_is_replaced_while_it_is_used_costs_another_upload_only()
     assert_eq!(engines(&finished), pairs(&[("first", "local/a"), ("second", "local/a")]));
     let release = {
         let inner = world.fake.lock();
-        inner.uploads[inner.order.last().unwrap()].open.release.clone()
+        inner.uploads[inner.order.last().unwrap()].release()
     };
     assert_eq!(release, new.digest);
     client.close().await;

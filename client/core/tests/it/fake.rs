@@ -4,6 +4,7 @@ mod analyse;
 mod events;
 mod faults;
 mod joins;
+mod majors;
 mod restored;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -18,16 +19,18 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
-use filemill_api::v1::{Event, EventKind, JobStates, OpenRequest, OpenUpload, StateRange, UploadSummary, Uploads};
 use filemill_api::{
     AdvanceAnswer, AdvanceRequest, AdvancedUpload, Base64, CancelRequest, Cancelled, ChunkWant, DescriptionQuery,
-    ErrorBody, ErrorCode, Item, OpenAnswer, OpenedUpload, Outcome, Pools, Problem, Release, Releases, SealedResult,
-    SignedGet, SignedPut, SignedStatement, UploadState, WaitReason, WhoAmI,
+    ErrorBody, ErrorCode, Event, EventKind, Item, JobOutcome, JobStates, OpenAnswer, OpenRequest, OpenUpload,
+    OpenedUpload, Outcome, Pools, Problem, Release, Releases, SealedResult, SignedGet, SignedPut, SignedStatement,
+    StateRange, UploadState, UploadSummary, Uploads, WaitReason, WhoAmI,
 };
 use filemill_seal::{Artifact, Digest, Header, Identity, PoolRoot, SealedHeader, Statement};
 
+pub(crate) use analyse::{Batch, Twist};
 pub(crate) use faults::{Cheat, Faults, Seen};
 use faults::{portal, refusal};
+pub(crate) use majors::Speaks;
 
 pub(crate) const TOKEN: &str = "fm_u_secret-token";
 
@@ -44,6 +47,21 @@ pub(crate) struct Upload {
     pub(crate) lost: bool,
 }
 
+impl Upload {
+    pub(crate) fn files(&self) -> u32 {
+        self.open.files.iter().map(|range| range.count).sum()
+    }
+
+    fn jobs(&self) -> u32 {
+        self.files() * self.open.tasks.len() as u32
+    }
+
+    /// The release that it was opened for first of all.
+    pub(crate) fn release(&self) -> String {
+        self.open.tasks[0].releases[0].clone()
+    }
+}
+
 pub(crate) struct Inner {
     pub(crate) faults: Faults,
     pub(crate) seen: Seen,
@@ -55,6 +73,8 @@ pub(crate) struct Inner {
     pub(crate) releases: Vec<Release>,
     /// The longest parameters that processors of the pool take.
     pub(crate) parameters_bytes: Option<u32>,
+    /// The formats of headers that processors of the pool read.
+    pub(crate) formats: Vec<u8>,
     pub(crate) pool_identity: Identity,
     pub(crate) root: PoolRoot,
     /// What engines make beside their reports.
@@ -72,6 +92,8 @@ pub(crate) struct Inner {
     pub(crate) life: u64,
     /// Marks that were given.
     marks: u64,
+    /// Requests that a load balancer has passed on.
+    passed_on: u64,
 }
 
 #[derive(Clone)]
@@ -94,6 +116,7 @@ impl Fake {
             pools: Vec::new(),
             releases: vec![usual_release("size", b"component")],
             parameters_bytes: None,
+            formats: vec![1, 2],
             pool_identity,
             root,
             artifacts: Vec::new(),
@@ -103,24 +126,35 @@ impl Fake {
             results: HashMap::new(),
             life: 0,
             marks: 0,
+            passed_on: 0,
             storage: format!("http://{}", storage.local_addr().unwrap()),
         };
         let fake = Self { inner: Arc::new(Mutex::new(inner)), address: api.local_addr().unwrap() };
         let statement = fake.lock().statement(1);
         fake.lock().pools.push(statement);
-        let calls = Router::new()
-            .route("/v1/joins", post(joins::redeem))
-            .route("/v1/whoami", get(whoami))
-            .route("/v1/pools", get(pools))
-            .route("/v1/releases", get(releases))
-            .route("/v1/releases/{digest}/description", get(description))
-            .route("/v1/uploads", post(open).get(uploads))
-            .route("/v1/uploads/advance", post(advance))
-            .route("/v1/uploads/cancel", post(cancel))
-            .route("/v1/uploads/{upload}", get(upload))
-            .route("/v1/events", get(events::events))
-            .route("/v1/events/stream", get(events::stream))
-            .route("/v1/results/fetch", post(events::fetch))
+        let mut calls = Router::new()
+            .route("/v2/releases", get(releases))
+            .route("/v2/uploads", post(open).get(uploads))
+            .route("/v2/uploads/{upload}", get(upload))
+            .route("/v2/events", get(events::events))
+            .route("/v2/events/stream", get(events::stream))
+            .route("/v2/results/fetch", post(events::fetch))
+            .route("/v1/releases", get(majors::releases_v1))
+            .route("/v1/uploads", post(majors::open_v1).get(majors::uploads_v1))
+            .route("/v1/uploads/{upload}", get(majors::upload_v1))
+            .route("/v1/events", get(majors::events_v1))
+            .route("/v1/events/stream", get(events::stream_v1))
+            .route("/v1/results/fetch", post(majors::fetch_v1));
+        for major in ["/v1", "/v2"] {
+            calls = calls
+                .route(&format!("{major}/joins"), post(joins::redeem))
+                .route(&format!("{major}/whoami"), get(whoami))
+                .route(&format!("{major}/pools"), get(pools))
+                .route(&format!("{major}/releases/{{digest}}/description"), get(description))
+                .route(&format!("{major}/uploads/advance"), post(advance))
+                .route(&format!("{major}/uploads/cancel"), post(cancel));
+        }
+        let calls = calls
             .layer(axum::middleware::from_fn_with_state(fake.clone(), guard))
             .layer(DefaultBodyLimit::max(64 << 20))
             .with_state(fake.clone());
@@ -197,10 +231,9 @@ impl Inner {
 
     fn state(&self, upload: &str) -> UploadState {
         let upload = &self.uploads[upload];
-        let files: u32 = upload.open.jobs.iter().map(|range| range.count).sum();
         if upload.cancelled {
             UploadState::Cancelled
-        } else if upload.done.len() as u32 == files {
+        } else if upload.done.len() as u32 == upload.jobs() {
             UploadState::Done
         } else if upload.told_header && upload.stored.len() as u32 == upload.open.chunks {
             UploadState::Stored
@@ -211,7 +244,7 @@ impl Inner {
 
     /// How many files were sent, each as often as it was.
     pub(crate) fn files(&self) -> u32 {
-        self.uploads.values().flat_map(|upload| &upload.open.jobs).map(|range| range.count).sum()
+        self.uploads.values().map(Upload::files).sum()
     }
 
     fn event(&mut self, upload: &str, kind: EventKind) {
@@ -242,16 +275,16 @@ impl Inner {
             self.event(id, EventKind::ChunksMissing { sequences });
             return;
         }
-        let mut results = self.analyse(id);
-        let cheat = self.faults.cheat;
-        if cheat == Cheat::Swap && results.len() > 1 {
-            let (first, second) = (results[0].2.clone(), results[1].2.clone());
-            results[0].2 = second;
-            results[1].2 = first;
-        }
-        for (index, mut outcome, sealed) in results {
+        for (mut jobs, mut sealed) in self.analyse(id) {
+            if let Some(other) = self.faults.instead.take() {
+                sealed = other;
+            }
+            if let Some(length) = self.faults.cut_at.take() {
+                sealed.truncate(length);
+            }
+            let is_gone = |of: u32| jobs.iter().any(|one| one.job == of);
             let in_storage =
-                self.faults.large_results || self.faults.result_not_found.is_some_and(|(of, _)| of == index);
+                self.faults.large_results || self.faults.result_not_found.is_some_and(|(of, _)| is_gone(of));
             let mut sealed = Some(if in_storage {
                 let sha256 = Digest::of(&sealed).to_string();
                 let url = format!("{}/results/{sha256}?X-Amz-Signature=0", self.storage);
@@ -261,13 +294,26 @@ impl Inner {
             } else {
                 SealedResult::Inline(Base64(sealed))
             });
-            match cheat {
+            match self.faults.cheat {
                 Cheat::Withhold => sealed = None,
-                Cheat::Quarantine => (outcome, sealed) = (Outcome::Quarantined, None),
+                Cheat::Quarantine => {
+                    sealed = None;
+                    jobs.iter_mut().for_each(|one| one.outcome = Outcome::Quarantined);
+                }
                 _ => {}
             }
-            self.uploads.get_mut(id).unwrap().done.insert(index);
-            self.event(id, EventKind::Result { index, outcome, sealed });
+            self.uploads.get_mut(id).unwrap().done.extend(jobs.iter().map(|one| one.job));
+            self.event(id, EventKind::Results { jobs, sealed });
+        }
+    }
+
+    /// Whether the server that is asked now is one of release 0.1.0.
+    fn is_old_now(&mut self) -> bool {
+        self.passed_on += 1;
+        match self.faults.speaks {
+            Speaks::Both => self.faults.old,
+            Speaks::OnlyOne => true,
+            Speaks::InTurn => self.passed_on % 2 == 1,
         }
     }
 }
@@ -288,7 +334,8 @@ fn problem(status: StatusCode, code: ErrorCode, message: &str) -> Response {
 
 async fn guard(State(fake): State<Fake>, request: axum::extract::Request, next: axum::middleware::Next) -> Response {
     let authorised = request.headers().get("authorization").is_some_and(|value| value == &format!("Bearer {TOKEN}"))
-        || request.uri().path() == "/v1/joins";
+        || request.uri().path().ends_with("/joins");
+    let is_v1 = request.uri().path().starts_with("/v1/");
     while fake.lock().faults.hang_calls {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -296,6 +343,13 @@ async fn guard(State(fake): State<Fake>, request: axum::extract::Request, next: 
         let mut inner = fake.lock();
         if !authorised || inner.faults.revoked {
             return problem(StatusCode::UNAUTHORIZED, ErrorCode::Unauthenticated, "this token is unknown or revoked");
+        }
+        match is_v1 {
+            true => inner.seen.by_major.0 += 1,
+            false => inner.seen.by_major.1 += 1,
+        }
+        if inner.is_old_now() && !is_v1 {
+            return problem(StatusCode::NOT_FOUND, ErrorCode::NotFound, "there is nothing at this path");
         }
         if inner.faults.portal > 0 {
             inner.faults.portal -= 1;
@@ -330,7 +384,8 @@ async fn pools(State(fake): State<Fake>) -> Json<Pools> {
 
 async fn releases(State(fake): State<Fake>) -> Json<Releases> {
     let inner = fake.lock();
-    Json(Releases { releases: inner.releases.clone(), parameters_bytes: inner.parameters_bytes, formats: Vec::new() })
+    let (releases, formats) = (inner.releases.clone(), inner.formats.clone());
+    Json(Releases { releases, parameters_bytes: inner.parameters_bytes, formats })
 }
 
 async fn description(State(fake): State<Fake>, Query(query): Query<DescriptionQuery>) -> Response {
@@ -429,13 +484,13 @@ async fn cancel(State(fake): State<Fake>, Json(request): Json<CancelRequest>) ->
             }));
             continue;
         };
-        let files: u32 = upload.open.jobs.iter().map(|range| range.count).sum();
-        let mut cancelled = 0;
-        for index in 0..files {
-            if inner.uploads.get_mut(&id).unwrap().done.insert(index) {
-                cancelled += 1;
-                inner.event(&id, EventKind::Result { index, outcome: Outcome::Cancelled, sealed: None });
-            }
+        let jobs = upload.jobs();
+        let upload = inner.uploads.get_mut(&id).unwrap();
+        let open = (0..jobs).filter(|job| upload.done.insert(*job));
+        let jobs: Vec<_> = open.map(|job| JobOutcome { job, outcome: Outcome::Cancelled }).collect();
+        let cancelled = jobs.len() as u32;
+        if cancelled > 0 {
+            inner.event(&id, EventKind::Results { jobs, sealed: None });
         }
         inner.uploads.get_mut(&id).unwrap().cancelled = true;
         answers.push(Item::Ok(cancelled));
@@ -450,20 +505,24 @@ async fn uploads(State(fake): State<Fake>) -> Json<Uploads> {
 }
 
 async fn upload(State(fake): State<Fake>, Path(id): Path<String>) -> Response {
+    upload_states(&fake, &id).map_or_else(|refusal| *refusal, |states| Json(states).into_response())
+}
+
+fn upload_states(fake: &Fake, id: &str) -> Result<JobStates, Box<Response>> {
     let mut inner = fake.lock();
     inner.seen.asked_about += 1;
-    if !inner.uploads.contains_key(&id) {
-        return problem(StatusCode::NOT_FOUND, ErrorCode::NotFound, "no such upload");
+    if !inner.uploads.contains_key(id) {
+        return Err(Box::new(problem(StatusCode::NOT_FOUND, ErrorCode::NotFound, "no such upload")));
     }
-    let upload = inner.summary(&id);
-    let reason = if upload.state == UploadState::Uploading {
-        WaitReason::Uploading
-    } else {
-        WaitReason::NoProcessor { lacks: Vec::new() }
+    let upload = inner.summary(id);
+    let reason = match upload.state {
+        UploadState::Uploading => WaitReason::Uploading,
+        _ => WaitReason::NoProcessor { lacks: inner.faults.lacks.clone() },
     };
     let is_over = matches!(upload.state, UploadState::Done | UploadState::Cancelled);
-    let waiting = if is_over { Vec::new() } else { vec![StateRange { first_index: 0, count: upload.files, reason }] };
-    Json(JobStates { upload, waiting }).into_response()
+    let count = upload.files * upload.tasks;
+    let waiting = if is_over { Vec::new() } else { vec![StateRange { first_job: 0, count, reason }] };
+    Ok(JobStates { upload, waiting })
 }
 
 impl Inner {
@@ -472,7 +531,8 @@ impl Inner {
         UploadSummary {
             id: id.to_owned(),
             state: self.state(id),
-            files: upload.open.jobs.iter().map(|range| range.count).sum(),
+            files: upload.files(),
+            tasks: upload.open.tasks.len() as u32,
             done: upload.done.len() as u32,
             chunks: upload.open.chunks,
             stored: upload.stored.len() as u32,

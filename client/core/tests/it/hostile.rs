@@ -7,9 +7,18 @@ use filemill_seal::{Identity, LogLine, PoolRoot, Statement};
 use crate::fake::Cheat;
 use crate::world::{World, eventually};
 
-async fn cheated(cheat: Cheat) -> String {
+/// What is said of two files whose results are cheated with, in either format, sealed one by one.
+async fn cheated(cheat: Cheat) -> [String; 2] {
+    [cheated_in(cheat, 1).await, cheated_in(cheat, 2).await]
+}
+
+async fn cheated_in(cheat: Cheat, format: u8) -> String {
     let world = World::new().await;
-    world.fake.lock().faults.cheat = cheat;
+    {
+        let mut inner = world.fake.lock();
+        (inner.faults.cheat, inner.faults.batch_of) = (cheat, Some(1));
+        inner.formats = vec![format];
+    }
     world.write("a", "one");
     world.write("b", "three");
     let ran = world.send().await;
@@ -20,31 +29,36 @@ async fn cheated(cheat: Cheat) -> String {
     let page = client.results(0).await.unwrap();
     assert!(page.files.iter().all(|file| matches!(file.ending, Ending::NotShown { .. })) && page.files.len() == 2);
     client.close().await;
+    assert!(world.fake.headers().iter().all(|(_, open)| open.format == format));
     ran.summary(&world.files())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn swapped_results_are_not_shown() {
-    let said = cheated(Cheat::Swap).await;
-    assert!(said.lines().all(|line| line.contains("of the upload, not for file")), "{said}");
+    for said in cheated(Cheat::Swap).await {
+        assert!(said.lines().all(|line| line.contains("of the upload, not for file")), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_results_are_not_shown() {
-    let said = cheated(Cheat::Forge).await;
-    assert!(said.starts_with("a: result was not made by a processor of the pool"), "{said}");
+    for said in cheated(Cheat::Forge).await {
+        assert!(said.starts_with("a: result was not made by a processor of the pool"), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_success_without_a_result_is_not_shown() {
-    let said = cheated(Cheat::Withhold).await;
-    assert!(said.starts_with("a: the server says `succeeded` and has no result"), "{said}");
+    for said in cheated(Cheat::Withhold).await {
+        assert!(said.starts_with("a: the server says `succeeded` and has no result"), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_of_another_release_is_not_shown() {
-    let said = cheated(Cheat::OtherRelease).await;
-    assert!(said.contains("which the upload does not allow"), "{said}");
+    for said in cheated(Cheat::OtherRelease).await {
+        assert!(said.contains("which the upload does not allow"), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -67,7 +67,7 @@ async fn a_line_that_is_pasted_twice_logs_in_twice() {
     assert!(matches!(paste(&world, &other, &root(&world)).await, Err(Error::Refused { .. })));
     paste(&world, CODE, &root(&world)).await.unwrap();
     let asked = world.fake.lock().joins.asked.clone();
-    assert_eq!(asked[0].redeemer, asked[2].redeemer);
+    assert_eq!(asked[0].redeemer, asked.last().unwrap().redeemer);
     // Each server and each code is shown other bytes: with them, a server could redeem at another.
     assert_ne!(asked[0].redeemer, asked[1].redeemer);
     let second = World::new().await;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod batches;
 #[cfg(unix)]
 mod beginning;
 mod clocks;
@@ -27,5 +28,6 @@ mod several;
 mod standing;
 mod storage;
 mod unassigned;
+mod versions;
 mod watching;
 mod world;

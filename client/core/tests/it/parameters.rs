@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use filemill_api::OpenUpload;
+use filemill_api::abilities::LONG_PARAMETERS;
 use filemill_client::{
     AwaitedThing, Ending, Error, Event, Events, Finished, GivenParameters, NotSent, Reason, SendOptions, Trouble,
     WatchOptions,
@@ -130,8 +132,13 @@ async fn long_parameters_are_sent_where_processors_take_them_and_nowhere_else() 
     world.fake.lock().parameters_bytes = Some(1 << 20);
     succeeded(&send(&world, long()).await, 1);
     succeeded(&send(&world, set(&[("depth", "1")])).await, 1);
-    let announced: Vec<bool> = world.fake.headers().iter().map(|(_, open)| open.long_parameters).collect();
+    let announced: Vec<bool> = world.fake.headers().iter().map(|(_, open)| is_long(open)).collect();
     assert_eq!(announced, [true, false]);
+}
+
+/// Whether the server was told that the parameters are long.
+fn is_long(open: &OpenUpload) -> bool {
+    open.tasks.iter().any(|task| task.needs == [LONG_PARAMETERS])
 }
 
 /// Sends `a` with parameters, dies on the way, and changes the file, so that it has to be sent again in another upload.
@@ -203,7 +210,7 @@ async fn an_upload_whose_long_parameters_the_journal_has_lost_goes_on_and_to_no_
     succeeded(&world.resume().await, 1);
     let headers = world.fake.headers();
     let [(header, open)] = &headers[..] else { panic!("{} uploads", headers.len()) };
-    assert!(header.tasks[0].parameters.len() > 900_000 && open.long_parameters);
+    assert!(header.tasks[0].parameters.len() > 900_000 && is_long(open));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -368,7 +368,10 @@ async fn a_file_that_is_too_long_for_an_upload_fails_by_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_that_storage_lost_does_not_keep_the_others_back() {
     let world = World::new().await;
-    world.fake.lock().faults.result_not_found = Some((0, u32::MAX));
+    {
+        let mut inner = world.fake.lock();
+        (inner.faults.result_not_found, inner.faults.batch_of) = (Some((0, u32::MAX)), Some(1));
+    }
     for name in ["a", "b", "c"] {
         world.write(name, name.repeat(5));
     }

@@ -66,9 +66,7 @@ async fn what_is_there_and_what_appears_is_sent_once_and_whole() {
     let finished = watch(&world, 4, appear).await;
     let expected = [("moved", 2), ("before", 1), ("renamed", 3), ("slow", 2000)];
     assert_eq!(names(&finished), expected.map(|(name, size)| (name.to_owned(), size)));
-    let files: u32 =
-        world.fake.lock().uploads.values().flat_map(|upload| &upload.open.jobs).map(|range| range.count).sum();
-    assert_eq!(files, 4, "something was sent twice");
+    assert_eq!(world.fake.lock().files(), 4, "something was sent twice");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -105,6 +105,17 @@ impl World {
         ran
     }
 
+    /// Sends everything in the folder as one upload, and dies when the server has been told that it is stored; only then it is processed.
+    pub(crate) async fn die_before_results(&self) {
+        self.fake.lock().faults.hold_results = true;
+        let stored = |fake: &Fake| {
+            let inner = fake.lock();
+            inner.uploads.values().any(|upload| upload.told_header && upload.stored.len() as u32 == upload.open.chunks)
+        };
+        self.send_and_die(stored).await;
+        self.fake.process_all();
+    }
+
     /// Sends everything in the folder, and drops it all, as a kill does, as soon as `until` holds.
     pub(crate) async fn send_and_die(&self, until: impl Fn(&Fake) -> bool) {
         let client = self.client().await;

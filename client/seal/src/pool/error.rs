@@ -18,10 +18,22 @@ pub enum PoolError {
         /// What is wrong, and where.
         detail: String,
     },
-    /// A version that this one does not read.
+    /// A statement of a version that this one does not read.
     #[error("statement or enrolment has version {found}, this program reads version 1")]
     Version {
         /// The version.
+        found: u64,
+    },
+    /// An enrolment of a version that this one does not read.
+    #[error("enrolment has version {found}, this program reads versions 1 and 2")]
+    EnrolmentVersion {
+        /// The version.
+        found: u64,
+    },
+    /// An enrolment that asks for a format which this one does not write.
+    #[error("enrolment asks for headers of format {found} or newer, this program writes formats 1 and 2")]
+    LowestFormat {
+        /// The lowest format that it allows.
         found: u64,
     },
     /// Not a name that a pool can have.
@@ -88,6 +100,9 @@ impl PoolError {
         match self {
             Self::TooLong { .. } | Self::Malformed { .. } => "get it again from the pool's operator",
             Self::Version { .. } => "update this program",
+            Self::EnrolmentVersion { .. } | Self::LowestFormat { .. } => {
+                "update this program, or ask the pool's operator for an enrolment of version 1 or 2"
+            }
             Self::Name { .. } => {
                 return format!("a name has 1 to {POOL_NAME_MAX_BYTES} letters a to z or A to Z, digits, `.`, `_` or `-`");
             }

@@ -21,10 +21,12 @@ const MAGIC: &str = "filemill-results/2 ";
 const FIRST_LINE_MAX_BYTES: usize = MAGIC.len() + 2 * UploadId::BYTES + 4;
 /// Longest line that says how long a member is: eight digits, a line feed.
 const LENGTH_LINE_MAX_BYTES: usize = 9;
+/// Most bytes that `task`, `batch`, `position` and `members` add to a result.
+const PLACE_MAX_BYTES: usize = 96;
 /// Longest plaintext of a batch.
 const PLAINTEXT_MAX_BYTES: usize = RESULT_MAX_BYTES + FIRST_LINE_MAX_BYTES + BATCH_MAX * LENGTH_LINE_MAX_BYTES;
-/// Longest sealed batch.
-const SEALED_MAX_BYTES: usize = RESULT_MAX_SEALED_BYTES + (PLAINTEXT_MAX_BYTES - RESULT_MAX_BYTES) + 16;
+/// Longest sealed batch, in bytes.
+pub const BATCH_MAX_SEALED_BYTES: usize = RESULT_MAX_SEALED_BYTES + (PLAINTEXT_MAX_BYTES - RESULT_MAX_BYTES) + 16;
 
 /// Seals results of one upload, whose header is of format 2, for its uploader and its organisation.
 ///
@@ -54,6 +56,13 @@ pub fn seal_batch(bodies: &[ResultBody], header: &Header) -> Result<Vec<u8>, Res
     Ok(envelope::seal(&plaintext, std::iter::once(&header.uploader).chain(&header.organisation)))
 }
 
+/// Bytes that a result takes in a batch, the line before it among them, or a few more: for whoever closes a batch before it is too long.
+///
+/// Checks nothing, and writes the result out once without keeping it.
+pub fn member_bytes(body: &ResultBody) -> usize {
+    LENGTH_LINE_MAX_BYTES + text::bytes(body) + PLACE_MAX_BYTES
+}
+
 /// Decrypts a sealed batch with the first of `identities` that fits.
 ///
 /// # Errors
@@ -61,7 +70,7 @@ pub fn seal_batch(bodies: &[ResultBody], header: &Header) -> Result<Vec<u8>, Res
 /// [`ResultError::Envelope`] if it does not open; [`ResultError::NotABatch`], [`ResultError::Batch`] or what
 /// [`open_result`](super::open_result) says of a member if what is inside cannot be one.
 pub fn open_batch(sealed: &[u8], identities: &[Identity]) -> Result<UnverifiedBatch, ResultError> {
-    let plaintext = envelope::open(sealed, identities, SEALED_MAX_BYTES).map_err(ResultError::Envelope)?;
+    let plaintext = envelope::open(sealed, identities, BATCH_MAX_SEALED_BYTES).map_err(ResultError::Envelope)?;
     UnverifiedBatch::parse(&plaintext)
 }
 
@@ -72,7 +81,7 @@ pub struct UnverifiedBatch {
     members: Vec<UnverifiedResult>,
 }
 
-/// One result of a batch that was verified.
+/// One result that was verified, of a batch or alone.
 #[derive(Clone)]
 pub struct Member {
     body: ResultBody,
@@ -148,9 +157,18 @@ impl UnverifiedBatch {
         }
         Ok(verified)
     }
+
+    /// Its members, each as a result by itself. Verified so, they say nothing of each other: that the batch is whole is to be known from before.
+    pub fn into_results(self) -> Vec<UnverifiedResult> {
+        self.members
+    }
 }
 
 impl Member {
+    pub(super) fn new(body: ResultBody, text: Zeroizing<Vec<u8>>) -> Self {
+        Self { body, text }
+    }
+
     /// What the processor says.
     pub fn body(&self) -> &ResultBody {
         &self.body

@@ -1,5 +1,7 @@
 //! A result as text: its authenticator on the first line, its fields on the second.
 
+use std::io;
+
 use aws_lc_rs::hmac;
 use data_encoding::HEXLOWER;
 
@@ -36,6 +38,28 @@ pub(super) fn write(body: &ResultBody, place: Option<Place>, key: &hmac::Key) ->
     let first_line = first_line(&text[FIRST_LINE_BYTES..], key, format);
     text[..FIRST_LINE_BYTES].copy_from_slice(&first_line);
     Ok(text)
+}
+
+/// Bytes of the text of a result of format 1, whether or not it can be one.
+pub(super) fn bytes(body: &ResultBody) -> usize {
+    let mut counted = Counted(FIRST_LINE_BYTES);
+    // What cannot be written `write` refuses.
+    let _ = serde_json::to_writer(&mut counted, &Written::of(body, None));
+    counted.0
+}
+
+/// Counts what is written, and keeps none of it.
+struct Counted(usize);
+
+impl io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The first line of a result whose JSON is `body`, with its line feed: [`FIRST_LINE_BYTES`] bytes.

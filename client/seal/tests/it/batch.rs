@@ -4,7 +4,7 @@ use aws_lc_rs::{hkdf, hmac};
 use filemill_seal::fuzzing::parse_batch;
 use filemill_seal::{
     BATCH_MAX, CHUNK_SIZE_MIN, DataKey, Digest, EnvelopeError, Expected, Identity, Member, RESULT_MAX_BYTES, Report,
-    ResultBody, ResultError, UploadId, open_batch, open_result, seal_batch, seal_result,
+    ResultBody, ResultError, UploadId, member_bytes, open_batch, open_result, seal_batch, seal_result,
 };
 
 use crate::support::{Scene, age_recipient, nothing_else_is_taken};
@@ -74,6 +74,26 @@ fn changed(scene: &Scene, member: &[u8], change: impl Fn(String) -> String) -> V
 }
 
 #[test]
+fn each_member_is_a_result_by_itself_for_whoever_has_verified_the_batch_before() {
+    let (scene, _, digest) = scene();
+    let bodies = bodies(&scene, digest);
+    let sealed = seal_batch(&bodies, &scene.header).expect("it seals");
+    let opened = open_batch(&sealed, std::slice::from_ref(&scene.uploader)).expect("it opens");
+    let expected = expected(&scene, digest, &JOBS);
+    for ((result, expected), body) in opened.into_results().into_iter().zip(&expected).zip(&bodies) {
+        let member = result.verify_alone(&scene.header.key, expected).expect("it is good");
+        assert_eq!(member.body(), body);
+        let kept = member.seal_for(&scene.uploader.recipient());
+        let kept = open_result(&kept, std::slice::from_ref(&scene.uploader)).expect("it opens");
+        assert_eq!(kept.verify(&scene.header.key, expected).as_ref(), Ok(body));
+    }
+    let opened = open_batch(&sealed, std::slice::from_ref(&scene.uploader)).expect("it opens");
+    let first = opened.into_results().swap_remove(0);
+    let refused = first.verify_alone(&scene.header.key, &expected[1]).expect_err("of another file");
+    assert_eq!(refused, ResultError::OtherFile { expected: 1, found: 0 });
+}
+
+#[test]
 fn uploader_and_organisation_open_it_and_nobody_else() {
     let (scene, reader, digest) = scene();
     let bodies = bodies(&scene, digest);
@@ -88,6 +108,17 @@ fn uploader_and_organisation_open_it_and_nobody_else() {
     for other in [&scene.pool, &scene.stranger] {
         let error = open_batch(&sealed, std::slice::from_ref(other)).err();
         assert_eq!(error, Some(ResultError::Envelope(EnvelopeError::NoMatchingKey)));
+    }
+}
+
+#[test]
+fn what_a_result_takes_in_a_batch_is_known_before_it_is_sealed() {
+    let (scene, _, digest) = scene();
+    let bodies = bodies(&scene, digest);
+    let sealed = members(&plaintext(&scene, &bodies));
+    for (body, member) in bodies.iter().zip(sealed) {
+        let (most, real) = (member_bytes(body), format!("{}\n", member.len()).len() + member.len());
+        assert!((real..real + 64).contains(&most), "{most} for {real}");
     }
 }
 

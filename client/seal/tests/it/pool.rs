@@ -2,7 +2,8 @@
 
 use filemill_seal::fuzzing::sign_anything;
 use filemill_seal::{
-    Enrolment, Identity, PoolError, PoolRoot, STATEMENT_MAX_BYTES, STATEMENT_MAX_SECONDS, SignedStatement, Statement,
+    Enrolment, Format, Identity, PoolError, PoolRoot, STATEMENT_MAX_BYTES, STATEMENT_MAX_SECONDS, SignedStatement,
+    Statement,
 };
 use proptest::prelude::*;
 
@@ -168,11 +169,38 @@ fn an_enrolment_file_is_read_strictly_and_with_white_space() {
     let good = enrolment().to_json();
     assert_eq!(Enrolment::from_json(&good), Ok(enrolment()));
     assert_eq!(Enrolment::from_json(&format!("\n {good}\r\n")), Ok(enrolment()));
-    assert_eq!(Enrolment::from_json(&good.replace(":1,", ":7,")), Err(PoolError::Version { found: 7 }));
+    let unknown = Enrolment::from_json(&good.replace(":1,", ":7,")).expect_err("of a later version");
+    assert_eq!(unknown, PoolError::EnrolmentVersion { found: 7 });
+    assert!(unknown.hint().starts_with("update this program"), "{}", unknown.hint());
     for text in
         ["", "{}", "berlin", &good.replace("{\"f", "{\"x\":0,\"f"), &good.replace("\"root\":\"", "\"root\":\"0")]
     {
         assert!(matches!(Enrolment::from_json(text), Err(PoolError::Malformed { .. })), "{text}");
+    }
+}
+
+#[test]
+fn an_enrolment_of_version_2_says_the_lowest_format_and_one_of_version_1_says_nothing_of_it() {
+    assert_eq!(enrolment().lowest_format(), None);
+    for (format, number) in [(Format::One, 1), (Format::Two, 2)] {
+        let asking = enrolment().with_lowest_format(format);
+        let text = asking.to_json();
+        assert!(text.starts_with("{\"filemill_enrolment\":2,"), "{text}");
+        assert!(text.ends_with(&format!(",\"lowest_format\":{number}}}")), "{text}");
+        let read = Enrolment::from_json(&text).expect("an enrolment");
+        assert_eq!((read.lowest_format(), &read), (Some(format), &asking));
+        assert!(read.is_same_pool(&enrolment()) && read != enrolment());
+        assert_eq!(read.fingerprint(), enrolment().fingerprint(), "people compare pool and root");
+        let later = text.replace(&format!(":{number}}}"), ":3}");
+        assert_eq!(Enrolment::from_json(&later), Err(PoolError::LowestFormat { found: 3 }));
+        for malformed in [
+            enrolment().to_json().replace(":1,", ":2,"),
+            text.replace(":2,\"pool", ":1,\"pool"),
+            text.replace(&format!(":{number}}}"), ":\"2\"}"),
+            text.replace('}', ",\"more\":1}"),
+        ] {
+            assert!(matches!(Enrolment::from_json(&malformed), Err(PoolError::Malformed { .. })), "{malformed}");
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use filemill_api::v1::LeasedUpload;
+use filemill_api::LeasedUpload;
 
 use super::header::NotAdmitted;
 use super::upload::Upload;
@@ -11,7 +11,7 @@ use crate::net::{Server, Storage};
 use crate::pool::Keys;
 use crate::telemetry::Counters;
 
-/// Admits uploads whose headers this pool's identities open, and which allow what is leased.
+/// Admits uploads whose headers this pool's identities open, and which last.
 pub(crate) struct Admission {
     uploads: Uploads,
     storage: Arc<Storage>,

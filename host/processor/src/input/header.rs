@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use filemill_api::limits;
-use filemill_api::v1::LeasedUpload;
+use filemill_api::{LeasedUpload, limits};
 use filemill_runtime::Parameters;
 use filemill_seal::{
-    ChunkOpener, Digest, EnvelopeError, FileEntry, Format, Header, HeaderError, Identity, SealedHeader, UploadId,
+    ChunkOpener, Digest, EnvelopeError, FileEntry, Header, HeaderError, Identity, SealedHeader, UploadId,
 };
 
 use super::upload::Upload;
@@ -82,31 +81,19 @@ pub(super) fn open(
     if header.upload != id {
         return Err(refused(format!("the header is that of upload `{}`", header.upload)));
     }
-    let task = match (header.format, header.task(0)) {
-        (Format::One, Some(task)) => task,
-        (format, _) => {
-            let format = format.number();
-            return Err(refused(format!("the header is of format {format}, and this processor runs format 1 only")));
-        }
-    };
     let layout = header.layout().map_err(|error| refused(error.to_string()))?;
-    let parameters = Parameters::parse(task.parameters.clone()).map_err(|error| refused(error.to_string()))?;
+    let parameters = header.tasks.iter().map(|task| Parameters::parse(task.parameters.clone()));
+    let parameters = parameters.collect::<Result<Vec<_>, _>>().map_err(|error| refused(error.to_string()))?;
     let opener = ChunkOpener::new(&header.key, header.upload, digest);
     event!("header opened", upload = %id, files = header.files.len());
-    let bytes =
-        2 * task.parameters.len() + header.files.iter().map(|file| file.name.capacity() + FILE_BYTES).sum::<usize>();
+    let bytes = 2 * header.tasks.iter().map(|task| task.parameters.len()).sum::<usize>()
+        + header.files.iter().map(|file| file.name.capacity() + FILE_BYTES).sum::<usize>();
     held.shrink_to(bytes);
     Ok(Upload { header, header_digest: digest, layout, opener, parameters, bytes, _held: held })
 }
 
-/// Why a lease of the upload is never run, if there is a reason beside its age.
+/// Why no lease of the upload is ever run, if there is a reason beside its age.
 pub(super) fn objection(upload: &Upload, leased: &LeasedUpload) -> Option<String> {
-    let header = &upload.header;
-    match leased.release.parse() {
-        Ok(release) if header.task(0).is_some_and(|task| task.allows(&release)) => {}
-        Ok(release) => return Some(format!("the header does not name release `{release}`")),
-        Err(error) => return Some(format!("the release: {error}")),
-    }
     let chunks = upload.layout.chunk_count();
     (chunks != leased.chunks_expected)
         .then(|| format!("the server says that there are {} chunks, the header {chunks}", leased.chunks_expected))

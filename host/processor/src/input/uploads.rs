@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use filemill_api::limits;
-use filemill_api::v1::LeasedUpload;
+use filemill_api::{LeasedUpload, limits};
 use filemill_seal::{Digest, Identity, UploadId};
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -52,8 +51,8 @@ impl Uploads {
         Self { opened: Mutex::default(), budget, openings }
     }
 
-    /// The upload of a lease, once its header was fetched, opened with one of `identities` and found to allow the
-    /// leased release now. Fetched once for all leases that ask meanwhile or soon after, and not before there is room for
+    /// The upload of a lease, once its header was fetched, opened with one of `identities` and found to last. What it allows is asked of each
+    /// of its spans. Fetched once for all leases that ask meanwhile or soon after, and not before there is room for
     /// it. Cancel safe.
     pub(crate) async fn admit(
         &self,

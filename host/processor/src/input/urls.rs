@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use filemill_api::paths::v1 as paths;
-use filemill_api::v1::ChunksRequest;
-use filemill_api::{ChunkUrl, ChunksAnswer, ErrorCode, SignedGet};
+use filemill_api::{ChunkUrl, ChunksAnswer, ChunksRequest, ErrorCode, SignedGet};
 
 use super::streaming::Streaming;
 use crate::clock;
@@ -141,11 +139,11 @@ impl SpanUrls {
     async fn ask(&self, sequence: u32, wait: Duration) -> Result<bool, Stop> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
         loop {
-            let count = self.lease.run.last_chunk.saturating_sub(sequence).saturating_add(1).min(ASKED);
+            let count = self.lease.span.last_chunk.saturating_sub(sequence).saturating_add(1).min(ASKED);
             let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
             let request = ChunksRequest { lease: self.lease.key, from: sequence, count, wait_ms };
             let asked_at = clock::now();
-            match self.source.server.post::<ChunksAnswer>(paths::LEASE_CHUNKS, &request, wait).await {
+            match self.source.server.ask(&request, wait, self.lease.least()).await {
                 Ok(answer) => return Ok(self.take_in(answer, sequence, asked_at)),
                 // That the server is away does not mean that the uploader stalls.
                 Err(error) if error.is_transient() => {
@@ -164,7 +162,7 @@ impl SpanUrls {
     }
 
     fn take_in(&self, answer: ChunksAnswer, sequence: u32, asked_at: Duration) -> bool {
-        let asked = sequence..=self.lease.run.last_chunk;
+        let asked = sequence..=self.lease.span.last_chunk;
         let chunks: Vec<ChunkUrl> = answer.chunks.into_iter().filter(|chunk| asked.contains(&chunk.sequence)).collect();
         let found = chunks.iter().any(|chunk| chunk.sequence == sequence);
         if self.urls.learn(chunks, asked_at) {

@@ -1,7 +1,6 @@
 //! Telling the server the pool's statement, before a person is told the pool's root.
 
-use filemill_api::paths::v1 as paths;
-use filemill_api::{ErrorCode, Pools, SignedStatement};
+use filemill_api::{ErrorCode, Pools, SignedStatement, paths};
 use filemill_seal::Enrolment;
 use serde::Deserialize;
 

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use filemill_api::limits::JOIN_CODE_SECONDS;
-use filemill_api::paths::v1 as paths;
-use filemill_api::{ErrorCode, JoinAnswer, JoinRequest, LoginCode, join_code, shown_join_code};
+use filemill_api::{ErrorCode, JoinAnswer, JoinRequest, LoginCode, join_code, paths, shown_join_code};
 use filemill_text::cut;
 use reqwest::StatusCode;
 use tokio::time::Instant;
@@ -81,8 +80,7 @@ pub(super) async fn redeem(
     };
     let http = client().map_err(|error| NodeError::Http(error.to_string()))?;
     let node = Server::without_token(http.clone(), asking.server);
-    let answer: Result<JoinAnswer, _> =
-        asking.patiently(async || node.post(paths::JOINS, &request, Duration::ZERO).await).await;
+    let answer: Result<JoinAnswer, _> = asking.patiently(async || node.post(paths::JOINS, &request).await).await;
     let answer = answer.map_err(|error| refusal(asking.server, error))?;
     let refuse = |why: String| JoinError::Answer { server: Origin::of(asking.server).to_string(), why };
     Ok((granted(answer).map_err(refuse)?, http))
@@ -121,7 +119,7 @@ fn checked_login(login: LoginCode) -> Result<LoginCode, String> {
 /// Whether the same call may be answered otherwise soon. A token or a code that is not good stays so.
 pub(super) fn may_pass(error: &CallError) -> bool {
     match error {
-        CallError::Away(_) => true,
+        CallError::Away(_) | CallError::OlderServer => true,
         CallError::Refused { status, body } => code_may_pass(body.code, *status),
         CallError::Foreign(status) => status_may_pass(*status),
         CallError::Malformed(_) => false,
@@ -158,7 +156,7 @@ fn refusal(server: &Url, error: CallError) -> JoinError {
         CallError::Foreign(status) => {
             JoinError::Answer { server, why: format!("{status} without a reason that this program can read") }
         }
-        CallError::Away(why) => JoinError::Away { server, why },
+        error @ (CallError::Away(_) | CallError::OlderServer) => JoinError::Away { server, why: error.to_string() },
     }
 }
 

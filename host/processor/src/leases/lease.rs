@@ -8,21 +8,22 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use filemill_api::v1::{LeasedRun, RunKey};
+use filemill_api::{LeasedSpan, SpanKey};
 use filemill_runtime::Cancel;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::in_hand::InHand;
 use crate::clock;
+use crate::net::Major;
 use crate::telemetry::{Counters, event};
 
-/// One run under lease.
+/// One span under lease.
 pub(crate) struct Lease {
-    pub(crate) key: RunKey,
+    pub(crate) key: SpanKey,
     /// The upload's id, as the server writes it.
     pub(crate) upload: String,
-    pub(crate) run: LeasedRun,
+    pub(crate) span: LeasedSpan,
     /// Ends the engine runs of this lease.
     pub(crate) cancel: Cancel,
     /// Ends everything else that works for this lease.
@@ -37,6 +38,8 @@ pub(crate) struct Lease {
     settled: Notify,
     /// A result of it could not be stored, because storage does not answer this node.
     lacks_storage: AtomicBool,
+    /// Only version 2 of the API has words for its results.
+    is_of_version_2: AtomicBool,
     in_hand: Arc<InHand>,
     /// Whether its jobs are not counted as in hand, because they wait for something that keeps no slot busy.
     aside: Mutex<bool>,
@@ -63,7 +66,7 @@ pub(crate) enum End {
 
 /// All leases in hand.
 pub(crate) struct Leases {
-    by_run: Mutex<HashMap<i64, Arc<Lease>>>,
+    by_span: Mutex<HashMap<i64, Arc<Lease>>>,
     in_hand: Arc<InHand>,
     counters: Arc<Counters>,
 }
@@ -89,28 +92,28 @@ pub(crate) async fn aside<T>(leases: &[Arc<Lease>], what: impl Future<Output = T
 
 impl Leases {
     pub(crate) fn new(counters: Arc<Counters>) -> Self {
-        Self { by_run: Mutex::default(), in_hand: Arc::default(), counters }
+        Self { by_span: Mutex::default(), in_hand: Arc::default(), counters }
     }
 
-    /// Takes up a leased run, held until `held_until`; `None` if it is in hand already.
-    pub(crate) fn take_up(&self, upload: &str, run: LeasedRun, held_until: Duration) -> Option<Arc<Lease>> {
-        let key = RunKey { run: run.run, fence: run.fence };
-        let mut by_run = self.lock();
-        if let Some(before) = by_run.get(&key.run) {
-            // Of another upload it is of another life of the server's database, which gave the run's number again.
+    /// Takes up a leased span, held until `held_until`; `None` if it is in hand already.
+    pub(crate) fn take_up(&self, upload: &str, span: LeasedSpan, held_until: Duration) -> Option<Arc<Lease>> {
+        let key = SpanKey { span: span.span, fence: span.fence };
+        let mut by_span = self.lock();
+        if let Some(before) = by_span.get(&key.span) {
+            // Of another upload it is of another life of the server's database, which gave the span's number again.
             if before.upload == upload && before.key.fence >= key.fence {
                 return None;
             }
-            // The run came back to us under a new claim: whoever works under the old one must stop.
+            // The span came back to us under a new claim: whoever works under the old one must stop.
             before.end(End::Lost);
         }
-        // A run holds at most 64 files.
-        let jobs = run.indexes.len() as u32;
+        // A span holds at most 64 jobs.
+        let jobs = span.jobs.len() as u32;
         self.in_hand.add(jobs);
         let lease = Arc::new(Lease {
             key,
             upload: upload.to_owned(),
-            run,
+            span,
             cancel: Cancel::default(),
             over: CancellationToken::new(),
             standing: Mutex::new(Standing { held_until, ended: None }),
@@ -120,10 +123,11 @@ impl Leases {
             completing: AtomicU32::new(0),
             settled: Notify::new(),
             lacks_storage: AtomicBool::new(false),
+            is_of_version_2: AtomicBool::new(false),
             in_hand: Arc::clone(&self.in_hand),
             aside: Mutex::new(false),
         });
-        by_run.insert(key.run, Arc::clone(&lease));
+        by_span.insert(key.span, Arc::clone(&lease));
         Some(lease)
     }
 
@@ -136,17 +140,17 @@ impl Leases {
         self.lock().is_empty()
     }
 
-    pub(crate) fn find(&self, key: RunKey) -> Option<Arc<Lease>> {
-        self.lock().get(&key.run).filter(|lease| lease.key == key).cloned()
+    pub(crate) fn find(&self, key: SpanKey) -> Option<Arc<Lease>> {
+        self.lock().get(&key.span).filter(|lease| lease.key == key).cloned()
     }
 
     /// Ends a lease and forgets it; says whether it was still going.
     pub(crate) fn end(&self, lease: &Lease, end: End) -> bool {
-        let mut by_run = self.lock();
-        if by_run.get(&lease.key.run).is_some_and(|found| found.key == lease.key) {
-            by_run.remove(&lease.key.run);
+        let mut by_span = self.lock();
+        if by_span.get(&lease.key.span).is_some_and(|found| found.key == lease.key) {
+            by_span.remove(&lease.key.span);
         }
-        drop(by_run);
+        drop(by_span);
         lease.end(end)
     }
 
@@ -154,7 +158,7 @@ impl Leases {
     pub(crate) fn lost(&self, lease: &Lease) {
         if self.end(lease, End::Lost) {
             self.counters.leases_lost.add(1);
-            event!("lease lost", upload = %lease.upload, run = lease.key.run, fence = lease.key.fence);
+            event!("lease lost", upload = %lease.upload, run = lease.key.span, fence = lease.key.fence);
         }
     }
 
@@ -163,7 +167,7 @@ impl Leases {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<i64, Arc<Lease>>> {
-        self.by_run.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_span.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -254,7 +258,7 @@ impl Lease {
 
     /// How far the job that runs is, 0 to 1000.
     pub(crate) fn set_progress(&self, per_mille: u32) {
-        let jobs = self.run.indexes.len().max(1) as u32;
+        let jobs = self.span.jobs.len().max(1) as u32;
         let done = jobs.saturating_sub(self.open_jobs());
         self.progress.store(((done * 1000 + per_mille.min(1000)) / jobs).min(1000), Ordering::Relaxed);
     }
@@ -294,6 +298,16 @@ impl Lease {
         self.lacks_storage.load(Ordering::SeqCst)
     }
 
+    /// Its upload is of a format that only version 2 of the API knows.
+    pub(crate) fn needs_version_2(&self) {
+        self.is_of_version_2.store(true, Ordering::SeqCst);
+    }
+
+    /// The oldest version of the API that has words for what is said of it.
+    pub(crate) fn least(&self) -> Major {
+        if self.is_of_version_2.load(Ordering::SeqCst) { Major::Two } else { Major::One }
+    }
+
     /// When the lease passes to another unless it is reported, on [`clock::now`].
     pub(crate) fn held_until(&self) -> Duration {
         self.lock().held_until
@@ -311,10 +325,11 @@ mod tests {
     use super::*;
     use crate::leases::in_hand::ASIDE_MAX;
 
-    fn take_up(leases: &Leases, run: i64, jobs: u32) -> Arc<Lease> {
-        let indexes = (0..jobs).collect();
-        let run = LeasedRun { run, fence: 1, indexes, first_chunk: 0, last_chunk: 0, attempt: 1, alone: false };
-        leases.take_up("upload", run, Duration::MAX).expect("it is new")
+    fn take_up(leases: &Leases, span: i64, jobs: u32) -> Arc<Lease> {
+        let (release, jobs) = (String::new(), (0..jobs).collect());
+        let span =
+            LeasedSpan { span, fence: 1, release, jobs, first_chunk: 0, last_chunk: 0, attempt: 1, alone: false };
+        leases.take_up("upload", span, Duration::MAX).expect("it is new")
     }
 
     #[tokio::test]
@@ -340,7 +355,7 @@ mod tests {
     #[tokio::test]
     async fn no_more_jobs_wait_beside_than_may_be_leased_at_once() {
         let leases = Leases::new(Arc::default());
-        let waits: Vec<_> = (0..17).map(|run| take_up(&leases, run, 64)).collect();
+        let waits: Vec<_> = (0..17).map(|span| take_up(&leases, span, 64)).collect();
         let mut waiting = pin!(aside(&waits, pending::<()>()));
         assert!(futures::poll!(&mut waiting).is_pending());
         assert_eq!(leases.in_hand().jobs(), 17 * 64 - ASIDE_MAX);

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_api::paths::v1 as paths;
-use filemill_api::v1::{LeaseAnswer, LeaseRequest, LeasedRun, LeasedUpload};
-use filemill_api::{WhoAmI, limits};
+use filemill_api::{LeaseAnswer, LeaseRequest, LeasedSpan, LeasedUpload, WhoAmI, limits, paths};
 use tokio_util::sync::CancellationToken;
 
 use super::cooldown::Cooldown;
@@ -14,7 +12,7 @@ use super::lease::{Lease, Leases};
 use super::prefetch::Prefetch;
 use super::renewal::Renewal;
 use crate::clock;
-use crate::net::{Backoff, CallError, Server, ToldBefore};
+use crate::net::{Backoff, CallError, Major, Server, ToldBefore};
 use crate::telemetry::{Counters, event};
 
 /// How long the server may hold a question for work.
@@ -33,10 +31,8 @@ pub(crate) struct Leasing {
     pub(crate) disputes: Arc<Disputes>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) slot_count: usize,
-    /// Majors of the engine contract that this node runs.
-    pub(crate) contracts: Vec<u32>,
-    /// Kinds of engines that this node runs.
-    pub(crate) backends: Vec<String>,
+    /// Names of what this node has.
+    pub(crate) abilities: Vec<String>,
 }
 
 /// What the server gives to do.
@@ -102,16 +98,14 @@ impl Leasing {
         let request = LeaseRequest {
             node: self.server.node().to_owned(),
             pool: self.server.pool().to_owned(),
-            contracts: self.contracts.clone(),
-            backends: self.backends.clone(),
-            parameters_bytes: limits::MAX_PARAMETERS_BYTES,
+            abilities: self.abilities.clone(),
             // Both are at most `MAX_LEASED_JOBS`.
             max_jobs: max_jobs as u32,
             idle_slots: self.slot_count.saturating_sub(in_hand.jobs()).min(most) as u32,
             wait_ms: WAIT.as_millis() as u32,
             told: self.told.to_ask(),
         };
-        self.server.post(paths::LEASES, &request, WAIT).await
+        self.server.ask(&request, WAIT, Major::One).await
     }
 
     /// Waits while the server's clock and this machine's disagree about a job.
@@ -139,16 +133,16 @@ impl Leasing {
         }
         for mut leased in answer.uploads {
             let mut leases = Vec::new();
-            for run in std::mem::take(&mut leased.runs) {
-                if let Some(why) = malformed(&run) {
-                    tracing::error!(upload = leased.upload, run = run.run, "a lease is left to expire: {why}");
+            for span in std::mem::take(&mut leased.spans) {
+                if let Some(why) = malformed(&span) {
+                    tracing::error!(upload = leased.upload, run = span.span, "a lease is left to expire: {why}");
                     continue;
                 }
-                let jobs = run.indexes.len();
-                let Some(lease) = self.leases.take_up(&leased.upload, run, held_until) else {
+                let jobs = span.jobs.len();
+                let Some(lease) = self.leases.take_up(&leased.upload, span, held_until) else {
                     continue;
                 };
-                event!("lease", upload = %lease.upload, run = lease.key.run, fence = lease.key.fence, jobs = jobs, alone = lease.run.alone);
+                event!("lease", upload = %lease.upload, run = lease.key.span, fence = lease.key.fence, jobs = jobs, alone = lease.span.alone);
                 self.counters.runs_leased.add(1);
                 self.counters.jobs_leased.add(jobs as u64);
                 leases.push(lease);
@@ -160,15 +154,15 @@ impl Leasing {
     }
 }
 
-/// What is wrong with a leased run, if something is.
-fn malformed(run: &LeasedRun) -> Option<&'static str> {
-    if run.indexes.is_empty() {
-        Some("it names no file")
-    } else if run.indexes.len() > limits::MAX_SPAN_JOBS as usize {
-        Some("it names more files than a run may have")
-    } else if !run.indexes.is_sorted_by(|a, b| a < b) {
-        Some("its files are not in order")
-    } else if run.first_chunk > run.last_chunk {
+/// What is wrong with a leased span, if something is.
+fn malformed(span: &LeasedSpan) -> Option<&'static str> {
+    if span.jobs.is_empty() {
+        Some("it names no job")
+    } else if span.jobs.len() > limits::MAX_SPAN_JOBS as usize {
+        Some("it names more jobs than a span may have")
+    } else if !span.jobs.is_sorted_by(|a, b| a < b) {
+        Some("its jobs are not in order")
+    } else if span.first_chunk > span.last_chunk {
         Some("it ends before it begins")
     } else {
         None

@@ -1,12 +1,10 @@
 //! Renewing leases: heartbeats, progress and *started* in one call for all of them, and what it is answered with.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_api::limits;
-use filemill_api::paths::v1 as paths;
-use filemill_api::v1::{LeaseReport, ReportAnswer, ReportRequest, RunKey};
+use filemill_api::{LeaseReport, ReportAnswer, ReportRequest, SpanKey, limits};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +13,7 @@ use super::lease::{End, Lease, Leases};
 use super::returns::Returns;
 use super::stop::Stop;
 use crate::clock;
-use crate::net::{Backoff, CallError, Server};
+use crate::net::{Backoff, CallError, Major, Server};
 use crate::shutdown::Shutdown;
 
 /// How long a lease lasts before the server has said so.
@@ -30,7 +28,7 @@ const WAITING: usize = 256;
 /// "These jobs are about to run", and whoever waits to hear that the server knows.
 struct Started {
     lease: Arc<Lease>,
-    indexes: Vec<u32>,
+    jobs: Vec<u32>,
     known: oneshot::Sender<()>,
 }
 
@@ -76,19 +74,19 @@ impl Renewal {
         }
     }
 
-    /// Says that `indexes` of `lease` are about to run, and waits until the server knows, which allows them to run.
+    /// Says that `jobs` of `lease` are about to run, and waits until the server knows, which allows them to run.
     ///
-    /// Calls of many runs share one request. Cancel safe; the report may be made all the same.
+    /// Calls of many spans share one request. Cancel safe; the report may be made all the same.
     ///
     /// # Errors
     ///
     /// [`Stop`], where the lease has ended, the node is to end, or the server refuses the report.
-    pub(crate) async fn started(&self, lease: &Arc<Lease>, indexes: Vec<u32>) -> Result<(), Stop> {
+    pub(crate) async fn started(&self, lease: &Arc<Lease>, jobs: Vec<u32>) -> Result<(), Stop> {
         if self.shutdown.is_draining() {
             return Err(Stop::ShuttingDown);
         }
         let (known, answer) = oneshot::channel();
-        let started = Started { lease: Arc::clone(lease), indexes, known };
+        let started = Started { lease: Arc::clone(lease), jobs, known };
         let is_known = self.started.send(started).await.is_ok() && answer.await.is_ok();
         match lease.ended() {
             Some(_) => Err(Stop::Over),
@@ -159,7 +157,7 @@ fn interval(lasts: Duration) -> Duration {
 /// Sends what is due, and tells those in `started` that were heard.
 async fn report(parts: &Parts, started: &mut Vec<Started>, beat: bool) -> Result<(), CallError> {
     started.retain(|started| started.lease.ended().is_none());
-    let mut reports: HashMap<RunKey, (Arc<Lease>, LeaseReport)> = HashMap::new();
+    let mut reports: HashMap<SpanKey, (Arc<Lease>, LeaseReport)> = HashMap::new();
     let beating = if beat { parts.leases.all() } else { Vec::new() };
     for lease in beating.iter().chain(started.iter().map(|started| &started.lease)) {
         reports.entry(lease.key).or_insert_with(|| {
@@ -169,7 +167,7 @@ async fn report(parts: &Parts, started: &mut Vec<Started>, beat: bool) -> Result
     }
     for started in started.iter() {
         if let Some((_, report)) = reports.get_mut(&started.lease.key) {
-            report.started.extend(&started.indexes);
+            report.started.extend(&started.jobs);
         }
     }
     let reports: Vec<_> = reports.into_values().collect();
@@ -179,8 +177,8 @@ async fn report(parts: &Parts, started: &mut Vec<Started>, beat: bool) -> Result
             leases: part.iter().map(|(_, report)| report.clone()).collect(),
         };
         let sent_at = clock::now();
-        let answer: ReportAnswer = parts.server.post(paths::LEASE_REPORT, &request, Duration::ZERO).await?;
-        apply(parts, part, &answer, sent_at);
+        let (answer, major) = parts.server.ask_in(&request, Duration::ZERO, Major::One).await?;
+        apply(parts, part, &answer, major, sent_at);
     }
     for started in started.drain(..) {
         // Whoever waited may have gone.
@@ -190,15 +188,27 @@ async fn report(parts: &Parts, started: &mut Vec<Started>, beat: bool) -> Result
 }
 
 /// Takes the answer to heart: which leases ended, and until when the others are held, counted from when it was asked.
-fn apply(parts: &Parts, reported: &[(Arc<Lease>, LeaseReport)], answer: &ReportAnswer, sent_at: Duration) {
-    for key in &answer.lost {
-        if let Some(lease) = parts.leases.find(*key) {
+///
+/// A server of version 1 may not know a lease that only version 2 has words for. What it says of such a one is believed once the lease has
+/// run out here, too; until then a server of version 2 may hold it.
+fn apply(
+    parts: &Parts,
+    reported: &[(Arc<Lease>, LeaseReport)],
+    answer: &ReportAnswer,
+    major: Major,
+    sent_at: Duration,
+) {
+    let lost: HashSet<SpanKey> = answer.lost.iter().copied().collect();
+    for key in &lost {
+        if let Some(lease) = parts.leases.find(*key)
+            && (lease.least() <= major || clock::now() >= lease.held_until())
+        {
             parts.leases.lost(&lease);
         }
     }
     for key in &answer.cancelled {
         if let Some(lease) = parts.leases.find(*key) {
-            tracing::info!(upload = %lease.upload, run = key.run, "the uploader cancelled");
+            tracing::info!(upload = %lease.upload, run = key.span, "the uploader cancelled");
             // Its jobs get their verdict with the return: without one, only once the lease has run out.
             if parts.leases.end(&lease, End::Cancelled) {
                 parts.returns.say_ended(lease);
@@ -206,7 +216,7 @@ fn apply(parts: &Parts, reported: &[(Arc<Lease>, LeaseReport)], answer: &ReportA
         }
     }
     let lasts = Duration::from_millis(answer.lease_ms.into());
-    for (lease, _) in reported {
+    for (lease, _) in reported.iter().filter(|(lease, _)| !lost.contains(&lease.key)) {
         lease.confirm(sent_at + lasts);
     }
     parts.renewal.lease_lasts(lasts);

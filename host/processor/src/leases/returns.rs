@@ -3,16 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_api::paths::v1 as paths;
-use filemill_api::v1::{LeaseReturn, MissingRequest, ReturnRequest};
-use filemill_api::{ReturnReason, limits};
+use filemill_api::{LeaseReturn, MissingRequest, ReturnReason, ReturnRequest, limits};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::lease::{End, Lease, Leases};
 use super::stop::Missing;
 use crate::clock;
-use crate::net::{Backoff, Server};
+use crate::net::{Backoff, Major, Server};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Counters, event};
 
@@ -53,9 +51,11 @@ impl Returns {
         }
         self.counters.leases_returned.add(1);
         match reason {
-            ReturnReason::Stalled => event!("returned stalled", upload = %lease.upload, run = lease.key.run),
-            ReturnReason::ShuttingDown => event!("returned shutting down", upload = %lease.upload, run = lease.key.run),
-            _ => event!("returned node fault", upload = %lease.upload, run = lease.key.run),
+            ReturnReason::Stalled => event!("returned stalled", upload = %lease.upload, run = lease.key.span),
+            ReturnReason::ShuttingDown => {
+                event!("returned shutting down", upload = %lease.upload, run = lease.key.span)
+            }
+            _ => event!("returned node fault", upload = %lease.upload, run = lease.key.span),
         }
         // It ends only when there is nobody left to hand anything back.
         let _ = self.sender.send((Arc::clone(lease), reason)).await;
@@ -80,8 +80,8 @@ impl Returns {
         let request = MissingRequest { node: self.server.node().to_owned(), lease: lease.key, chunks, header };
         let mut backoff = retries();
         while lease.ended().is_none() {
-            match self.server.tell(paths::LEASE_MISSING, &request).await {
-                Ok(()) => {
+            match self.server.ask(&request, Duration::ZERO, Major::One).await {
+                Ok(_) => {
                     event!("object missing", upload = %lease.upload, object = %said);
                     self.leases.end(lease, End::Returned);
                 }
@@ -128,8 +128,8 @@ impl Returning {
             let leases =
                 waiting.iter().map(|(lease, reason)| LeaseReturn { lease: lease.key, reason: *reason }).collect();
             let request = ReturnRequest { node: self.server.node().to_owned(), leases };
-            match self.server.tell(paths::LEASE_RETURN, &request).await {
-                Ok(()) => {
+            match self.server.ask(&request, Duration::ZERO, Major::One).await {
+                Ok(_) => {
                     backoff.reset();
                     waiting.clear();
                 }

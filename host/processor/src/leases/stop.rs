@@ -1,10 +1,10 @@
-//! Why the work on a run stops before all its jobs are run.
+//! Why the work on a span stops before all its jobs are run.
 
 use std::fmt;
 
 use crate::shutdown::Draining;
 
-/// Why the work on a run stops before all its jobs are run.
+/// Why the work on a span stops before all its jobs are run.
 #[derive(Debug)]
 pub(crate) enum Stop {
     /// The lease has ended: there is nobody to tell.

@@ -1,20 +1,27 @@
-//! The server's API, as a node calls it.
+//! The server's API, as a node calls it: by version 2, and where the server does not have that, by version 1.
+
+mod calls;
+mod error;
+mod spoken;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use filemill_api::paths::v1 as paths;
-use filemill_api::{ErrorBody, Problem, WhoAmI};
+use filemill_api::{Problem, WhoAmI, paths};
 use filemill_transport::{BodyError, Http, Moment, describe, read_body};
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use self::calls::Call;
+pub(crate) use self::error::CallError;
+pub(crate) use self::spoken::Major;
+use self::spoken::Spoken;
 use super::server_clock::ServerClock;
 use super::token::Token;
 
-/// The longest answer that is read: a lease of a thousand runs has a few hundred KiB.
+/// The longest answer that is read: a lease of a thousand spans has a few hundred KiB.
 const ANSWER_MAX_BYTES: usize = 8 << 20;
 
 /// Longest answer to a request that failed, in bytes.
@@ -32,52 +39,12 @@ pub(crate) struct Server {
     node: String,
     pool: String,
     away: AtomicBool,
+    spoken: Spoken,
     clock: ServerClock,
 }
 
-/// Why a call has no answer.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CallError {
-    /// Not reached, cut off, or answered by something else than the server.
-    #[error("it does not answer: {0}")]
-    Away(String),
-    /// The server's own answer.
-    #[error("it answers {status}: {body}")]
-    Refused { status: StatusCode, body: ErrorBody },
-    /// Something else answered in the server's place, or something before it, such as a proxy.
-    #[error(
-        "it answers {0} without a reason that this program can read (hint: check that the address is a filemill server's)"
-    )]
-    Foreign(StatusCode),
-    /// An answer that breaks the protocol.
-    #[error("its answer breaks the protocol: {0}")]
-    Malformed(String),
-}
-
-impl CallError {
-    /// Whether the same call may succeed later.
-    pub(crate) fn is_transient(&self) -> bool {
-        match self {
-            Self::Away(_) => true,
-            Self::Refused { status, .. } | Self::Foreign(status) => {
-                status.is_server_error()
-                    || matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
-                    // A token may be made valid again, and work in hand is worth the wait.
-                    || self.is_unauthorised()
-            }
-            Self::Malformed(_) => false,
-        }
-    }
-
-    /// Whether the token is not (or no longer) good.
-    pub(crate) fn is_unauthorised(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused { status, .. } | Self::Foreign(status)
-                if matches!(*status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
-        )
-    }
-}
+/// A request's body, as JSON.
+type Body = Option<Vec<u8>>;
 
 impl Server {
     /// The server at `base`, for a node of that name and pool.
@@ -89,7 +56,8 @@ impl Server {
     pub(crate) fn without_token(http: Http, base: &Url) -> Self {
         let base = base.as_str().trim_end_matches('/').to_owned();
         let (node, pool) = (String::new(), String::new());
-        Self { http, base, token: None, node, pool, away: AtomicBool::new(false), clock: ServerClock::default() }
+        let (away, spoken, clock) = (AtomicBool::new(false), Spoken::default(), ServerClock::default());
+        Self { http, base, token: None, node, pool, away, spoken, clock }
     }
 
     /// By what name this node calls.
@@ -107,75 +75,175 @@ impl Server {
         &self.clock
     }
 
-    /// Posts `request` and reads the answer. `wait` is how long the server may hold the call on purpose.
+    /// Makes a call that the versions have in different words, in `least` or a later one. `wait` is how long the server may hold the call
+    /// on purpose.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]; [`OlderServer`](CallError::OlderServer) where only version 2 will do and the server does not have it.
+    pub(crate) async fn ask<C: Call>(&self, call: &C, wait: Duration, least: Major) -> Result<C::Answer, CallError> {
+        self.ask_in(call, wait, least).await.map(|(answer, _)| answer)
+    }
+
+    /// The same, and in which version it was answered.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ask`](Self::ask).
+    pub(crate) async fn ask_in<C: Call>(
+        &self,
+        call: &C,
+        wait: Duration,
+        least: Major,
+    ) -> Result<(C::Answer, Major), CallError> {
+        let body = |major| match major {
+            Major::Two => json(call),
+            Major::One => call.old().map_err(|_| CallError::OlderServer).and_then(|old| json(&old)),
+        };
+        let answered = self.exchange(Method::POST, C::PATH, body, wait, least).await;
+        self.notice(answered.as_ref().err());
+        let (answer, major) = answered?;
+        let answer: C::Answer = match major {
+            Major::Two => read(C::PATH, &answer)?,
+            Major::One => read::<C::OldAnswer>(C::PATH, &answer)?.into(),
+        };
+        Ok((answer, major))
+    }
+
+    /// Posts `request`, which is the same in both versions, and reads the answer.
     pub(crate) async fn post<Answer: DeserializeOwned>(
         &self,
         path: &str,
         request: &impl Serialize,
-        wait: Duration,
     ) -> Result<Answer, CallError> {
-        let body = serde_json::to_vec(request).map_err(|error| CallError::Malformed(error.to_string()))?;
-        self.call(Method::POST, path, Some(body), wait).await
+        self.call(Method::POST, path, json(request)?).await
     }
 
-    /// Posts `request`; the answer says nothing but that it was taken.
+    /// Posts `request`, which is the same in both versions; the answer says nothing but that it was taken.
     pub(crate) async fn tell(&self, path: &str, request: &impl Serialize) -> Result<(), CallError> {
-        let body = serde_json::to_vec(request).map_err(|error| CallError::Malformed(error.to_string()))?;
-        let answer = self.exchange(Method::POST, path, Some(body), Duration::ZERO).await;
-        self.notice(answer.as_ref().err());
-        answer.map(drop)
+        self.alike(Method::POST, path, json(request)?).await.map(drop)
     }
 
-    /// Puts `request` and reads the answer.
+    /// Puts `request`, which is the same in both versions, and reads the answer.
     pub(crate) async fn put<Answer: DeserializeOwned>(
         &self,
         path: &str,
         request: &impl Serialize,
     ) -> Result<Answer, CallError> {
-        let body = serde_json::to_vec(request).map_err(|error| CallError::Malformed(error.to_string()))?;
-        self.call(Method::PUT, path, Some(body), Duration::ZERO).await
+        self.call(Method::PUT, path, json(request)?).await
     }
 
     /// Puts a JSON document as it is; the answer says nothing but that it was taken.
     pub(crate) async fn put_document(&self, path: &str, document: &str) -> Result<(), CallError> {
-        let answer = self.exchange(Method::PUT, path, Some(document.as_bytes().to_vec()), Duration::ZERO).await;
-        self.notice(answer.as_ref().err());
-        answer.map(drop)
+        self.alike(Method::PUT, path, Some(document.as_bytes().to_vec())).await.map(drop)
     }
 
     /// Asks who this node is. Of a token that is refused nothing is said here: at a node's start that is its end.
     pub(crate) async fn first_answer(&self) -> Result<WhoAmI, CallError> {
-        let answer = self.exchange(Method::GET, paths::WHOAMI, None, Duration::ZERO).await;
+        let answer = self.exchange(Method::GET, paths::WHOAMI, |_| Ok(None), Duration::ZERO, Major::One).await;
         self.notice(answer.as_ref().err().filter(|error| !error.is_unauthorised()));
-        serde_json::from_slice(&answer?).map_err(|error| CallError::Malformed(format!("`{}`: {error}", paths::WHOAMI)))
+        read(paths::WHOAMI, &answer?.0)
     }
 
     /// Gets the answer.
     pub(crate) async fn get<Answer: DeserializeOwned>(&self, path: &str) -> Result<Answer, CallError> {
-        self.call(Method::GET, path, None, Duration::ZERO).await
+        self.call(Method::GET, path, None).await
     }
 
     async fn call<Answer: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
-        body: Option<Vec<u8>>,
-        wait: Duration,
+        body: Body,
     ) -> Result<Answer, CallError> {
-        let answer = self.exchange(method, path, body, wait).await;
-        self.notice(answer.as_ref().err());
-        let answer = answer?;
-        serde_json::from_slice(&answer).map_err(|error| CallError::Malformed(format!("`{path}`: {error}")))
+        read(path, &self.alike(method, path, body).await?)
     }
 
+    /// A call that is the same in both versions but for its path.
+    async fn alike(&self, method: Method, path: &str, body: Body) -> Result<Vec<u8>, CallError> {
+        let answer = self.exchange(method, path, |_| Ok(body.clone()), Duration::ZERO, Major::One).await;
+        self.notice(answer.as_ref().err());
+        answer.map(|(answer, _)| answer)
+    }
+
+    /// Makes a call in the version that the server speaks, in `least` or a later one, and says in which. `path` is that of version 2.
+    ///
+    /// That there is nothing at a path is what a server says of a version that it does not speak, and of a thing that it does not have, in
+    /// the same words. So the call is made in the other version then: only what there is in neither is not there. Behind one address there
+    /// may be servers of both versions, which answer in turn.
     async fn exchange(
         &self,
         method: Method,
         path: &str,
-        body: Option<Vec<u8>>,
+        body: impl Fn(Major) -> Result<Body, CallError>,
+        wait: Duration,
+        least: Major,
+    ) -> Result<(Vec<u8>, Major), CallError> {
+        let first = least.max(self.spoken.first());
+        let nothing = match self.send(&method, path, first, body(first)?, wait).await {
+            Err(error) if self.is_nothing(&error) => error,
+            answer => return self.answered(answer, first),
+        };
+        if first == Major::Two {
+            self.look(path).await;
+        }
+        if least == Major::Two {
+            return Err(CallError::OlderServer);
+        }
+        let other = first.other();
+        match self.send(&method, path, other, body(other)?, wait).await {
+            Err(error) if self.is_nothing(&error) => Err(nothing),
+            answer => self.answered(answer, other),
+        }
+    }
+
+    fn answered(&self, answer: Result<Vec<u8>, CallError>, major: Major) -> Result<(Vec<u8>, Major), CallError> {
+        if answer.is_ok() && major == Major::Two {
+            self.spoken.found(Major::Two);
+        }
+        answer.map(|answer| (answer, major))
+    }
+
+    /// Whether this may be what a server says of a version that it does not have, or a proxy of a path that it does not pass on; of the one
+    /// call without a token it may also say that there has to be one.
+    fn is_nothing(&self, error: &CallError) -> bool {
+        match error {
+            CallError::Foreign(status) => *status == StatusCode::NOT_FOUND,
+            CallError::Refused { status: StatusCode::NOT_FOUND, .. } => true,
+            CallError::Refused { status, .. } => self.token.is_none() && *status == StatusCode::UNAUTHORIZED,
+            CallError::Away(_) | CallError::Malformed(_) | CallError::OlderServer => false,
+        }
+    }
+
+    /// There is nothing at this path of version 2: finds out whether that is so of a call that each server of that version has.
+    async fn look(&self, path: &str) {
+        let nothing = if path == paths::WHOAMI {
+            true
+        } else {
+            match self.send(&Method::GET, paths::WHOAMI, Major::Two, None, Duration::ZERO).await {
+                Ok(_) => false,
+                Err(error) if self.is_nothing(&error) => true,
+                // It says neither.
+                Err(_) => return,
+            }
+        };
+        self.spoken.found(if nothing { Major::One } else { Major::Two });
+    }
+
+    /// Makes one request.
+    async fn send(
+        &self,
+        method: &Method,
+        path: &str,
+        major: Major,
+        body: Body,
         wait: Duration,
     ) -> Result<Vec<u8>, CallError> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base)).timeout(wait + CALL);
+        let url = match major {
+            Major::One => format!("{}{}", self.base, paths::in_v1(path)),
+            Major::Two => format!("{}{path}", self.base),
+        };
+        let mut request = self.http.request(method.clone(), url).timeout(wait + CALL);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.expose());
         }
@@ -205,6 +273,8 @@ impl Server {
     /// Says when the server goes away and when it is back, once each.
     fn notice(&self, error: Option<&CallError>) {
         match error {
+            // It is there, which was said where its version was found.
+            Some(CallError::OlderServer) => {}
             Some(error) if error.is_transient() => {
                 if !self.away.swap(true, Ordering::Relaxed) {
                     tracing::warn!(server = %self.base, "the server cannot be used: {error}; trying again until it can");
@@ -217,6 +287,14 @@ impl Server {
             }
         }
     }
+}
+
+fn json(request: &impl Serialize) -> Result<Body, CallError> {
+    serde_json::to_vec(request).map(Some).map_err(|error| CallError::Malformed(error.to_string()))
+}
+
+fn read<Answer: DeserializeOwned>(path: &str, answer: &[u8]) -> Result<Answer, CallError> {
+    serde_json::from_slice(answer).map_err(|error| CallError::Malformed(format!("`{path}`: {error}")))
 }
 
 /// The server's error, whatever its code: a newer one may have others. What does not have its form is not the server's.

@@ -31,7 +31,9 @@ pub(super) async fn let_in(server: &Server, config: &NodeConfig, stop: &Cancella
                         NodeError::Refused { server, message: format!("it answers {status}: {}", body.message) }
                     }
                     CallError::Malformed(why) => NodeError::NoServer { server, why },
-                    away @ CallError::Away(_) => NodeError::Refused { server, message: away.to_string() },
+                    away @ (CallError::Away(_) | CallError::OlderServer) => {
+                        NodeError::Refused { server, message: away.to_string() }
+                    }
                 });
             }
         }

@@ -43,7 +43,8 @@ struct Install {
 pub(super) struct Plugin {
     pub(super) digest: Digest,
     pub(super) length: u64,
-    pub(super) contract: u32,
+    /// The version of the engine contract that it was built for: major and minor.
+    pub(super) contract: (u32, u32),
     pub(super) description: String,
     /// The engine's own version.
     pub(super) version: String,
@@ -170,8 +171,8 @@ impl Plugin {
             name: name.to_owned(),
             digest: self.digest.to_string(),
             length: self.length,
-            contract: self.contract,
-            minor: 0,
+            contract: self.contract.0,
+            minor: self.contract.1,
             description: self.description.clone(),
             stored: self.stored,
         }
@@ -186,7 +187,7 @@ mod tests {
 
     fn plugin(text: &str) -> Plugin {
         let (description, version) = ("{}".to_owned(), "1.0.0".to_owned());
-        Plugin { digest: Digest::of(text.as_bytes()), length: 1, contract: 1, description, version, stored: false }
+        Plugin { digest: Digest::of(text.as_bytes()), length: 1, contract: (1, 0), description, version, stored: false }
     }
 
     fn stamps() -> [Stamp; 2] {

@@ -54,7 +54,7 @@ impl Source {
             Ok(ready) => Taken::Ready(Plugin {
                 digest,
                 length,
-                contract: u32::try_from(ready.release.contract_major()).unwrap_or(u32::MAX),
+                contract: numbers(ready.release.built_for()),
                 description: ready.described.document.clone(),
                 version: ready.described.version.clone(),
                 stored: false,
@@ -104,4 +104,10 @@ impl Source {
         });
         read.await.unwrap_or_else(|error| Err(NotTaken::NotNow(error.to_string())))
     }
+}
+
+/// A version of the engine contract, as it is offered.
+fn numbers((major, minor): (u64, u64)) -> (u32, u32) {
+    let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    (number(major), number(minor))
 }

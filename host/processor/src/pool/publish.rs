@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
-use filemill_api::paths::v1 as paths;
-use filemill_api::{Pools, PublishPool, SignedStatement};
+use filemill_api::{Pools, PublishPool, SignedStatement, paths};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 

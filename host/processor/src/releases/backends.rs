@@ -8,20 +8,30 @@ use filemill_runtime::{Again, Backend, Cancel, Installed, NotInstalled, ReleaseD
 /// The backends of this processor, which a release finds its own among.
 pub(crate) struct Backends(Vec<Arc<dyn Backend>>);
 
+/// A release that one of them installed.
+pub(crate) struct Found {
+    /// Of what kind it is.
+    pub(crate) kind: &'static str,
+    pub(crate) release: Arc<dyn Installed>,
+}
+
 impl Backends {
     pub(crate) fn new(backends: Vec<Arc<dyn Backend>>) -> Self {
         Self(backends)
     }
 
     /// Kinds of engines that run here.
-    pub(crate) fn kinds(&self) -> Vec<String> {
-        self.0.iter().map(|backend| backend.kind().to_owned()).collect()
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|backend| backend.kind())
     }
 
-    /// Majors of the engine contract that run here, ascending.
-    pub(crate) fn contracts(&self) -> Vec<u32> {
-        let majors: BTreeSet<u64> = self.0.iter().flat_map(|backend| backend.contract_majors()).collect();
-        majors.into_iter().filter_map(|major| u32::try_from(major).ok()).collect()
+    /// Versions of the engine contract that run here, each a major and a minor, ascending: all minors up to the newest one.
+    pub(crate) fn contracts(&self) -> Vec<(u32, u32)> {
+        let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let newest = self.0.iter().flat_map(|backend| backend.contracts());
+        let versions: BTreeSet<_> =
+            newest.flat_map(|(major, minor)| (0..=number(minor)).map(move |minor| (number(major), minor))).collect();
+        versions.into_iter().collect()
     }
 
     /// The most memory that installing one release may take, in bytes; 0 where that is not bounded.
@@ -35,8 +45,10 @@ impl Backends {
     }
 
     /// The release as one of them installed it earlier. Blocks for milliseconds.
-    pub(crate) fn cached(&self, digest: ReleaseDigest) -> Option<Arc<dyn Installed>> {
-        self.0.iter().find_map(|backend| backend.cached(digest))
+    pub(crate) fn cached(&self, digest: ReleaseDigest) -> Option<Found> {
+        let cached =
+            |backend: &Arc<dyn Backend>| backend.cached(digest).map(|release| Found { kind: backend.kind(), release });
+        self.0.iter().find_map(cached)
     }
 
     /// Has the backend of its kind make a release ready. Blocks.
@@ -45,10 +57,12 @@ impl Backends {
         digest: ReleaseDigest,
         release: &[u8],
         cancel: &Cancel,
-    ) -> Result<Arc<dyn Installed>, NotInstalled> {
+    ) -> Result<Found, NotInstalled> {
         // What none of them knows the first one refuses, and says why.
         match self.0.iter().find(|backend| backend.recognises(release)).or(self.0.first()) {
-            Some(backend) => backend.install(digest, release, cancel),
+            Some(backend) => {
+                backend.install(digest, release, cancel).map(|release| Found { kind: backend.kind(), release })
+            }
             None => Err(NotInstalled::Failed {
                 message: "this processor runs engines of no kind".to_owned(),
                 hint: "start it with a backend".to_owned(),
@@ -74,8 +88,8 @@ mod tests {
             self.0
         }
 
-        fn contract_majors(&self) -> Vec<u64> {
-            vec![1, self.1]
+        fn contracts(&self) -> Vec<(u64, u64)> {
+            vec![(1, 1), (self.1, self.1)]
         }
 
         fn recognises(&self, release: &[u8]) -> bool {
@@ -104,8 +118,8 @@ mod tests {
             self.0
         }
 
-        fn contract_major(&self) -> u64 {
-            self.1
+        fn built_for(&self) -> (u64, u64) {
+            (self.1, 0)
         }
 
         fn code_bytes(&self) -> usize {
@@ -124,15 +138,18 @@ mod tests {
     #[test]
     fn a_release_is_installed_by_the_backend_of_its_kind() {
         let backends = Backends::new(vec![Arc::new(Only("component", 2)), Arc::new(Only("container", 3))]);
-        assert_eq!(
-            (backends.kinds(), backends.contracts()),
-            (vec!["component".into(), "container".into()], vec![1, 2, 3])
-        );
+        assert_eq!(backends.kinds().collect::<Vec<_>>(), ["component", "container"]);
+        let two_and_three = (0..=2).map(|minor| (2, minor)).chain((0..=3).map(|minor| (3, minor)));
+        assert_eq!(backends.contracts(), [(1, 0), (1, 1)].into_iter().chain(two_and_three).collect::<Vec<_>>());
         assert_eq!((backends.install_memory_bytes(), backends.thread_stack_bytes()), (3, 8));
-        for (release, major) in [("container one", 3), ("component one", 2), ("another", 2)] {
-            let digest = ReleaseDigest::of(release.as_bytes());
-            let installed = backends.install(digest, release.as_bytes(), &Cancel::default()).expect("it is taken");
-            assert_eq!((installed.digest(), installed.contract_major()), (digest, major), "{release}");
+        for (bytes, of, major) in
+            [("container one", "container", 3), ("component one", "component", 2), ("another", "component", 2)]
+        {
+            let digest = ReleaseDigest::of(bytes.as_bytes());
+            let Ok(Found { kind, release }) = backends.install(digest, bytes.as_bytes(), &Cancel::default()) else {
+                panic!("`{bytes}` is not taken");
+            };
+            assert_eq!((kind, release.digest(), release.built_for()), (of, digest, (major, 0)), "{bytes}");
         }
     }
 }

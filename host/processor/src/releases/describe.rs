@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use filemill_api::limits;
-use filemill_api::paths::v1 as paths;
+use filemill_api::{limits, paths};
 use filemill_seal::Digest;
 
 use super::error::NoRelease;

@@ -1,7 +1,6 @@
 //! From a release's digest to its bytes.
 
-use filemill_api::ComponentUrl;
-use filemill_api::paths::v1 as paths;
+use filemill_api::{ComponentUrl, paths};
 use filemill_seal::Digest;
 
 use super::error::NoRelease;

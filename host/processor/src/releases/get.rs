@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::backends::Backends;
+use super::backends::{Backends, Found};
 use super::compile_slots::{CompileSlot, CompileSlots};
 use super::described::Described;
 use super::error::NoRelease;
@@ -41,6 +41,8 @@ const LAST_COMPILER: Duration = Duration::from_secs(1);
 /// A release that is ready to run. It stays ready for as long as somebody has it.
 pub(crate) struct Ready {
     pub(crate) release: Arc<dyn Installed>,
+    /// Of what kind it is, and so how it is kept apart from everything else.
+    pub(crate) kind: &'static str,
     pub(crate) described: Described,
 }
 
@@ -223,7 +225,7 @@ impl Releases {
     }
 
     /// The release as it was compiled earlier: that waits for no slot.
-    async fn cached(&self, digest: Digest) -> Option<Arc<dyn Installed>> {
+    async fn cached(&self, digest: Digest) -> Option<Found> {
         let _place = self.loading.acquire().await;
         let backends = Arc::clone(&self.backends);
         let found = tokio::task::spawn_blocking(move || backends.cached(ReleaseDigest::from_bytes(*digest.as_bytes())));
@@ -231,11 +233,11 @@ impl Releases {
         found.await.ok().flatten()
     }
 
-    async fn describe(&self, digest: Digest, release: Arc<dyn Installed>) -> Result<Ready, NotReady> {
+    async fn describe(&self, digest: Digest, found: Found) -> Result<Ready, NotReady> {
         // It takes a slot of the runtime, and may not take one from a job.
         let _place = self.describing.acquire().await;
         let limits = Arc::clone(&self.limits);
-        let describing = tokio::task::spawn_blocking(move || describe(&limits, digest, release));
+        let describing = tokio::task::spawn_blocking(move || describe(&limits, digest, found));
         describing.await.unwrap_or_else(|error| Err(NotReady::panicked(digest, &error)))
     }
 
@@ -246,7 +248,7 @@ impl Releases {
         component: Component,
         slot: CompileSlot,
         long: bool,
-    ) -> Result<Arc<dyn Installed>, NotReady> {
+    ) -> Result<Found, NotReady> {
         let (backends, slots) = (Arc::clone(&self.backends), Arc::clone(&self.slots));
         let called_off = CalledOff(Cancel::default());
         let (cancel, make_room) = (called_off.0.clone(), called_off.0.clone());
@@ -320,7 +322,7 @@ fn again_after(outcome: Outcome) -> Again {
 }
 
 /// Asks a release what it is, within what its runs may use. Blocks.
-fn describe(limits: &NamedLimits, digest: Digest, release: Arc<dyn Installed>) -> Result<Ready, NotReady> {
+fn describe(limits: &NamedLimits, digest: Digest, Found { kind, release }: Found) -> Result<Ready, NotReady> {
     let said = release.describe(limits.of(digest)).map_err(|error| {
         let again = match &error {
             DescribeError::Ended(failure) => again_after(failure.outcome()),
@@ -329,5 +331,5 @@ fn describe(limits: &NamedLimits, digest: Digest, release: Arc<dyn Installed>) -
         let why = format!("release `{digest}` does not run here: {error} (hint: tell its author)");
         NotReady { again, made_room: false, why }
     })?;
-    Ok(Ready { release, described: Described::new(&said) })
+    Ok(Ready { release, kind, described: Described::new(&said) })
 }

@@ -4,37 +4,40 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_api::paths::v1 as paths;
-use filemill_api::v1::{Complete, CompleteRequest, Completion, ResultUrlRequest, RunKey, WantResult};
-use filemill_api::{Base64, CompleteAnswer, ErrorCode, Item, Outcome, ResultUrls, SealedBody, limits};
+use filemill_api::{
+    Base64, Complete, CompleteAnswer, CompleteRequest, ErrorCode, Item, Outcome, ResultUrlRequest, SealedBody, SpanKey,
+    SpanResult, WantResult, limits,
+};
 use filemill_seal::Digest;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::completions::{Done, Taken};
+use super::completions::{Done, Submitted, Taken};
 use crate::leases::{Cooldown, End, Lease, Leases};
-use crate::net::{Backoff, CallError, Server, Storage, StorageError};
+use crate::net::{Backoff, CallError, Major, Server, Storage, StorageError};
 use crate::telemetry::{Counters, event};
 
 /// A request is sent when so many jobs or bytes are together, or the first of them has waited so long.
-const BATCH_JOBS: usize = 256;
-const BATCH_BYTES: usize = 4 << 20;
-const BATCH_WAIT: Duration = Duration::from_millis(20);
+const REQUEST_JOBS: usize = 256;
+const REQUEST_BYTES: usize = 4 << 20;
+const REQUEST_WAIT: Duration = Duration::from_millis(20);
+const _: () = assert!(REQUEST_JOBS + limits::MAX_SPAN_JOBS as usize <= limits::MAX_COMPLETIONS);
 
-/// Requests under way at once.
+/// Requests under way at once of results that either version of the API has words for, and of those that take version 2.
 const REQUESTS: usize = 4;
 
 /// How often a large result is tried, each time with a URL of its own, before its job is given up.
 const STORES_TRIED: u32 = 5;
 
-/// The jobs of one request.
+/// The completions of one request.
 async fn collect(first: Done, submitted: &mut mpsc::Receiver<Done>, finish: &CancellationToken) -> Vec<Done> {
-    let until = Instant::now() + BATCH_WAIT;
-    let mut bytes = first.bytes();
-    let mut batch = vec![first];
-    while batch.len() < BATCH_JOBS && bytes < BATCH_BYTES {
+    let until = Instant::now() + REQUEST_WAIT;
+    let (mut jobs, mut bytes) = (first.jobs.len(), first.bytes());
+    let mut together = vec![first];
+    // What comes last adds no more jobs than a span has.
+    while jobs < REQUEST_JOBS && bytes < REQUEST_BYTES {
         let next = tokio::select! {
             biased;
             done = submitted.recv() => done,
@@ -42,24 +45,24 @@ async fn collect(first: Done, submitted: &mut mpsc::Receiver<Done>, finish: &Can
             () = finish.cancelled() => submitted.try_recv().ok(),
         };
         let Some(done) = next else { break };
+        jobs += done.jobs.len();
         bytes += done.bytes();
-        batch.push(done);
+        together.push(done);
     }
-    batch
+    together
 }
 
 /// A completion as it is sent.
 struct Ready {
     lease: Arc<Lease>,
-    completion: Completion,
-    _taken: Option<Taken>,
+    result: SpanResult,
+    _taken: Vec<Taken>,
 }
 
 impl Ready {
     fn inline(done: Done) -> Self {
         let sealed = done.sealed.map(|sealed| SealedBody::Inline(Base64(sealed)));
-        let completion = Completion { index: done.index, outcome: done.outcome, sealed };
-        Self { lease: done.lease, completion, _taken: done.taken }
+        Self { lease: done.lease, result: SpanResult { jobs: done.jobs, sealed }, _taken: done.taken }
     }
 }
 
@@ -74,8 +77,13 @@ pub(crate) struct Completing {
 
 impl Completing {
     /// Sends what is handed in, until `finish` is cancelled and everything was sent.
-    pub(crate) async fn run(self, mut submitted: mpsc::Receiver<Done>, finish: CancellationToken) {
-        let this = Arc::new(self);
+    pub(crate) async fn run(self, submitted: Submitted, finish: CancellationToken) {
+        let (this, Submitted { any, newest }) = (Arc::new(self), submitted);
+        futures::join!(this.send_all(any, Major::One, &finish), this.send_all(newest, Major::Two, &finish));
+    }
+
+    /// The same for those that take version `least` of the API.
+    async fn send_all(self: &Arc<Self>, mut submitted: mpsc::Receiver<Done>, least: Major, finish: &CancellationToken) {
         let requests = TaskTracker::new();
         let places = Arc::new(tokio::sync::Semaphore::new(REQUESTS));
         loop {
@@ -86,10 +94,10 @@ impl Completing {
             };
             let Some(first) = first else { break };
             let place = Arc::clone(&places).acquire_owned().await;
-            let batch = collect(first, &mut submitted, &finish).await;
-            let this = Arc::clone(&this);
+            let together = collect(first, &mut submitted, finish).await;
+            let this = Arc::clone(self);
             requests.spawn(async move {
-                this.send(batch).await;
+                this.send(together, least).await;
                 drop(place);
             });
         }
@@ -97,41 +105,43 @@ impl Completing {
         requests.wait().await;
     }
 
-    /// Sends one batch. Large results go to storage first; the small ones do not wait for that.
-    async fn send(&self, batch: Vec<Done>) {
+    /// Sends what goes together. Large results go to storage first; the small ones do not wait for that.
+    async fn send(&self, together: Vec<Done>, least: Major) {
         let (large, small): (Vec<Done>, Vec<Done>) =
-            batch.into_iter().partition(|done| done.bytes() > limits::MAX_INLINE_RESULT_BYTES);
+            together.into_iter().partition(|done| done.bytes() > limits::MAX_INLINE_RESULT_BYTES);
         let storing = async {
             let mut stored = Vec::new();
             for done in large {
                 let lease = Arc::clone(&done.lease);
-                match self.store(done).await {
+                match self.store(done, least).await {
                     Some(ready) => stored.push(ready),
                     None => lease.completions_settled(1),
                 }
             }
-            self.complete(stored).await;
+            self.complete(stored, least).await;
         };
-        futures::join!(self.complete(small.into_iter().map(Ready::inline).collect()), storing);
+        futures::join!(self.complete(small.into_iter().map(Ready::inline).collect(), least), storing);
     }
 
     /// Stores a large result; `None` if its lease ended before that succeeded, or if it cannot be stored. Whoever attends to
-    /// the run then hands the job back, once the others of the run are completed.
-    async fn store(&self, done: Done) -> Option<Ready> {
+    /// the span then hands its jobs back, once the others of the span are completed.
+    async fn store(&self, done: Done, least: Major) -> Option<Ready> {
         let body = bytes::Bytes::from(done.sealed.unwrap_or_default());
         let (length, sha256) = (body.len() as u64, Digest::of(&body).to_string());
-        let want = WantResult { lease: done.lease.key, index: done.index, length, sha256: sha256.clone() };
+        // Named by its first job; there is one.
+        let job = done.jobs.first().map_or(0, |first| first.job);
+        let want = WantResult { lease: done.lease.key, job, length, sha256: sha256.clone() };
         let request = ResultUrlRequest { results: vec![want] };
         let mut backoff = retries();
         let (mut tried, mut is_away) = (0, false);
         while done.lease.ended().is_none() {
-            let answer: Result<ResultUrls, _> = self.server.post(paths::RESULT_URLS, &request, Duration::ZERO).await;
+            let answer = self.server.ask(&request, Duration::ZERO, least).await;
             let why = match answer.map(|answer| answer.results.into_iter().next().map(Item::into_result)) {
                 Ok(Some(Ok(put))) => match self.storage.put(&put, body.clone()).await {
                     Ok(()) => {
                         let sealed = Some(SealedBody::Object { length, sha256 });
-                        let completion = Completion { index: done.index, outcome: done.outcome, sealed };
-                        return Some(Ready { lease: done.lease, completion, _taken: None });
+                        let result = SpanResult { jobs: done.jobs, sealed };
+                        return Some(Ready { lease: done.lease, result, _taken: Vec::new() });
                     }
                     Err(error) => {
                         is_away = matches!(error, StorageError::Away(_));
@@ -158,9 +168,9 @@ impl Completing {
                     }
                 }
             };
-            let (upload, index) = (&done.lease.upload, done.index);
+            let (upload, index, jobs) = (&done.lease.upload, job, done.jobs.len());
             if tried >= STORES_TRIED {
-                tracing::warn!(upload, index, "a large result cannot be stored, its job is given up: {why}");
+                tracing::warn!(upload, index, jobs, "a large result cannot be stored, its jobs are given up: {why}");
                 self.cooldown.fault();
                 if is_away {
                     done.lease.storage_is_away();
@@ -177,7 +187,7 @@ impl Completing {
     }
 
     /// Completes jobs, again until the server has answered or their leases have ended.
-    async fn complete(&self, mut ready: Vec<Ready>) {
+    async fn complete(&self, mut ready: Vec<Ready>, least: Major) {
         let mut backoff = retries();
         loop {
             // Lost or cancelled meanwhile: the server would refuse it.
@@ -192,7 +202,7 @@ impl Completing {
                 return;
             }
             let (leases, request) = self.request(&ready);
-            match self.server.post::<CompleteAnswer>(paths::RESULTS, &request, Duration::ZERO).await {
+            match self.server.ask(&request, Duration::ZERO, least).await {
                 Ok(answer) => return self.settle(&leases, &request, answer),
                 Err(error) if error.is_transient() => backoff.wait().await,
                 Err(error) => return self.give_up(&leases, &request, &error),
@@ -202,16 +212,16 @@ impl Completing {
 
     /// The request, and the lease of each of its entries.
     fn request(&self, ready: &[Ready]) -> (Vec<Arc<Lease>>, CompleteRequest) {
-        let mut places: HashMap<RunKey, usize> = HashMap::new();
+        let mut places: HashMap<SpanKey, usize> = HashMap::new();
         let mut leases = Vec::new();
         let mut entries: Vec<Complete> = Vec::new();
-        for Ready { lease, completion, .. } in ready {
+        for Ready { lease, result, .. } in ready {
             let place = *places.entry(lease.key).or_insert_with(|| {
                 leases.push(Arc::clone(lease));
-                entries.push(Complete { lease: lease.key, jobs: Vec::new() });
+                entries.push(Complete { lease: lease.key, results: Vec::new() });
                 entries.len() - 1
             });
-            entries[place].jobs.push(completion.clone());
+            entries[place].results.push(result.clone());
         }
         (leases, CompleteRequest { node: self.server.node().to_owned(), leases: entries })
     }
@@ -221,10 +231,12 @@ impl Completing {
         for (lease, sent) in leases.iter().zip(&request.leases) {
             match answers.next().map(Item::into_result) {
                 Some(Ok(completed)) => {
-                    self.counters.jobs_completed.add(sent.jobs.len() as u64);
-                    let refused = sent.jobs.iter().filter(|job| job.outcome == Outcome::Refused).count();
+                    let jobs = jobs(sent);
+                    let refused = sent.results.iter().flat_map(|result| &result.jobs);
+                    let refused = refused.filter(|job| job.outcome == Outcome::Refused).count();
+                    self.counters.jobs_completed.add(jobs as u64);
                     self.counters.jobs_refused.add(refused as u64);
-                    event!("completed", run = lease.key.run, jobs = sent.jobs.len(), ended = completed.ended);
+                    event!("completed", run = lease.key.span, jobs = jobs, ended = completed.ended);
                     self.cooldown.healthy();
                     if completed.ended {
                         self.leases.end(lease, End::Done);
@@ -234,29 +246,31 @@ impl Completing {
                     self.leases.lost(lease)
                 }
                 Some(Err(error)) => {
-                    tracing::error!(upload = %lease.upload, run = lease.key.run, "the server does not take a result: {error}");
+                    tracing::error!(upload = %lease.upload, run = lease.key.span, "the server does not take a result: {error}");
                     self.leases.lost(lease);
                 }
                 None => {
-                    tracing::error!(run = lease.key.run, "the server's answer says nothing about a lease's results");
+                    tracing::error!(run = lease.key.span, "the server's answer says nothing about a lease's results");
                     self.leases.lost(lease);
                 }
             }
-            lease.completions_settled(sent.jobs.len() as u32);
+            lease.completions_settled(sent.results.len() as u32);
         }
     }
 
     /// The server does not take the request as such: another would not be taken either, so that the leases are let go.
     fn give_up(&self, leases: &[Arc<Lease>], request: &CompleteRequest, error: &CallError) {
-        tracing::error!(
-            jobs = request.leases.iter().map(|lease| lease.jobs.len()).sum::<usize>(),
-            "results are not taken: {error}"
-        );
+        tracing::error!(jobs = request.leases.iter().map(jobs).sum::<usize>(), "results are not taken: {error}");
         for (lease, sent) in leases.iter().zip(&request.leases) {
             self.leases.lost(lease);
-            lease.completions_settled(sent.jobs.len() as u32);
+            lease.completions_settled(sent.results.len() as u32);
         }
     }
+}
+
+/// How many jobs a lease's results answer.
+fn jobs(complete: &Complete) -> usize {
+    complete.results.iter().map(|result| result.jobs.len()).sum()
 }
 
 fn retries() -> Backoff {

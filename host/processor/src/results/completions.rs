@@ -2,25 +2,25 @@
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use filemill_api::Outcome;
+use filemill_api::{JobOutcome, Outcome};
 use tokio::sync::mpsc;
 
 use super::seal::Sealed;
 use crate::leases::Lease;
+use crate::net::Major;
 
 /// Completions that may wait to be sent; workers wait when there are more.
 const WAITING: usize = 1024;
 
-/// Bytes of sealed results that may be on their way, in all. Engines that report a MiB each get no more memory than others.
+/// Bytes of results that may be on their way, in all, sealed or not yet. Engines that report a MiB each get no more memory than others.
 const ROOM_BYTES: usize = 8 << 20;
 
-/// One completed job.
+/// Completed jobs, with the one result that answers them.
 pub(crate) struct Done {
     pub(super) lease: Arc<Lease>,
-    pub(super) index: u32,
-    pub(super) outcome: Outcome,
+    pub(super) jobs: Vec<JobOutcome>,
     pub(super) sealed: Option<Vec<u8>>,
-    pub(super) taken: Option<Taken>,
+    pub(super) taken: Vec<Taken>,
 }
 
 impl Done {
@@ -29,38 +29,68 @@ impl Done {
     }
 }
 
-/// Where completed jobs are handed in.
+/// Where completed jobs are handed in. What only version 2 of the API has words for goes a way of its own: while the server is one of
+/// version 1 it waits, and nothing waits behind it.
 pub(crate) struct Completions {
+    any: Lane,
+    newest: Lane,
+}
+
+/// The other ends.
+pub(crate) struct Submitted {
+    /// Results of which either version has words.
+    pub(super) any: mpsc::Receiver<Done>,
+    /// Those for which it takes version 2.
+    pub(super) newest: mpsc::Receiver<Done>,
+}
+
+struct Lane {
     sender: mpsc::Sender<Done>,
     room: Arc<Room>,
 }
 
 impl Completions {
-    pub(crate) fn channel() -> (Self, mpsc::Receiver<Done>) {
-        let (sender, receiver) = mpsc::channel(WAITING);
-        (Self { sender, room: Arc::default() }, receiver)
+    pub(crate) fn channel() -> (Self, Submitted) {
+        let ((any, from_any), (newest, from_newest)) = (Lane::new(), Lane::new());
+        (Self { any, newest }, Submitted { any: from_any, newest: from_newest })
     }
 
-    /// Hands in what came of a job, sealed; blocks while too much is on its way.
-    pub(crate) fn send(&self, lease: &Arc<Lease>, index: u32, sealed: Sealed) {
+    /// Room for a result of so many bytes; blocks while too much is on its way.
+    pub(super) fn room(&self, lease: &Lease, bytes: usize) -> Taken {
+        self.lane(lease).room.take(bytes)
+    }
+
+    /// Hands in what came of some jobs, sealed, with the room that it takes; blocks while too many are on their way.
+    pub(super) fn send(&self, lease: &Arc<Lease>, sealed: Sealed, taken: Vec<Taken>) {
         lease.completion_sent();
-        let taken = Some(self.room.take(sealed.body.len()));
-        let (lease, outcome, sealed) = (Arc::clone(lease), sealed.outcome, Some(sealed.body));
-        if let Err(mpsc::error::SendError(done)) =
-            self.sender.blocking_send(Done { lease, index, outcome, sealed, taken })
-        {
+        let done = Done { lease: Arc::clone(lease), jobs: sealed.jobs, sealed: Some(sealed.body), taken };
+        if let Err(mpsc::error::SendError(done)) = self.lane(lease).sender.blocking_send(done) {
             done.lease.completions_settled(1);
         }
     }
 
     /// Hands in a job of an upload whose header does not open: there is nobody to seal the reason for.
-    pub(crate) async fn send_unsealed(&self, lease: &Arc<Lease>, index: u32) {
+    pub(super) async fn send_unsealed(&self, lease: &Arc<Lease>, job: u32) {
         lease.completion_sent();
-        let (lease, outcome) = (Arc::clone(lease), Outcome::Refused);
-        let done = Done { lease, index, outcome, sealed: None, taken: None };
-        if let Err(mpsc::error::SendError(done)) = self.sender.send(done).await {
+        let jobs = vec![JobOutcome { job, outcome: Outcome::Refused }];
+        let done = Done { lease: Arc::clone(lease), jobs, sealed: None, taken: Vec::new() };
+        if let Err(mpsc::error::SendError(done)) = self.lane(lease).sender.send(done).await {
             done.lease.completions_settled(1);
         }
+    }
+
+    fn lane(&self, lease: &Lease) -> &Lane {
+        match lease.least() {
+            Major::One => &self.any,
+            Major::Two => &self.newest,
+        }
+    }
+}
+
+impl Lane {
+    fn new() -> (Self, mpsc::Receiver<Done>) {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        (Self { sender, room: Arc::default() }, receiver)
     }
 }
 

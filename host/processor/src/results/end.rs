@@ -8,8 +8,7 @@ use filemill_seal::{Digest, VoidReason};
 use crate::input::Upload;
 use crate::leases::Lease;
 
-/// What a job belongs to.
-#[derive(Clone)]
+/// What the jobs of a span belong to.
 pub(crate) struct About {
     pub(crate) lease: Arc<Lease>,
     pub(crate) upload: Arc<Upload>,

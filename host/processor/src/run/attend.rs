@@ -1,24 +1,29 @@
-//! From a leased upload to spans at work: its header and its release are checked once for all of them.
+//! From a leased upload to spans at work: its header is checked once for all of them, and each release once for those that it runs over.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_api::v1::LeasedUpload;
-use filemill_seal::Digest;
+use filemill_api::LeasedUpload;
+use filemill_seal::{Digest, Format};
 use futures::FutureExt as _;
+use futures::future::join_all;
 
 use super::conclude::Conclusion;
 use super::context::{FINAL_ATTEMPT, SpanContext};
 use super::parts::{Parts, Span};
 use super::span::work;
-use crate::input::{Admission, Fetcher, Fetching, NotAdmitted, SpanUrls, Upload, UrlSource, Urls};
+use crate::input::{Admission, Allowed, Fetcher, Fetching, NotAdmitted, SpanUrls, Upload, UploadJob, UrlSource, Urls};
 use crate::leases::{Disputes, Lease, Missing, Stop, aside};
-use crate::releases::{NoRelease, Releases};
-use crate::results::{JobEnd, end_all};
+use crate::releases::{NoRelease, Ready, Releases};
+use crate::results::{About, JobEnd, SpanResults, end_all};
 
 /// What is said of a fault of this program. The panic itself was said by whoever panicked.
 const PANICKED: &str = "the processor panicked";
+
+/// A leased span, and its jobs.
+type Leased = (Arc<Lease>, Vec<UploadJob>);
 
 /// What attends to leased uploads.
 pub(crate) struct Attending {
@@ -34,7 +39,7 @@ pub(crate) struct Attending {
 }
 
 impl Attending {
-    /// Sees to the spans of one leased upload: checks header and release once, then attends to each span in a task of its own.
+    /// Sees to the spans of one leased upload: checks header and releases once, then attends to each span in a task of its own.
     pub(crate) async fn upload(
         self: Arc<Self>,
         mut leased: LeasedUpload,
@@ -56,6 +61,11 @@ impl Attending {
             Ok(admitted) => admitted,
             Err(_) => return self.stop_all(leases, || Stop::ShuttingDown).await,
         };
+        if let Ok(upload) | Err(NotAdmitted::Refused { upload: Some(upload), .. }) = &admitted
+            && upload.header.format == Format::Two
+        {
+            leases.iter().for_each(|lease| lease.needs_version_2());
+        }
         let upload = match admitted {
             Ok(upload) => upload,
             Err(NotAdmitted::Away(why)) => return self.stop_all(leases, || Stop::Away(why.clone())).await,
@@ -83,52 +93,96 @@ impl Attending {
                 return self.end_leases(leases, upload, || JobEnd::Refused(why.clone())).await;
             }
         };
-        let release_digest = match leased.release.parse::<Digest>() {
-            Ok(digest) => digest,
-            // It did when the upload was admitted.
-            Err(error) => return self.stop_all(leases, || Stop::Fault(format!("the release: {error}"))).await,
-        };
-        // Whoever would have to compile it for that gives the leases back instead, and calls the compiler off.
-        let found =
-            match self.parts.shutdown.unless_draining(aside(leases, self.releases.get_patiently(release_digest))).await
-            {
-                Ok(found) => found,
-                Err(_) => return self.stop_all(leases, || Stop::ShuttingDown).await,
+        // A span that the server makes up says nothing of the others.
+        let mut by_release: BTreeMap<Digest, Vec<Leased>> = BTreeMap::new();
+        let mut refused = Vec::new();
+        for lease in leases {
+            match upload.allowed(&lease.span) {
+                Ok(Allowed { release, jobs }) => by_release.entry(release).or_default().push((Arc::clone(lease), jobs)),
+                Err(why) => refused.push((lease, why)),
+            }
+        }
+        let refusing = join_all(refused.into_iter().map(|(lease, why)| self.refuse(&upload, lease, why)));
+        // One that takes a minute to compile keeps no other waiting.
+        let running =
+            join_all(by_release.into_iter().map(|(digest, spans)| self.release(&upload, digest, spans, urls)));
+        futures::join!(refusing, running);
+    }
+
+    /// Ends a span that contradicts the header.
+    async fn refuse(&self, upload: &Arc<Upload>, lease: &Arc<Lease>, why: String) {
+        tracing::warn!(upload = lease.upload, "refused: {why}");
+        self.end_leases(std::slice::from_ref(lease), Some((upload, None)), || JobEnd::Refused(why.clone())).await;
+    }
+
+    /// Sees to the spans of an upload that one release is to run over.
+    async fn release(self: &Arc<Self>, upload: &Arc<Upload>, release_digest: Digest, spans: Vec<Leased>, urls: &Urls) {
+        let leases: Vec<Arc<Lease>> = spans.iter().map(|(lease, _)| Arc::clone(lease)).collect();
+        let Some(ready) = self.ready(upload, release_digest, &leases).await else { return };
+        for (lease, jobs) in spans {
+            let about = About {
+                lease: Arc::clone(&lease),
+                upload: Arc::clone(upload),
+                release: Some(release_digest),
+                description: Some(ready.described.digest),
             };
-        let ready = match found {
-            Ok(ready) => ready,
-            Err(NoRelease::Away(why)) => return self.stop_all(leases, || Stop::Away(why.clone())).await,
-            Err(NoRelease::Fault(why)) => return self.stop_all(leases, || Stop::Fault(why.clone())).await,
+            let context = SpanContext {
+                lease: Arc::clone(&lease),
+                upload: Arc::clone(upload),
+                release_digest,
+                ready: Arc::clone(&ready),
+                results: SpanResults::new(about, Arc::clone(&self.parts.completions)),
+            };
+            let urls = SpanUrls::new(Arc::clone(&self.urls), urls.clone(), lease);
+            let fetcher = Fetcher { shared: Arc::clone(&self.fetching), upload: Arc::clone(upload), urls };
+            let (context, fetcher) = (Arc::new(context), Arc::new(fetcher));
+            let span = Span { parts: Arc::clone(&self.parts), context, fetcher };
+            self.parts.tasks.spawn(Arc::clone(self).span(span, jobs));
+        }
+    }
+
+    /// The release, ready to run over this upload; else the leases are seen to.
+    async fn ready(&self, upload: &Arc<Upload>, digest: Digest, leases: &[Arc<Lease>]) -> Option<Arc<Ready>> {
+        // Whoever would have to compile it for that gives the leases back instead, and calls the compiler off.
+        let getting = aside(leases, self.releases.get_patiently(digest));
+        let found = match self.parts.shutdown.unless_draining(getting).await {
+            Ok(found) => found,
+            Err(_) => {
+                self.stop_all(leases, || Stop::ShuttingDown).await;
+                return None;
+            }
+        };
+        match found {
+            Ok(ready) if upload.accepts(ready.kind) => return Some(ready),
+            Ok(ready) => {
+                let why = format!(
+                    "release `{digest}` is of kind `{}`, and the header accepts no such isolation (hint: choose a release that is a \
+                     component, or accept that isolation when you send)",
+                    ready.kind
+                );
+                tracing::warn!(upload = %upload.id(), "refused: {why}");
+                self.end_leases(leases, Some((upload, None)), || JobEnd::Refused(why.clone())).await;
+            }
+            Err(NoRelease::Away(why)) => self.stop_all(leases, || Stop::Away(why.clone())).await,
+            Err(NoRelease::Fault(why)) => self.stop_all(leases, || Stop::Fault(why.clone())).await,
             Err(NoRelease::Refused(why)) => {
-                tracing::warn!(upload = leased.upload, "refused: {why}");
-                return self.end_leases(leases, Some((&upload, None)), || JobEnd::Refused(why.clone())).await;
+                tracing::warn!(upload = %upload.id(), "refused: {why}");
+                self.end_leases(leases, Some((upload, None)), || JobEnd::Refused(why.clone())).await;
             }
             // Other releases may run here, and this one on another node; that it never does is for the server to say.
             Err(NoRelease::NotNow { why, it_may_be: true, .. }) => {
-                return self.stop_all(leases, || Stop::Unfit(why.clone())).await;
+                self.stop_all(leases, || Stop::Unfit(why.clone())).await;
             }
-            Err(NoRelease::NotNow { why, .. }) => return self.stop_all(leases, || Stop::Fault(why.clone())).await,
+            Err(NoRelease::NotNow { why, .. }) => self.stop_all(leases, || Stop::Fault(why.clone())).await,
             Err(NoRelease::Damaged(why)) => {
-                return self.stop_or_end(leases, Some((&upload, None)), &why, || JobEnd::HostFailed(why.clone())).await;
+                self.stop_or_end(leases, Some((upload, None)), &why, || JobEnd::HostFailed(why.clone())).await;
             }
             Err(NoRelease::Unfit(why) | NoRelease::Suspect { why, .. }) => {
-                let about = Some((&upload, Some(release_digest)));
-                return self.stop_or_end(leases, about, &why, || JobEnd::HostFailed(why.clone())).await;
+                let about = Some((upload, Some(digest)));
+                self.stop_or_end(leases, about, &why, || JobEnd::HostFailed(why.clone())).await;
             }
-        };
-        for lease in leases {
-            let urls = SpanUrls::new(Arc::clone(&self.urls), urls.clone(), Arc::clone(lease));
-            let context = SpanContext {
-                lease: Arc::clone(lease),
-                upload: Arc::clone(&upload),
-                release_digest,
-                ready: Arc::clone(&ready),
-            };
-            let fetcher = Fetcher { shared: Arc::clone(&self.fetching), upload: Arc::clone(&upload), urls };
-            let (context, fetcher) = (Arc::new(context), Arc::new(fetcher));
-            let span = Span { parts: Arc::clone(&self.parts), context, fetcher };
-            self.parts.tasks.spawn(Arc::clone(self).span(span));
         }
+        None
     }
 
     async fn stop_all(&self, leases: &[Arc<Lease>], stop: impl Fn() -> Stop) {
@@ -146,7 +200,7 @@ impl Attending {
         end: impl Fn() -> JobEnd,
     ) {
         let (last, early): (Vec<_>, Vec<_>) =
-            leases.iter().cloned().partition(|lease| lease.run.attempt >= FINAL_ATTEMPT);
+            leases.iter().cloned().partition(|lease| lease.span.attempt >= FINAL_ATTEMPT);
         self.stop_all(&early, || Stop::Unfit(why.to_owned())).await;
         if let Some(lease) = last.first() {
             tracing::warn!(upload = lease.upload, "{why}");
@@ -166,16 +220,19 @@ impl Attending {
         }
     }
 
-    async fn span(self: Arc<Self>, span: Span) {
-        let lease = &span.context.lease;
+    async fn span(self: Arc<Self>, span: Span, jobs: Vec<UploadJob>) {
+        let Span { context, .. } = &span;
+        let lease = &context.lease;
         let ended = tokio::select! {
             biased;
             () = lease.over.cancelled() => Err(Stop::Over),
             () = self.parts.shutdown.aborted() => Err(Stop::ShuttingDown),
-            ended = AssertUnwindSafe(work(&span)).catch_unwind() => {
+            ended = AssertUnwindSafe(work(&span, jobs)).catch_unwind() => {
                 ended.unwrap_or_else(|_| Err(Stop::Fault(PANICKED.to_owned())))
             }
         };
+        // What has ended counts, however the rest did.
+        let ended = context.results.finish().await.and(ended);
         self.conclusion.conclude(lease, ended).await;
     }
 }

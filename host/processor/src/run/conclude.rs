@@ -13,9 +13,9 @@ pub(crate) struct Conclusion {
 }
 
 impl Conclusion {
-    /// Tells the server what a run came to beside its results.
+    /// Tells the server what a span came to beside its results.
     pub(super) async fn conclude(&self, lease: &Arc<Lease>, ended: Result<(), Stop>) {
-        let (upload, run) = (&lease.upload, lease.key.run);
+        let (upload, run) = (&lease.upload, lease.key.span);
         match ended {
             Ok(()) => {
                 lease.settled().await;

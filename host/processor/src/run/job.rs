@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use filemill_runtime::{InputSource, Run};
-use filemill_seal::{FileSpan, Verdict};
+use filemill_seal::Verdict;
 use tokio::sync::oneshot;
 
 use super::context::SpanContext;
+use crate::input::UploadJob;
 
 /// One file to analyse.
 pub(crate) struct Job {
     pub(crate) context: Arc<SpanContext>,
-    pub(crate) index: u32,
-    pub(crate) span: FileSpan,
+    pub(crate) of: UploadJob,
     pub(crate) input: Input,
 }
 

@@ -14,9 +14,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::job::{Input, Job};
 use super::parts::Span;
 use super::sources::{Asked, Sought};
-use crate::input::Fetcher;
+use crate::input::{Fetcher, UploadJob};
 use crate::leases::Stop;
-use crate::results::{JobEnd, submit};
+use crate::results::JobEnd;
 
 /// How often each chunk may be fetched, on average, and how often any number of chunks. What is still in memory is not
 /// fetched, and costs the engine no more than a call of the host.
@@ -28,8 +28,9 @@ const FETCHES_FREE: u64 = 64;
 /// # Errors
 ///
 /// [`Stop`], and nothing is handed in.
-pub(super) async fn run(span: &Span, index: u32, file: FileSpan) -> Result<(), Stop> {
+pub(super) async fn run(span: &Span, job: UploadJob) -> Result<(), Stop> {
     let Span { parts, context, fetcher } = span;
+    let UploadJob { index, file, .. } = job;
     fetcher.urls.wait_from_now();
     let beginning = async {
         for sequence in chunks(&file) {
@@ -42,18 +43,17 @@ pub(super) async fn run(span: &Span, index: u32, file: FileSpan) -> Result<(), S
     let sha256 = match parts.shutdown.unless_draining(beginning).await?? {
         Verdict::Intact(sha256) => sha256,
         Verdict::Void(reason) => {
-            return submit(&parts.completions, context.about(), vec![(index, file, JobEnd::Void(reason))]).await;
+            return context.results.submit(vec![(job, JobEnd::Void(reason))]).await;
         }
     };
     let _place = parts.shutdown.unless_draining(parts.streaming.place(true)).await?;
-    parts.renewal.started(&context.lease, vec![index]).await?;
+    parts.renewal.started(&context.lease, vec![job.number]).await?;
 
     let (ask, asked) = mpsc::channel(1);
-    let source = Sought::new(context, index, file, sha256, Arc::clone(&parts.slots), ask);
+    let source = Sought::new(context, &job, sha256, Arc::clone(&parts.slots), ask);
     let (ended, run) = oneshot::channel();
-    let job =
-        Job { context: Arc::clone(context), index, span: file, input: Input::Fed { source: Box::new(source), ended } };
-    let _batch = parts.slots.push([job], context.lease.run.alone);
+    let input = Input::Fed { source: Box::new(source), ended };
+    let _batch = parts.slots.push([Job { context: Arc::clone(context), of: job, input }], context.lease.span.alone);
     let served = serve(fetcher, &file, asked).await;
     // The engine has no way to its input any more, and ends; it must not run beside what comes next.
     let run = run.await;
@@ -66,8 +66,7 @@ pub(super) async fn run(span: &Span, index: u32, file: FileSpan) -> Result<(), S
     if context.is_for_another(&run) {
         return Err(Stop::Fault("this processor could not run a job".to_owned()));
     }
-    submit(&parts.completions, context.about(), vec![(index, file, JobEnd::Analysed { run: Box::new(run), sha256 })])
-        .await
+    context.results.submit(vec![(job, JobEnd::Analysed { run: Box::new(run), sha256 })]).await
 }
 
 /// Fetches what the engine asks for, until it has ended.

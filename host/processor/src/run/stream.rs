@@ -13,9 +13,9 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use super::job::{Input, Job};
 use super::parts::Span;
 use super::sources::{Part, Streamed};
-use crate::input::{Admitted, Chunk, Fetcher};
+use crate::input::{Admitted, Chunk, Fetcher, UploadJob};
 use crate::leases::Stop;
-use crate::results::{JobEnd, submit};
+use crate::results::JobEnd;
 
 /// Chunks under way beside the one that the engine reads; the budget may allow fewer.
 const AHEAD: usize = 3;
@@ -34,8 +34,8 @@ enum FileEnd {
 /// # Errors
 ///
 /// [`Stop`], and nothing is handed in.
-pub(super) async fn run(span: &Span, index: u32, file: FileSpan) -> Result<(), Stop> {
-    let fetcher = &span.fetcher;
+pub(super) async fn run(span: &Span, job: UploadJob) -> Result<(), Stop> {
+    let (fetcher, file) = (&span.fetcher, job.file);
     fetcher.urls.wait_from_now();
     let beginning = async {
         // Whoever waits for its uploader takes no place meanwhile.
@@ -45,7 +45,7 @@ pub(super) async fn run(span: &Span, index: u32, file: FileSpan) -> Result<(), S
     };
     let (_place, first) = span.parts.shutdown.unless_draining(beginning).await??;
     fetcher.urls.hold_place(true);
-    let ended = run_placed(span, index, file, first).await;
+    let ended = run_placed(span, job, first).await;
     fetcher.urls.hold_place(false);
     ended
 }
@@ -62,18 +62,17 @@ async fn place<'a>(span: &'a Span, file: &FileSpan) -> Result<SemaphorePermit<'a
     }
 }
 
-async fn run_placed(span: &Span, index: u32, file: FileSpan, first: Chunk) -> Result<(), Stop> {
+async fn run_placed(span: &Span, job: UploadJob, first: Chunk) -> Result<(), Stop> {
     let Span { parts, context, .. } = span;
-    parts.renewal.started(&context.lease, vec![index]).await?;
+    parts.renewal.started(&context.lease, vec![job.number]).await?;
 
     let (sender, receiver) = mpsc::channel(WAITING);
     let (ended, run) = oneshot::channel();
-    let source = Streamed::new(context, index, &file, Arc::clone(&parts.slots), receiver);
+    let source = Streamed::new(context, &job, Arc::clone(&parts.slots), receiver);
     let input = Input::Fed { source: Box::new(source), ended };
-    let job = Job { context: Arc::clone(context), index, span: file, input };
-    let _batch = parts.slots.push([job], context.lease.run.alone);
+    let _batch = parts.slots.push([Job { context: Arc::clone(context), of: job, input }], context.lease.span.alone);
 
-    let end = match feed(span, index, &file, first, sender).await {
+    let end = match feed(span, &job, first, sender).await {
         Err(refused @ Stop::Refused(_)) => {
             // The lease goes on: the engine, whose input has ended now, must not run beside what comes next.
             let _ = run.await;
@@ -92,18 +91,12 @@ async fn run_placed(span: &Span, index: u32, file: FileSpan, first: Chunk) -> Re
         }
         FileEnd::Intact(sha256) => JobEnd::Analysed { run: Box::new(run), sha256 },
     };
-    submit(&parts.completions, context.about(), vec![(index, file, end)]).await
+    context.results.submit(vec![(job, end)]).await
 }
 
 /// Hands the file's bytes on, in order, and hashes them; goes on to the verdict when the engine wants no more.
-async fn feed(
-    span: &Span,
-    index: u32,
-    file: &FileSpan,
-    first: Chunk,
-    parts: mpsc::Sender<Part>,
-) -> Result<FileEnd, Stop> {
-    let fetcher = &span.fetcher;
+async fn feed(span: &Span, job: &UploadJob, first: Chunk, parts: mpsc::Sender<Part>) -> Result<FileEnd, Stop> {
+    let (fetcher, file, index) = (&span.fetcher, &job.file, job.index);
     let mut hash = Sha256::new();
     let mut chunk = first;
     let mut sequence = file.first_chunk;

@@ -8,22 +8,22 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use filemill_runtime::{InputSource, Job as EngineJob, Run};
-use filemill_seal::{FileSpan, Sha256, Verdict};
+use filemill_seal::{Sha256, Verdict};
 use tokio::sync::oneshot;
 
 use super::context::SpanContext;
 use super::job::{Input, Job};
 use super::sources::Whole;
+use crate::input::UploadJob;
 use crate::leases::Prefetch;
 use crate::releases::NamedLimits;
-use crate::results::{Completions, JobEnd, seal_and_submit};
+use crate::results::JobEnd;
 use crate::slots::{Slots, Turn};
 use crate::telemetry::{Counters, Metrics};
 
 /// What runs engines, on threads of its own.
 pub(crate) struct Workers {
     pub(crate) slots: Arc<Slots<Job>>,
-    pub(crate) completions: Arc<Completions>,
     pub(crate) prefetch: Arc<Prefetch>,
     pub(crate) limits: Arc<NamedLimits>,
     pub(crate) counters: Arc<Counters>,
@@ -47,7 +47,7 @@ impl Workers {
     fn work(&self) {
         while let Some(turn) = self.slots.next() {
             let job = &turn.job;
-            let (upload, index) = (job.context.lease.upload.clone(), job.index);
+            let (upload, index) = (job.context.lease.upload.clone(), job.of.number);
             // A fault of this host costs one job, not the thread: its lease is handed back by whoever attends to the run.
             if catch_unwind(AssertUnwindSafe(|| self.run(turn))).is_err() {
                 tracing::error!(upload, index, "the processor panicked at this job");
@@ -65,19 +65,18 @@ impl Workers {
         let Turn { job, slot: _slot } = turn;
         match job.input {
             Input::Whole { pieces, verdict } => {
-                let end = self.analyse_whole(&job.context, job.index, &job.span, &pieces, verdict);
+                let end = self.analyse_whole(&job.context, &job.of, &pieces, verdict);
                 drop(pieces);
                 let Some(end) = end else { return };
-                let about = job.context.about();
-                if let Err(error) = seal_and_submit(&self.completions, &about, job.index, &job.span, end) {
+                if let Err(error) = job.context.results.put(&job.of, end) {
                     let upload = &job.context.lease.upload;
-                    tracing::error!(upload, index = job.index, "the result cannot be sealed: {error}");
+                    tracing::error!(upload, index = job.of.number, "the result cannot be sealed: {error}");
                     return;
                 }
                 self.prefetch.record(started.elapsed());
             }
             Input::Fed { source, ended } => {
-                let run = self.analyse(&job.context, job.index, job.span.length, source);
+                let run = self.analyse(&job.context, &job.of, source);
                 self.tell(run, ended, started);
             }
         }
@@ -95,8 +94,7 @@ impl Workers {
     fn analyse_whole(
         &self,
         context: &Arc<SpanContext>,
-        index: u32,
-        span: &FileSpan,
+        of: &UploadJob,
         pieces: &[Bytes],
         verdict: Verdict,
     ) -> Option<JobEnd> {
@@ -111,25 +109,25 @@ impl Workers {
         if found != sha256 {
             return Some(JobEnd::differs(found, sha256));
         }
-        let whole = || Box::new(Whole::new(context, index, span, pieces, sha256));
-        let mut run = self.analyse(context, index, span.length, whole());
+        let whole = || Box::new(Whole::new(context, of, pieces, sha256));
+        let mut run = self.analyse(context, of, whole());
         if run.outcome().retryable() {
             // Another try may find what the first did not (memory, a slot); a third would be stubborn.
-            run = self.analyse(context, index, span.length, whole());
+            run = self.analyse(context, of, whole());
         }
         if context.is_for_another(&run) {
-            let upload = &context.lease.upload;
+            let (upload, index) = (&context.lease.upload, of.number);
             tracing::warn!(upload, index, "this processor could not run a job: it is handed back");
             return None;
         }
         context.lease.ended().is_none().then_some(JobEnd::Analysed { run: Box::new(run), sha256 })
     }
 
-    fn analyse(&self, context: &Arc<SpanContext>, index: u32, size: u64, input: Box<dyn InputSource>) -> Run {
+    fn analyse(&self, context: &Arc<SpanContext>, of: &UploadJob, input: Box<dyn InputSource>) -> Run {
         let job = EngineJob {
-            name: context.upload.name(index),
-            size,
-            parameters: context.upload.parameters.clone(),
+            name: context.upload.name(of.index),
+            size: of.file.length,
+            parameters: context.upload.parameters(of),
             access: context.ready.described.access,
             cancel: context.lease.cancel.clone(),
         };

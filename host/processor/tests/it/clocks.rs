@@ -33,7 +33,7 @@ async fn a_node_that_is_ahead_hands_back_what_is_over_by_its_clock_alone() {
     mill.fake.world(|world| world.never_held = true);
     let sent = lasts(&mill, -DAY);
     sent.offer(&mill.fake);
-    assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::NodeFault);
+    assert_eq!(mill.fake.returned(sent.span_of(0)).await, ReturnReason::NodeFault);
     assert_eq!(sent.fetched(&mill.fake, 0), 0);
     // It may have asked before it judged. Whoever compares clocks has no question open.
     let compared = mill.fake.world(|world| world.whoami_calls);
@@ -43,7 +43,7 @@ async fn a_node_that_is_ahead_hands_back_what_is_over_by_its_clock_alone() {
     // The clocks agree: it asks for work again, and judges.
     mill.fake.world(|world| world.date_ahead = Some(0));
     // However often it came back: that was no fault of the job.
-    again.offer_with(&mill.fake, |leased| leased.runs[0].attempt = 9);
+    again.offer_with(&mill.fake, |leased| leased.spans[0].attempt = 9);
     assert_eq!(mill.result(&again, 0).await.outcome, Outcome::Refused);
     assert!(asked_for_work(&mill) > asked);
     assert_eq!(mill.end().await.leases_returned, 1);
@@ -54,8 +54,8 @@ async fn what_lasts_by_one_clock_only_never_runs_whatever_the_server_says() {
     for (node_ahead, seconds) in [(8 * DAY, -DAY), (400 * DAY, -1), (-8 * DAY, DAY)] {
         let mill = ahead(node_ahead).await;
         let sent = lasts(&mill, seconds);
-        sent.offer_with(&mill.fake, |leased| leased.runs[0].attempt = 9);
-        assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::NodeFault, "{node_ahead} {seconds}");
+        sent.offer_with(&mill.fake, |leased| leased.spans[0].attempt = 9);
+        assert_eq!(mill.fake.returned(sent.span_of(0)).await, ReturnReason::NodeFault, "{node_ahead} {seconds}");
         assert_eq!(sent.fetched(&mill.fake, 0), 0);
         assert_eq!(mill.end().await.jobs_completed, 0);
     }

@@ -1,128 +1,26 @@
 //! A server and a storage service in this process, which do as a test says: the node's view of a hostile world.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+mod world;
+
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use filemill_api::paths::v1 as paths;
-use filemill_api::v1::{
-    ChunksRequest, Complete, CompleteRequest, Completion, LeaseAnswer, LeaseRequest, LeasedUpload, MissingRequest,
-    ReportAnswer, ReportRequest, ResultUrlRequest, ReturnRequest, RunKey, WantResult,
-};
 use filemill_api::*;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::world::{Reply, Said, Speaks, World};
 use super::http::{Answer, Request, serve};
 
 pub(crate) const TOKEN: &str = "a-processor's-token";
 
 /// How long a test waits for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What storage answers for an object.
-#[derive(Clone)]
-pub(crate) enum Reply {
-    Bytes(Vec<u8>),
-    /// Storage's own.
-    Status(u16),
-    /// Something in storage's place.
-    Portal(u16),
-    Redirect(String),
-    /// Announces the length and breaks off before it.
-    CutOff(Vec<u8>),
-}
-
-/// What the node said, in order.
-#[derive(Clone, Debug)]
-pub(crate) enum Said {
-    Started(RunKey, Vec<u32>),
-    Completed(RunKey, Vec<Completion>),
-    Returned(RunKey, ReturnReason),
-    Missing(RunKey, Vec<(u32, String)>),
-    NoHeader(RunKey),
-    Published(SignedStatement),
-    Leased(LeaseRequest),
-    /// It asks for no more work, and offers nothing.
-    SignedOff,
-    /// A call that was answered with 409.
-    Refused(String),
-}
-
-/// How the fake behaves, and what it saw.
-#[derive(Default)]
-pub(crate) struct World {
-    pub(crate) scope: String,
-    /// The pool that its token is for.
-    pub(crate) pool: Option<String>,
-    /// The one-time code that is good, and by whom it was redeemed.
-    pub(crate) code: Option<String>,
-    pub(crate) redeemer: Option<String>,
-    /// What comes with it, if not a usual code.
-    pub(crate) login: Option<LoginCode>,
-    /// So many answers to whoever redeems it are lost.
-    pub(crate) lost_joins: u32,
-    /// What the code gives, if not the usual token.
-    pub(crate) token: Option<String>,
-    /// What whoever shows the code is answered first.
-    pub(crate) join_refusals: VecDeque<ErrorCode>,
-    pub(crate) joins: Vec<JoinRequest>,
-    pub(crate) lease_ms: u32,
-    storage: String,
-    /// Where the server says that it stores.
-    pub(crate) stores_on: Vec<String>,
-    pub(crate) offers: VecDeque<LeasedUpload>,
-    pub(crate) component: Option<SignedGet>,
-    /// URLs of stored chunks, by run.
-    pub(crate) chunks: HashMap<i64, Vec<ChunkUrl>>,
-    pub(crate) objects: HashMap<String, VecDeque<Reply>>,
-    pub(crate) lost: HashSet<i64>,
-    pub(crate) cancelled: HashSet<i64>,
-    /// Runs whose completions are fenced off.
-    pub(crate) fenced: HashSet<i64>,
-    /// Calls to the API that are answered with 503 first.
-    pub(crate) unavailable: HashMap<String, u32>,
-    /// Calls to the API that are answered with 409.
-    pub(crate) conflicts: HashSet<String>,
-    /// The code of these answers, if it is one of a newer server's.
-    pub(crate) newer_code: Option<&'static str>,
-    /// What storage answers whoever puts something, if not 200.
-    pub(crate) put_reply: Option<Reply>,
-    /// Where large results are to be put, if not to the storage that is configured.
-    pub(crate) results_to: Option<String>,
-    pub(crate) said: Vec<Said>,
-    /// Requests for each object.
-    pub(crate) fetched: HashMap<String, u32>,
-    pub(crate) stored: HashMap<String, Vec<u8>>,
-    pub(crate) reports: u32,
-    /// How often the node asked who it is; its answer says what time it is, too.
-    pub(crate) whoami_calls: u32,
-    /// Whether a question for work is answered at once, with nothing if there is nothing.
-    pub(crate) never_held: bool,
-    /// Each list of engines that the node offered.
-    pub(crate) offered: Vec<Vec<Offer>>,
-    /// Offers of these names are refused that often.
-    pub(crate) refused_offers: HashMap<String, u32>,
-    /// By how many seconds the server's clock is ahead of this machine's, if it says what time it is.
-    pub(crate) date_ahead: Option<i64>,
-    /// The root whose statements it takes, hex, if it knows one.
-    pub(crate) root: Option<String>,
-    /// Statements that the server has, beside the node's.
-    pub(crate) pools: Vec<SignedStatement>,
-    /// What the server says that it lacks, the next time that a node names what it told.
-    pub(crate) lacks: Vec<String>,
-    /// As above, of descriptions.
-    pub(crate) lacks_descriptions: Vec<String>,
-    /// Releases that the server asks the next node to describe.
-    pub(crate) describe: Vec<String>,
-    /// Descriptions that nodes gave, by release.
-    pub(crate) described: Vec<(String, String)>,
-    completed: HashMap<i64, usize>,
-    run_sizes: HashMap<i64, usize>,
-}
 
 /// The fake. Its servers end when it is dropped.
 #[derive(Clone)]
@@ -210,9 +108,9 @@ impl Fake {
     /// Offers an upload to whoever leases next.
     pub(crate) fn offer(&self, leased: LeasedUpload, chunks: Vec<ChunkUrl>) {
         self.world(|world| {
-            for run in &leased.runs {
-                world.run_sizes.insert(run.run, run.indexes.len());
-                world.chunks.insert(run.run, chunks.clone());
+            for span in &leased.spans {
+                world.span_sizes.insert(span.span, span.jobs.len());
+                world.chunks.insert(span.span, chunks.clone());
             }
             world.offers.push_back(leased);
         });
@@ -236,41 +134,54 @@ impl Fake {
         }
     }
 
-    /// Waits for the completion of a file.
-    pub(crate) async fn completion(&self, run: i64, index: u32) -> Completion {
-        self.until(&format!("completion of file {index} of run {run}"), |world| {
+    /// Waits for the result that answers a job.
+    pub(crate) async fn completion(&self, span: i64, job: u32) -> SpanResult {
+        self.until(&format!("completion of job {job} of span {span}"), |world| {
             world.said.iter().find_map(|said| match said {
-                Said::Completed(key, jobs) if key.run == run => jobs.iter().find(|job| job.index == index).cloned(),
+                Said::Completed(key, results) if key.span == span => {
+                    results.iter().find(|result| result.jobs.iter().any(|ended| ended.job == job)).cloned()
+                }
                 _ => None,
             })
         })
         .await
     }
 
-    /// Waits until a run is handed back, and says why.
-    pub(crate) async fn returned(&self, run: i64) -> ReturnReason {
-        self.until(&format!("return of run {run}"), |world| {
+    /// All results of a span that were recorded so far.
+    pub(crate) fn results(&self, span: i64) -> Vec<SpanResult> {
+        self.world(|world| {
+            let results = world.said.iter().filter_map(|said| match said {
+                Said::Completed(key, results) if key.span == span => Some(results.clone()),
+                _ => None,
+            });
+            results.flatten().collect()
+        })
+    }
+
+    /// Waits until a span is handed back, and says why.
+    pub(crate) async fn returned(&self, span: i64) -> ReturnReason {
+        self.until(&format!("return of span {span}"), |world| {
             world.said.iter().find_map(|said| match said {
-                Said::Returned(key, reason) if key.run == run => Some(*reason),
+                Said::Returned(key, reason) if key.span == span => Some(*reason),
                 _ => None,
             })
         })
         .await
     }
 
-    /// Waits until the header of a run is reported missing.
-    pub(crate) async fn no_header(&self, run: i64) {
-        self.until(&format!("missing header of run {run}"), |world| {
-            world.said.iter().find_map(|said| matches!(said, Said::NoHeader(key) if key.run == run).then_some(()))
+    /// Waits until the header of a span is reported missing.
+    pub(crate) async fn no_header(&self, span: i64) {
+        self.until(&format!("missing header of span {span}"), |world| {
+            world.said.iter().find_map(|said| matches!(said, Said::NoHeader(key) if key.span == span).then_some(()))
         })
         .await
     }
 
-    /// Waits until chunks of a run are reported missing.
-    pub(crate) async fn missing(&self, run: i64) -> Vec<(u32, String)> {
-        self.until(&format!("missing chunks of run {run}"), |world| {
+    /// Waits until chunks of a span are reported missing.
+    pub(crate) async fn missing(&self, span: i64) -> Vec<(u32, String)> {
+        self.until(&format!("missing chunks of span {span}"), |world| {
             world.said.iter().find_map(|said| match said {
-                Said::Missing(key, chunks) if key.run == run => Some(chunks.clone()),
+                Said::Missing(key, chunks) if key.span == span => Some(chunks.clone()),
                 _ => None,
             })
         })
@@ -322,13 +233,30 @@ impl Handle {
     }
 
     async fn answer(&self, request: Request) -> Answer {
-        if request.path == paths::JOINS {
-            return self.join(&request);
+        let old = paths::is_v1(&request.path);
+        let has_version_2 = self.change(|world| {
+            *world.calls.entry(request.path.clone()).or_default() += 1;
+            world.requests += 1;
+            match world.speaks {
+                Speaks::Both => true,
+                Speaks::One => false,
+                Speaks::InTurn => world.requests.is_multiple_of(2),
+            }
+        });
+        let is_known = old || has_version_2;
+        // The same call in version 2.
+        let path = if old { request.path.replacen("/v1/", "/v2/", 1) } else { request.path.clone() };
+        if path == paths::JOINS {
+            let nothing = || problem(404, ErrorCode::NotFound, "there is nothing at this path");
+            return if is_known { self.join(&request) } else { nothing() };
         }
         if request.authorization != format!("Bearer {TOKEN}") {
             return problem(401, ErrorCode::Unauthenticated, "unknown token");
         }
-        let path = request.path.as_str();
+        if !is_known {
+            return problem(404, ErrorCode::NotFound, "there is nothing at this path");
+        }
+        let path = path.as_str();
         let down = self.change(|world| match world.unavailable.get_mut(path) {
             Some(left) if *left > 0 => {
                 *left -= 1;
@@ -351,24 +279,44 @@ impl Handle {
             paths::WHOAMI => self.whoami(),
             paths::POOLS if request.method == "GET" => Answer::json(200, &Pools { pools: self.lock().pools.clone() }),
             paths::POOLS => self.publish(&read(&request)),
-            paths::LEASES => self.lease(read(&request)).await,
-            paths::LEASE_CHUNKS => self.chunks(read(&request)).await,
-            paths::LEASE_REPORT => self.report(&read(&request)),
-            paths::LEASE_RETURN => self.hand_back(&read(&request)),
-            paths::LEASE_MISSING => self.missing(read(&request)),
-            paths::RESULTS => self.complete(read(&request)),
-            paths::RESULT_URLS => self.result_urls(&read(&request)),
-            path if path.starts_with("/v1/pools/") => self.engines(read(&request)),
+            paths::LEASES => {
+                let answer = self.lease(heard::<_, v1::LeaseRequest>(&request, old)).await;
+                said::<_, v1::LeaseAnswer>(answer, old)
+            }
+            paths::LEASE_CHUNKS => Answer::json(200, &self.chunks(heard::<_, v1::ChunksRequest>(&request, old)).await),
+            paths::LEASE_REPORT => {
+                let answer = self.report(&heard::<_, v1::ReportRequest>(&request, old));
+                said::<_, v1::ReportAnswer>(answer, old)
+            }
+            paths::LEASE_RETURN => {
+                let answer = self.hand_back(&heard::<_, v1::ReturnRequest>(&request, old));
+                said::<_, v1::ReportAnswer>(answer, old)
+            }
+            paths::LEASE_MISSING => {
+                let answer = self.missing(heard::<_, v1::MissingRequest>(&request, old));
+                said::<_, v1::ReportAnswer>(answer, old)
+            }
+            paths::RESULTS => Answer::json(200, &self.complete(heard::<_, v1::CompleteRequest>(&request, old))),
+            paths::RESULT_URLS => {
+                Answer::json(200, &self.result_urls(&heard::<_, v1::ResultUrlRequest>(&request, old)))
+            }
+            path if path.starts_with("/v2/pools/") => self.engines(read(&request)),
             path if path.ends_with("/description") && request.method == "PUT" => {
                 let digest = path.split('/').nth(3).unwrap_or_default().to_owned();
                 let document = String::from_utf8_lossy(&request.body).into_owned();
                 self.change(|world| world.described.push((digest, document)));
                 Answer::status(204)
             }
-            _ => match self.lock().component.clone() {
-                Some(get) if path.ends_with("/component") => Answer::json(200, &ComponentUrl { get }),
-                _ => problem(404, ErrorCode::NotFound, "no such thing"),
-            },
+            path if path.ends_with("/component") => self.component(path.split('/').nth(3).unwrap_or_default()),
+            _ => problem(404, ErrorCode::NotFound, "no such thing"),
+        }
+    }
+
+    fn component(&self, digest: &str) -> Answer {
+        let world = self.lock();
+        match world.components.get(digest).or(world.component.as_ref()).cloned() {
+            Some(get) => Answer::json(200, &ComponentUrl { get }),
+            None => problem(404, ErrorCode::NotFound, "no such thing"),
         }
     }
 
@@ -447,7 +395,7 @@ impl Handle {
         Answer::json(200, &OfferAnswer { engines })
     }
 
-    async fn lease(&self, request: LeaseRequest) -> Answer {
+    async fn lease(&self, request: LeaseRequest) -> LeaseAnswer {
         let wait_ms = if self.lock().never_held { 0 } else { request.wait_ms };
         let has_told = request.told.is_some();
         let (lacks, describe, lease_ms) = self.change(|world| {
@@ -460,80 +408,83 @@ impl Handle {
             (lacks, describe, world.lease_ms)
         });
         if !lacks.is_empty() || !describe.is_empty() {
-            return Answer::json(200, &LeaseAnswer { uploads: Vec::new(), lease_ms, describe, lacks });
+            return LeaseAnswer { uploads: Vec::new(), lease_ms, describe, lacks };
         }
-        let offer = self.within(wait_ms, |world| world.offers.pop_front()).await;
+        let give = |world: &mut World| {
+            let offer = world.offers.pop_front()?;
+            world.speaks = world.speaks_then.take().unwrap_or(world.speaks);
+            Some(offer)
+        };
+        let offer = self.within(wait_ms, give).await;
         let uploads = offer.into_iter().collect();
-        Answer::json(200, &LeaseAnswer { uploads, lease_ms, describe: Vec::new(), lacks: Vec::new() })
+        LeaseAnswer { uploads, lease_ms, describe: Vec::new(), lacks: Vec::new() }
     }
 
-    async fn chunks(&self, request: ChunksRequest) -> Answer {
+    async fn chunks(&self, request: ChunksRequest) -> ChunksAnswer {
         let stored = |world: &mut World| {
-            let known = world.chunks.get(&request.lease.run)?;
+            let known = world.chunks.get(&request.lease.span)?;
             let found = (request.from..request.from.saturating_add(request.count))
                 .map_while(|sequence| known.iter().find(|chunk| chunk.sequence == sequence).cloned());
             Some(found.collect::<Vec<_>>()).filter(|found| !found.is_empty())
         };
-        let chunks = self.within(request.wait_ms, stored).await.unwrap_or_default();
-        Answer::json(200, &ChunksAnswer { chunks })
+        ChunksAnswer { chunks: self.within(request.wait_ms, stored).await.unwrap_or_default() }
     }
 
-    fn report(&self, request: &ReportRequest) -> Answer {
-        let answer = self.change(|world| {
+    fn report(&self, request: &ReportRequest) -> ReportAnswer {
+        self.change(|world| {
             world.reports += 1;
             for report in &request.leases {
                 if !report.started.is_empty() {
                     world.said.push(Said::Started(report.lease, report.started.clone()));
                 }
             }
-            let named = |runs: &HashSet<i64>| {
+            let named = |spans: &HashSet<i64>| {
                 let keys = request.leases.iter().map(|report| report.lease);
-                keys.filter(|key| runs.contains(&key.run)).collect::<Vec<_>>()
+                keys.filter(|key| spans.contains(&key.span)).collect::<Vec<_>>()
             };
             ReportAnswer { cancelled: named(&world.cancelled), lost: named(&world.lost), lease_ms: world.lease_ms }
-        });
-        Answer::json(200, &answer)
+        })
     }
 
-    fn hand_back(&self, request: &ReturnRequest) -> Answer {
+    fn hand_back(&self, request: &ReturnRequest) -> ReportAnswer {
         let said = request.leases.iter().map(|back| Said::Returned(back.lease, back.reason));
         self.change(|world| world.said.extend(said));
-        Answer::json(200, &ReportAnswer::default())
+        ReportAnswer::default()
     }
 
-    fn missing(&self, request: MissingRequest) -> Answer {
+    fn missing(&self, request: MissingRequest) -> ReportAnswer {
         let MissingRequest { lease, chunks, header, .. } = request;
         let said = if header { Said::NoHeader(lease) } else { Said::Missing(lease, chunks) };
         self.change(|world| world.said.push(said));
-        Answer::json(200, &ReportAnswer::default())
+        ReportAnswer::default()
     }
 
-    fn complete(&self, request: CompleteRequest) -> Answer {
+    fn complete(&self, request: CompleteRequest) -> CompleteAnswer {
         let one = |world: &mut World, complete: Complete| {
-            let run = complete.lease.run;
-            if world.fenced.contains(&run) {
+            let span = complete.lease.span;
+            if world.fenced.contains(&span) {
                 let message = "the lease has passed to another".to_owned();
                 return Item::Error(ErrorBody { code: ErrorCode::Fenced, message, hint: None });
             }
-            let recorded = complete.jobs.len();
-            let done = world.completed.entry(run).or_default();
+            let recorded = complete.results.iter().map(|result| result.jobs.len()).sum::<usize>();
+            let done = world.completed.entry(span).or_default();
             *done += recorded;
-            let ended = Some(&*done) == world.run_sizes.get(&run);
-            world.said.push(Said::Completed(complete.lease, complete.jobs));
+            let ended = Some(&*done) == world.span_sizes.get(&span);
+            world.said.push(Said::Completed(complete.lease, complete.results));
             Item::Ok(Completed { recorded: recorded as u32, ended })
         };
         let leases = self.change(|world| request.leases.into_iter().map(|complete| one(world, complete)).collect());
-        Answer::json(200, &CompleteAnswer { leases })
+        CompleteAnswer { leases }
     }
 
-    fn result_urls(&self, request: &ResultUrlRequest) -> Answer {
+    fn result_urls(&self, request: &ResultUrlRequest) -> ResultUrls {
         let storage = self.change(|world| world.results_to.clone().unwrap_or_else(|| world.storage.clone()));
         let put = |want: &WantResult| {
             let url = format!("{storage}/result/{}", want.sha256);
             let headers = [("content-length".to_owned(), want.length.to_string())].into();
             Item::Ok(SignedPut { url, headers, expires_in_s: 900 })
         };
-        Answer::json(200, &ResultUrls { results: request.results.iter().map(put).collect() })
+        ResultUrls { results: request.results.iter().map(put).collect() }
     }
 
     /// Storage: serves what the world holds under the path, and takes what is put there.
@@ -569,6 +520,16 @@ async fn listen() -> TcpListener {
 
 fn read<T: DeserializeOwned>(request: &Request) -> T {
     serde_json::from_slice(&request.body).expect("a request of the API")
+}
+
+/// A request of the version that it came by, in the words of version 2.
+fn heard<T: DeserializeOwned, Old: DeserializeOwned + Into<T>>(request: &Request, old: bool) -> T {
+    if old { read::<Old>(request).into() } else { read(request) }
+}
+
+/// An answer in the version that was asked by.
+fn said<T: Serialize, Old: Serialize + From<T>>(answer: T, old: bool) -> Answer {
+    if old { Answer::json(200, &Old::from(answer)) } else { Answer::json(200, &answer) }
 }
 
 fn problem(status: u16, code: ErrorCode, message: &str) -> Answer {

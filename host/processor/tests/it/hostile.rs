@@ -16,8 +16,8 @@ async fn refused(mill: &Mill, sent: &Sent, why: &str) {
 
 /// Asserts that file 0 is refused without a sealed reason: there is nobody it could be sealed for.
 async fn refused_unsealed(mill: &Mill, sent: &Sent) {
-    let completion = mill.fake.completion(sent.run_of(0), 0).await;
-    assert_eq!((completion.outcome, completion.sealed), (Outcome::Refused, None));
+    let completion = mill.fake.completion(sent.span_of(0), 0).await;
+    assert_eq!((completion.jobs[0].outcome, completion.sealed), (Outcome::Refused, None));
 }
 
 fn nobody_came_elsewhere(mill: &Mill) {
@@ -49,7 +49,7 @@ async fn a_release_that_the_header_does_not_name_never_runs() {
     let get = mill.fake.put("other", &other);
     mill.fake.world(|world| world.component = Some(get));
     let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
-    sent.offer_with(&mill.fake, |leased| leased.release = Digest::of(&other).to_string());
+    sent.offer_with(&mill.fake, |leased| leased.spans[0].release = Digest::of(&other).to_string());
     refused(&mill, &sent, "the header does not name release").await;
     assert_eq!(mill.fake.world(|world| world.fetched.get("other").copied()), None);
 }
@@ -71,7 +71,7 @@ async fn an_altered_header_is_reported_missing_and_refuses_nothing() {
     *altered.last_mut().expect("bytes") ^= 1;
     mill.fake.replies(&format!("{}/header", sent.leased.upload), [Reply::Bytes(altered)]);
     sent.offer(&mill.fake);
-    mill.fake.no_header(sent.run_of(0)).await;
+    mill.fake.no_header(sent.span_of(0)).await;
     assert_eq!(mill.end().await.jobs_completed, 0);
 }
 
@@ -123,7 +123,7 @@ async fn a_component_that_every_download_damages_blames_no_release() {
     mill.fake.world(|world| world.component = Some(get));
     let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
     sent.offer(&mill.fake);
-    assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::NodeFault);
+    assert_eq!(mill.fake.returned(sent.span_of(0)).await, ReturnReason::NodeFault);
     mill.fake.replies("flaky", [Reply::Bytes(mill.component.clone())]);
     let sent = mill.upload(&[noise(10, 2)]).seal(&mill.fake);
     sent.offer(&mill.fake);
@@ -139,11 +139,11 @@ async fn a_header_for_another_pool_is_handed_back_unrun_and_refused_at_last() {
     let header = get.clone();
     sent.offer_with(&mill.fake, |leased| leased.header = header);
     // Not refused for good: another processor of the pool may have a key that this one has not.
-    assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::NodeFault);
+    assert_eq!(mill.fake.returned(sent.span_of(0)).await, ReturnReason::NodeFault);
     let again = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
     again.offer_with(&mill.fake, |leased| {
         leased.header = get;
-        leased.runs[0].attempt = 3;
+        leased.spans[0].attempt = 3;
     });
     refused_unsealed(&mill, &again).await;
     assert_eq!((sent.fetched(&mill.fake, 0), again.fetched(&mill.fake, 0)), (0, 0));
@@ -165,7 +165,7 @@ async fn an_old_upload_is_not_run_again() {
 async fn a_file_where_the_header_has_it_not_is_refused() {
     let mill = Mill::start(super::counts()).await;
     let sent = mill.upload(&[noise(100_000, 1)]).seal(&mill.fake);
-    sent.offer_with(&mill.fake, |leased| leased.runs[0].last_chunk = 0);
+    sent.offer_with(&mill.fake, |leased| leased.spans[0].last_chunk = 0);
     refused(&mill, &sent, "the server says that the files lie in chunks 0 to 0").await;
     let sent = mill.upload(&[noise(100_000, 1)]).seal(&mill.fake);
     sent.offer_with(&mill.fake, |leased| leased.chunks_expected = 1);
@@ -178,13 +178,13 @@ async fn a_url_elsewhere_is_not_followed() {
     let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
     let (storage, elsewhere) = (mill.fake.storage.clone(), mill.fake.elsewhere.clone());
     sent.offer_with(&mill.fake, |leased| leased.header.url = leased.header.url.replace(&storage, &elsewhere));
-    assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::NodeFault);
+    assert_eq!(mill.fake.returned(sent.span_of(0)).await, ReturnReason::NodeFault);
 
     let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
     let mut chunks = sent.chunks.clone();
     chunks[0].get.url = chunks[0].get.url.replace(&storage, &elsewhere);
     mill.fake.offer(sent.leased.clone(), chunks);
-    assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::NodeFault);
+    assert_eq!(mill.fake.returned(sent.span_of(0)).await, ReturnReason::NodeFault);
     nobody_came_elsewhere(&mill);
 }
 
@@ -194,7 +194,7 @@ async fn a_result_is_not_put_elsewhere() {
     mill.fake.world(|world| world.results_to = Some(mill.fake.elsewhere.clone()));
     let sent = mill.upload(&[noise(100, 1)]).seal(&mill.fake);
     sent.offer(&mill.fake);
-    assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::NodeFault);
+    assert_eq!(mill.fake.returned(sent.span_of(0)).await, ReturnReason::NodeFault);
     nobody_came_elsewhere(&mill);
 }
 
@@ -204,7 +204,7 @@ async fn a_redirect_is_not_followed() {
     let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
     mill.fake.replies(&sent.key(0), [Reply::Redirect(format!("{}/chunk", mill.fake.elsewhere))]);
     sent.offer(&mill.fake);
-    assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::Stalled);
+    assert_eq!(mill.fake.returned(sent.span_of(0)).await, ReturnReason::Stalled);
     nobody_came_elsewhere(&mill);
 }
 
@@ -225,8 +225,8 @@ async fn what_a_captive_portal_answers_before_storage_counts_against_no_job() {
             _ => mill.fake.world(|world| world.put_reply = Some(Reply::Portal(status))),
         }
         // At an attempt at which a fault of the node's would end it.
-        sent.offer_with(&mill.fake, |leased| leased.runs[0].attempt = 16);
-        assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::Stalled, "{what}");
+        sent.offer_with(&mill.fake, |leased| leased.spans[0].attempt = 16);
+        assert_eq!(mill.fake.returned(sent.span_of(0)).await, ReturnReason::Stalled, "{what}");
         mill.fake.replies("hidden", [Reply::Bytes(mill.component.clone())]);
     }
     let totals = mill.end().await;
@@ -265,7 +265,7 @@ async fn a_chunk_in_memory_is_not_handed_to_another_header_of_the_same_upload() 
     // Two files in one chunk, which therefore stays in memory.
     let files = [noise(1000, 1), noise(1000, 2)];
     let victim = mill.upload(&files).seal(&mill.fake);
-    victim.offer_with(&mill.fake, |leased| leased.runs[0].indexes = vec![0]);
+    victim.offer_with(&mill.fake, |leased| leased.spans[0].jobs = vec![0]);
     assert_eq!(mill.result(&victim, 0).await.outcome, filemill_seal::Outcome::Succeeded);
 
     // The same upload and files, another key: its maker has the sealed chunk only.
@@ -297,7 +297,7 @@ async fn chunks_that_are_not_what_was_stored_are_reported_missing() {
         };
         mill.fake.replies(&sent.key(0), [reply]);
         sent.offer(&mill.fake);
-        assert_eq!(mill.fake.missing(sent.run_of(0)).await, [(0, sent.chunks[0].get.sha256.clone())], "{case}");
+        assert_eq!(mill.fake.missing(sent.span_of(0)).await, [(0, sent.chunks[0].get.sha256.clone())], "{case}");
         altered.push(sent);
     }
     let totals = mill.end().await;
@@ -310,7 +310,7 @@ async fn a_header_that_is_gone_is_reported_missing_and_is_no_fault_of_the_node()
     let lacking = mill.upload(&[noise(1000, 1)]).seal(&mill.fake);
     mill.fake.replies(&format!("{}/header", lacking.leased.upload), [Reply::Status(404)]);
     lacking.offer(&mill.fake);
-    mill.fake.no_header(lacking.run_of(0)).await;
+    mill.fake.no_header(lacking.span_of(0)).await;
     let totals = mill.end().await;
     assert_eq!((totals.objects_missing, totals.leases_returned), (1, 0));
 }
@@ -321,7 +321,7 @@ async fn a_chunk_in_the_middle_of_a_streamed_file_can_be_missing_too() {
     let sent = mill.upload(&[noise(500_000, 1)]).seal(&mill.fake);
     mill.fake.replies(&sent.key(5), [Reply::Status(404)]);
     sent.offer(&mill.fake);
-    assert_eq!(mill.fake.missing(sent.run_of(0)).await, [(5, sent.chunks[5].get.sha256.clone())]);
+    assert_eq!(mill.fake.missing(sent.span_of(0)).await, [(5, sent.chunks[5].get.sha256.clone())]);
     assert_eq!(mill.end().await.jobs_completed, 0);
 }
 
@@ -331,11 +331,11 @@ async fn a_release_that_does_not_run_here_is_handed_back_twice_and_then_says_so(
     let mill = Mill::start(component).await;
     for attempt in [1, 2] {
         let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
-        sent.offer_with(&mill.fake, |leased| leased.runs[0].attempt = attempt);
-        assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::NodeFault);
+        sent.offer_with(&mill.fake, |leased| leased.spans[0].attempt = attempt);
+        assert_eq!(mill.fake.returned(sent.span_of(0)).await, ReturnReason::NodeFault);
     }
     let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
-    sent.offer_with(&mill.fake, |leased| leased.runs[0].attempt = 3);
+    sent.offer_with(&mill.fake, |leased| leased.spans[0].attempt = 3);
     let result = mill.result(&sent, 0).await;
     assert_eq!(result.outcome, filemill_seal::Outcome::HostFailed);
     let message = result.failure.expect("a failure").message;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use filemill_api::{ErrorCode, LoginCode};
 use filemill_processor::{Join, JoinConfig, JoinError, NodeError, PoolFolder, ProcessorFolder, join};
 
-use crate::fake::{Fake, Said, TOKEN};
+use crate::fake::{Fake, Said, Speaks, TOKEN};
 
 const CODE: &str = "0123-4567-89AB-CDEF-GHJK-MNPQ-RSTV";
 const LOGIN: &str = "VTSR-QPNM-KJHG-FEDC-BA98-7654-3210";
@@ -172,7 +172,7 @@ async fn a_folder_belongs_to_one_server_and_where_it_stores_can_be_put_right() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pool_that_the_server_does_not_take_is_said_and_the_processor_has_joined_all_the_same() {
     let scene = Scene::new().await;
-    scene.fake.world(|world| world.conflicts.insert(filemill_api::paths::v1::POOLS.to_owned()));
+    scene.fake.world(|world| world.conflicts.insert(filemill_api::paths::POOLS.to_owned()));
     let joined = scene.join().await.expect("joined");
     assert!(joined.unpublished.is_some_and(|why| why.contains("it exists and differs")));
     assert!(scene.folder().joined().expect("read").is_some());
@@ -262,7 +262,7 @@ async fn keys_that_a_processor_had_already_are_never_deleted() {
 async fn keys_that_the_server_may_have_taken_are_kept_until_it_says_otherwise() {
     let scene = Scene::new().await;
     let folder = scene.folder();
-    let undecided = || scene.fake.world(|world| world.unavailable.insert(filemill_api::paths::v1::POOLS.to_owned(), 1));
+    let undecided = || scene.fake.world(|world| world.unavailable.insert(filemill_api::paths::POOLS.to_owned(), 1));
     undecided();
     let error = scene.join_at_once().await.expect_err("nobody knows");
     assert!(matches!(error, JoinError::Away { .. }) && error.hint().contains("same line again"), "{error}");
@@ -313,7 +313,7 @@ async fn a_busy_server_is_waited_for_and_no_refusal_of_the_code() {
         assert!(error.hint().contains("same line again"), "{}", error.hint());
     }
     scene.fake.world(|world| world.join_refusals = busy.into());
-    scene.fake.world(|world| world.unavailable.insert(filemill_api::paths::v1::POOLS.to_owned(), 2));
+    scene.fake.world(|world| world.unavailable.insert(filemill_api::paths::POOLS.to_owned(), 2));
     let joined = scene.join().await.expect("it was waited for");
     assert_eq!((login(&joined), &joined.unpublished), (Some(LOGIN), &None));
     assert_eq!(scene.asked(), 3 + 4);
@@ -324,12 +324,27 @@ async fn what_is_refused_for_good_is_asked_once() {
     let scene = Scene::new().await;
     let busy = [ErrorCode::Unavailable, ErrorCode::OverQuota, ErrorCode::Internal];
     let final_codes: Vec<_> = ErrorCode::ALL.into_iter().filter(|code| !busy.contains(code)).collect();
-    for code in &final_codes {
-        scene.fake.world(|world| world.join_refusals = [*code].into());
+    let mut asked = 0;
+    for code in final_codes {
+        // Of a call that takes no token this is what a server of version 1 says of a path that it does not have: it is asked in version 1, too.
+        let versions = if matches!(code, ErrorCode::Unauthenticated | ErrorCode::NotFound) { 2 } else { 1 };
+        scene.fake.world(|world| world.join_refusals = vec![code; versions].into());
         let error = scene.join().await.expect_err("refused");
         assert!(matches!(error, JoinError::Refused { .. }), "{error}");
+        asked += versions;
+        assert_eq!(scene.asked(), asked, "{}", code.code());
     }
-    assert_eq!(scene.asked(), final_codes.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_of_version_1_is_joined_alike() {
+    for speaks in [Speaks::One, Speaks::InTurn] {
+        let scene = Scene::new().await;
+        scene.fake.world(|world| world.speaks = speaks);
+        let joined = scene.join().await.expect("joined");
+        assert_eq!((login(&joined), &joined.unpublished), (Some(LOGIN), &None), "{speaks:?}");
+        assert_eq!(scene.asked(), 1, "{speaks:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

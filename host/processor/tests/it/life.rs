@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use filemill_api::paths::v1 as paths;
-use filemill_api::{ReturnReason, SealedBody};
+use filemill_api::{ReturnReason, SealedBody, paths};
 use filemill_guests::Guest;
 use filemill_processor::{NodeConfig, NodeError, PoolFolder, Renewal};
 use filemill_runtime::{Runtime, RuntimeConfig};
@@ -15,17 +14,17 @@ use super::fake::{Said, World};
 use super::mill::{Mill, Sent, noise};
 
 async fn started(mill: &Mill, sent: &Sent) {
-    let run = sent.run_of(0);
+    let span = sent.span_of(0);
     mill.fake
         .until("the job starts", |world| {
-            world.said.iter().find(|said| matches!(said, Said::Started(key, _) if key.run == run)).map(|_| ())
+            world.said.iter().find(|said| matches!(said, Said::Started(key, _) if key.span == span)).map(|_| ())
         })
         .await;
 }
 
 fn completed(mill: &Mill, sent: &Sent) -> bool {
-    let run = sent.run_of(0);
-    mill.fake.world(|world| world.said.iter().any(|said| matches!(said, Said::Completed(key, _) if key.run == run)))
+    let span = sent.span_of(0);
+    mill.fake.world(|world| world.said.iter().any(|said| matches!(said, Said::Completed(key, _) if key.span == span)))
 }
 
 /// An engine that loops over files of 10 bytes and counts others, so that a slot can be seen to be free again.
@@ -44,7 +43,7 @@ async fn the_work_of_a_lost_lease_is_discarded_and_its_slot_is_free_again() {
     let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
     sent.offer(&mill.fake);
     started(&mill, &sent).await;
-    mill.fake.world(|world| world.lost.insert(sent.run_of(0)));
+    mill.fake.world(|world| world.lost.insert(sent.span_of(0)));
     let other = mill.upload(&[noise(11, 1)]).seal(&mill.fake);
     other.offer(&mill.fake);
     assert_eq!(mill.result(&other, 0).await.outcome, Outcome::Succeeded);
@@ -59,9 +58,9 @@ async fn a_cancelled_job_ends_and_leaves_its_slot() {
     let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
     sent.offer(&mill.fake);
     started(&mill, &sent).await;
-    mill.fake.world(|world| world.cancelled.insert(sent.run_of(0)));
+    mill.fake.world(|world| world.cancelled.insert(sent.span_of(0)));
     // The server gives its jobs their verdict then, rather than when the lease has run out.
-    mill.fake.returned(sent.run_of(0)).await;
+    mill.fake.returned(sent.span_of(0)).await;
     let other = mill.upload(&[noise(11, 1)]).seal(&mill.fake);
     other.offer(&mill.fake);
     assert_eq!(mill.result(&other, 0).await.outcome, Outcome::Succeeded);
@@ -94,11 +93,11 @@ async fn a_short_lease_is_reported_from_its_beginning() {
 async fn a_fenced_completion_is_dropped_and_the_others_count() {
     let mill = Mill::start(super::counts()).await;
     let sent = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
-    mill.fake.world(|world| world.fenced.insert(sent.run_of(0)));
+    mill.fake.world(|world| world.fenced.insert(sent.span_of(0)));
     sent.offer(&mill.fake);
     let other = mill.upload(&[noise(11, 1)]).seal(&mill.fake);
     other.offer(&mill.fake);
-    let completion = mill.fake.completion(other.run_of(0), 0).await;
+    let completion = mill.fake.completion(other.span_of(0), 0).await;
     assert!(matches!(completion.sealed, Some(SealedBody::Inline(_))));
     let totals = mill.end().await;
     assert_eq!((totals.jobs_completed, totals.leases_lost), (1, 1));
@@ -112,13 +111,13 @@ async fn a_run_that_comes_back_under_a_new_claim_is_run_under_that() {
     started(&mill, &sent).await;
     // The same run, as another upload's, so that this time it ends.
     let again = mill.upload(&[noise(11, 1)]).seal(&mill.fake);
-    let run = sent.run_of(0);
+    let span = sent.span_of(0);
     again.offer_with(&mill.fake, |leased| {
-        leased.runs[0].run = run;
-        leased.runs[0].fence = 2;
+        leased.spans[0].span = span;
+        leased.spans[0].fence = 2;
     });
-    let completion = mill.fake.completion(run, 0).await;
-    assert_eq!(mill.open(&again, &completion).outcome, Outcome::Succeeded);
+    let completion = mill.fake.completion(span, 0).await;
+    assert_eq!(mill.open(&again, &completion)[0].outcome, Outcome::Succeeded);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,7 +133,7 @@ async fn a_node_that_stops_finishes_what_runs_and_hands_back_the_rest() {
     started(&mill, &sent).await;
     let fake = mill.fake.clone();
     let totals = mill.end().await;
-    assert_eq!(fake.returned(sent.run_of(0)).await, ReturnReason::ShuttingDown);
+    assert_eq!(fake.returned(sent.span_of(0)).await, ReturnReason::ShuttingDown);
     assert_eq!((totals.jobs_completed, totals.leases_returned), (0, 1));
 }
 

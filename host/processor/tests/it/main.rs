@@ -2,6 +2,7 @@
 
 mod clocks;
 mod fake;
+mod format_two;
 mod hostile;
 mod http;
 mod join;
@@ -13,6 +14,7 @@ mod plugins;
 mod process;
 mod releases;
 mod seek;
+mod versions;
 
 use std::time::Duration;
 
@@ -79,9 +81,10 @@ async fn nothing_runs_before_the_server_knows_that_it_starts() {
         let mut started = Vec::new();
         for said in &world.said {
             match said {
-                Said::Started(key, indexes) => started.extend(indexes.iter().map(|index| (*key, *index))),
-                Said::Completed(key, jobs) => {
-                    assert!(jobs.iter().all(|job| started.contains(&(*key, job.index))), "{said:?}");
+                Said::Started(key, jobs) => started.extend(jobs.iter().map(|job| (*key, *job))),
+                Said::Completed(key, results) => {
+                    let mut jobs = results.iter().flat_map(|result| &result.jobs);
+                    assert!(jobs.all(|ended| started.contains(&(*key, ended.job))), "{said:?}");
                 }
                 _ => {}
             }
@@ -95,15 +98,15 @@ async fn a_large_file_runs_while_it_arrives() {
     // Forty chunks, more than twice the budget.
     let file = noise(40 * (64 << 10) - 5, 1);
     let sent = mill.upload(std::slice::from_ref(&file)).seal(&mill.fake);
-    let run = sent.run_of(0);
+    let span = sent.span_of(0);
     mill.fake.offer(sent.leased.clone(), sent.chunks[..1].to_vec());
     mill.fake
         .until("the job starts with its first chunk", |world| {
-            world.said.iter().find(|said| matches!(said, Said::Started(key, _) if key.run == run)).map(|_| ())
+            world.said.iter().find(|said| matches!(said, Said::Started(key, _) if key.span == span)).map(|_| ())
         })
         .await;
     for stored in 2..=sent.chunks.len() {
-        mill.fake.world(|world| world.chunks.insert(run, sent.chunks[..stored].to_vec()));
+        mill.fake.world(|world| world.chunks.insert(span, sent.chunks[..stored].to_vec()));
     }
     let result = mill.result(&sent, 0).await;
     assert_eq!(bytes_reported(&result), format!("{{\"bytes\":{}}}", file.len()));
@@ -173,9 +176,9 @@ async fn a_large_result_goes_to_storage() {
     let mill = Mill::start_with(floods_log(), |config| config.limits.default.log_lines = 10_000).await;
     let sent = mill.upload(&[noise(100, 1)]).seal(&mill.fake);
     sent.offer(&mill.fake);
-    let completion = mill.fake.completion(sent.run_of(0), 0).await;
+    let completion = mill.fake.completion(sent.span_of(0), 0).await;
     assert!(matches!(completion.sealed, Some(SealedBody::Object { .. })), "{completion:?}");
-    assert_eq!(completion.outcome, Outcome::OverLog);
+    assert_eq!(completion.jobs[0].outcome, Outcome::OverLog);
     mill.open(&sent, &completion);
 }
 
@@ -185,7 +188,7 @@ async fn a_large_result_that_cannot_be_stored_is_handed_back() {
     mill.fake.world(|world| world.put_reply = Some(Reply::Status(403)));
     let sent = mill.upload(&[noise(100, 1)]).seal(&mill.fake);
     sent.offer(&mill.fake);
-    assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::NodeFault);
+    assert_eq!(mill.fake.returned(sent.span_of(0)).await, ReturnReason::NodeFault);
     assert_eq!(mill.end().await.jobs_completed, 0);
 }
 
@@ -197,7 +200,7 @@ async fn headers_that_do_not_fit_together_take_turns() {
         let mut upload = mill.upload(&vec![noise(1, n); 1000]);
         upload.header.files.iter_mut().for_each(|file| file.name = vec![b'x'; 4000]);
         let sent = upload.seal(&mill.fake);
-        sent.offer_with(&mill.fake, |leased| leased.runs.truncate(1));
+        sent.offer_with(&mill.fake, |leased| leased.spans.truncate(1));
         all.push(sent);
     }
     for sent in &all {
@@ -232,7 +235,7 @@ async fn storage_that_stumbles_is_tried_again() {
 async fn a_job_that_runs_alone_is_reported_by_itself() {
     let mill = Mill::start(counts()).await;
     let sent = mill.upload(&[noise(10, 1), noise(20, 2), noise(30, 3)]).seal(&mill.fake);
-    sent.offer_with(&mill.fake, |leased| leased.runs[0].alone = true);
+    sent.offer_with(&mill.fake, |leased| leased.spans[0].alone = true);
     for index in 0..3 {
         mill.result(&sent, index).await;
     }
@@ -241,7 +244,7 @@ async fn a_job_that_runs_alone_is_reported_by_itself() {
             .said
             .iter()
             .filter_map(|said| match said {
-                Said::Started(_, indexes) => Some(indexes.clone()),
+                Said::Started(_, jobs) => Some(jobs.clone()),
                 _ => None,
             })
             .collect();
@@ -253,9 +256,7 @@ async fn a_job_that_runs_alone_is_reported_by_itself() {
 async fn a_server_that_is_away_for_a_while_costs_no_result() {
     let mill = Mill::start(counts()).await;
     mill.fake.world(|world| {
-        for path in
-            [filemill_api::paths::v1::RESULTS, filemill_api::paths::v1::LEASE_REPORT, filemill_api::paths::v1::LEASES]
-        {
+        for path in [filemill_api::paths::RESULTS, filemill_api::paths::LEASE_REPORT, filemill_api::paths::LEASES] {
             world.unavailable.insert(path.to_owned(), 2);
         }
     });
@@ -270,7 +271,7 @@ async fn an_upload_that_stalls_is_handed_back() {
     let mill = Mill::start_with(counts(), |config| config.stall = Duration::from_millis(300)).await;
     let sent = mill.upload(&[noise(300_000, 1)]).seal(&mill.fake);
     mill.fake.offer(sent.leased.clone(), sent.chunks[..1].to_vec());
-    let reason = mill.fake.returned(sent.run_of(0)).await;
+    let reason = mill.fake.returned(sent.span_of(0)).await;
     assert_eq!(reason, filemill_api::ReturnReason::Stalled);
     // Another comes in its place and is not in its way.
     let other = mill.upload(&[noise(10, 1)]).seal(&mill.fake);
@@ -284,16 +285,16 @@ async fn a_file_that_still_arrives_gives_its_place_to_one_that_is_there() {
     let mill = Mill::start_with(counts(), |config| (config.slots, config.stall) = (1, Duration::from_secs(60))).await;
     let arriving = mill.upload(&[noise(300_000, 1)]).seal(&mill.fake);
     mill.fake.offer(arriving.leased.clone(), arriving.chunks[..2].to_vec());
-    let run = arriving.run_of(0);
+    let span = arriving.span_of(0);
     mill.fake
         .until("the job starts", |world| {
-            world.said.iter().find(|said| matches!(said, Said::Started(key, _) if key.run == run)).map(|_| ())
+            world.said.iter().find(|said| matches!(said, Said::Started(key, _) if key.span == span)).map(|_| ())
         })
         .await;
     let complete = mill.upload(&[noise(300_000, 2)]).seal(&mill.fake);
     complete.offer(&mill.fake);
     assert_eq!(mill.result(&complete, 0).await.outcome, filemill_seal::Outcome::Succeeded);
-    assert_eq!(mill.fake.returned(run).await, ReturnReason::Stalled);
+    assert_eq!(mill.fake.returned(span).await, ReturnReason::Stalled);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -308,12 +309,12 @@ async fn the_time_that_an_engine_takes_is_no_stall_of_its_uploader() {
     let mill = Mill::start_with(engine, |config| config.stall = Duration::from_millis(700)).await;
     // Two files in a chunk each, leased together; the second chunk comes when the first file has run.
     let mut sent = mill.upload(&[noise(64 << 10, 1), noise(10, 2)]).seal(&mill.fake);
-    sent.leased.runs.truncate(1);
-    (sent.leased.runs[0].indexes, sent.leased.runs[0].last_chunk) = (vec![0, 1], 1);
+    sent.leased.spans.truncate(1);
+    (sent.leased.spans[0].jobs, sent.leased.spans[0].last_chunk) = (vec![0, 1], 1);
     mill.fake.offer(sent.leased.clone(), sent.chunks[..1].to_vec());
     mill.result(&sent, 0).await;
-    let run = sent.run_of(0);
-    mill.fake.world(|world| world.chunks.insert(run, sent.chunks.clone()));
+    let span = sent.span_of(0);
+    mill.fake.world(|world| world.chunks.insert(span, sent.chunks.clone()));
     assert_eq!(mill.result(&sent, 1).await.outcome, filemill_seal::Outcome::Succeeded);
 }
 

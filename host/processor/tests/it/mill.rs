@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use filemill_api::v1::{Completion, LeasedRun, LeasedUpload};
-use filemill_api::{ChunkUrl, SealedBody};
+use filemill_api::{ChunkUrl, LeasedSpan, LeasedUpload, SealedBody, SpanResult};
 use filemill_processor::{NodeConfig, NodeError, PoolFolder, Totals};
 use filemill_runtime::{Backend, Limits, ReleaseLimits, Runtime, RuntimeConfig, TimeLimit};
 use filemill_seal::{
-    ChunkSealer, Compressor, DataKey, Digest, Expected, FileEntry, Format, Header, Identity, Layout, ResultBody,
-    SealedHeader, Task, UploadId, Verdict, open_result,
+    ChunkSealer, Compressor, DataKey, Digest, Expected, FileEntry, Format, Header, Identity, Layout, Member,
+    ResultBody, SealedHeader, Task, UploadId, Verdict, open_batch, open_result,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +24,7 @@ pub(crate) struct Mill {
     pub(crate) component: Vec<u8>,
     dir: tempfile::TempDir,
     runtime: RuntimeConfig,
+    backend: fn(Runtime) -> Arc<dyn Backend>,
     stop: CancellationToken,
     node: Option<JoinHandle<Result<Totals, NodeError>>>,
 }
@@ -51,6 +51,12 @@ impl Mill {
         self
     }
 
+    /// Makes another backend of the node's runtime.
+    pub(crate) fn with_backend(mut self, backend: fn(Runtime) -> Arc<dyn Backend>) -> Self {
+        self.backend = backend;
+        self
+    }
+
     /// Starts the node of a world that was prepared, with other settings.
     pub(crate) fn started_with(mut self, change: impl FnOnce(&mut NodeConfig)) -> Self {
         let mut config = self.config();
@@ -60,7 +66,7 @@ impl Mill {
             maxima: config.limits.default.clone(),
             ..self.runtime.clone()
         });
-        let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(runtime.expect("a runtime"))];
+        let backends = vec![(self.backend)(runtime.expect("a runtime"))];
         self.node = Some(tokio::spawn(filemill_processor::run(config, backends, self.stop.clone())));
         self
     }
@@ -73,7 +79,9 @@ impl Mill {
         let get = fake.put("component", &component);
         fake.world(|world| world.component = Some(get));
         let (uploader, stop) = (Identity::generate(), CancellationToken::new());
-        Self { fake, uploader, component, dir, runtime: RuntimeConfig::default(), stop, node: None }
+        let runtime = RuntimeConfig::default();
+        let backend: fn(Runtime) -> Arc<dyn Backend> = |runtime| Arc::new(runtime);
+        Self { fake, uploader, component, dir, runtime, backend, stop, node: None }
     }
 
     pub(crate) fn config(&self) -> NodeConfig {
@@ -89,6 +97,7 @@ impl Mill {
             grace: Duration::from_secs(10),
             stall: Duration::from_secs(10),
             engines_dir: None,
+            abilities: Vec::new(),
             kept_code_bytes: NodeConfig::KEPT_CODE_DEFAULT_BYTES,
             metrics_url: None,
             limits: ReleaseLimits {
@@ -133,6 +142,26 @@ impl Mill {
         Upload { header, verdicts, stream: files.concat(), pool: recipient }
     }
 
+    /// The same with a header of format 2, and these tasks.
+    pub(crate) fn upload_two(&self, files: &[Vec<u8>], tasks: Vec<Task>) -> Upload {
+        let mut upload = self.upload(files);
+        (upload.header.format, upload.header.tasks) = (Format::Two, tasks);
+        upload
+    }
+
+    /// A task for the release that the world gives.
+    pub(crate) fn task(&self) -> Task {
+        Task { releases: vec![Digest::of(&self.component)], parameters: "{}".into() }
+    }
+
+    /// Publishes another release, and gives a task for it with these parameters.
+    pub(crate) fn another_task(&self, component: &[u8], parameters: &str) -> Task {
+        let digest = Digest::of(component);
+        let get = self.fake.put(&format!("component-{digest}"), component);
+        self.fake.world(|world| world.components.insert(digest.to_string(), get));
+        Task { releases: vec![digest], parameters: parameters.to_owned() }
+    }
+
     /// Ends the node and gives what it counted.
     pub(crate) async fn end(mut self) -> Totals {
         self.stop.cancel();
@@ -145,25 +174,44 @@ impl Mill {
         self.stop.cancel();
     }
 
-    /// Opens a completion's result as the uploader does: only what stands up to every check comes out.
-    pub(crate) fn open(&self, sent: &Sent, completion: &Completion) -> ResultBody {
-        let sealed = match completion.sealed.as_ref().expect("a sealed result") {
+    /// Opens a result as the uploader does: only what stands up to every check comes out, in the order of its jobs.
+    pub(crate) fn open(&self, sent: &Sent, result: &SpanResult) -> Vec<ResultBody> {
+        self.open_as(sent, result, &self.uploader)
+    }
+
+    /// The same with another identity that the results are sealed for.
+    pub(crate) fn open_as(&self, sent: &Sent, result: &SpanResult, reader: &Identity) -> Vec<ResultBody> {
+        let sealed = match result.sealed.as_ref().expect("a sealed result") {
             SealedBody::Inline(bytes) => bytes.0.clone(),
             SealedBody::Object { sha256, .. } => {
                 self.fake.world(|world| world.stored[&format!("result/{sha256}")].clone())
             }
         };
-        let expected =
-            Expected::from_header(&sent.header, sent.sealed.digest(), 0, completion.index).expect("such a file");
-        let result = open_result(&sealed, std::slice::from_ref(&self.uploader)).expect("it opens");
-        result.verify(&sent.header.key, &expected).expect("it is believed")
+        let readers = std::slice::from_ref(reader);
+        let expected: Vec<_> = result.jobs.iter().map(|ended| sent.expected(ended.job)).collect();
+        let bodies: Vec<_> = match (sent.header.format, &expected[..]) {
+            (Format::One, [expected]) => {
+                let opened = open_result(&sealed, readers).expect("it opens");
+                vec![opened.verify(&sent.header.key, expected).expect("it is believed")]
+            }
+            (Format::One, _) => panic!("format 1 has no batches: {result:?}"),
+            (Format::Two, expected) => {
+                let opened = open_batch(&sealed, readers).expect("it opens");
+                let members = opened.verify(&sent.header.key, expected).expect("it is believed");
+                members.into_iter().map(Member::into_body).collect()
+            }
+        };
+        for (body, ended) in bodies.iter().zip(&result.jobs) {
+            assert_eq!(body.outcome.code(), ended.outcome.code(), "the server is told what was sealed");
+        }
+        bodies
     }
 
-    /// Waits for a file's completion and opens it.
-    pub(crate) async fn result(&self, sent: &Sent, index: u32) -> ResultBody {
-        let run = sent.run_of(index);
-        let completion = self.fake.completion(run, index).await;
-        self.open(sent, &completion)
+    /// Waits for the result of a job and opens it.
+    pub(crate) async fn result(&self, sent: &Sent, job: u32) -> ResultBody {
+        let result = self.fake.completion(sent.span_of(job), job).await;
+        let place = result.jobs.iter().position(|ended| ended.job == job).expect("it is of that job");
+        self.open(sent, &result).swap_remove(place)
     }
 }
 
@@ -217,11 +265,10 @@ impl Upload {
             .collect();
         let leased = LeasedUpload {
             upload: id.clone(),
-            release: header.tasks[0].releases[0].to_string(),
             header: fake.put(&format!("{id}/header"), sealed.as_bytes()),
             chunks_expected: layout.chunk_count(),
             chunks: Vec::new(),
-            runs: runs(&layout),
+            spans: spans(&layout, &header.tasks),
         };
         Sent { header, sealed, leased, chunks, sealed_chunks }
     }
@@ -240,8 +287,15 @@ impl Sent {
         fake.offer(leased, self.chunks.clone());
     }
 
-    pub(crate) fn run_of(&self, index: u32) -> i64 {
-        self.leased.runs.iter().find(|run| run.indexes.contains(&index)).expect("such a file").run
+    pub(crate) fn span_of(&self, job: u32) -> i64 {
+        self.leased.spans.iter().find(|span| span.jobs.contains(&job)).expect("such a job").span
+    }
+
+    /// What its uploader knows of a job.
+    fn expected(&self, job: u32) -> Expected<'_> {
+        let files = self.header.files.len() as u32;
+        let of = Expected::from_header(&self.header, self.sealed.digest(), job / files, job % files);
+        of.expect("such a job")
     }
 
     pub(crate) fn key(&self, sequence: u32) -> String {
@@ -257,23 +311,27 @@ fn chunk_key(upload: &str, sequence: u32) -> String {
     format!("{upload}/{sequence}")
 }
 
-/// The runs as a server makes them: at most 64 neighbours in the same chunks.
-fn runs(layout: &Layout) -> Vec<LeasedRun> {
+/// The spans as a server makes them: at most 64 neighbours in the same chunks, of one task.
+fn spans(layout: &Layout, tasks: &[Task]) -> Vec<LeasedSpan> {
     static NEXT: AtomicI64 = AtomicI64::new(1);
-    let mut runs = Vec::new();
-    for range in layout.job_ranges() {
-        let indexes: Vec<u32> = (range.first_index..range.first_index + range.count).collect();
-        runs.extend(indexes.chunks(64).map(|indexes| LeasedRun {
-            run: NEXT.fetch_add(1, Ordering::Relaxed),
-            fence: 1,
-            indexes: indexes.to_vec(),
-            first_chunk: range.first_chunk,
-            last_chunk: range.last_chunk,
-            attempt: 1,
-            alone: false,
-        }));
+    let mut spans = Vec::new();
+    for (task, of) in (0..).zip(tasks) {
+        for range in layout.job_ranges() {
+            let first = task * layout.file_count() + range.first_index;
+            let jobs: Vec<u32> = (first..first + range.count).collect();
+            spans.extend(jobs.chunks(64).map(|jobs| LeasedSpan {
+                span: NEXT.fetch_add(1, Ordering::Relaxed),
+                fence: 1,
+                release: of.releases[0].to_string(),
+                jobs: jobs.to_vec(),
+                first_chunk: range.first_chunk,
+                last_chunk: range.last_chunk,
+                attempt: 1,
+                alone: false,
+            }));
+        }
     }
-    runs
+    spans
 }
 
 pub(crate) fn now() -> u64 {

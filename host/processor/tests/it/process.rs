@@ -69,7 +69,7 @@ async fn the_program_listens_on_nothing_logs_no_name_and_ends_well_on_a_signal()
     let token = mill.dir().join("token");
     fs::write(&token, format!("{TOKEN}\n")).expect("written");
     let mut child = Command::new(PROGRAM)
-        .args(["run", "--log-json", "--slots", "1", "--memory-budget", "8MiB", "--node", "lab-1"])
+        .args(["run", "--log-json", "--slots", "1", "--memory-budget", "8MiB", "--node", "lab-1", "--ability", "gpu"])
         .args(["--server", &mill.fake.server, "--storage-origin", &mill.fake.storage])
         .args([Path::new("--token-file"), &token, Path::new("--pool"), &mill.pool_dir()])
         .args([Path::new("--cache-dir"), &mill.dir().join("cache")])
@@ -82,13 +82,14 @@ async fn the_program_listens_on_nothing_logs_no_name_and_ends_well_on_a_signal()
     for index in 0..2 {
         mill.result(&sent, index).await;
     }
-    let node = mill.fake.world(|world| {
+    let asked = mill.fake.world(|world| {
         world.said.iter().find_map(|said| match said {
-            Said::Leased(request) => Some(request.node.clone()),
+            Said::Leased(request) => Some(request.clone()),
             _ => None,
         })
     });
-    assert!(node.expect("a lease").starts_with("lab-1-"));
+    let asked = asked.expect("a lease");
+    assert!(asked.node.starts_with("lab-1-") && asked.abilities.iter().any(|name| name == "gpu"), "{asked:?}");
     assert_eq!(listening(child.id()), Vec::<String>::new());
 
     let pid = rustix::process::Pid::from_child(&child);

@@ -66,7 +66,7 @@ async fn a_compiler_that_dies_each_time_is_tried_three_times() {
     let mill = mill.with_runtime(|runtime| runtime.compiler = compiler).started();
     for tries_so_far in [2, 3, 3] {
         let sent = send(&mill);
-        assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::NodeFault);
+        assert_eq!(mill.fake.returned(sent.span_of(0)).await, ReturnReason::NodeFault);
         assert_eq!(tries(&mill), tries_so_far);
     }
     mill.end().await;
@@ -81,7 +81,7 @@ async fn a_release_describes_itself_within_its_own_limits() {
     })
     .await;
     let sent = send(&mill);
-    assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::NodeFault);
+    assert_eq!(mill.fake.returned(sent.span_of(0)).await, ReturnReason::NodeFault);
     mill.end().await;
 }
 
@@ -93,7 +93,7 @@ async fn a_node_that_stops_waits_for_no_compiler() {
     let sent = send(&mill);
     let process = until_there(&mill.dir().join("slow")).await;
     mill.stop();
-    assert_eq!(mill.fake.returned(sent.run_of(0)).await, ReturnReason::ShuttingDown);
+    assert_eq!(mill.fake.returned(sent.span_of(0)).await, ReturnReason::ShuttingDown);
     mill.end().await;
     assert!(!compiles(&process));
 }

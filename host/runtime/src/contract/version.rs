@@ -7,9 +7,14 @@ use std::fmt;
 pub struct ContractVersion(semver::Version);
 
 impl ContractVersion {
-    /// The major: what adapters, leases and compatibility go by.
+    /// The major: what adapters go by.
     pub fn major(&self) -> u64 {
         self.0.major
+    }
+
+    /// The minor: a host runs what was built for its own one or an earlier one.
+    pub fn minor(&self) -> u64 {
+        self.0.minor
     }
 
     /// Reads `1.0.0`.

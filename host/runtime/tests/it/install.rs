@@ -1,6 +1,6 @@
 //! Components that cannot be installed, and what their author is told.
 
-use filemill_runtime::{InstallError, Runtime, RuntimeConfig, contract_majors};
+use filemill_runtime::{InstallError, Runtime, RuntimeConfig, contract_versions};
 
 use crate::harness::{job, limits, resident_kib, runtime};
 use filemill_guests::{Guest, component_for, guest, text};
@@ -19,7 +19,7 @@ fn a_good_component_names_its_contract_and_digest() {
     assert_eq!(release.contract().to_string(), "1.0.0");
     assert_eq!(release.contract().major(), 1);
     assert_eq!(release.digest(), filemill_runtime::ReleaseDigest::of(&component));
-    assert_eq!(contract_majors().collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(contract_versions().map(|version| version.to_string()).collect::<Vec<_>>(), ["1.0.0", "2.0.0"]);
 }
 
 #[test]

@@ -111,7 +111,7 @@ impl NeedSet {
     }
 
     /// As it is written down.
-    pub(super) fn as_str(&self) -> &str {
+    pub(in crate::catalog) fn as_str(&self) -> &str {
         &self.0
     }
 

@@ -186,7 +186,7 @@ async fn the_reason_of_every_wait_is_told(site: Arc<Site>) {
     let upload = site.upload(2, vec![range(0, 3, 0), range(3, 2, 1)]);
     open_one(&server, &ann, &upload).await.expect("opened");
     let state = |first_job, count, reason| StateRange { first_job, count, reason };
-    let nobody = WaitReason::NoProcessor { lacks: vec!["backend:component".to_owned(), "contract:1.0".to_owned()] };
+    let nobody = WaitReason::NoProcessor { lacks: Vec::new() };
     let jobs = || async { server.queue.jobs(&ann, &upload.id).await.expect("jobs").waiting };
     assert_eq!(jobs().await, [state(0, 5, WaitReason::Uploading)]);
     advance(&server, &ann, &upload.id, true, vec![chunk(0)]).await.expect("advanced");

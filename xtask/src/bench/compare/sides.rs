@@ -103,7 +103,7 @@ impl Measurement<'_> {
     pub(super) fn figures(&self) -> &'static [(&'static str, bool)] {
         match self {
             Self::Queue(..) => &queue::FIGURES,
-            Self::Way(_) => &[("seconds", false)],
+            Self::Way(_) => &[("seconds", false), ("cpu_s", false)],
         }
     }
 

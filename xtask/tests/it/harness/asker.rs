@@ -5,9 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use filemill_api::paths::v1 as paths;
-use filemill_api::v1::{EventKind, EventPage, UploadSummary, Uploads};
-use filemill_api::{Outcome, Release, Releases};
+use filemill_api::{EventKind, EventPage, JobOutcome, Outcome, Release, Releases, UploadSummary, Uploads, paths};
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Builder, Runtime};
 
@@ -40,7 +38,7 @@ impl Asker {
         Ok(self.uploads()?.iter().map(|upload| upload.stored).sum())
     }
 
-    /// Every result there is, by upload and index, with the number of times it was told.
+    /// Every result there is, by upload and job, with the number of times it was told.
     pub(crate) fn results(&self) -> Result<BTreeMap<(String, u32), (Outcome, usize)>> {
         let mut results = BTreeMap::new();
         let mut after = 0;
@@ -51,8 +49,10 @@ impl Asker {
             }
             after = page.next;
             for event in page.events {
-                if let EventKind::Result { index, outcome, .. } = event.kind {
-                    results.entry((event.upload, index)).or_insert((outcome, 0)).1 += 1;
+                if let EventKind::Results { jobs, .. } = event.kind {
+                    for JobOutcome { job, outcome } in jobs {
+                        results.entry((event.upload.clone(), job)).or_insert((outcome, 0)).1 += 1;
+                    }
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail};
-use filemill_api::paths::v1 as paths;
+use filemill_api::paths;
 use hyper::Method;
 use serde_json::Value;
 use xtask::engine::Engine;
@@ -118,7 +118,9 @@ fn a_release_that_the_header_does_not_name_is_not_run() -> Result<()> {
     between.api.twist(move |call, answer| {
         if call.path == paths::LEASES {
             for upload in answer["uploads"].as_array_mut().into_iter().flatten() {
-                upload["release"] = Value::from(digest.clone());
+                for span in upload["spans"].as_array_mut().into_iter().flatten() {
+                    span["release"] = Value::from(digest.clone());
+                }
             }
         }
     });

@@ -8,15 +8,17 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use filemill_api::v1::{Event, EventKind, EventPage, EventQuery, FetchAnswer, FetchRequest, FetchedResult};
-use filemill_api::{ErrorBody, ErrorCode, Item, SealedResult};
+use filemill_api::{
+    ErrorBody, ErrorCode, Event, EventKind, EventPage, EventQuery, FetchAnswer, FetchRequest, FetchedResult, Item,
+    SealedResult, v1,
+};
 use filemill_seal::Digest;
 
 use super::{Fake, Inner, problem};
 
 impl Inner {
     fn page(&mut self, query: &EventQuery) -> EventPage {
-        let EventQuery { after, mark, limit } = query;
+        let EventQuery { after, mark, limit, .. } = query;
         if self.is_foreign(*after, mark.as_deref()) {
             return EventPage { events: Vec::new(), next: 0, reset: true };
         }
@@ -24,7 +26,7 @@ impl Inner {
         let mut events: Vec<Event> =
             self.events.iter().filter(|event| event.cursor > *after).take(limit).cloned().collect();
         for event in &mut events {
-            if let EventKind::Result { sealed: Some(SealedResult::Inline(bytes)), .. } = &mut event.kind
+            if let EventKind::Results { sealed: Some(SealedResult::Inline(bytes)), .. } = &mut event.kind
                 && self.faults.damaged_inline > 0
             {
                 self.faults.damaged_inline -= 1;
@@ -50,48 +52,83 @@ impl Inner {
     }
 }
 
+/// A query of version 1, which names no device.
+pub(super) fn in_v2(query: v1::EventQuery) -> EventQuery {
+    let v1::EventQuery { after, mark, limit } = query;
+    EventQuery { after, mark, limit, device: None }
+}
+
 pub(super) async fn fetch(State(fake): State<Fake>, Json(request): Json<FetchRequest>) -> Response {
+    match fetched(&fake, request) {
+        Ok(answer) => Json(answer).into_response(),
+        Err(refusal) => *refusal,
+    }
+}
+
+pub(super) fn fetched(fake: &Fake, request: FetchRequest) -> Result<FetchAnswer, Box<Response>> {
     let mut inner = fake.lock();
     if inner.faults.old {
-        return problem(StatusCode::NOT_FOUND, ErrorCode::NotFound, "there is nothing at this path");
+        return Err(Box::new(problem(StatusCode::NOT_FOUND, ErrorCode::NotFound, "there is nothing at this path")));
     }
     if inner.faults.refused_fetches > 0 {
         inner.faults.refused_fetches -= 1;
-        return problem(StatusCode::TOO_MANY_REQUESTS, ErrorCode::OverQuota, "too many requests");
+        return Err(Box::new(problem(StatusCode::TOO_MANY_REQUESTS, ErrorCode::OverQuota, "too many requests")));
     }
     if inner.is_foreign(request.after, request.mark.as_deref()) {
-        return Json(FetchAnswer { results: Vec::new(), reset: true }).into_response();
+        return Ok(FetchAnswer { results: Vec::new(), reset: true });
     }
+    inner.seen.devices.insert(request.device.clone());
     inner.seen.wanted.extend(request.want.iter().cloned());
     inner.seen.fetched.extend(request.fetched);
-    let gone = inner.faults.results_gone;
+    let (gone, only_wanted) = (inner.faults.results_gone, inner.faults.names_only_wanted);
     let results = request.want.iter().map(|key| {
         let found = inner.events.iter().filter(|event| event.upload == key.upload && !gone);
         let mut found = found.filter_map(|event| match &event.kind {
-            EventKind::Result { index, outcome, sealed } if *index == key.index => Some((*outcome, sealed.clone())),
+            EventKind::Results { jobs, sealed } if jobs.iter().any(|one| one.job == key.job) => {
+                Some((jobs.clone(), sealed.clone()))
+            }
             _ => None,
         });
         match found.next_back() {
-            Some((outcome, sealed)) => {
+            Some((mut jobs, sealed)) => {
                 let sha256 = match &sealed {
                     Some(SealedResult::Inline(bytes)) => Some(Digest::of(&bytes.0).to_string()),
                     _ => None,
                 };
-                Item::Ok(FetchedResult { outcome, sealed, sha256, kept: true })
+                jobs.retain(|one| !only_wanted || one.job == key.job);
+                Item::Ok(FetchedResult { jobs, sealed, sha256, kept: true })
             }
             None => Item::Error(ErrorBody { code: ErrorCode::NotFound, message: "no such result".into(), hint: None }),
         }
     });
-    Json(FetchAnswer { results: results.collect(), reset: false }).into_response()
+    Ok(FetchAnswer { results: results.collect(), reset: false })
 }
 
 pub(super) async fn events(State(fake): State<Fake>, Query(query): Query<EventQuery>) -> Json<EventPage> {
-    let mut inner = fake.lock();
-    inner.seen.read_again += u32::from(query.limit == Some(1));
-    Json(inner.page(&query))
+    Json(read(&fake, &query))
 }
 
-pub(super) async fn stream(State(fake): State<Fake>, Query(query): Query<EventQuery>, headers: HeaderMap) -> Response {
+pub(super) fn read(fake: &Fake, query: &EventQuery) -> EventPage {
+    let mut inner = fake.lock();
+    inner.seen.devices.insert(query.device.clone());
+    inner.seen.read_again += u32::from(query.limit == Some(1));
+    inner.page(query)
+}
+
+pub(super) async fn stream(state: State<Fake>, Query(query): Query<EventQuery>, headers: HeaderMap) -> Response {
+    streamed(state, query, &headers, |page| serde_json::to_string(&page).unwrap())
+}
+
+pub(super) async fn stream_v1(state: State<Fake>, Query(query): Query<v1::EventQuery>, headers: HeaderMap) -> Response {
+    streamed(state, in_v2(query), &headers, |page| serde_json::to_string(&v1::EventPage::from(page)).unwrap())
+}
+
+fn streamed(
+    State(fake): State<Fake>,
+    query: EventQuery,
+    headers: &HeaderMap,
+    write: fn(EventPage) -> String,
+) -> Response {
     if fake.lock().faults.no_stream {
         return problem(StatusCode::NOT_FOUND, ErrorCode::NotFound, "no streams here");
     }
@@ -99,6 +136,7 @@ pub(super) async fn stream(State(fake): State<Fake>, Query(query): Query<EventQu
     let (life, is_foreign) = {
         let mut inner = fake.lock();
         inner.seen.streams += 1;
+        inner.seen.devices.insert(query.device.clone());
         let is_foreign = inner.faults.resets > 0;
         inner.faults.resets -= u32::from(is_foreign);
         (inner.life, is_foreign)
@@ -114,11 +152,10 @@ pub(super) async fn stream(State(fake): State<Fake>, Query(query): Query<EventQu
                 false => fake.lock().page(&query),
             };
             if !page.events.is_empty() || page.reset {
-                let text =
-                    format!("event: page\nid: {}\ndata: {}\n\n", page.next, serde_json::to_string(&page).unwrap());
                 // After a reset the stream ends, as it should.
                 let after = if page.reset && !is_foreign { -1 } else { page.next };
                 let mark = page.events.last().and_then(|event| event.mark.clone());
+                let text = format!("event: page\nid: {}\ndata: {}\n\n", page.next, write(page.clone()));
                 return Some((Ok::<_, std::io::Error>(Bytes::from(text)), (fake, EventQuery { after, mark, ..query })));
             }
             // The fake's own clock, not the test's: it stands for a database that is polled.

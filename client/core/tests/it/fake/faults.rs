@@ -1,9 +1,13 @@
 //! What the fake does wrong, and what it saw.
 
+use std::collections::HashSet;
+
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use filemill_api::v1::ResultKey;
-use filemill_api::{ErrorBody, ErrorCode};
+use filemill_api::{ErrorBody, ErrorCode, ResultKey};
+
+use super::analyse::Twist;
+use super::majors::Speaks;
 
 /// What the fake does wrong, and how often or for how long.
 #[derive(Default)]
@@ -34,8 +38,22 @@ pub(crate) struct Faults {
     pub(crate) revoked: bool,
     /// Results are not streamed.
     pub(crate) no_stream: bool,
+    /// Which majors of the API it speaks.
+    pub(crate) speaks: Speaks,
     /// What becomes of sealed results on their way.
     pub(crate) cheat: Cheat,
+    /// So many results are sealed in a batch at most, where the header has format 2.
+    pub(crate) batch_of: Option<usize>,
+    /// What becomes of batches, or of what the server says of them, before they are sealed.
+    pub(crate) twist: Option<Twist>,
+    /// The next batch is this one.
+    pub(crate) instead: Option<Vec<u8>>,
+    /// The next batch is cut off behind so many bytes.
+    pub(crate) cut_at: Option<usize>,
+    /// Of a batch that is asked for again it names the job alone that was asked for.
+    pub(crate) names_only_wanted: bool,
+    /// What no processor has that is needed.
+    pub(crate) lacks: Vec<String>,
     /// Engines log this.
     pub(crate) log: Vec<filemill_seal::LogLine>,
     /// URLs lead here.
@@ -50,7 +68,7 @@ pub(crate) struct Faults {
     pub(crate) refused_opens: (u32, Option<ErrorCode>),
     /// The results of files with this index lie in storage, and are answered so often with 404 (`u32::MAX`: always).
     pub(crate) result_not_found: Option<(u32, u32)>,
-    /// It knows no marks, and no call to fetch results again.
+    /// It knows no marks, and no call to fetch results again, nor version 2.
     pub(crate) old: bool,
     /// All results lie in storage.
     pub(crate) large_results: bool,
@@ -117,7 +135,7 @@ pub(super) fn refusal(refused: &mut (u32, Option<ErrorCode>)) -> Option<ErrorBod
 pub(crate) enum Cheat {
     #[default]
     None,
-    /// The results of the first two files change places.
+    /// The first two of what is sealed change places.
     Swap,
     /// Somebody who does not know the data key makes them.
     Forge,
@@ -144,4 +162,8 @@ pub(crate) struct Seen {
     /// Results that were asked for again, and those that were said to be fetched.
     pub(crate) wanted: Vec<ResultKey>,
     pub(crate) fetched: Vec<ResultKey>,
+    /// Who read events, or asked for results again.
+    pub(crate) devices: HashSet<Option<String>>,
+    /// Calls by version 1, and by version 2.
+    pub(crate) by_major: (u32, u32),
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use filemill_api::v1::Event;
+use filemill_api::Event;
 
 use super::{Fake, Upload};
 

@@ -50,6 +50,9 @@ pub(crate) struct NodeArgs {
     /// The node's name in the server's log, to which each start adds a number of its own; this machine's name if not given.
     #[arg(long)]
     node: Option<String>,
+    /// A name of what this processor has, such as `gpu`: it is leased jobs of releases that need it, too. Repeat it for several.
+    #[arg(long = "ability", env = "FILEMILL_ABILITIES", value_delimiter = ',', value_name = "NAME")]
+    abilities: Vec<String>,
     /// How long running jobs may take to end after SIGTERM, in seconds.
     #[arg(long, default_value_t = NodeConfig::GRACE_DEFAULT.as_secs())]
     grace: u64,
@@ -97,6 +100,7 @@ pub(crate) fn prepare(place: Place, args: NodeArgs) -> anyhow::Result<Ready> {
         limits: limits.releases(),
         kept_code_bytes: args.kept_engines,
         engines_dir: Some(engines_dir),
+        abilities: args.abilities,
         metrics_url: args.metrics_url,
     };
     config.check()?;

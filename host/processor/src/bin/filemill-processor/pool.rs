@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use filemill_processor::{PoolFolder, Renewal};
+use filemill_seal::Format;
 use filemill_text::Lines;
 
 #[derive(Subcommand)]
@@ -39,6 +40,21 @@ pub(crate) enum PoolCommand {
         #[arg(long)]
         dir: PathBuf,
     },
+    /// Print the enrolment file that clients log in with. It is the same each time, but for what is asked here.
+    Enrolment {
+        /// The pool's folder.
+        #[arg(long)]
+        dir: PathBuf,
+        /// Clients that log in with it send no older format of headers than this, whatever a server says: for when every processor of
+        /// the pool reads it. Programs of release 0.1.0 do not read such a file.
+        #[arg(long, value_name = "FORMAT", value_parser = format)]
+        lowest_format: Option<Format>,
+    },
+}
+
+fn format(text: &str) -> Result<Format, String> {
+    let known = text.parse().ok().and_then(Format::from_number);
+    known.ok_or_else(|| "it has to be 1 or 2".to_owned())
 }
 
 /// Runs the command.
@@ -57,6 +73,15 @@ pub(crate) fn run(command: PoolCommand) -> anyhow::Result<()> {
             show(&mut out, &folder)?;
         }
         PoolCommand::Show { dir } => show(&mut out, &PoolFolder::open(&dir)?)?,
+        PoolCommand::Enrolment { dir, lowest_format } => {
+            let enrolment = PoolFolder::open(&dir)?.enrolment().clone();
+            let enrolment = match lowest_format {
+                Some(lowest) => enrolment.with_lowest_format(lowest),
+                None => enrolment,
+            };
+            out.json(&enrolment.to_json())?;
+            filemill_text::tell!("fingerprint  {}", enrolment.fingerprint());
+        }
     }
     out.flush()?;
     Ok(())

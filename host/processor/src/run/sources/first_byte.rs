@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use filemill_seal::FileSpan;
-
+use crate::input::UploadJob;
 use crate::run::context::SpanContext;
 use crate::telemetry::event;
 
@@ -11,8 +10,8 @@ use crate::telemetry::event;
 pub(super) struct FirstByte(Option<(Arc<SpanContext>, u32, u32)>);
 
 impl FirstByte {
-    pub(super) fn of(context: &Arc<SpanContext>, index: u32, span: &FileSpan) -> Self {
-        Self(Some((Arc::clone(context), index, span.first_chunk)))
+    pub(super) fn of(context: &Arc<SpanContext>, job: &UploadJob) -> Self {
+        Self(Some((Arc::clone(context), job.number, job.file.first_chunk)))
     }
 
     pub(super) fn read(&mut self) {

@@ -8,7 +8,7 @@ use filemill_seal::{Digest, FileSpan};
 use tokio::sync::{mpsc, oneshot};
 
 use super::first_byte::FirstByte;
-use crate::input::Upload;
+use crate::input::{Upload, UploadJob};
 use crate::run::context::SpanContext;
 use crate::run::job::Job;
 use crate::slots::Slots;
@@ -38,8 +38,7 @@ impl Sought {
     /// The chunks that it needs are asked for by `ask`.
     pub(crate) fn new(
         context: &Arc<SpanContext>,
-        index: u32,
-        span: FileSpan,
+        job: &UploadJob,
         sha256: Digest,
         slots: Arc<Slots<Job>>,
         ask: mpsc::Sender<Asked>,
@@ -47,10 +46,10 @@ impl Sought {
         Self {
             ask,
             upload: Arc::clone(&context.upload),
-            span,
+            span: job.file,
             sha256,
             slots,
-            first: FirstByte::of(context, index, &span),
+            first: FirstByte::of(context, job),
             position: 0,
             at_hand: None,
         }

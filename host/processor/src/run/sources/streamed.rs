@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use filemill_runtime::{InputEnd, InputSource};
-use filemill_seal::FileSpan;
 use tokio::sync::mpsc;
 
 use super::first_byte::FirstByte;
+use crate::input::UploadJob;
 use crate::run::context::SpanContext;
 use crate::run::job::Job;
 use crate::slots::Slots;
@@ -30,12 +30,11 @@ pub(crate) struct Streamed {
 impl Streamed {
     pub(crate) fn new(
         context: &Arc<SpanContext>,
-        index: u32,
-        span: &FileSpan,
+        job: &UploadJob,
         slots: Arc<Slots<Job>>,
         parts: mpsc::Receiver<Part>,
     ) -> Self {
-        Self { parts, current: Bytes::new(), slots, first: FirstByte::of(context, index, span) }
+        Self { parts, current: Bytes::new(), slots, first: FirstByte::of(context, job) }
     }
 
     fn next(&mut self) -> Option<Part> {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use filemill_runtime::{InputEnd, InputSource};
-use filemill_seal::{Digest, FileSpan};
+use filemill_seal::Digest;
 
 use super::first_byte::FirstByte;
+use crate::input::UploadJob;
 use crate::run::context::SpanContext;
 
 /// A file that is in memory as a whole.
@@ -21,15 +22,9 @@ pub(crate) struct Whole {
 
 impl Whole {
     /// `sha256` was found to be that of the pieces.
-    pub(crate) fn new(
-        context: &Arc<SpanContext>,
-        index: u32,
-        span: &FileSpan,
-        pieces: &[Bytes],
-        sha256: Digest,
-    ) -> Self {
+    pub(crate) fn new(context: &Arc<SpanContext>, job: &UploadJob, pieces: &[Bytes], sha256: Digest) -> Self {
         let pieces = pieces.iter().filter(|piece| !piece.is_empty()).cloned().collect();
-        Self { pieces, sha256, position: 0, first: FirstByte::of(context, index, span) }
+        Self { pieces, sha256, position: 0, first: FirstByte::of(context, job) }
     }
 }
 

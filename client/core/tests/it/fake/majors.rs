@@ -1,0 +1,53 @@
+//! The fake by version 1 of the API, as a server of that version speaks it, or one of this version beside version 2.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use filemill_api::{OpenAnswer, Releases, v1};
+
+use super::{Fake, events, open, releases, upload_states, uploads};
+
+/// Which majors the server speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    #[default]
+    Both,
+    /// As release 0.1.0.
+    OnlyOne,
+    /// A load balancer has servers of both kinds behind it, which answer in turn.
+    InTurn,
+}
+
+pub(super) async fn releases_v1(fake: State<Fake>) -> Json<Releases> {
+    let Json(releases) = releases(fake).await;
+    Json(Releases { formats: Vec::new(), ..releases })
+}
+
+pub(super) async fn open_v1(fake: State<Fake>, Json(request): Json<v1::OpenRequest>) -> Json<OpenAnswer> {
+    open(fake, Json(request.into())).await
+}
+
+pub(super) async fn uploads_v1(fake: State<Fake>) -> Json<v1::Uploads> {
+    let Json(uploads) = uploads(fake).await;
+    Json(uploads.into())
+}
+
+pub(super) async fn upload_v1(State(fake): State<Fake>, Path(id): Path<String>) -> Response {
+    match upload_states(&fake, &id) {
+        Ok(states) => Json(v1::JobStates::from(states)).into_response(),
+        Err(refusal) => *refusal,
+    }
+}
+
+pub(super) async fn events_v1(State(fake): State<Fake>, Query(query): Query<v1::EventQuery>) -> Json<v1::EventPage> {
+    let page = events::read(&fake, &events::in_v2(query));
+    Json(page.into())
+}
+
+pub(super) async fn fetch_v1(State(fake): State<Fake>, Json(request): Json<v1::FetchRequest>) -> Response {
+    let wanted = request.want.clone();
+    match events::fetched(&fake, request.into()) {
+        Ok(answer) => Json(v1::FetchAnswer::from_v2(answer, &wanted)).into_response(),
+        Err(refusal) => *refusal,
+    }
+}
