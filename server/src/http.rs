@@ -18,6 +18,7 @@ mod routes;
 mod sign;
 mod status;
 mod texts;
+mod usage;
 mod v1;
 
 use std::sync::Arc;
@@ -68,6 +69,7 @@ fn declared() -> Declared {
         .with(route!(results::urls))
         .with(route!(results::fetch))
         .with(route!(status::health))
+        .with(route!(usage::metrics))
         .with(route!(openapi::serve))
 }
 

@@ -62,6 +62,8 @@ paths! {
     pub const OPENAPI = "/openapi.json";
 }
 
+/// `GET` → counters, as OpenMetrics text (scope operator).
+pub const METRICS: &str = "/metrics";
 /// `GET`, no token: 200 when the server can work.
 pub const HEALTH: &str = "/health";
 /// The same beside the other calls, for proxies that pass these alone.

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::health::Health;
 use super::routes::Routes;
+use super::usage::Usage;
 use crate::accounts::{Accounts, Plan};
 use crate::bounds::Bounds;
 use crate::callers::Callers;
@@ -53,6 +54,8 @@ pub(super) struct Parts {
     pub(super) documents: Documents,
     /// When the database was asked last whether it answers, and what came.
     pub(super) health: Health,
+    /// Who calls by which version of the API.
+    pub(super) usage: Usage,
 }
 
 /// What the routes say of themselves.
@@ -71,7 +74,7 @@ impl Parts {
     pub(super) fn new(below: Below, described: Described, plan: Plan, bounds: Bounds, stop: CancellationToken) -> Self {
         let Below { accounts, catalog, queue, maintenance, storage } = below;
         let Described { routes, documents } = described;
-        let (callers, health) = (Callers::new(&bounds), Health::default());
-        Self { accounts, catalog, queue, maintenance, storage, plan, stop, callers, bounds, routes, documents, health }
+        let (callers, health, usage) = (Callers::new(&bounds), Health::default(), Usage::new());
+        Self { accounts, catalog, queue, maintenance, storage, plan, stop, callers, bounds, routes, documents, health, usage }
     }
 }

@@ -32,6 +32,9 @@ pub(super) struct Processor<C> {
     call: PhantomData<fn() -> C>,
 }
 
+/// A caller whose token has the scope `operator`.
+pub(super) struct Operator;
+
 /// A caller with any token.
 pub(super) struct Anyone(pub(super) Caller);
 
@@ -84,6 +87,11 @@ impl<C: Call> Permission for Processor<C> {
     const KIND: Kind = C::KIND;
 }
 
+impl Permission for Operator {
+    // A processor is refused in one of these.
+    const KIND: Kind = Kind::Offer;
+}
+
 impl Permission for Anyone {
     const KIND: Kind = Kind::User;
 }
@@ -109,6 +117,15 @@ impl FromRequestParts<App> for User {
         let caller = authenticated(parts)?;
         caller.require(&[Scope::User])?;
         Ok(Self(caller))
+    }
+}
+
+impl FromRequestParts<App> for Operator {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Refusal> {
+        authenticated(parts)?.require(&[Scope::Operator])?;
+        Ok(Self)
     }
 }
 

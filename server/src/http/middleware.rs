@@ -73,6 +73,9 @@ async fn admit(app: &App, request: Request, next: Next) -> Response {
         Err(refusal) => return refusal.into_response(),
     };
     head.extensions.insert(ticket.clone());
+    if ticket.caller.is_ok() {
+        app.usage.count(head.uri.path(), &head.headers);
+    }
     let request = Request::from_parts(head, body);
     let response = run(&ticket.clock, request, next).await;
     ticket.worked_on();

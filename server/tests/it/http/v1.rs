@@ -9,6 +9,7 @@ use filemill_api::{
     AdvanceAnswer, AdvanceRequest, AdvanceUpload, Base64, ChunksAnswer, CompleteAnswer, Completed, Item, JobOutcome,
     OpenAnswer, OpenTask, Outcome, SealedBody, SealedResult, UploadState, WaitReason, paths,
 };
+use filemill_server::accounts::Scope;
 use reqwest::StatusCode;
 
 use super::{Mill, POOL, Sample, ok, one, want};
@@ -145,6 +146,26 @@ async fn version_1_cannot_ask_for_a_trial() {
     let answer = mill.post(&mill.user, paths::v1::UPLOADS, &request).await;
     assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY);
     assert!(answer.text().await.unwrap().contains("missing field `release`"));
+    mill.stop().await;
+}
+
+#[tokio::test]
+async fn who_still_uses_version_1_is_told_to_operators() {
+    let mill = Mill::start().await;
+    let operator = mill.admin.create_token("acme", "olga", Scope::Operator, None).await.unwrap().text;
+    for (path, agent) in [(paths::v1::WHOAMI, "filemill/0.1.0"), (paths::WHOAMI, "filemill-processor/0.2.0")] {
+        let asked = mill.http.get(mill.url(path)).bearer_auth(&mill.user).header("user-agent", agent);
+        assert_eq!(asked.send().await.unwrap().status(), StatusCode::OK);
+    }
+    // Whoever has no token is not counted.
+    mill.http.get(mill.url(paths::v1::WHOAMI)).header("user-agent", "stranger/1").send().await.unwrap();
+    let text = mill.get(&operator, paths::METRICS).await.text().await.unwrap();
+    assert!(text.contains(r#"filemill_server_requests_total{api="1",agent="filemill/0.1.0"} 1"#), "{text}");
+    assert!(text.contains(r#"filemill_server_requests_total{api="2",agent="filemill-processor/0.2.0"} 1"#), "{text}");
+    assert!(!text.contains("stranger"), "{text}");
+    for token in [&mill.user, &mill.processor] {
+        assert_eq!(mill.get(token, paths::METRICS).await.status(), StatusCode::FORBIDDEN);
+    }
     mill.stop().await;
 }
 

@@ -1,0 +1,138 @@
+//! Who still uses which version of the API: requests by version and by the program that made them, for an operator's collector to ask for.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_TYPE, USER_AGENT};
+use axum::response::{IntoResponse, Response};
+use filemill_api::paths::{self, is_v1};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+use super::app::App;
+use super::auth::Operator;
+use super::problem::Refusal;
+
+/// As OpenMetrics 1.0 is sent.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Programs that are told apart. A caller chooses what it says that it is, and each costs memory for good.
+const MOST_AGENTS: usize = 64;
+/// Longest name of a program, in bytes.
+const MOST_AGENT_BYTES: usize = 48;
+/// What all others are called.
+const OTHER: &str = "other";
+
+/// Whose request it was.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    /// Major of the API.
+    api: &'static str,
+    /// Program and version, as it says.
+    agent: String,
+}
+
+/// Requests so far, since the server started.
+pub(super) struct Usage {
+    registry: Registry,
+    requests: Family<Labels, Counter>,
+    agents: Mutex<HashSet<String>>,
+}
+
+impl Usage {
+    pub(super) fn new() -> Self {
+        let requests = Family::<Labels, Counter>::default();
+        let mut registry = Registry::with_prefix("filemill_server");
+        registry.register(
+            "requests",
+            "Requests of callers whose token holds, by the version of the API and by the program that they say they are",
+            requests.clone(),
+        );
+        Self { registry, requests, agents: Mutex::default() }
+    }
+
+    /// Counts a request whose caller is known.
+    pub(super) fn count(&self, path: &str, headers: &HeaderMap) {
+        let api = if is_v1(path) { "1" } else { "2" };
+        self.requests.get_or_create(&Labels { api, agent: self.agent(headers) }).inc();
+    }
+
+    fn agent(&self, headers: &HeaderMap) -> String {
+        let said = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        // Of what follows a blank, browsers write a novel.
+        let said = said.split(' ').next().unwrap_or_default();
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_' | b'+');
+        if said.is_empty() || said.len() > MOST_AGENT_BYTES || !said.bytes().all(is_plain) {
+            return OTHER.to_owned();
+        }
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        if agents.len() < MOST_AGENTS {
+            agents.insert(said.to_owned());
+        }
+        if agents.contains(said) { said.to_owned() } else { OTHER.to_owned() }
+    }
+
+    fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// Counters of this server since it started, as OpenMetrics text. Changes nothing.
+///
+/// Scope `operator`.
+#[utoipa::path(
+    get,
+    path = paths::METRICS,
+    tag = "status",
+    responses((status = OK, description = "OpenMetrics 1.0", body = String, content_type = "application/openmetrics-text")),
+)]
+pub(super) async fn metrics(_operator: Operator, State(app): State<App>) -> Result<Response, Refusal> {
+    let text = app.usage.text().map_err(Refusal::fault)?;
+    Ok(([(CONTENT_TYPE, OPEN_METRICS)], text).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn said(agent: &str) -> HeaderMap {
+        HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_str(agent).expect("a header"))])
+    }
+
+    #[test]
+    fn requests_are_counted_by_version_and_program() {
+        let usage = Usage::new();
+        usage.count(paths::v1::WHOAMI, &said("filemill/0.1.0"));
+        usage.count(paths::WHOAMI, &said("filemill/0.2.0"));
+        usage.count(paths::WHOAMI, &said("filemill/0.2.0"));
+        usage.count(paths::WHOAMI, &HeaderMap::new());
+        let text = usage.text().expect("text");
+        for line in [
+            r#"filemill_server_requests_total{api="1",agent="filemill/0.1.0"} 1"#,
+            r#"filemill_server_requests_total{api="2",agent="filemill/0.2.0"} 2"#,
+            r#"filemill_server_requests_total{api="2",agent="other"} 1"#,
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+
+    #[test]
+    fn whatever_callers_say_that_they_are_there_are_few_of_them() {
+        let usage = Usage::new();
+        for number in 0..1000 {
+            usage.count(paths::WHOAMI, &said(&format!("x/{number}")));
+            usage.count(paths::WHOAMI, &said(&format!("y\"}} {number}")));
+            usage.count(paths::WHOAMI, &said(&"z".repeat(number + 1)));
+        }
+        let lines = usage.text().expect("text").lines().filter(|line| !line.starts_with('#')).count();
+        assert_eq!(lines, MOST_AGENTS + 1);
+    }
+}
