@@ -75,6 +75,20 @@ impl Parts {
         let Below { accounts, catalog, queue, maintenance, storage } = below;
         let Described { routes, documents } = described;
         let (callers, health, usage) = (Callers::new(&bounds), Health::default(), Usage::new());
-        Self { accounts, catalog, queue, maintenance, storage, plan, stop, callers, bounds, routes, documents, health, usage }
+        Self {
+            accounts,
+            catalog,
+            queue,
+            maintenance,
+            storage,
+            plan,
+            stop,
+            callers,
+            bounds,
+            routes,
+            documents,
+            health,
+            usage,
+        }
     }
 }

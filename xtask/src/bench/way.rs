@@ -251,7 +251,10 @@ struct Timed {
 fn timed(command: &mut Command) -> Result<Timed> {
     let report = tempfile::NamedTempFile::new()?;
     let mut time = Command::new("/usr/bin/time");
-    time.args(["--format", "%M %U %S", "--output"]).arg(report.path()).arg(command.get_program()).args(command.get_args());
+    time.args(["--format", "%M %U %S", "--output"])
+        .arg(report.path())
+        .arg(command.get_program())
+        .args(command.get_args());
     time.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let begun = Instant::now();
     let output = time
