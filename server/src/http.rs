@@ -69,7 +69,7 @@ fn declared() -> Declared {
         .with(route!(results::urls))
         .with(route!(results::fetch))
         .with(route!(status::health))
-        .with(route!(usage::metrics))
+        .with(route!(status::metrics))
         .with(route!(openapi::serve))
 }
 

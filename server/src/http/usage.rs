@@ -3,23 +3,15 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_TYPE, USER_AGENT};
-use axum::response::{IntoResponse, Response};
-use filemill_api::paths::{self, is_v1};
+use axum::http::header::USER_AGENT;
+use filemill_api::paths::is_v1;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-use super::app::App;
-use super::auth::Operator;
-use super::problem::Refusal;
-
-/// As OpenMetrics 1.0 is sent.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Programs that are told apart. A caller chooses what it says that it is, and each costs memory for good.
 const MOST_AGENTS: usize = 64;
 /// Longest name of a program, in bytes.
@@ -76,30 +68,18 @@ impl Usage {
         if agents.contains(said) { said.to_owned() } else { OTHER.to_owned() }
     }
 
-    fn text(&self) -> Result<String, std::fmt::Error> {
+    /// All of it, as OpenMetrics has it.
+    pub(super) fn text(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
     }
 }
 
-/// Counters of this server since it started, as OpenMetrics text. Changes nothing.
-///
-/// Scope `operator`.
-#[utoipa::path(
-    get,
-    path = paths::METRICS,
-    tag = "status",
-    responses((status = OK, description = "OpenMetrics 1.0", body = String, content_type = "application/openmetrics-text")),
-)]
-pub(super) async fn metrics(_operator: Operator, State(app): State<App>) -> Result<Response, Refusal> {
-    let text = app.usage.text().map_err(Refusal::fault)?;
-    Ok(([(CONTENT_TYPE, OPEN_METRICS)], text).into_response())
-}
-
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
+    use filemill_api::paths;
 
     use super::*;
 
