@@ -9,3 +9,6 @@ create table devices (
     seen_at    bigint not null,
     primary key (member, device)
 );
+
+-- Members that have read something go on as they did, until a device of theirs says otherwise.
+insert into devices (member, device, taken, taken_mark, seen_at) select id, '', taken, taken_mark, {now} from members where taken > 0;

@@ -1,5 +1,7 @@
 //! Numbers sets of needs in the database, and keeps up with those that other servers have numbered.
 
+use std::sync::PoisonError;
+
 use super::handle::Catalog;
 use super::needs::{Abilities, NeedSet};
 use crate::refusal::from_store;
@@ -54,14 +56,26 @@ impl Catalog {
         Ok(some)
     }
 
-    /// Learns the sets that other servers have numbered; where that fails, the next time.
+    /// Learns all sets as the database has them, which another may have been put in place of; where that fails, the next time.
     pub(crate) async fn keep_up_with_needs(&self) {
-        if let Err(error) = self.learn_numbers().await {
-            let _logged = from_store("learn what runs may need", &error);
+        match self.core.store.need_sets_after(0).await {
+            Ok(rows) => {
+                if !self.core.numbers.learn_all(rows) {
+                    self.core.needs.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                }
+            }
+            Err(error) => {
+                let _logged = from_store("learn what runs may need", &error);
+            }
         }
     }
 
-    /// How many sets are known: whoever has looked through them looks again when there are more.
+    /// Another number whenever what is known of sets has changed: whoever has looked through them looks again.
+    pub(crate) fn need_changes(&self) -> usize {
+        self.core.numbers.changes()
+    }
+
+    /// How many sets are known.
     pub(crate) fn need_sets(&self) -> usize {
         self.core.numbers.len()
     }

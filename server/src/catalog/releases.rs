@@ -26,11 +26,11 @@ pub(super) const MAX_CONTRACT: u32 = 30;
 /// However long ago, in milliseconds.
 const EVER_MS: i64 = i64::MAX / 2;
 
-/// Whether two rows are of the same release. What it needs is said anew by a server that knows names of one that was published through one
-/// that did not.
-fn is_same(known: &ReleaseRow, row: &ReleaseRow) -> bool {
+/// Whether two rows are of the same release. The minor version of its contract is said anew by a server that knows names of one that was
+/// published through one that did not; then it needs no more than that.
+fn is_same(known: &ReleaseRow, row: &ReleaseRow, named: &[&str]) -> bool {
     let of_bits = ReleaseRow { needs: row.needs, ..known.clone() };
-    known == row || (known.needs <= MOST_BITS && of_bits == *row)
+    known == row || (known.needs <= MOST_BITS && named.is_empty() && of_bits == *row)
 }
 
 /// The highest number of needs that is a bit.
@@ -120,17 +120,21 @@ impl Catalog {
             let mut tx = self.core.store.begin().await?;
             let new = choose_default(&mut tx, &row).await?;
             let known = tx.release(&row.digest).await?;
-            if let (Some(said), Some(document)) = (&said, description)
-                && known.as_ref().is_some_and(|known| is_same(known, &row))
-            {
-                said.publish(&mut tx, &row.digest, document).await?;
+            if known.as_ref().is_some_and(|known| is_same(known, &row, &names)) {
+                if known.as_ref().is_some_and(|known| known.needs < row.needs) {
+                    tx.set_release_needs(&row.digest, row.needs).await?;
+                }
+                if let (Some(said), Some(document)) = (&said, description) {
+                    said.publish(&mut tx, &row.digest, document).await?;
+                }
             }
             tx.commit().await?;
             Ok::<_, StoreError>((new, known))
         };
         let (new, known) = added.await.map_err(|error| from_store("add release", &error))?;
+        self.core.needs.lock().unwrap_or_else(PoisonError::into_inner).remove(&row.digest);
         match known {
-            Some(known) if !is_same(&known, &row) => Err(conflict(
+            Some(known) if !is_same(&known, &row, &names) => Err(conflict(
                 format!("release `{}` is known as {} {}", row.digest, known.engine, known.version),
                 "a release is immutable: build a new one",
             )),

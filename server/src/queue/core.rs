@@ -31,8 +31,8 @@ impl Default for QueueConfig {
     }
 }
 
-/// A member, and which of its devices.
-type Reader = (i64, Option<Device>);
+/// How far the devices of one member have taken in its events.
+pub(super) type DevicesTaken = HashMap<Option<Device>, (i64, i64)>;
 
 /// What all parts share.
 pub(crate) struct Core {
@@ -47,8 +47,8 @@ pub(crate) struct Core {
     pub(crate) events: Arc<Bell<i64>>,
     /// Rung with the uploads that have new chunks.
     pub(crate) chunks: Arc<Bell<i64>>,
-    /// How far devices of members have taken in their events (cursor and mark), as far as it is not written down yet.
-    pub(super) taken: Mutex<HashMap<Reader, (i64, i64)>>,
+    /// By member, how far its devices have taken in its events (cursor and mark), as far as it is not written down yet.
+    pub(super) taken: Mutex<HashMap<i64, DevicesTaken>>,
     /// When the events of members were given new cursors.
     pub(super) renumbered: Mutex<HashMap<i64, Instant>>,
     /// What members have written beside the queues.

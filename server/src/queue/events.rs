@@ -13,6 +13,7 @@ use super::handle::Queue;
 use super::types::{Device, Mark, Position, RecordedEvent, RecordedEvents, RecordedKind, RecordedResult};
 use crate::accounts::Caller;
 use crate::refusal::from_store;
+use crate::retry::ms;
 use crate::storage::{Object, ObjectKey};
 use crate::store::StoreError;
 use crate::store::queue::EventRow;
@@ -33,8 +34,10 @@ const RENUMBER_PAUSE: Duration = Duration::from_secs(60);
 
 /// Devices of a member whose places are kept: those that asked last.
 const MOST_DEVICES: i64 = 64;
-/// Devices whose places are kept until they are written down, in the next sweep.
-const MOST_UNWRITTEN: usize = 1 << 16;
+/// Devices of a member whose places are kept until they are written down, in the next sweep.
+const MOST_UNWRITTEN: usize = 64;
+/// How often a device that reads nothing new is written down to be there.
+const SEEN_AGAIN: Duration = Duration::from_secs(3600);
 
 /// Where a reader really goes on.
 enum Place {
@@ -91,7 +94,7 @@ impl Queue {
         if position.after <= 0 {
             return Ok(true);
         }
-        let place = self.core().store.place(caller.member, &name(position.device), position.after).await?;
+        let place = self.core().store.place(caller.member, position.after, known_mark(position)).await?;
         Ok(place.is_some_and(|place| is_of(&place, position)))
     }
 
@@ -102,7 +105,8 @@ impl Queue {
             let rows = self.core().store.events(caller.member, after, (limit.into(), bytes)).await?;
             rows.into_iter().map(event).collect::<Result<Vec<_>, StoreError>>()
         };
-        let events = read.await.map_err(|error| from_store("read events", &error))?;
+        let mut events = read.await.map_err(|error| from_store("read events", &error))?;
+        events.truncate(within(&events, limit));
         let next = events.last().map_or(after, |event| event.cursor);
         Ok(RecordedEvents { events, next, reset: false })
     }
@@ -123,13 +127,15 @@ impl Core {
             self.takes(caller.member, device, 0, 0);
             return Ok(Place::After(0));
         }
-        let Some(place) = self.store.place(caller.member, &name(device), after).await? else {
+        let Some(place) = self.store.place(caller.member, after, known_mark(position)).await? else {
             return Ok(Place::After(0));
         };
         if is_of(&place, position) {
-            // One whose event is gone was written down before it went.
-            if let Some(mark) = place.mark {
-                self.takes(caller.member, device, after, mark);
+            // One whose event is gone was written down before it went; and a device moves by a pair only that it was given.
+            let knows = device.is_none() || matches!(position.mark, Mark::Known(_));
+            match place.mark.filter(|_| knows) {
+                Some(mark) => self.takes(caller.member, device, after, mark),
+                None => self.takes(caller.member, device, 0, 0),
             }
             return Ok(Place::After(after));
         }
@@ -161,11 +167,17 @@ impl Core {
     /// A device of a member is there, and has taken in what it was given up to this cursor.
     fn takes(&self, member: i64, device: Option<Device>, cursor: i64, mark: i64) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.len() >= MOST_UNWRITTEN && !taken.contains_key(&(member, device)) {
-            // It says so again.
-            return;
+        let devices = taken.entry(member).or_default();
+        if devices.len() >= MOST_UNWRITTEN && !devices.contains_key(&device) && device.is_some() {
+            // Whoever names so many has itself to blame. One that has read something comes before one that was only there.
+            let idle =
+                devices.iter().find(|(device, (cursor, _))| device.is_some() && *cursor == 0).map(|(idle, _)| *idle);
+            match idle {
+                Some(idle) if cursor > 0 => devices.remove(&idle),
+                _ => return,
+            };
         }
-        let furthest = taken.entry((member, device)).or_default();
+        let furthest = devices.entry(device).or_default();
         if cursor > furthest.0 {
             *furthest = (cursor, mark);
         }
@@ -177,23 +189,30 @@ impl Core {
         if taken.is_empty() {
             return Ok(());
         }
-        let unnamed = taken.iter().filter(|((_, device), (cursor, _))| device.is_none() && *cursor > 0);
-        let members: Vec<_> = unnamed.map(|(&(member, _), &(cursor, mark))| (member, cursor, mark)).collect();
-        let devices: Vec<_> =
-            taken.iter().map(|(&(member, device), &(cursor, mark))| (member, name(device), cursor, mark)).collect();
+        let (mut members, mut devices) = (Vec::new(), Vec::new());
+        for (&member, places) in &taken {
+            for (&device, &(cursor, mark)) in places {
+                if device.is_none() && cursor > 0 {
+                    members.push((member, cursor, mark));
+                }
+                devices.push((member, name(device), cursor, mark));
+            }
+        }
         let written = async {
             let mut tx = self.store.begin().await?;
             if !members.is_empty() {
                 tx.take_events(&members).await?;
             }
-            tx.see_devices(&devices, MOST_DEVICES).await?;
+            tx.see_devices(&devices, ms(SEEN_AGAIN), MOST_DEVICES).await?;
             tx.commit().await
         };
         let written = written.await;
         if written.is_err() {
             // For the next time: their readers say it only once.
-            for ((member, device), (cursor, mark)) in taken {
-                self.takes(member, device, cursor, mark);
+            for (member, places) in taken {
+                for (device, (cursor, mark)) in places {
+                    self.takes(member, device, cursor, mark);
+                }
             }
         }
         written
@@ -204,12 +223,34 @@ impl Core {
 fn is_of(place: &crate::store::queue::Place, position: Position) -> bool {
     match position.mark {
         Mark::Known(mark) => {
-            let known = |taken: i64, taken_mark: Option<i64>| taken == position.after && taken_mark == Some(mark);
             place.mark == Some(mark)
-                || known(place.taken, place.taken_mark)
-                || known(place.device_taken, place.device_mark)
+                || (place.taken == position.after && place.taken_mark == Some(mark))
+                || place.taken_by_device
         }
         Mark::Unsaid | Mark::Unknown => position.after <= place.furthest,
+    }
+}
+
+/// How many events have together no more than so many jobs, each that concerns a whole upload counted as one: at least the first, whatever it
+/// has. A reader of version 1 is told of each job.
+fn within(events: &[RecordedEvent], limit: u32) -> usize {
+    let jobs = |event: &RecordedEvent| match &event.kind {
+        RecordedKind::Results { jobs, .. } => jobs.len(),
+        RecordedKind::ChunksMissing { .. } => 1,
+    };
+    let mut sum = 0;
+    let fits = |event: &&RecordedEvent| {
+        sum += jobs(event);
+        sum <= limit as usize
+    };
+    events.iter().take_while(fits).count().max(1)
+}
+
+/// The mark, if it is said; 0 is that of events from before there were marks.
+fn known_mark(position: Position) -> i64 {
+    match position.mark {
+        Mark::Known(mark) => mark,
+        Mark::Unsaid | Mark::Unknown => 0,
     }
 }
 
@@ -254,4 +295,24 @@ pub(super) fn sealed(
         })),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use filemill_api::{JobOutcome, Outcome};
+
+    use super::*;
+
+    fn results(jobs: u32) -> RecordedEvent {
+        let jobs = (0..jobs).map(|job| JobOutcome { job, outcome: Outcome::Unknown }).collect();
+        let kind = RecordedKind::Results { jobs, sealed: None };
+        RecordedEvent { cursor: 1, mark: 1, upload: "u".to_owned(), kind }
+    }
+
+    #[test]
+    fn a_page_has_no_more_jobs_than_asked_for_but_one_event_whatever_it_has() {
+        let events = [results(2), results(3), results(1)];
+        assert_eq!([1, 2, 4, 5, 6, 100].map(|limit| within(&events, limit)), [1, 1, 1, 2, 3, 3]);
+        assert_eq!(within(&[], 5), 1);
+    }
 }

@@ -142,7 +142,7 @@ impl Desk {
     /// Takes in what became ready in this process.
     fn wake(&mut self) {
         let catalog = &self.core.catalog;
-        self.classes.learn(catalog.need_sets(), |abilities| catalog.met_by(abilities));
+        self.classes.learn(catalog.need_changes(), |abilities| catalog.met_by(abilities));
         let woken = std::mem::take(&mut *self.core.woken.lock().unwrap_or_else(PoisonError::into_inner));
         self.classes.wake(&woken, &self.shares);
     }

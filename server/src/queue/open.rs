@@ -1,5 +1,6 @@
 //! Opening uploads: what a caller asks, checked, and what it is answered.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use filemill_api::abilities::HEADER_2;
@@ -25,7 +26,7 @@ pub const STORED_RANGES: usize = 1024;
 /// Chunks that are read for that.
 const STORED_READ: i64 = 1 << 16;
 /// Where so many sets of needs are known, a task's first release alone decides what it needs.
-const MOST_NEED_SETS: usize = 4096;
+const MOST_NEED_SETS: usize = 512;
 
 impl Queue {
     /// Opens uploads for the caller, each by itself. One that is open with the same content is answered as it is.
@@ -88,8 +89,9 @@ impl Queue {
             let served = core.catalog.shows(caller, &upload.pool).await?
                 || core.store.upload(caller.member, &upload.id).await?.is_some_and(|row| row.pool == upload.pool);
             let mut tasks = Vec::with_capacity(upload.tasks.len());
+            let mut local = LocalNeeds::new();
             for task in &upload.tasks {
-                match self.needs_of(&upload, task, served).await? {
+                match self.needs_of(&upload, task, served, &mut local).await? {
                     Ok(needs) => tasks.push(needs),
                     Err(unknown) => return Ok((served, Err(unknown))),
                 }
@@ -115,17 +117,28 @@ impl Queue {
         upload: &OpenUpload,
         task: &OpenTask,
         served: bool,
+        local: &mut LocalNeeds,
     ) -> Result<Result<TaskNeeds, Unknown>, StoreError> {
         let catalog = &self.core().catalog;
         let mut more: Vec<_> = task.needs.iter().map(String::as_str).collect();
         more.extend((upload.format == 2).then_some(HEADER_2));
         let mut sets = Vec::with_capacity(task.releases.len());
+        let mut all_published = true;
         for release in &task.releases {
             let needs = match catalog.needs_of(release).await? {
                 Some(needs) => needs,
                 None => {
+                    all_published = false;
                     let pool = if served { upload.pool.as_str() } else { NOWHERE };
-                    match catalog.local_needs(pool, release).await? {
+                    let found = match local.get(release) {
+                        Some(found) => *found,
+                        None => {
+                            let found = catalog.local_needs(pool, release).await?;
+                            local.insert(release.clone(), found);
+                            found
+                        }
+                    };
+                    match found {
                         // What was opened while it was offered may be opened again.
                         Some((needs, offered)) if offered || self.core().store.upload_exists(&upload.id).await? => {
                             needs
@@ -144,13 +157,17 @@ impl Queue {
         }
         let any = match *each.as_slice() {
             [only] => only,
-            // Those who upload choose which releases they put together: there are no more such sets than servers keep in mind.
-            [first, ..] if catalog.need_sets() >= MOST_NEED_SETS => first,
+            // Those who upload choose which releases they put together, and nodes what theirs need: there are no more such sets than servers
+            // keep in mind.
+            [first, ..] if !all_published || catalog.need_sets() >= MOST_NEED_SETS => first,
             _ => catalog.number_of(&NeedSet::any(sets)).await?,
         };
         Ok(Ok(TaskNeeds { any, each }))
     }
 }
+
+/// What releases need that nodes bring themselves, and whether one offers them; each is asked for once, however many tasks name it.
+type LocalNeeds = HashMap<String, Option<(i64, bool)>>;
 
 /// There is no such release.
 struct Unknown(String);

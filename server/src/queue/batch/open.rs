@@ -45,6 +45,11 @@ impl OneOpening {
     fn is_listed(&self) -> bool {
         self.tasks.len() > 1 || self.tasks.iter().any(|task| task.each.len() > 1)
     }
+
+    /// How many releases are listed for it.
+    fn listed(&self) -> usize {
+        if self.is_listed() { self.tasks.iter().map(|task| task.each.len()).sum() } else { 0 }
+    }
 }
 
 /// Opens what many callers ask; answers the row of an upload that was there already.
@@ -59,7 +64,7 @@ impl Coalesced for Opening {
     const FULL: usize = 2048;
 
     fn weight(ask: &OpenAsk) -> usize {
-        10 + ask.opening.announced.runs
+        10 + ask.opening.announced.runs + ask.opening.listed()
     }
 
     async fn begin(&self) -> Result<Tx, StoreError> {

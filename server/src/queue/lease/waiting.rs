@@ -32,8 +32,8 @@ pub(in crate::queue) struct NodeClass {
 #[derive(Debug, Default)]
 pub(super) struct Classes {
     by_pool: HashMap<String, HashMap<Abilities, Class>>,
-    /// How many sets of needs were known when it was looked which of them each class meets.
-    sets: usize,
+    /// What was known of sets of needs when it was looked which of them each class meets: `Catalog::need_changes`.
+    changes: usize,
 }
 
 /// What one class of nodes could be given.
@@ -203,13 +203,13 @@ impl Classes {
         classes.entry(nodes.abilities.clone()).or_insert_with(|| Class::new(met(&nodes.abilities)))
     }
 
-    /// Where more sets of needs are known than before, looks which each class meets, and sees to it that the database is looked through for
+    /// Where other sets of needs are known than before, looks which each class meets, and sees to it that the database is looked through for
     /// them.
-    pub(super) fn learn(&mut self, sets: usize, met: impl Fn(&Abilities) -> Vec<i64>) {
-        if sets == self.sets {
+    pub(super) fn learn(&mut self, changes: usize, met: impl Fn(&Abilities) -> Vec<i64>) {
+        if changes == self.changes {
             return;
         }
-        self.sets = sets;
+        self.changes = changes;
         for (abilities, class) in self.by_pool.values_mut().flatten() {
             class.met = met(abilities);
             (class.ready.fresh, class.partial.fresh) = (false, false);

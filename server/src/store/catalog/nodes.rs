@@ -5,6 +5,9 @@ use filemill_api::limits::MAX_POOL_NODES;
 use crate::store::dialect::{execute, read, rows};
 use crate::store::{Store, StoreError, Tx, json};
 
+/// Different sets of what a pool's nodes have that are looked at: each poll, and each page of a pool, goes through them.
+const MOST_ABILITIES: i64 = 64;
+
 impl Tx {
     /// Writes down that a node is there, and what it has; also as servers read it that know no names. False: it is not known.
     pub(crate) async fn see_node(&mut self, pool: &str, id: &str, has: (&str, i64)) -> Result<bool, StoreError> {
@@ -97,7 +100,7 @@ impl Store {
         Ok(!found.is_empty())
     }
 
-    /// What nodes of a pool have that were seen lately, each different set once: names, and bits where there are none.
+    /// What nodes of a pool have that were seen lately, each different set once, those that most have: names, and bits where there are none.
     pub(crate) async fn abilities_in(
         &self,
         pool: &str,
@@ -106,10 +109,13 @@ impl Store {
         Ok(read!(
             self,
             (Option<String>, i64),
-            "select distinct abilities, case when abilities is null then runs else 0 end from nodes
-             where pool = $1 and seen_at >= {steady} - $2",
+            "select n.abilities, n.bits from (
+                 select abilities, case when abilities is null then runs else 0 end as bits from nodes
+                 where pool = $1 and seen_at >= {steady} - $2) as n
+             group by n.abilities, n.bits order by count(*) desc, n.abilities, n.bits limit $3",
             pool,
-            within_ms
+            within_ms,
+            MOST_ABILITIES
         )?)
     }
 
@@ -121,9 +127,15 @@ impl Store {
         Ok(read!(
             self,
             (String, Option<String>, i64),
-            "select distinct pool, abilities, case when abilities is null then runs else 0 end from nodes
-             where seen_at >= {steady} - $1",
-            within_ms
+            "select r.pool, r.abilities, r.bits from (
+                 select n.pool, n.abilities, n.bits,
+                     row_number() over (partition by n.pool order by count(*) desc, n.abilities, n.bits) as place
+                 from (select pool, abilities, case when abilities is null then runs else 0 end as bits from nodes
+                       where seen_at >= {steady} - $1) as n
+                 group by n.pool, n.abilities, n.bits) as r
+             where r.place <= $2",
+            within_ms,
+            MOST_ABILITIES
         )?)
     }
 }

@@ -43,6 +43,12 @@ impl Tx {
         Ok(found.into_iter().next())
     }
 
+    /// Writes down what a release needs, in place of what was.
+    pub(crate) async fn set_release_needs(&mut self, digest: &str, needs: i64) -> Result<(), StoreError> {
+        execute!(self, "update releases set needs = $2 where digest = $1", digest, needs)?;
+        Ok(())
+    }
+
     /// The releases of an engine, the one published last first.
     pub(crate) async fn releases_of(&mut self, engine: &str) -> Result<Vec<ReleaseRow>, StoreError> {
         Ok(rows!(

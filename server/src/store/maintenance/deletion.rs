@@ -82,7 +82,10 @@ impl Store {
                      select 1 from events v join members m on m.id = v.member
                      where v.upload = uploads.number and v.cursor > coalesce(
                          (select min(case when d.device = '' then m.taken else d.taken end) from devices d
-                          where d.member = m.id and d.seen_at >= $4), m.taken))
+                          where d.member = m.id and d.seen_at >= $4),
+                         (select min(case when d.device = '' then m.taken else d.taken end) from devices d
+                          where d.member = m.id),
+                         m.taken))
                      and not exists (select 1 from unfetched f where f.upload = uploads.number))
              order by finished_at limit $3",
             taken,

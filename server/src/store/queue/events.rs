@@ -55,12 +55,11 @@ pub(crate) struct Place {
     /// How far the member has taken in its events, and the mark there.
     pub(crate) taken: i64,
     pub(crate) taken_mark: Option<i64>,
-    /// How far the device has that asks.
-    pub(crate) device_taken: i64,
-    pub(crate) device_mark: Option<i64>,
+    /// Whether one of its devices has taken in what was there, with the mark asked about.
+    pub(crate) taken_by_device: bool,
 }
 
-crate::store::from_row!(Place { furthest, mark, taken, taken_mark, device_taken, device_mark });
+crate::store::from_row!(Place { furthest, mark, taken, taken_mark, taken_by_device });
 
 /// Under which fence a result was recorded, and for which jobs: upload, first job, fence, jobs of a batch.
 pub(crate) type ResultFence = (i64, i64, i64, Option<String>);
@@ -287,20 +286,20 @@ impl Store {
         Ok(found.first().is_none_or(|(count, sum)| *count <= most && *sum <= bytes))
     }
 
-    /// What there is at a member's cursor, for one of its devices; nothing if there is no such member.
-    pub(crate) async fn place(&self, member: i64, device: &str, cursor: i64) -> Result<Option<Place>, StoreError> {
+    /// What there is at a member's cursor, and whether a device has taken in an event with that mark there; nothing if there is no such member.
+    pub(crate) async fn place(&self, member: i64, cursor: i64, mark: i64) -> Result<Option<Place>, StoreError> {
         let found = read!(
             self,
             Place,
-            "select o.cursor as furthest, m.taken, m.taken_mark, coalesce(d.taken, 0) as device_taken,
-                 d.taken_mark as device_mark,
+            "select o.cursor as furthest, m.taken, m.taken_mark,
+                 exists (select 1 from devices d where d.member = m.id and d.taken = $2 and d.taken_mark = $3)
+                     as taken_by_device,
                  (select coalesce(v.mark, 0) from events v where v.member = m.id and v.cursor = $2) as mark
              from members m join organisations o on o.id = m.organisation
-             left join devices d on d.member = m.id and d.device = $3
              where m.id = $1",
             member,
             cursor,
-            device
+            mark
         )?;
         Ok(found.into_iter().next())
     }

@@ -28,6 +28,7 @@ super::on_both!(
     events_from_before_there_were_marks_are_known_by_their_number,
     a_result_that_is_still_to_be_fetched_is_kept_though_it_was_read,
     what_one_device_has_read_is_kept_for_the_others,
+    what_a_device_has_not_read_is_kept_while_all_are_away,
     devices_are_bounded,
     results_that_are_still_to_be_fetched_are_bounded,
     what_a_node_told_a_database_that_was_lost_is_asked_for,
@@ -340,7 +341,10 @@ async fn what_one_device_has_read_is_kept_for_the_others(site: Arc<Site>) {
         site.number("select count(*) from events").await
     };
     assert_eq!(sweep().await, 2, "the other has not read them");
-    // A place that the server never gave moves nothing.
+    // Nor does one read by a guess, or moved by a place that the server never gave.
+    let guessed = Position { mark: Mark::Unsaid, ..on(behind(&last), 2) };
+    assert!(!read(guessed).await.reset);
+    assert_eq!(sweep().await, 2);
     let invented = Position { mark: Mark::Known(1), ..on(behind(&last), 2) };
     assert!(read(invented).await.reset);
     assert_eq!(sweep().await, 2);
@@ -350,6 +354,23 @@ async fn what_one_device_has_read_is_kept_for_the_others(site: Arc<Site>) {
     assert_eq!(sweep().await, 0);
     // Each goes on from where it is, and none is reset for what was deleted.
     assert!(!read(on(behind(&last), 1)).await.reset);
+}
+
+async fn what_a_device_has_not_read_is_kept_while_all_are_away(site: Arc<Site>) {
+    let server = site.server_with(keeping(1));
+    let ann = site.user(&server, "acme", "ann").await;
+    let named = Position { device: Device::parse(&format!("{:032x}", 1)), ..Position::default() };
+    analysed(&site, &server, &ann, 2).await;
+    let read = async |position| server.queue.events_behind(&ann, position, None).await.expect("events");
+    read(named).await;
+    let last = read(Position::default()).await.events.remove(1);
+    assert!(read(behind(&last)).await.events.is_empty());
+    server.maintenance.doomed(1000).await.expect("an answer");
+    let old = "update devices set seen_at = seen_at - 31 * 24 * 3600 * cast(1000 as bigint)";
+    site.sql(old, old).await;
+    let doomed = server.maintenance.doomed(1000).await.expect("an answer");
+    server.maintenance.forget(doomed).await.expect("forgotten");
+    assert_eq!(site.number("select count(*) from events").await, 2);
 }
 
 async fn devices_are_bounded(site: Arc<Site>) {

@@ -21,6 +21,7 @@ use super::site::{
 super::on_both!(
     a_release_of_a_later_minor_goes_to_nodes_that_run_it,
     a_release_goes_to_nodes_that_have_all_that_it_needs,
+    the_minor_of_a_release_may_be_said_anew_and_no_other_need,
     each_task_is_run_over_the_same_files,
     any_release_of_a_task_may_run,
     an_upload_with_tasks_is_opened_again_only_as_the_same,
@@ -122,6 +123,31 @@ async fn a_release_goes_to_nodes_that_have_all_that_it_needs(site: Arc<Site>) {
     assert_eq!(code(server.catalog.add_release(&bad).await), ErrorCode::BadRequest);
     let odd = LeaseRequest { abilities: vec!["G P U".to_owned()], ..wish("n", 1, 0, 0) };
     assert_eq!(code(server.queue.lease(POOL, odd).await), ErrorCode::BadRequest);
+}
+
+async fn the_minor_of_a_release_may_be_said_anew_and_no_other_need(site: Arc<Site>) {
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
+    let old = publish(&server, 7, 0, &[]).await;
+    let said = |minor, needs: &[&str]| NewRelease {
+        engine: "engine-7".to_owned(),
+        version: "1.0.0".to_owned(),
+        digest: old.clone(),
+        contract: 1,
+        minor,
+        needs: needs.iter().map(|&name| name.to_owned()).collect(),
+        length: 100,
+    };
+    assert_eq!(code(server.catalog.add_release(&said(0, &["gpu"])).await), ErrorCode::Conflict);
+    assert_eq!(code(server.catalog.add_release(&said(1, &["gpu"])).await), ErrorCode::Conflict);
+    let upload = || OpenUpload { tasks: vec![task(&[&old])], ..site.bundle(1) };
+    send(&server, &ann, &upload()).await;
+    only(&lease_with(&server, &abilities(&[(1, 0)])).await);
+    assert!(!server.catalog.add_release(&said(1, &[])).await.expect("the same, said anew"));
+    send(&server, &ann, &upload()).await;
+    assert!(lease_with(&server, &abilities(&[(1, 0)])).await.uploads.is_empty(), "it needs 1.1 now");
+    only(&lease_with(&server, &abilities(&[(1, 0), (1, 1)])).await);
+    assert_eq!(code(server.catalog.add_release(&said(0, &[])).await), ErrorCode::Conflict);
 }
 
 async fn each_task_is_run_over_the_same_files(site: Arc<Site>) {
