@@ -215,8 +215,12 @@ impl Server {
         }
     }
 
-    /// There is nothing at this path of version 2: finds out whether that is so of a call that each server of that version has.
+    /// There is nothing at this path of version 2: finds out whether that is so of a call that each server of that version has. Without a
+    /// token nothing is found out, because a server of either version answers that call with 401 then.
     async fn look(&self, path: &str) {
+        if self.token.is_none() {
+            return;
+        }
         let nothing = if path == paths::WHOAMI {
             true
         } else {
@@ -302,5 +306,47 @@ fn refusal(status: StatusCode, body: &[u8]) -> CallError {
     match serde_json::from_slice::<Problem>(body) {
         Ok(problem) => CallError::Refused { status, body: problem.error },
         Err(_) => CallError::Foreign(status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use filemill_api::{ErrorBody, ErrorCode};
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::net::client;
+
+    /// Where a server of both versions answers that there is no such one-time code, and whoever has no token that there has to be one.
+    async fn current() -> Url {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let base = format!("http://{}", listener.local_addr().expect("an address"));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (mut stream, mut head) = (BufReader::new(stream), String::new());
+                while stream.read_line(&mut head).await.is_ok_and(|bytes| bytes > 2) {}
+                let code = if head.contains(paths::WHOAMI) { ErrorCode::Unauthenticated } else { ErrorCode::NotFound };
+                let error = ErrorBody { code, message: "no".to_owned(), hint: None };
+                let body = serde_json::to_string(&Problem { error, request_id: "1".to_owned() }).expect("JSON");
+                let (status, length) = (code.status(), body.len());
+                let answer =
+                    format!("HTTP/1.1 {status} -\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        base.parse().expect("a URL")
+    }
+
+    #[tokio::test]
+    async fn a_code_that_is_not_good_makes_no_server_an_old_one() {
+        let server = Server::without_token(client().expect("a client"), &current().await);
+        let answer = server.get::<WhoAmI>(paths::JOINS).await;
+        assert!(
+            matches!(answer, Err(CallError::Refused { status: StatusCode::NOT_FOUND, .. })),
+            "{:?}",
+            answer.map(|_| ())
+        );
+        assert_eq!(server.spoken.first(), Major::Two, "it is of today");
     }
 }
