@@ -143,7 +143,13 @@ impl SpanUrls {
             let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
             let request = ChunksRequest { lease: self.lease.key, from: sequence, count, wait_ms };
             let asked_at = clock::now();
-            match self.source.server.ask(&request, wait, self.lease.least()).await {
+            let least = self.lease.least();
+            let answer = self.source.server.ask(&request, wait, least).await;
+            self.source.leases.hear_version(least, &answer);
+            if matches!(answer, Err(CallError::OlderServer)) {
+                self.lease.waits_for_version_2(clock::now());
+            }
+            match answer {
                 Ok(answer) => return Ok(self.take_in(answer, sequence, asked_at)),
                 // That the server is away does not mean that the uploader stalls.
                 Err(error) if error.is_transient() => {

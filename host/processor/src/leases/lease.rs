@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::in_hand::InHand;
 use crate::clock;
-use crate::net::Major;
+use crate::net::{CallError, Major};
 use crate::telemetry::{Counters, event};
 
 /// One span under lease.
@@ -48,6 +48,8 @@ pub(crate) struct Lease {
 struct Standing {
     /// On [`clock::now`]: until then no other processor can have it.
     held_until: Duration,
+    /// On [`clock::now`]: since when something of it waits for a server of version 2 of the API.
+    waits_since: Option<Duration>,
     ended: Option<End>,
 }
 
@@ -116,7 +118,7 @@ impl Leases {
             span,
             cancel: Cancel::default(),
             over: CancellationToken::new(),
-            standing: Mutex::new(Standing { held_until, ended: None }),
+            standing: Mutex::new(Standing { held_until, waits_since: None, ended: None }),
             changed: Condvar::new(),
             progress: AtomicU32::new(0),
             open_jobs: AtomicU32::new(jobs),
@@ -160,6 +162,42 @@ impl Leases {
             self.counters.leases_lost.add(1);
             event!("lease lost", upload = %lease.upload, run = lease.key.span, fence = lease.key.fence);
         }
+    }
+
+    /// Takes it from an answer to a call in `least` or a later version of the API whether there is a server of version 2. While there is none,
+    /// each lease whose results take that version waits for it. One that is away may be on its way from one version to the other.
+    pub(crate) fn hear_version<T>(&self, least: Major, answer: &Result<T, CallError>) {
+        let waits_since = match answer {
+            Ok(_) | Err(CallError::Away(_)) if least == Major::Two => None,
+            Err(CallError::OlderServer) => Some(clock::now()),
+            _ => return,
+        };
+        for lease in self.lock().values().filter(|lease| lease.least() == Major::Two) {
+            match waits_since {
+                None => lease.lock().waits_since = None,
+                // What runs for an hour may have nothing to say before there is one again.
+                Some(_) if lease.open_jobs() as usize == lease.span.jobs.len() => {}
+                Some(now) => lease.waits_for_version_2(now),
+            }
+        }
+    }
+
+    /// Ends a lease that has waited for a server of version 2 for as long as a lease lasts, and says whether it did. One of version 1 may know
+    /// the lease and confirm it for ever, while what waits here keeps slots and room from the work that it does give.
+    pub(super) fn end_if_in_vain(&self, lease: &Lease, lasts: Duration) -> bool {
+        let since = lease.lock().waits_since;
+        let in_vain = since.is_some_and(|since| clock::now().saturating_sub(since) >= lasts);
+        if in_vain && lease.ended().is_none() {
+            tracing::warn!(
+                upload = %lease.upload,
+                run = lease.key.span,
+                "a lease is given up: its results take version 2 of the API, which the server has not had for {} s; it gives the jobs \
+                 out again when the lease has run out (hint: update the server)",
+                lasts.as_secs()
+            );
+            self.lost(lease);
+        }
+        in_vain
     }
 
     pub(super) fn in_hand(&self) -> &InHand {
@@ -303,6 +341,11 @@ impl Lease {
         self.is_of_version_2.store(true, Ordering::SeqCst);
     }
 
+    /// Something of it waits for a server of version 2, since `now` if nothing did before.
+    pub(crate) fn waits_for_version_2(&self, now: Duration) {
+        self.lock().waits_since.get_or_insert(now);
+    }
+
     /// The oldest version of the API that has words for what is said of it.
     pub(crate) fn least(&self) -> Major {
         if self.is_of_version_2.load(Ordering::SeqCst) { Major::Two } else { Major::One }
@@ -350,6 +393,26 @@ mod tests {
         leases.end(&waits[1], End::Lost);
         assert_eq!(leases.in_hand().jobs(), 1);
         assert_eq!(leases.in_hand().aside(), 0);
+    }
+
+    #[test]
+    fn a_lease_waits_for_version_2_from_when_it_is_missed_until_it_is_there() {
+        let leases = Leases::new(Arc::default());
+        let [old, begun, untouched] = [1, 2, 3].map(|span| take_up(&leases, span, 2));
+        [&begun, &untouched].into_iter().for_each(|lease| lease.needs_version_2());
+        [&old, &begun].into_iter().for_each(|lease| lease.job_ended());
+        let waits = || [&old, &begun, &untouched].map(|lease| lease.lock().waits_since.is_some());
+        leases.hear_version(Major::Two, &Err::<(), _>(CallError::OlderServer));
+        assert_eq!(waits(), [false, true, false]);
+        leases.hear_version(Major::One, &Ok(()));
+        assert_eq!(waits(), [false, true, false], "by version 1 either answers");
+        assert!(!leases.end_if_in_vain(&begun, Duration::from_secs(3600)), "not yet");
+        leases.hear_version(Major::Two, &Ok(()));
+        assert_eq!(waits(), [false; 3]);
+        assert!(!leases.end_if_in_vain(&begun, Duration::ZERO), "it does not wait any more");
+        leases.hear_version(Major::Two, &Err::<(), _>(CallError::OlderServer));
+        assert!(leases.end_if_in_vain(&begun, Duration::ZERO));
+        assert_eq!((begun.ended(), untouched.ended(), old.ended()), (Some(End::Lost), None, None));
     }
 
     #[tokio::test]

@@ -216,8 +216,11 @@ fn apply(
         }
     }
     let lasts = Duration::from_millis(answer.lease_ms.into());
-    for (lease, _) in reported.iter().filter(|(lease, _)| !lost.contains(&lease.key)) {
-        lease.confirm(sent_at + lasts);
-    }
     parts.renewal.lease_lasts(lasts);
+    let known = *parts.renewal.lasts.borrow();
+    for (lease, _) in reported.iter().filter(|(lease, _)| !lost.contains(&lease.key)) {
+        if !parts.leases.end_if_in_vain(lease, known) {
+            lease.confirm(sent_at + lasts);
+        }
+    }
 }

@@ -136,6 +136,7 @@ impl Completing {
         let (mut tried, mut is_away) = (0, false);
         while done.lease.ended().is_none() {
             let answer = self.server.ask(&request, Duration::ZERO, least).await;
+            self.leases.hear_version(least, &answer);
             let why = match answer.map(|answer| answer.results.into_iter().next().map(Item::into_result)) {
                 Ok(Some(Ok(put))) => match self.storage.put(&put, body.clone()).await {
                     Ok(()) => {
@@ -202,7 +203,9 @@ impl Completing {
                 return;
             }
             let (leases, request) = self.request(&ready);
-            match self.server.ask(&request, Duration::ZERO, least).await {
+            let answer = self.server.ask(&request, Duration::ZERO, least).await;
+            self.leases.hear_version(least, &answer);
+            match answer {
                 Ok(answer) => return self.settle(&leases, &request, answer),
                 Err(error) if error.is_transient() => backoff.wait().await,
                 Err(error) => return self.give_up(&leases, &request, &error),

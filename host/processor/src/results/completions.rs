@@ -1,6 +1,7 @@
 //! Completed jobs on their way to the server: where they are handed in, and how many may wait.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use filemill_api::{JobOutcome, Outcome};
 use tokio::sync::mpsc;
@@ -14,6 +15,9 @@ const WAITING: usize = 1024;
 
 /// Bytes of results that may be on their way, in all, sealed or not yet. Engines that report a MiB each get no more memory than others.
 const ROOM_BYTES: usize = 8 << 20;
+
+/// How often whoever waits for room looks whether its lease has ended, which wakes nobody here.
+const LOOKED_EVERY: Duration = Duration::from_millis(250);
 
 /// Completed jobs, with the one result that answers them.
 pub(crate) struct Done {
@@ -55,9 +59,10 @@ impl Completions {
         (Self { any, newest }, Submitted { any: from_any, newest: from_newest })
     }
 
-    /// Room for a result of so many bytes; blocks while too much is on its way.
-    pub(super) fn room(&self, lease: &Lease, bytes: usize) -> Taken {
-        self.lane(lease).room.take(bytes)
+    /// Room for a result of so many bytes; blocks while too much is on its way. `None` if the lease ended meanwhile: the server would refuse
+    /// the result.
+    pub(super) fn room(&self, lease: &Lease, bytes: usize) -> Option<Taken> {
+        self.lane(lease).room.take(bytes, lease)
     }
 
     /// Hands in what came of some jobs, sealed, with the room that it takes; blocks while too many are on their way.
@@ -108,16 +113,19 @@ pub(super) struct Taken {
 }
 
 impl Room {
-    /// Waits for so many bytes; more than there are count as all. Blocks.
-    fn take(self: &Arc<Self>, bytes: usize) -> Taken {
+    /// Waits for so many bytes; more than there are count as all. Blocks. `None` if the lease ended before there were as many.
+    fn take(self: &Arc<Self>, bytes: usize, lease: &Lease) -> Option<Taken> {
         let bytes = bytes.min(ROOM_BYTES);
         let mut taken = self.taken_bytes.lock().unwrap_or_else(PoisonError::into_inner);
         while *taken + bytes > ROOM_BYTES {
-            taken = self.freed.wait(taken).unwrap_or_else(PoisonError::into_inner);
+            if lease.ended().is_some() {
+                return None;
+            }
+            (taken, _) = self.freed.wait_timeout(taken, LOOKED_EVERY).unwrap_or_else(PoisonError::into_inner);
         }
         *taken += bytes;
         drop(taken);
-        Taken { room: Arc::clone(self), bytes }
+        Some(Taken { room: Arc::clone(self), bytes })
     }
 }
 
@@ -125,5 +133,32 @@ impl Drop for Taken {
     fn drop(&mut self) {
         *self.room.taken_bytes.lock().unwrap_or_else(PoisonError::into_inner) -= self.bytes;
         self.room.freed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use filemill_api::LeasedSpan;
+
+    use super::*;
+    use crate::leases::{End, Leases};
+
+    #[test]
+    fn whoever_waits_for_room_is_let_go_when_its_lease_ends() {
+        let (release, jobs) = (String::new(), vec![0]);
+        let span =
+            LeasedSpan { span: 1, fence: 1, release, jobs, first_chunk: 0, last_chunk: 0, attempt: 1, alone: false };
+        let leases = Leases::new(Arc::default());
+        let lease = leases.take_up("upload", span, Duration::MAX).expect("it is new");
+        let room = Arc::new(Room::default());
+        let all = room.take(ROOM_BYTES, &lease).expect("it is empty");
+        let waiting = std::thread::spawn({
+            let (room, lease) = (Arc::clone(&room), Arc::clone(&lease));
+            move || room.take(1, &lease).is_none()
+        });
+        leases.end(&lease, End::Lost);
+        assert!(waiting.join().expect("it does not panic"));
+        drop(all);
+        assert_eq!(*room.taken_bytes.lock().expect("sound"), 0);
     }
 }

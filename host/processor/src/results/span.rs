@@ -49,7 +49,7 @@ impl SpanResults {
     }
 
     /// Takes what came of a job: to a header of format 1 it goes at once, to one of format 2 it may wait for its neighbours. Blocks while too
-    /// many bytes are on their way.
+    /// many bytes are on their way, unless the lease ends, with which the result goes.
     ///
     /// # Errors
     ///
@@ -60,8 +60,9 @@ impl SpanResults {
         if upload.header.format == Format::One {
             let sealed = seal_alone(upload, body)?;
             lease.job_ended();
-            let taken = self.completions.room(lease, sealed.body.len());
-            self.hand_in(sealed, vec![taken]);
+            if let Some(taken) = self.completions.room(lease, sealed.body.len()) {
+                self.hand_in(sealed, vec![taken]);
+            }
             return Ok(());
         }
         let bytes = member_bytes(&body);
@@ -70,7 +71,7 @@ impl SpanResults {
             self.flush();
         }
         lease.job_ended();
-        let taken = self.completions.room(lease, bytes);
+        let Some(taken) = self.completions.room(lease, bytes) else { return Ok(()) };
         self.lock().push(Waiting { body, bytes, since: Instant::now(), taken });
         if bytes > BATCH_USUAL_BYTES {
             self.flush();

@@ -1,6 +1,7 @@
 //! Servers of both versions of the API, and what a node says that it has.
 
 use filemill_api::{LeaseRequest, ReturnReason, SealedBody, paths};
+use filemill_guests::guest;
 use filemill_seal::Outcome;
 
 use super::counts;
@@ -94,15 +95,12 @@ async fn a_server_that_goes_back_to_version_1_and_comes_again_costs_nothing() {
 async fn what_only_version_2_has_words_for_waits_for_it_under_its_lease() {
     let mill = Mill::stopped(counts()).await;
     // It is of version 1 from when the lease was given.
-    mill.fake.world(|world| (world.speaks_then, world.lease_ms) = (Some(Speaks::One), 600));
+    mill.fake.world(|world| (world.speaks_then, world.lease_ms) = (Some(Speaks::One), 30_000));
     let mill = mill.started();
     let mut sent = mill.upload_two(&[noise(10, 1), noise(20, 2)], vec![mill.task()]).seal(&mill.fake);
     sent.leased.chunks = sent.chunks.clone();
     sent.offer(&mill.fake);
     mill.fake.until("three attempts", |world| (calls(world, paths::RESULTS).1 >= 3).then_some(())).await;
-    let reports = mill.fake.world(|world| world.reports);
-    // Many times the life of a lease that nobody prolongs.
-    mill.fake.until("reports", |world| (world.reports >= reports + 10).then_some(())).await;
     mill.fake.world(|world| {
         assert_eq!(calls(world, paths::RESULTS).0, 0, "nothing of it goes by version 1");
         assert!(!world.said.iter().any(|said| matches!(said, Said::Completed(..) | Said::Returned(..))));
@@ -116,6 +114,26 @@ async fn what_only_version_2_has_words_for_waits_for_it_under_its_lease() {
     }
     let totals = mill.end().await;
     assert_eq!((totals.jobs_completed, totals.leases_lost, totals.leases_returned), (5, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_version_2_keeps_no_slot_for_longer_than_a_lease_lasts() {
+    let mill = Mill::stopped(counts()).await;
+    // It knows the lease, and confirms it for ever.
+    mill.fake.world(|world| (world.speaks_then, world.lease_ms) = (Some(Speaks::One), 2000));
+    let mill = mill.started_with(|config| config.slots = 1);
+    // More results than there is room for.
+    let task = mill.another_task(&guest!(echoes_its_parameters), &format!(r#"{{"a":"{}"}}"#, "x".repeat(300_000)));
+    let files: Vec<_> = (0..40).map(|n| noise(10, n)).collect();
+    let mut sent = mill.upload_two(&files, vec![task]).seal(&mill.fake);
+    sent.leased.chunks = sent.chunks.clone();
+    assert_eq!(sent.leased.spans.len(), 1);
+    sent.offer(&mill.fake);
+    mill.fake.until("an attempt", |world| (calls(world, paths::RESULT_URLS).1 >= 1).then_some(())).await;
+    succeeds(&mill, &offer(&mill, 1)).await;
+    assert_eq!(mill.fake.results(sent.span_of(0)), []);
+    let totals = mill.end().await;
+    assert_eq!((totals.jobs_completed, totals.leases_lost, totals.leases_returned), (3, 1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
