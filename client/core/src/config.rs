@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 
-use filemill_seal::Enrolment;
+use filemill_seal::{Enrolment, PoolError};
 use filemill_transport::Origin;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -42,6 +42,12 @@ const VERSION: u32 = 1;
 #[derive(Deserialize)]
 struct Version {
     version: u32,
+}
+
+/// Which pool is pinned in a file.
+#[derive(Deserialize)]
+struct Pinned {
+    enrolment: String,
 }
 
 /// The file's form.
@@ -105,6 +111,31 @@ impl Config {
             storage_origins: text.storage_origins,
             token: Zeroizing::new(token.trim().to_owned()),
         })
+    }
+
+    /// The pool that the last login pinned, whatever became of its token and of what else was written with it; `None` if there is none that
+    /// can be read. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::HomeVersion`], [`Error::Pool`] for an enrolment of a later version, [`Error::File`] if the file cannot be read, and
+    /// [`Error::Stopped`] as [`load`](Self::load).
+    pub(crate) fn pinned(home: &Home) -> Result<Option<Enrolment>, Error> {
+        let _lock = match home.lock(LOCK) {
+            Err(Error::Stopped) => return Err(Error::Stopped),
+            lock => lock.ok(),
+        };
+        let Some(text) = read_any(home)? else { return Ok(None) };
+        if let Ok(Version { version }) = serde_json::from_str(&text)
+            && version > VERSION
+        {
+            return Err(Error::HomeVersion { path: home.config(), found: version, newest: VERSION });
+        }
+        let Ok(Pinned { enrolment }) = serde_json::from_str(&text) else { return Ok(None) };
+        match Enrolment::from_json(&enrolment) {
+            Err(error @ PoolError::EnrolmentVersion { .. }) => Err(Error::Pool(error)),
+            enrolment => Ok(enrolment.ok()),
+        }
     }
 
     /// Keeps it, the token in a file of its own. Never do one login's token and another's server lie there together: if this ends in
@@ -344,6 +375,33 @@ mod tests {
         let enrolment = config.enrolment.clone().with_lowest_format(filemill_seal::Format::Two);
         Config { enrolment: enrolment.clone(), ..config }.save(&home).unwrap();
         assert_eq!(Config::load(&home).unwrap().enrolment, enrolment);
+    }
+
+    #[test]
+    fn what_was_pinned_is_known_without_the_token_and_not_overwritten_if_it_is_of_a_later_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        assert_eq!(Config::pinned(&home).unwrap(), None);
+        let config = config("http://127.0.0.1:1", "fm_secret-token");
+        let enrolment = config.enrolment.clone().with_lowest_format(filemill_seal::Format::Two);
+        Config { enrolment: enrolment.clone(), ..config }.save(&home).unwrap();
+        for token in ["", "no token"] {
+            fs::write(home.token(), token).unwrap();
+            assert_eq!(Config::pinned(&home).unwrap().as_ref(), Some(&enrolment));
+        }
+        fs::remove_file(home.token()).unwrap();
+        assert_eq!(Config::pinned(&home).unwrap().as_ref(), Some(&enrolment));
+        let text = fs::read_to_string(home.config()).unwrap();
+        // As far as it can be told from a file that is good for nothing else.
+        fs::write(home.config(), text.replace("\"server\"", "\"servers\"")).unwrap();
+        assert_eq!(Config::pinned(&home).unwrap(), Some(enrolment));
+        fs::write(home.config(), text.replace(r#"\"filemill_enrolment\":2"#, r#"\"filemill_enrolment\":3"#)).unwrap();
+        let later = Config::pinned(&home).unwrap_err();
+        assert_eq!(later, Error::Pool(PoolError::EnrolmentVersion { found: 3 }));
+        fs::write(home.config(), text.replace("\"version\": 1", "\"version\": 2")).unwrap();
+        assert!(matches!(Config::pinned(&home), Err(Error::HomeVersion { found: 2, .. })));
+        fs::write(home.config(), "{").unwrap();
+        assert_eq!(Config::pinned(&home).unwrap(), None);
     }
 
     #[test]

@@ -103,7 +103,7 @@ pub async fn login(
 /// [`Error::Address`], [`Error::PlainHttp`] unless `allow_plain_http`, [`Error::File`], [`Error::NoToken`] and [`Error::Enrolment`] for files that are not what they should be,
 /// [`Error::NoCode`] and [`Error::NoRoot`] for what is no code and no root, [`Error::Unauthenticated`], [`Error::Forbidden`] for a token of another scope,
 /// [`Error::Refused`] for a code that is not good, [`Error::OtherRoot`] if the server has the pool, and its root is not the one that is to be pinned,
-/// [`Error::NoKeychain`], [`Error::HomeVersion`], [`Error::Stopped`] if another login of this home is in the way and nobody is to wait for it any more. The former login is
+/// [`Error::NoKeychain`], [`Error::HomeVersion`], [`Error::Pool`] if a later version of this program has pinned more than this one knows, [`Error::Stopped`] if another login of this home is in the way and nobody is to wait for it any more. The former login is
 /// as it was then.
 pub async fn login_with(home: &Home, options: &LoginOptions<'_>, mut tell: impl FnMut(&Event)) -> Result<Login, Error> {
     let (teller, mut told) = Teller::new(EVENTS_WAITING_MAX);
@@ -186,11 +186,8 @@ async fn log_in_by(
         }
         Err(error) => Some(by_this_clock(error, &api)),
     };
-    let former = match on_thread(home, Config::load).await {
-        // A later version of this program keeps more in it than would be written here.
-        Err(error @ (Error::Stopped | Error::HomeVersion { .. })) => return Err(error),
-        former => former.ok().map(|former| former.enrolment),
-    };
+    // What a later version of this program has pinned is an error: it says more than would be written here.
+    let former = on_thread(home, Config::pinned).await?;
     let enrolment = keeping_lowest_format(enrolment, former.as_ref());
     let former_pool = former.filter(|former| !former.is_same_pool(&enrolment));
     let config = Config {

@@ -35,6 +35,22 @@ async fn ask_for_format_2(world: &World) {
     assert_eq!(done.config.enrolment.lowest_format(), Some(Format::Two));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_whose_token_is_gone_leaves_the_lowest_format_as_it_was_pinned() {
+    let world = World::new().await;
+    ask_for_format_2(&world).await;
+    std::fs::write(world.path("pool.json"), world.enrolment().to_json()).unwrap();
+    let token = world.home().path().join("token");
+    for damage in [None, Some("no token")] {
+        match damage {
+            None => std::fs::remove_file(&token).unwrap(),
+            Some(text) => std::fs::write(&token, text).unwrap(),
+        }
+        let done = world.login().await.unwrap();
+        assert_eq!(done.config.enrolment.lowest_format(), Some(Format::Two), "{damage:?}");
+    }
+}
+
 /// Sends everything in the folder, and dies when the server was asked to open the upload, which it was not.
 async fn die_before_it_is_opened(world: &World) {
     world.fake.lock().faults.refused_opens = (u32::MAX, Some(filemill_api::ErrorCode::Unavailable));
