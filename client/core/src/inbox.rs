@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use crate::api::{Api, Got, Patience, Position, Storage};
 use crate::ending::Ending;
 use crate::error::Error;
-use crate::journal::{FilePlace, Journal, KeptResult, Missing, SealedBatch, Single, Unfetched, UploadKeys};
+use crate::journal::{FilePlace, Journal, KeptBytes, KeptResult, Missing, SealedBatch, Single, Unfetched, UploadKeys};
 pub(crate) use again::of_first_events;
 use judge::{Case, Job, Judged, Sealed, judge_all, known_outcome, misnamed, row, shown};
 
@@ -109,6 +109,33 @@ enum Had {
     Wrong(String),
     /// It cannot be had now, for this reason.
     NotNow(String),
+}
+
+/// What is read of the journal at once.
+#[derive(Default)]
+struct Held {
+    bytes: u64,
+    /// Each is held once, whole, for however many of its results.
+    batches: HashSet<i64>,
+}
+
+impl Held {
+    /// How many bytes these are beside what is held.
+    fn more(&self, results: &[KeptBytes]) -> u64 {
+        let mut batches = HashSet::new();
+        let is_more =
+            |kept: &&KeptBytes| kept.batch.is_none_or(|batch| !self.batches.contains(&batch) && batches.insert(batch));
+        results.iter().filter(is_more).map(|kept| kept.bytes).sum()
+    }
+
+    fn has_room_for(&self, results: &[KeptBytes]) -> bool {
+        self.bytes + self.more(results) <= BYTES_AT_ONCE
+    }
+
+    fn hold(&mut self, results: &[KeptBytes]) {
+        self.bytes += self.more(results);
+        self.batches.extend(results.iter().filter_map(|kept| kept.batch));
+    }
 }
 
 /// Files by upload and index.
@@ -214,17 +241,17 @@ impl Inbox {
     pub(crate) async fn portions(&self, asked: &[(UploadId, u32)]) -> Result<Vec<Vec<(UploadId, u32)>>, Error> {
         let sizes: HashMap<_, _> = self.journal.result_sizes(asked).await?.into_iter().collect();
         let mut portions: Vec<Vec<(UploadId, u32)>> = Vec::new();
-        let mut bytes = 0;
+        let mut held = Held::default();
         for place in asked {
-            let size = sizes.get(place).copied().unwrap_or(0);
-            match portions.last_mut().filter(|_| bytes + size <= BYTES_AT_ONCE) {
+            let size = sizes.get(place).copied();
+            match portions.last_mut().filter(|_| held.has_room_for(size.as_slice())) {
                 Some(portion) => portion.push(*place),
                 None => {
                     portions.push(vec![*place]);
-                    bytes = 0;
+                    held = Held::default();
                 }
             }
-            bytes += size;
+            held.hold(size.as_slice());
         }
         Ok(portions)
     }
@@ -535,5 +562,23 @@ fn announced(event: &Event) -> u64 {
             if get.length > BATCH_MAX_SEALED_BYTES as u64 { 0 } else { get.length }
         }
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_held_once_and_whole_for_however_few_of_its_results() {
+        let of = |batch, bytes| [KeptBytes { bytes, batch }];
+        let mut held = Held::default();
+        held.hold(&of(Some(1), BYTES_AT_ONCE - 9));
+        held.hold(&of(Some(1), BYTES_AT_ONCE - 9));
+        assert!(held.has_room_for(&of(Some(1), BYTES_AT_ONCE - 9)));
+        assert!(held.has_room_for(&[of(Some(2), 9), of(Some(2), 9)].concat()));
+        assert!(!held.has_room_for(&[of(Some(2), 9), of(Some(3), 1)].concat()));
+        held.hold(&of(None, 8));
+        assert!(held.has_room_for(&of(None, 1)) && !held.has_room_for(&of(None, 2)));
     }
 }

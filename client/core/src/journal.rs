@@ -32,7 +32,7 @@ use crate::home::{Home, on_thread};
 pub use anew::{NewJournal, begin_new_journal};
 pub(crate) use files::{FilePlace, FileState, Known, Waiting};
 pub(crate) use lookup::Asked;
-pub(crate) use results::{Arrived, KeptResult, Missing, SealedBatch, Single};
+pub(crate) use results::{Arrived, KeptBytes, KeptResult, Missing, SealedBatch, Single};
 use room::{ROOM_BYTES, is_no_room};
 pub(crate) use sessions::{Session, Watched, is_running};
 use sqlite::{BUSY_TIMEOUT, journal_error};

@@ -60,6 +60,15 @@ pub(crate) struct KeptResult {
     pub(crate) batch: Option<Arc<[u8]>>,
 }
 
+/// What is read into memory for a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeptBytes {
+    /// Of its own age file, or else of the whole batch.
+    pub(crate) bytes: u64,
+    /// The id of that batch, which is read once for all of it.
+    pub(crate) batch: Option<i64>,
+}
+
 impl Journal {
     /// Where to read on in the events of `account`; 0 at the beginning.
     pub(crate) async fn position(&self, account: &str) -> Result<Position, Error> {
@@ -181,21 +190,25 @@ impl Journal {
         self.writer.write(move |connection| Box::pin(async move { keep_results(connection, &results).await })).await
     }
 
-    /// How many bytes the results have that came for these jobs.
-    pub(crate) async fn result_sizes(&self, asked: &[(UploadId, u32)]) -> Result<Vec<((UploadId, u32), u64)>, Error> {
+    /// How many bytes are read for the results that came for these jobs.
+    pub(crate) async fn result_sizes(
+        &self,
+        asked: &[(UploadId, u32)],
+    ) -> Result<Vec<((UploadId, u32), KeptBytes)>, Error> {
         let mut sizes = Vec::with_capacity(asked.len());
         for asked in asked.chunks(ROWS_PER_STATEMENT) {
             let mut query = asked_places(asked);
             query.push(
-                "select results.upload, results.idx, coalesce(length(results.sealed), \
-                 (select length(batches.sealed) / batches.members from batches where batches.id = results.batch), 0) as bytes \
+                "select results.upload, results.idx, \
+                 case when results.sealed is null then results.batch end as batch, coalesce(length(results.sealed), \
+                 (select length(batches.sealed) from batches where batches.id = results.batch), 0) as bytes \
                  from asked cross join results on results.upload = asked.upload and results.idx = asked.idx",
             );
             let rows = query.build().fetch_all(&self.reader).await.map_err(|error| self.failed(&error))?;
             for row in rows {
                 let read = || {
                     let place = (upload_id(row.try_get("upload")?)?, index(row.try_get("idx")?)?);
-                    Ok((place, unsigned(row.try_get("bytes")?)))
+                    Ok((place, KeptBytes { bytes: unsigned(row.try_get("bytes")?), batch: row.try_get("batch")? }))
                 };
                 sizes.push(read().map_err(|error: sqlx::Error| self.failed(&error))?);
             }
