@@ -20,7 +20,7 @@ use crate::ending::Ending;
 use crate::error::Error;
 use crate::journal::{FilePlace, Journal, KeptBytes, KeptResult, Missing, SealedBatch, Single, Unfetched, UploadKeys};
 pub(crate) use again::of_first_events;
-use judge::{Case, Job, Judged, Sealed, judge_all, known_outcome, misnamed, row, shown};
+use judge::{Case, Job, Judged, Sealed, judge_all, known_outcome, misnamed, row, shown, too_many};
 
 /// Large results that are fetched at the same time.
 const FETCHES_AT_ONCE: usize = 4;
@@ -350,17 +350,21 @@ impl Inbox {
         let mut places = self.places(results.iter().flat_map(|(came, _)| came.files())).await?;
         // What the journal has need not be fetched: events are read again after a reset, and by several programs.
         let large = results.iter().filter(|(_, sealed)| matches!(sealed, Some(SealedResult::Object(_))));
-        let large: Vec<_> = large.flat_map(|(came, _)| came.numbers()).collect();
-        let kept = self.journal.with_result(&large).await?;
-        let mut kept = self.kept_results(&kept).await?;
+        let large: Vec<&Came> = large.map(|(came, _)| came).filter(|came| came.too_many().is_none()).collect();
+        let mut kept = self.kept_results(&self.kept_at_once(&large).await?).await?;
         let fetched = {
             let kept = &kept;
             futures::stream::iter(results).map(move |(came, sealed)| async move {
-                let had = match sealed {
-                    None => Had::Nothing,
-                    Some(SealedResult::Inline(bytes)) => Had::Bytes(bytes.0),
-                    Some(SealedResult::Object(_)) if came.numbers().all(|job| kept.contains_key(&job)) => Had::Kept,
-                    Some(SealedResult::Object(get)) => self.object(&get, came.keys.format, FIRST_ATTEMPTS).await,
+                let had = match (sealed, came.too_many()) {
+                    (None, _) => Had::Nothing,
+                    (Some(_), Some(reason)) => Had::Wrong(reason),
+                    (Some(SealedResult::Inline(bytes)), None) => Had::Bytes(bytes.0),
+                    (Some(SealedResult::Object(_)), None) if came.numbers().all(|job| kept.contains_key(&job)) => {
+                        Had::Kept
+                    }
+                    (Some(SealedResult::Object(get)), None) => {
+                        self.object(&get, came.keys.format, FIRST_ATTEMPTS).await
+                    }
                 };
                 (came, had)
             })
@@ -454,6 +458,22 @@ impl Inbox {
         Ok(places)
     }
 
+    /// The jobs of those of these that the journal has whole, as far as all of it may be held in memory: what an event announces says nothing
+    /// of how long it is. What goes beyond that is fetched, which is no longer than was announced.
+    async fn kept_at_once(&self, large: &[&Came]) -> Result<Vec<(UploadId, u32)>, Error> {
+        let asked: Vec<_> = large.iter().flat_map(|came| came.numbers()).collect();
+        let sizes: HashMap<_, _> = self.journal.result_sizes(&asked).await?.into_iter().collect();
+        let (mut at_once, mut held) = (Vec::new(), Held::default());
+        for came in large {
+            let of_all: Option<Vec<_>> = came.numbers().map(|job| sizes.get(&job).copied()).collect();
+            if let Some(of_all) = of_all.filter(|of_all| held.has_room_for(of_all)) {
+                held.hold(&of_all);
+                at_once.extend(came.numbers());
+            }
+        }
+        Ok(at_once)
+    }
+
     async fn kept_results(&self, jobs: &[(UploadId, u32)]) -> Result<HashMap<(UploadId, u32), KeptResult>, Error> {
         let kept = self.journal.results(jobs).await?;
         Ok(kept.into_iter().map(|kept| ((kept.upload, kept.job), kept)).collect())
@@ -477,6 +497,11 @@ impl Came {
     /// The jobs, with their upload.
     fn numbers(&self) -> impl Iterator<Item = (UploadId, u32)> {
         self.jobs.iter().map(move |one| (self.upload, one.job))
+    }
+
+    /// Why nothing that is sealed can be of that many jobs; `None` if it can.
+    fn too_many(&self) -> Option<String> {
+        too_many(self.keys.format, self.jobs.len())
     }
 
     /// Their files, with their upload; none of a task that it does not have.

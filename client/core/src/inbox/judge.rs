@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use filemill_seal::{
-    Artifact, Digest, Expected, Format, Header, Identity, Member, Outcome, Recipient, ResultBody, ResultError,
-    UploadId, Verdict, open_batch, open_result,
+    Artifact, BATCH_MAX, Digest, Expected, Format, Header, Identity, Member, Outcome, Recipient, ResultBody,
+    ResultError, UploadId, Verdict, open_batch, open_result,
 };
 
 use super::Arrival;
@@ -259,9 +259,21 @@ fn all_not_shown(jobs: &[Job], reason: &str, mut sealed: Option<Vec<u8>>) -> Vec
     jobs.iter().map(said).collect()
 }
 
+/// Why what is sealed cannot be of so many jobs; `None` if it can.
+pub(super) fn too_many(format: Format, jobs: usize) -> Option<String> {
+    match format {
+        Format::One if jobs > 1 => Some(format!("the server says that one result is that of {jobs} files")),
+        Format::Two if jobs > BATCH_MAX => {
+            Some(format!("the server says that one batch has the results of {jobs} jobs"))
+        }
+        _ => None,
+    }
+}
+
 /// Why what is sealed cannot be of the jobs that the server names; `None` if it can.
 pub(super) fn misnamed(format: Format, jobs: &[u32]) -> Option<String> {
     match format {
+        _ if too_many(format, jobs.len()).is_some() => too_many(format, jobs.len()),
         Format::One if jobs.len() != 1 => {
             Some(format!("the server says that one result is that of {} files", jobs.len()))
         }
@@ -340,5 +352,8 @@ mod tests {
         for jobs in [&[][..], &[1, 1], &[2, 1]] {
             assert!(misnamed(Format::Two, jobs).is_some(), "{jobs:?}");
         }
+        let jobs: Vec<u32> = (0..=BATCH_MAX as u32).collect();
+        assert_eq!(misnamed(Format::Two, &jobs[1..]), None);
+        assert!(misnamed(Format::Two, &jobs).is_some_and(|reason| reason.contains("65 jobs")));
     }
 }

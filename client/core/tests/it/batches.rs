@@ -381,6 +381,26 @@ async fn one_result_that_the_server_gives_to_two_files_of_format_1_is_shown_to_n
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_says_that_65_jobs_have_is_not_even_fetched() {
+    let world = World::new().await;
+    for index in 0..65 {
+        world.write(&format!("f{index:03}"), vec![b'x'; index]);
+    }
+    {
+        let mut inner = world.fake.lock();
+        (inner.faults.large_results, inner.faults.result_not_found) = (true, Some((0, u32::MAX)));
+        inner.faults.twist = Some(|batches| {
+            let last = batches.pop().unwrap();
+            batches[0].jobs.extend(last.jobs);
+        });
+    }
+    let (succeeded, others) = told(&world.send().await);
+    assert!(succeeded.is_empty() && others.len() == 65, "{succeeded:?}, {others:?}");
+    assert!(others.iter().all(|reason| reason.contains("one batch has the results of 65 jobs")), "{others:?}");
+    assert!(world.fake.lock().seen.wanted.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn batches_of_another_device_are_counted_by_their_results_whichever_major_brings_them() {
     for speaks in [crate::fake::Speaks::Both, crate::fake::Speaks::OnlyOne] {
         let world = with_files(3).await;
