@@ -221,6 +221,9 @@ async fn take_over(connection: &mut SqliteConnection, lost: &Path) -> Result<(u6
         "delete from chunks where upload not in (select id from uploads)",
         "delete from results where upload not in (select id from uploads)",
         "delete from batches where upload not in (select id from uploads)",
+        // A result without its batch is none: it would keep the batch from being taken when it comes again, whose id may be another's then.
+        "delete from results where sealed is null and batch is not null and batch not in (select id from batches)",
+        "update results set batch = null where batch is not null and batch not in (select id from batches)",
     ] {
         sqlx::query(orphans).execute(&mut *connection).await?;
     }
@@ -264,7 +267,7 @@ async fn copy(connection: &mut SqliteConnection, table: &str, order: &str) -> Re
 mod tests {
     use filemill_seal::{Enrolment, UploadId};
 
-    use super::super::NewUpload;
+    use super::super::{Arrived, NewUpload, SealedBatch};
     use super::*;
     use crate::parameters::Parameters;
 
@@ -345,6 +348,43 @@ mod tests {
             let stored = journal.load_upload(upload(number)).await.unwrap().expect("it was taken over");
             assert_eq!(stored.upload.parameters, Some(parameters(number)), "{number}");
         }
+        journal.close().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_result_whose_batch_is_lost_is_taken_when_it_comes_again() {
+        let (former, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let former = home_with_uploads(former.path(), 1).await;
+        let new = home_with_uploads(new.path(), 0).await;
+        let batch = SealedBatch { sealed: vec![7; 9].into(), members: 2 };
+        // The second was kept as a file, too.
+        let results = || {
+            [None, Some(vec![5])].into_iter().zip(0..).map(|(sealed, job)| {
+                let (upload, batch) = (upload(0), Some(batch.clone()));
+                Arrived { upload, job, cursor: 1, outcome: "succeeded", refusal: None, sealed, batch }
+            })
+        };
+        let journal = Journal::open(&former).await.unwrap();
+        journal.take_in_fetched(results().collect()).await.unwrap();
+        journal.close().await;
+        let mut lost = SqliteConnectOptions::new().filename(former.journal()).connect().await.unwrap();
+        assert_eq!(sqlx::query("delete from batches").execute(&mut lost).await.unwrap().rows_affected(), 1);
+        lost.close().await.unwrap();
+        let mut connection = SqliteConnectOptions::new().filename(new.journal()).connect().await.unwrap();
+        let (_, _, kept) = take_over(&mut connection, &former.journal()).await.unwrap();
+        assert_eq!(kept, 1, "the one that is there by itself");
+        connection.close().await.unwrap();
+        let journal = Journal::open(&new).await.unwrap();
+        // Another batch is given the first id that is free.
+        let other = SealedBatch { sealed: vec![8; 9].into(), members: 1 };
+        let third = Arrived { job: 2, batch: Some(other), ..results().next().unwrap() };
+        journal.take_in_fetched(vec![third]).await.unwrap();
+        journal.take_in_fetched(results().collect()).await.unwrap();
+        let mut kept = journal.results(&[0, 1, 2].map(|job| (upload(0), job))).await.unwrap();
+        kept.sort_by_key(|kept| kept.job);
+        let kept: Vec<_> =
+            kept.into_iter().map(|kept| (kept.sealed, kept.batch.as_deref().map(<[u8]>::to_vec))).collect();
+        assert_eq!(kept, [(None, Some(vec![7; 9])), (Some(vec![5]), None), (None, Some(vec![8; 9]))]);
         journal.close().await;
     }
 
