@@ -79,7 +79,7 @@ pub(crate) struct Recipes {
     pub(crate) lifetime_s: u64,
     /// Which parameters which releases take, as far as it was asked.
     pub(crate) verdicts: Verdicts,
-    /// It was told that uploads are sealed in an older format than this program writes.
+    /// It was told that uploads are sealed in an older format than this program writes, and none was sealed in the newest since.
     pub(crate) older_told: AtomicBool,
 }
 
@@ -158,9 +158,12 @@ impl Recipes {
         Ok(engines)
     }
 
-    /// Says once, before the first upload of that kind, that it is sealed in an older format than this program writes.
+    /// Says before the first upload of that kind, and before the first after one in the newest format, that it is sealed in an older
+    /// format than this program writes.
     pub(crate) async fn tell_older_format(&self, format: Format) {
-        if format < newest_format() && !self.older_told.swap(true, Ordering::Relaxed) {
+        let is_older = format < newest_format();
+        let was_told = self.older_told.swap(is_older, Ordering::Relaxed);
+        if is_older && !was_told {
             let (pool, older_server) = (self.enrolment.pool().to_owned(), self.api.is_older());
             let (format, newest) = (format.number(), newest_format().number());
             self.events.tell(Event::Note(Note::OlderFormat { pool, format, newest, older_server })).await;
@@ -395,6 +398,34 @@ fn pool_of(offered: &filemill_api::SignedStatement) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_older_format_is_told_of_once_and_again_after_the_newest() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = crate::home::Home::at(folder.path()).unwrap();
+        let (events, mut told) = Teller::new(8);
+        let text = format!(r#"{{"filemill_enrolment":1,"pool":"main","root":"{}"}}"#, "ab".repeat(32));
+        let recipes = Recipes {
+            api: Arc::new(Api::without_token("http://127.0.0.1:1".parse().unwrap()).unwrap()),
+            journal: Arc::new(Journal::open(&home).await.unwrap()),
+            events,
+            enrolment: Enrolment::from_json(&text).unwrap(),
+            account: String::new(),
+            session: String::new(),
+            uploader: filemill_seal::Identity::generate().recipient(),
+            chunk_size: 1,
+            lifetime_s: 1,
+            verdicts: Verdicts::default(),
+            older_told: AtomicBool::default(),
+        };
+        for (format, count) in
+            [(Format::Two, 0), (Format::One, 1), (Format::One, 1), (Format::Two, 1), (Format::One, 2), (Format::One, 2)]
+        {
+            recipes.tell_older_format(format).await;
+            assert_eq!(told.len(), count, "{format:?}");
+        }
+        assert!(matches!(told.next().await, Some(Event::Note(Note::OlderFormat { format: 1, newest: 2, .. }))));
+    }
 
     #[test]
     fn the_format_is_the_newest_that_is_read_and_none_that_the_enrolment_forbids() {
