@@ -259,12 +259,22 @@ impl Api {
     }
 
     pub(crate) async fn events(&self, position: &Position, limit: u32, patience: Patience) -> Result<EventPage, Error> {
+        self.events_by(position, limit, patience).await.map(|(page, _)| page)
+    }
+
+    /// The same, and whether a server of an earlier version may have told them, which does not know that results come in batches.
+    pub(crate) async fn events_by(
+        &self,
+        position: &Position,
+        limit: u32,
+        patience: Patience,
+    ) -> Result<(EventPage, bool), Error> {
         let path_in_v1 = format!("{}?{}&limit={limit}", paths::EVENTS, position.query());
         let path = format!("{path_in_v1}{}", self.device_query());
         let asked = Asked::get(&path).with_path_in_v1(&path_in_v1);
         self.call::<EventPage, v1::EventPage>(patience, asked).await.map(|answer| match answer {
-            Answer::New(page) => page,
-            Answer::Old(page) => page_of_v1(page),
+            Answer::New(page) => (page, false),
+            Answer::Old(page) => (page_of_v1(page), true),
         })
     }
 

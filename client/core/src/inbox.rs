@@ -19,6 +19,7 @@ use crate::api::{Api, Got, Patience, Position, Storage};
 use crate::ending::Ending;
 use crate::error::Error;
 use crate::journal::{FilePlace, Journal, KeptBytes, KeptResult, Missing, SealedBatch, Single, Unfetched, UploadKeys};
+use again::is_any_unknown;
 pub(crate) use again::of_first_events;
 use judge::{Case, Job, Judged, Sealed, judge_all, known_outcome, misnamed, row, shown, too_many};
 
@@ -356,6 +357,10 @@ impl Inbox {
             let kept = &kept;
             futures::stream::iter(results).map(move |(came, sealed)| async move {
                 let had = match (sealed, came.too_many()) {
+                    // A server of release 0.1.0 may tell so of many jobs: one that knows their outcomes is asked.
+                    (None, _) if came.can_be_had_again && came.is_batch_of_unknown() => {
+                        Had::NotNow("the server says an outcome that is not known here".to_owned())
+                    }
                     (None, _) => Had::Nothing,
                     (Some(_), Some(reason)) => Had::Wrong(reason),
                     (Some(SealedResult::Inline(bytes)), None) => Had::Bytes(bytes.0),
@@ -502,6 +507,11 @@ impl Came {
     /// Why nothing that is sealed can be of that many jobs; `None` if it can.
     fn too_many(&self) -> Option<String> {
         too_many(self.keys.format, self.jobs.len())
+    }
+
+    /// Whether it is said of what may be many jobs, in a word that is not known here.
+    fn is_batch_of_unknown(&self) -> bool {
+        self.keys.format == Format::Two && is_any_unknown(&self.jobs)
     }
 
     /// Their files, with their upload; none of a task that it does not have.

@@ -10,6 +10,7 @@ use filemill_seal::{Digest, Format, Outcome, UploadId};
 use super::judge::{Case, Job, Sealed, judge_all, row, shown};
 use super::{Arrival, Came, Had, Inbox, Reopened};
 use crate::api::{Patience, Position};
+use crate::ending::Ending;
 use crate::error::Error;
 use crate::journal::{Unfetched, UploadKeys};
 
@@ -20,6 +21,10 @@ const ATTEMPTS: u32 = 2;
 const OTHER_DATABASE: &str = "the server has another database than it had";
 /// Why an answer is none.
 const OTHER_JOBS: &str = "the server answered with the results of other jobs";
+
+/// Why what a server of an earlier version says is not the last word.
+const OLDER_SERVER: &str =
+    "the server is of an earlier version, and cannot tell of a batch of results: it is asked for again";
 
 /// What came of asking again.
 #[derive(Default)]
@@ -42,6 +47,8 @@ struct Group {
 enum Said {
     /// With what was sealed, or why that cannot be it.
     There(Vec<JobOutcome>, Result<Option<Vec<u8>>, String>),
+    /// The same of what may be a batch, by a server that may not know batches: it tells one as a result of its first job.
+    ByOlder(Vec<JobOutcome>, Result<Option<Vec<u8>>, String>),
     Gone,
     NotNow(String),
 }
@@ -189,8 +196,8 @@ impl Inbox {
     /// What the server says in the event, which is read once more.
     async fn read_again(&self, group: &Group) -> Result<Said, Error> {
         let before = Position { cursor: group.cursor - 1, mark: None };
-        let page = match self.api.events(&before, 1, Patience::Brief).await {
-            Ok(page) => page,
+        let (page, by_older) = match self.api.events_by(&before, 1, Patience::Brief).await {
+            Ok(told) => told,
             Err(error @ (Error::Unreachable { .. } | Error::Refused { .. } | Error::Protocol { .. })) => {
                 return Ok(Said::NotNow(error.to_string()));
             }
@@ -210,7 +217,12 @@ impl Inbox {
                     Some(SealedResult::Inline(bytes)) => Had::Bytes(bytes.0),
                     Some(SealedResult::Object(get)) => self.object(&get, group.keys.format, ATTEMPTS).await,
                 };
-                return Ok(Said::of(jobs, had));
+                return Ok(match Said::of(jobs, had) {
+                    Said::There(jobs, sealed) if by_older && group.keys.format == Format::Two => {
+                        Said::ByOlder(jobs, sealed)
+                    }
+                    said => said,
+                });
             }
         }
         // Where another event has its number, the result may be anywhere.
@@ -220,16 +232,24 @@ impl Inbox {
     /// Takes in what the server said, and returns the jobs of the group of which it said nothing.
     async fn settle(&self, group: Group, said: Said, again: &mut Again) -> Result<Vec<Unfetched>, Error> {
         let Group { upload, cursor, keys, jobs } = group;
+        let by_older = matches!(said, Said::ByOlder(..));
         let (case, named) = match said {
             Said::NotNow(reason) => {
                 leave(&jobs, &reason, again);
                 return Ok(Vec::new());
             }
-            Said::There(named, _) if !jobs.first().is_some_and(|first| is_among(first, &named)) => {
+            Said::There(named, _) | Said::ByOlder(named, _)
+                if !jobs.first().is_some_and(|first| is_among(first, &named)) =>
+            {
                 leave(&jobs, OTHER_JOBS, again);
                 return Ok(Vec::new());
             }
-            Said::There(named, sealed) => {
+            // It tells the end of many jobs by an outcome that it does not know.
+            Said::ByOlder(named, Ok(None)) if is_any_unknown(&named) => {
+                leave(&jobs, OLDER_SERVER, again);
+                return Ok(Vec::new());
+            }
+            Said::There(named, sealed) | Said::ByOlder(named, sealed) => {
                 let numbers: HashSet<u32> = named.iter().map(|one| one.job).collect();
                 let came = Came { cursor, upload, keys, jobs: named, can_be_had_again: false };
                 let mut places = self.places(came.files()).await?;
@@ -241,6 +261,10 @@ impl Inbox {
             }
         };
         let arrivals = judge_all(&self.identity, case.into_iter().collect(), self.singles()).await?.arrivals;
+        if by_older && arrivals.iter().any(|(_, arrival)| matches!(arrival.ending, Ending::NotShown { .. })) {
+            leave(&jobs, OLDER_SERVER, again);
+            return Ok(Vec::new());
+        }
         let rows = arrivals.iter().map(|(cursor, arrival)| row(*cursor, arrival)).collect();
         self.journal.take_in_fetched(rows).await?;
         again.arrivals.extend(arrivals.into_iter().map(|(_, arrival)| shown(arrival)));
@@ -305,6 +329,11 @@ impl Said {
 
 fn is_among(one: &Unfetched, named: &[JobOutcome]) -> bool {
     named.iter().any(|named| named.job == one.job)
+}
+
+/// Whether the server says an outcome that is not known here.
+pub(super) fn is_any_unknown(named: &[JobOutcome]) -> bool {
+    named.iter().any(|one| one.outcome == filemill_api::Outcome::Unknown)
 }
 
 fn leave(jobs: &[Unfetched], reason: &str, again: &mut Again) {

@@ -313,3 +313,36 @@ async fn a_result_that_is_still_to_be_fetched_waits_while_only_version_1_is_spok
     assert!(page.files.len() == 2 && page.files.iter().all(|file| matches!(file.ending, Ending::Succeeded { .. })));
     client.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_release_0_1_0_tells_as_one_result_waits_for_a_server_that_knows_batches() {
+    for (sealed, cancelled) in [("inline", false), ("in storage", false), ("none", true)] {
+        let world = World::new().await;
+        world.write("a", "content");
+        world.write("b", "more");
+        world.fake.lock().faults.large_results = sealed == "in storage";
+        if cancelled {
+            world.fake.lock().faults.cheat = crate::fake::Cheat::Quarantine;
+        }
+        world.die_before_results().await;
+        {
+            let mut inner = world.fake.lock();
+            (inner.faults.speaks, inner.faults.tells_batches_as_one) = (Speaks::OnlyOne, true);
+        }
+        let client = world.client().await;
+        for _ in 0..2 {
+            assert_eq!(client.fetch_results().await.unwrap().left.len(), 1, "{sealed}");
+            assert!(client.results(0).await.unwrap().files.is_empty(), "{sealed}");
+        }
+        world.fake.lock().faults.speaks = Speaks::Both;
+        world.fake.lock().faults.tells_batches_as_one = false;
+        assert!(client.fetch_results().await.unwrap().left.is_empty(), "{sealed}");
+        let page = client.results(0).await.unwrap();
+        let good = |ending: &Ending| match cancelled {
+            true => matches!(ending, Ending::EndedByServer { .. }),
+            false => ending.succeeded(),
+        };
+        assert!(page.files.len() == 2 && page.files.iter().all(|file| good(&file.ending)), "{sealed}: {page:?}");
+        client.close().await;
+    }
+}

@@ -14,6 +14,7 @@ use filemill_api::{
 };
 use filemill_seal::Digest;
 
+use super::majors::as_one_each;
 use super::{Fake, Inner, problem};
 
 impl Inner {
@@ -120,7 +121,11 @@ pub(super) async fn stream(state: State<Fake>, Query(query): Query<EventQuery>, 
 }
 
 pub(super) async fn stream_v1(state: State<Fake>, Query(query): Query<v1::EventQuery>, headers: HeaderMap) -> Response {
-    streamed(state, in_v2(query), &headers, |page| serde_json::to_string(&v1::EventPage::from(page)).unwrap())
+    let write: fn(EventPage) -> String = match state.lock().faults.tells_batches_as_one {
+        true => |page| serde_json::to_string(&as_one_each(page)).unwrap(),
+        false => |page| serde_json::to_string(&v1::EventPage::from(page)).unwrap(),
+    };
+    streamed(state, in_v2(query), &headers, write)
 }
 
 fn streamed(

@@ -54,6 +54,9 @@ pub(crate) struct Faults {
     pub(crate) names_only_wanted: bool,
     /// What no processor has that is needed.
     pub(crate) lacks: Vec<String>,
+    /// By version 1 it tells a batch as release 0.1.0 does on the same database: as a result of its first job, with an outcome that it does
+    /// not know.
+    pub(crate) tells_batches_as_one: bool,
     /// Engines log this.
     pub(crate) log: Vec<filemill_seal::LogLine>,
     /// URLs lead here.

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use filemill_api::{OpenAnswer, Releases, v1};
+use filemill_api::{EventKind, EventPage, OpenAnswer, Outcome, Releases, v1};
 
 use super::{Fake, events, open, releases, upload_states, uploads};
 
@@ -41,7 +41,21 @@ pub(super) async fn upload_v1(State(fake): State<Fake>, Path(id): Path<String>) 
 
 pub(super) async fn events_v1(State(fake): State<Fake>, Query(query): Query<v1::EventQuery>) -> Json<v1::EventPage> {
     let page = events::read(&fake, &events::in_v2(query));
-    Json(page.into())
+    let as_one = fake.lock().faults.tells_batches_as_one;
+    Json(if as_one { as_one_each(page) } else { page.into() })
+}
+
+/// Each batch as a result of its first job.
+pub(super) fn as_one_each(mut page: EventPage) -> v1::EventPage {
+    for event in &mut page.events {
+        if let EventKind::Results { jobs, .. } = &mut event.kind
+            && jobs.len() > 1
+        {
+            jobs.truncate(1);
+            jobs[0].outcome = Outcome::Unknown;
+        }
+    }
+    page.into()
 }
 
 pub(super) async fn fetch_v1(State(fake): State<Fake>, Json(request): Json<v1::FetchRequest>) -> Response {
