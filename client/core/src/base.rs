@@ -39,7 +39,7 @@ impl Base {
         // A keychain may ask its owner for a password.
         let identity = Arc::new(on_thread(&home, load_identity).await?);
         let journal = if to_read { Journal::open_to_read(&home).await? } else { Journal::open(&home).await? };
-        let device = journal.device_seed().await?.map(|seed| device_id(&seed, &config.token));
+        let device = journal.device_seed().await?.map(|seed| device_id(&seed, &config.account()));
         let api = Arc::new(Api::new(config.server.clone(), &config.token)?.of_device(device));
         let tasks = TaskTracker::new();
         tasks.close();

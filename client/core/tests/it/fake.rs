@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -33,6 +33,8 @@ use faults::{portal, refusal};
 pub(crate) use majors::Speaks;
 
 pub(crate) const TOKEN: &str = "fm_u_secret-token";
+/// Of the same user.
+pub(crate) const OTHER_TOKEN: &str = "fm_u_other-token";
 
 pub(crate) struct Upload {
     pub(crate) open: OpenUpload,
@@ -333,8 +335,9 @@ fn problem(status: StatusCode, code: ErrorCode, message: &str) -> Response {
 }
 
 async fn guard(State(fake): State<Fake>, request: axum::extract::Request, next: axum::middleware::Next) -> Response {
-    let authorised = request.headers().get("authorization").is_some_and(|value| value == &format!("Bearer {TOKEN}"))
-        || request.uri().path().ends_with("/joins");
+    let is_token = |value: &HeaderValue| [TOKEN, OTHER_TOKEN].iter().any(|token| value == &format!("Bearer {token}"));
+    let authorised =
+        request.headers().get("authorization").is_some_and(is_token) || request.uri().path().ends_with("/joins");
     let is_v1 = request.uri().path().starts_with("/v1/");
     while fake.lock().faults.hang_calls {
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -3,7 +3,7 @@
 use filemill_client::{Ending, Error, Event, Note, Reason, SendOptions, Trouble};
 use filemill_seal::Format;
 
-use crate::fake::{Fake, Speaks};
+use crate::fake::{Fake, OTHER_TOKEN, Speaks};
 use crate::world::{Ran, World, collect, eventually};
 
 fn everything(world: &World) -> SendOptions {
@@ -259,6 +259,12 @@ async fn a_home_reads_as_one_device_whatever_program_of_it_reads() {
     world.write("a", "content");
     world.fake.lock().faults.damaged_inline = 1;
     world.send().await.assert_sizes(&[("a", 7)]);
+    let client = world.client().await;
+    client.fetch_results().await.unwrap();
+    client.close().await;
+    // By another token, too.
+    std::fs::write(world.path("token"), OTHER_TOKEN).unwrap();
+    world.login().await.unwrap();
     let client = world.client().await;
     client.fetch_results().await.unwrap();
     client.close().await;
