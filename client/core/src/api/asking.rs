@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use filemill_api::{Item, Problem, paths};
+use filemill_api::{ErrorBody, ErrorCode, Item, Problem, paths};
 use filemill_transport::{BodyError, Moment, describe, read_body, retry_after};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{RequestBuilder, Response, StatusCode};
@@ -101,6 +101,8 @@ impl Api {
                     return Ok(answer);
                 }
                 Err(Attempt::Final(error)) => return Err(error),
+                // A proxy that passes on the paths of version 1 alone says so for ever, and this call is not made in that.
+                Err(Attempt::Nowhere(..)) if !asked.is_in_v1() => return Err(self.no_such_call(&asked)),
                 Err(Attempt::Again(error, wanted) | Attempt::Nowhere(error, wanted)) => (error, wanted),
             };
             let wait = backoff.delay();
@@ -117,6 +119,13 @@ impl Api {
             }
             tokio::time::sleep(pause).await;
         }
+    }
+
+    /// What a server says that does not know the call.
+    fn no_such_call(&self, asked: &Asked<'_>) -> Error {
+        let message = format!("nothing answers at `{}`", asked.path(Major::Two));
+        let body = ErrorBody { code: ErrorCode::NotFound, message, hint: None };
+        Error::Refused { server: self.server().to_owned(), body }
     }
 
     async fn ask_in<N, O>(&self, major: Major, asked: &Asked<'_>) -> Result<Answer<N, O>, Attempt>

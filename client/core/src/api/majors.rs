@@ -118,6 +118,11 @@ impl<'a> Asked<'a> {
         Self { is_new_first: true, ..self }
     }
 
+    /// Whether version 1 has words for it.
+    pub(super) fn is_in_v1(&self) -> bool {
+        !matches!(self.in_v1, InV1::Nothing)
+    }
+
     pub(super) fn has_body(&self) -> bool {
         self.body.is_some()
     }
@@ -142,7 +147,7 @@ impl<'a> Asked<'a> {
 
     /// The majors in which it is asked, one after the other where the first is not known.
     fn order(&self, majors: &Majors) -> (Major, Option<Major>) {
-        if matches!(self.in_v1, InV1::Nothing) {
+        if !self.is_in_v1() {
             return (Major::Two, None);
         }
         let first = if majors.is_old() && !self.is_new_first { Major::One } else { Major::Two };

@@ -314,7 +314,7 @@ impl Inner {
         self.passed_on += 1;
         match self.faults.speaks {
             Speaks::Both => self.faults.old,
-            Speaks::OnlyOne => true,
+            Speaks::OnlyOne | Speaks::OnlyOneByProxy => true,
             Speaks::InTurn => self.passed_on % 2 == 1,
         }
     }
@@ -350,6 +350,9 @@ async fn guard(State(fake): State<Fake>, request: axum::extract::Request, next: 
         match is_v1 {
             true => inner.seen.by_major.0 += 1,
             false => inner.seen.by_major.1 += 1,
+        }
+        if inner.faults.speaks == Speaks::OnlyOneByProxy && !is_v1 {
+            return (StatusCode::NOT_FOUND, "404 page not found").into_response();
         }
         if inner.is_old_now() && !is_v1 {
             return problem(StatusCode::NOT_FOUND, ErrorCode::NotFound, "there is nothing at this path");

@@ -122,10 +122,19 @@ async fn results_of_format_2_come_through_a_server_that_is_asked_in_version_1() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_of_format_2_waits_for_a_server_that_knows_it_and_says_why() {
+    waits_for_a_server_that_knows_it(Speaks::OnlyOne).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_of_format_2_waits_also_behind_a_proxy_that_passes_on_version_1_alone() {
+    waits_for_a_server_that_knows_it(Speaks::OnlyOneByProxy).await;
+}
+
+async fn waits_for_a_server_that_knows_it(speaks: Speaks) {
     let world = World::new().await;
     world.write("a", "content");
     die_before_it_is_opened(&world).await;
-    world.fake.lock().faults.speaks = Speaks::OnlyOne;
+    world.fake.lock().faults.speaks = speaks;
     let client = world.client().await;
     let (resuming, mut events) = client.resume();
     let mut finished = Vec::new();
@@ -303,6 +312,12 @@ async fn what_no_processor_has_is_said_by_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_that_is_still_to_be_fetched_waits_while_only_version_1_is_spoken() {
+    for speaks in [Speaks::OnlyOne, Speaks::OnlyOneByProxy] {
+        fetches_what_was_left(speaks).await;
+    }
+}
+
+async fn fetches_what_was_left(speaks: Speaks) {
     let world = World::new().await;
     world.write("a", "content");
     world.write("b", "more");
@@ -311,7 +326,7 @@ async fn a_result_that_is_still_to_be_fetched_waits_while_only_version_1_is_spok
     let client = world.client().await;
     assert_eq!(client.fetch_results().await.unwrap().left.len(), 2);
     // The event is read again then, which has all jobs of the batch.
-    world.fake.lock().faults.speaks = Speaks::OnlyOne;
+    world.fake.lock().faults.speaks = speaks;
     world.fake.lock().faults.result_not_found = Some((0, 0));
     let fetched = client.fetch_results().await.unwrap();
     assert!(fetched.left.is_empty(), "{fetched:?}");

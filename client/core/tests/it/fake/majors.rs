@@ -14,6 +14,8 @@ pub(crate) enum Speaks {
     Both,
     /// As release 0.1.0.
     OnlyOne,
+    /// As release 0.1.0, behind a proxy that passes on the paths of version 1 alone, and says of others in its own words that they are not there.
+    OnlyOneByProxy,
     /// A load balancer has servers of both kinds behind it, which answer in turn.
     InTurn,
 }
