@@ -1,13 +1,14 @@
 //! Results on their way in: fetched, opened, checked against the journal, and written down with their cursor.
 
 mod again;
+mod groups;
 mod judge;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use filemill_api::{Event, EventKind, EventPage, JobOutcome, SealedResult, SignedGet};
+use filemill_api::{EventKind, EventPage, JobOutcome, SealedResult, SignedGet};
 use filemill_seal::{
     Artifact, BATCH_MAX_SEALED_BYTES, Format, Header, Identity, Outcome, RESULT_MAX_SEALED_BYTES, SealedHeader,
     UploadId,
@@ -21,6 +22,7 @@ use crate::error::Error;
 use crate::journal::{FilePlace, Journal, KeptBytes, KeptResult, Missing, SealedBatch, Single, Unfetched, UploadKeys};
 use again::is_any_unknown;
 pub(crate) use again::of_first_events;
+pub(crate) use groups::groups;
 use judge::{Case, Job, Judged, Sealed, judge_all, known_outcome, misnamed, row, shown, too_many};
 
 /// Large results that are fetched at the same time.
@@ -565,38 +567,6 @@ fn most_sealed_bytes(format: Format) -> usize {
     match format {
         Format::One => RESULT_MAX_SEALED_BYTES,
         Format::Two => BATCH_MAX_SEALED_BYTES,
-    }
-}
-
-/// Parts of a page, in order, each of which can be held in memory.
-pub(crate) fn groups(page: EventPage) -> impl Iterator<Item = EventPage> {
-    let EventPage { events, next, reset } = page;
-    let mut events = events.into_iter().peekable();
-    let mut reset = reset.then_some(EventPage { events: Vec::new(), next, reset });
-    std::iter::from_fn(move || {
-        if let Some(reset) = reset.take() {
-            return Some(reset);
-        }
-        events.peek()?;
-        let (mut group, mut bytes) = (Vec::new(), 0_u64);
-        while let Some(event) = events.next_if(|event| group.is_empty() || bytes + announced(event) <= BYTES_AT_ONCE) {
-            bytes += announced(&event);
-            group.push(event);
-        }
-        let next = group.last().map_or(next, |event: &Event| event.cursor);
-        Some(EventPage { events: group, next, reset: false })
-    })
-}
-
-/// How many bytes an event brings.
-fn announced(event: &Event) -> u64 {
-    match &event.kind {
-        EventKind::Results { sealed: Some(SealedResult::Inline(bytes)), .. } => bytes.0.len() as u64,
-        EventKind::Results { sealed: Some(SealedResult::Object(get)), .. } => {
-            // A longer one is not fetched.
-            if get.length > BATCH_MAX_SEALED_BYTES as u64 { 0 } else { get.length }
-        }
-        _ => 0,
     }
 }
 
