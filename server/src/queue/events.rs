@@ -105,8 +105,7 @@ impl Queue {
             let rows = self.core().store.events(caller.member, after, (limit.into(), bytes)).await?;
             rows.into_iter().map(event).collect::<Result<Vec<_>, StoreError>>()
         };
-        let mut events = read.await.map_err(|error| from_store("read events", &error))?;
-        events.truncate(within(&events, limit));
+        let events = read.await.map_err(|error| from_store("read events", &error))?;
         let next = events.last().map_or(after, |event| event.cursor);
         Ok(RecordedEvents { events, next, reset: false })
     }
@@ -231,21 +230,6 @@ fn is_of(place: &crate::store::queue::Place, position: Position) -> bool {
     }
 }
 
-/// How many events have together no more than so many jobs, each that concerns a whole upload counted as one: at least the first, whatever it
-/// has. A reader of version 1 is told of each job.
-fn within(events: &[RecordedEvent], limit: u32) -> usize {
-    let jobs = |event: &RecordedEvent| match &event.kind {
-        RecordedKind::Results { jobs, .. } => jobs.len(),
-        RecordedKind::ChunksMissing { .. } => 1,
-    };
-    let mut sum = 0;
-    let fits = |event: &&RecordedEvent| {
-        sum += jobs(event);
-        sum <= limit as usize
-    };
-    events.iter().take_while(fits).count().max(1)
-}
-
 /// The mark, if it is said; 0 is that of events from before there were marks.
 fn known_mark(position: Position) -> i64 {
     match position.mark {
@@ -295,24 +279,4 @@ pub(super) fn sealed(
         })),
         _ => None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use filemill_api::{JobOutcome, Outcome};
-
-    use super::*;
-
-    fn results(jobs: u32) -> RecordedEvent {
-        let jobs = (0..jobs).map(|job| JobOutcome { job, outcome: Outcome::Unknown }).collect();
-        let kind = RecordedKind::Results { jobs, sealed: None };
-        RecordedEvent { cursor: 1, mark: 1, upload: "u".to_owned(), kind }
-    }
-
-    #[test]
-    fn a_page_has_no_more_jobs_than_asked_for_but_one_event_whatever_it_has() {
-        let events = [results(2), results(3), results(1)];
-        assert_eq!([1, 2, 4, 5, 6, 100].map(|limit| within(&events, limit)), [1, 1, 1, 2, 3, 3]);
-        assert_eq!(within(&[], 5), 1);
-    }
 }

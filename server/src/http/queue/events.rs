@@ -9,6 +9,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use filemill_api::limits::MAX_EVENTS;
 use filemill_api::{Base64, ErrorBody, ErrorCode, Event, EventKind, EventPage, EventQuery, SealedResult, paths};
 use futures::Stream;
 use serde::Serialize;
@@ -53,8 +54,16 @@ pub(in crate::http) async fn page(
     page_as::<EventPage>(&caller, &app, &ticket, &query).await
 }
 
+/// A page in the words of one version.
+pub(in crate::http) trait Page: Serialize + From<EventPage> {
+    /// Leaves out what would be more than so many events in these words, but for the first.
+    fn cut(_recorded: &mut RecordedEvents, _limit: u32) {}
+}
+
+impl Page for EventPage {}
+
 /// The same, in the words of whichever version it was asked.
-pub(in crate::http) async fn page_as<A: Serialize + From<EventPage>>(
+pub(in crate::http) async fn page_as<A: Page>(
     caller: &Caller,
     app: &App,
     ticket: &Ticket,
@@ -62,7 +71,9 @@ pub(in crate::http) async fn page_as<A: Serialize + From<EventPage>>(
 ) -> Result<Response, Refusal> {
     let position = position(query.after, query.mark.as_deref(), query.device.as_deref())?;
     let room = ticket.reserve_some(app, PAGE_ROOM_BYTES).await?;
-    let recorded = app.queue.events_behind(caller, position, fitting(&room, query.limit)).await?;
+    let limit = fitting(&room, query.limit);
+    let mut recorded = app.queue.events_behind(caller, position, limit).await?;
+    A::cut(&mut recorded, limit.unwrap_or(MAX_EVENTS).min(MAX_EVENTS));
     ticket.answer(room, &A::from(signed(app, recorded).await?))
 }
 
@@ -92,7 +103,7 @@ pub(in crate::http) async fn stream(
 }
 
 /// The same, in the words of whichever version it was asked.
-pub(in crate::http) fn stream_as<A: Serialize + From<EventPage> + Send + 'static>(
+pub(in crate::http) fn stream_as<A: Page + Send + 'static>(
     caller: Caller,
     app: App,
     ticket: Ticket,
@@ -112,7 +123,7 @@ pub(in crate::http) fn stream_as<A: Serialize + From<EventPage> + Send + 'static
     Ok((head, Body::from_stream(pages::<A>(app, caller, ticket, position, limit))).into_response())
 }
 
-fn pages<A: Serialize + From<EventPage> + Send + 'static>(
+fn pages<A: Page + Send + 'static>(
     app: App,
     caller: Caller,
     ticket: Ticket,
@@ -135,10 +146,10 @@ fn pages<A: Serialize + From<EventPage> + Send + 'static>(
             }
             // A client whose stream ends comes again, and is then told why it cannot. Its pages wait here until it has read the others.
             let Ok(mut room) = ticket.reserve_some(&app, PAGE_ROOM_BYTES).await else { break };
-            let limit = fitting(&room, Some(limit));
+            let fitting = fitting(&room, Some(limit));
             let recorded = match &last {
-                Some(last) => app.queue.events_on(&caller, position.device, last, limit).await,
-                None => app.queue.events_behind(&caller, position, limit).await,
+                Some(last) => app.queue.events_on(&caller, position.device, last, fitting).await,
+                None => app.queue.events_behind(&caller, position, fitting).await,
             };
             let Ok(mut recorded) = recorded else { break };
             if recorded.events.is_empty() && !recorded.reset {
@@ -153,6 +164,7 @@ fn pages<A: Serialize + From<EventPage> + Send + 'static>(
                 }
                 continue;
             }
+            A::cut(&mut recorded, fitting.unwrap_or(limit));
             // Whoever had the token a while ago is told nothing more.
             if ticket.still_holds(&app).await.is_err() {
                 break;
