@@ -8,7 +8,9 @@ use crate::format::Format;
 use crate::header::{Header, HeaderError};
 use crate::identifiers::UploadId;
 use crate::pool::{PoolError, PoolRoot, SignedStatement, Statement};
-use crate::result::{ResultBody, ResultError, UnverifiedBatch, UnverifiedResult, authenticated, json};
+use crate::result::{
+    ResultBody, ResultError, UnverifiedBatch, UnverifiedResult, authenticated, authenticated_batch, json,
+};
 
 /// Decodes the plaintext of a header.
 pub fn decode_header(plaintext: &[u8]) -> Result<Header, HeaderError> {
@@ -38,6 +40,11 @@ pub fn parse_batch(plaintext: &[u8]) -> Result<UnverifiedBatch, ResultError> {
 /// Puts in front of `body` the first line of a result of that upload.
 pub fn authenticate_result(body: &[u8], key: &DataKey, upload: &UploadId, format: Format) -> Vec<u8> {
     authenticated(body, key, upload, format)
+}
+
+/// The same batch, each of whose members has the authenticator that is right for its text; `None` where it is not parsed as a batch.
+pub fn authenticate_batch(plaintext: &[u8], key: &DataKey) -> Option<Vec<u8>> {
+    authenticated_batch(plaintext, key)
 }
 
 /// Parses the text of a statement, as is done once its signature was checked.

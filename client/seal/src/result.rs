@@ -20,6 +20,7 @@ use crate::format::Format;
 use crate::header::Header;
 use crate::identifiers::{Digest, UploadId};
 use crate::identity::{Identity, Recipient};
+pub(crate) use batch::authenticated_batch;
 pub use batch::{BATCH_MAX_SEALED_BYTES, Member, UnverifiedBatch, member_bytes, open_batch, seal_batch};
 pub use body::{EngineInput, Failure, LogLine, Resources, ResultBody};
 pub use error::ResultError;

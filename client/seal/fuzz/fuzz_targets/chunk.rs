@@ -11,15 +11,8 @@ use filemill_seal::{ChunkOpener, ChunkSealer, ChunkShape, DataKey, Decompressor,
 use libfuzzer_sys::fuzz_target;
 
 static ENDS: LazyLock<(ChunkSealer, ChunkOpener)> = LazyLock::new(|| {
-    let (key, upload, header) = (
-        DataKey::from_bytes([1; 32]),
-        UploadId::from_bytes([2; 16]),
-        Digest::of(b"header"),
-    );
-    (
-        ChunkSealer::new(&key, upload, header),
-        ChunkOpener::new(&key, upload, header),
-    )
+    let (key, upload, header) = (DataKey::from_bytes([1; 32]), UploadId::from_bytes([2; 16]), Digest::of(b"header"));
+    (ChunkSealer::new(&key, upload, header), ChunkOpener::new(&key, upload, header))
 });
 
 thread_local! {
@@ -38,10 +31,7 @@ fuzz_target!(|input: &[u8]| {
     };
     let (sealer, opener) = &*ENDS;
     DECOMPRESSOR.with_borrow_mut(|decompressor| {
-        assert!(
-            opener.open(&shape, bytes.to_vec(), decompressor).is_err(),
-            "a chunk was forged"
-        );
+        assert!(opener.open(&shape, bytes.to_vec(), decompressor).is_err(), "a chunk was forged");
         if let Ok(chunk) = opener.open(&shape, seal_anything(sealer, &shape, *codec, bytes), decompressor) {
             assert_eq!(chunk.data().len(), shape.length as usize);
             assert_eq!(chunk.verdicts().len(), shape.verdicts as usize);

@@ -8,10 +8,7 @@ use libfuzzer_sys::fuzz_target;
 
 static IDENTITIES: LazyLock<[Identity; 1]> = LazyLock::new(|| {
     // The pool's identity of `client/seal/vectors/header.json`, so that the seeds open.
-    [include_str!("../seeds/identity.txt")
-        .trim()
-        .parse()
-        .expect("an identity")]
+    [include_str!("../seeds/identity.txt").trim().parse().expect("an identity")]
 });
 
 fuzz_target!(|bytes: &[u8]| {

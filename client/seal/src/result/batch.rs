@@ -185,6 +185,20 @@ impl Member {
     }
 }
 
+/// The same batch, each of whose members has the authenticator that is right for its text; `None` where it is not parsed as a batch.
+pub(crate) fn authenticated_batch(plaintext: &[u8], key: &DataKey) -> Option<Vec<u8>> {
+    let batch = UnverifiedBatch::parse(plaintext).ok()?;
+    let key = key.result_key(&batch.upload, Format::Two);
+    let mut authenticated = format!("{MAGIC}{} {}\n", batch.upload, batch.members.len()).into_bytes();
+    for UnverifiedResult { plaintext, .. } in &batch.members {
+        let body = &plaintext[text::FIRST_LINE_BYTES..];
+        authenticated.extend_from_slice(format!("{}\n", plaintext.len()).as_bytes());
+        authenticated.extend_from_slice(&text::first_line(body, &key, Format::Two));
+        authenticated.extend_from_slice(body);
+    }
+    Some(authenticated)
+}
+
 /// Refuses two results of one job.
 fn check_jobs(jobs: impl Iterator<Item = (u32, u32)>) -> Result<(), ResultError> {
     let mut jobs: Vec<_> = jobs.collect();
