@@ -13,6 +13,8 @@ mod way;
 use anyhow::Result;
 use clap::Subcommand;
 
+pub(crate) use record::Record;
+
 /// What to measure.
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {

@@ -140,7 +140,8 @@ fn build_programs(tree: &Tree, profile: Profile, programs: &[&str]) -> Result<BT
     let mut cargo = program::cargo();
     cargo
         .current_dir(tree.root())
-        .args(["build", "--message-format", "json-render-diagnostics", "--bins"])
+        .args(["build", "--message-format", "json-render-diagnostics", "--bins", "--target-dir"])
+        .arg(tree.target())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
     if profile == Profile::Release {
@@ -176,7 +177,8 @@ pub(crate) fn build_benchmark(tree: &Tree, profile: &str, package: &str, name: &
     cargo
         .current_dir(tree.root())
         .args(["bench", "--no-run", "--message-format", "json-render-diagnostics"])
-        .args(["--profile", profile, "--package", package, "--bench", name])
+        .args(["--profile", profile, "--package", package, "--bench", name, "--target-dir"])
+        .arg(tree.target())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
     built(cargo)?.remove(name).with_context(|| format!("cargo built no benchmark `{name}`"))

@@ -1,10 +1,11 @@
 //! `cargo xtask compat`: the end-to-end tests with programs of an earlier revision among this checkout's.
 //!
 //! Whatever was released goes on working beside what is new: client, server and processor of two revisions in each mixture of old
-//! and new. The tests are this checkout's.
+//! and new. The tests are this checkout's. Then a rolling upgrade, part by part, under load.
 
 mod earlier;
 mod mixture;
+mod upgrade;
 
 use std::process::{Command, ExitCode};
 
@@ -18,6 +19,7 @@ use crate::program;
 use crate::tree::Tree;
 use earlier::Earlier;
 use mixture::Mixture;
+use upgrade::UpgradeOptions;
 
 /// What to mix.
 #[derive(Debug, Args)]
@@ -26,8 +28,13 @@ pub struct CompatOptions {
     #[arg(long, value_name = "REV")]
     from: String,
     /// Only this mixture, ages of client, server and processor: `old-new-new`; may be given several times
-    #[arg(long, value_name = "AGES")]
+    #[arg(long, value_name = "AGES", conflicts_with = "upgrade")]
     mixture: Vec<Mixture>,
+    /// Only the rolling upgrade
+    #[arg(long)]
+    upgrade: bool,
+    #[command(flatten)]
+    upgrading: UpgradeOptions,
     /// Run the earlier revision's engines in place of this checkout's
     #[arg(long)]
     old_engines: bool,
@@ -39,28 +46,43 @@ pub struct CompatOptions {
 /// Tests of the whole system that look at one revision alone, by module.
 const OF_ONE_REVISION: [&str; 6] = ["by_hand", "demo", "engine", "install", "postgres", "tidy"];
 
-/// Runs the command: the tests in each mixture, one after the other. The summary of each stands in what the test runner prints.
+/// Runs the command: the tests in each mixture, one after the other, then the rolling upgrade. The summary of each mixture stands in
+/// what the test runner prints.
 ///
 /// # Errors
 ///
 /// When the revision is not known, or something does not build or start.
 pub fn run(options: &CompatOptions) -> Result<ExitCode> {
+    let tree = Tree::locate()?;
+    let earlier = Earlier::check_out(&tree, &options.from)?;
+    let mut failed = Vec::new();
+    if !options.upgrade {
+        failed.extend(mixtures(&tree, &earlier, options)?);
+    }
+    if options.mixture.is_empty() {
+        filemill_text::tell!("compat: rolling upgrade");
+        let faults = upgrade::run(&tree, &earlier, &options.upgrading)?;
+        failed.extend(faults.iter().map(|fault| format!("rolling upgrade: {fault}")));
+    }
+    let of = options.from.as_str();
+    if failed.is_empty() {
+        filemill_text::tell!("compat: all with `{of}` passed");
+        return Ok(ExitCode::SUCCESS);
+    }
+    filemill_text::tell!("compat: with `{of}` these failed:\n{}", failed.join("\n"));
+    Ok(ExitCode::FAILURE)
+}
+
+/// Runs the tests in each mixture, and returns those in which one failed.
+fn mixtures(tree: &Tree, earlier: &Earlier, options: &CompatOptions) -> Result<Vec<String>> {
     ensure!(
         program::find("cargo-nextest").is_some(),
         "cargo-nextest is not on the path\nhint: `cargo install cargo-nextest` (its filters choose the tests)"
     );
-    let tree = Tree::locate()?;
-    let earlier = Earlier::check_out(&tree, &options.from)?;
-    // Each is copied as soon as it is built: two checkouts may share one build folder.
-    let old = earlier.keep(&Binaries::build(earlier.tree(), Profile::Dev)?)?;
-    let engines = if options.old_engines {
-        engine::build(earlier.tree(), &[])?;
-        earlier.tree().engines()
-    } else {
-        engine::build(&tree, &[])?;
-        tree.engines()
-    };
-    let new = Binaries::build(&tree, Profile::Dev)?;
+    let old = earlier.programs(Profile::Dev)?;
+    let engines_of = if options.old_engines { earlier.tree() } else { tree };
+    engine::build(engines_of, &[])?;
+    let new = Binaries::build(tree, Profile::Dev)?;
     let postgres = Postgres::start()?;
     let mut failed = Vec::new();
     let mixtures = if options.mixture.is_empty() { Mixture::ALL.to_vec() } else { options.mixture.clone() };
@@ -71,7 +93,7 @@ pub fn run(options: &CompatOptions) -> Result<ExitCode> {
         tests
             .current_dir(tree.root())
             .env("FILEMILL_BIN_DIR", programs.dir())
-            .env("FILEMILL_ENGINES_DIR", &engines)
+            .env("FILEMILL_ENGINES_DIR", engines_of.engines())
             .env("FILEMILL_TEST_POSTGRES_URL", postgres.url())
             .args(["nextest", "run", "--package", "xtask", "--test", "it", "--filterset", &filter()])
             .args(&options.args);
@@ -79,13 +101,7 @@ pub fn run(options: &CompatOptions) -> Result<ExitCode> {
             failed.push(mixture.to_string());
         }
     }
-    let (count, of) = (mixtures.len(), options.from.as_str());
-    if failed.is_empty() {
-        filemill_text::tell!("compat: {count} mixtures with `{of}` passed");
-        return Ok(ExitCode::SUCCESS);
-    }
-    filemill_text::tell!("compat: of {count} mixtures with `{of}` these failed: {}", failed.join(", "));
-    Ok(ExitCode::FAILURE)
+    Ok(failed)
 }
 
 /// Which tests are run, in nextest's language.

@@ -29,6 +29,7 @@ pub mod compat;
 pub mod demo;
 pub mod engine;
 pub mod install;
+mod people;
 pub mod postgres;
 mod program;
 mod random;

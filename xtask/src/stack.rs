@@ -14,30 +14,31 @@
 //! The folder may be used again: keys and journals stay, tokens and addresses are new.
 
 mod client;
+mod log;
 mod nodes;
+mod operator;
 mod ports;
 mod process;
 mod spawn;
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::binaries::Binaries;
 use crate::engine::Engine;
-use crate::program;
 
 pub use client::Client;
 pub use nodes::{Addresses, Processor, ProcessorOptions, Server};
 pub use process::Process;
 
-pub(crate) use ports::free_port;
+pub(crate) use log::read_log;
+pub(crate) use nodes::{Place, ready};
+pub(crate) use operator::Operator;
+pub(crate) use ports::{free_port, socket};
 pub(crate) use process::Program;
 pub(crate) use spawn::{ending_with_us, spawn};
 
@@ -104,7 +105,7 @@ impl Scope {
 pub struct Stack {
     dir: PathBuf,
     binaries: Binaries,
-    database_url: Option<String>,
+    operator: Operator,
     survives: bool,
     // In this order: a processor that is dropped after its server would only complain in its log.
     processors: Vec<Processor>,
@@ -131,8 +132,10 @@ impl Stack {
         fs::create_dir_all(&dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
         let dir = fs::canonicalize(&dir).with_context(|| format!("cannot find `{}`", dir.display()))?;
         refuse_second(&dir)?;
+        let (place, env) = nodes::state(&dir, database_url.as_deref());
+        let operator = Operator::new(&dir, &binaries, place, env);
         let server = Server::start(&dir, &binaries, database_url.as_deref(), server_env, survives)?;
-        let mut stack = Self { dir, binaries, database_url, survives, processors: Vec::new(), server, route: None };
+        let mut stack = Self { dir, binaries, operator, survives, processors: Vec::new(), server, route: None };
         stack.add_pool(ORGANISATION)?;
         for engine in &engines {
             stack.publish(engine)?;
@@ -176,17 +179,7 @@ impl Stack {
     ///
     /// When the processor's program refuses.
     pub fn add_pool(&self, pool: &str) -> Result<()> {
-        let enrolment = self.enrolment_of(pool);
-        if enrolment.is_file() {
-            return Ok(());
-        }
-        let mut init = Command::new(&self.binaries.processor);
-        init.args(["pool", "init", "--dir"]).arg(self.pool_dir(pool)).args(["--name", pool]);
-        program::output(&mut init)?;
-        if !enrolment.is_file() {
-            bail!("{} wrote no `{}`", program::shown(&init), enrolment.display());
-        }
-        Ok(())
+        self.operator.add_pool(pool)
     }
 
     /// Starts one more processor, of the default pool unless its options name another, and returns its index.
@@ -199,7 +192,7 @@ impl Stack {
         let name = if index == 0 { "processor".to_owned() } else { format!("processor-{}", index + 1) };
         let pool = options.pool.as_deref().unwrap_or(ORGANISATION);
         let token = self.processor_token(&name, pool)?;
-        let pool = self.pool_dir(pool);
+        let pool = self.operator.pool_dir(pool);
         let place = nodes::Place { dir: &self.dir, name: &name, token: &token, pool: &pool, survives: self.survives };
         let processor = Processor::start(place, &self.binaries, self.told(), options)?;
         self.processors.push(processor);
@@ -243,7 +236,7 @@ impl Stack {
     /// When the server's program refuses.
     pub fn token(&self, organisation: &str, user: &str, scope: Scope) -> Result<PathBuf> {
         let pool = (scope == Scope::Processor).then_some(ORGANISATION);
-        self.make_token(organisation, user, scope, pool)
+        self.operator.token(organisation, user, scope, pool)
     }
 
     /// Makes a token for a processor of the named pool.
@@ -252,7 +245,7 @@ impl Stack {
     ///
     /// As [`Self::token`].
     pub fn processor_token(&self, name: &str, pool: &str) -> Result<PathBuf> {
-        self.make_token(ORGANISATION, name, Scope::Processor, Some(pool))
+        self.operator.token(ORGANISATION, name, Scope::Processor, Some(pool))
     }
 
     /// Publishes a release of an engine.
@@ -261,16 +254,7 @@ impl Stack {
     ///
     /// When the server's program refuses.
     pub fn publish(&self, engine: &Engine) -> Result<()> {
-        let mut command = self.administer(&["release", "publish"]);
-        command.arg(&engine.file).args(["--engine", &engine.name, "--version", &engine.version]);
-        let help = program::output(Command::new(&self.binaries.server).args(["release", "publish", "--help"]))?;
-        // What a build from before components said their names lacks, which another one is compared with.
-        if help.contains("--rename") {
-            // It says itself what it is called: only tests call it otherwise.
-            command.arg("--rename").arg("--processor").arg(&self.binaries.processor);
-        }
-        program::output(&mut command)?;
-        Ok(())
+        self.operator.publish(engine)
     }
 
     /// What clients need to know of the default pool: the enrolment file.
@@ -280,7 +264,7 @@ impl Stack {
 
     /// The enrolment file of the named pool.
     pub fn enrolment_of(&self, pool: &str) -> PathBuf {
-        self.pool_dir(pool).join("enrolment.json")
+        self.operator.enrolment_of(pool)
     }
 
     /// An error if the server or a processor has ended by itself; it shows the end of that one's log.
@@ -322,30 +306,6 @@ impl Stack {
         self.route.as_ref().unwrap_or(self.server.addresses())
     }
 
-    fn pool_dir(&self, pool: &str) -> PathBuf {
-        self.dir.join(if pool == ORGANISATION { "pool".to_owned() } else { format!("pool-{pool}") })
-    }
-
-    fn make_token(&self, organisation: &str, user: &str, scope: Scope, pool: Option<&str>) -> Result<PathBuf> {
-        let mut command = self.administer(&["token", "create"]);
-        command.args(["--organisation", organisation, "--user", user, "--scope", scope.as_str()]);
-        if let Some(pool) = pool {
-            command.args(["--pool", pool]);
-        }
-        let token = program::output(&mut command)?;
-        let file = self.dir.join("tokens").join(format!("{organisation}-{user}-{}.token", scope.as_str()));
-        write_secret(&file, token.trim()).with_context(|| format!("cannot write `{}`", file.display()))?;
-        Ok(file)
-    }
-
-    /// A call of the server's program on this stack's database.
-    fn administer(&self, what: &[&str]) -> Command {
-        let mut command = Command::new(&self.binaries.server);
-        command.args(what);
-        nodes::state(&mut command, &self.dir, self.database_url.as_deref());
-        command
-    }
-
     fn write_record(&self) -> Result<()> {
         let Addresses { listening, storage } = self.addresses().clone();
         let record = Record { listening, storage, processes: self.processes() };
@@ -377,18 +337,8 @@ fn refuse_second(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes a file that only its owner can read.
-fn write_secret(file: &Path, text: &str) -> Result<()> {
-    let dir = file.parent().context("a token's file has a folder")?;
-    fs::create_dir_all(dir)?;
-    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(file)?;
-    Ok(writeln!(file, "{text}")?)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]
@@ -400,14 +350,5 @@ mod tests {
         refuse_second(dir.path()).expect("that process is gone");
         fs::write(dir.path().join(RECORD), "{").expect("written");
         assert!(refuse_second(dir.path()).is_err());
-    }
-
-    #[test]
-    fn nobody_else_can_read_a_token() {
-        let dir = tempfile::tempdir().expect("temporary folder");
-        let file = dir.path().join("tokens/a.token");
-        write_secret(&file, "secret").expect("written");
-        let mode = file.metadata().expect("there").permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
     }
 }

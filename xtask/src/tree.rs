@@ -47,6 +47,12 @@ impl Tree {
         Ok(Self { root, target })
     }
 
+    /// The same checkout with `target` as its build folder, whatever the environment says. Two checkouts need one each: in a common one
+    /// cargo takes what one was built into for the other's, wherever the files of that other are older.
+    pub(crate) fn with_target(self, target: PathBuf) -> Self {
+        Self { target, ..self }
+    }
+
     /// The folder with the workspace's `Cargo.toml`.
     pub fn root(&self) -> &Path {
         &self.root

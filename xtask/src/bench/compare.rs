@@ -44,6 +44,8 @@ type Ratios = BTreeMap<(usize, &'static str), Vec<f64>>;
 pub(super) fn run(options: &CompareOptions) -> Result<()> {
     let tree = Tree::locate()?;
     let base = Tree::around(&options.base)?;
+    let target = base.root().join("target");
+    let base = base.with_target(target);
     ensure!(
         base.root() != tree.root(),
         "`{}` is this checkout\nhint: name one of the commit to compare with (`git worktree add DIR COMMIT`)",

@@ -6,22 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// A sequence of numbers that looks random and is the same for the same seed (SplitMix64, Steele et al. 2014).
-pub(super) struct Sequence(pub(super) u64);
-
-impl Sequence {
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-}
+use crate::random::Sequence;
 
 /// One file of service logs, at least `bytes` long.
 pub(super) fn logs(file: &Path, bytes: u64) -> Result<()> {

@@ -12,13 +12,13 @@ use crate::program;
 use crate::tree::Tree;
 
 /// A file that figures are added to.
-pub(super) struct Record {
+pub(crate) struct Record {
     file: PathBuf,
 }
 
 impl Record {
     /// Begins anew `docs/bench/raw/NAME.jsonl`, with a line on what was measured where.
-    pub(super) fn begin(tree: &Tree, name: &str, profile: &str) -> Result<Self> {
+    pub(crate) fn begin(tree: &Tree, name: &str, profile: &str) -> Result<Self> {
         let dir = tree.root().join("docs/bench/raw");
         fs::create_dir_all(&dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
         let record = Self { file: dir.join(format!("{name}.jsonl")) };
@@ -36,7 +36,7 @@ impl Record {
     }
 
     /// Adds a line, and shows it.
-    pub(super) fn add(&self, line: &Value) -> Result<()> {
+    pub(crate) fn add(&self, line: &Value) -> Result<()> {
         filemill_text::tell!("bench: {line}");
         let mut file = OpenOptions::new()
             .append(true)

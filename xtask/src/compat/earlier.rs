@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::mixture::copy_into;
-use crate::binaries::Binaries;
+use crate::binaries::{Binaries, Profile};
 use crate::program;
 use crate::tree::Tree;
 
@@ -40,7 +40,7 @@ impl Earlier {
             )?;
             program::run(git(&checkout).args(["checkout", "--quiet", "--detach", commit.trim()]))?;
         }
-        let tree = Tree::around(&checkout)?;
+        let tree = Tree::around(&checkout)?.with_target(folder.join("target"));
         Ok(Self { folder, tree })
     }
 
@@ -54,17 +54,24 @@ impl Earlier {
         &self.folder
     }
 
-    /// Copies programs that were built of it to where no other build takes their place.
+    /// Its programs, built once: a commit does not change.
     ///
     /// # Errors
     ///
-    /// When they cannot be copied.
-    pub(super) fn keep(&self, built: &Binaries) -> Result<Binaries> {
-        let dir = self.folder.join("programs");
-        fs::create_dir_all(&dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
-        for program in [&built.client, &built.server, &built.processor] {
-            copy_into(program, &dir)?;
+    /// When they do not build, or cannot be copied.
+    pub(super) fn programs(&self, profile: Profile) -> Result<Binaries> {
+        let dir = self.folder.join(if profile == Profile::Release { "programs-release" } else { "programs" });
+        if let Ok(built) = Binaries::in_dir(&dir) {
+            return Ok(built);
         }
+        let built = Binaries::build(&self.tree, profile)?;
+        // All of them or none is there.
+        let partial = dir.with_extension("partial");
+        fs::create_dir_all(&partial).with_context(|| format!("cannot create `{}`", partial.display()))?;
+        for program in [&built.client, &built.server, &built.processor] {
+            copy_into(program, &partial)?;
+        }
+        fs::rename(&partial, &dir).with_context(|| format!("cannot make `{}`", dir.display()))?;
         Binaries::in_dir(&dir)
     }
 }

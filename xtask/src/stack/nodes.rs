@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use super::free_port;
 use super::process::{Process, Program, first_line};
 use crate::binaries::Binaries;
-use crate::program;
 use crate::wait;
 
 /// How long the server may take until it is ready, migrations included.
@@ -49,8 +47,10 @@ impl Server {
         mut env: Vec<(OsString, OsString)>,
         survives: bool,
     ) -> Result<Self> {
-        let mut args: Vec<OsString> = vec!["serve".into(), "--embedded".into(), dir.join("server").into()];
-        env.extend(database_url.map(|url| (DATABASE_URL.into(), url.into())));
+        let (place, database) = state(dir, database_url);
+        let mut args: Vec<OsString> = vec!["serve".into()];
+        args.extend(place);
+        env.extend(database);
         // What is published here, the stack says.
         env.push((ENGINES.into(), OsString::new()));
         // Fixed, so that it comes back on the same ones after a restart, which its peers rely on.
@@ -109,17 +109,22 @@ pub struct Processor {
 }
 
 /// Where a processor belongs.
-pub(super) struct Place<'a> {
-    pub(super) dir: &'a Path,
-    pub(super) name: &'a str,
-    pub(super) token: &'a Path,
+pub(crate) struct Place<'a> {
+    pub(crate) dir: &'a Path,
+    pub(crate) name: &'a str,
+    pub(crate) token: &'a Path,
     /// The folder with the pool's keys.
-    pub(super) pool: &'a Path,
-    pub(super) survives: bool,
+    pub(crate) pool: &'a Path,
+    pub(crate) survives: bool,
 }
 
 impl Processor {
-    pub(super) fn start(
+    /// Starts it. It is ready when it leases; nobody else needs to know.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub(crate) fn start(
         place: Place<'_>,
         binaries: &Binaries,
         addresses: &Addresses,
@@ -154,7 +159,7 @@ impl Processor {
         Ok(Self { process })
     }
 
-    /// Starts it again after it ended, with the same settings. It is ready when it leases; nobody else needs to know.
+    /// Starts it again after it ended, with the same settings.
     ///
     /// # Errors
     ///
@@ -164,17 +169,19 @@ impl Processor {
     }
 }
 
-/// Tells the server's program where its state is. The database's URL has a password, which arguments would show to everybody.
-pub(super) fn state(command: &mut Command, dir: &Path, database_url: Option<&str>) {
-    program::without_settings(command);
-    command.arg("--embedded").arg(dir.join("server"));
-    if let Some(url) = database_url {
-        command.env(DATABASE_URL, url);
-    }
+/// What tells the server's program where its state is, as arguments and in the environment. The database's URL has a password,
+/// which arguments would show to everybody.
+pub(super) fn state(dir: &Path, database_url: Option<&str>) -> (Vec<OsString>, Vec<(OsString, OsString)>) {
+    let place = vec!["--embedded".into(), dir.join("server").into()];
+    (place, database_url.map(|url| (DATABASE_URL.into(), url.into())).into_iter().collect())
 }
 
 /// Waits until the server says where it listens, which it does once it is ready: one line of JSON on standard output.
-fn ready(process: &mut Process) -> Result<Addresses> {
+///
+/// # Errors
+///
+/// When it ends before, or takes too long; the error shows the end of its log.
+pub(crate) fn ready(process: &mut Process) -> Result<Addresses> {
     let out = process.out();
     let line = wait::until("the server to be ready", READY_LIMIT, || {
         if let Some(line) = first_line(&out)? {

@@ -1,8 +1,8 @@
-//! Ports for servers that must come back on the same one after a restart.
+//! Where servers listen that must come back there after a restart.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::random;
 
@@ -26,4 +26,25 @@ pub(crate) fn free_port() -> Result<u16> {
         }
     }
     bail!("found no free port between {} and {} on 127.0.0.1 in {TRIES} tries", RANGE.start, RANGE.end)
+}
+
+/// The address in an origin on this machine, such as `http://127.0.0.1:8080`.
+///
+/// # Errors
+///
+/// When it has another scheme, or a name for a host.
+pub(crate) fn socket(origin: &str) -> Result<SocketAddr> {
+    let address = origin.trim_start_matches("http://").trim_end_matches('/');
+    address.parse().with_context(|| format!("`{origin}` is not an address on this machine"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_from_an_origin() {
+        assert_eq!(socket("http://127.0.0.1:80").expect("one"), "127.0.0.1:80".parse().expect("one"));
+        assert!(socket("https://example.org").is_err());
+    }
 }

@@ -85,6 +85,11 @@ impl Process {
         Ok(())
     }
 
+    /// From its next start on it is the program in `file`, with the same arguments: as after an upgrade.
+    pub(crate) fn upgrade(&mut self, file: &Path) {
+        file.clone_into(&mut self.program.file);
+    }
+
     /// Its process id.
     ///
     /// # Errors

@@ -82,7 +82,7 @@ fn results_in(answer: &mut Value) -> Vec<&mut Value> {
     if answer.get("events").is_some() {
         let events = answer.get_mut("events").and_then(Value::as_array_mut);
         let events = events.map(|events| events.iter_mut()).into_iter().flatten();
-        return events.filter(|event| event["kind"] == "results").collect();
+        return events.filter(|event| event["kind"] == "results" || event["kind"] == "result").collect();
     }
     let results = answer.get_mut("results").and_then(Value::as_array_mut);
     let results = results.map(|results| results.iter_mut()).into_iter().flatten();
@@ -148,7 +148,12 @@ fn a_result_that_no_processor_made_is_not_shown() -> Result<()> {
     let opened = opened.iter().find(|heard| heard.call.asked.is_object()).context("no upload was opened")?;
     let upload = &opened.call.asked["uploads"][0];
     let text = |field: &str| upload[field].as_str().with_context(|| format!("an upload has `{field}`"));
-    let release = upload["tasks"][0]["releases"][0].as_str().context("it has a release")?.parse()?;
+    // Of format 1 where an earlier client sent it.
+    let (format, release) = match upload.get("tasks") {
+        Some(tasks) => (Format::Two, &tasks[0]["releases"][0]),
+        None => (Format::One, &upload["release"]),
+    };
+    let release = release.as_str().context("it has a release")?.parse()?;
     let body = ResultBody {
         upload: text("id")?.parse()?,
         task: 0,
@@ -163,7 +168,7 @@ fn a_result_that_no_processor_made_is_not_shown() -> Result<()> {
         resources: Resources::default(),
     };
     let header = Header {
-        format: Format::Two,
+        format,
         upload: body.upload,
         key: DataKey::random(),
         uploader: scene.ada.identity()?.recipient(),
@@ -174,7 +179,10 @@ fn a_result_that_no_processor_made_is_not_shown() -> Result<()> {
         not_after: u64::MAX >> 1,
         files: Vec::new(),
     };
-    let forged = seal_batch(&[body], &header)?;
+    let forged = match format {
+        Format::One => seal_result(&body, &header.key, &header.uploader)?,
+        Format::Two => seal_batch(&[body], &header)?,
+    };
     let forged = BASE64.encode(&forged);
     scene.between.api.twist(move |_, answer| {
         for event in results_in(answer) {

@@ -1,7 +1,6 @@
 //! What a soak runs on: the whole product with two pools and four users, and beside them perhaps an attacker.
 
 use std::fs::{self, File};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
@@ -10,13 +9,15 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::cgroup::Cgroup;
-use super::person::Person;
 use super::{Attacker, SoakOptions};
 use crate::bench::attacker::{Kind, TokenKind};
 use crate::binaries::Binaries;
 use crate::engine::{self, Engine};
+use crate::people::Person;
 use crate::program;
-use crate::stack::{ORGANISATION, ProcessorOptions, Scope, Stack, StackOptions, ending_with_us, spawn};
+use crate::stack::{
+    ORGANISATION, ProcessorOptions, Scope, Stack, StackOptions, ending_with_us, read_log, socket, spawn,
+};
 
 /// Users with their organisations and pools: two of each, crossed, so that nobody shares everything with anybody.
 const USERS: [(&str, &str, &str); 4] = [
@@ -191,41 +192,4 @@ const ATTACKER_ENGINE: &str = "digest";
 /// The engines of a soak.
 pub(super) fn engines(tree: &crate::tree::Tree) -> Result<Vec<Engine>> {
     engine::find_or_build(tree, &["size".into(), ATTACKER_ENGINE.into()])
-}
-
-/// Leases that ended by themselves, and lines that are warnings or errors.
-fn read_log(text: &str) -> (u64, u64) {
-    let ended = text.lines().filter(|line| line.contains("leases ended by themselves"));
-    let leases = ended.filter_map(|line| {
-        let number = line.split("leases=").nth(1)?;
-        let end = number.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(number.len());
-        number[..end].parse::<u64>().ok()
-    });
-    let warnings = text.lines().filter(|line| line.contains(" WARN ") || line.contains("ERROR ")).count();
-    (leases.sum(), warnings as u64)
-}
-
-fn socket(url: &str) -> Result<SocketAddr> {
-    let address = url.trim_start_matches("http://").trim_end_matches('/');
-    address.parse().with_context(|| format!("`{url}` is not an address on this machine"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_log_says_how_many_leases_ended() {
-        let log = "T  INFO filemill_server::maintenance::expire: leases ended by themselves leases=3\n\
-                   T  WARN request{route=\"/v1\"}: answered status=503\n\
-                   T ERROR x: y\n\
-                   T  INFO leases ended by themselves leases=12 more=1\n";
-        assert_eq!(read_log(log), (15, 2));
-    }
-
-    #[test]
-    fn an_address_is_read_from_a_url() {
-        assert_eq!(socket("http://127.0.0.1:80").expect("one"), "127.0.0.1:80".parse().expect("one"));
-        assert!(socket("https://example.org").is_err());
-    }
 }

@@ -15,7 +15,7 @@ use super::proxy::{Answer, Proxy, client, passed_on};
 /// One call, as the caller made it.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    /// Without the query.
+    /// Without the query, as version 2 names it: a part of an earlier release asks for the same by the same name in version 1.
     pub(crate) path: String,
     /// Null if there was none.
     pub(crate) asked: Value,
@@ -100,7 +100,11 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
     let url = format!("{}{}", shared.server, head.uri.path_and_query().map_or("/", |path| path.as_str()));
     let body = reqwest::Response::from(Response::new(reqwest::Body::wrap(body))).bytes().await?;
-    let call = Call { path: head.uri.path().to_owned(), asked: serde_json::from_slice(&body).unwrap_or_default() };
+    let path = match head.uri.path().strip_prefix("/v1/") {
+        Some(call) => format!("/v2/{call}"),
+        None => head.uri.path().to_owned(),
+    };
+    let call = Call { path, asked: serde_json::from_slice(&body).unwrap_or_default() };
     let mut headers = passed_on(&head.headers);
     headers.remove(CONTENT_LENGTH);
     let asked = shared.client.request(head.method, url).headers(headers).body(body);

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
 use super::ledger::{Ledger, Told};
-use crate::bench::inputs::Sequence;
+use crate::random::Sequence;
 use crate::stack::{Client, spawn};
 use crate::wait;
 
@@ -29,7 +29,7 @@ const SIZES: std::ops::Range<usize> = 4_096..65_536;
 const OPEN_LIMIT_S: f64 = 180.0;
 
 /// A user who watches a folder.
-pub(super) struct Person {
+pub(crate) struct Person {
     name: String,
     client: Client,
     inbox: PathBuf,
@@ -53,30 +53,24 @@ struct Line {
 
 impl Person {
     /// Starts the watcher on an empty folder below `dir`.
-    pub(super) fn start(name: &str, client: Client, dir: &Path) -> Result<Self> {
+    pub(crate) fn start(name: &str, client: Client, dir: &Path) -> Result<Self> {
         let inbox = dir.join(name).join("inbox");
         fs::create_dir_all(&inbox).with_context(|| format!("cannot create `{}`", inbox.display()))?;
-        let mut watch = client.command_ending_with_us();
-        watch.args(["watch", "--engine", "size", "--json"]).arg(&inbox);
-        watch.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut watcher = spawn(watch).context("cannot start a watcher")?;
         let ledger = Arc::<Mutex<Ledger>>::default();
-        let (out, log) = (watcher.stdout.take().context("no output")?, watcher.stderr.take().context("no output")?);
-        let readers = vec![
-            thread::spawn({
-                let (ledger, inbox) = (Arc::clone(&ledger), inbox.clone());
-                move || read_results(out, &inbox, &ledger)
-            }),
-            thread::spawn({
-                let ledger = Arc::clone(&ledger);
-                move || read_words(log, &ledger)
-            }),
-        ];
+        let (watcher, readers) = watch(&client, &inbox, &ledger)?;
         Ok(Self { name: name.to_owned(), client, inbox, watcher, ledger, readers, dropping: None })
     }
 
+    /// Ends the watcher, and starts that of another program at the same home, on the same folder. Files are dropped meanwhile.
+    pub(crate) fn upgrade(&mut self, client: Client) -> Result<()> {
+        self.end_watcher()?;
+        (self.watcher, self.readers) = watch(&client, &self.inbox, &self.ledger)?;
+        self.client = client;
+        Ok(())
+    }
+
     /// Begins to drop `per_s` files a second into the folder.
-    pub(super) fn begin(&mut self, seed: u64, per_s: f64) -> Result<()> {
+    pub(crate) fn begin(&mut self, seed: u64, per_s: f64) -> Result<()> {
         let stop = Arc::new(AtomicBool::new(false));
         let staging = self.inbox.with_file_name("staging");
         fs::create_dir_all(&staging).with_context(|| format!("cannot create `{}`", staging.display()))?;
@@ -93,27 +87,27 @@ impl Person {
     }
 
     /// Drops no more.
-    pub(super) fn end_dropping(&mut self) -> Result<()> {
+    pub(crate) fn end_dropping(&mut self) -> Result<()> {
         let Some((stop, thread)) = self.dropping.take() else { return Ok(()) };
         stop.store(true, Ordering::Relaxed);
         thread.join().map_err(|_| anyhow::anyhow!("the thread that drops files panicked"))?
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         lock(&self.ledger)
     }
 
     /// The watcher's process id.
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.watcher.id()
     }
 
     /// An error if the watcher has ended by itself.
-    pub(super) fn expect_running(&mut self) -> Result<()> {
+    pub(crate) fn expect_running(&mut self) -> Result<()> {
         let ended = self.watcher.try_wait().context("cannot ask for a watcher")?;
         ensure!(
             ended.is_none(),
@@ -124,9 +118,14 @@ impl Person {
         Ok(())
     }
 
-    /// Ends the watcher as Ctrl-C would, and reads what it said to the end.
-    pub(super) fn stop(&mut self) -> Result<()> {
+    /// Drops no more, and ends the watcher.
+    pub(crate) fn stop(&mut self) -> Result<()> {
         self.end_dropping()?;
+        self.end_watcher()
+    }
+
+    /// Ends the watcher as Ctrl-C would, and reads what it said to the end.
+    fn end_watcher(&mut self) -> Result<()> {
         if let Some(id) = i32::try_from(self.watcher.id()).ok().and_then(Pid::from_raw)
             && self.watcher.try_wait()?.is_none()
         {
@@ -144,7 +143,7 @@ impl Person {
     }
 
     /// How often each file stands in the client's journal with a result, by `filemill results`.
-    pub(super) fn in_journal(&self) -> Result<std::collections::HashMap<String, u32>> {
+    pub(crate) fn in_journal(&self) -> Result<std::collections::HashMap<String, u32>> {
         let mut times = std::collections::HashMap::new();
         for line in self.lines(&["results", "--json"])? {
             *times.entry(base_name(&line.path).to_owned()).or_default() += 1;
@@ -153,7 +152,7 @@ impl Person {
     }
 
     /// Files that the client says are still waiting, by `filemill status`.
-    pub(super) fn waiting(&self) -> Result<std::collections::HashSet<String>> {
+    pub(crate) fn waiting(&self) -> Result<std::collections::HashSet<String>> {
         Ok(self.lines(&["status", "--json"])?.iter().map(|line| base_name(&line.path).to_owned()).collect())
     }
 
@@ -173,6 +172,26 @@ impl Drop for Person {
         let _ = self.watcher.kill();
         let _ = self.watcher.wait();
     }
+}
+
+/// Starts a watcher, whose words are read until it ends.
+fn watch(client: &Client, inbox: &Path, ledger: &Arc<Mutex<Ledger>>) -> Result<(Child, Vec<JoinHandle<()>>)> {
+    let mut watch = client.command_ending_with_us();
+    watch.args(["watch", "--engine", "size", "--json"]).arg(inbox);
+    watch.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut watcher = spawn(watch).context("cannot start a watcher")?;
+    let (out, log) = (watcher.stdout.take().context("no output")?, watcher.stderr.take().context("no output")?);
+    let readers = vec![
+        thread::spawn({
+            let (ledger, inbox) = (Arc::clone(ledger), inbox.to_owned());
+            move || read_results(out, &inbox, &ledger)
+        }),
+        thread::spawn({
+            let ledger = Arc::clone(ledger);
+            move || read_words(log, &ledger)
+        }),
+    ];
+    Ok((watcher, readers))
 }
 
 fn read_results(out: impl Read, inbox: &Path, ledger: &Mutex<Ledger>) {

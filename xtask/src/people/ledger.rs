@@ -1,4 +1,4 @@
-//! The books of a soak: every file that was dropped, and what came of it.
+//! The books: every file that was dropped, and what came of it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -13,51 +13,51 @@ const EXAMPLES: usize = 20;
 
 /// What one person dropped and was told.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     open: HashMap<String, Instant>,
     closed: HashSet<String>,
     /// Of results, in the order in which they came: when, and how long after the drop.
     waits: Vec<(Instant, Duration)>,
-    pub(super) counts: Counts,
-    pub(super) examples: Vec<String>,
+    pub(crate) counts: Counts,
+    pub(crate) examples: Vec<String>,
 }
 
 /// What is counted, of one person or of all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Counts {
-    pub(super) dropped: u64,
+pub(crate) struct Counts {
+    pub(crate) dropped: u64,
     /// Files whose turn came while too many were open: they were not dropped.
-    pub(super) held_back: u64,
-    pub(super) results: u64,
+    pub(crate) held_back: u64,
+    pub(crate) results: u64,
     /// Results of a file that had one already, or that nobody dropped.
-    pub(super) twice: u64,
-    pub(super) unexpected: u64,
+    pub(crate) twice: u64,
+    pub(crate) unexpected: u64,
     /// Results that are no success, by status and outcome.
-    pub(super) unsuccessful: BTreeMap<String, u64>,
+    pub(crate) unsuccessful: BTreeMap<String, u64>,
     /// Of these, those that blame the file.
-    pub(super) blamed: u64,
+    pub(crate) blamed: u64,
     /// Lines that a person would read as trouble.
-    pub(super) complaints: u64,
+    pub(crate) complaints: u64,
 }
 
 /// What a client says of one file.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Told<'a> {
-    pub(super) name: &'a str,
-    pub(super) status: &'a str,
-    pub(super) outcome: Option<&'a str>,
-    pub(super) message: Option<&'a str>,
+pub(crate) struct Told<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) status: &'a str,
+    pub(crate) outcome: Option<&'a str>,
+    pub(crate) message: Option<&'a str>,
 }
 
 impl Ledger {
     /// Before the file is where the client sees it, so that no result can be earlier.
-    pub(super) fn dropping(&mut self, name: String, now: Instant) {
+    pub(crate) fn dropping(&mut self, name: String, now: Instant) {
         self.counts.dropped += 1;
         self.open.insert(name, now);
     }
 
     /// A result came.
-    pub(super) fn told(&mut self, told: Told<'_>, now: Instant) {
+    pub(crate) fn told(&mut self, told: Told<'_>, now: Instant) {
         let Some(dropped) = self.open.remove(told.name) else {
             let known = self.closed.contains(told.name);
             let count = if known { &mut self.counts.twice } else { &mut self.counts.unexpected };
@@ -78,28 +78,33 @@ impl Ledger {
     }
 
     /// The client said something else.
-    pub(super) fn complaint(&mut self, line: &str) {
+    pub(crate) fn complaint(&mut self, line: &str) {
         self.counts.complaints += 1;
         self.note(format!("said: {line}"));
     }
 
-    pub(super) fn held_back(&mut self) {
+    pub(crate) fn held_back(&mut self) {
         self.counts.held_back += 1;
     }
 
     /// Files without a result.
-    pub(super) fn open(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn open(&self) -> impl Iterator<Item = &str> {
         self.open.keys().map(String::as_str)
     }
 
     /// How many are open.
-    pub(super) fn open_count(&self) -> usize {
+    pub(crate) fn open_count(&self) -> usize {
         self.open.len()
+    }
+
+    /// How many are open that were dropped before a time.
+    pub(crate) fn open_from_before(&self, time: Instant) -> usize {
+        self.open.values().filter(|dropped| **dropped < time).count()
     }
 
     /// Waits that ended between two times, and the ages so far of files that were open at the second: a file that nobody
     /// answers is the longest wait of all, and must not be left out.
-    pub(super) fn waits_between(&self, from: Instant, until: Instant) -> Vec<Duration> {
+    pub(crate) fn waits_between(&self, from: Instant, until: Instant) -> Vec<Duration> {
         let ended = self.waits.iter().rev().take_while(|(at, _)| *at >= from).filter(|(at, _)| *at < until);
         let open = self.open.values().filter_map(|dropped| until.checked_duration_since(*dropped));
         ended.map(|(_, wait)| *wait).chain(open).collect()
@@ -114,7 +119,7 @@ impl Ledger {
 
 impl Counts {
     /// Adds another person's.
-    pub(super) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.dropped += other.dropped;
         self.held_back += other.held_back;
         self.results += other.results;
@@ -129,7 +134,7 @@ impl Counts {
 }
 
 /// The nearest-rank percentile, in seconds to the millisecond; `None` of none.
-pub(super) fn percentile(waits: &mut [Duration], percent: usize) -> Option<f64> {
+pub(crate) fn percentile(waits: &mut [Duration], percent: usize) -> Option<f64> {
     waits.sort_unstable();
     let rank = (waits.len() * percent).div_ceil(100);
     let wait = waits.get(rank.checked_sub(1)?)?;
