@@ -8,6 +8,7 @@ mod format_two;
 mod header;
 mod layout;
 mod pool;
+mod released;
 mod report;
 mod result;
 mod support;
