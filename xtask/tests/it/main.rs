@@ -12,6 +12,7 @@ mod install;
 mod plugins;
 mod postgres;
 mod recovery;
+mod released;
 mod secrecy;
 mod stored;
 mod streaming;
