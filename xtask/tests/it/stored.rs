@@ -1,5 +1,8 @@
 //! What programs of release 0.1.0 left on a disk: a server's folder, a processor's, and somebody's home, with results that were read, and one
 //! upload that waits for a processor. Made by the README's commands, with programs of that release; its keys are nobody's.
+//!
+//! The upload's header was good for a week, so nothing is expected of it here: what 0.1.0 sealed is opened in `client/seal/tests/it/released.rs`. More of its engines
+//! than the `size` of this server are run in `released.rs`. (This `size` has another digest than that one: it was built with `CARGO_INCREMENTAL=1`.)
 
 use std::fs;
 use std::path::Path;
