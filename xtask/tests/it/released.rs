@@ -5,6 +5,7 @@
 //! again. `released/0.1.0.sha256` names the components by their digests, as a server does that published them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -114,6 +115,12 @@ impl Host {
     /// What it prints of `engine COMMAND …`.
     fn says(&self, command: &str, arguments: &[&Path], options: &[&str]) -> Result<Map<String, Value>> {
         let mut program = Command::new(&self.program);
+        // Limits of this machine's installation are not those of then.
+        let settings =
+            env::vars_os().map(|(name, _)| name).filter(|name| name.as_encoded_bytes().starts_with(b"FILEMILL_"));
+        for name in settings {
+            program.env_remove(name);
+        }
         program.args(["engine", command]).args(arguments).args(options).arg("--json");
         program.arg("--cache-dir").arg(self.cache.path()).stdin(Stdio::null());
         let output = program.output()?;
