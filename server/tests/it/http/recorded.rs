@@ -70,7 +70,10 @@ async fn programs_of_0_1_0_are_answered_as_their_server_did() {
     }
     mill.stop().await;
     let (number, text) = (differences.len(), differences.join("\n"));
-    assert!(differences.is_empty(), "{number} differences to release 0.1.0 (the first may bring the others about):\n{text}");
+    assert!(
+        differences.is_empty(),
+        "{number} differences to release 0.1.0 (the first may bring the others about):\n{text}"
+    );
 }
 
 #[test]

@@ -28,10 +28,7 @@ impl<'a> Comparison<'a> {
 
     /// A part of a request as it is sent; `None` if an earlier answer did not give what stands in it.
     pub(super) fn fill(&mut self, text: &str) -> Option<String> {
-        self.names
-            .fill(text)
-            .map_err(|name| self.differences.push(format!("not sent: no answer gave {{{name}}}")))
-            .ok()
+        self.names.fill(text).map_err(|name| self.differences.push(format!("not sent: no answer gave {{{name}}}"))).ok()
     }
 
     pub(super) fn differs(&mut self, place: &str, recorded: &str, today: &str) {
