@@ -91,3 +91,33 @@ impl<'a> Comparison<'a> {
         }
     }
 }
+
+#[test]
+fn what_would_hurt_a_program_is_a_difference() {
+    let differences = |recorded: &str, today: &str| {
+        let mut names = Names::default();
+        let mut found = Comparison::new(&mut names);
+        let [recorded, today] = [recorded, today].map(|text| serde_json::from_str(text).unwrap());
+        found.value("", &recorded, &today);
+        found.into_differences()
+    };
+    for (recorded, today) in [
+        (r#"{"done":1}"#, r#"{"done":1,"more":2}"#),
+        (r#"{"hint":"do","list":[]}"#, r#"{"list":[],"hint":"do not"}"#),
+        (r#"{"run":"{run-1}","of":[{"run":"{run-1}"}]}"#, r#"{"run":7,"of":[{"run":7}]}"#),
+    ] {
+        assert!(differences(recorded, today).is_empty(), "{recorded} {today}");
+    }
+    for (recorded, today, difference) in [
+        (r#"{"a":{"done":1}}"#, r#"{"a":{}}"#, "`a.done` was 1, and is absent"),
+        (r#"{"a":[1]}"#, r#"{"a":[1,2]}"#, "`a` was [1], and is [1,2]"),
+        (r#"{"a":1}"#, r#"{"a":"1"}"#, r#"`a` was 1, and is "1""#),
+        (r#"{"hint":"do"}"#, r#"{"hint":null}"#, r#"`hint` was of the type of "do", and is null"#),
+        (r#"[{"ok":1}]"#, r#"[{"ok":1,"b":2}]"#, "`[0]` was a choice of one, and is one with `b` beside it"),
+        (r#"{"a":"{run-1}"}"#, r#"{"a":"7"}"#, r#"`a` was a number, and is "7""#),
+        (r#"["{run-1}","{run-1}"]"#, "[7,8]", r#"`[1]` was "7", as before, and is 8"#),
+        (r#"["{run-1}","{run-2}"]"#, "[7,7]", "`[1]` was another value than that of {run-1}, and is 7"),
+    ] {
+        assert_eq!(differences(recorded, today), [difference]);
+    }
+}
