@@ -36,12 +36,12 @@ pub(super) async fn around(State(app): State<App>, request: Request, next: Next)
     let span = tracing::info_span!("request", request_id = %id, method = %request.method(), route);
     async move {
         let begin = Instant::now();
-        let response = admit(&app, request, next).await;
+        let mut response = admit(&app, request, next).await;
+        v1::mark(&path, &mut response);
         let mut response = problem::write(response, &id);
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
-        v1::mark(&path, response.headers_mut());
         let (status, took_us) = (response.status().as_u16(), begin.elapsed().as_micros());
         if response.status().is_server_error() {
             tracing::warn!(status, took_us, "answered");

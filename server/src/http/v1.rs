@@ -6,8 +6,10 @@ mod leases;
 mod results;
 mod uploads;
 
+use axum::http::HeaderValue;
 use axum::http::header::{HeaderName, LINK};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
+use filemill_api::ErrorBody;
 use filemill_api::paths::{self, is_v1};
 
 use super::catalog::{engines, pools, releases};
@@ -55,9 +57,14 @@ pub(super) fn declared() -> Declared {
         .with_in_v1(route!(openapi::serve))
 }
 
-/// Says of an answer that its version is on its way out.
-pub(super) fn mark(path: &str, headers: &mut HeaderMap) {
-    if is_v1(path) && path != paths::HEALTH_BESIDE[1] {
-        headers.extend([DEPRECATION, SUNSET, SUCCESSOR]);
+/// Says of an answer that its version is on its way out, and names the document of this version where a hint is to read it.
+pub(super) fn mark(path: &str, response: &mut Response) {
+    if !is_v1(path) || path == paths::HEALTH_BESIDE[1] {
+        return;
+    }
+    response.headers_mut().extend([DEPRECATION, SUNSET, SUCCESSOR]);
+    let error = response.extensions_mut().get_mut::<ErrorBody>();
+    if let Some(hint) = error.and_then(|error| error.hint.as_mut()) {
+        *hint = hint.replace(paths::OPENAPI, paths::v1::OPENAPI);
     }
 }

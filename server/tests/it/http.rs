@@ -11,6 +11,7 @@ mod life;
 mod odd;
 mod openapi;
 mod pools;
+mod recorded;
 mod revoked;
 mod sign;
 mod storage;

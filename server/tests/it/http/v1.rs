@@ -7,7 +7,7 @@ use filemill_api::v1::{
 };
 use filemill_api::{
     AdvanceAnswer, AdvanceRequest, AdvanceUpload, Base64, ChunksAnswer, CompleteAnswer, Completed, Item, JobOutcome,
-    OpenAnswer, OpenTask, Outcome, SealedBody, SealedResult, UploadState, WaitReason, paths,
+    OpenAnswer, OpenTask, Outcome, Problem, SealedBody, SealedResult, UploadState, WaitReason, paths,
 };
 use filemill_server::accounts::Scope;
 use reqwest::StatusCode;
@@ -181,5 +181,20 @@ async fn answers_of_version_1_say_that_it_is_on_its_way_out() {
     }
     let answer = mill.get(&mill.user, paths::WHOAMI).await;
     assert!(!answer.headers().contains_key("deprecation"));
+    mill.stop().await;
+}
+
+#[tokio::test]
+async fn hints_name_the_document_of_the_version_that_was_asked() {
+    let mill = Mill::start().await;
+    for (path, document) in [
+        (paths::v1::UPLOADS, paths::v1::OPENAPI),
+        ("/v1/nothing", paths::v1::OPENAPI),
+        (paths::UPLOADS, paths::OPENAPI),
+        ("/nothing", paths::OPENAPI),
+    ] {
+        let answer: Problem = mill.post(&mill.user, path, &[0]).await.json().await.unwrap();
+        assert!(answer.error.hint.unwrap().starts_with(&format!("`{document}` ")), "{path}");
+    }
     mill.stop().await;
 }
