@@ -44,7 +44,7 @@ pub struct CompatOptions {
 }
 
 /// Tests of the whole system that look at one revision alone, by module.
-const OF_ONE_REVISION: [&str; 6] = ["by_hand", "demo", "engine", "install", "postgres", "tidy"];
+const OF_ONE_REVISION: [&str; 7] = ["by_hand", "demo", "engine", "install", "postgres", "released", "tidy"];
 
 /// Runs the command: the tests in each mixture, one after the other, then the rolling upgrade. The summary of each mixture stands in
 /// what the test runner prints.
@@ -95,6 +95,7 @@ fn mixtures(tree: &Tree, earlier: &Earlier, options: &CompatOptions) -> Result<V
             .env("FILEMILL_BIN_DIR", programs.dir())
             .env("FILEMILL_ENGINES_DIR", engines_of.engines())
             .env("FILEMILL_TEST_POSTGRES_URL", postgres.url())
+            .env("FILEMILL_TEST_FORMAT", if mixture.is_new() { "2" } else { "1" })
             .args(["nextest", "run", "--package", "xtask", "--test", "it", "--filterset", &filter()])
             .args(&options.args);
         if !succeeds(&mut tests)? {

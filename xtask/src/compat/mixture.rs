@@ -46,6 +46,11 @@ impl Mixture {
         Self { client, server, processor }
     }
 
+    /// Whether all three are this checkout's: only then is everything of the newest format.
+    pub(super) fn is_new(self) -> bool {
+        [self.client, self.server, self.processor].iter().all(|age| *age == Age::New)
+    }
+
     /// Puts its programs side by side in a folder of its own below `folder`, as an installation has them: the server looks for the
     /// processor's beside its own, so that links would lead it astray.
     ///
@@ -108,6 +113,7 @@ mod tests {
         for (place, mixture) in Mixture::ALL.into_iter().enumerate() {
             assert_eq!(mixture.to_string().parse(), Ok(mixture));
             assert!(!Mixture::ALL[..place].contains(&mixture), "{mixture}");
+            assert_eq!(mixture.is_new(), place == 7, "{mixture}");
         }
         for other in ["", "old", "old-new", "old-new-newer", "OLD-NEW-NEW"] {
             assert!(other.parse::<Mixture>().is_err(), "{other}");

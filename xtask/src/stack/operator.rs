@@ -77,6 +77,17 @@ impl Operator {
         Ok(file)
     }
 
+    /// Tells the server a pool's root, and that the pool serves everybody: what a server that is not embedded does not take for granted.
+    ///
+    /// # Errors
+    ///
+    /// When the server's program refuses.
+    pub(crate) fn open_pool(&self, pool: &str) -> Result<()> {
+        program::output(self.command(&["pool", "root", pool]).arg(self.enrolment_of(pool)))?;
+        program::output(&mut self.command(&["pool", "serve", pool, "--all"]))?;
+        Ok(())
+    }
+
     /// Publishes a release of an engine.
     ///
     /// # Errors

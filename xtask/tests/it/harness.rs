@@ -47,6 +47,11 @@ pub(crate) use storage_proxy::{Asked, Deed, Object, StorageProxy};
 /// How long anything on a stage may take. Generous: the machine may be busy.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
+/// The newest format of what is sealed on a stage: among programs of an earlier revision `cargo xtask compat` says which that is.
+pub(crate) fn newest_format() -> String {
+    env::var("FILEMILL_TEST_FORMAT").unwrap_or_else(|_| "2".to_owned())
+}
+
 /// The lease of a stage, so short that a test can outlast it, so long that a busy machine does not.
 pub(crate) const LEASE: Duration = Duration::from_secs(4);
 

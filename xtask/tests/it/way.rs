@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use xtask::wait;
 
-use crate::harness::{Backend, Files, LIMIT, Line, Person, Said, Stage, on_both};
+use crate::harness::{Backend, Files, LIMIT, Line, Person, Said, Stage, newest_format, on_both};
 
 on_both!(
     every_file_of_a_mixed_folder_is_reported_with_its_size,
@@ -101,7 +101,7 @@ fn results_open_with_the_independent_age_tool_and_no_other_key(backend: Backend)
     assert!(opened.status.success(), "{}", String::from_utf8_lossy(&opened.stderr));
     let text = String::from_utf8(opened.stdout)?;
     let (first, json) = text.split_once('\n').context("a result has a first line")?;
-    assert!(first.starts_with("filemill-result/2 "), "{first}");
+    assert!(first.starts_with(&format!("filemill-result/{} ", newest_format())), "{first}");
     let result: Value = serde_json::from_str(json)?;
     assert_eq!((&result["outcome"], &result["report"]["lines"]), (&"succeeded".into(), &2.into()));
     assert_eq!(result["input"]["length"], fs::metadata(&secret)?.len());

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
@@ -32,6 +33,9 @@ const USERS: [(&str, &str, &str); 4] = [
     ("cat", "south", ORGANISATION),
     ("dan", "south", SECOND_POOL),
 ];
+
+/// How long the first file of each user may take.
+const SEND_LIMIT: Duration = Duration::from_secs(60);
 
 /// One program that runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,13 +105,19 @@ impl Site {
         for engine in engines {
             operator.publish(engine)?;
         }
-        let mut processors = Vec::new();
+        let mut tokens = Vec::new();
         for (number, pool) in PROCESSORS.into_iter().enumerate() {
             operator.add_pool(pool)?;
             let name = format!("processor-{}", number + 1);
             let token = operator.token(ORGANISATION, &name, Scope::Processor, Some(pool))?;
-            let pool = operator.pool_dir(pool);
-            let place = Place { dir, name: &name, token: &token, pool: &pool, survives: false };
+            tokens.push((name, token, operator.pool_dir(pool)));
+        }
+        for pool in [ORGANISATION, SECOND_POOL] {
+            operator.open_pool(pool)?;
+        }
+        let mut processors = Vec::new();
+        for (name, token, pool) in &tokens {
+            let place = Place { dir, name, token, pool, survives: false };
             processors.push(Processor::start(place, old, &told, ProcessorOptions::default())?);
         }
         let operator_token = operator.token(ORGANISATION, "operator", Scope::Operator, None)?;
@@ -121,7 +131,7 @@ impl Site {
             client.log_in(&told.listening, &token, &operator.enrolment_of(pool))?;
             let mut send = client.command();
             send.args(["send", "--engine", "size"]).arg(&warm);
-            program::output(&mut send)?;
+            program::run_within(&mut send, SEND_LIMIT)?;
             people.push(Person::start(name, client, &dir.join("people"))?);
         }
         let (storage, dir) = (storage.0, dir.to_owned());

@@ -28,7 +28,7 @@ pub(super) fn ask(server: SocketAddr, operator_token: &Path) -> Result<Option<Us
     let mut stream = TcpStream::connect_timeout(&server, ANSWER_LIMIT).context("the server does not listen")?;
     stream.set_read_timeout(Some(ANSWER_LIMIT))?;
     let request = format!(
-        "GET /metrics HTTP/1.1\r\nhost: {server}\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
+        "GET /metrics HTTP/1.1\r\nhost: {server}\r\nauthorization: Bearer {}\r\nuser-agent: xtask\r\nconnection: close\r\n\r\n",
         token.trim()
     );
     stream.write_all(request.as_bytes()).context("the server takes no request")?;

@@ -28,6 +28,8 @@ pub(super) fn build(tree: &Tree, toolchain: &Toolchain, workspace: &Path, source
         // With its version: a dependency of some engine may have the same name.
         .args(["--package", &format!("{}@{}", source.name, source.version)])
         .env("CARGO_ENCODED_RUSTFLAGS", flags(tree, workspace)?)
+        // Whoever has it on for other builds would get other bytes.
+        .env("CARGO_INCREMENTAL", "0")
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", toolchain.linker());
     if program::has_terminal() {
         cargo.args(["--color", "always"]);
