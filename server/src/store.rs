@@ -10,6 +10,7 @@ pub(crate) mod accounts;
 pub(crate) mod catalog;
 mod dialect;
 pub(crate) mod maintenance;
+mod migrations;
 mod options;
 pub(crate) mod queue;
 mod reading;
@@ -18,10 +19,10 @@ mod row;
 
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Connection as _, Postgres, SqlSafeStr, Sqlite, Transaction};
+use sqlx::{Connection as _, Postgres, Sqlite, Transaction};
 use tokio::time::timeout;
 
 pub use options::StoreOptions;
@@ -31,23 +32,6 @@ pub(crate) use row::from_row;
 const MAPPED_BYTES: &str = "33554432";
 /// How long a PostgreSQL that cannot be used is asked for the reason.
 const REASON_WITHIN: Duration = Duration::from_secs(2);
-/// Every migration, in order.
-const MIGRATIONS: &[(i64, &str, &str)] = &[
-    (1, "queue", include_str!("../migrations/0001_queue.sql")),
-    (2, "turns", include_str!("../migrations/0002_turns.sql")),
-    (3, "service", include_str!("../migrations/0003_service.sql")),
-    (4, "marks", include_str!("../migrations/0004_marks.sql")),
-    (5, "pool roots", include_str!("../migrations/0005_pool_roots.sql")),
-    (6, "clocks", include_str!("../migrations/0006_clocks.sql")),
-    (7, "published descriptions", include_str!("../migrations/0007_published_descriptions.sql")),
-    (8, "defaults", include_str!("../migrations/0008_defaults.sql")),
-    (9, "join codes", include_str!("../migrations/0009_join_codes.sql")),
-    (10, "given codes", include_str!("../migrations/0010_given_codes.sql")),
-    (11, "need sets", include_str!("../migrations/0011_need_sets.sql")),
-    (12, "tasks", include_str!("../migrations/0012_tasks.sql")),
-    (13, "devices", include_str!("../migrations/0013_devices.sql")),
-];
-
 /// More events than a power cut can take back with SQLite.
 ///
 /// After one, the last commits may be missing, among them events that were read already: new events must not take their
@@ -113,6 +97,18 @@ pub enum StoreError {
         /// Why.
         source: sqlx::migrate::MigrateError,
     },
+    /// A later release has taken something from its tables.
+    #[error(
+        "the database `{place}` needs a newer server: one that knows migration {needed}, and this one knows {newest}"
+    )]
+    Newer {
+        /// Which.
+        place: String,
+        /// The newest migration that a server must know.
+        needed: i64,
+        /// The newest that this one knows.
+        newest: i64,
+    },
     /// It was to be read as it is, and this version's tables are not all there.
     #[error("the database `{place}` is older than this program: it has {has} of {all} migrations")]
     Older {
@@ -137,9 +133,9 @@ impl StoreError {
                 "a development version before the first release made this database: make a new one; releases never need that, \
                  when they are updated in the documented order",
             ),
-            Self::Migrate { source: MigrateError::VersionMissing(_), .. } => {
-                Some("a newer version has used this database: run that one, and update in the documented order")
-            }
+            Self::Migrate { source: MigrateError::VersionMissing(_), .. } | Self::Newer { .. } => Some(
+                "a later release has used this database: run that one here; a release works beside the one after it, not beside later ones",
+            ),
             Self::Older { .. } => Some(
                 "start this version's server on it, which brings it up to date, or use the program of the server's version; looking \
                  changes nothing",
@@ -220,11 +216,13 @@ impl Store {
         }
         .map_err(|source| StoreError::Open { place: place.clone(), source })?;
         match &pools {
-            Pools::Sqlite { writer, .. } => migrate_sqlite(writer).await,
-            Pools::Postgres(pool) => migrations(&dialect::POSTGRES).run(pool).await,
+            Pools::Sqlite { writer, .. } => migrations::run_sqlite(writer).await,
+            Pools::Postgres(pool) => migrations::run_postgres(pool).await,
         }
         .map_err(|source| StoreError::Migrate { place: place.clone(), source })?;
         let store = Self { pools, room: room::Room::of(&place) };
+        let needed = dialect::read!(&store, (i64,), "select max(migration) from schema_needs")?;
+        migrations::check_needed(&place, needed.first().map_or(0, |(migration,)| *migration))?;
         if unclean {
             let mut tx = store.begin().await?;
             tx.skip_cursors(LOST_CURSORS).await?;
@@ -331,28 +329,6 @@ async fn open_postgres(options: &PgConnectOptions, connections: u32) -> Result<P
         }
         Err(error) => Err(error),
     }
-}
-
-/// With SQLite, sqlx locks nothing: of two programs that start at once, one may find the tables of the other, and sees that
-/// they are there when it looks again.
-async fn migrate_sqlite(writer: &SqlitePool) -> Result<(), MigrateError> {
-    let migrations = migrations(&dialect::SQLITE);
-    match migrations.run(writer).await {
-        Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)) => migrations.run(writer).await,
-        ended => ended,
-    }
-}
-
-fn migrations(dialect: &dialect::Dialect) -> Migrator {
-    Migrator::with_migrations(
-        MIGRATIONS
-            .iter()
-            .map(|&(version, description, sql)| {
-                let sql = AssertSqlSafe(dialect::translate(sql, dialect)).into_sql_str();
-                Migration::new(version, description.into(), MigrationType::Simple, sql, false)
-            })
-            .collect(),
-    )
 }
 
 /// The rows of a statement as one JSON parameter: an array of arrays.

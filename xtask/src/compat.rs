@@ -1,7 +1,7 @@
 //! `cargo xtask compat`: the end-to-end tests with programs of an earlier revision among this checkout's.
 //!
 //! Whatever was released goes on working beside what is new: client, server and processor of two revisions in each mixture of old
-//! and new. The tests are this checkout's. Then a rolling upgrade, part by part, under load.
+//! and new. The tests are this checkout's. Then a rolling upgrade, part by part, under load. Programs are built as for a release.
 
 mod earlier;
 mod mixture;
@@ -79,10 +79,10 @@ fn mixtures(tree: &Tree, earlier: &Earlier, options: &CompatOptions) -> Result<V
         program::find("cargo-nextest").is_some(),
         "cargo-nextest is not on the path\nhint: `cargo install cargo-nextest` (its filters choose the tests)"
     );
-    let old = earlier.programs(Profile::Dev)?;
+    let old = earlier.programs()?;
     let engines_of = if options.old_engines { earlier.tree() } else { tree };
     engine::build(engines_of, &[])?;
-    let new = Binaries::build(tree, Profile::Dev)?;
+    let new = Binaries::build(tree, Profile::Release)?;
     let postgres = Postgres::start()?;
     let mut failed = Vec::new();
     let mixtures = if options.mixture.is_empty() { Mixture::ALL.to_vec() } else { options.mixture.clone() };

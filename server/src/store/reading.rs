@@ -4,29 +4,40 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::migrate::MigrateError;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 
-use super::{Pools, Store, StoreError, StoreOptions, dialect, migrations, room};
+use super::migrations::{self, FIRST_TABLE, LATER_TABLE};
+use super::{Pools, Store, StoreError, StoreOptions, dialect, room};
 
 /// A migration that was carried out: its version, and the hash of what it was.
 type Applied = (i64, Vec<u8>);
+
+/// What is noted in a database.
+struct Noted {
+    /// Migrations of release 0.1.0.
+    first: Vec<Applied>,
+    /// Later ones.
+    later: Vec<Applied>,
+    /// The newest that a server must know.
+    needed: i64,
+}
 
 impl Store {
     /// Opens the database to read it: makes none, migrates nothing, writes nothing.
     ///
     /// # Errors
-    /// [`StoreError::Open`]; [`StoreError::Older`]; [`StoreError::Migrate`]: a newer version has used it.
+    /// [`StoreError::Open`]; [`StoreError::Older`]; [`StoreError::Newer`] and [`StoreError::Migrate`]: a later release has used it.
     pub async fn open_to_read(options: &StoreOptions) -> Result<Self, StoreError> {
         let place = options.to_string();
         let opened = match options {
             StoreOptions::Sqlite { path } => sqlite(path).await,
             StoreOptions::Postgres { options, .. } => postgres(options).await,
         };
-        let (pools, applied) = opened.map_err(|source| StoreError::Open { place: place.clone(), source })?;
+        let (pools, noted) = opened.map_err(|source| StoreError::Open { place: place.clone(), source })?;
         let store = Self { pools, room: room::Room::of(&place) };
-        match check(&store.pools, &place, applied) {
+        match check(&store.pools, &place, &noted) {
             Ok(()) => Ok(store),
             Err(error) => {
                 store.close().await;
@@ -38,54 +49,89 @@ impl Store {
 
 /// Read-only for SQLite itself: the last one that closes a database otherwise puts its log into it and removes that, by which the next
 /// server would not see that a process had ended without closing it.
-async fn sqlite(path: &Path) -> Result<(Pools, Vec<Applied>), sqlx::Error> {
+async fn sqlite(path: &Path) -> Result<(Pools, Noted), sqlx::Error> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .read_only(true)
         .create_if_missing(false)
         .busy_timeout(Duration::from_secs(10));
     let pool: SqlitePool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
-    let tables: i64 = sqlx::query_scalar("select count(*) from sqlite_master where name = '_sqlx_migrations'")
-        .fetch_one(&pool)
-        .await?;
-    let applied = match tables {
-        0 => Vec::new(),
-        _ => sqlx::query_as("select version, checksum from _sqlx_migrations where success").fetch_all(&pool).await?,
+    let is_there = async |table: &str| -> Result<bool, sqlx::Error> {
+        let tables: i64 = sqlx::query_scalar("select count(*) from sqlite_master where name = $1")
+            .bind(table)
+            .fetch_one(&pool)
+            .await?;
+        Ok(tables > 0)
     };
-    Ok((Pools::Sqlite { writer: pool.clone(), readers: pool }, applied))
+    let mut noted = Noted { first: Vec::new(), later: Vec::new(), needed: 0 };
+    if is_there(FIRST_TABLE).await? {
+        noted.first = sqlx::query_as(FIRST_NOTED).fetch_all(&pool).await?;
+    }
+    if is_there(LATER_TABLE).await? {
+        noted.later = sqlx::query_as(LATER_NOTED).fetch_all(&pool).await?;
+    }
+    if is_there("schema_needs").await? {
+        noted.needed = sqlx::query_scalar(NEEDED).fetch_one(&pool).await?;
+    }
+    Ok((Pools::Sqlite { writer: pool.clone(), readers: pool }, noted))
 }
 
-async fn postgres(options: &PgConnectOptions) -> Result<(Pools, Vec<Applied>), sqlx::Error> {
+async fn postgres(options: &PgConnectOptions) -> Result<(Pools, Noted), sqlx::Error> {
     let options = options.clone().options([("default_transaction_read_only", "on")]);
     let pool: PgPool =
         PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(10)).connect_with(options).await?;
-    let tables: bool =
-        sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(&pool).await?;
-    let applied = match tables {
-        false => Vec::new(),
-        true => sqlx::query_as("select version, checksum from _sqlx_migrations where success").fetch_all(&pool).await?,
+    let is_there = async |table: &str| -> Result<bool, sqlx::Error> {
+        sqlx::query_scalar("select to_regclass($1) is not null").bind(table).fetch_one(&pool).await
     };
-    Ok((Pools::Postgres(pool), applied))
+    let mut noted = Noted { first: Vec::new(), later: Vec::new(), needed: 0 };
+    if is_there(FIRST_TABLE).await? {
+        noted.first = sqlx::query_as(FIRST_NOTED).fetch_all(&pool).await?;
+    }
+    if is_there(LATER_TABLE).await? {
+        noted.later = sqlx::query_as(LATER_NOTED).fetch_all(&pool).await?;
+    }
+    if is_there("schema_needs").await? {
+        noted.needed = sqlx::query_scalar(NEEDED).fetch_one(&pool).await?;
+    }
+    Ok((Pools::Postgres(pool), noted))
 }
 
-/// Whether the database is this version's.
-fn check(pools: &Pools, place: &str, applied: Vec<Applied>) -> Result<(), StoreError> {
-    let known = match pools {
-        Pools::Sqlite { .. } => migrations(&dialect::SQLITE),
-        Pools::Postgres(_) => migrations(&dialect::POSTGRES),
+const FIRST_NOTED: &str = "select version, checksum from _sqlx_migrations where success";
+const LATER_NOTED: &str = "select version, checksum from _filemill_migrations where success";
+const NEEDED: &str = "select max(migration) from schema_needs";
+
+/// Whether this program works with the database.
+fn check(pools: &Pools, place: &str, noted: &Noted) -> Result<(), StoreError> {
+    let dialect = match pools {
+        Pools::Sqlite { .. } => &dialect::SQLITE,
+        Pools::Postgres(_) => &dialect::POSTGRES,
     };
-    let known: HashMap<i64, &[u8]> = known.iter().map(|migration| (migration.version, &*migration.checksum)).collect();
-    for (version, checksum) in &applied {
-        let source = match known.get(version) {
-            None => MigrateError::VersionMissing(*version),
-            Some(known) if known != checksum => MigrateError::VersionMismatch(*version),
-            Some(_) => continue,
-        };
-        return Err(StoreError::Migrate { place: place.to_owned(), source });
+    let (first, later) = (known(&migrations::first(dialect)), known(&migrations::later(dialect)));
+    let failed = |source| StoreError::Migrate { place: place.to_owned(), source };
+    for (version, checksum) in &noted.first {
+        match first.get(version) {
+            None => return Err(failed(MigrateError::VersionMissing(*version))),
+            Some(known) if known != checksum => return Err(failed(MigrateError::VersionMismatch(*version))),
+            Some(_) => {}
+        }
     }
-    let (has, all) = (applied.len(), known.len());
+    let mut has = noted.first.len();
+    for (version, checksum) in &noted.later {
+        match later.get(version) {
+            // A later release's.
+            None => {}
+            Some(known) if known != checksum => return Err(failed(MigrateError::VersionMismatch(*version))),
+            Some(_) => has += 1,
+        }
+    }
+    let all = first.len() + later.len();
     if has < all {
         return Err(StoreError::Older { place: place.to_owned(), has, all });
     }
-    Ok(())
+    migrations::check_needed(place, noted.needed)
+}
+
+/// The hash of each migration, by its version.
+fn known(migrator: &Migrator) -> HashMap<i64, Vec<u8>> {
+    migrator.iter().map(|migration| (migration.version, migration.checksum.to_vec())).collect()
 }

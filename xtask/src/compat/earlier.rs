@@ -54,17 +54,17 @@ impl Earlier {
         &self.folder
     }
 
-    /// Its programs, built once: a commit does not change.
+    /// Its programs as for a release, built once: a commit does not change.
     ///
     /// # Errors
     ///
     /// When they do not build, or cannot be copied.
-    pub(super) fn programs(&self, profile: Profile) -> Result<Binaries> {
-        let dir = self.folder.join(if profile == Profile::Release { "programs-release" } else { "programs" });
+    pub(super) fn programs(&self) -> Result<Binaries> {
+        let dir = self.folder.join("programs");
         if let Ok(built) = Binaries::in_dir(&dir) {
             return Ok(built);
         }
-        let built = Binaries::build(&self.tree, profile)?;
+        let built = Binaries::build(&self.tree, Profile::Release)?;
         // All of them or none is there.
         let partial = dir.with_extension("partial");
         fs::create_dir_all(&partial).with_context(|| format!("cannot create `{}`", partial.display()))?;

@@ -45,7 +45,7 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(300);
 ///
 /// When something does not build, start or end, or a part ends by itself.
 pub(super) fn run(tree: &Tree, earlier: &Earlier, options: &UpgradeOptions) -> Result<Vec<String>> {
-    let old = earlier.programs(Profile::Release)?;
+    let old = earlier.programs()?;
     let engines = engine::find_or_build(tree, &["size".into()])?;
     let new = Binaries::build(tree, Profile::Release)?;
     let record = Record::begin(tree, "upgrade", "release")?;
@@ -81,6 +81,9 @@ impl Upgrade<'_> {
             let step = Instant::now();
             self.site.upgrade(part, self.new).with_context(|| format!("while {name} was upgraded"))?;
             self.go_on(&name, step, Instant::now())?;
+            if part == Part::Server(0) {
+                self.start_an_old_server_again()?;
+            }
         }
         for person in &mut self.site.people {
             person.end_dropping()?;
@@ -108,6 +111,13 @@ impl Upgrade<'_> {
         }))?;
         self.site.stop()?;
         Ok(faults)
+    }
+
+    /// A server of the release before that ends beside a new one comes back.
+    fn start_an_old_server_again(&mut self) -> Result<()> {
+        let step = Instant::now();
+        self.site.start_server_again(1).context("while a server of the release before was started again")?;
+        self.go_on("none: server 2 started again as it was", step, Instant::now())
     }
 
     /// Lets files be dropped for a while after a step, then waits until those from before `running` are answered, and records it.

@@ -58,7 +58,8 @@ async fn a_look_at_an_older_database_leaves_it_and_says_so(site: Arc<Site>) {
     site.stop_servers().await;
     let older = "drop table join_codes; drop table defaults; drop table need_sets; drop table upload_tasks; drop table devices;
         alter table nodes drop column abilities; alter table uploads drop column tasks; alter table uploads drop column listed;
-        alter table events drop column jobs; delete from _sqlx_migrations where version >= 8";
+        alter table events drop column jobs; drop table schema_needs; drop table _filemill_migrations;
+        delete from _sqlx_migrations where version >= 8";
     site.sql(older, older).await;
     let before = site.number("select count(*) from _sqlx_migrations").await;
     let (said, succeeded) = look(&site).await;
@@ -72,11 +73,19 @@ async fn a_look_at_an_older_database_leaves_it_and_says_so(site: Arc<Site>) {
 
 async fn a_look_at_a_newer_database_leaves_it_and_says_so(site: Arc<Site>) {
     site.stop_servers().await;
-    let newer = "update _sqlx_migrations set version = 99 where version = 1";
-    site.sql(newer, newer).await;
-    let error = Listing::open(&site.options()).await.err().expect("another version's");
-    let hint = error.hint().expect("what to do");
-    assert!(hint.contains("a newer version"), "{hint}");
+    // One that only adds to the tables.
+    let added = "update _filemill_migrations set version = 99 where version = 14; insert into _filemill_migrations \
+                 select 14, description, installed_on, success, checksum, execution_time from _filemill_migrations where version = 99";
+    site.sql(added, added).await;
+    Listing::open(&site.options()).await.expect("what was added is in nobody's way");
+    for newer in
+        ["update schema_needs set migration = 99", "update _sqlx_migrations set version = 99 where version = 1"]
+    {
+        site.sql(newer, newer).await;
+        let error = Listing::open(&site.options()).await.err().expect("another version's");
+        let hint = error.hint().expect("what to do");
+        assert!(hint.contains("a later release"), "{newer}: {hint}");
+    }
 }
 
 /// A server sees by its log that a process ended without closing an SQLite database, and that events may be lost.

@@ -19,6 +19,7 @@ super::on_both!(
     servers_that_start_at_once_migrate_once,
     a_database_that_was_not_closed_takes_no_cursor_twice,
     a_database_of_another_version_says_what_to_do,
+    a_server_of_the_release_before_comes_back_beside_this_one,
 );
 
 async fn a_token_works_until_it_is_revoked(site: Arc<Site>) {
@@ -187,7 +188,7 @@ async fn a_database_that_was_not_closed_takes_no_cursor_twice(site: Arc<Site>) {
 
 async fn a_database_of_another_version_says_what_to_do(site: Arc<Site>) {
     for (sqlite, postgres, remedy) in [
-        ("version = 99", "version = 99", "a newer version"),
+        ("version = 99", "version = 99", "a later release"),
         ("version = 1, checksum = x'00'", r"version = 1, checksum = '\x00'", "make a new one"),
     ] {
         let change = |set: &str| format!("update _sqlx_migrations set {set} where version in (1, 99)");
@@ -196,4 +197,20 @@ async fn a_database_of_another_version_says_what_to_do(site: Arc<Site>) {
         let hint = filemill_server::StartError::from(error).hint().expect("what to do");
         assert!(hint.contains(remedy), "{hint}");
     }
+}
+
+/// Release 0.1.0 does not start where sqlx has noted a migration that it does not know.
+async fn a_server_of_the_release_before_comes_back_beside_this_one(site: Arc<Site>) {
+    assert_eq!(site.number("select max(version) from _sqlx_migrations").await, 10);
+    // And this one where a later release has added to the tables, until that takes something away.
+    let later = "insert into _filemill_migrations (version, description, success, checksum, execution_time) \
+                 select 99, 'later', success, checksum, 0 from _filemill_migrations where version = 11";
+    site.sql(later, later).await;
+    site.open_again().await.expect("what was added is in nobody's way").close().await;
+    let needed = "update schema_needs set migration = 99";
+    site.sql(needed, needed).await;
+    let error = site.open_again().await.expect_err("something was taken away");
+    assert!(error.to_string().contains("needs a newer server"), "{error}");
+    let hint = filemill_server::StartError::from(error).hint().expect("what to do");
+    assert!(hint.contains("a later release"), "{hint}");
 }

@@ -142,11 +142,8 @@ impl Site {
     pub(super) fn upgrade(&mut self, part: Part, new: &Binaries) -> Result<()> {
         match part {
             Part::Server(number) => {
-                let server = &mut self.servers[number];
-                server.stop()?;
-                server.upgrade(&new.server);
-                server.start()?;
-                ready(server).map(drop)
+                self.servers[number].upgrade(&new.server);
+                self.start_server_again(number)
             }
             Part::Processor(number) => {
                 let processor = &mut self.processors[number];
@@ -159,6 +156,14 @@ impl Site {
                 self.people[number].upgrade(client)
             }
         }
+    }
+
+    /// Ends a server as an operator would, and starts it again.
+    pub(super) fn start_server_again(&mut self, number: usize) -> Result<()> {
+        let server = &mut self.servers[number];
+        server.stop()?;
+        server.start()?;
+        ready(server).map(drop)
     }
 
     /// An error if a part has ended by itself.
