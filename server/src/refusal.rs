@@ -91,6 +91,15 @@ pub(crate) fn too_many(what: &str, most: usize) -> ErrorBody {
     }
 }
 
+/// More of something than there may be, however many requests bring it.
+pub(crate) fn beyond(what: &str, most: usize) -> ErrorBody {
+    ErrorBody {
+        code: ErrorCode::BadRequest,
+        message: format!("more than {most} {what}"),
+        hint: Some("name fewer".to_owned()),
+    }
+}
+
 /// A fault of the database: its text is for the log, not for who asked.
 pub(crate) fn from_store(what: &'static str, error: &StoreError) -> ErrorBody {
     if error.is_full() {

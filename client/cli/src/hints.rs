@@ -165,7 +165,7 @@ pub(crate) fn with_hint(error: &Error) -> String {
 
 fn advice(why: &NoAnswer) -> &'static str {
     match why {
-        NoAnswer::Unreached(_) => "check the address and the network",
+        NoAnswer::Unreached(_) | NoAnswer::CutOff(_) => "check the address and the network",
         NoAnswer::Failed(_) => "its operator's log says why",
         NoAnswer::Other(_) => {
             "its address is what `filemill-server serve` prints as `listening`, `storage` is another; a network's own page goes away by logging in there"

@@ -196,6 +196,11 @@ pub(crate) fn reason(reason: &Reason) -> String {
         }
         Reason::ChunksMissing => "uploading again: chunks were lost".to_owned(),
         Reason::OverQuota => "over quota: the organisation's plan allows no more now".to_owned(),
+        Reason::NoProcessor { lacks } if *lacks == ["header:2"] => {
+            "the processors of the pool are of an earlier version, which cannot read what was sealed; an operator starts one of \
+             this version with `filemill-processor run`"
+                .to_owned()
+        }
         Reason::NoProcessor { lacks } if !lacks.is_empty() => {
             format!(
                 "no processor has: {}; an operator starts one that does with `filemill-processor run`",

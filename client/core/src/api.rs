@@ -166,9 +166,15 @@ impl Api {
 
     /// The releases that there are, with those that processors of the pool bring.
     pub(crate) async fn releases(&self, pool: &str, patience: Patience) -> Result<Releases, Error> {
-        // A pool's name has nothing to escape. Version 1 does not say which formats processors read.
+        // A pool's name has nothing to escape.
         let path = format!("{}?pool={pool}", paths::RELEASES);
-        self.call::<_, Releases>(patience, Asked::get(&path).new_first()).await.map(Answer::into_new)
+        let answer = self.call::<Releases, Releases>(patience, Asked::get(&path).new_first()).await?;
+        Ok(match answer {
+            Answer::New(releases) => releases,
+            // Whatever processors read, an upload of a later format has no words in version 1: a server of this version may answer behind
+            // something that lets only the paths of version 1 through.
+            Answer::Old(releases) => Releases { formats: Vec::new(), ..releases },
+        })
     }
 
     /// What a release's engine says of itself: the document that has this SHA-256, if the server is honest.
@@ -181,7 +187,7 @@ impl Api {
         let body = match read_body(response, DESCRIPTION_MAX_BYTES, 0).await {
             Ok(body) => String::from_utf8(body).ok(),
             Err(BodyError::TooLong) => None,
-            Err(BodyError::Broken(why)) => return Err(self.unreachable(why)),
+            Err(BodyError::Broken(why)) => return Err(self.cut_off(why)),
         };
         body.ok_or_else(|| self.protocol("a description is too long, or no text".to_owned()))
     }

@@ -480,6 +480,9 @@ pub enum NoAnswer {
     /// Nothing answers.
     #[error("cannot be reached: {0}")]
     Unreached(String),
+    /// It answers, and its answer does not come to an end.
+    #[error("was cut off in the middle of its answer: {0}")]
+    CutOff(String),
     /// It has failed, as it says itself.
     #[error("failed: {0}")]
     Failed(String),

@@ -227,7 +227,14 @@ impl Inbox {
             }
         }
         let (cases, mut unfetched) = self.cases(results).await?;
-        let Judged { arrivals, doubtful } = judge_all(&self.identity, cases, self.singles()).await?;
+        let Judged { arrivals, mut doubtful } = judge_all(&self.identity, cases, self.singles()).await?;
+        if self.api.is_older() {
+            for one in &mut doubtful {
+                if self.keys_of(one.upload).await?.is_some_and(|keys| keys.format == Format::Two) {
+                    again::OLDER_SERVER.clone_into(&mut one.reason);
+                }
+            }
+        }
         unfetched.extend(doubtful);
         let rows = arrivals.iter().map(|(cursor, arrival)| row(*cursor, arrival)).collect();
         let missing_uploads = missing.iter().map(|missing| missing.upload).collect();

@@ -122,7 +122,7 @@ impl Catalog {
     async fn list_undescribed(&self) -> Result<(), StoreError> {
         self.describing().described.clear();
         // Leasing keeps up with them, where there is leasing.
-        if self.need_sets() == 0 {
+        if self.core.numbers.last() == 0 {
             self.keep_up_with_needs().await;
         }
         let releases = self.core.store.count_releases().await?;

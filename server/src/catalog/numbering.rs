@@ -75,9 +75,14 @@ impl Catalog {
         self.core.numbers.changes()
     }
 
-    /// How many sets are known.
-    pub(crate) fn need_sets(&self) -> usize {
-        self.core.numbers.len()
+    /// Whether the headers of what needs this set are of format 2, whose results may come together.
+    pub(crate) fn is_of_format_2(&self, needs: i64) -> bool {
+        self.core.numbers.is_of_format_2(needs)
+    }
+
+    /// How many sets of several alternatives are known.
+    pub(crate) fn alternatives(&self) -> usize {
+        self.core.numbers.alternatives()
     }
 
     /// Numbers of all known sets that such nodes have what they need of, ascending.

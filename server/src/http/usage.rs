@@ -1,18 +1,19 @@
 //! Who still uses which version of the API: requests by version and by the program that made them, for an operator's collector to ask for.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use axum::http::HeaderMap;
 use axum::http::header::USER_AGENT;
-use filemill_api::paths::is_v1;
+use filemill_api::paths::{METRICS, is_v1};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-/// Programs that are told apart. A caller chooses what it says that it is, and each costs memory for good.
+/// Programs that are told apart at once. A caller chooses what it says that it is: the one that was heard of longest ago makes room, and its
+/// counts begin anew when it is heard again.
 const MOST_AGENTS: usize = 64;
 /// Longest name of a program, in bytes.
 const MOST_AGENT_BYTES: usize = 48;
@@ -28,11 +29,18 @@ struct Labels {
     agent: String,
 }
 
+/// When each was heard of last, as the number of the request.
+#[derive(Default)]
+struct Agents {
+    requests: u64,
+    heard: HashMap<String, u64>,
+}
+
 /// Requests so far, since the server started.
 pub(super) struct Usage {
     registry: Registry,
     requests: Family<Labels, Counter>,
-    agents: Mutex<HashSet<String>>,
+    agents: Mutex<Agents>,
 }
 
 impl Usage {
@@ -47,8 +55,11 @@ impl Usage {
         Self { registry, requests, agents: Mutex::default() }
     }
 
-    /// Counts a request whose caller is known.
+    /// Counts a request whose caller is known, but for those that ask for the counts.
     pub(super) fn count(&self, path: &str, headers: &HeaderMap) {
+        if path == METRICS {
+            return;
+        }
         let api = if is_v1(path) { "1" } else { "2" };
         self.requests.get_or_create(&Labels { api, agent: self.agent(headers) }).inc();
     }
@@ -62,10 +73,22 @@ impl Usage {
             return OTHER.to_owned();
         }
         let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
-        if agents.len() < MOST_AGENTS {
-            agents.insert(said.to_owned());
+        agents.requests += 1;
+        let now = agents.requests;
+        if let Some(heard) = agents.heard.get_mut(said) {
+            *heard = now;
+            return said.to_owned();
         }
-        if agents.contains(said) { said.to_owned() } else { OTHER.to_owned() }
+        if agents.heard.len() >= MOST_AGENTS
+            && let Some(longest) = agents.heard.iter().min_by_key(|(_, heard)| **heard).map(|(agent, _)| agent.clone())
+        {
+            agents.heard.remove(&longest);
+            for api in ["1", "2"] {
+                self.requests.remove(&Labels { api, agent: longest.clone() });
+            }
+        }
+        agents.heard.insert(said.to_owned(), now);
+        said.to_owned()
     }
 
     /// All of it, as OpenMetrics has it.
@@ -112,7 +135,19 @@ mod tests {
             usage.count(paths::WHOAMI, &said(&format!("y\"}} {number}")));
             usage.count(paths::WHOAMI, &said(&"z".repeat(number + 1)));
         }
-        let lines = usage.text().expect("text").lines().filter(|line| !line.starts_with('#')).count();
-        assert_eq!(lines, MOST_AGENTS + 1);
+        let lines = || usage.text().expect("text").lines().filter(|line| !line.starts_with('#')).count();
+        assert_eq!(lines(), MOST_AGENTS + 1);
+        // And who is heard of only then is told apart all the same.
+        usage.count(paths::v1::WHOAMI, &said("filemill/0.1.0"));
+        let text = usage.text().expect("text");
+        assert!(text.contains(r#"{api="1",agent="filemill/0.1.0"} 1"#), "{text}");
+        assert_eq!(lines(), MOST_AGENTS + 1);
+    }
+
+    #[test]
+    fn who_asks_for_the_counts_is_not_counted() {
+        let usage = Usage::new();
+        usage.count(METRICS, &said("collector/1"));
+        assert!(!usage.text().expect("text").contains("collector"));
     }
 }

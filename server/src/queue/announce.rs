@@ -8,7 +8,7 @@ use filemill_api::limits::{
 use filemill_api::{ChunkWant, ErrorBody, FileRange, OpenTask, OpenUpload};
 
 use crate::digest::sha256_hex;
-use crate::refusal::{bad_request, is_hex, is_name, shown, too_many};
+use crate::refusal::{bad_request, beyond, is_hex, is_name, shown, too_many};
 
 /// What one chunk of a job's range costs beside the job itself, in jobs.
 const CHUNK_COST: i64 = 16;
@@ -107,7 +107,7 @@ fn check_tasks(upload: &OpenUpload) -> Result<(), ErrorBody> {
     let tasks = &upload.tasks;
     match (upload.format, tasks.len()) {
         (_, 0) => return Err(bad_request("tasks is empty: an upload has at least one task")),
-        (_, many) if many > MAX_TASKS => return Err(too_many("tasks", MAX_TASKS)),
+        (_, many) if many > MAX_TASKS => return Err(beyond("tasks in one upload", MAX_TASKS)),
         (1, 1) | (2, _) => {}
         (1, many) => return Err(bad_request(format!("a header of format 1 has one task, not {many}"))),
         (format, _) => return Err(bad_request(format!("format is {format}, it has to be 1 or 2"))),
@@ -117,7 +117,7 @@ fn check_tasks(upload: &OpenUpload) -> Result<(), ErrorBody> {
             return Err(bad_request(format!("tasks[{place}] names no release")));
         }
         if releases.len() > MAX_TASK_RELEASES {
-            return Err(too_many("releases of a task", MAX_TASK_RELEASES));
+            return Err(beyond("releases in one task", MAX_TASK_RELEASES));
         }
         if let Some(release) = releases.iter().find(|release| !is_hex(release, 64)) {
             return Err(bad_request(format!("release `{}` is not 64 lower-case hex characters", shown(release))));

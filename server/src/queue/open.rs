@@ -25,8 +25,8 @@ use crate::store::{Store, StoreError};
 pub const STORED_RANGES: usize = 1024;
 /// Chunks that are read for that.
 const STORED_READ: i64 = 1 << 16;
-/// Where so many sets of needs are known, a task's first release alone decides what it needs.
-const MOST_NEED_SETS: usize = 512;
+/// Where so many sets of alternatives are known, one release of a task decides what it needs: the first that a node can run now.
+const MOST_ALTERNATIVES: usize = 512;
 
 impl Queue {
     /// Opens uploads for the caller, each by itself. One that is open with the same content is answered as it is.
@@ -159,7 +159,11 @@ impl Queue {
             [only] => only,
             // Those who upload choose which releases they put together, and nodes what theirs need: there are no more such sets than servers
             // keep in mind.
-            [first, ..] if !all_published || catalog.need_sets() >= MOST_NEED_SETS => first,
+            [first, ..] if !all_published || catalog.alternatives() >= MOST_ALTERNATIVES => {
+                let nodes = catalog.abilities_in(&upload.pool).await?;
+                let can = |set: &NeedSet| nodes.iter().any(|node| set.met_by(node));
+                each.iter().zip(&sets).find(|(_, set)| can(set)).map_or(first, |(number, _)| *number)
+            }
             _ => catalog.number_of(&NeedSet::any(sets)).await?,
         };
         Ok(Ok(TaskNeeds { any, each }))

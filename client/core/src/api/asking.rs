@@ -182,7 +182,7 @@ impl Api {
             Err(BodyError::TooLong) => {
                 return Err(Attempt::Final(self.protocol("its answer is longer than 32 MiB".to_owned())));
             }
-            Err(BodyError::Broken(why)) => return Err(Attempt::Again(self.unreachable(why), None)),
+            Err(BodyError::Broken(why)) => return Err(Attempt::Again(self.cut_off(why), None)),
         };
         serde_json::from_slice(&body).map_err(|error| Attempt::Final(self.protocol(error.to_string())))
     }
@@ -233,6 +233,10 @@ impl Api {
             }
             _ => Attempt::Final(Error::Refused { server, body }),
         }
+    }
+
+    pub(super) fn cut_off(&self, why: String) -> Error {
+        Error::Unreachable { server: self.server().to_owned(), why: NoAnswer::CutOff(why) }
     }
 
     pub(super) fn unreachable(&self, why: String) -> Error {

@@ -23,7 +23,7 @@ const OTHER_DATABASE: &str = "the server has another database than it had";
 const OTHER_JOBS: &str = "the server answered with the results of other jobs";
 
 /// Why what a server of an earlier version says is not the last word.
-const OLDER_SERVER: &str =
+pub(super) const OLDER_SERVER: &str =
     "the server is of an earlier version, and cannot tell of a batch of results: it is asked for again";
 
 /// What came of asking again.

@@ -93,6 +93,19 @@ async fn with_a_server_of_version_1_everything_goes_on_in_format_1_and_that_is_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn behind_a_proxy_that_passes_on_version_1_alone_everything_goes_on_in_format_1() {
+    let world = World::new().await;
+    world.fake.lock().faults.speaks = Speaks::OnlyOneByProxy;
+    world.fake.lock().faults.lists_formats_in_v1 = true;
+    world.write("a", "1");
+    world.login().await.unwrap();
+    let ran = world.send().await;
+    ran.assert_sizes(&[("a", 1)]);
+    assert_eq!(formats(&world), [1]);
+    assert_eq!(older_told(&ran, true), 1, "{:?}", ran.events);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn behind_a_load_balancer_either_kind_of_server_may_answer_each_request() {
     let world = World::new().await;
     world.fake.lock().faults.speaks = Speaks::InTurn;
@@ -352,7 +365,11 @@ async fn a_batch_that_release_0_1_0_tells_as_one_result_waits_for_a_server_that_
         }
         let client = world.client().await;
         for _ in 0..2 {
-            assert_eq!(client.fetch_results().await.unwrap().left.len(), 1, "{sealed}");
+            let left = client.fetch_results().await.unwrap().left;
+            assert_eq!(left.len(), 1, "{sealed}");
+            // Nothing was damaged.
+            let reason = &left[0].reason;
+            assert!(cancelled || reason.contains("of an earlier version"), "{sealed}: {reason}");
             assert!(client.results(0).await.unwrap().files.is_empty(), "{sealed}");
         }
         world.fake.lock().faults.speaks = Speaks::Both;

@@ -7,7 +7,7 @@ use filemill_api::ErrorBody;
 use filemill_api::abilities::{HEADER_2, LONG_PARAMETERS, backend, backend_of, contract, contract_of, is_name};
 use filemill_api::limits::MAX_NAMES;
 
-use crate::refusal::{bad_request, shown, too_many};
+use crate::refusal::{bad_request, beyond, shown};
 
 /// The kind of engine that servers and nodes without names knew.
 const COMPONENT: &str = "component";
@@ -143,7 +143,7 @@ impl NeedSet {
         self.alternatives().map(lacks).min_by_key(Vec::len).unwrap_or_default()
     }
 
-    fn alternatives(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn alternatives(&self) -> impl Iterator<Item = &str> {
         self.0.split('|')
     }
 }
@@ -154,7 +154,7 @@ impl NeedSet {
 /// `bad_request`.
 pub(in crate::catalog) fn check_names(what: &str, names: &[String]) -> Result<(), ErrorBody> {
     if names.len() > MAX_NAMES {
-        return Err(too_many(what, MAX_NAMES));
+        return Err(beyond(what, MAX_NAMES));
     }
     match names.iter().find(|name| !is_name(name)) {
         Some(name) => {

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use filemill_api::abilities::HEADER_2;
+
 use super::names::{Abilities, NeedSet};
 
 /// The sets that are known here.
@@ -34,9 +36,19 @@ impl Numbers {
         self.known().by_number.last_key_value().map_or(0, |(&number, _)| number)
     }
 
-    /// How many are known.
-    pub(in crate::catalog) fn len(&self) -> usize {
-        self.known().by_number.len()
+    /// How many are known that are of several alternatives. Of others there are few: releases and what nodes bring have a contract and a minor, and
+    /// what publishers say.
+    pub(in crate::catalog) fn alternatives(&self) -> usize {
+        self.known().by_number.values().filter(|set| set.alternatives().nth(1).is_some()).count()
+    }
+
+    /// Whether all that a set stands for read headers of format 2; where it is not known, they may.
+    pub(in crate::catalog) fn is_of_format_2(&self, number: i64) -> bool {
+        let known = self.known();
+        known
+            .by_number
+            .get(&number)
+            .is_none_or(|set| set.alternatives().all(|names| names.split(' ').any(|name| name == HEADER_2)))
     }
 
     /// Another number whenever what is known has changed.
@@ -99,7 +111,7 @@ mod tests {
         assert_ne!(numbers.changes(), before, "there are as many, but others");
         assert_eq!(numbers.of(&NeedSet::component(1, 0).and(&["c"])), Some(128));
         assert!(!numbers.learn_all(vec![row(64, "a")]));
-        assert_eq!((numbers.len(), numbers.last()), (1, 64));
+        assert_eq!(numbers.last(), 64);
         assert_eq!(numbers.of(&NeedSet::component(1, 0).and(&["b"])), None);
     }
 }

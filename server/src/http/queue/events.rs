@@ -111,11 +111,10 @@ pub(in crate::http) fn stream_as<A: Page + Send + 'static>(
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
     let position = match headers.get("last-event-id") {
-        Some(value) => value
-            .to_str()
-            .ok()
-            .and_then(|text| last_event(text, query.mark.as_deref(), query.device.as_deref()))
-            .ok_or_else(|| bad_cursor("the header `last-event-id` is not a cursor"))?,
+        Some(value) => {
+            let text = value.to_str().map_err(|_| no_cursor())?;
+            last_event(text, query.mark.as_deref(), query.device.as_deref())?
+        }
         None => position(query.after, query.mark.as_deref(), query.device.as_deref())?,
     };
     let limit = query.limit.unwrap_or(STREAM_PAGE).min(STREAM_PAGE);
@@ -241,19 +240,24 @@ pub(in crate::http) fn position(after: i64, mark: Option<&str>, device: Option<&
 }
 
 /// A cursor, alone or with `-` and its mark; alone, the mark may stand in the query.
-fn last_event(text: &str, mark: Option<&str>, device: Option<&str>) -> Option<Position> {
-    match text.split_once('-') {
+fn last_event(text: &str, mark: Option<&str>, device: Option<&str>) -> Result<Position, Refusal> {
+    let (cursor, mark) = match text.split_once('-') {
         Some((cursor, mark)) if !cursor.is_empty() => {
-            read_mark(mark)?;
-            position(cursor.parse().ok()?, Some(mark), device).ok()
+            read_mark(mark).ok_or_else(no_cursor)?;
+            (cursor, Some(mark))
         }
-        _ => position(text.parse().ok()?, mark, device).ok(),
-    }
+        _ => (text, mark),
+    };
+    position(cursor.parse().map_err(|_| no_cursor())?, mark, device)
+}
+
+fn no_cursor() -> Refusal {
+    bad_cursor("the header `last-event-id` is not a cursor")
 }
 
 fn read_mark(text: &str) -> Option<i64> {
     let is_hex = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_hex.then(|| i64::from_str_radix(text, 16).ok()).flatten()
+    is_hex.then(|| u64::from_str_radix(text, 16).ok().map(u64::cast_signed)).flatten()
 }
 
 fn bad_cursor(message: &str) -> Refusal {

@@ -12,8 +12,8 @@ use crate::queue::masks;
 use crate::queue::outcomes::RESULTS;
 use crate::queue::record::{Happening, record};
 use crate::queue::requeue::Locked;
-use crate::refusal::fenced;
-use crate::store::queue::{UploadRow, lo_of, upload_of};
+use crate::refusal::{bad_request, fenced};
+use crate::store::queue::{RunRow, UploadRow, lo_of, upload_of};
 use crate::store::{StoreError, Tx};
 
 /// What a node did of one lease.
@@ -58,6 +58,9 @@ impl Coalesced for Completing {
             let held = locked.held(pool, complete.lease);
             for result in &complete.results {
                 let Some(first) = result.jobs.first() else { continue };
+                if held.is_some_and(|(run, _)| is_wrong(core, run, result)) {
+                    continue;
+                }
                 let bits = bits(complete.lease.span, result);
                 let left = held.and_then(|(run, upload)| {
                     let gone = gone.get_mut(&run.id)?;
@@ -117,10 +120,23 @@ impl Coalesced for Completing {
                 now.get(&place) == Some(&same) || recorded.get(&place) == Some(&same)
             });
             let held = locked.held(pool, complete.lease);
+            if held.is_some_and(|(run, _)| complete.results.iter().any(|result| is_wrong(core, run, result))) {
+                return Err(bad_request("the upload's header is of format 1: each job of it has a result of its own"));
+            }
             // What another pool's node completed is nothing to this one.
             let own = locked.uploads.get(&upload).is_some_and(|upload| *upload.pool == **pool);
             if !own || !all || (complete.results.is_empty() && held.is_none()) {
-                return Err(fenced(run, fence));
+                let refused = fenced(run, fence);
+                return Err(match held {
+                    Some(_) if own => ErrorBody {
+                        message: format!(
+                            "lease `{run}/{fence}` goes on, but one of these jobs was completed before, and otherwise"
+                        ),
+                        hint: Some("go on with those of its jobs that are left".to_owned()),
+                        ..refused
+                    },
+                    _ => refused,
+                });
             }
             let ended = held.is_none_or(|(run, _)| {
                 masks::left(run.lo(), run.hi(), gone.get(&run.id).copied().unwrap_or_default()) == 0
@@ -131,6 +147,11 @@ impl Coalesced for Completing {
         };
         Ok(asks.iter().map(answer).collect())
     }
+}
+
+/// Whether a result is of several jobs whose results the reader of the header does not expect together.
+fn is_wrong(core: &Core, run: &RunRow, result: &SpanResult) -> bool {
+    result.jobs.len() > 1 && !core.catalog.is_of_format_2(run.needs)
 }
 
 /// The jobs of a result as bits of its span; 0 where one of them is none of the span's.

@@ -119,6 +119,7 @@ async fn a_stream_and_a_page_know_a_position_by_its_mark() {
     let known = ask(&format!("after={cursor}&mark={mark}")).await;
     assert_eq!((one(known.events).upload, known.reset), (second.clone(), false));
     let foreign = ask(&format!("after={cursor}&mark=00000000000000ab")).await;
+    assert!(ask(&format!("after={cursor}&mark=ffffffffffffffff")).await.reset, "any 16 hex digits are a mark");
     assert_eq!((foreign.events.len(), foreign.reset), (0, true));
     assert!(!ask(&format!("after={cursor}&mark=")).await.reset, "it does not know the mark");
     assert!(ask(&format!("after={}&mark=", i64::MAX)).await.reset);

@@ -8,7 +8,7 @@ use filemill_api::{
     LeasedSpan, OpenTask, OpenUpload, Outcome, ResultKey, ResultUrlRequest, SealedBody, SpanResult, UploadState,
     WaitReason, WantResult,
 };
-use filemill_server::Domains;
+use filemill_server::{Domains, DomainsConfig};
 use filemill_server::accounts::Caller;
 use filemill_server::catalog::NewRelease;
 use filemill_server::queue::{Leased, Position, RecordedKind, RecordedResult};
@@ -24,6 +24,8 @@ super::on_both!(
     the_minor_of_a_release_may_be_said_anew_and_no_other_need,
     each_task_is_run_over_the_same_files,
     any_release_of_a_task_may_run,
+    where_there_are_many_alternatives_one_that_a_node_runs_decides,
+    a_batch_is_of_a_header_that_has_batches,
     an_upload_with_tasks_is_opened_again_only_as_the_same,
     tasks_that_make_no_sense_are_refused,
     a_batch_is_one_event_and_counts_each_of_its_jobs,
@@ -187,6 +189,45 @@ async fn any_release_of_a_task_may_run(site: Arc<Site>) {
     assert_eq!(only(&lease_with(&server, &abilities(&[(1, 0)])).await).release, release());
     send(&server, &ann, &upload()).await;
     assert_eq!(only(&lease_with(&server, &abilities(&[(1, 0), (1, 1)])).await).release, newer, "the first that it can");
+}
+
+async fn where_there_are_many_alternatives_one_that_a_node_runs_decides(site: Arc<Site>) {
+    let with = |names: &str| {
+        format!(
+            "with recursive numbers (n) as (select 1 union all select n + 1 from numbers where n < 600)
+             insert into need_sets (id, names) select 1000000 + n * 64, {names} from numbers"
+        )
+    };
+    // What nodes of any pool may bring has names, too, and takes nobody's place.
+    let brought = with("'backend:component contract:29.' || n");
+    site.sql(&brought, &brought).await;
+    let server = site.other_server(DomainsConfig::default()).await;
+    let ann = site.user(&server, "acme", "ann").await;
+    let picky = publish(&server, 7, 0, &["gpu"]).await;
+    let upload = || OpenUpload { tasks: vec![task(&[&picky, &release()])], ..site.bundle(1) };
+    let alternatives = "select count(*) from need_sets where names like '%|%'";
+    send(&server, &ann, &upload()).await;
+    assert_eq!(site.number(alternatives).await, 1);
+    assert_eq!(only(&lease_with(&server, &abilities(&[(1, 0)])).await).release, release());
+    let many = with("'a:' || n || '|b'").replace("1000000", "2000000");
+    site.sql(&many, &many).await;
+    let server = site.other_server(DomainsConfig::default()).await;
+    let another = publish(&server, 8, 0, &["fpga"]).await;
+    let upload = || OpenUpload { tasks: vec![task(&[&another, &release()])], ..site.bundle(1) };
+    send(&server, &ann, &upload()).await;
+    assert_eq!(site.number(alternatives).await, 601, "none more");
+    assert_eq!(only(&lease_with(&server, &abilities(&[(1, 0)])).await).release, release());
+}
+
+async fn a_batch_is_of_a_header_that_has_batches(site: Arc<Site>) {
+    let server = site.server();
+    let ann = site.user(&server, "acme", "ann").await;
+    send(&server, &ann, &site.bundle(2)).await;
+    let span = only(&lease_with(&server, &newest()).await);
+    let both = batch(&[(0, Outcome::Succeeded), (1, Outcome::Succeeded)], b"both");
+    assert_eq!(code(record(&server, &span, vec![both]).await), ErrorCode::BadRequest);
+    assert!(results(&server, &ann).await.is_empty());
+    complete(&server, &span, &[0, 1]).await.expect("one by one");
 }
 
 async fn an_upload_with_tasks_is_opened_again_only_as_the_same(site: Arc<Site>) {

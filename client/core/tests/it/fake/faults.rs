@@ -57,6 +57,8 @@ pub(crate) struct Faults {
     /// By version 1 it tells a batch as release 0.1.0 does on the same database: as a result of its first job, with an outcome that it does
     /// not know.
     pub(crate) tells_batches_as_one: bool,
+    /// A server of this version says also in version 1 which formats processors read.
+    pub(crate) lists_formats_in_v1: bool,
     /// Engines log this.
     pub(crate) log: Vec<filemill_seal::LogLine>,
     /// URLs lead here.

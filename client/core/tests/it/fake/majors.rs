@@ -21,8 +21,9 @@ pub(crate) enum Speaks {
 }
 
 pub(super) async fn releases_v1(fake: State<Fake>) -> Json<Releases> {
+    let lists_formats = fake.0.lock().faults.lists_formats_in_v1;
     let Json(releases) = releases(fake).await;
-    Json(Releases { formats: Vec::new(), ..releases })
+    Json(if lists_formats { releases } else { Releases { formats: Vec::new(), ..releases } })
 }
 
 pub(super) async fn open_v1(fake: State<Fake>, Json(request): Json<v1::OpenRequest>) -> Json<OpenAnswer> {
