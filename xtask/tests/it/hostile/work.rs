@@ -118,9 +118,11 @@ fn a_release_that_the_header_does_not_name_is_not_run() -> Result<()> {
     between.api.twist(move |call, answer| {
         if call.path == paths::LEASES {
             for upload in answer["uploads"].as_array_mut().into_iter().flatten() {
-                // Version 1 calls them runs.
-                let spans = if upload.get("spans").is_some() { "spans" } else { "runs" };
-                for span in upload[spans].as_array_mut().into_iter().flatten() {
+                // Version 1 names it once, of the whole upload.
+                if upload.get("release").is_some() {
+                    upload["release"] = Value::from(digest.clone());
+                }
+                for span in upload["spans"].as_array_mut().into_iter().flatten() {
                     span["release"] = Value::from(digest.clone());
                 }
             }
