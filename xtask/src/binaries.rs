@@ -71,6 +71,10 @@ impl Binaries {
     pub fn find_or_build_processor(tree: &Tree, profile: Profile) -> Result<PathBuf> {
         match env::var_os("FILEMILL_BIN_DIR") {
             Some(dir) => in_dir(Path::new(&dir), PROCESSOR),
+            // Cargo merges the features that packages ask of a dependency: alone it would be built anew, and most of what it stands on.
+            None if profile == Profile::Dev && tree.target().join("debug").join(SERVER).is_file() => {
+                Ok(Self::build(tree, profile)?.processor)
+            }
             None => build_one(tree, profile, PROCESSOR),
         }
     }

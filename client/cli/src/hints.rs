@@ -86,6 +86,9 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         Error::NoFormat { .. } => {
             "a processor of this version reads it: an operator starts one with `filemill-processor run`, and it goes on by itself then"
         }
+        Error::NoFormatThere { .. } => {
+            "the server's operator updates it; then it goes on by itself, about a minute later where its processors knew the older one"
+        }
         Error::NoEngine { engine, .. } if engine.starts_with("local/") => {
             "a processor offers a new file in its folder of engines within about two seconds; its log says why not"
         }

@@ -197,15 +197,13 @@ pub(crate) fn reason(reason: &Reason) -> String {
         Reason::ChunksMissing => "uploading again: chunks were lost".to_owned(),
         Reason::OverQuota => "over quota: the organisation's plan allows no more now".to_owned(),
         Reason::NoProcessor { lacks } if *lacks == ["header:2"] => {
-            "the processors of the pool are of an earlier version, which cannot read what was sealed; an operator starts one of \
-             this version with `filemill-processor run`"
-                .to_owned()
+            format!(
+                "the processors of the pool are of an earlier version, which cannot read what was sealed; {}",
+                start_one(lacks)
+            )
         }
         Reason::NoProcessor { lacks } if !lacks.is_empty() => {
-            format!(
-                "no processor has: {}; an operator starts one that does with `filemill-processor run`",
-                lacks.join(", ")
-            )
+            format!("no processor has: {}; {}", lacks.join(", "), start_one(lacks))
         }
         Reason::NoProcessor { .. } => {
             "no processor can run this release: none of the pool is running, or none has this engine; \
@@ -255,6 +253,19 @@ pub(crate) fn replaced_pool(former: &Enrolment, now: &Enrolment) -> String {
 /// That another program of the home is waited for.
 pub(crate) fn waiting_for_home(home: &Path) -> String {
     format!("waiting for another program that uses `{}`", shown(home))
+}
+
+/// Who starts a processor that has these names, and how.
+pub(crate) fn start_one(lacks: &[String]) -> String {
+    let (of_version, given): (Vec<&String>, Vec<&String>) = lacks.iter().partition(|name| is_of_version(name));
+    let newer = if of_version.is_empty() { "" } else { " of a newer version" };
+    let given: String = given.into_iter().map(|name| format!(" --ability {name}")).collect();
+    format!("an operator starts one{newer} with `filemill-processor run{given}`")
+}
+
+/// Whether a processor has a name by what it is, and not because its operator says so.
+fn is_of_version(name: &str) -> bool {
+    ["contract:", "header:", "backend:"].iter().any(|kind| name.starts_with(kind)) || name == "long_parameters"
 }
 
 #[cfg(test)]

@@ -312,6 +312,16 @@ pub enum Error {
         /// The lowest format of headers that may be sent.
         lowest: u64,
     },
+    /// The server has no words for the format that the pool's enrolment asks for.
+    #[error(
+        "the server is of an earlier version, and passes on nothing of format {lowest}; the enrolment of pool `{pool}` allows nothing older"
+    )]
+    NoFormatThere {
+        /// The pool.
+        pool: String,
+        /// The lowest format of headers that may be sent.
+        lowest: u64,
+    },
     /// No such engine.
     #[error("there is no engine `{engine}`, only {known}")]
     NoEngine {
@@ -531,7 +541,7 @@ impl Error {
             Self::OtherRoot { .. } => "other_root",
             Self::Clock { .. } => "clock",
             Self::NoPool { .. } => "no_pool",
-            Self::NoFormat { .. } => "no_format",
+            Self::NoFormat { .. } | Self::NoFormatThere { .. } => "no_format",
             Self::NoEngine { .. } => "no_engine",
             Self::WhichEngine { .. } => "which_engine",
             Self::NoEngineFits => "no_engine_fits",
@@ -560,7 +570,7 @@ impl Error {
 
     /// Whether there is nothing that may be sealed for now, though that may change by itself.
     pub(crate) fn is_of_the_recipient(&self) -> bool {
-        matches!(self, Self::Pool(_) | Self::Clock { .. } | Self::NoFormat { .. })
+        matches!(self, Self::Pool(_) | Self::Clock { .. } | Self::NoFormat { .. } | Self::NoFormatThere { .. })
     }
 
     pub(crate) fn file(action: &'static str, path: &Path, error: &std::io::Error) -> Self {

@@ -120,7 +120,7 @@ impl Recipes {
             account: self.account.clone(),
             session: self.session.clone(),
             wanted: wanted.clone(),
-            format: format_for(&self.enrolment, &engines.formats),
+            format: format_for(&self.enrolment, &engines.formats, self.api.is_older()),
             engines: Arc::new(engines),
             pool: self.enrolment.pool().to_owned(),
             pool_recipient: statement.recipient,
@@ -306,7 +306,7 @@ impl Recipes {
         // Asked for only where it matters.
         self.enrolment.lowest_format().filter(|lowest| *lowest > Format::One)?;
         let releases = self.api.releases(self.enrolment.pool(), Patience::Brief).await.ok()?;
-        format_for(&self.enrolment, &releases.formats).err()
+        format_for(&self.enrolment, &releases.formats, self.api.is_older()).err()
     }
 }
 
@@ -320,13 +320,15 @@ fn newest_format() -> Format {
 ///
 /// # Errors
 ///
-/// [`Error::NoFormat`] where the enrolment allows no format that a processor reads.
-fn format_for(enrolment: &Enrolment, read: &[u8]) -> Result<Format, Error> {
+/// [`Error::NoFormat`] where the enrolment allows no format that a processor reads, [`Error::NoFormatThere`] where it is the server that is
+/// too old to say so.
+fn format_for(enrolment: &Enrolment, read: &[u8], by_older: bool) -> Result<Format, Error> {
     let is_read = |format: &Format| read.iter().any(|number| u64::from(*number) == format.number());
     let format = Format::ALL.into_iter().filter(is_read).max().unwrap_or(Format::One);
     match enrolment.lowest_format() {
         Some(lowest) if format < lowest => {
-            Err(Error::NoFormat { pool: enrolment.pool().to_owned(), lowest: lowest.number() })
+            let (pool, lowest) = (enrolment.pool().to_owned(), lowest.number());
+            Err(if by_older { Error::NoFormatThere { pool, lowest } } else { Error::NoFormat { pool, lowest } })
         }
         _ => Ok(format),
     }
@@ -444,7 +446,7 @@ mod tests {
                     Some(lowest) => enrolment.clone().with_lowest_format(lowest),
                     None => enrolment.clone(),
                 };
-                let found = format_for(&enrolment, read);
+                let found = format_for(&enrolment, read, false);
                 match lowest {
                     Some(lowest) if lowest > format => {
                         assert_eq!(found, Err(Error::NoFormat { pool: "main".to_owned(), lowest: 2 }), "{read:?}");

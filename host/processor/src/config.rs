@@ -85,7 +85,7 @@ impl NodeConfig {
             (
                 self.abilities.iter().all(|name| abilities::may_be_given(name)),
                 "ability",
-                "a name of 1 to 64 characters of `[a-z0-9.:_-]` that is none of those which a processor gives itself",
+                "a name of 1 to 64 lower-case letters, digits, `.`, `:`, `_` or `-`; `contract:…`, `backend:…`, `header:…` and `long_parameters` a processor says by itself",
             ),
         ];
         if let Some((_, setting, rule)) = rules.into_iter().find(|(holds, ..)| !holds) {

@@ -33,6 +33,18 @@ fn is_same(known: &ReleaseRow, row: &ReleaseRow, named: &[&str]) -> bool {
     known == row || (known.needs <= MOST_BITS && named.is_empty() && of_bits == *row)
 }
 
+/// Why a release cannot be published so.
+fn known_otherwise(known: &ReleaseRow, row: &ReleaseRow) -> ErrorBody {
+    let (digest, engine, version) = (&row.digest, &known.engine, &known.version);
+    if (ReleaseRow { needs: row.needs, ..known.clone() }) == *row {
+        return conflict(
+            format!("release `{digest}` is published as {engine} {version}, with other needs"),
+            "what a release needs cannot be changed: raise its version",
+        );
+    }
+    conflict(format!("release `{digest}` is known as {engine} {version}"), "a release is immutable: build a new one")
+}
+
 /// The highest number of needs that is a bit.
 const MOST_BITS: i64 = 62;
 
@@ -134,10 +146,7 @@ impl Catalog {
         let (new, known) = added.await.map_err(|error| from_store("add release", &error))?;
         self.core.needs.lock().unwrap_or_else(PoisonError::into_inner).remove(&row.digest);
         match known {
-            Some(known) if !is_same(&known, &row, &names) => Err(conflict(
-                format!("release `{}` is known as {} {}", row.digest, known.engine, known.version),
-                "a release is immutable: build a new one",
-            )),
+            Some(known) if !is_same(&known, &row, &names) => Err(known_otherwise(&known, &row)),
             _ => Ok(new),
         }
     }

@@ -148,11 +148,9 @@ fn a_result_that_no_processor_made_is_not_shown() -> Result<()> {
     let opened = opened.iter().find(|heard| heard.call.asked.is_object()).context("no upload was opened")?;
     let upload = &opened.call.asked["uploads"][0];
     let text = |field: &str| upload[field].as_str().with_context(|| format!("an upload has `{field}`"));
-    // Of format 1 where an earlier client sent it.
-    let (format, release) = match upload.get("tasks") {
-        Some(tasks) => (Format::Two, &tasks[0]["releases"][0]),
-        None => (Format::One, &upload["release"]),
-    };
+    // An earlier client names one release, and an earlier part has format 1 used.
+    let format = if upload["format"] == 2 { Format::Two } else { Format::One };
+    let release = upload.get("release").unwrap_or(&upload["tasks"][0]["releases"][0]);
     let release = release.as_str().context("it has a release")?.parse()?;
     let body = ResultBody {
         upload: text("id")?.parse()?,

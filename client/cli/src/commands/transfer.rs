@@ -172,9 +172,9 @@ fn pool(client: &Client) -> String {
 fn still(why: Option<Reason>, pool: &str) -> String {
     match why {
         Some(Reason::NoProcessor { lacks }) if !lacks.is_empty() => format!(
-            "everything is stored; no processor of pool `{pool}` has: {}. An operator starts one that does with `filemill-processor run`, \
-             and the results come then",
-            lacks.join(", ")
+            "everything is stored; no processor of pool `{pool}` has: {}; {}, and the results come then",
+            lacks.join(", "),
+            words::start_one(&lacks)
         ),
         Some(Reason::NoProcessor { .. }) => format!(
             "everything is stored; no processor of pool `{pool}` is running, or none of them can run this engine: \
@@ -235,7 +235,7 @@ mod tests {
         );
         insta::assert_snapshot!(
             still(Some(Reason::NoProcessor { lacks: vec!["contract:2.0".to_owned(), "gpu".to_owned()] }), "main"),
-            @"everything is stored; no processor of pool `main` has: contract:2.0, gpu. An operator starts one that does with `filemill-processor run`, and the results come then"
+            @"everything is stored; no processor of pool `main` has: contract:2.0, gpu; an operator starts one of a newer version with `filemill-processor run --ability gpu`, and the results come then"
         );
     }
 

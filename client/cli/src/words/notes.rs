@@ -24,8 +24,8 @@ pub(super) fn noted(note: &Note) -> String {
                 false => format!("no processor of pool `{pool}` that is there now reads format {newest}"),
             };
             format!(
-                "sealed in the older format {format}: {why}. With it there is no trial of a release, nobody of the organisation beside you \
-                 can open results, and small files cost more processor time"
+                "sealed in the older format {format}: {why}. Nothing is lost by it, but there is no trial of a release with it, nobody of the \
+                 organisation beside you can open results, and small files cost more processor time"
             )
         }
         Note::RulesNotFollowed { path } => format!(

@@ -168,7 +168,7 @@ impl Driver {
     /// Nothing may be sealed now. A watcher keeps the files until it may, others say why not; unless a processor has to come that reads what is
     /// sealed, which all wait for.
     async fn hold(&mut self, target: Target, files: Vec<Found>, error: &Error) -> Result<(), Error> {
-        let waits_for_processor = matches!(error, Error::NoFormat { .. });
+        let waits_for_processor = matches!(error, Error::NoFormat { .. } | Error::NoFormatThere { .. });
         if self.kind != Kind::Watch && !waits_for_processor {
             for file in &files {
                 self.shared.conclude(Conclusion::of_found(file, NotSent::Refused, error.to_string())).await?;

@@ -207,8 +207,13 @@ async fn send_and_wait(world: &World, change: impl Fn(&Fake)) -> Ran {
     let mut waits = 0;
     let read = async {
         while let Some(event) = events.next().await {
-            if let Event::Trouble(Trouble::NothingSent { error: Error::NoFormat { pool, lowest: 2 } }) = &event {
+            if let Event::Trouble(Trouble::NothingSent {
+                error: error @ (Error::NoFormat { pool, lowest: 2 } | Error::NoFormatThere { pool, lowest: 2 }),
+            }) = &event
+            {
                 assert_eq!(pool, "main");
+                let is_of_server = matches!(error, Error::NoFormatThere { .. });
+                assert_eq!(is_of_server, world.fake.lock().faults.speaks == Speaks::OnlyOne, "who is too old");
                 assert!(world.fake.lock().uploads.is_empty());
                 waits += 1;
                 change(&world.fake);

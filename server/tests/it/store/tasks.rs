@@ -8,10 +8,10 @@ use filemill_api::{
     LeasedSpan, OpenTask, OpenUpload, Outcome, ResultKey, ResultUrlRequest, SealedBody, SpanResult, UploadState,
     WaitReason, WantResult,
 };
-use filemill_server::{Domains, DomainsConfig};
 use filemill_server::accounts::Caller;
 use filemill_server::catalog::NewRelease;
 use filemill_server::queue::{Leased, Position, RecordedKind, RecordedResult};
+use filemill_server::{Domains, DomainsConfig};
 
 use super::site::{
     POOL, Site, abilities, code, complete, complete_all, events, key, lease_now, only, open_one, release, results,

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use filemill_processor::{PoolFolder, Renewal};
+use filemill_processor::{PoolFolder, ProcessorFolder, Renewal};
 use filemill_seal::Format;
 use filemill_text::Lines;
 
@@ -24,9 +24,9 @@ pub(crate) enum PoolCommand {
     },
     /// Sign a new recipient statement; running processors publish it within a minute.
     Renew {
-        /// The pool's folder, with its root.
+        /// The pool's folder, with its root; of a processor that has joined, its own if not given.
         #[arg(long)]
-        dir: PathBuf,
+        dir: Option<PathBuf>,
         /// Make a new identity, after a node was revoked for example. Former ones still open what was sealed for them.
         #[arg(long)]
         rotate: bool,
@@ -36,15 +36,15 @@ pub(crate) enum PoolCommand {
     },
     /// Say what the folder holds. Shows no secret.
     Show {
-        /// The pool's folder.
+        /// The pool's folder; of a processor that has joined, its own if not given.
         #[arg(long)]
-        dir: PathBuf,
+        dir: Option<PathBuf>,
     },
     /// Print the enrolment file that clients log in with. It is the same each time, but for what is asked here.
     Enrolment {
-        /// The pool's folder.
+        /// The pool's folder; of a processor that has joined, its own if not given.
         #[arg(long)]
-        dir: PathBuf,
+        dir: Option<PathBuf>,
         /// Clients that log in with it send no older format of headers than this, whatever a server says: for when every processor of
         /// the pool reads it. Programs of release 0.1.0 do not read such a file.
         #[arg(long, value_name = "FORMAT", value_parser = format)]
@@ -55,6 +55,14 @@ pub(crate) enum PoolCommand {
 fn format(text: &str) -> Result<Format, String> {
     let known = text.parse().ok().and_then(Format::from_number);
     known.ok_or_else(|| "it has to be 1 or 2".to_owned())
+}
+
+/// The folder that was named, or that of the processor that has joined here.
+fn folder_of(dir: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    match dir {
+        Some(dir) => Ok(dir),
+        None => Ok(ProcessorFolder::at(None)?.pool()),
+    }
 }
 
 /// Runs the command.
@@ -68,13 +76,13 @@ pub(crate) fn run(command: PoolCommand) -> anyhow::Result<()> {
             filemill_text::tell!("fingerprint  {}", folder.enrolment().fingerprint());
         }
         PoolCommand::Renew { dir, rotate, lifetime_days } => {
-            let mut folder = PoolFolder::open(&dir)?;
+            let mut folder = PoolFolder::open(&folder_of(dir)?)?;
             folder.renew(if rotate { Renewal::NewIdentity } else { Renewal::SameIdentity }, lifetime_days)?;
             show(&mut out, &folder)?;
         }
-        PoolCommand::Show { dir } => show(&mut out, &PoolFolder::open(&dir)?)?,
+        PoolCommand::Show { dir } => show(&mut out, &PoolFolder::open(&folder_of(dir)?)?)?,
         PoolCommand::Enrolment { dir, lowest_format } => {
-            let enrolment = PoolFolder::open(&dir)?.enrolment().clone();
+            let enrolment = PoolFolder::open(&folder_of(dir)?)?.enrolment().clone();
             let enrolment = match lowest_format {
                 Some(lowest) => enrolment.with_lowest_format(lowest),
                 None => enrolment,
