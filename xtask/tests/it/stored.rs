@@ -15,8 +15,9 @@ use crate::by_hand::Machine;
 
 /// The folders `home`, `srv` and `files`.
 const STORED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/stored/0.1.0.tar.gz");
-/// Where its server listened. The journal knows its account by that, and storage its clients' pins: it listens there again.
-const PORTS: [u16; 2] = [39871, 39872];
+/// Where its server listened. The journal knows its account by that, and storage its clients' pins: it listens there again. Both are below
+/// the ports that systems give to outgoing connections.
+const PORTS: [u16; 2] = [27871, 27872];
 
 /// Puts it where a machine has such things.
 fn unpack(machine: &Machine) -> Result<()> {
