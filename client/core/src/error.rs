@@ -303,9 +303,7 @@ pub enum Error {
         others: String,
     },
     /// No processor reads the format that the pool's enrolment asks for.
-    #[error(
-        "no processor of pool `{pool}` that is there now reads format {lowest}, and its enrolment allows nothing older"
-    )]
+    #[error("no processor of pool `{pool}` that is there reads format {lowest}; its enrolment allows nothing older")]
     NoFormat {
         /// The pool.
         pool: String,
@@ -313,9 +311,7 @@ pub enum Error {
         lowest: u64,
     },
     /// The server has no words for the format that the pool's enrolment asks for.
-    #[error(
-        "the server is of an earlier version, and passes on nothing of format {lowest}; the enrolment of pool `{pool}` allows nothing older"
-    )]
+    #[error("the server is of an earlier version, without format {lowest}; pool `{pool}` allows nothing older")]
     NoFormatThere {
         /// The pool.
         pool: String,
