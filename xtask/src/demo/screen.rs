@@ -28,7 +28,7 @@ pub(super) fn print(rows: &[Row], took: Duration, page: &Path) -> Result<()> {
 const NEXT: [&str; 3] = [
     "Next    cargo xtask demo PATH…   your own files; `.`: this repository's, some broken on purpose",
     "        cargo xtask install      the programs to where your shell finds them; README.md goes on",
-    "        cargo xtask engine new words --lang python   an engine of your own; also in Rust, C or JavaScript",
+    "        cargo xtask engine new words --lang rust   an engine of your own; or `c`, `python`, `js`",
 ];
 
 fn lines(rows: &[Row], took: Duration, page: &Path) -> Vec<String> {
