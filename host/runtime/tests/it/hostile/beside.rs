@@ -56,10 +56,19 @@ fn beside<T>(hostile: &Release, limits: &Limits, act: impl FnOnce() -> T) -> T {
                 assert!(!run.outcome().retryable(), "{:?}", run.result);
             }
         });
-        let acted = act();
-        done.store(true, Ordering::Relaxed);
-        acted
+        // Also when it panics: the scope waits for the thread.
+        let _ended = Ended(&done);
+        act()
     })
+}
+
+/// Says that it is over when it is dropped.
+struct Ended<'a>(&'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// How long a good job takes over 1 MiB.
