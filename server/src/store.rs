@@ -221,7 +221,7 @@ impl Store {
         }
         .map_err(|source| StoreError::Migrate { place: place.clone(), source })?;
         let store = Self { pools, room: room::Room::of(&place) };
-        let needed = dialect::read!(&store, (i64,), "select max(migration) from schema_needs")?;
+        let needed = dialect::read!(&store, (i64,), migrations::NEEDED)?;
         migrations::check_needed(&place, needed.first().map_or(0, |(migration,)| *migration))?;
         if unclean {
             let mut tx = store.begin().await?;

@@ -36,6 +36,9 @@ pub(super) const FIRST_TABLE: &str = "_sqlx_migrations";
 /// Where later ones are noted.
 pub(super) const LATER_TABLE: &str = "_filemill_migrations";
 
+/// Asks for the newest migration that a server must know.
+pub(super) const NEEDED: &str = "select max(migration) from schema_needs";
+
 /// The newest migration that this program knows.
 pub(super) const NEWEST: i64 = LATER[LATER.len() - 1].0;
 

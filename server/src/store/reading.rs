@@ -8,7 +8,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 
-use super::migrations::{self, FIRST_TABLE, LATER_TABLE};
+use super::migrations::{self, FIRST_TABLE, LATER_TABLE, NEEDED};
 use super::{Pools, Store, StoreError, StoreOptions, dialect, room};
 
 /// A migration that was carried out: its version, and the hash of what it was.
@@ -35,9 +35,10 @@ impl Store {
             StoreOptions::Sqlite { path } => sqlite(path).await,
             StoreOptions::Postgres { options, .. } => postgres(options).await,
         };
-        let (pools, noted) = opened.map_err(|source| StoreError::Open { place: place.clone(), source })?;
-        let store = Self { pools, room: room::Room::of(&place) };
-        match check(&store.pools, &place, &noted) {
+        let failed = |source| StoreError::Open { place: place.clone(), source };
+        let store = Self { pools: opened.map_err(failed)?, room: room::Room::of(&place) };
+        let noted = Noted::read(&store).await.map_err(failed);
+        match noted.and_then(|noted| check(&store.pools, &place, &noted)) {
             Ok(()) => Ok(store),
             Err(error) => {
                 store.close().await;
@@ -49,56 +50,57 @@ impl Store {
 
 /// Read-only for SQLite itself: the last one that closes a database otherwise puts its log into it and removes that, by which the next
 /// server would not see that a process had ended without closing it.
-async fn sqlite(path: &Path) -> Result<(Pools, Noted), sqlx::Error> {
+async fn sqlite(path: &Path) -> Result<Pools, sqlx::Error> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .read_only(true)
         .create_if_missing(false)
         .busy_timeout(Duration::from_secs(10));
     let pool: SqlitePool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
-    let is_there = async |table: &str| -> Result<bool, sqlx::Error> {
-        let tables: i64 = sqlx::query_scalar("select count(*) from sqlite_master where name = $1")
-            .bind(table)
-            .fetch_one(&pool)
-            .await?;
-        Ok(tables > 0)
-    };
-    let mut noted = Noted { first: Vec::new(), later: Vec::new(), needed: 0 };
-    if is_there(FIRST_TABLE).await? {
-        noted.first = sqlx::query_as(FIRST_NOTED).fetch_all(&pool).await?;
-    }
-    if is_there(LATER_TABLE).await? {
-        noted.later = sqlx::query_as(LATER_NOTED).fetch_all(&pool).await?;
-    }
-    if is_there("schema_needs").await? {
-        noted.needed = sqlx::query_scalar(NEEDED).fetch_one(&pool).await?;
-    }
-    Ok((Pools::Sqlite { writer: pool.clone(), readers: pool }, noted))
+    Ok(Pools::Sqlite { writer: pool.clone(), readers: pool })
 }
 
-async fn postgres(options: &PgConnectOptions) -> Result<(Pools, Noted), sqlx::Error> {
+async fn postgres(options: &PgConnectOptions) -> Result<Pools, sqlx::Error> {
     let options = options.clone().options([("default_transaction_read_only", "on")]);
     let pool: PgPool =
         PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(10)).connect_with(options).await?;
-    let is_there = async |table: &str| -> Result<bool, sqlx::Error> {
-        sqlx::query_scalar("select to_regclass($1) is not null").bind(table).fetch_one(&pool).await
-    };
-    let mut noted = Noted { first: Vec::new(), later: Vec::new(), needed: 0 };
-    if is_there(FIRST_TABLE).await? {
-        noted.first = sqlx::query_as(FIRST_NOTED).fetch_all(&pool).await?;
-    }
-    if is_there(LATER_TABLE).await? {
-        noted.later = sqlx::query_as(LATER_NOTED).fetch_all(&pool).await?;
-    }
-    if is_there("schema_needs").await? {
-        noted.needed = sqlx::query_scalar(NEEDED).fetch_one(&pool).await?;
-    }
-    Ok((Pools::Postgres(pool), noted))
+    Ok(Pools::Postgres(pool))
 }
 
-const FIRST_NOTED: &str = "select version, checksum from _sqlx_migrations where success";
-const LATER_NOTED: &str = "select version, checksum from _filemill_migrations where success";
-const NEEDED: &str = "select max(migration) from schema_needs";
+impl Noted {
+    /// What there is; nothing of a table that is not there.
+    async fn read(store: &Store) -> Result<Self, sqlx::Error> {
+        let mut noted = Self { first: Vec::new(), later: Vec::new(), needed: 0 };
+        if is_there(&store.pools, FIRST_TABLE).await? {
+            noted.first =
+                dialect::read!(store, Applied, "select version, checksum from _sqlx_migrations where success")?;
+        }
+        if is_there(&store.pools, LATER_TABLE).await? {
+            noted.later =
+                dialect::read!(store, Applied, "select version, checksum from _filemill_migrations where success")?;
+        }
+        if is_there(&store.pools, "schema_needs").await? {
+            let needed = dialect::read!(store, (i64,), NEEDED)?;
+            noted.needed = needed.first().map_or(0, |(migration,)| *migration);
+        }
+        Ok(noted)
+    }
+}
+
+async fn is_there(pools: &Pools, table: &str) -> Result<bool, sqlx::Error> {
+    match pools {
+        Pools::Sqlite { readers, .. } => {
+            let tables: i64 = sqlx::query_scalar("select count(*) from sqlite_master where name = $1")
+                .bind(table)
+                .fetch_one(readers)
+                .await?;
+            Ok(tables > 0)
+        }
+        Pools::Postgres(pool) => {
+            sqlx::query_scalar("select to_regclass($1) is not null").bind(table).fetch_one(pool).await
+        }
+    }
+}
 
 /// Whether this program works with the database.
 fn check(pools: &Pools, place: &str, noted: &Noted) -> Result<(), StoreError> {
